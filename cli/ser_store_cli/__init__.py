@@ -1,0 +1,1 @@
+"""The `serstore` command, thin over the library."""

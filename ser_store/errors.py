@@ -1,0 +1,63 @@
+"""The library's stated problems. All derive from :class:`SerstoreError`, whose text is one line."""
+
+from importlib import import_module
+from types import ModuleType
+
+from ser_store_h5.corpus import CorpusError
+from ser_store_h5.errors import (
+    ExistsError,
+    FormatError,
+    IntegrityError,
+    SerstoreError,
+    StoreError,
+    UnknownNameError,
+    describe_unknown,
+)
+
+__all__ = [
+    "AudioError",
+    "CorpusError",
+    "EnsembleError",
+    "ExistsError",
+    "FormatError",
+    "IntegrityError",
+    "MissingExtraError",
+    "ModelError",
+    "SerstoreError",
+    "StoreError",
+    "UnknownNameError",
+    "describe_unknown",
+    "require",
+]
+
+
+class AudioError(SerstoreError):
+    """A recording that cannot be used: unreadable, truncated, silent, too short or not finite."""
+
+
+class ModelError(SerstoreError):
+    """A backbone that cannot be built, loaded or trusted."""
+
+
+class EnsembleError(SerstoreError):
+    """A set of members that cannot vote together."""
+
+
+class MissingExtraError(SerstoreError):
+    """An optional dependency that is not installed."""
+
+
+def require(module: str) -> ModuleType:
+    """Import a module of the ``train`` extra.
+
+    Raises:
+        MissingExtraError: naming the extra, if the module is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not module.startswith(missing.name):
+            raise
+        raise MissingExtraError(
+            f"{missing.name} is not installed: this needs the training extra; pip install 'ser-store[train]'"
+        ) from missing

@@ -1,0 +1,1 @@
+"""HDF5 store of what speech models said: format, integrity, interchange. No machine learning, no torch."""

@@ -1,0 +1,147 @@
+"""The corpus as a value: labelled utterances, their columns and their splits. Knows no file and no emotion."""
+
+import hashlib
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store_h5.errors import SerstoreError, UnknownNameError, describe_unknown
+
+StrArray = NDArray[np.str_]
+Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
+
+MAX_CLASSES = 1024
+
+
+class CorpusError(SerstoreError):
+    """The labelled utterances contradict themselves or each other."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Labelled utterances in ascending order of id; ``n`` of them, ``c`` classes.
+
+    Attributes:
+        name: what the corpus is called, e.g. ``ravdess``.
+        ids: ``(n,)`` str, unique, ascending.
+        labels: ``(n,)`` int16, indices into ``classes``.
+        classes: class names; alphabetical unless stated otherwise where the corpus was made.
+        speakers: ``(n,)`` str, or None where unknown.
+        columns: further columns, each ``(n,)`` of str, int64 or float64.
+        splits: split name to the part of every utterance, ``(n,)`` str: ``train``, ``valid``, ``test``,
+            ``fold-1`` …, or the empty string for utterances outside the split.
+        default_split: the split that is meant where none is named, or None if there are no splits.
+        paths: ``(n,)`` str, relative to ``audio_root`` with forward slashes, or None without audio.
+        audio_root: the folder of the recordings when the corpus was made, or None.
+        audio_digests: ``(n, 32)`` uint8, SHA-256 of the decoded samples, or None without audio.
+    """
+
+    name: str
+    ids: StrArray
+    labels: NDArray[np.int16]
+    classes: tuple[str, ...]
+    speakers: StrArray | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    splits: Mapping[str, StrArray] = field(default_factory=dict)
+    default_split: str | None = None
+    paths: StrArray | None = None
+    audio_root: str | None = None
+    audio_digests: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if n == 0:
+            raise CorpusError("the corpus has no utterances: expected at least one")
+        if not 2 <= len(self.classes) <= MAX_CLASSES:
+            raise CorpusError(
+                f"the corpus has {len(self.classes)} classes ({', '.join(self.classes[:3])}): expected 2 to "
+                f"{MAX_CLASSES}; check that the label column holds the emotions"
+            )
+        if n > 1 and not bool(np.all(self.ids[:-1] < self.ids[1:])):
+            raise CorpusError("utterance ids must be unique and ascending; sort them and drop the duplicates")
+        if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
+            raise CorpusError(f"labels must lie in 0..{len(self.classes) - 1}, the indices of the classes")
+        per_utterance: dict[str, Sized | None] = {"labels": self.labels, "speakers": self.speakers}
+        per_utterance |= {"paths": self.paths, "audio_digests": self.audio_digests, **self.columns, **self.splits}
+        for name, values in per_utterance.items():
+            if values is not None and len(values) != n:
+                raise CorpusError(f"{name} has {len(values)} entries: expected {n}, one per utterance")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of ids, classes and labels: two corpora with the same digest can share members."""
+        identity = hashlib.sha256()
+        for text in (*self.classes, "", *self.ids.tolist()):
+            encoded = text.encode()
+            identity.update(len(encoded).to_bytes(4, "little") + encoded)
+        identity.update(self.labels.astype("<i2").tobytes())
+        return identity.hexdigest()
+
+    def with_split(self, name: str, parts: StrArray) -> "Corpus":
+        """The same corpus with one more split, which becomes the default one if there was none."""
+        return replace(self, splits={**self.splits, name: parts}, default_split=self.default_split or name)
+
+    def parts(self, split: str | None = None) -> StrArray:
+        """The part of every utterance, ``(n,)`` str, in ``split`` (default: the corpus' default split).
+
+        Raises:
+            UnknownNameError: if the corpus has no such split.
+        """
+        chosen = split or self.default_split
+        if chosen is None or chosen not in self.splits:
+            raise UnknownNameError(
+                describe_unknown("split", chosen or "", self.splits, way_out="`serstore init --split NAME` adds one")
+            )
+        return self.splits[chosen]
+
+    def part_names(self, split: str | None = None) -> list[str]:
+        """The parts of a split: train, valid, test first where they occur, then the others by name."""
+        present = set(np.unique(self.parts(split)).tolist()) - {""}
+        usual = [part for part in ("train", "valid", "test") if part in present]
+        return usual + sorted(present - set(usual), key=lambda part: (len(part), part))
+
+    def rows(self, on: str | None = None, *, split: str | None = None) -> NDArray[np.int32]:
+        """The utterances meant by ``on``, as ascending indices ``(m,)`` int32.
+
+        Args:
+            on: a part of the split (``test``, ``fold-3``), or ``all``. Default: ``test`` where the split has
+                such a part, else all.
+            split: default: the corpus' default split.
+
+        Raises:
+            UnknownNameError: if the split has no such part.
+        """
+        if on == "all" or (on is None and not self.splits):
+            return np.arange(len(self), dtype=np.int32)
+        names = self.part_names(split)
+        if on is None:
+            on = "test" if "test" in names else None
+        if on is None:
+            return np.arange(len(self), dtype=np.int32)
+        if on not in names:
+            raise UnknownNameError(describe_unknown("part", on, [*names, "all"]))
+        return np.flatnonzero(self.parts(split) == on).astype(np.int32)
+
+    def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
+        """The row of every id, ``(len(ids),)`` int32, in the order asked for.
+
+        Raises:
+            UnknownNameError: naming the first id that the corpus does not have, and how many there are.
+        """
+        wanted = np.asarray(ids, dtype=np.str_)
+        places = np.searchsorted(self.ids, wanted)
+        places = np.minimum(places, len(self) - 1)
+        unknown = self.ids[places] != wanted
+        if unknown.any():
+            first = str(wanted[unknown][0])
+            raise UnknownNameError(
+                f"{int(unknown.sum())} of {len(wanted)} utterances are not in this corpus, the first is {first!r}: "
+                f"expected ids such as {str(self.ids[0])!r}; is this the store of another corpus?"
+            )
+        return places.astype(np.int32)

@@ -1,0 +1,43 @@
+"""Problems that are stated to the user in one line: what was got, what was expected, the way out."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SerstoreError(Exception):
+    """A stated problem. Its text is one line and is all the command line prints before exiting with 1."""
+
+
+class StoreError(SerstoreError):
+    """The store, or a file in it, is not what was asked for."""
+
+
+class FormatError(StoreError):
+    """A file does not follow FORMAT.md, or follows a version this release does not know."""
+
+
+class IntegrityError(StoreError):
+    """A file follows FORMAT.md but its bytes are not those that were written."""
+
+
+class ExistsError(StoreError):
+    """What is to be written is there already; nothing written is overwritten unasked."""
+
+
+class UnknownNameError(SerstoreError):
+    """A name that nothing bears; the message offers the nearest ones."""
+
+
+def describe_unknown(kind: str, name: str, known: Iterable[str], *, way_out: str = "") -> str:
+    """One line for an unknown ``name``: the nearest known names first, then the others (at most 12 in all).
+
+    >>> describe_unknown("label", "hapy", ["angry", "happy", "sad"])
+    "unknown label 'hapy': expected one of happy (nearest), angry, sad"
+    """
+    known = list(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    ordered = near + [candidate for candidate in known if candidate not in near]
+    shown = [f"{candidate} (nearest)" if candidate in near[:1] else candidate for candidate in ordered[:12]]
+    rest = f", … ({len(ordered)} in all)" if len(ordered) > 12 else ""
+    expected = f"expected one of {', '.join(shown)}{rest}" if shown else "there are none yet"
+    return f"unknown {kind} {name!r}: {expected}" + (f"; {way_out}" if way_out else "")
