@@ -1,1 +1,83 @@
-"""Fine-tune speech transformers for emotion recognition once; answer every later question from a file."""
+"""Fine-tune speech transformers for emotion recognition once; answer every later question from a file.
+
+Every command of ``serstore`` has its twin here: ``ser_store.vote(ser_store.Store("ser.store"), k=5, all_combos=True)``.
+Names are imported when they are first used, so that ``import ser_store`` loads no more than it must.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ser_store_h5 import __version__
+
+if TYPE_CHECKING:
+    from ser_store.auditing import audit
+    from ser_store.corpora.synthetic import write_synthetic_corpus
+    from ser_store.describing import describe_store
+    from ser_store.ensembles import vote
+    from ser_store.errors import SerstoreError
+    from ser_store.evaluation import evaluate
+    from ser_store.exporting import export
+    from ser_store.extraction import extract
+    from ser_store.heads import head
+    from ser_store.importing import import_predictions
+    from ser_store.initializing import init
+    from ser_store.step_comparison import steps
+    from ser_store.training.finetuning import finetune
+    from ser_store.training.recipe import Recipe
+    from ser_store_h5.corpus import Corpus
+    from ser_store_h5.member import Member
+    from ser_store_h5.store import Store
+    from ser_store_h5.verify import verify_store
+
+_HOMES = {
+    "Corpus": "ser_store_h5.corpus",
+    "Member": "ser_store_h5.member",
+    "Recipe": "ser_store.training.recipe",
+    "SerstoreError": "ser_store.errors",
+    "Store": "ser_store_h5.store",
+    "audit": "ser_store.auditing",
+    "describe_store": "ser_store.describing",
+    "evaluate": "ser_store.evaluation",
+    "export": "ser_store.exporting",
+    "extract": "ser_store.extraction",
+    "finetune": "ser_store.training.finetuning",
+    "head": "ser_store.heads",
+    "import_predictions": "ser_store.importing",
+    "init": "ser_store.initializing",
+    "steps": "ser_store.step_comparison",
+    "verify_store": "ser_store_h5.verify",
+    "vote": "ser_store.ensembles",
+    "write_synthetic_corpus": "ser_store.corpora.synthetic",
+}
+
+__all__ = [
+    "Corpus",
+    "Member",
+    "Recipe",
+    "SerstoreError",
+    "Store",
+    "__version__",
+    "audit",
+    "describe_store",
+    "evaluate",
+    "export",
+    "extract",
+    "finetune",
+    "head",
+    "import_predictions",
+    "init",
+    "steps",
+    "verify_store",
+    "vote",
+    "write_synthetic_corpus",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ser_store' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

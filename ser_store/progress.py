@@ -1,9 +1,12 @@
 """Progress as an argument: library functions take a ``Progress``, the command line hands in a bar."""
 
+import time
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+DELAY_SECONDS = 1.0
 
 
 class Progress(Protocol):
@@ -18,8 +21,18 @@ def silent(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
 
 
 def bar(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
-    """A bar on stderr for what takes over a second."""
-    from tqdm import tqdm
+    """A bar on stderr, from the second second on; what takes less than one does not even load the library."""
+    started = time.monotonic()
+    shown = None
+    try:
+        for done, item in enumerate(items):
+            if shown is None and time.monotonic() - started > DELAY_SECONDS:
+                from tqdm import tqdm
 
-    shown: Iterable[T] = tqdm(items, total=total, desc=label, delay=1.0, leave=False, dynamic_ncols=True)
-    return shown
+                shown = tqdm(total=total, initial=done, desc=label, leave=False, dynamic_ncols=True)
+            yield item
+            if shown is not None:
+                shown.update()
+    finally:
+        if shown is not None:
+            shown.close()

@@ -1,1 +1,17 @@
 """Voting: rules that turn the predictions of k members into one, and the search over all k-subsets."""
+
+from ser_store.voting.problem import count_ensembles
+from ser_store.voting.rules import RULES, TIES, Votes, hard_vote, soft_vote
+from ser_store.voting.search import EnsembleScore, SearchResult, search_ensembles
+
+__all__ = [
+    "RULES",
+    "TIES",
+    "EnsembleScore",
+    "SearchResult",
+    "Votes",
+    "count_ensembles",
+    "hard_vote",
+    "search_ensembles",
+    "soft_vote",
+]

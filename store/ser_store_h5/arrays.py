@@ -37,7 +37,12 @@ def compute_digest(array: Array) -> str:
 
 def encode_strings(strings: Array) -> NDArray[np.bytes_]:
     """UTF-8 of fixed width: unlike HDF5's own variable-length strings it is covered by checksums."""
-    return np.char.encode(strings, "utf-8") if strings.size else np.zeros(0, dtype="S1")
+    try:
+        return np.char.encode(strings, "utf-8") if strings.size else np.zeros(0, dtype="S1")
+    except UnicodeEncodeError as problem:
+        raise FormatError(
+            f"{problem.object[:100]!r} is not valid Unicode: rename the file or mend the text"
+        ) from problem
 
 
 def decode_strings(stored: Array, *, where: str) -> NDArray[np.str_]:
@@ -95,7 +100,12 @@ def _check_format(file: h5py.File, path: Path, format_name: str, version: int) -
 
 def write_text(target: h5py.HLObject, name: str, text: str) -> None:
     """A text attribute of fixed length (see :func:`encode_strings`)."""
-    encoded = text.encode()
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as problem:
+        raise FormatError(f"attribute {name}: {text[:100]!r} is not valid Unicode: mend the text") from problem
+    if "\0" in text:
+        raise FormatError(f"attribute {name}: {text[:100]!r} holds a NUL: expected text without")
     if len(encoded) > MAX_ATTRIBUTE_BYTES:
         raise FormatError(f"attribute {name} has {len(encoded)} bytes: expected at most {MAX_ATTRIBUTE_BYTES}")
     target.attrs.create(name, np.array(encoded or b"\0"), dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
@@ -109,8 +119,9 @@ def _read_attribute(target: h5py.HLObject, name: str) -> Any:
     attribute = h5py.h5a.open(target.id, key)
     if attribute.get_space().get_simple_extent_ndims() != 0 or attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
         raise FormatError(f"{where}: expected one value of at most {MAX_ATTRIBUTE_BYTES} bytes")
-    type_class = attribute.get_type().get_class()
-    if type_class not in (h5py.h5t.STRING, h5py.h5t.INTEGER) or attribute.get_type().detect_class(h5py.h5t.VLEN):
+    kind = attribute.get_type()
+    is_text = kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str()
+    if not is_text and kind.get_class() != h5py.h5t.INTEGER:
         raise FormatError(f"{where}: expected text of fixed length or an integer")
     return target.attrs[name]
 
@@ -177,9 +188,9 @@ def get_dataset(file: h5py.File, name: str, *, kinds: tuple[str, ...], shape: tu
     if not isinstance(dataset, h5py.Dataset):
         raise FormatError(f"{where}: expected a dataset")
     kind = dataset.dtype.str[1:] if dataset.dtype.kind != "S" else "S"
-    if kind not in kinds or dataset.dtype.kind == "O":
-        raise FormatError(f"{where}: has dtype {dataset.dtype}: expected {' or '.join(kinds)}")
-    fits = len(dataset.shape) == len(shape) and all(
+    if kind not in kinds or dataset.dtype.str[0] == ">":
+        raise FormatError(f"{where}: has dtype {dataset.dtype}: expected little-endian {' or '.join(kinds)}")
+    fits = len(dataset.shape or ()) == len(shape) and all(
         expected is None or length == expected for length, expected in zip(dataset.shape, shape, strict=True)
     )
     if not fits:
@@ -192,13 +203,14 @@ def get_dataset(file: h5py.File, name: str, *, kinds: tuple[str, ...], shape: tu
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
     creation = dataset.id.get_create_plist()
     filters = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())}
-    if dataset.is_virtual or creation.get_external_count() or filters - {h5py.h5z.FILTER_FLETCHER32}:
-        raise FormatError(f"{where}: expected plain storage inside the file with no filter but fletcher32")
+    if dataset.is_virtual or creation.get_external_count() or filters != {h5py.h5z.FILTER_FLETCHER32}:
+        raise FormatError(f"{where}: expected chunks inside the file with the filter fletcher32 and no other")
     item_bytes = max(1, dataset.dtype.itemsize)
     chunk_bytes = int(np.prod(dataset.chunks, dtype=object)) * item_bytes if dataset.chunks else 0
     size = Path(dataset.file.filename).stat().st_size
-    # Nothing is compressed, so an array larger than its file is a lie told to exhaust memory.
-    if int(np.prod(dataset.shape, dtype=object)) * item_bytes > size or chunk_bytes > MAX_CHUNK_BYTES:
+    claimed = int(np.prod(dataset.shape, dtype=object)) * item_bytes
+    # Nothing is compressed, so an array larger than its file, or than its chunks, is a lie told to exhaust memory.
+    if claimed > size or chunk_bytes > MAX_CHUNK_BYTES or dataset.id.get_storage_size() < claimed:
         raise FormatError(
             f"{where}: claims {dataset.shape} of {dataset.dtype}, more than its file of {size} bytes holds"
         )

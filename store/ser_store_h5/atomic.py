@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO
 from ser_store_h5.errors import ExistsError, StoreError
 
 LEFTOVER_SUFFIX = ".partial"
-MAX_LINE_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 16
 
 
 @contextmanager
@@ -87,22 +88,44 @@ def write_text_atomically(path: Path, text: str, *, replace: bool = False) -> No
     write_atomically(path, write, replace=replace)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all in it: at once for every reader, since it first gets the name of a leftover."""
+    leftover = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{LEFTOVER_SUFFIX}")
+    with stated_disk_problems(folder):
+        folder.rename(leftover)
+    shutil.rmtree(leftover, ignore_errors=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a killed writer left it there; no reader looks at it."""
+    return path.name.startswith(".") and path.name.endswith(LEFTOVER_SUFFIX)
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one line and flush it to the disk. A kill can tear the last line only; the next writer cuts it off."""
     with stated_disk_problems(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             _cut_torn_line(file)
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                rest = line.encode() + b"\n"
+                while rest:  # a disk that fills up takes a part first, and refuses the rest
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
 
 
 def _cut_torn_line(file: BinaryIO) -> None:
-    end = file.seek(0, os.SEEK_END)
-    if end == 0:
-        return
-    file.seek(max(0, end - MAX_LINE_BYTES))
-    tail = file.read()
-    if not tail.endswith(b"\n"):
-        file.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+    size = end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = file.seek(max(0, end - BLOCK_BYTES))
+        block = file.read(end - start)
+        end = start + block.rfind(b"\n") + 1
+        if b"\n" in block:
+            break
+    if end < size:
+        file.truncate(end)

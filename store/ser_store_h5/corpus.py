@@ -64,9 +64,13 @@ class Corpus:
             raise CorpusError("utterance ids must be unique and ascending; sort them and drop the duplicates")
         if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
             raise CorpusError(f"labels must lie in 0..{len(self.classes) - 1}, the indices of the classes")
-        per_utterance: dict[str, Sized | None] = {"labels": self.labels, "speakers": self.speakers}
-        per_utterance |= {"paths": self.paths, "audio_digests": self.audio_digests, **self.columns, **self.splits}
-        for name, values in per_utterance.items():
+        if len(set(self.classes)) < len(self.classes) or any(not name or "\0" in name for name in self.classes):
+            raise CorpusError(
+                f"classes are {', '.join(map(repr, self.classes[:12]))}: expected different names, none of them empty"
+            )
+        per_utterance: list[tuple[str, Sized | None]] = [("labels", self.labels), ("speakers", self.speakers)]
+        per_utterance += [("paths", self.paths), ("audio_digests", self.audio_digests)]
+        for name, values in (*per_utterance, *self.columns.items(), *self.splits.items()):
             if values is not None and len(values) != n:
                 raise CorpusError(f"{name} has {len(values)} entries: expected {n}, one per utterance")
 
@@ -78,7 +82,10 @@ class Corpus:
         """SHA-256 (hex) of ids, classes and labels: two corpora with the same digest can share members."""
         identity = hashlib.sha256()
         for text in (*self.classes, "", *self.ids.tolist()):
-            encoded = text.encode()
+            try:
+                encoded = text.encode()
+            except UnicodeEncodeError as problem:
+                raise CorpusError(f"{text!r} is not valid Unicode: rename the file or mend the text") from problem
             identity.update(len(encoded).to_bytes(4, "little") + encoded)
         identity.update(self.labels.astype("<i2").tobytes())
         return identity.hexdigest()

@@ -33,12 +33,29 @@ def check_column_name(name: str) -> str:
     Raises:
         CorpusError: stating the rule.
     """
-    if not 1 <= len(name) <= 100 or "/" in name or "\0" in name or name in {".", ".."}:
+    is_unicode = name == name.encode(errors="replace").decode()
+    if not 1 <= len(name) <= 100 or "/" in name or "\0" in name or name in {".", ".."} or not is_unicode:
         raise CorpusError(
-            f"column or split name {name[:120]!r}: expected 1 to 100 characters without '/', and not '.' or '..'; "
-            "rename the column"
+            f"column or split name {name[:120]!r}: expected 1 to 100 characters of Unicode, no '/' or NUL, and not '.' "
+            "or '..'; rename the column"
         )
     return name
+
+
+def _check_columns(corpus: Corpus) -> None:
+    """Refuse what the format cannot hold, so that whatever was written can be read."""
+    for name in (*corpus.columns, *corpus.splits):
+        check_column_name(name)
+    texts = [("ids", corpus.ids), ("speakers", corpus.speakers), ("paths", corpus.paths), *corpus.splits.items()]
+    for name, values in texts:
+        if values is not None and values.dtype.kind != "U":
+            raise CorpusError(f"{name} has dtype {values.dtype}: expected text")
+    for name, column in corpus.columns.items():
+        if column.dtype.kind != "U" and column.dtype not in (np.int64, np.float64):
+            raise CorpusError(f"column {name} has dtype {column.dtype}: expected text, int64 or float64")
+    digests = corpus.audio_digests
+    if digests is not None and (digests.dtype != np.uint8 or digests.shape != (len(corpus), 32)):
+        raise CorpusError(f"audio_digests are {digests.dtype} {digests.shape}: expected uint8 ({len(corpus)}, 32)")
 
 
 def write_corpus(path: Path, corpus: Corpus, *, replace: bool = False) -> None:
@@ -46,9 +63,9 @@ def write_corpus(path: Path, corpus: Corpus, *, replace: bool = False) -> None:
 
     Raises:
         ExistsError: if the file is there and ``replace`` is not set.
+        CorpusError: if the format cannot hold a name, a dtype or a text of it.
     """
-    for name in (*corpus.columns, *corpus.splits):
-        check_column_name(name)
+    _check_columns(corpus)
 
     def write(temporary: Path) -> None:
         with create_file(temporary, format_name=FORMAT_NAME, version=FORMAT_VERSION) as file:
@@ -83,6 +100,16 @@ def _read_strings(file: h5py.File, name: str, n: int | None) -> NDArray[np.str_]
     return decode_strings(stored, where=f"{file.filename}: {name}")
 
 
+def _find_columns(file: h5py.File, group: str) -> list[str]:
+    """Names of the columns or splits; all of them together fit into their file, or they are links to the same bytes."""
+    names = [check_column_name(name) for name in find_names(file, group)]
+    claimed = sum(int(file[group][name].nbytes) for name in names)
+    size = Path(file.filename).stat().st_size
+    if claimed > size:
+        raise FormatError(f"{file.filename}: {group} claim {claimed} bytes, more than their file of {size} bytes holds")
+    return names
+
+
 def _read_column(file: h5py.File, name: str, n: int) -> Any:
     stored = read_array(file, name, kinds=("S", "i8", "f8"), shape=(n,))
     return decode_strings(stored, where=f"{file.filename}: {name}") if stored.dtype.kind == "S" else stored
@@ -106,8 +133,10 @@ def read_corpus(path: Path) -> Corpus:
                 labels=read_array(file, "labels", kinds=("i2",), shape=(n,)),
                 classes=tuple(_read_strings(file, "classes", None).tolist()),
                 speakers=_read_strings(file, "speakers", n) if "speakers" in names else None,
-                columns={column: _read_column(file, f"columns/{column}", n) for column in find_names(file, "columns")},
-                splits={split: _read_strings(file, f"splits/{split}", n) for split in find_names(file, "splits")},
+                columns={
+                    column: _read_column(file, f"columns/{column}", n) for column in _find_columns(file, "columns")
+                },
+                splits={split: _read_strings(file, f"splits/{split}", n) for split in _find_columns(file, "splits")},
                 default_split=read_text(file, "default_split") or None,
                 paths=_read_strings(file, "paths", n) if "paths" in names else None,
                 audio_root=read_text(file, "audio_root") or None,

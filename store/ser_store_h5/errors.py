@@ -7,6 +7,10 @@ from difflib import get_close_matches
 class SerstoreError(Exception):
     """A stated problem. Its text is one line and is all the command line prints before exiting with 1."""
 
+    def __init__(self, text: str) -> None:
+        # Names that came from outside may hold line feeds.
+        super().__init__(" ".join(text.splitlines()))
+
 
 class StoreError(SerstoreError):
     """The store, or a file in it, is not what was asked for."""

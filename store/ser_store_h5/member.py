@@ -26,12 +26,11 @@ from ser_store_h5.arrays import (
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, StoreError
-from ser_store_h5.names import format_member
+from ser_store_h5.names import MAX_STEP, format_member
 
 FORMAT_NAME = "ser-store/member"
 FORMAT_VERSION = 1
 POOLED_KINDS = ("f2", "f4")
-MAX_HIDDEN = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,16 @@ class MemberInfo:
         return format_member(self.run, self.step)
 
 
+def _is_finite(array: NDArray[Any]) -> bool:
+    """Whether all numbers are finite as they are stored: float64 beyond the range of float32 is not."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(array.astype(np.float32) if array.dtype == np.float64 else array).all())
+
+
 def _check_member(member: Member, corpus: Corpus) -> None:
     m, name = len(member.rows), member.name
+    if not 0 <= member.step <= MAX_STEP:
+        raise StoreError(f"{name}: expected a step of 0 to {MAX_STEP}")
     if m == 0:
         raise StoreError(f"{name} covers no utterance: expected at least one")
     rows = member.rows
@@ -93,11 +100,13 @@ def _check_member(member: Member, corpus: Corpus) -> None:
             f"{name}: logits have shape {member.logits.shape}: expected ({m}, {len(corpus.classes)}), one row for each "
             "of its utterances and one column for each class"
         )
-    if member.logits is not None and not bool(np.isfinite(member.logits).all()):
+    if member.logits is not None and not _is_finite(member.logits):
         raise StoreError(f"{name}: logits hold NaN or infinity: expected finite numbers; has the training diverged?")
     if member.pooled is not None and (member.pooled.ndim != 2 or len(member.pooled) != m or not member.pooled.size):
         raise StoreError(f"{name}: pooled has shape {member.pooled.shape}: expected ({m}, hidden)")
-    if member.pooled is not None and not bool(np.isfinite(member.pooled).all()):
+    if member.pooled is not None and member.pooled.dtype.str not in ("<f2", "<f4"):
+        raise StoreError(f"{name}: pooled has dtype {member.pooled.dtype}: expected float16 or float32")
+    if member.pooled is not None and not _is_finite(member.pooled):
         raise StoreError(f"{name}: pooled holds NaN or infinity: expected finite numbers; has the training diverged?")
     if member.predicted is not None and (
         member.predicted.shape != (m,)
@@ -131,6 +140,25 @@ def write_member(path: Path, member: Member, corpus: Corpus, *, replace: bool = 
                 write_array(file, "predicted", member.predicted.astype(np.int16, copy=False))
 
     write_atomically(path, write, replace=replace)
+
+
+def find_places(name: str, own: NDArray[np.int32], rows: NDArray[np.int32], corpus: Corpus) -> NDArray[np.intp]:
+    """Where ``rows`` of the corpus stand among the ``own`` rows of the member ``name``.
+
+    Raises:
+        StoreError: naming the utterances that the member does not cover.
+    """
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(corpus):
+        raise StoreError(f"rows {rows.min()} to {rows.max()}: expected indices into {len(corpus)} utterances")
+    places = np.minimum(np.searchsorted(own, rows), len(own) - 1)
+    missing = rows[own[places] != rows]
+    if len(missing):
+        first = ", ".join(corpus.ids[missing[:3]].tolist()) + (", …" if len(missing) > 3 else "")
+        raise StoreError(
+            f"{name} says nothing about {len(missing)} of the {len(rows)} utterances asked for ({first}): expected "
+            "all; choose another part with --on, leave the member out, or run `serstore extract`"
+        )
+    return places
 
 
 @contextmanager
@@ -170,7 +198,7 @@ class MemberFile:
         return rows
 
     def read_logits(self, m: int) -> NDArray[np.float32]:
-        return read_array(self._file, "logits", kinds=("f4",), shape=(m, self._n_classes))
+        return self._check_finite("logits", read_array(self._file, "logits", kinds=("f4",), shape=(m, self._n_classes)))
 
     def read_predicted(self, m: int) -> NDArray[np.int16]:
         predicted = read_array(self._file, "predicted", kinds=("i2",), shape=(m,))
@@ -181,8 +209,15 @@ class MemberFile:
     def read_pooled(self, m: int, places: NDArray[np.integer[Any]] | None = None) -> NDArray[Any]:
         """Pooled representations of all rows, or of those at ``places`` among this member's rows."""
         if places is None:
-            return read_array(self._file, "pooled", kinds=POOLED_KINDS, shape=(m, None))
-        return read_rows(self._file, "pooled", places, kinds=POOLED_KINDS, shape=(m, None))
+            pooled = read_array(self._file, "pooled", kinds=POOLED_KINDS, shape=(m, None))
+        else:
+            pooled = read_rows(self._file, "pooled", places, kinds=POOLED_KINDS, shape=(m, None))
+        return self._check_finite("pooled", pooled)
+
+    def _check_finite(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        if not bool(np.isfinite(array).all()):
+            raise FormatError(f"{self._path}: {name}: holds NaN or infinity: expected finite numbers")
+        return array
 
     def describe(self) -> MemberInfo:
         n = get_dataset(self._file, "rows", kinds=("i4",), shape=(None,)).shape[0]

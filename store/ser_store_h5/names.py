@@ -6,9 +6,15 @@ from ser_store_h5.errors import StoreError
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MEMBER_FILE = re.compile(r"step-([0-9]{6,12})\.h5")
+STEP = re.compile(r"[0-9]{1,12}")
 MAX_STEP = 10**12 - 1
 # Windows gives these a meaning of its own in every folder, with any suffix.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+
+
+def is_run_name(run: str) -> bool:
+    """Whether ``run`` can name a folder everywhere."""
+    return bool(RUN_NAME.fullmatch(run)) and not run.endswith(".") and run.split(".")[0].lower() not in _DEVICES
 
 
 def check_run_name(run: str) -> str:
@@ -17,7 +23,7 @@ def check_run_name(run: str) -> str:
     Raises:
         StoreError: stating the rule.
     """
-    if not RUN_NAME.fullmatch(run) or run.endswith(".") or run.split(".")[0].lower() in _DEVICES:
+    if not is_run_name(run):
         raise StoreError(
             f"run name {run[:120]!r}: expected 1 to 100 letters, digits, '.', '_' or '-', beginning with a letter or "
             "digit, not ending in '.', and not a device name such as 'nul'"
@@ -40,7 +46,7 @@ def parse_member(name: str) -> tuple[str, int | None]:
     check_run_name(run)
     if not at:
         return run, None
-    if not (step.isascii() and step.isdigit()) or int(step) > MAX_STEP:
+    if not STEP.fullmatch(step):
         raise StoreError(
             f"member name {name[:120]!r}: expected run@step with a step of 0 to {MAX_STEP}, as xlsr53@1100"
         )

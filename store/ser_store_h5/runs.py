@@ -60,7 +60,8 @@ class RunRecord:
     def to_json(self) -> dict[str, Any]:
         selected = None if self.selected is None else vars(self.selected)
         stated = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, "run": self.run, "kind": self.kind}
-        return stated | {"backbone": self.backbone, "state": self.state, "selected": selected} | dict(self.details)
+        stated |= {"backbone": self.backbone, "state": self.state, "selected": selected}
+        return stated | {key: value for key, value in self.details.items() if key not in stated}
 
 
 def write_run(folder: Path, record: RunRecord, *, replace: bool = True) -> None:
@@ -70,10 +71,12 @@ def write_run(folder: Path, record: RunRecord, *, replace: bool = True) -> None:
     write_text_atomically(folder / "run.json", text + "\n", replace=replace)
 
 
-def _read_limited(path: Path) -> str:
+def _read_limited(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would keep the reader waiting for good
+        raise FormatError(f"{path}: expected a file")
     if path.stat().st_size > MAX_BYTES:
         raise FormatError(f"{path}: has {path.stat().st_size} bytes: expected at most {MAX_BYTES}")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes()
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -84,26 +87,40 @@ def read_run(folder: Path) -> RunRecord:
     """
     path = folder / "run.json"
     try:
-        stated = json.loads(_read_limited(path))
+        stated = json.loads(_read_limited(path).decode())
         if stated["format"] != FORMAT_NAME or stated["run"] != folder.name:
             raise FormatError(f"{path}: expected the {FORMAT_NAME} of run {folder.name}")
-        if stated["format_version"] > FORMAT_VERSION:
-            raise FormatError(
-                f"{path}: has format version {stated['format_version']}: this release reads up to {FORMAT_VERSION}; "
-                "upgrade with pip install -U ser-store"
-            )
+        _check_version(path, stated["format_version"])
         return RunRecord(
             run=stated["run"],
             kind=str(stated["kind"]),
             backbone=str(stated["backbone"]),
             state=str(stated["state"]),
-            selected=Selection(**stated["selected"]) if stated["selected"] else None,
+            selected=_read_selection(path, stated["selected"]),
             details={key: value for key, value in stated.items() if key not in _STATED},
         )
     except FileNotFoundError:
         raise FormatError(f"{path} is missing; restore it from a copy, or remove the run's folder") from None
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as problem:
         raise FormatError(f"{path}: expected the JSON object that FORMAT.md describes ({problem})") from problem
+
+
+def _check_version(path: Path, version: Any) -> None:
+    if type(version) is not int or version < 1:
+        raise FormatError(f"{path}: has format version {version!r}: expected 1 to {FORMAT_VERSION}")
+    if version > FORMAT_VERSION:
+        raise FormatError(
+            f"{path}: has format version {version}: this release reads up to {FORMAT_VERSION}; upgrade with "
+            "pip install -U ser-store"
+        )
+
+
+def _read_selection(path: Path, stated: Any) -> Selection | None:
+    if stated is None:
+        return None
+    if type(stated["step"]) is not int:
+        raise FormatError(f"{path}: selected step is {stated['step']!r}: expected a whole number")
+    return Selection(stated["step"], str(stated["criterion"]), str(stated["on"]), str(stated["reason"]))
 
 
 def append_curve(folder: Path, point: Mapping[str, Any]) -> None:
@@ -120,18 +137,17 @@ def read_curves(folder: Path) -> list[dict[str, Any]]:
     path = folder / "curves.jsonl"
     if not path.exists():
         return []
-    lines = _read_limited(path).split("\n")
+    try:
+        lines = _read_limited(path).split(b"\n")
+    except OSError as problem:
+        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
     points: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
+    for number, line in enumerate(lines[:-1], start=1):  # a last line without line feed was torn by a kill
         try:
-            point = json.loads(line)
+            point = json.loads(line.decode())
         except (ValueError, RecursionError) as problem:
-            if number == len(lines):  # no line feed follows: the writer was killed while it wrote this line
-                break
             raise FormatError(f"{path}: line {number} is not JSON; restore the file from a copy") from problem
         if not isinstance(point, dict):
-            raise FormatError(f"{path}: line {number}: expected a JSON object")
+            raise FormatError(f"{path}: line {number}: expected a JSON object; restore the file from a copy")
         points.append(point)
     return points

@@ -47,6 +47,8 @@ def check_magic(path: Path) -> None:
         FormatError: if there is no seal.
         IntegrityError: if the file has not the size that was written.
     """
+    if path.exists() and not path.is_file():  # a pipe would keep the reader waiting for good
+        raise FormatError(f"{path}: expected a file")
     with path.open("rb") as file:
         seal = file.read(SEAL_BYTES)
     if not seal.startswith(_MAGIC) or len(seal) < SEAL_BYTES:
@@ -55,8 +57,8 @@ def check_magic(path: Path) -> None:
     actual = path.stat().st_size
     if not stated.isdigit() or int(stated) != actual:
         raise IntegrityError(
-            f"{path}: has {actual} bytes: expected {stated.decode(errors='replace').lstrip('0')}; the file is damaged, "
-            "restore it from a copy"
+            f"{path}: has {actual} bytes: expected {int(stated) if stated.isdigit() else 'what its seal states'}; the "
+            "file is damaged, restore it from a copy"
         )
 
 

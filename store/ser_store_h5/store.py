@@ -1,7 +1,7 @@
 """A store: a folder with one corpus and what its runs said about it."""
 
-import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store_h5 import corpus_file, runs
+from ser_store_h5.atomic import is_leftover, remove_folder, stated_disk_problems
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import ExistsError, StoreError, UnknownNameError, describe_unknown
-from ser_store_h5.member import Member, MemberFile, MemberInfo, open_member, write_member
-from ser_store_h5.names import check_run_name, format_member, member_file, parse_member, parse_member_file
+from ser_store_h5.member import Member, MemberFile, MemberInfo, find_places, open_member, write_member
+from ser_store_h5.names import (
+    check_run_name,
+    format_member,
+    is_run_name,
+    member_file,
+    parse_member,
+    parse_member_file,
+)
 from ser_store_h5.runs import RunRecord
 
 Rows = NDArray[np.int32]
@@ -47,7 +55,7 @@ class Store:
         path = Path(path)
         if (path / "corpus.h5").exists():
             raise ExistsError(f"{path} is a store already: choose another --store, or remove it first")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or not all(is_leftover(found) for found in path.iterdir())):
             raise StoreError(f"{path} is there and not empty: expected a new folder, or an empty one, for the store")
         corpus_file.write_corpus(path / "corpus.h5", corpus)
         return cls(path)
@@ -77,7 +85,8 @@ class Store:
 
     def runs(self) -> list[str]:
         """Names of the runs, ascending."""
-        return sorted(found.parent.name for found in self.path.glob("runs/*/run.json"))
+        found = (record.parent.name for record in self.path.glob("runs/*/run.json"))
+        return sorted(run for run in found if is_run_name(run))
 
     def has_run(self, run: str) -> bool:
         return (self.run_folder(run) / "run.json").is_file()
@@ -98,13 +107,20 @@ class Store:
         Raises:
             ExistsError: if a run of this name is there.
         """
-        try:
-            runs.write_run(self.run_folder(record.run), record, replace=False)
-        except ExistsError:
+        self.refuse_run(record.run)
+        runs.write_run(self.run_folder(record.run), record, replace=False)
+
+    def refuse_run(self, run: str) -> None:
+        """Say that a run of this name is there, before anything is spent on another.
+
+        Raises:
+            ExistsError: if it is.
+        """
+        if self.has_run(run):
             raise ExistsError(
-                f"run {record.run} is in {self.path} already: name this one with --run NAME, or remove the old one "
-                f"with `serstore rm {record.run}`"
-            ) from None
+                f"run {run} is in {self.path} already: name this one with --run NAME, or remove the old one with "
+                f"`serstore rm {run}`"
+            )
 
     def update_run(self, record: RunRecord) -> None:
         runs.write_run(self.run_folder(record.run), record)
@@ -184,13 +200,11 @@ class Store:
 
     def read_member(self, name: str) -> Member:
         """One member with all it holds, each array compared with its digest."""
-        run, step = self.resolve(name)
-        with open_member(self.member_path(run, step), self.corpus) as file:
+        with self._open(name) as (_, file):
             return file.read()
 
     def describe_member(self, name: str) -> MemberInfo:
-        run, step = self.resolve(name)
-        with open_member(self.member_path(run, step), self.corpus) as file:
+        with self._open(name) as (_, file):
             return file.describe()
 
     def members(self, run: str | None = None) -> list[MemberInfo]:
@@ -201,13 +215,12 @@ class Store:
         """Remove a member (``run@step``), or a run with all it has; returns the names of the removed members."""
         run, step = parse_member(name)
         if step is not None:
-            run, step = self.resolve(name)
-            self.member_path(run, step).unlink()
-            return [name]
+            path = self.member_path(*self.resolve(name))
+            with stated_disk_problems(path):
+                path.unlink()
+            return [format_member(run, step)]
         names = self.member_names(run)
-        # The record goes first: without it no reader sees the run, however far the rest has got.
-        (self.run_folder(run) / "run.json").unlink()
-        shutil.rmtree(self.run_folder(run))
+        remove_folder(self.run_folder(run))
         return names
 
     # -- arrays, aligned by utterance
@@ -219,17 +232,19 @@ class Store:
             StoreError: if a member covers not all the rows, or has neither logits nor labels.
         """
         predicted = np.empty((len(names), len(rows)), dtype=np.int16)
-        for place, (name, file, own) in enumerate(self._iter_members(names)):
-            if "logits" in file.names:
-                said = file.read_logits(len(own)).argmax(axis=1).astype(np.int16)
-            elif "predicted" in file.names:
-                said = file.read_predicted(len(own))
-            else:
-                raise StoreError(
-                    f"{name} has pooled representations only: expected logits or labels; `serstore head --from {name}` "
-                    "fits a classifier on them"
-                )
-            predicted[place] = said[self._places(name, own, rows)]
+        for place, named in enumerate(names):
+            with self._open(named) as (name, file):
+                own = file.read_rows()
+                if "logits" in file.names:
+                    said = file.read_logits(len(own)).argmax(axis=1).astype(np.int16)
+                elif "predicted" in file.names:
+                    said = file.read_predicted(len(own))
+                else:
+                    raise StoreError(
+                        f"{name} has pooled representations only: expected logits or labels; `serstore head --from "
+                        f"{name}` fits a classifier on them"
+                    )
+                predicted[place] = said[find_places(name, own, rows, self.corpus)]
         return predicted
 
     def logits(self, names: Sequence[str], rows: Rows) -> NDArray[np.float32]:
@@ -239,11 +254,13 @@ class Store:
             StoreError: if a member covers not all the rows, or has no logits.
         """
         logits = np.empty((len(names), len(rows), len(self.corpus.classes)), dtype=np.float32)
-        for place, (name, file, own) in enumerate(self._iter_members(names)):
-            if "logits" not in file.names:
-                held = "labels" if "predicted" in file.names else "pooled representations"
-                raise StoreError(f"{name} has {held} only: expected logits, which this rule needs")
-            logits[place] = file.read_logits(len(own))[self._places(name, own, rows)]
+        for place, named in enumerate(names):
+            with self._open(named) as (name, file):
+                if "logits" not in file.names:
+                    held = "labels" if "predicted" in file.names else "pooled representations"
+                    raise StoreError(f"{name} has {held} only: expected logits, which this rule needs")
+                own = file.read_rows()
+                logits[place] = file.read_logits(len(own))[find_places(name, own, rows, self.corpus)]
         return logits
 
     def pooled(self, name: str, rows: Rows) -> NDArray[Any]:
@@ -252,29 +269,15 @@ class Store:
         Raises:
             StoreError: if the member covers not all the rows, or has no pooled representations.
         """
-        for member, file, own in self._iter_members([name]):
+        with self._open(name) as (member, file):
             if "pooled" not in file.names:
                 raise StoreError(f"{member} has no pooled representations: expected a member of finetune or extract")
-            places = self._places(member, own, rows)
-            order = np.argsort(places)
-            ascending = file.read_pooled(len(own), places[order])
-            return np.asarray(ascending[np.argsort(order)])
-        raise StoreError("no member named")
+            own = file.read_rows()
+            ascending, back = np.unique(find_places(member, own, rows, self.corpus), return_inverse=True)
+            return np.asarray(file.read_pooled(len(own), ascending)[back])
 
-    def _iter_members(self, names: Sequence[str]) -> Iterator[tuple[str, MemberFile, Rows]]:
-        for name in names:
-            run, step = self.resolve(name)
-            with open_member(self.member_path(run, step), self.corpus) as file:
-                yield format_member(run, step), file, file.read_rows()
-
-    def _places(self, name: str, own: Rows, rows: Rows) -> NDArray[np.intp]:
-        """Where ``rows`` stand among the member's own rows."""
-        places = np.minimum(np.searchsorted(own, rows), len(own) - 1)
-        missing = rows[own[places] != rows]
-        if len(missing):
-            first = ", ".join(self.corpus.ids[missing[:3]].tolist()) + (", …" if len(missing) > 3 else "")
-            raise StoreError(
-                f"{name} says nothing about {len(missing)} of the {len(rows)} utterances asked for ({first}): expected "
-                "all; choose another part with --on, leave the member out, or run `serstore extract`"
-            )
-        return places
+    @contextmanager
+    def _open(self, name: str) -> Iterator[tuple[str, MemberFile]]:
+        run, step = self.resolve(name)
+        with open_member(self.member_path(run, step), self.corpus) as file:
+            yield format_member(run, step), file

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_store_h5.atomic import LEFTOVER_SUFFIX
+from ser_store_h5.atomic import LEFTOVER_SUFFIX, is_leftover
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.errors import FormatError, SerstoreError
@@ -32,7 +32,7 @@ class Verification:
         files: number of files looked at.
         bytes: their sizes together.
         problems: what is wrong, by file.
-        leftovers: files of writers that were killed; no reader looks at them, they may be deleted.
+        leftovers: files and folders of writers that were killed; no reader looks at them, they may be deleted.
     """
 
     files: int
@@ -58,6 +58,9 @@ def verify_store(path: Path | str) -> Verification:
     files = [root / "corpus.h5"]
     leftovers = [str(found.relative_to(root)) for found in root.glob(f".*{LEFTOVER_SUFFIX}")]
     for folder in sorted((root / "runs").glob("*")):
+        if is_leftover(folder) or _holds_nothing(folder):
+            leftovers.append(str(folder.relative_to(root)))
+            continue
         if not folder.is_dir() or folder.is_symlink():
             problems.append(Problem(str(folder.relative_to(root)), "expected the folder of a run"))
             continue
@@ -65,6 +68,11 @@ def verify_store(path: Path | str) -> Verification:
         files += _verify_run(folder, root, corpus, problems)
     total = sum(file.stat().st_size for file in files if file.is_file())
     return Verification(len(files), total, tuple(problems), tuple(leftovers))
+
+
+def _holds_nothing(folder: Path) -> bool:
+    """Whether a run was killed while its record was being written, before anything could be added to it."""
+    return folder.is_dir() and not folder.is_symlink() and all(is_leftover(found) for found in folder.iterdir())
 
 
 def _record(problem: SerstoreError, file: Path, root: Path, problems: list[Problem]) -> None:
@@ -99,7 +107,7 @@ def _verify_run(folder: Path, root: Path, corpus: Corpus | None, problems: list[
         elif parse_member_file(file.name) is not None:
             files.append(file)
             _verify_member(file, root, corpus, problems)
-        elif file.name not in ("run.json", CHECKPOINTS) and not file.name.endswith(LEFTOVER_SUFFIX):
+        elif file.name not in ("run.json", CHECKPOINTS) and not is_leftover(file):
             problems.append(Problem(str(file.relative_to(root)), "expected no such file in a run's folder"))
     return files
 

@@ -1,0 +1,36 @@
+"""The `serstore` command."""
+
+import typer
+
+from ser_store_cli import analysis_commands, corpus_commands, demo_command, model_commands, store_commands
+
+app = typer.Typer(
+    name="serstore",
+    help="Fine-tune speech transformers for emotion recognition once; answer every later question from a file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (corpus_commands, model_commands, store_commands, analysis_commands, demo_command):
+    module.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from ser_store_h5 import __version__
+
+        typer.echo(f"serstore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def serstore(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Fine-tune speech transformers for emotion recognition once; answer every later question from a file."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,120 @@
+"""init and audit."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    AudioOption,
+    DebugOption,
+    JsonOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn,
+)
+from ser_store_cli.output import Percent, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(init)
+    app.command()(audit)
+
+
+@stated
+def init(
+    corpus: Annotated[str, typer.Option("--corpus", help="ravdess, or a manifest FILE.csv or FILE.parquet.")],
+    audio: AudioOption = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column. "
+            "[default: the manifest's own split, else paper]",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split.")] = None,
+    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds, for splits into folds.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad recordings out instead of refusing.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a store for a corpus, or add a split to it."""
+    from ser_store.initializing import init as make_store
+    from ser_store.progress import bar
+
+    made = make_store(
+        store, corpus=corpus, audio=audio, split=split, seed=seed, folds=folds, skip_bad=skip_bad, progress=bar
+    )
+    described = made.store.corpus
+    for line in made.skipped:
+        warn(f"left out: {line}")
+    if made.ignored:
+        warn(f"{made.ignored} files are not part of the corpus and were ignored")
+    parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
+    if json:
+        print_json(
+            {
+                "store": str(store),
+                "created": made.created,
+                "corpus": described.name,
+                "n": len(described),
+                "classes": list(described.classes),
+                "split": made.split,
+                "parts": parts,
+                "skipped": list(made.skipped),
+            }
+        )
+        return
+    speakers = "" if described.speakers is None else f", {len(set(described.speakers.tolist()))} speakers"
+    typer.echo(f"{described.name}: {len(described)} utterances{speakers}, {len(described.classes)} classes")
+    typer.echo(f"split {made.split}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
+    typer.echo(f"{'made' if made.created else 'updated'} {store}")
+
+
+@stated
+def audit(
+    split: SplitOption = None,
+    audio: AudioOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Leakage and quality of a split: shared speakers, twins, duplicate audio, class balance, bad files."""
+    from ser_store.auditing import audit as compute
+
+    from ser_store.progress import bar
+
+    report = compute(store, split=split, audio=audio, progress=bar)
+    document = report.to_json()
+    if json:
+        print_json(document)
+    else:
+        _print_audit(document)
+
+
+def _print_audit(document: dict[str, Any]) -> None:
+    parts = document["n"]
+    typer.echo(f"split {document['split']}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
+    classes = {label: None for counts in document["classes"].values() for label in counts}
+    print_table(
+        ["label", *parts], [[label, *(document["classes"][part].get(label, 0) for part in parts)] for label in classes]
+    )
+    rows: list[tuple[str, object]] = [
+        ("speakers on more than one side", document["shared_speakers"]),
+        ("twin groups on more than one side", document["twins_across"]),
+        ("test utterances whose twin is in train", document["test_with_twin_in_train"]),
+    ]
+    if document.get("test_with_twin_in_train_share") is not None:
+        rows.append(("  of all test utterances", Percent(document["test_with_twin_in_train_share"])))
+    rows.append(("groups of recordings with the same samples", len(document["duplicate_audio"])))
+    rows.append(("  of which on more than one side", document["duplicate_audio_across"]))
+    bad = document["bad_files"]
+    rows.append(("bad files", "not looked at: no recordings" if bad is None else len(bad)))
+    typer.echo("")
+    for text, value in rows:
+        typer.echo(f"{text:<44} {'unknown' if value is None else value}")
+    for line in bad or []:
+        typer.echo(f"  {line}")

@@ -1,0 +1,29 @@
+"""demo."""
+
+from typing import Annotated
+
+import typer
+
+from ser_store_cli.options import DEFAULT_STORE, AudioOption, DebugOption, StoreOption, stated
+
+
+def register(app: typer.Typer) -> None:
+    def run(words: list[str]) -> None:
+        exit_code = app(words, standalone_mode=False)
+        if exit_code:
+            raise typer.Exit(exit_code)
+
+    @app.command()
+    @stated
+    def demo(
+        audio: AudioOption = None,
+        steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps of each backbone.")] = None,
+        store: StoreOption = DEFAULT_STORE,
+        debug: DebugOption = False,
+    ) -> None:
+        """The main job from audio to a vote: on a synthetic corpus, or with --audio on RAVDESS."""
+        from ser_store.errors import require
+        from ser_store_cli.demonstration import demonstrate
+
+        require("torch")
+        demonstrate(store, audio=audio, steps=steps, run=run)

@@ -1,0 +1,64 @@
+"""Options that many commands share, and what every command does with a stated problem."""
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ser_store_h5.errors import SerstoreError
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="SERSTORE", help="The store's folder.", show_default="./ser.store")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a stated problem.")]
+OnOption = Annotated[
+    str | None, typer.Option("--on", help="Part of the split: train, valid, test, fold-1 …, or all. [default: test]")
+]
+SplitOption = Annotated[str | None, typer.Option("--split", help="A split of the corpus. [default: its default one]")]
+MembersArgument = Annotated[
+    list[str] | None, typer.Argument(help="run@step, or a run for its selected step.", show_default="every run")
+]
+AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder of the recordings.")]
+
+DEFAULT_STORE = Path("ser.store")
+INTERRUPTED = 130
+
+
+def stated(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn a stated problem into one line on stderr and exit code 1, Ctrl-C into 130."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, debug: bool = False, **options: Any) -> None:
+        try:
+            command(*arguments, debug=debug, **options)
+        except SerstoreError as problem:
+            _fail(str(problem), debug)
+        except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as problem:
+            name = f"{problem.filename}: " if problem.filename else ""
+            _fail(f"{name}{problem.strerror or problem}; check that the file is there and may be read", debug)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; what was written is complete", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
+def _fail(problem: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"serstore: {' '.join(problem.split())}", err=True)
+    raise typer.Exit(1) from None
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"serstore: {text}", err=True)

@@ -1,0 +1,164 @@
+"""A checkpoint folder of a supported family: its configuration, backbone weights and feature extractor."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor
+from transformers.utils import logging
+
+from ser_store.audio import SAMPLE_RATE
+from ser_store.backbones.catalogue import FAMILIES
+from ser_store.backbones.model import MODEL_TYPE
+from ser_store.errors import ModelError
+
+# What transformers, safetensors and torch raise on files that are not what they should be.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    EOFError,
+    BadZipFile,
+    pickle.UnpicklingError,
+    SafetensorError,
+    StrictDataclassError,
+)
+# Only SpecAugment uses it, in training; many published checkpoints come without.
+_DISPENSABLE = frozenset({"masked_spec_embed"})
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A backbone with its weights, and how they compare with its configuration.
+
+    Attributes:
+        backbone: the family's bare model, float32.
+        missing_keys: weights that the checkpoint does not have, initialised at random.
+        unused_keys: what else it has: CTC heads, quantizers.
+    """
+
+    backbone: Any
+    missing_keys: tuple[str, ...]
+    unused_keys: tuple[str, ...]
+
+
+def load_config(folder: Path) -> PreTrainedConfig:
+    """The configuration in ``folder``.
+
+    Raises:
+        ModelError: if there is none, or it is of another family.
+    """
+    path = folder / "config.json"
+    families = f"expected one of the families {', '.join(FAMILIES)}"
+    try:
+        family = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as problem:
+        raise ModelError(
+            f"{path} cannot be read ({describe_problem(problem)}): expected a folder as save_pretrained() writes it"
+        ) from problem
+    if family not in (*FAMILIES, MODEL_TYPE):
+        raise ModelError(f"{folder} holds a model of type {family!r}: {families}; name another folder or hub id")
+    try:
+        with quiet_transformers():
+            return AutoConfig.from_pretrained(folder)
+    except _UNREADABLE as problem:
+        raise ModelError(f"{path} is no valid configuration ({describe_problem(problem)}): {families}") from problem
+
+
+def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
+    """The backbone in ``folder``, from safetensors or ``.bin`` files, with or without another head on top.
+
+    Raises:
+        ModelError: if the weights cannot be read, or one of the backbone's is missing or of another shape.
+    """
+    loaded, report = load_weights(AutoModel, folder, config)
+    missing = sorted(report["missing_keys"])
+    lost = [name for name in missing if name not in _DISPENSABLE]
+    if lost:
+        raise ModelError(
+            f"{folder} lacks {len(lost)} weights of its backbone, the first is {lost[0]}: expected a complete "
+            f"checkpoint of {config.model_type}; save it again, or start from random weights with --init random"
+        )
+    return LoadedBackbone(loaded, tuple(missing), tuple(sorted(report["unexpected_keys"])))
+
+
+def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any, dict[str, Any]]:
+    """A model of class ``kind`` from ``folder`` in float32, and transformers' report of keys.
+
+    Raises:
+        ModelError: if the weights cannot be read or have other shapes.
+    """
+    try:
+        with quiet_transformers():
+            model, report = kind.from_pretrained(
+                folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+    except _UNREADABLE as problem:
+        raise ModelError(
+            f"the weights in {folder} cannot be loaded ({describe_problem(problem)}): expected model.safetensors or "
+            f"pytorch_model.bin that fit its config.json; copy or save it again"
+        ) from problem
+    return model, report
+
+
+def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
+    """The feature extractor in ``folder``, else the family's usual one; always with attention mask.
+
+    Raises:
+        ModelError: if it cannot be read or is for another sample rate.
+    """
+    extractor = Wav2Vec2FeatureExtractor()
+    if folder is not None and any((folder / name).exists() for name in _EXTRACTOR_FILES):
+        try:
+            with quiet_transformers():
+                extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder)
+        except _UNREADABLE as problem:
+            raise ModelError(
+                f"{folder} holds a feature extractor that cannot be read ({describe_problem(problem)}): "
+                f"expected preprocessor_config.json of a Wav2Vec2FeatureExtractor; remove or save it again"
+            ) from problem
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise ModelError(
+            f"the feature extractor in {folder} is for {extractor.sampling_rate} Hz: expected {SAMPLE_RATE} Hz; "
+            f"choose a backbone for {SAMPLE_RATE} Hz"
+        )
+    # Without the mask, it normalises over the padding of a batch; the backbones here all take one.
+    extractor.return_attention_mask = True
+    extractor.padding_side = "right"
+    return extractor
+
+
+_EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No reports, warnings and progress bars of transformers within; afterwards all is as it was."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def describe_problem(problem: BaseException) -> str:
+    """The first line of an error, short enough for a message of our own."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[0].strip().rstrip(".:")[:160]

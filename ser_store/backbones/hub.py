@@ -1,0 +1,86 @@
+"""Checkpoints of the Hugging Face hub, by way of its cache, as local folders."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from ser_store.backbones.checkpoint import describe_problem
+from ser_store.errors import ModelError
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+WAY_OUT = "give a folder with its weights by --checkpoint DIR, or start from random ones with --init random"
+WAY_OUT_WITHOUT_CONFIG = "name a local folder with its config.json instead, or a backbone of `serstore models`"
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """A checkpoint in the cache: its folder, and the commit on the hub that it is."""
+
+    folder: Path
+    revision: str
+
+
+def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: bool = True) -> HubCheckpoint:
+    """Configuration, feature extractor and (``with_weights``) weights of ``hub_id``; from the cache without network.
+
+    Raises:
+        ModelError: if it can neither be fetched nor found in the cache.
+    """
+    # One request without retries: left to itself, the hub's client tries for 23 seconds per file without network.
+    problem = ""
+    commit: str | None = revision
+    try:
+        commit = get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision)).commit_hash
+    except Exception as refused:  # noqa: BLE001 - the HTTP client, and so its errors, differs between hub releases
+        problem = describe_problem(refused)
+    fetcher = _Fetcher(hub_id, commit, offline=bool(problem))
+    config = fetcher.fetch("config.json")
+    if config is None:
+        reason = problem or "it has no config.json"
+        way_out = WAY_OUT if with_weights else WAY_OUT_WITHOUT_CONFIG
+        raise ModelError(f"{hub_id} cannot be fetched ({reason}) and is not in the Hugging Face cache: {way_out}")
+    fetcher.fetch("preprocessor_config.json")
+    fetcher.fetch("processor_config.json")
+    if with_weights and not fetcher.fetch_weights():
+        where = f"in the Hugging Face cache, and cannot be fetched ({problem})" if problem else "on the hub"
+        raise ModelError(f"no weights of {hub_id} are {where}: expected one of {', '.join(WEIGHT_FILES)}; {WAY_OUT}")
+    return HubCheckpoint(config.parent, config.parent.name)
+
+
+@dataclass(frozen=True)
+class _Fetcher:
+    hub_id: str
+    revision: str | None
+    offline: bool
+
+    def fetch(self, name: str) -> Path | None:
+        """The file in the cache, fetched if need be; None if there is none."""
+        try:
+            return Path(hf_hub_download(self.hub_id, name, revision=self.revision, local_files_only=self.offline))
+        except EntryNotFoundError as missing:
+            # The local kind says that it is not in the cache, which online means that the connection broke.
+            if self.offline or not isinstance(missing, LocalEntryNotFoundError):
+                return None
+            reason = describe_problem(missing)
+        except OSError as refused:
+            reason = describe_problem(refused)
+        raise ModelError(f"{name} of {self.hub_id} cannot be fetched ({reason}): {WAY_OUT}")
+
+    def fetch_weights(self) -> bool:
+        for name in WEIGHT_FILES:
+            path = self.fetch(name)
+            if path is None:
+                continue
+            if name.endswith(".index.json"):
+                shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+                return all(self.fetch(shard) is not None for shard in shards)
+            return True
+        return False

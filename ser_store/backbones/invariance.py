@@ -1,0 +1,163 @@
+"""Batch invariance: what a backbone makes of an utterance depends on the utterance alone, not on its batch mates.
+
+Transformers' speech models see padding in four places, in spite of the attention mask: the group norm of the first
+convolution takes its statistics over time (``feat_extract_norm="group"``), data2vec's stacked positional convolutions
+carry what one layer makes of the padding into the frames of the next, HuBERT's optional batch norm before the
+positional convolution turns masked zeros into other numbers, and WavLM hands a boolean beside a float mask to an
+attention that has deprecated the mixture. Here these modules are replaced by ones that know the lengths; names and
+shapes of all parameters stay as they are.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ser_store.errors import AudioError
+
+Counts = tuple[int, ...]
+
+
+class LengthAware:
+    """A module that is told, for the time of a forward pass, how much of each utterance is not padding."""
+
+    lengths: Counts | None = None
+    # Whether the lengths are counted in frames after the first convolution only, or after all of them.
+    after_first_convolution = False
+
+
+@contextmanager
+def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator[Counts]:
+    """Tells the length-aware modules of ``backbone`` the lengths of a batch; yields its frames per utterance.
+
+    Args:
+        backbone: what :func:`make_invariant` returned.
+        sample_counts: samples per utterance, without padding.
+
+    Raises:
+        AudioError: if an utterance is too short for a single frame.
+    """
+    aware = [module for module in backbone.modules() if isinstance(module, LengthAware)]
+    frame_counts = count_frames(sample_counts, backbone.config)
+    for module in aware:
+        first = module.after_first_convolution
+        module.lengths = count_frames(sample_counts, backbone.config, convolutions=1) if first else frame_counts
+    try:
+        yield frame_counts
+    finally:
+        for module in aware:
+            module.lengths = None
+
+
+def count_frames(sample_counts: Sequence[int], config: Any, *, convolutions: int | None = None) -> Counts:
+    """Frames per utterance after the first ``convolutions`` (default: all) of the feature encoder.
+
+    Raises:
+        AudioError: if an utterance is too short for a single frame.
+    """
+    layers = list(zip(config.conv_kernel, config.conv_stride, strict=True))[:convolutions]
+    counts = []
+    for samples in sample_counts:
+        count = samples
+        for kernel, stride in layers:
+            count = (count - kernel) // stride + 1 if count >= kernel else 0
+        if count == 0:
+            raise AudioError(
+                f"an utterance of {samples} samples is shorter than one frame: expected at least "
+                f"{count_samples(1, config)} samples at 16 kHz; leave the recording out"
+            )
+        counts.append(count)
+    return tuple(counts)
+
+
+def count_samples(frames: int, config: Any) -> int:
+    """The fewest samples that make so many frames."""
+    samples = frames
+    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def make_invariant(backbone: Any) -> Any:
+    """The same backbone with the modules replaced that would see padding; twice is as good as once."""
+    convolutions = backbone.feature_extractor.conv_layers
+    if isinstance(getattr(convolutions[0], "layer_norm", None), nn.GroupNorm):
+        convolutions[0] = GroupNormConvolution(convolutions[0])
+    embedding = backbone.encoder.pos_conv_embed
+    if backbone.config.model_type == "data2vec-audio":
+        backbone.encoder.pos_conv_embed = StackedPositionalConvolution(embedding)
+    if isinstance(getattr(embedding, "batch_norm", None), nn.BatchNorm1d):
+        embedding.batch_norm.__class__ = ValidBatchNorm
+    if backbone.config.model_type == "wavlm":
+        from ser_store.backbones.wavlm import OneMaskAttention
+
+        for layer in backbone.encoder.layers:
+            layer.attention.__class__ = OneMaskAttention
+    return backbone
+
+
+class GroupNormConvolution(LengthAware, GradientCheckpointingLayer):
+    """The first convolution of a feature encoder, each utterance normalised over its own frames."""
+
+    after_first_convolution = True
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.conv = layer.conv
+        self.activation = layer.activation
+        self.layer_norm = layer.layer_norm
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        # As an argument, the lengths are still those of this batch when gradient checkpointing runs forward() again.
+        convolved: Tensor = super().__call__(hidden, self.lengths)
+        return convolved
+
+    def forward(self, hidden: Tensor, lengths: Counts | None = None) -> Tensor:
+        hidden = self.conv(hidden)
+        if lengths is None or all(length == hidden.shape[2] for length in lengths):
+            activated: Tensor = self.activation(self.layer_norm(hidden))
+            return activated
+        # One call per utterance: the very kernel that a batch of one would take, so nothing can differ.
+        normalised = [
+            functional.pad(self.layer_norm(utterance[None, :, :length]), (0, hidden.shape[2] - length))
+            for utterance, length in zip(hidden, lengths, strict=True)
+        ]
+        activated = self.activation(torch.cat(normalised))
+        return activated
+
+
+class StackedPositionalConvolution(LengthAware, nn.Module):
+    """data2vec's positional convolutions; between them the padding is zero again, as at the end of an utterance."""
+
+    def __init__(self, embedding: Any) -> None:
+        super().__init__()
+        self.layers = embedding.layers
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        padded = _find_padding(self.lengths, hidden)
+        hidden = hidden.transpose(1, 2)
+        for layer in self.layers:
+            hidden = layer(hidden).masked_fill(padded[:, None, :], 0)
+        return hidden.transpose(1, 2)
+
+
+class ValidBatchNorm(LengthAware, nn.BatchNorm1d):
+    """HuBERT's batch norm: statistics over frames that are not padding, and padding stays zero."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        valid = ~_find_padding(self.lengths, hidden.transpose(1, 2))
+        frames = hidden.transpose(1, 2)
+        normalised = torch.zeros_like(frames)
+        normalised[valid] = super().forward(frames[valid]).to(frames.dtype)
+        return normalised.transpose(1, 2)
+
+
+def _find_padding(lengths: Counts | None, frames: Tensor) -> Tensor:
+    """``(b, f)`` bool, true where ``frames`` ``(b, f, h)`` are padding."""
+    count = frames.shape[1]
+    valid = torch.tensor(lengths or (count,) * len(frames), device=frames.device)
+    return torch.arange(count, device=frames.device) >= valid[:, None]

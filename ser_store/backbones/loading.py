@@ -1,0 +1,116 @@
+"""Models by name: built over a catalogue key, hub id or local folder, or loaded as they were saved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Wav2Vec2FeatureExtractor
+
+from ser_store.backbones.checkpoint import (
+    LoadedBackbone,
+    load_backbone,
+    load_config,
+    load_feature_extractor,
+    load_weights,
+)
+from ser_store.backbones.model import MODEL_TYPE, SpeechClassifier, build_config
+from ser_store.backbones.pooling import POOLINGS
+from ser_store.backbones.source import INITS, Source, find_source
+from ser_store.errors import ModelError, UnknownNameError, describe_unknown
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A classifier ready to train or to extract with.
+
+    Attributes:
+        model: in evaluation mode, on the CPU, float32.
+        feature_extractor: normalises utterances as the backbone was trained, with attention mask.
+        backbone_key: the catalogue's key, else the hub id or the folder's name.
+        origin: ``hub_id``, ``revision`` and ``folder`` of the backbone's weights (each a string or None), ``init``
+            (``pretrained`` or ``random``) and the ``seed`` of what was initialised at random.
+        missing_keys: backbone weights that the checkpoint did not have, initialised at random.
+        unused_keys: weights of the checkpoint that the model has no use for.
+    """
+
+    model: SpeechClassifier
+    feature_extractor: Wav2Vec2FeatureExtractor
+    backbone_key: str
+    origin: dict[str, Any]
+    missing_keys: tuple[str, ...] = ()
+    unused_keys: tuple[str, ...] = ()
+
+
+def build_model(
+    name: str,
+    *,
+    classes: Sequence[str],
+    pooling: str = "mean",
+    init: str = "pretrained",
+    checkpoint: Path | None = None,
+    seed: int = 0,
+) -> LoadedModel:
+    """A classifier with a new head over the backbone called ``name``.
+
+    Args:
+        name: key of the catalogue, hub id or local folder.
+        classes: in the order of the logits.
+        pooling: ``mean``, ``sum`` or ``max``.
+        init: ``pretrained`` or ``random`` backbone weights; the ``tiny-*`` presets know only random ones.
+        checkpoint: a local folder that has the pretrained weights, instead of the hub.
+        seed: of the head and of everything else that is initialised at random.
+
+    Raises:
+        ModelError: if the weights cannot be had or do not fit; says what to do instead.
+        UnknownNameError: for an unknown name, pooling or init.
+    """
+    if pooling not in POOLINGS:
+        raise UnknownNameError(describe_unknown("pooling", pooling, POOLINGS))
+    if init not in INITS:
+        raise UnknownNameError(describe_unknown("init", init, INITS))
+    source = find_source(name, init=init, checkpoint=checkpoint)
+    origin = {**source.origin, "seed": seed}
+    # Only torch's generator for the CPU is drawn from, and it is given back as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        loaded = _load_backbone(source)
+        backbone_config = source.config if loaded.backbone is None else loaded.backbone.config
+        config = build_config(backbone_config, classes, pooling=pooling, backbone_key=source.key, origin=origin)
+        model = SpeechClassifier(config, loaded.backbone).eval()
+    extractor = load_feature_extractor(source.folder)
+    return LoadedModel(model, extractor, source.key, origin, loaded.missing_keys, loaded.unused_keys)
+
+
+def load_classifier(folder: Path) -> LoadedModel:
+    """A classifier as ``save_pretrained`` and the Trainer write it: weights, configuration and feature extractor.
+
+    Raises:
+        ModelError: if ``folder`` is not such a folder, or its weights are not complete.
+    """
+    config = load_config(folder)
+    if config.model_type != MODEL_TYPE:
+        raise ModelError(
+            f"{folder} holds a bare {config.model_type}: expected a classifier saved by fine-tuning; "
+            f"`serstore finetune --checkpoint {folder}` makes one"
+        )
+    model, report = load_weights(SpeechClassifier, folder, config)
+    differing = sorted(report["missing_keys"] | report["unexpected_keys"])
+    if differing:
+        raise ModelError(
+            f"the weights in {folder} are not those of its config.json: {len(differing)} missing or left over, the "
+            f"first is {differing[0]}; expected a complete checkpoint, copy or save it again"
+        )
+    extractor = load_feature_extractor(folder)
+    return LoadedModel(model.eval(), extractor, config.backbone_key, dict(config.origin))
+
+
+def _load_backbone(source: Source) -> LoadedBackbone:
+    if source.folder is None or source.origin["init"] == "random":
+        return LoadedBackbone(None, (), ())
+    if source.config.model_type == MODEL_TYPE:
+        classifier = load_classifier(source.folder).model
+        unused = tuple(f"classifier.{name}" for name in classifier.classifier.state_dict())
+        return LoadedBackbone(classifier.backbone, (), unused)
+    return load_backbone(source.folder, source.config)

@@ -1,0 +1,174 @@
+"""The one model for all families: backbone, masked pooling and a small head, saved as a Hugging Face model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
+from ser_store.backbones.pooling import pool_frames
+
+MODEL_TYPE = "serstore-speech-classifier"
+
+
+class SpeechClassifierConfig(PreTrainedConfig):
+    """What a :class:`SpeechClassifier` is built from.
+
+    Args:
+        backbone_config: the family's configuration, or its dictionary with ``model_type``.
+        pooling: ``mean``, ``sum`` or ``max`` over the frames of the last hidden states.
+        head_dropout: default: the backbone's ``final_dropout``.
+        backbone_key: the name the backbone was asked for by.
+        origin: where its weights come from, see :class:`ser_store.backbones.loading.LoadedModel`.
+        kwargs: transformers' own; ``id2label`` gives the classes in the order of the logits.
+    """
+
+    model_type = MODEL_TYPE
+
+    def __init__(
+        self,
+        backbone_config: Mapping[str, Any] | PreTrainedConfig | None = None,
+        pooling: str = "mean",
+        head_dropout: float | None = None,
+        backbone_key: str = "",
+        origin: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        backbone = _resolve_config(backbone_config)
+        # The representation is that of the transformer: wav2vec2's optional convolutional adapter sees padding.
+        backbone.add_adapter = False
+        self.backbone_config = backbone
+        self.pooling = pooling
+        self.head_dropout = getattr(backbone, "final_dropout", 0.1) if head_dropout is None else head_dropout
+        self.initializer_range = backbone.initializer_range
+        self.backbone_key = backbone_key
+        self.origin = dict(origin or {})
+        super().__init__(**kwargs)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names in the order of the logits."""
+        return tuple(self.id2label[index] for index in range(len(self.id2label)))
+
+
+def _resolve_config(given: Mapping[str, Any] | PreTrainedConfig | None) -> Any:
+    if isinstance(given, PreTrainedConfig):
+        return given
+    # transformers builds every configuration once without arguments.
+    fields = dict(given or {"model_type": "wav2vec2"})
+    return AutoConfig.for_model(fields.pop("model_type"), **fields)
+
+
+@dataclass
+class SpeechClassifierOutput(ModelOutput):
+    """``loss`` scalar or None, ``logits`` ``(b, c)``, ``pooled`` ``(b, h)``; hidden states are not kept."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    pooled: Tensor | None = None
+
+
+class ClassificationHead(nn.Module):
+    """``dropout → dense → tanh → dropout → out_proj``.
+
+    The head of the published recipe: that of RoBERTa's sequence classification in transformers, which the widely
+    copied ``Wav2Vec2ForSpeechClassification`` for speech emotion recognition took over.
+    """
+
+    def __init__(self, hidden_size: int, classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(hidden_size, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """``(b, h)`` pooled representations to ``(b, c)`` logits."""
+        hidden = torch.tanh(self.dense(self.dropout(pooled)))
+        logits: Tensor = self.out_proj(self.dropout(hidden))
+        return logits
+
+
+class SpeechClassifier(PreTrainedModel):
+    """A backbone of any supported family with masked pooling and a classification head.
+
+    What comes out for an utterance depends on the utterance and the weights alone: see
+    :mod:`ser_store.backbones.invariance`.
+    """
+
+    config_class = SpeechClassifierConfig
+    base_model_prefix = "backbone"
+    main_input_name = "input_values"
+    input_modalities = "audio"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+
+    def __init__(self, config: SpeechClassifierConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        self.backbone = make_invariant(AutoModel.from_config(config.backbone_config) if backbone is None else backbone)
+        size: int = self.config.backbone_config.hidden_size
+        self.classifier = ClassificationHead(size, len(config.classes), dropout=config.head_dropout)
+        self.post_init()
+
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> SpeechClassifierOutput:
+        """Logits and pooled representations of a batch, and the cross entropy where labels are given.
+
+        Args:
+            input_values: ``(b, t)`` float32, mono at 16 kHz, each utterance normalised over its own samples as the
+                feature extractor does it, padded on the right.
+            attention_mask: ``(b, t)``, 1 for samples and 0 for padding; None where nothing is padded.
+            labels: ``(b,)`` int64, indices of the classes.
+            rows: ``(b,)``, indices into the corpus; not used, they travel with the batch.
+
+        Raises:
+            AudioError: if an utterance is too short for a single frame.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_values, dtype=torch.long)
+        sample_counts = attention_mask.sum(dim=1).tolist()
+        input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
+        with known_lengths(self.backbone, sample_counts) as frame_counts:
+            hidden = self.backbone(input_values, attention_mask=attention_mask).last_hidden_state
+        pooled = pool_frames(hidden, frame_counts, self.config.pooling)
+        logits = self.classifier(pooled)
+        loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
+        return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled)
+
+    def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """In training, SpecAugment refuses batches with fewer frames than its mask is long; padding changes nothing."""
+        config = self.config.backbone_config
+        masking = self.training and config.apply_spec_augment and config.mask_time_prob > 0
+        missing = count_samples(config.mask_time_length, config) - input_values.shape[1] if masking else 0
+        if missing <= 0:
+            return input_values, attention_mask
+        return functional.pad(input_values, (0, missing)), functional.pad(attention_mask, (0, missing))
+
+
+def build_config(
+    backbone_config: PreTrainedConfig, classes: Sequence[str], *, pooling: str, **described: Any
+) -> SpeechClassifierConfig:
+    """The configuration of a classifier of ``classes``, in the order of its logits, over a backbone."""
+    names = dict(enumerate(classes))
+    return SpeechClassifierConfig(
+        backbone_config,
+        pooling,
+        id2label=names,
+        label2id={name: index for index, name in names.items()},
+        **described,
+    )
+
+
+AutoConfig.register(MODEL_TYPE, SpeechClassifierConfig, exist_ok=True)
+AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)

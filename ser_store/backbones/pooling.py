@@ -1,0 +1,35 @@
+"""Pooling: the frames of an utterance become one vector, and padded frames never count."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ser_store.errors import UnknownNameError, describe_unknown
+
+Pooling = Literal["mean", "sum", "max"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+
+def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Tensor:
+    """One vector per utterance, ``(b, h)`` in the dtype of ``hidden``, summed in float32.
+
+    Args:
+        hidden: ``(b, f, h)``, the frames of ``b`` utterances, padded on the right.
+        frame_counts: how many of the ``f`` frames each utterance has, at least one.
+        pooling: ``mean``, ``sum`` or ``max`` over these frames.
+
+    Raises:
+        UnknownNameError: for any other pooling.
+    """
+    counts = torch.tensor(frame_counts, device=hidden.device)
+    padded = torch.arange(hidden.shape[1], device=hidden.device) >= counts[:, None]
+    if pooling == "max":
+        return hidden.masked_fill(padded[:, :, None], -torch.inf).amax(dim=1)
+    summed = hidden.masked_fill(padded[:, :, None], 0).sum(dim=1, dtype=torch.float32)
+    if pooling == "mean":
+        summed = summed / counts[:, None]
+    elif pooling != "sum":
+        raise UnknownNameError(describe_unknown("pooling", pooling, POOLINGS))
+    return summed.to(hidden.dtype)

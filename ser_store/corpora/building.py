@@ -1,0 +1,214 @@
+"""From a list of recordings to a corpus: what every source of corpora shares. Decodes, checks and digests each file."""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ser_store.audio import compute_audio_digest, load_waveform
+from ser_store.errors import AudioError, CorpusError, require
+from ser_store.progress import Progress, silent
+from ser_store_h5.corpus import Column, Corpus
+
+RESERVED_COLUMNS = frozenset({"utterance", "path", "label", "speaker"})
+MEASURED_COLUMNS = ("duration", "sample_rate")
+"""Columns that building adds: seconds (float64) and samples per second (int64) of every file."""
+
+# Control characters, line and paragraph separators, and what stands for bytes of a file name that are not UTF-8.
+_UNSTORABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+Cell = str | int | float
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An utterance before its recording was decoded.
+
+    Attributes:
+        id: the utterance's id.
+        path: its recording.
+        label: its class by name.
+        speaker: who speaks, or None where unknown; known for all utterances of a corpus or for none.
+        columns: further columns, the same names for all utterances of a corpus.
+    """
+
+    id: str
+    path: Path
+    label: str
+    speaker: str | None = None
+    columns: Mapping[str, Cell] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BuiltCorpus:
+    """A corpus read from recordings, and what did not get into it.
+
+    Attributes:
+        corpus: the utterances whose recordings are sound.
+        skipped: one line per recording that was left out because it cannot be used.
+        ignored: how many files belong to the data set but are not meant: songs, videos.
+    """
+
+    corpus: Corpus
+    skipped: tuple[str, ...] = ()
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is kept of a decoded file: its digest and measures, or the problem that makes it useless."""
+
+    digest: bytes = b""
+    seconds: float = 0.0
+    sample_rate: int = 0
+    problem: str | None = None
+
+
+def build_corpus(
+    name: str,
+    drafts: Sequence[Draft],
+    *,
+    audio_root: Path,
+    skip_bad: bool = False,
+    ignored: int = 0,
+    progress: Progress = silent,
+) -> BuiltCorpus:
+    """Decode every draft's recording and make the corpus, in ascending order of id, classes in alphabetical order.
+
+    The corpus has the drafts' columns and ``MEASURED_COLUMNS``, which take the place of columns of the same name.
+    Paths are relative to ``audio_root`` or, where a recording lies outside it, to the deepest folder that holds
+    them all.
+
+    Args:
+        skip_bad: leave out recordings that cannot be used, instead of refusing.
+        ignored: passed on to the result.
+
+    Raises:
+        CorpusError: if two drafts share an id, a name is not allowed, a recording cannot be used (unless
+            ``skip_bad``), or none can.
+    """
+    _check_drafts(drafts)
+    by_path = sorted(drafts, key=lambda draft: draft.path)
+    recordings = read_recordings([draft.path for draft in by_path], progress=progress)
+    problems = tuple(recording.problem for recording in recordings if recording.problem is not None)
+    if problems and (not skip_bad or len(problems) == len(drafts)):
+        none_left = len(problems) == len(drafts)
+        way_out = "check the audio folder" if none_left else "mend them, or leave them out with --skip-bad"
+        raise CorpusError(
+            f"{len(problems)} of {len(drafts)} recordings cannot be used; {way_out}; first: {problems[0]}"
+        )
+    usable = [pair for pair in zip(by_path, recordings, strict=True) if pair[1].problem is None]
+    usable.sort(key=lambda pair: pair[0].id)
+    kept, read = [draft for draft, _ in usable], [recording for _, recording in usable]
+    root = _find_root([draft.path for draft in kept], audio_root)
+    classes = tuple(sorted({draft.label for draft in kept}))
+    index = {label: place for place, label in enumerate(classes)}
+    columns = {column: as_column([draft.columns[column] for draft in kept]) for column in kept[0].columns}
+    columns["duration"] = np.array([recording.seconds for recording in read], dtype=np.float64)
+    columns["sample_rate"] = np.array([recording.sample_rate for recording in read], dtype=np.int64)
+    corpus = Corpus(
+        name=name,
+        ids=np.array([draft.id for draft in kept], dtype=np.str_),
+        labels=np.array([index[draft.label] for draft in kept]).astype(np.int16),
+        classes=classes,
+        speakers=None if kept[0].speaker is None else np.array([draft.speaker for draft in kept], dtype=np.str_),
+        columns=columns,
+        paths=np.array([_absolute(draft.path).relative_to(root).as_posix() for draft in kept], dtype=np.str_),
+        audio_root=str(root),
+        audio_digests=np.frombuffer(b"".join(recording.digest for recording in read), np.uint8).reshape(-1, 32),
+    )
+    return BuiltCorpus(corpus, skipped=problems, ignored=ignored)
+
+
+def read_recordings(paths: Sequence[Path], *, progress: Progress = silent) -> list[Recording]:
+    """Decode and digest files, on all cores; those that cannot be used say why. In the order of ``paths``.
+
+    Raises:
+        MissingExtraError: without the ``train`` extra.
+    """
+    require("soundfile")  # once and before the threads
+    return _map_threaded(_read_recording, paths, progress=progress, label="recordings")
+
+
+def check_column_name(name: str) -> None:
+    """Refuse what cannot be a column of a corpus.
+
+    Raises:
+        CorpusError: unless the name has 1 to 100 characters without ``/`` and NUL, is not ``.`` or ``..`` and not
+            one of ``RESERVED_COLUMNS``.
+    """
+    if name in RESERVED_COLUMNS:
+        raise CorpusError(f"column {name!r} is what every corpus has anyway: expected another name; rename the column")
+    if not 1 <= len(name) <= 100 or "/" in name or "\0" in name or name in {".", ".."}:
+        raise CorpusError(
+            f"column {name[:100]!r} cannot be stored: expected a name of 1 to 100 characters without '/' and NUL that "
+            f"is not '.' or '..'; rename the column"
+        )
+
+
+def as_column(cells: Sequence[Cell]) -> Column:
+    """``(n,)`` int64 if all cells are whole numbers, float64 if all are numbers, else str."""
+    if all(isinstance(cell, int) for cell in cells):
+        return np.array(cells, dtype=np.int64)
+    if all(isinstance(cell, int | float) for cell in cells):
+        return np.array(cells, dtype=np.float64)
+    return np.array([str(cell).replace("\0", "") for cell in cells], dtype=np.str_)  # numpy and HDF5 end text at NUL
+
+
+def _map_threaded(function: Callable[[Path], T], paths: Sequence[Path], *, progress: Progress, label: str) -> list[T]:
+    """libsndfile and SHA-256 work outside Python's lock, so threads use every core."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        return list(progress(pool.map(function, paths), total=len(paths), label=label))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the files not yet begun
+
+
+def _read_recording(path: Path) -> Recording:
+    try:
+        waveform = load_waveform(path)
+    except AudioError as problem:
+        return Recording(problem=str(problem))
+    return Recording(compute_audio_digest(waveform), waveform.seconds, waveform.sample_rate)
+
+
+def _check_drafts(drafts: Sequence[Draft]) -> None:
+    if not drafts:
+        raise CorpusError("the corpus has no utterances: expected at least one")
+    for column in drafts[0].columns:
+        check_column_name(column)
+    seen: dict[str, Path] = {}
+    for draft in drafts:
+        cells = [draft.id, draft.label, draft.speaker or "", str(draft.path)]
+        if not draft.id or _UNSTORABLE.search("".join(cells)):
+            raise CorpusError(
+                f"{str(draft.path)!r} has the id {draft.id!r}, label {draft.label!r} and speaker {draft.speaker!r}: "
+                f"expected an id, and text without line breaks or control characters; mend its name or row"
+            )
+        if draft.id in seen:
+            raise CorpusError(
+                f"two recordings have the id {draft.id!r}: {seen[draft.id]} and {draft.path}; expected unique ids; "
+                f"remove one, name a folder that holds only one, or list the recordings in a manifest with a column "
+                f"'utterance'"
+            )
+        seen[draft.id] = draft.path
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolved: recordings that are links keep the names that the user knows.
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute leaves `..` in place)
+
+
+def _find_root(paths: Sequence[Path], audio_root: Path) -> Path:
+    try:
+        return Path(os.path.commonpath([_absolute(audio_root), *(_absolute(path).parent for path in paths)]))
+    except ValueError as drives:
+        raise CorpusError(
+            f"the recordings lie on several drives ({audio_root} and {paths[0]}): expected one; copy them together"
+        ) from drives

@@ -1,0 +1,104 @@
+"""RAVDESS speech, from any nesting of its folders.
+
+Livingstone & Russo 2018, PLoS ONE 13(5): e0196391, doi 10.1371/journal.pone.0196391. File names are
+modality-channel-emotion-intensity-statement-repetition-actor; what is read is modality 03 (audio alone) and channel
+01 (speech). Odd actors are male, even ones female.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ser_store.audio import AUDIO_SUFFIXES
+from ser_store.corpora.building import BuiltCorpus, Cell, Draft, as_column, build_corpus
+from ser_store.errors import CorpusError
+from ser_store.progress import Progress, silent
+from ser_store_h5.corpus import Column, StrArray
+
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
+}
+COLUMNS = ("sex", "intensity", "statement", "repetition")
+
+_ANY_NAME = re.compile(r"\d\d(-\d\d){6}", re.ASCII)
+_SPEECH_NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])", re.ASCII)
+
+
+def load_ravdess(audio: Path, *, skip_bad: bool = False, progress: Progress = silent) -> BuiltCorpus:
+    """The RAVDESS speech recordings anywhere below ``audio``, with their columns, as a corpus.
+
+    Columns: ``sex`` (male, female), ``intensity`` (normal, strong), ``statement`` (kids, dogs), ``repetition``
+    (1, 2; int64), ``duration`` and ``sample_rate``; speakers ``01`` to ``24``. Files with a RAVDESS name that are
+    song or video are ignored and counted; all other files are ignored.
+
+    Raises:
+        CorpusError: if there is no such folder, no RAVDESS recording in it, the same recording twice, or a
+            recording cannot be used (unless ``skip_bad``).
+    """
+    if not audio.is_dir():
+        got = "is a file" if audio.exists() else "does not exist"
+        raise CorpusError(f"{audio} {got}: expected the folder of the RAVDESS recordings; check --audio")
+    # macOS leaves `._` companions of every file on foreign disks.
+    files = [path for path in sorted(audio.rglob("*")) if not path.name.startswith("._") and path.is_file()]
+    named = [path for path in files if _ANY_NAME.fullmatch(path.stem)]
+    drafts = [
+        _draft(path, fields)
+        for path in named
+        if path.suffix.lower() in AUDIO_SUFFIXES and (fields := parse_ravdess_id(path.stem)) is not None
+    ]
+    if not drafts:
+        raise CorpusError(
+            f"{audio} holds no RAVDESS speech recording among {len(files):,} files: expected names such as "
+            f"03-01-05-02-01-01-12.wav (modality 03, channel 01) at any depth; check --audio, or describe another "
+            f"corpus with --corpus FILE.csv"
+        )
+    return build_corpus(
+        "ravdess", drafts, audio_root=audio, skip_bad=skip_bad, ignored=len(named) - len(drafts), progress=progress
+    )
+
+
+def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
+    """The ``label``, ``speaker`` and ``COLUMNS`` of a RAVDESS speech recording, or None if the id is not of one.
+
+    >>> parse_ravdess_id("03-01-05-02-01-01-12")["label"]
+    'angry'
+    """
+    match = _SPEECH_NAME.fullmatch(utterance_id)
+    if match is None:
+        return None
+    emotion, intensity, statement, repetition, actor = match.groups()
+    return {
+        "label": EMOTIONS[emotion],
+        "speaker": actor,
+        "sex": "male" if int(actor) % 2 else "female",
+        "intensity": "normal" if intensity == "01" else "strong",
+        "statement": "kids" if statement == "01" else "dogs",
+        "repetition": int(repetition),
+    }
+
+
+def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
+    """Speakers ``(n,)`` and columns (sex, intensity, statement, repetition) told by the ids alone, without audio.
+
+    None unless every id is that of a RAVDESS speech recording. Labels are not told: predictions bring their own.
+    """
+    parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
+    known = [fields for fields in parsed if fields is not None]
+    if not known or len(known) < len(parsed):
+        return None
+    speakers = np.array([fields["speaker"] for fields in known], dtype=np.str_)
+    return speakers, {column: as_column([fields[column] for fields in known]) for column in COLUMNS}
+
+
+def _draft(path: Path, fields: Mapping[str, Cell]) -> Draft:
+    columns = {column: fields[column] for column in COLUMNS}
+    return Draft(path.stem, path, str(fields["label"]), str(fields["speaker"]), columns)

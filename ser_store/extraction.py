@@ -1,0 +1,306 @@
+"""Extraction: representations (and logits) of the whole corpus from a checkpoint, a frozen backbone or a feature set.
+
+What is in the store already, from the same model, recordings and preprocessing, is not computed again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.audio import load_speech
+from ser_store.backbones.catalogue import is_acoustic
+from ser_store.errors import CorpusError, ModelError, StoreError
+from ser_store.pooled import narrow_pooled
+from ser_store.progress import Progress, silent
+from ser_store.provenance import compute_audio_digest, list_versions
+from ser_store.sides import Rows
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.member import Member
+from ser_store_h5.names import format_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+# Logits (m, c) float32 or None, pooled (m, d) float32, in the order of the rows given.
+Compute = Callable[[Rows], tuple[NDArray[np.float32] | None, NDArray[np.float32]]]
+
+# What must agree for cached numbers to be the ones that would be computed, and how to call it.
+_IDENTITY = {
+    "model_digest": "model weights",
+    "preprocessing": "preprocessing",
+    "pooling": "pooling",
+    "precision": "precision",
+}
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extraction did for one member.
+
+    Attributes:
+        member: its name.
+        computed: utterances computed now.
+        kept: utterances that were in the store already.
+    """
+
+    member: str
+    computed: int
+    kept: int
+
+
+def extract(
+    store: Store,
+    *,
+    model: str | None = None,
+    run: str | None = None,
+    step: int | None = None,
+    audio: Path | None = None,
+    checkpoint: Path | None = None,
+    init: str = "pretrained",
+    pooling: str = "mean",
+    seed: int = 42,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> list[Extraction]:
+    """Cache the whole corpus: from a frozen ``model``, from a checkpoint of ``run``, or from all runs that have one.
+
+    With a model, ``run`` names the new run. See :func:`extract_model` and :func:`extract_run`.
+
+    Raises:
+        ModelError: if there is nothing to extract from.
+    """
+    if model is not None:
+        if step is not None:
+            raise ModelError(f"--step {step} with --model {model}: a frozen backbone has step 0 only; leave --step out")
+        options: dict[str, Any] = {"checkpoint": checkpoint, "init": init, "pooling": pooling, "seed": seed}
+        return [extract_model(store, model, run=run, audio=audio, batch_size=batch_size, progress=progress, **options)]
+    runs = [run] if run is not None else [one for one in store.runs() if list_checkpoints(store, store.run(one))]
+    if not runs:
+        raise ModelError(
+            f"no run in {store.path} has a checkpoint: expected one to extract from; name a backbone with --model, or "
+            "train one with `serstore finetune`"
+        )
+    return [
+        extract_run(store, one, step=step, audio=audio, checkpoint=checkpoint, batch_size=batch_size, progress=progress)
+        for one in runs
+    ]
+
+
+def extract_model(
+    store: Store,
+    model: str,
+    *,
+    run: str | None = None,
+    audio: Path | None = None,
+    checkpoint: Path | None = None,
+    init: str = "pretrained",
+    pooling: str = "mean",
+    seed: int = 42,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> Extraction:
+    """Cache the representations of a frozen backbone or an acoustic feature set as ``run@0``.
+
+    Args:
+        run: the run's name. Default: the key of a feature set; key and ``-frozen`` for a backbone.
+
+    Raises:
+        ModelError: if the backbone cannot be loaded.
+        StoreError: if the run is there from another model, recordings or preprocessing; says which differ.
+    """
+    from ser_store.training.speech_dataset import resolve_audio
+
+    folder = resolve_audio(store.corpus, audio)
+    if is_acoustic(model):
+        run = run or model
+        identity, compute = _prepare_acoustic(store.corpus, model, folder, progress)
+        origin: Mapping[str, Any] = {"feature_set": model}
+    else:
+        from ser_store.backbones.loading import build_model
+
+        run = run or f"{Path(model).name}-frozen"
+        loaded = build_model(
+            model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
+        )
+        identity, compute = _prepare_network(store.corpus, loaded, folder, batch_size, progress, with_logits=False)
+        origin = loaded.origin
+    if not store.has_run(run):
+        details = {"origin": dict(origin), "versions": list_versions()}
+        store.add_run(RunRecord(run=run, kind="frozen", backbone=model, details=details))
+    return _extract(store, run, 0, identity, compute)
+
+
+def extract_run(
+    store: Store,
+    run: str,
+    *,
+    step: int | None = None,
+    audio: Path | None = None,
+    checkpoint: Path | None = None,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> Extraction:
+    """Cache logits and representations of the whole corpus from a checkpoint of a fine-tuned run.
+
+    Args:
+        step: default: the selected step if its checkpoint is there, else the last one that is.
+        checkpoint: the checkpoint's folder, where it is not among the run's own.
+
+    Raises:
+        ModelError: if there is no checkpoint of the step.
+        StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
+    """
+    from ser_store.backbones.loading import load_classifier
+    from ser_store.training.speech_dataset import resolve_audio
+
+    folder = resolve_audio(store.corpus, audio)
+    record = store.run(run)
+    if checkpoint is None or step is None:
+        step, found = find_checkpoint(store, record, step)
+        checkpoint = checkpoint or found
+    loaded = load_classifier(checkpoint)
+    classes = tuple(loaded.model.config.id2label[index] for index in range(loaded.model.config.num_labels))
+    if classes != store.corpus.classes:
+        raise ModelError(
+            f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
+        )
+    recipe: Mapping[str, Any] = record.details.get("recipe", {})
+    identity, compute = _prepare_network(
+        store.corpus, loaded, folder, batch_size, progress, with_logits=True, precision=recipe.get("precision", "fp32")
+    )
+    return _extract(store, run, step, identity, compute)
+
+
+def list_checkpoints(store: Store, record: RunRecord) -> dict[int, Path]:
+    """Step to folder of the checkpoints that a run still has, ascending."""
+    folders = [store.run_folder(record.run) / "checkpoints", Path(str(record.details.get("checkpoints", "")) or ".")]
+    found: dict[int, Path] = {}
+    for folder in folders:
+        for checkpoint in folder.glob("checkpoint-*"):
+            step = checkpoint.name.removeprefix("checkpoint-")
+            if step.isdigit() and (checkpoint / "config.json").is_file():
+                found.setdefault(int(step), checkpoint)
+    return dict(sorted(found.items()))
+
+
+def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[int, Path]:
+    """Step and folder of the checkpoint to extract from.
+
+    Raises:
+        ModelError: naming the steps that have one.
+    """
+    there = list_checkpoints(store, record)
+    if not there:
+        raise ModelError(
+            f"run {record.run} has no checkpoint left: expected one in {store.run_folder(record.run) / 'checkpoints'}; "
+            "name its folder with --checkpoint DIR and its step with --step N"
+        )
+    if step is None:
+        selected = record.selected.step if record.selected else -1
+        step = selected if selected in there else max(there)
+    if step not in there:
+        raise ModelError(
+            f"run {record.run} has no checkpoint of step {step}: there are {', '.join(map(str, there))}; more are kept "
+            "with `serstore finetune --save-total-limit N`"
+        )
+    return step, there[step]
+
+
+def _extract(store: Store, run: str, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
+    corpus, name = store.corpus, format_member(run, step)
+    everyone = np.arange(len(corpus), dtype=np.int32)
+    cached = store.read_member(name) if step in store.steps(run) else None
+    if cached is not None:
+        _check_identity(cached, identity, corpus)
+    missing = everyone if cached is None else np.setdiff1d(everyone, cached.rows)
+    if not len(missing):
+        return Extraction(name, computed=0, kept=len(everyone))
+    logits, pooled = compute(missing)
+    computed = Member(run, step, missing, logits=logits, pooled=narrow_pooled(pooled))
+    provenance = {**identity, "source": "extraction", "audio_digest": compute_audio_digest(corpus, everyone)}
+    member = _merge(cached, computed, provenance) if cached else _described(computed, provenance)
+    store.write_member(member, replace=cached is not None)
+    return Extraction(name, computed=len(missing), kept=0 if cached is None else len(cached.rows))
+
+
+def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus) -> None:
+    differing = [word for key, word in _IDENTITY.items() if cached.provenance.get(key) != identity.get(key)]
+    if cached.provenance.get("audio_digest") != compute_audio_digest(corpus, cached.rows):
+        differing.append("recordings")
+    if differing:
+        raise StoreError(
+            f"{cached.name} is in the store already from other {' and '.join(differing)}: nothing was written; name "
+            f"this one with --run NAME, or remove the old one with `serstore rm {cached.name}`"
+        )
+
+
+def _described(member: Member, provenance: Mapping[str, Any]) -> Member:
+    return Member(member.run, member.step, member.rows, member.logits, member.pooled, provenance=provenance)
+
+
+def _merge(cached: Member, computed: Member, provenance: Mapping[str, Any]) -> Member:
+    """The rows of both, ascending."""
+    if cached.pooled is None or computed.pooled is None or (cached.logits is None) != (computed.logits is None):
+        raise StoreError(f"{cached.name} holds other arrays than an extraction gives; remove it with `serstore rm`")
+    rows = np.concatenate([cached.rows, computed.rows])
+    order = np.argsort(rows)
+    wide = np.result_type(cached.pooled.dtype, computed.pooled.dtype)
+    pooled = np.concatenate([cached.pooled.astype(wide), computed.pooled.astype(wide)])[order]
+    logits = None
+    if cached.logits is not None and computed.logits is not None:
+        logits = np.concatenate([cached.logits, computed.logits])[order]
+    return Member(cached.run, cached.step, rows[order], logits, pooled, provenance=provenance)
+
+
+def _prepare_acoustic(corpus: Corpus, key: str, folder: Path, progress: Progress) -> tuple[dict[str, Any], Compute]:
+    from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
+
+    if corpus.paths is None:
+        raise CorpusError(f"corpus {corpus.name} has no recordings")
+    paths = corpus.paths
+
+    def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
+        wanted = progress(paths[rows].tolist(), total=len(rows), label=key)
+        return None, np.stack([compute_mfcc_statistics(load_speech(folder / path)) for path in wanted])
+
+    return {
+        "model_digest": None,
+        "preprocessing": ACOUSTIC_SETTINGS,
+        "pooling": "statistics",
+        "precision": "fp32",
+    }, compute
+
+
+def _prepare_network(
+    corpus: Corpus,
+    loaded: Any,
+    folder: Path,
+    batch_size: int,
+    progress: Progress,
+    *,
+    with_logits: bool,
+    precision: str = "fp32",
+) -> tuple[dict[str, Any], Compute]:
+    from ser_store.backbones.digest import compute_model_digest
+    from ser_store.training.inference import iter_batches
+    from ser_store.training.speech_dataset import PREPROCESSING, SpeechDataset
+
+    # The head of a frozen backbone is random and says nothing, so its weights do not tell models apart.
+    identity = {
+        "model_digest": compute_model_digest(loaded.model if with_logits else loaded.model.backbone),
+        "preprocessing": PREPROCESSING,
+        "pooling": loaded.model.config.pooling,
+        "precision": precision,
+    }
+
+    def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
+        dataset = SpeechDataset(corpus, rows, audio=folder, feature_extractor=loaded.feature_extractor)
+        batches = iter_batches(loaded.model, dataset, batch_size=batch_size, precision=precision)
+        parts = list(progress(batches, total=-(-len(rows) // batch_size), label="extracting"))
+        pooled = np.concatenate([pooled for _, pooled in parts])
+        return (np.concatenate([logits for logits, _ in parts]) if with_logits else None), pooled
+
+    return identity, compute

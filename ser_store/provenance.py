@@ -1,0 +1,50 @@
+"""Where numbers came from: versions, hardware, and which recordings."""
+
+import hashlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store_h5.corpus import Corpus
+
+_PACKAGES = (
+    "ser-store",
+    "numpy",
+    "h5py",
+    "torch",
+    "torchaudio",
+    "transformers",
+    "accelerate",
+    "scikit-learn",
+    "soundfile",
+)
+
+
+def list_versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that numbers depend on."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def describe_hardware() -> dict[str, Any]:
+    """Processor, cores and accelerators. Loads torch, so call it only where torch is loaded anyway."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def compute_audio_digest(corpus: Corpus, rows: NDArray[np.integer[Any]]) -> str | None:
+    """SHA-256 (hex) over the audio digests of the utterances ``rows``; None for a corpus without audio."""
+    if corpus.audio_digests is None:
+        return None
+    return hashlib.sha256(np.ascontiguousarray(corpus.audio_digests[rows]).tobytes()).hexdigest()

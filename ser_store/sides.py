@@ -1,0 +1,58 @@
+"""The two sides of a split: whom a model learns from, and whom it is judged on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import CorpusError
+from ser_store_h5.corpus import Corpus
+
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Who is trained on, who is evaluated, and whose evaluation the curves show.
+
+    Attributes:
+        train: rows trained on.
+        evaluated: rows that each cached member covers: all that are not trained on.
+        monitored: the part of ``evaluated`` that loss and accuracy in the curves are of: ``valid`` where the split
+            has it, so that watching the curves leaves ``test`` untouched.
+        on: the name of the monitored part.
+    """
+
+    train: Rows
+    evaluated: Rows
+    monitored: Rows
+    on: str
+
+
+def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None = None) -> Sides:
+    """The sides of a split; of one into folds, ``fold`` is evaluated and the others are trained on.
+
+    Raises:
+        CorpusError: if the split has no part to train on or to evaluate, or needs a fold.
+    """
+    names = corpus.part_names(split)
+    shown = split or corpus.default_split
+    if "train" in names:
+        others = [name for name in names if name != "train"]
+        if not others:
+            raise CorpusError(
+                f"split {shown} has no valid or test part: expected one to evaluate; choose another --split"
+            )
+        on = "valid" if "valid" in others else "test" if "test" in others else others[0]
+        train = corpus.rows("train", split=split)
+        evaluated = np.sort(np.concatenate([corpus.rows(name, split=split) for name in others]))
+    else:
+        on = f"fold-{fold}"
+        if fold is None or on not in names:
+            raise CorpusError(
+                f"split {shown} has the parts {', '.join(names)}: expected --fold N, the fold to evaluate while the "
+                "others are trained on"
+            )
+        evaluated = corpus.rows(on, split=split)
+        train = np.sort(np.concatenate([corpus.rows(name, split=split) for name in names if name != on]))
+    return Sides(train=train, evaluated=evaluated, monitored=corpus.rows(on, split=split), on=on)

@@ -1,0 +1,37 @@
+"""A model's forward passes outside of training."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ser_store.training.speech_dataset import SpeechDataset, collate_speech
+
+_AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def iter_batches(
+    model: Any, dataset: SpeechDataset, *, batch_size: int, precision: str = "fp32"
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
+
+    Args:
+        precision: as in :class:`~ser_store.training.recipe.Recipe`, so that a checkpoint says here what it said in the
+            evaluation passes of its training.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device).eval()
+    for start in range(0, len(dataset), batch_size):
+        batch = collate_speech([dataset[index] for index in range(start, min(start + batch_size, len(dataset)))])
+        with torch.inference_mode(), _autocast(device, precision):
+            said = model(batch["input_values"].to(device), attention_mask=batch["attention_mask"].to(device))
+        yield said.logits.float().cpu().numpy(), said.pooled.float().cpu().numpy()
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    if precision not in _AUTOCAST:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_AUTOCAST[precision])

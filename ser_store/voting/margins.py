@@ -1,0 +1,110 @@
+"""Margins of the truth over its rivals, packed so that one addition per member and utterance votes for all classes.
+
+For an utterance of true class y, the margin over a rival w is ``votes[y] - votes[w]``, less 1 where w would win an
+even vote. The ensemble is right where no margin is negative. A vote for y adds 1 to every margin, a vote for w takes
+1 from one of them, so that margins are sums over the members. They are kept as bit fields of unsigned words, offset
+by half the range of a field: the top bit of a field, its guard, is set where the margin is not negative. As no field
+leaves its range, none borrows from its neighbour.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.unsignedinteger]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What every member adds to the margins of every utterance.
+
+    Utterances are padded with ones that no ensemble gets right to ``p``, a multiple of 8.
+
+    Attributes:
+        codes: ``(f, m, p)`` unsigned, what member m adds; ``f`` words hold the fields of all rivals.
+        start: ``(f, p)``, margins of no votes; without guards for the padding.
+        guard: the guards of one word.
+        unit: 1 in every field of one word.
+    """
+
+    codes: Words
+    start: Words
+    guard: np.unsignedinteger
+    unit: np.unsignedinteger
+
+    @property
+    def bytes_per_ensemble(self) -> int:
+        """Of one word per utterance."""
+        return int(self.start[0].nbytes)
+
+
+def encode_votes(
+    predictions: NDArray[np.intp], truth: NDArray[np.intp], *, k: int, n_classes: int, tie: str
+) -> Margins:
+    """Margins of hard voting among ``k`` members, after which the ensemble is right where no margin is negative.
+
+    That is exact for the tie rules ``lowest`` and ``abstain``. For the others it holds the ensembles that are right
+    or tied, the truth being among the tied; less one ``unit``, those that are right without a tie.
+
+    Args:
+        predictions: ``(m, n)`` class indices.
+        truth: ``(n,)`` class indices.
+    """
+    m, n = predictions.shape
+    bits = next(bits for bits in (4, 8, 16, 32) if k < 2 ** (bits - 1))
+    dtype = _choose_word((n_classes - 1) * bits)
+    per_word = dtype.itemsize * 8 // bits
+    n_words = -(-(n_classes - 1) // per_word)
+    unit = dtype.type(sum(1 << (bits * field) for field in range(per_word)))
+    guard = dtype.type(int(unit) << (bits - 1))
+
+    rival = np.arange(n_classes - 1)
+    single = np.zeros((n_words, n_classes - 1), dtype=dtype)
+    single[rival // per_word, rival] = dtype.type(1) << (rival % per_word * bits).astype(dtype)
+    loses_even_vote = np.zeros((n_classes - 1, n), dtype=bool)
+    if tie == "lowest":
+        loses_even_vote = rival[:, None] < truth
+    elif tie == "abstain":
+        loses_even_vote[:] = True
+
+    padded = _pad(n)
+    start = np.zeros((n_words, padded), dtype=dtype)
+    start[:, :n] = guard - single @ loses_even_vote.astype(dtype)
+    # Rivals are the classes without y: those above it move down by one.
+    against = predictions - (predictions > truth)
+    codes = np.zeros((n_words, m, padded), dtype=dtype)
+    for word in range(n_words):
+        loss = np.append(-single[word], dtype.type(0))
+        codes[word, :, :n] = np.where(predictions == truth, unit, loss[against])
+    return Margins(codes=codes, start=start, guard=guard, unit=unit)
+
+
+def encode_probabilities(steps: NDArray[np.int64], truth: NDArray[np.intp]) -> Margins:
+    """Margins of soft voting: the truth's quantized probability less the rival's, one 64-bit field per rival.
+
+    Args:
+        steps: ``(m, n, c)``, see ``quantize_probabilities``.
+        truth: ``(n,)`` class indices.
+    """
+    m, n, n_classes = steps.shape
+    padded = _pad(n)
+    guard = np.uint64(1 << 63)
+    start = np.zeros((n_classes - 1, padded), dtype=np.uint64)
+    codes = np.zeros((n_classes - 1, m, padded), dtype=np.uint64)
+    own = np.take_along_axis(steps, truth[None, :, None], axis=2)[:, :, 0]
+    for rival in range(n_classes - 1):
+        rival_class = rival + (rival >= truth)
+        theirs = np.take_along_axis(steps, rival_class[None, :, None], axis=2)[:, :, 0]
+        codes[rival, :, :n] = (own - theirs).view(np.uint64)
+        start[rival, :n] = guard - (rival_class < truth).astype(np.uint64)
+    return Margins(codes=codes, start=start, guard=guard, unit=np.uint64(1))
+
+
+def _choose_word(bits: int) -> np.dtype[np.unsignedinteger]:
+    """The smallest word that holds all fields, else 64 bits: the search is bound by the bytes it moves."""
+    return next((np.dtype(f"u{size}") for size in (1, 2, 4) if bits <= 8 * size), np.dtype("u8"))
+
+
+def _pad(n: int) -> int:
+    return -(-n // 8) * 8

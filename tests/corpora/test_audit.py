@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser_store.corpora.audit import compute_audit, find_bad_files
+from ser_store.corpora.ravdess import load_ravdess
+from ser_store.corpora.splits import add_split
+from ser_store.errors import CorpusError, UnknownNameError
+from ser_store_h5.corpus import Corpus
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    """Two speakers, two takes each of an ``a`` and a ``b``; u0 and u6 sound the same, and so do u1, u2 and u3."""
+    digests = np.arange(8, dtype=np.uint8)[:, None].repeat(32, axis=1)
+    digests[6] = digests[0]
+    digests[2:4] = digests[1]
+    return Corpus(
+        name="small",
+        ids=np.array([f"u{number}" for number in range(8)]),
+        labels=np.array([0, 0, 1, 1] * 2, dtype=np.int16),
+        classes=("a", "b"),
+        speakers=np.array(["x"] * 4 + ["y"] * 4),
+        columns={"repetition": np.array([1, 2] * 4)},
+        paths=np.array([f"u{number}.wav" for number in range(8)]),
+        audio_digests=digests,
+    )
+
+
+def with_parts(corpus: Corpus, parts: str) -> Corpus:
+    names = {"t": "train", "v": "valid", "e": "test", "1": "fold-1", "2": "fold-2", " ": ""}
+    return corpus.with_split("mine", np.array([names[part] for part in parts]))
+
+
+def test_leakage_between_train_and_test_is_counted(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "teeettvv"))
+    assert audit.to_json() == {
+        "split": "mine",
+        "n": {"train": 3, "valid": 2, "test": 3},
+        "classes": {"train": {"a": 3, "b": 0}, "valid": {"a": 0, "b": 2}, "test": {"a": 1, "b": 2}},
+        "speakers": {"train": 2, "valid": 1, "test": 1},
+        "shared_speakers": 2,
+        "twins_across": 1,
+        "test_with_twin_in_train": 1,
+        "test_with_twin_in_train_share": 1 / 3,
+        "duplicate_audio": [["u0", "u6"], ["u1", "u2", "u3"]],
+        "duplicate_audio_across": 1,
+    }
+
+
+def test_a_twin_in_valid_is_across_but_not_in_train(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "tteevett"))
+    assert audit.twins_across == 1
+    assert audit.test_with_twin_in_train == 0
+
+
+def test_between_folds_every_utterance_with_a_twin_in_another_fold_counts(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "12111222"))
+    assert audit.n == {"fold-1": 4, "fold-2": 4}
+    assert audit.twins_across == 2
+    assert audit.test_with_twin_in_train == 4
+    assert audit.test_with_twin_in_train_share == 0.5
+
+
+def test_utterances_outside_the_split_leak_nothing(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "tt    ee"))
+    assert audit.n == {"train": 2, "test": 2}
+    assert audit.shared_speakers == 0
+    assert audit.twins_across == 0
+    assert audit.duplicate_audio_across == 1
+    assert audit.duplicate_audio == [["u0", "u6"], ["u1", "u2", "u3"]]
+
+
+def test_a_corpus_without_a_split_is_one_part(corpus: Corpus) -> None:
+    audit = compute_audit(corpus)
+    assert audit.split is None
+    assert audit.n == {"all": 8}
+    assert (audit.shared_speakers, audit.twins_across, audit.duplicate_audio_across) == (0, 0, 0)
+
+
+def test_what_is_unknown_is_none() -> None:
+    bare = Corpus(name="bare", ids=np.array(["a", "b"]), labels=np.array([0, 1], np.int16), classes=("x", "y"))
+    audit = compute_audit(bare.with_split("mine", np.array(["train", "test"])))
+    assert audit.speakers is None
+    assert audit.shared_speakers is None
+    assert audit.twins_across is None
+    assert audit.test_with_twin_in_train is None
+    assert audit.test_with_twin_in_train_share is None
+    assert audit.duplicate_audio is None
+    assert audit.duplicate_audio_across is None
+    json.dumps(audit.to_json())
+
+
+def test_an_unknown_split_is_refused(corpus: Corpus) -> None:
+    with pytest.raises(UnknownNameError, match="unknown split 'none'"):
+        compute_audit(corpus, split="none")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Corpus:
+    soundfile = pytest.importorskip("soundfile")
+    for seed, emotion in enumerate(("03", "04", "05", "06")):
+        samples = np.random.default_rng(seed).uniform(-0.5, 0.5, 4_800)
+        soundfile.write(tmp_path / f"03-01-{emotion}-01-01-01-01.wav", samples, 16_000)
+    return load_ravdess(tmp_path).corpus
+
+
+def test_recordings_that_are_as_they_were_are_not_bad(recorded: Corpus, tmp_path: Path) -> None:
+    assert find_bad_files(recorded, tmp_path) == []
+
+
+def test_missing_unusable_and_changed_recordings_are_found(recorded: Corpus, tmp_path: Path) -> None:
+    happy, sad, angry, fearful = sorted(tmp_path.glob("*.wav"))
+    happy.unlink()
+    sad.write_bytes(sad.read_bytes()[:-100])
+    angry.write_bytes(fearful.read_bytes())
+    missing, truncated, changed = find_bad_files(recorded, tmp_path)
+    assert missing.startswith(f"{happy} does not exist")
+    assert truncated.startswith(f"{sad} is truncated")
+    assert changed.startswith(f"{angry} is not the recording that the corpus was made from")
+
+
+def test_a_corpus_without_audio_or_folder_is_refused(recorded: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="is not a folder: expected the recordings' folder"):
+        find_bad_files(recorded, tmp_path / "none")
+    bare = Corpus(name="bare", ids=np.array(["a", "b"]), labels=np.array([0, 1], np.int16), classes=("x", "y"))
+    with pytest.raises(CorpusError, match="made without audio"):
+        find_bad_files(bare, tmp_path)
+
+
+@pytest.mark.ravdess
+def test_the_published_split_of_ravdess_leaks_twins_and_speakers(ravdess_16k: Path) -> None:
+    built = load_ravdess(ravdess_16k)
+    assert built.skipped == ()
+    assert built.corpus.columns["duration"].sum() == pytest.approx(5_329, abs=1)
+    audit = compute_audit(add_split(built.corpus, "paper"), split="paper")
+    assert audit.n == {"train": 1_152, "test": 288}
+    assert audit.shared_speakers == 24
+    assert audit.test_with_twin_in_train == 240
+    assert audit.test_with_twin_in_train_share == pytest.approx(0.833, abs=5e-4)
+    # The two takes of one sentence by actor 07 are the same recording, on both sides of the split.
+    assert audit.duplicate_audio == [["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]]
+    assert audit.duplicate_audio_across == 1

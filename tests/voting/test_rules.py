@@ -1,0 +1,150 @@
+"""The rules against pure-Python oracles: on everything small, and on cases that Hypothesis makes."""
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ser_store.errors import EnsembleError, UnknownNameError
+from ser_store.voting.rules import TIES, hard_vote, soft_vote
+
+
+def vote_by_hand(votes, n_classes, tie, probabilities, accuracies):
+    """One utterance: ``votes`` of k members, their ``probabilities`` (k, c), their ``accuracies``."""
+    counts = [votes.count(c) for c in range(n_classes)]
+    tied = [c for c in range(n_classes) if counts[c] == max(counts)]
+    if len(tied) > 1 and tie == "confidence":
+        return max(tied, key=lambda c: (sum(Fraction(float(p[c])) for p in probabilities), -c)), True
+    if len(tied) > 1 and tie == "best":
+        by_merit = sorted(range(len(votes)), key=lambda member: (-accuracies[member], member))
+        return next(votes[member] for member in by_merit if votes[member] in tied), True
+    if len(tied) > 1 and tie == "abstain":
+        return -1, True
+    return tied[0], len(tied) > 1
+
+
+def average_by_hand(probabilities):
+    """One utterance: the lowest of the classes with the highest sum of ``probabilities`` (k, c)."""
+    sums = [sum(Fraction(float(p)) for p in column) for column in zip(*probabilities, strict=True)]
+    tied = [c for c, total in enumerate(sums) if total == max(sums)]
+    return tied[0], len(tied) > 1
+
+
+@st.composite
+def elections(draw):
+    k, n, c = draw(st.integers(1, 7)), draw(st.integers(1, 6)), draw(st.integers(2, 5))
+    votes = draw(hnp.arrays(np.int16, (k, n), elements=st.integers(0, c - 1)))
+    # Sixteenths make equal sums common.
+    probabilities = draw(hnp.arrays(np.float32, (k, n, c), elements=st.integers(0, 16).map(lambda p: p / 16)))
+    accuracies = draw(hnp.arrays(np.float64, k, elements=st.sampled_from([0.5, 0.75, 0.9])))
+    return votes, c, probabilities, accuracies
+
+
+def assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies):
+    decided = hard_vote(votes, n_classes=n_classes, tie=tie, probabilities=probabilities, accuracies=accuracies)
+    expected = [
+        vote_by_hand(votes[:, u].tolist(), n_classes, tie, probabilities[:, u], accuracies)
+        for u in range(votes.shape[1])
+    ]
+    assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("tie", TIES)
+@given(election=elections())
+def test_hard_voting_equals_its_definition(election, tie):
+    votes, n_classes, probabilities, accuracies = election
+    assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies)
+
+
+@pytest.mark.parametrize("tie", TIES)
+@pytest.mark.parametrize(("k", "n_classes"), [(1, 3), (2, 4), (3, 3), (4, 3), (4, 4), (5, 2), (6, 2)])
+def test_hard_voting_equals_its_definition_on_every_small_case(k, n_classes, tie):
+    votes = np.array(list(product(range(n_classes), repeat=k)), dtype=np.int16).T
+    rng = np.random.default_rng(k)
+    probabilities = rng.integers(0, 5, size=(*votes.shape, n_classes)).astype(np.float32) / 8
+    for accuracies in (rng.permutation(k) / k, np.zeros(k)):
+        assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies)
+
+
+@given(elections())
+def test_soft_voting_equals_its_definition(election):
+    probabilities = election[2]
+    decided = soft_vote(probabilities)
+    expected = [average_by_hand(probabilities[:, u]) for u in range(probabilities.shape[1])]
+    assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
+
+
+@given(elections(), st.randoms(use_true_random=False))
+def test_the_order_of_the_members_does_not_matter(election, random):
+    votes, n_classes, _, accuracies = election
+    k = len(votes)
+    # Thirds and tenths: their floating-point sums do depend on the order.
+    probabilities = np.random.default_rng(random.randrange(1000)).choice([0.1, 0.2, 1 / 3], size=election[2].shape)
+    accuracies = accuracies + np.arange(k) / 100
+    order = random.sample(range(k), k)
+    for tie in TIES:
+        kwargs = {"n_classes": n_classes, "tie": tie}
+        one = hard_vote(votes, probabilities=probabilities, accuracies=accuracies, **kwargs)
+        other = hard_vote(votes[order], probabilities=probabilities[order], accuracies=accuracies[order], **kwargs)
+        np.testing.assert_array_equal(one.predicted, other.predicted)
+    np.testing.assert_array_equal(soft_vote(probabilities).predicted, soft_vote(probabilities[order]).predicted)
+
+
+def test_equal_means_are_a_tie_although_their_floating_point_sums_differ():
+    columns = np.array([[0.1, 0.3], [0.2, 0.2], [0.3, 0.1]])
+    assert columns[:, 0].sum() != columns[::-1, 0].sum() or sum(columns[:, 0]) != sum(columns[:, 1])
+    decided = soft_vote(columns[:, None, ::-1])
+    assert decided.predicted.tolist() == [0]
+    assert decided.tied.tolist() == [True]
+
+
+def test_of_equally_accurate_members_the_earlier_decides():
+    votes = [[2], [1]]
+    for accuracies, winner in (([0.5, 0.5], 2), ([0.5, 0.6], 1)):
+        assert hard_vote(votes, n_classes=3, tie="best", accuracies=accuracies).predicted.tolist() == [winner]
+
+
+def test_the_best_member_is_passed_over_where_its_class_is_not_tied():
+    votes = [[0], [1], [1], [2], [2]]
+    accuracies = [0.9, 0.1, 0.2, 0.8, 0.0]
+    assert hard_vote(votes, n_classes=3, tie="best", accuracies=accuracies).predicted.tolist() == [2]
+
+
+HALF = np.full((2, 1, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("votes", "kwargs", "message"),
+    [
+        ([0, 1], {}, r"votes are int64 of shape \(2,\): expected integers of shape \(members, utterances\)"),
+        ([[0.0]], {}, "votes are float64"),
+        (np.empty((0, 3), dtype=int), {}, r"of shape \(0, 3\)"),
+        ([[0], [2]], {}, r"leave 0..1 in 1 places, the first is 2 of member 1 for utterance 0"),
+        ([[0, -1], [1, -1]], {}, r"leave 0..1 in 2 places, the first is -1 of member 0 for utterance 1"),
+        ([[0], [1]], {"n_classes": 1}, "n_classes is 1: expected at least 2"),
+        ([[0], [1]], {"tie": "confidence"}, r"needs probabilities: expected an array of shape \(2, 1, 2\)"),
+        ([[0], [1]], {"tie": "confidence", "probabilities": HALF[:1]}, r"shape \(1, 1, 2\): expected \(2, 1, 2\)"),
+        ([[0], [1]], {"tie": "confidence", "probabilities": HALF - 1}, r"range from -0.5 to -0.5: expected 0..1"),
+        ([[0], [1]], {"tie": "confidence", "probabilities": HALF * np.nan}, "range from nan to nan"),
+        ([[0], [1]], {"tie": "best"}, "needs the members' accuracies"),
+        ([[0], [1]], {"tie": "best", "accuracies": [0.5]}, "expected 2 numbers, one per member"),
+        ([[0], [1]], {"tie": "best", "accuracies": [0.5, np.nan]}, "expected 2 numbers, one per member"),
+    ],
+)
+def test_votes_that_cannot_be_counted_are_refused_in_one_line(votes, kwargs, message):
+    with pytest.raises(EnsembleError, match=message):
+        hard_vote(votes, **{"n_classes": 2, **kwargs})
+
+
+def test_probabilities_of_another_shape_are_refused():
+    with pytest.raises(EnsembleError, match=r"probabilities have shape \(1, 2\): expected \(k, n, n_classes\)"):
+        soft_vote([[0.5, 0.5]])
+
+
+def test_an_unknown_tie_rule_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"unknown tie rule 'lowset': expected one of lowest \(nearest\)"):
+        hard_vote([[0]], n_classes=2, tie="lowset")

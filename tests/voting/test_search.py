@@ -1,0 +1,223 @@
+"""The search against voting every combination of ``itertools`` with the rules themselves."""
+
+import csv
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ser_store.errors import EnsembleError, UnknownNameError
+from ser_store.metrics import compute_accuracy, compute_balanced_accuracy
+from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles, soft_vote
+from ser_store.voting.problem import pose_problem
+from ser_store.voting.subsets import unrank_subsets
+
+
+def search_by_hand(predictions, truth, *, k, n_classes, tie, rule="hard", probabilities=None):
+    """All ensembles as (members, correct, balanced accuracy, ties), in the stated order."""
+    found = []
+    for members in combinations(range(len(predictions)), k):
+        chosen = list(members)
+        probs = None if probabilities is None else probabilities[chosen]
+        accuracies = [compute_accuracy(truth, predictions[member]) for member in chosen]
+        votes = predictions[chosen]
+        votes = (
+            soft_vote(probs)
+            if rule == "soft"
+            else hard_vote(votes, n_classes=n_classes, tie=tie, probabilities=probs, accuracies=accuracies)
+        )
+        correct = int((votes.predicted == truth).sum())
+        balanced = compute_balanced_accuracy(truth, votes.predicted, n_classes=n_classes)
+        found.append((members, correct, balanced, int(votes.tied.sum())))
+    return sorted(found, key=lambda ensemble: (-ensemble[1], -round(ensemble[2], 12), ensemble[0]))
+
+
+def assert_finds_what_hands_find(predictions, truth, *, k, n_classes, rule="hard", tie="lowest", probabilities=None):
+    case = {"k": k, "n_classes": n_classes, "rule": rule, "tie": tie, "probabilities": probabilities}
+    expected = search_by_hand(predictions, truth, **case)
+    result = search_ensembles(predictions, truth, top=7, **case)
+    found = [(score.members, score.correct, score.balanced_accuracy, score.ties) for score in result.results]
+    assert found == expected[:7]
+    assert result.searched == len(expected) == count_ensembles(len(predictions), k)
+    assert result.complete
+    n_right = [correct for _, correct, _, _ in expected]
+    np.testing.assert_array_equal(result.histogram, np.bincount(n_right, minlength=len(truth) + 1))
+
+
+@st.composite
+def candidates(draw):
+    m, n, c = draw(st.integers(1, 8)), draw(st.integers(1, 12)), draw(st.integers(2, 11))
+    k = draw(st.integers(1, m))
+    predictions = draw(hnp.arrays(np.int16, (m, n), elements=st.integers(0, c - 1)))
+    truth = draw(hnp.arrays(np.int16, n, elements=st.integers(0, c - 1)))
+    probabilities = draw(hnp.arrays(np.float32, (m, n, c), elements=st.integers(0, 8).map(lambda p: p / 8)))
+    return predictions, truth, k, c, probabilities
+
+
+@pytest.mark.parametrize("tie", TIES)
+@given(case=candidates())
+def test_the_hard_search_finds_what_voting_every_combination_finds(case, tie):
+    predictions, truth, k, n_classes, probabilities = case
+    assert_finds_what_hands_find(predictions, truth, k=k, n_classes=n_classes, tie=tie, probabilities=probabilities)
+
+
+@given(candidates())
+def test_the_soft_search_finds_what_voting_every_combination_finds(case):
+    predictions, truth, k, n_classes, probabilities = case
+    assert_finds_what_hands_find(predictions, truth, k=k, n_classes=n_classes, rule="soft", probabilities=probabilities)
+
+
+@pytest.mark.parametrize("tie", TIES)
+@pytest.mark.parametrize(("k", "n_classes"), [(7, 8), (8, 8), (9, 64), (5, 20)])
+def test_fields_of_every_width_hold_their_margins(k, n_classes, tie):
+    rng = np.random.default_rng(k)
+    truth = rng.integers(n_classes, size=30)
+    # Few votes for many classes, and unanimous ones, right and wrong: the ends of the margins' range.
+    predictions = rng.integers(n_classes, size=(10, 30))
+    predictions[:, :10] = truth[:10]
+    predictions[:, 10:20] = (truth[10:20] + 1) % n_classes
+    probabilities = rng.random((10, 30, n_classes), dtype=np.float32)
+    assert_finds_what_hands_find(predictions, truth, k=k, n_classes=n_classes, tie=tie, probabilities=probabilities)
+
+
+def test_more_members_than_a_byte_counts_can_vote():
+    truth = np.zeros(3, dtype=np.int16)
+    predictions = np.zeros((301, 3), dtype=np.int16)
+    predictions[:151, 1] = 1
+    predictions[:150, 2] = 1
+    result = search_ensembles(predictions, truth, k=301, n_classes=2)
+    assert result.results[0].correct == 2
+
+
+def test_the_published_ensembles_are_found(paper_dir):
+    with (paper_dir / "predictions.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    classes = sorted({row["emotion"] for row in rows})
+    names = list(rows[0])[2:]
+    truth = np.array([classes.index(row["emotion"]) for row in rows])
+    predictions = np.array([[classes.index(row[name]) for row in rows] for name in names], dtype=np.int16)
+    for k, searched, correct in ((5, 6, 279), (3, 20, 278)):
+        result = search_ensembles(predictions, truth, k=k, n_classes=8)
+        assert result.searched == searched
+        assert [score.correct for score in result.results[:2]] == [correct, result.results[1].correct]
+        assert result.results[1].correct < correct
+        best = [names[member] for member in result.results[0].members]
+        assert ("hubert-base@900" in best) == (k == 5)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 2**22])
+def test_the_result_does_not_depend_on_the_size_of_the_blocks(monkeypatch, block_bytes):
+    rng = np.random.default_rng(7)
+    truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(9, 20))
+    expected = search_ensembles(predictions, truth, k=4, n_classes=3, top=11)
+    monkeypatch.setattr(batched, "_BLOCK_BYTES", block_bytes)
+    result = search_ensembles(predictions, truth, k=4, n_classes=3, top=11)
+    assert result.results == expected.results
+    np.testing.assert_array_equal(result.histogram, expected.histogram)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 2**22])
+def test_what_every_ensemble_gets_right_comes_in_the_order_of_the_search(monkeypatch, block_bytes):
+    monkeypatch.setattr(batched, "_BLOCK_BYTES", block_bytes)
+    rng = np.random.default_rng(7)
+    truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(7, 20))
+    problem = pose_problem(predictions, truth, k=4, n_classes=3, rule="hard", tie="lowest", probabilities=None)
+    found = np.concatenate([right.reshape(-1, right.shape[-1])[:, :20] for right in batched.iter_right(problem)])
+    order = sorted(combinations(range(7), 4), key=lambda members: (members[2], members[1], members[0], members[3]))
+    expected = [hard_vote(predictions[list(members)], n_classes=3).predicted == truth for members in order]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_of_ensembles_that_score_the_same_the_lexicographically_first_come_first():
+    predictions = np.zeros((12, 5), dtype=np.int16)
+    result = search_ensembles(predictions, np.zeros(5, dtype=np.int16), k=3, n_classes=2, top=4)
+    assert [score.members for score in result.results] == list(combinations(range(12), 3))[:4]
+
+
+def test_of_ensembles_with_as_many_right_the_better_balanced_come_first():
+    truth = np.array([0, 0, 0, 0, 1])
+    predictions = np.array([[0, 0, 0, 0, 0], [0, 0, 0, 1, 1]])
+    result = search_ensembles(predictions, truth, k=1, n_classes=2)
+    assert [score.members for score in result.results] == [(1,), (0,)]
+
+
+def test_supports_whose_common_multiple_leaves_64_bits_still_order_by_balanced_accuracy():
+    sizes = [101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151]
+    truth = np.repeat(np.arange(11), sizes)
+    predictions = np.tile(truth, (11, 1))
+    for member in range(11):
+        predictions[member, np.flatnonzero(truth == member)[0]] = (member + 1) % 11
+    result = search_ensembles(predictions, truth, k=1, n_classes=11)
+    assert [score.members for score in result.results] == [(member,) for member in range(10, -1, -1)]
+
+
+def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
+    monkeypatch.setattr(batched, "_BLOCK_BYTES", 1000)
+
+    def interrupt(items, /, *, total, label):
+        for count, item in enumerate(items):
+            if count == 3:
+                raise KeyboardInterrupt
+            yield item
+
+    rng = np.random.default_rng(8)
+    truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(9, 20))
+    result = search_ensembles(predictions, truth, k=4, n_classes=3, progress=interrupt)
+    assert not result.complete
+    assert 0 < result.searched < count_ensembles(9, 4)
+    assert result.histogram.sum() == result.searched
+    assert result.results[0].correct == np.flatnonzero(result.histogram)[-1]
+
+
+def test_progress_covers_the_search_block_by_block(monkeypatch):
+    monkeypatch.setattr(batched, "_BLOCK_BYTES", 1000)
+    seen = []
+
+    def watch(items, /, *, total, label):
+        for item in items:
+            seen.append((total, label))
+            yield item
+
+    search_ensembles(np.zeros((9, 20), dtype=np.int16), np.zeros(20, dtype=np.int16), k=4, n_classes=3, progress=watch)
+    assert seen == [(len(seen), "voting")] * len(seen)
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("size", range(5))
+def test_unranking_lists_every_subset_by_its_largest_member_first(size):
+    expected = sorted(combinations(range(8), size), key=lambda subset: subset[::-1])
+    assert list(map(tuple, unrank_subsets(0, len(expected), size=size).tolist())) == expected
+    middle = len(expected) // 2
+    assert list(map(tuple, unrank_subsets(middle, len(expected), size=size).tolist())) == expected[middle:]
+
+
+THREE = np.zeros((3, 4), dtype=np.int16)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth", "kwargs", "message"),
+    [
+        (THREE, [0] * 4, {"k": 5}, "k is 5 with 3 members: expected 1 to 3; name more members or a smaller k"),
+        (THREE, [0] * 4, {"k": 0}, "k is 0 with 3 members"),
+        (THREE, [0] * 3, {}, r"truth is int64 of shape \(3,\): expected integers of shape \(4,\)"),
+        (THREE, [0, 1, 2, 0], {}, r"truth ranges from 0 to 2: expected 0\.\.1"),
+        (THREE + 2, [0] * 4, {}, r"predictions leave 0..1 in 12 places, the first is 2 of member 0 for utterance 0"),
+        (THREE - 1, [0] * 4, {}, r"predictions leave 0..1"),
+        (THREE, [0] * 4, {"rule": "soft"}, r"this voting rule needs probabilities: expected .* \(3, 4, 2\)"),
+        (THREE, [0] * 4, {"tie": "confidence"}, "needs probabilities"),
+        (THREE, [0] * 4, {"rule": "soft", "tie": "best"}, "tie rule 'best' with soft voting: expected 'lowest'"),
+        (THREE, [0] * 4, {"top": 0}, "top is 0: expected at least 1"),
+        (np.zeros((200, 4), dtype=int), [0] * 4, {"k": 100}, r"9.1e\+58 ensembles of 100 of 200 members"),
+    ],
+)
+def test_a_search_that_cannot_be_made_is_refused_in_one_line(predictions, truth, kwargs, message):
+    with pytest.raises(EnsembleError, match=message):
+        search_ensembles(predictions, truth, **{"k": 2, "n_classes": 2, **kwargs})
+
+
+def test_an_unknown_rule_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"unknown voting rule 'sotf': expected one of soft \(nearest\)"):
+        search_ensembles(THREE, [0] * 4, k=2, n_classes=2, rule="sotf")
