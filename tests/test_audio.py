@@ -124,8 +124,8 @@ def test_an_mp3_behind_a_tag_is_checked_too(tmp_path: Path) -> None:
     tagged = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128) + path.read_bytes()
     path.write_bytes(tagged)
     assert load_waveform(path).seconds == pytest.approx(2.0, abs=0.06)
-    path.write_bytes(tagged[:-200])
-    assert "truncated" in refusal(path)
+    path.write_bytes(tagged[:-5])
+    assert "bytes of audio" in refusal(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

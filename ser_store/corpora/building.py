@@ -90,8 +90,9 @@ def build_corpus(
         ignored: passed on to the result.
 
     Raises:
-        CorpusError: if two drafts share an id, a name is not allowed, a recording cannot be used (unless
-            ``skip_bad``), or none can.
+        CorpusError: if two drafts share an id, or a name is not allowed.
+        AudioError: if a recording cannot be used (unless ``skip_bad``), or none can; says how many and names the
+            first by path.
     """
     _check_drafts(drafts)
     by_path = sorted(drafts, key=lambda draft: draft.path)
@@ -100,9 +101,7 @@ def build_corpus(
     if problems and (not skip_bad or len(problems) == len(drafts)):
         none_left = len(problems) == len(drafts)
         way_out = "check the audio folder" if none_left else "mend them, or leave them out with --skip-bad"
-        raise CorpusError(
-            f"{len(problems)} of {len(drafts)} recordings cannot be used; {way_out}; first: {problems[0]}"
-        )
+        raise AudioError(f"{len(problems)} of {len(drafts)} recordings cannot be used; {way_out}; first: {problems[0]}")
     usable = [pair for pair in zip(by_path, recordings, strict=True) if pair[1].problem is None]
     usable.sort(key=lambda pair: pair[0].id)
     kept, read = [draft for draft, _ in usable], [recording for _, recording in usable]

@@ -36,8 +36,8 @@ def load_manifest(
         skip_bad: leave out recordings that cannot be used, instead of refusing.
 
     Raises:
-        CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, repeats an id, or a
-            recording cannot be used (unless ``skip_bad``).
+        CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, or repeats an id.
+        AudioError: if a recording cannot be used (unless ``skip_bad``).
     """
     table = _read_table(manifest)
     missing = [column for column in _NEEDED if column not in table.columns]
@@ -61,7 +61,7 @@ def _read_table(manifest: Path) -> "DataFrame":
     import polars
 
     suffix = manifest.suffix.lower()
-    if suffix not in {".csv", ".parquet", ".pq"}:
+    if suffix not in {".csv", ".parquet"}:
         raise CorpusError(f"{manifest} is no manifest: expected a .csv or .parquet file with columns path and label")
     try:
         content = manifest.read_bytes()

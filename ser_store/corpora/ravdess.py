@@ -41,14 +41,14 @@ def load_ravdess(audio: Path, *, skip_bad: bool = False, progress: Progress = si
     song or video are ignored and counted; all other files are ignored.
 
     Raises:
-        CorpusError: if there is no such folder, no RAVDESS recording in it, the same recording twice, or a
-            recording cannot be used (unless ``skip_bad``).
+        CorpusError: if there is no such folder, no RAVDESS recording in it, or the same recording twice.
+        AudioError: if a recording cannot be used (unless ``skip_bad``).
     """
     if not audio.is_dir():
         got = "is a file" if audio.exists() else "does not exist"
         raise CorpusError(f"{audio} {got}: expected the folder of the RAVDESS recordings; check --audio")
-    # macOS leaves `._` companions of every file on foreign disks.
-    files = [path for path in sorted(audio.rglob("*")) if not path.name.startswith("._") and path.is_file()]
+    files = [path for path in sorted(audio.rglob("*")) if path.is_file()]
+    # The whole stem counts: macOS leaves a companion `._NAME` of every file on foreign disks.
     named = [path for path in files if _ANY_NAME.fullmatch(path.stem)]
     drafts = [
         _draft(path, fields)

@@ -117,7 +117,8 @@ def _read_attribute(target: h5py.HLObject, name: str) -> Any:
     if not h5py.h5a.exists(target.id, key):
         raise FormatError(f"{where} is missing")
     attribute = h5py.h5a.open(target.id, key)
-    if attribute.get_space().get_simple_extent_ndims() != 0 or attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
+    is_scalar = attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR
+    if not is_scalar or attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
         raise FormatError(f"{where}: expected one value of at most {MAX_ATTRIBUTE_BYTES} bytes")
     kind = attribute.get_type()
     is_text = kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str()
@@ -128,11 +129,12 @@ def _read_attribute(target: h5py.HLObject, name: str) -> Any:
 
 def read_text(target: h5py.HLObject, name: str) -> str:
     value = _read_attribute(target, name)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str):
+    if not isinstance(value, bytes):
         raise FormatError(f"{target.file.filename}: attribute {name}: expected text")
-    return value.rstrip("\0")
+    try:
+        return value.decode().rstrip("\0")
+    except UnicodeDecodeError as problem:
+        raise FormatError(f"{target.file.filename}: attribute {name}: expected UTF-8 text") from problem
 
 
 def read_integer(target: h5py.HLObject, name: str) -> int:
@@ -152,19 +154,17 @@ def write_array(file: h5py.File, name: str, array: Array) -> None:
 
 
 def find_names(file: h5py.File, group: str = "/") -> list[str]:
-    """Names of the hard-linked datasets in a group, ascending; empty where there is no such group."""
-    if group != "/" and not isinstance(file.get(group, getlink=True), h5py.HardLink):
+    """Names of what is in a group, ascending; empty where there is none. :func:`get_dataset` tells what they are."""
+    if group != "/" and group not in file.id:
         return []
+    if group != "/" and not isinstance(file.get(group, getlink=True), h5py.HardLink):
+        raise FormatError(f"{file.filename}: {group}: is a link: expected a group inside the file")
     node = file[group]
     if not isinstance(node, h5py.Group):
         raise FormatError(f"{file.filename}: {group}: expected a group")
     if len(node) > 10_000:
         raise FormatError(f"{file.filename}: {group}: has {len(node)} entries: expected at most 10000")
-    return [
-        name
-        for name in node
-        if isinstance(node.get(name, getlink=True), h5py.HardLink) and node.get(name, getclass=True) is h5py.Dataset
-    ]
+    return list(node)
 
 
 def get_dataset(file: h5py.File, name: str, *, kinds: tuple[str, ...], shape: tuple[int | None, ...]) -> h5py.Dataset:
@@ -182,8 +182,10 @@ def get_dataset(file: h5py.File, name: str, *, kinds: tuple[str, ...], shape: tu
     if parent and not isinstance(file.get(parent, getlink=True), h5py.HardLink):
         raise FormatError(f"{where} is missing")
     group = file[parent] if parent else file
-    if not isinstance(group, h5py.Group) or not isinstance(group.get(leaf, getlink=True), h5py.HardLink):
+    if not isinstance(group, h5py.Group) or leaf.encode() not in group.id:
         raise FormatError(f"{where} is missing")
+    if not isinstance(group.get(leaf, getlink=True), h5py.HardLink):
+        raise FormatError(f"{where}: is a link: expected a dataset inside the file")
     dataset = group[leaf]
     if not isinstance(dataset, h5py.Dataset):
         raise FormatError(f"{where}: expected a dataset")

@@ -13,6 +13,7 @@ from ser_store_h5.arrays import (
     decode_strings,
     encode_strings,
     find_names,
+    get_dataset,
     open_file,
     read_array,
     read_text,
@@ -25,6 +26,7 @@ from ser_store_h5.errors import FormatError, IntegrityError
 
 FORMAT_NAME = "ser-store/corpus"
 FORMAT_VERSION = 1
+COLUMN_KINDS = ("S", "i8", "f8")
 
 
 def check_column_name(name: str) -> str:
@@ -100,10 +102,10 @@ def _read_strings(file: h5py.File, name: str, n: int | None) -> NDArray[np.str_]
     return decode_strings(stored, where=f"{file.filename}: {name}")
 
 
-def _find_columns(file: h5py.File, group: str) -> list[str]:
+def _find_columns(file: h5py.File, group: str, n: int) -> list[str]:
     """Names of the columns or splits; all of them together fit into their file, or they are links to the same bytes."""
     names = [check_column_name(name) for name in find_names(file, group)]
-    claimed = sum(int(file[group][name].nbytes) for name in names)
+    claimed = sum(int(get_dataset(file, f"{group}/{name}", kinds=COLUMN_KINDS, shape=(n,)).nbytes) for name in names)
     size = Path(file.filename).stat().st_size
     if claimed > size:
         raise FormatError(f"{file.filename}: {group} claim {claimed} bytes, more than their file of {size} bytes holds")
@@ -111,7 +113,7 @@ def _find_columns(file: h5py.File, group: str) -> list[str]:
 
 
 def _read_column(file: h5py.File, name: str, n: int) -> Any:
-    stored = read_array(file, name, kinds=("S", "i8", "f8"), shape=(n,))
+    stored = read_array(file, name, kinds=COLUMN_KINDS, shape=(n,))
     return decode_strings(stored, where=f"{file.filename}: {name}") if stored.dtype.kind == "S" else stored
 
 
@@ -134,9 +136,9 @@ def read_corpus(path: Path) -> Corpus:
                 classes=tuple(_read_strings(file, "classes", None).tolist()),
                 speakers=_read_strings(file, "speakers", n) if "speakers" in names else None,
                 columns={
-                    column: _read_column(file, f"columns/{column}", n) for column in _find_columns(file, "columns")
+                    column: _read_column(file, f"columns/{column}", n) for column in _find_columns(file, "columns", n)
                 },
-                splits={split: _read_strings(file, f"splits/{split}", n) for split in _find_columns(file, "splits")},
+                splits={split: _read_strings(file, f"splits/{split}", n) for split in _find_columns(file, "splits", n)},
                 default_split=read_text(file, "default_split") or None,
                 paths=_read_strings(file, "paths", n) if "paths" in names else None,
                 audio_root=read_text(file, "audio_root") or None,

@@ -240,7 +240,7 @@ class MemberFile:
     def read_provenance(self) -> dict[str, Any]:
         try:
             provenance = json.loads(read_text(self._file, "provenance"))
-        except (json.JSONDecodeError, RecursionError) as problem:
+        except (ValueError, RecursionError) as problem:
             raise FormatError(f"{self._path}: attribute provenance: expected a JSON object") from problem
         if not isinstance(provenance, dict):
             raise FormatError(f"{self._path}: attribute provenance: expected a JSON object")

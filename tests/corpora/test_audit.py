@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,13 @@ def test_utterances_outside_the_split_leak_nothing(corpus: Corpus) -> None:
     assert audit.twins_across == 0
     assert audit.duplicate_audio_across == 1
     assert audit.duplicate_audio == [["u0", "u6"], ["u1", "u2", "u3"]]
+
+
+def test_of_three_takes_the_one_outside_the_split_does_not_count(corpus: Corpus) -> None:
+    three = replace(corpus, labels=np.array([0, 0, 0, 1, 0, 0, 1, 1], dtype=np.int16))
+    audit = compute_audit(with_parts(three, "12 12211"))
+    assert audit.twins_across == 1
+    assert audit.test_with_twin_in_train == 2
 
 
 def test_a_corpus_without_a_split_is_one_part(corpus: Corpus) -> None:

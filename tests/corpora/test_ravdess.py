@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ser_store.corpora.ravdess import describe_ravdess_ids, load_ravdess, parse_ravdess_id
-from ser_store.errors import CorpusError
+from ser_store.errors import AudioError, CorpusError, SerstoreError
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -15,8 +15,8 @@ def record(path: Path, *, seed: int = 0, seconds: float = 0.3) -> Path:
     return path
 
 
-def refusal(audio: Path) -> str:
-    with pytest.raises(CorpusError) as caught:
+def refusal(audio: Path, kind: type[SerstoreError] = CorpusError) -> str:
+    with pytest.raises(kind) as caught:
         load_ravdess(audio)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -129,7 +129,7 @@ def test_bad_recordings_are_refused_with_their_number_and_the_first_by_path(tmp_
     record(tmp_path / "03-01-03-01-01-01-01.wav")
     record(tmp_path / "03-01-04-01-01-01-01.wav", seconds=0.01)
     (tmp_path / "03-01-05-01-01-01-01.wav").touch()
-    message = refusal(tmp_path)
+    message = refusal(tmp_path, AudioError)
     assert message.startswith("2 of 3 recordings cannot be used; mend them, or leave them out with --skip-bad; first: ")
     assert "03-01-04-01-01-01-01.wav is 10 ms long" in message
 
@@ -146,7 +146,7 @@ def test_bad_recordings_can_be_left_out(tmp_path: Path) -> None:
 
 def test_nothing_but_bad_recordings_is_refused_also_when_they_may_be_left_out(tmp_path: Path) -> None:
     record(tmp_path / "03-01-04-01-01-01-01.wav", seconds=0.01)
-    with pytest.raises(CorpusError, match=r"^1 of 1 recordings cannot be used; check the audio folder; first: "):
+    with pytest.raises(AudioError, match=r"^1 of 1 recordings cannot be used; check the audio folder; first: "):
         load_ravdess(tmp_path, skip_bad=True)
 
 
