@@ -109,7 +109,8 @@ def _find_sources(store: Store) -> list[str]:
     chosen = [member.name for member in members if member.pooled and member.n == len(store.corpus)]
     if not chosen:
         raise StoreError(
-            f"{store.path} has no member with pooled representations of the whole corpus: make one with `serstore extract`"
+            f"{store.path} has no member with pooled representations of the whole corpus: make one with "
+            "`serstore extract`"
         )
     return chosen
 
@@ -176,6 +177,7 @@ def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows,
     """Scores ``(len(held_out), n_classes)`` float32 of a head fitted on ``train``."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     corpus = store.corpus
     absent = set(range(len(corpus.classes))) - set(corpus.labels[train].tolist())
@@ -183,7 +185,9 @@ def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows,
         names = ", ".join(corpus.classes[index] for index in sorted(absent))
         raise CorpusError(f"the training utterances have none labelled {names}: expected some of every class")
     pipeline = make_pipeline(StandardScaler(), HEADS[kind](seed))
-    pipeline.fit(store.pooled(source, train).astype(np.float64), corpus.labels[train])
+    # Small matrices: threads of the linear algebra would spend their time waiting for each other.
+    with threadpool_limits(1):
+        pipeline.fit(store.pooled(source, train).astype(np.float64), corpus.labels[train])
     representations = store.pooled(source, held_out).astype(np.float64)
     if hasattr(pipeline[-1], "predict_proba"):
         scores = np.log(np.maximum(pipeline.predict_proba(representations), 1e-12))

@@ -4,10 +4,15 @@ Both lie beside the repository, in ``../shared`` (or where ``SERSTORE_SHARED`` s
 tests are skipped where they are absent; under continuous integration their absence is a failure.
 """
 
+import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent / "shared"))
 
@@ -38,3 +43,54 @@ def ravdess_48k() -> Path:
 def paper_dir() -> Path:
     """The published tables (tables.json) and the reconstructed predictions (predictions.csv)."""
     return _shared("paper")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command gave: exit code, stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Serstore = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def serstore() -> Serstore:
+    """Runs one command in this process: ``serstore("vote", "--k", 5)``."""
+    from ser_store_cli.app import app
+
+    def run(*words: object) -> Outcome:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def paper_store(paper_dir: Path, serstore: Serstore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the reconstructed predictions of the six published models. Read only."""
+    store = tmp_path_factory.mktemp("paper") / "paper.store"
+    assert serstore("import", paper_dir / "predictions.csv", "--label", "emotion", "--store", store).code == 0
+    return store
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty-eight synthetic recordings: three speakers, eight emotions, two repetitions of one statement. Read only."""
+    from ser_store.corpora.synthetic import write_synthetic_corpus
+
+    folder = tmp_path_factory.mktemp("speech")
+    for path in write_synthetic_corpus(folder, speakers=3):
+        _, _, _, intensity, statement, _, _ = path.stem.split("-")
+        if (intensity, statement) != ("01", "01"):
+            path.unlink()
+    return folder

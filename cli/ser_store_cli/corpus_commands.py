@@ -52,7 +52,7 @@ def init(
     for line in made.skipped:
         warn(f"left out: {line}")
     if made.ignored:
-        warn(f"{made.ignored} files are not part of the corpus and were ignored")
+        warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
     parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
     if json:
         print_json(
@@ -109,7 +109,8 @@ def _print_audit(document: dict[str, Any]) -> None:
     ]
     if document.get("test_with_twin_in_train_share") is not None:
         rows.append(("  of all test utterances", Percent(document["test_with_twin_in_train_share"])))
-    rows.append(("groups of recordings with the same samples", len(document["duplicate_audio"])))
+    copies = document["duplicate_audio"]
+    rows.append(("groups of recordings with the same samples", None if copies is None else len(copies)))
     rows.append(("  of which on more than one side", document["duplicate_audio_across"]))
     bad = document["bad_files"]
     rows.append(("bad files", "not looked at: no recordings" if bad is None else len(bad)))

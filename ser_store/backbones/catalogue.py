@@ -55,6 +55,10 @@ class Backbone:
     languages: str | None
     config: Mapping[str, object] = field(default_factory=dict, repr=False, hash=False)
 
+    def to_json(self) -> dict[str, object]:
+        """All but the configuration, ready for :func:`json.dumps`."""
+        return {name: value for name, value in vars(self).items() if name != "config"}
+
 
 def lookup(key: str) -> Backbone:
     """The backbone called ``key``, which may also be the hub id of one in the catalogue.

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import TrainingArguments
 
+from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import LoadedModel, build_model
+from ser_store.errors import SerstoreError
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.pooled import narrow_pooled
 from ser_store.provenance import compute_audio_digest, describe_hardware, list_versions
@@ -67,7 +69,10 @@ def finetune(
     loaded = build_model(
         model, classes=corpus.classes, pooling=recipe.pooling, init=init, checkpoint=checkpoint, seed=recipe.seed
     )
+    if recipe.gradient_checkpointing:
+        loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     checkpoints = checkpoints or store.run_folder(run) / "checkpoints"
+    arguments = build_training_arguments(recipe, checkpoints)
     record = RunRecord(
         run=run,
         kind="finetune",
@@ -89,7 +94,7 @@ def finetune(
         },
     )
     store.add_run(record)
-    return _train(store, record, loaded, sides, recipe, folder, checkpoints, show_progress)
+    return _train(store, record, loaded, sides, recipe, folder, arguments, show_progress)
 
 
 def _train(
@@ -99,7 +104,7 @@ def _train(
     sides: Sides,
     recipe: Recipe,
     folder: Path,
-    checkpoints: Path,
+    arguments: TrainingArguments,
     show_progress: bool,
 ) -> RunRecord:
     started = time.perf_counter()
@@ -113,7 +118,7 @@ def _train(
     cache = MemberCache(store, record.run, loaded, sides, recipe, seconds)
     trainer = MemberTrainer(
         model=loaded.model,
-        args=build_training_arguments(recipe, checkpoints),
+        args=arguments,
         train_dataset=data(sides.train),
         eval_dataset=data(sides.evaluated),
         processing_class=loaded.feature_extractor,
@@ -126,22 +131,27 @@ def _train(
     )
     state = "failed"
     try:
-        trainer.train()
-        if trainer.state.global_step not in store.steps(record.run):
-            trainer.evaluate()
+        with quiet_transformers():
+            trainer.train()
+            if trainer.state.global_step not in store.steps(record.run):
+                trainer.evaluate()
         state = "finished"
     except KeyboardInterrupt:
         state = "interrupted"
         raise
     finally:
-        record = record.updated(
-            state=state,
-            seconds=round(seconds(), 3),
-            steps_done=trainer.state.global_step,
-            evaluations=cache.evaluations,
-        )
-        store.update_run(record)
+        done = {"seconds": round(seconds(), 3), "steps_done": trainer.state.global_step}
+        record = record.updated(state=state, **done, evaluations=cache.evaluations)
+        _close(store, record, Path(arguments.output_dir))
     return record
+
+
+def _close(store: Store, record: RunRecord, checkpoints: Path) -> None:
+    """Record how the run ended. One that ended before it left anything is taken back, so that it can be begun again."""
+    if store.steps(record.run) or any(checkpoints.glob("checkpoint-*")):
+        store.update_run(record)
+    else:
+        store.remove(record.run)
 
 
 class MemberCache:
@@ -189,7 +199,21 @@ class MemberCache:
 
 
 def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
-    """The Trainer's arguments for a recipe."""
+    """The Trainer's arguments for a recipe.
+
+    Raises:
+        SerstoreError: if this machine cannot compute in the recipe's precision.
+    """
+    try:
+        return _build_arguments(recipe, checkpoints)
+    except ValueError as problem:
+        raise SerstoreError(
+            f"precision {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
+            "choose another --precision"
+        ) from problem
+
+
+def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
@@ -212,7 +236,6 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
         fp16=recipe.precision == "fp16",
         bf16=recipe.precision == "bf16",
         tf32=True if recipe.precision == "tf32" else None,
-        gradient_checkpointing=recipe.gradient_checkpointing,
         seed=recipe.seed,
         label_names=["labels", "rows"],
         remove_unused_columns=False,

@@ -1,5 +1,6 @@
 """Damage: every byte counts, no wrong number is ever returned, and only stated problems come out."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,30 +38,30 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-@pytest.fixture(scope="module")
-def answers(whole: Store) -> dict[str, Any]:
-    """What every reading call says of the undamaged store."""
-    return {name: call(whole) for name, call in READS.items()}
-
-
-READS: dict[str, Callable[[Store], Any]] = {
-    "corpus": lambda store: store.corpus,
-    "member": lambda store: store.read_member("tiny@10"),
-    "info": lambda store: store.describe_member("tiny@10"),
-    "logits": lambda store: store.logits(["tiny@10"], FEW),
-    "predictions": lambda store: store.predictions(["tiny@10"], FEW),
-    "pooled": lambda store: store.pooled("tiny@10", FEW),
-    "all pooled": lambda store: store.pooled("tiny@10", np.arange(40, dtype=np.int32)),
+READS: dict[str, dict[str, Callable[[Store], Any]]] = {
+    CORPUS: {"corpus": lambda store: read_corpus(store.path / CORPUS)},
+    MEMBER: {
+        "member": lambda store: store.read_member("tiny@10"),
+        "info": lambda store: store.describe_member("tiny@10"),
+        "predictions": lambda store: store.predictions(["tiny@10"], FEW),
+        "pooled": lambda store: store.pooled("tiny@10", FEW),
+    },
 }
 SAME: dict[str, Callable[[Any, Any], None]] = {"corpus": assert_same_corpus, "member": assert_same_member}
 
 
-def assert_right_or_stated(store: Store, answers: dict[str, Any]) -> int:
-    """Every read gives the right answer or states a problem; returns how many did the latter."""
+@pytest.fixture(scope="module")
+def answers(whole: Store) -> dict[str, Any]:
+    """What every reading call says of the undamaged store."""
+    return {name: call(whole) for calls in READS.values() for name, call in calls.items()}
+
+
+def count_stated(store: Store, file: str, answers: dict[str, Any]) -> int:
+    """How many reads of a file state a problem; the others must give the right answer."""
     stated = 0
-    for name, call in READS.items():
+    for name, call in READS[file].items():
         found: list[Any] = []
-        if get_problem(lambda call=call, found=found: found.append(call(Store(store.path)))):  # type: ignore[misc]
+        if get_problem(lambda call=call, found=found: found.append(call(store))):  # type: ignore[misc]
             stated += 1
         elif name == "info":
             assert found[0] == answers[name]
@@ -70,12 +71,12 @@ def assert_right_or_stated(store: Store, answers: dict[str, Any]) -> int:
 
 
 @pytest.fixture
-def original(whole: Store, request: pytest.FixtureRequest) -> Iterator[tuple[Path, bytes]]:
+def original(whole: Store, request: pytest.FixtureRequest) -> Iterator[tuple[str, bytes]]:
     """The file to be damaged and its bytes, which are put back."""
-    path = whole.path / str(request.param)
-    content = path.read_bytes()
-    yield path, content
-    path.write_bytes(content)
+    file = str(request.param)
+    content = (whole.path / file).read_bytes()
+    yield file, content
+    (whole.path / file).write_bytes(content)
 
 
 both = pytest.mark.parametrize("original", [MEMBER, CORPUS], indirect=True)
@@ -92,41 +93,43 @@ def flip(content: bytes, seed: int) -> Iterator[bytes]:
 
 @both
 def test_every_flipped_byte_is_found_and_no_read_gives_a_wrong_number(
-    whole: Store, answers: dict[str, Any], original: tuple[Path, bytes]
+    whole: Store, answers: dict[str, Any], original: tuple[str, bytes]
 ) -> None:
-    path, content = original
+    file, content = original
+    path = whole.path / file
     noticed = 0
     for changed in flip(content, seed=1):
         path.write_bytes(changed)
-        assert find_problem_files(whole.path) == [str(path.relative_to(whole.path))]
-        noticed += assert_right_or_stated(whole, answers) > 0
+        assert find_problem_files(whole.path) == [file]
+        noticed += count_stated(whole, file, answers) > 0
     assert noticed > FLIPS / 3  # the others fell into the seal's hash and into gaps that hold nothing
 
 
 @both
 def test_bytes_flipped_before_the_file_was_sealed_give_no_wrong_number_either(
-    whole: Store, answers: dict[str, Any], original: tuple[Path, bytes]
+    whole: Store, answers: dict[str, Any], original: tuple[str, bytes]
 ) -> None:
-    path, content = original
-    for changed in flip(content, seed=2):
+    file, content = original
+    path = whole.path / file
+    for changed in itertools.islice(flip(content, seed=2), 150):
         path.write_bytes(changed)
         write_seal(path)
-        assert_right_or_stated(whole, answers)
-        find_problem_files(whole.path)
+        count_stated(whole, file, answers)
 
 
 @both
 def test_a_file_cut_short_or_grown_is_refused_by_every_reader(
-    whole: Store, answers: dict[str, Any], original: tuple[Path, bytes]
+    whole: Store, answers: dict[str, Any], original: tuple[str, bytes]
 ) -> None:
-    path, content = original
+    file, content = original
+    path = whole.path / file
     random = np.random.default_rng(3)
     lengths = {0, 1, 66, 67, 511, 512, 513, len(content) - 1, *random.integers(0, len(content), size=40).tolist()}
     tails = (b"\0", b"\n", b"\0" * 512, content)
     for changed in [*(content[:length] for length in lengths), *(content + tail for tail in tails)]:
         path.write_bytes(changed)
-        assert find_problem_files(whole.path) == [str(path.relative_to(whole.path))]
-        assert assert_right_or_stated(whole, answers) >= 6
+        assert find_problem_files(whole.path) == [file]
+        assert count_stated(whole, file, answers) == len(READS[file])
         if len(changed) >= SEAL_BYTES:
             with pytest.raises(
                 IntegrityError, match=rf"has {len(changed)} bytes: expected {len(content)}; the file is"
@@ -136,27 +139,29 @@ def test_a_file_cut_short_or_grown_is_refused_by_every_reader(
 
 @both
 def test_a_file_cut_short_before_it_was_sealed_gives_no_wrong_number(
-    whole: Store, answers: dict[str, Any], original: tuple[Path, bytes]
+    whole: Store, answers: dict[str, Any], original: tuple[str, bytes]
 ) -> None:
-    path, content = original
+    file, content = original
+    path = whole.path / file
     for length in np.random.default_rng(4).integers(SEAL_BYTES, len(content), size=40).tolist():
         path.write_bytes(content[:length])
         write_seal(path)
-        assert assert_right_or_stated(whole, answers) >= 6
+        assert count_stated(whole, file, answers) == len(READS[file])
 
 
 @both
 def test_a_block_of_zeros_is_found_wherever_it_lies(
-    whole: Store, answers: dict[str, Any], original: tuple[Path, bytes]
+    whole: Store, answers: dict[str, Any], original: tuple[str, bytes]
 ) -> None:
-    path, content = original
+    file, content = original
+    path = whole.path / file
     for start in range(0, len(content), 512):
         end = min(start + 512, len(content))
         if not any(content[start:end]):
             continue
         path.write_bytes(content[:start] + bytes(end - start) + content[end:])
-        assert find_problem_files(whole.path) == [str(path.relative_to(whole.path))]
-        assert_right_or_stated(whole, answers)
+        assert find_problem_files(whole.path) == [file]
+        count_stated(whole, file, answers)
 
 
 def find_dataset(content: bytes, values: Any) -> int:
