@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
-from ser_store_h5.seal import SEAL_BYTES, check_magic, write_seal
+from ser_store_h5.seal import SEAL_BYTES, check_magic, write_sealed
 
 # Superblock 3 and object header 2, whose metadata carry checksums, readable by every libhdf5 since 1.10.
 LIBRARY_VERSION = ("v110", "v110")
@@ -54,12 +54,18 @@ def decode_strings(stored: Array, *, where: str) -> NDArray[np.str_]:
 
 @contextmanager
 def create_file(path: Path, *, format_name: str, version: int) -> Iterator[h5py.File]:
-    """A new sealed file at ``path``, flushed to the disk when the block ends."""
-    with h5py.File(path, "w", libver=LIBRARY_VERSION, userblock_size=SEAL_BYTES) as file:
+    """A new sealed file at ``path``, written and flushed to the disk when the block ends.
+
+    It is built in memory: where a disk refuses, libhdf5 can neither close the file nor forget it.
+    """
+    kind = {"libver": LIBRARY_VERSION, "userblock_size": SEAL_BYTES}
+    with h5py.File(path, "w", driver="core", backing_store=False, **kind) as file:
         write_text(file, "format", format_name)
         file.attrs["format_version"] = np.int32(version)
         yield file
-    write_seal(path)
+        file.flush()
+        body = file.id.get_file_image()  # without the user block
+    write_sealed(path, body)
 
 
 @contextmanager

@@ -31,11 +31,11 @@ def _hash_body(path: Path) -> tuple[int, str]:
     return size, body.hexdigest()
 
 
-def write_seal(path: Path) -> None:
-    """Seal a closed file whose first 512 bytes are its user block, and flush it to the disk."""
-    seal = _compose(*_hash_body(path))
-    with path.open("r+b") as file:
-        file.write(seal)
+def write_sealed(path: Path, body: bytes) -> None:
+    """Write a file: the seal, then the HDF5 data, flushed to the disk."""
+    with path.open("wb") as file:
+        file.write(_compose(SEAL_BYTES + len(body), hashlib.sha256(body).hexdigest()))
+        file.write(body)
         file.flush()
         os.fsync(file.fileno())
 

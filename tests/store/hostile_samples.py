@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.seal import write_seal
+from ser_store_h5.seal import SEAL_BYTES, write_sealed
 
 Change = Callable[[h5py.File], object]
 TEXT = h5py.string_dtype("utf-8", 64)
@@ -37,12 +37,17 @@ def put_digest(dataset: h5py.Dataset, array: Any) -> h5py.Dataset:
     return dataset
 
 
+def seal(path: Path) -> None:
+    """Make the seal fit whatever follows it."""
+    write_sealed(path, path.read_bytes()[SEAL_BYTES:])
+
+
 def _write(path: Path, change: Change, fill: Change) -> None:
     path.unlink(missing_ok=True)
-    with h5py.File(path, "w", libver=("v110", "v110"), userblock_size=512) as file:
+    with h5py.File(path, "w", libver=("v110", "v110"), userblock_size=SEAL_BYTES) as file:
         fill(file)
         change(file)
-    write_seal(path)
+    seal(path)
 
 
 def write_member(path: Path, corpus: Corpus, change: Change) -> None:

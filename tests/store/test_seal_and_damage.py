@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_samples import seal
 from store_samples import (
     assert_same_array,
     assert_same_corpus,
@@ -19,7 +20,7 @@ from store_samples import (
 
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
-from ser_store_h5.seal import SEAL_BYTES, check_magic, check_seal, write_seal
+from ser_store_h5.seal import SEAL_BYTES, check_magic, check_seal, write_sealed
 from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
 
@@ -113,7 +114,7 @@ def test_bytes_flipped_before_the_file_was_sealed_give_no_wrong_number_either(
     path = whole.path / file
     for changed in itertools.islice(flip(content, seed=2), 150):
         path.write_bytes(changed)
-        write_seal(path)
+        seal(path)
         count_stated(whole, file, answers)
 
 
@@ -145,7 +146,7 @@ def test_a_file_cut_short_before_it_was_sealed_gives_no_wrong_number(
     path = whole.path / file
     for length in np.random.default_rng(4).integers(SEAL_BYTES, len(content), size=40).tolist():
         path.write_bytes(content[:length])
-        write_seal(path)
+        seal(path)
         assert count_stated(whole, file, answers) == len(READS[file])
 
 
@@ -232,8 +233,7 @@ def test_a_seal_that_states_no_such_size_is_refused_in_one_line(whole: Store, tm
 
 def test_a_seal_holds_for_the_file_it_was_written_for(tmp_path: Path) -> None:
     path = tmp_path / "any"
-    path.write_bytes(bytes(512) + b"body")
-    write_seal(path)
+    write_sealed(path, b"body")
     check_seal(path)
     assert (path.stat().st_size, path.read_bytes()[-5:]) == (516, b"\nbody")
     path.write_bytes(path.read_bytes()[:-1] + b"i")

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from store_samples import make_corpus, make_member
+from store_samples import make_corpus, make_member, make_store
 
 from ser_store_h5.errors import SerstoreError
 from ser_store_h5.member import Member
@@ -162,7 +163,16 @@ def fork(task: str, arguments: State) -> None:
         os._exit(status)
 
 
+def warm_up() -> None:
+    """Import and set up once what every writer would."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(Path(folder) / "store")
+        for turn in range(8):
+            take_turn(store, turn)
+
+
 if __name__ == "__main__":
+    warm_up()
     for line in sys.stdin:
         order = json.loads(line)
         if order is None:

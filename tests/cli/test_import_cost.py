@@ -1,0 +1,67 @@
+"""What the reading commands load, seen from a process of their own."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "sklearn", "scipy.stats", "matplotlib", "numba", "tqdm")
+PROGRAM = """
+import sys
+sys.argv = ["serstore", *sys.argv[1:]]
+from ser_store_cli.app import main
+try:
+    main()
+except SystemExit as ended:
+    code = ended.code
+print("LOADED", code, *sorted(sys.modules), file=sys.stderr)
+"""
+READING = [
+    ("--help",),
+    ("vote", "--help"),
+    ("models",),
+    ("ls",),
+    ("info",),
+    ("verify",),
+    ("audit",),
+    ("evaluate",),
+    ("evaluate", "xlsr53", "--by", "speaker"),
+    ("steps",),
+    ("vote", "--k", "5", "--all-combos"),
+    ("vote", "--k", "3", "--all-combos", "--tie", "best"),
+]
+
+
+def run(*words: str) -> tuple[str, set[str]]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True)
+    code, *modules = done.stderr.split("LOADED", 1)[1].split()
+    return code, set(modules)
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_a_reading_command_loads_neither_torch_nor_other_heavy_libraries(words, paper_store):
+    options = () if words[0] in ("--help", "models") or "--help" in words else ("--store", str(paper_store))
+    code, modules = run(*words, *options)
+    assert code in ("0", "None")
+    assert not modules & {*HEAVY, "polars"}
+
+
+def test_import_reads_its_table_without_torch_and_scikit_learn(paper_dir, tmp_path):
+    words = ("import", str(paper_dir / "predictions.csv"), "--label", "emotion", "--store", str(tmp_path / "s"))
+    code, modules = run(*words)
+    assert code in ("0", "None")
+    assert not modules & set(HEAVY)
+    assert "polars" in modules
+
+
+@pytest.mark.parametrize("package", ["ser_store", "ser_store_h5", "ser_store_cli.app"])
+def test_importing_a_package_loads_nothing_heavy(package):
+    program = f"import sys, {package}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {*HEAVY, "polars"}
+
+
+def test_every_public_name_can_be_imported():
+    program = "import ser_store; print(*(type(getattr(ser_store, name)).__name__ for name in ser_store.__all__))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) > 15
