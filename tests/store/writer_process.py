@@ -24,6 +24,7 @@ from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 State = dict[str, Any]
+KINDS = 8  # of writing
 KEPT = 3  # of the members that are added, so many stay
 
 
@@ -46,7 +47,7 @@ def make_versioned(corpus: Any, step: int, version: int) -> Member:
 
 def expect(state: State, turn: int) -> State:
     """The state after one more turn, in plain values: the model that :func:`take_turn` must follow."""
-    members, kind, round_ = dict(state["members"]), turn % 8, turn // 8
+    members, kind, round_ = dict(state["members"]), turn % KINDS, turn // KINDS
     if kind == 0:
         members[1000 + round_] = turn
     elif kind in (1, 5):
@@ -63,7 +64,7 @@ def expect(state: State, turn: int) -> State:
 
 
 def take_turn(store: Store, turn: int) -> None:
-    kind, round_ = turn % 8, turn // 8
+    kind, round_ = turn % KINDS, turn // KINDS
     if kind == 0:
         store.write_member(make_versioned(store.corpus, 1000 + round_, turn))
     elif kind in (1, 5):
@@ -86,6 +87,7 @@ def take_turn(store: Store, turn: int) -> None:
 def write_on(path: str, turn: int) -> None:
     """Take turns from ``turn`` on for ever, and say so after each."""
     store = Store(path)
+    store.corpus  # noqa: B018 reads it
     say("ready")
     while True:
         take_turn(store, turn)
@@ -121,20 +123,20 @@ def write_at(path: str, steps: list[int], seed: int, start: float) -> None:
 def write_within(path: str, limits: list[int]) -> None:
     """Write under limits on the size of files, as on a disk that is full, and say what came of it."""
     store = Store(path)
-    attempts: dict[str, Callable[[], None]] = {
-        "member": lambda: store.write_member(make_member(store.corpus, "tiny", 30)),
-        "replaced": lambda: store.write_member(make_member(store.corpus, "tiny", 10, seed=1), replace=True),
-        "corpus": lambda: store.update_corpus(make_corpus(len(store.corpus))),
-        "run": lambda: store.update_run(store.run("tiny").updated(state="failed")),
-        "new run": lambda: store.add_run(RunRecord("other", "frozen", "mfcc")),
-        "curve": lambda: store.append_curve("tiny", step=1, note="x" * 20_000),
+    attempts: dict[str, Callable[[int], None]] = {
+        "member": lambda _: store.write_member(make_member(store.corpus, "tiny", 30)),
+        "replaced": lambda _: store.write_member(make_member(store.corpus, "tiny", 10, seed=1), replace=True),
+        "corpus": lambda _: store.update_corpus(make_corpus(len(store.corpus))),
+        "run": lambda _: store.update_run(store.run("tiny").updated(state="failed")),
+        "new run": lambda limit: store.add_run(RunRecord(f"limit-{limit}", "frozen", "mfcc")),
+        "curve": lambda _: store.append_curve("tiny", step=1, note="x" * 20_000),
     }
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     for limit in limits:
         for name, attempt in attempts.items():
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             try:
-                attempt()
+                attempt(limit)
             except SerstoreError as problem:
                 say(name, limit, type(problem).__name__, str(problem))
             else:
@@ -167,7 +169,7 @@ def warm_up() -> None:
     """Import and set up once what every writer would."""
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(Path(folder) / "store")
-        for turn in range(8):
+        for turn in range(KINDS):
             take_turn(store, turn)
 
 

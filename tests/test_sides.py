@@ -1,0 +1,41 @@
+"""Whom a model learns from, and whom it is judged on."""
+
+import numpy as np
+import pytest
+
+from ser_store.errors import CorpusError
+from ser_store.sides import choose_sides
+from ser_store_h5.corpus import Corpus
+
+
+def corpus(parts):
+    n = len(parts)
+    return Corpus(
+        name="x", ids=np.array([f"u{i}" for i in range(n)]), labels=np.arange(n, dtype=np.int16) % 2, classes=("a", "b")
+    ).with_split("s", np.array(parts))
+
+
+def test_all_who_are_not_trained_on_are_evaluated_and_the_validation_part_is_watched():
+    sides = choose_sides(corpus(["train", "valid", "test", "train", "test", ""]))
+    assert (sides.train.tolist(), sides.evaluated.tolist(), sides.monitored.tolist()) == ([0, 3], [1, 2, 4], [1])
+    assert sides.on == "valid"
+
+
+def test_without_a_validation_part_the_test_part_is_watched():
+    assert choose_sides(corpus(["train", "test"])).on == "test"
+
+
+def test_one_fold_is_evaluated_and_the_others_are_trained_on():
+    sides = choose_sides(corpus(["fold-1", "fold-2", "fold-3", "fold-2", ""]), fold=2)
+    assert (sides.train.tolist(), sides.evaluated.tolist(), sides.on) == ([0, 2], [1, 3], "fold-2")
+
+
+@pytest.mark.parametrize("fold", [None, 4])
+def test_a_split_into_folds_needs_one_of_them(fold):
+    with pytest.raises(CorpusError, match="split s has the parts fold-1, fold-2: expected --fold N"):
+        choose_sides(corpus(["fold-1", "fold-2"]), fold=fold)
+
+
+def test_a_split_without_a_part_to_evaluate_is_refused():
+    with pytest.raises(CorpusError, match="split s has no valid or test part"):
+        choose_sides(corpus(["train", "train"]))
