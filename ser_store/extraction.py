@@ -18,6 +18,7 @@ from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
 from ser_store.provenance import compute_audio_digest, list_versions
 from ser_store.sides import Rows
+from ser_store.threads import map_threaded
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
@@ -257,21 +258,22 @@ def _merge(cached: Member, computed: Member, provenance: Mapping[str, Any]) -> M
 
 def _prepare_acoustic(corpus: Corpus, key: str, folder: Path, progress: Progress) -> tuple[dict[str, Any], Compute]:
     from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
+    from ser_store.training.inference import single_torch_thread
 
     if corpus.paths is None:
         raise CorpusError(f"corpus {corpus.name} has no recordings")
     paths = corpus.paths
 
     def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
-        wanted = progress(paths[rows].tolist(), total=len(rows), label=key)
-        return None, np.stack([compute_mfcc_statistics(load_speech(folder / path)) for path in wanted])
+        def describe(path: str) -> NDArray[np.float32]:
+            return compute_mfcc_statistics(load_speech(folder / path))
 
-    return {
-        "model_digest": None,
-        "preprocessing": ACOUSTIC_SETTINGS,
-        "pooling": "statistics",
-        "precision": "fp32",
-    }, compute
+        # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
+        with single_torch_thread():
+            return None, np.stack(map_threaded(describe, paths[rows].tolist(), progress=progress, label=key))
+
+    identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
+    return identity, compute
 
 
 def _prepare_network(

@@ -2,17 +2,17 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from ser_store.audio import compute_audio_digest, load_waveform
 from ser_store.errors import AudioError, CorpusError, require
 from ser_store.progress import Progress, silent
+from ser_store.threads import map_threaded
+from ser_store_h5 import corpus_file as store_format
 from ser_store_h5.corpus import Column, Corpus
 
 RESERVED_COLUMNS = frozenset({"utterance", "path", "label", "speaker"})
@@ -23,7 +23,6 @@ MEASURED_COLUMNS = ("duration", "sample_rate")
 _UNSTORABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 Cell = str | int | float
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -132,23 +131,18 @@ def read_recordings(paths: Sequence[Path], *, progress: Progress = silent) -> li
         MissingExtraError: without the ``train`` extra.
     """
     require("soundfile")  # once and before the threads
-    return _map_threaded(_read_recording, paths, progress=progress, label="recordings")
+    return map_threaded(_read_recording, paths, progress=progress, label="recordings")
 
 
 def check_column_name(name: str) -> None:
     """Refuse what cannot be a column of a corpus.
 
     Raises:
-        CorpusError: unless the name has 1 to 100 characters without ``/`` and NUL, is not ``.`` or ``..`` and not
-            one of ``RESERVED_COLUMNS``.
+        CorpusError: if the name is one of ``RESERVED_COLUMNS``, or the store's format cannot hold it.
     """
     if name in RESERVED_COLUMNS:
         raise CorpusError(f"column {name!r} is what every corpus has anyway: expected another name; rename the column")
-    if not 1 <= len(name) <= 100 or "/" in name or "\0" in name or name in {".", ".."}:
-        raise CorpusError(
-            f"column {name[:100]!r} cannot be stored: expected a name of 1 to 100 characters without '/' and NUL that "
-            f"is not '.' or '..'; rename the column"
-        )
+    store_format.check_column_name(name)
 
 
 def as_column(cells: Sequence[Cell]) -> Column:
@@ -158,15 +152,6 @@ def as_column(cells: Sequence[Cell]) -> Column:
     if all(isinstance(cell, int | float) for cell in cells):
         return np.array(cells, dtype=np.float64)
     return np.array([str(cell).replace("\0", "") for cell in cells], dtype=np.str_)  # numpy and HDF5 end text at NUL
-
-
-def _map_threaded(function: Callable[[Path], T], paths: Sequence[Path], *, progress: Progress, label: str) -> list[T]:
-    """libsndfile and SHA-256 work outside Python's lock, so threads use every core."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        return list(progress(pool.map(function, paths), total=len(paths), label=label))
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the files not yet begun
 
 
 def _read_recording(path: Path) -> Recording:
@@ -201,7 +186,7 @@ def _check_drafts(drafts: Sequence[Draft]) -> None:
 
 def _absolute(path: Path) -> Path:
     # Not resolved: recordings that are links keep the names that the user knows.
-    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute leaves `..` in place)
+    return Path(os.path.abspath(path))
 
 
 def _find_root(paths: Sequence[Path], audio_root: Path) -> Path:

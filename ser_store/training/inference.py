@@ -1,7 +1,7 @@
 """A model's forward passes outside of training."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,17 @@ def iter_batches(
         with torch.inference_mode(), _autocast(device, precision):
             said = model(batch["input_values"].to(device), attention_mask=batch["attention_mask"].to(device))
         yield said.logits.float().cpu().numpy(), said.pooled.float().cpu().numpy()
+
+
+@contextmanager
+def single_torch_thread() -> Iterator[None]:
+    """Within, torch computes in the calling thread alone; afterwards as before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

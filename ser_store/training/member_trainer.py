@@ -9,6 +9,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
+from ser_store.progress import open_bar
 from ser_store.training.speech_dataset import collate_speech
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
@@ -58,9 +59,7 @@ class CurveCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._show_progress and state.is_world_process_zero:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=state.max_steps, desc="training", unit="step", leave=False, dynamic_ncols=True)
+            self._bar = open_bar(total=state.max_steps, label="training", unit="step")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:
@@ -84,7 +83,7 @@ class CurveCallback(TrainerCallback):
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
     ) -> None:
         if self._bar is not None and metrics:
-            self._bar.set_postfix(accuracy=f"{metrics.get('eval_accuracy', float('nan')):.3f}")
+            self._bar.set_postfix(accuracy=f"{metrics.get('eval_accuracy', float('nan')):.3f}", refresh=False)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:

@@ -206,7 +206,7 @@ def test_recordings_with_the_same_stem_are_refused_with_both_paths_and_the_way_o
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "x" * 101, "utterance", "path", "label", "speaker"])
 def test_names_that_cannot_be_columns_are_refused(name: str) -> None:
-    with pytest.raises(CorpusError, match="expected a"):
+    with pytest.raises(CorpusError, match="expected"):
         check_column_name(name)
 
 

@@ -21,7 +21,7 @@ from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the writers are forked")
-KILLS = 60
+KILLS = 48
 
 
 class Writers:

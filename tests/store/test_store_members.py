@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("many") / "store", n=40)
 
 
-def finite(shape: tuple[int, ...], width: int) -> st.SearchStrategy[Any]:
-    elements = st.floats(width=width, allow_nan=False, allow_infinity=False)  # type: ignore[call-overload]
+def finite(shape: tuple[int, ...], width: Literal[16, 32]) -> st.SearchStrategy[Any]:
+    elements = st.floats(width=width, allow_nan=False, allow_infinity=False)
     return arrays.arrays(np.dtype(f"f{width // 8}"), shape, elements=elements)
 
 
@@ -47,14 +47,14 @@ def members(draw: st.DrawFn) -> Member:
         step=draw(st.integers(0, 10**12 - 1)),
         rows=rows,
         logits=draw(finite((m, 3), 32)) if "logits" in held else None,
-        pooled=draw(finite(shape, draw(st.sampled_from([16, 32])))) if "pooled" in held else None,
+        pooled=draw(st.one_of(finite(shape, 16), finite(shape, 32))) if "pooled" in held else None,
         predicted=draw(arrays.arrays(np.int16, m, elements=st.integers(0, 2))) if "predicted" in held else None,
         provenance=draw(st.dictionaries(st.text(max_size=5), json_values, max_size=3)),
     )
 
 
 @given(member=members())
-@settings(max_examples=80, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_member_is_read_as_it_was_written_and_written_to_the_same_bytes_again(
     tmp_path_factory: pytest.TempPathFactory, member: Member
 ) -> None:
@@ -80,7 +80,7 @@ def test_arrays_that_are_strided_or_of_other_byte_order_are_kept_by_value(tmp_pa
 
 
 @given(own=st.sets(st.integers(0, 39), min_size=1).map(sorted), data=st.data())
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=40, deadline=None, database=None)
 def test_rows_align_by_utterance_whatever_the_member_covers_and_the_order_asked_for(
     many: Store, own: list[int], data: st.DataObject
 ) -> None:
@@ -103,7 +103,7 @@ def test_members_of_different_cover_are_aligned_with_each_other(tmp_path: Path) 
     store.write_member(Member("tiny", 30, some.astype(np.int32), logits=every.logits[some]))
     rows = np.array([11, 5], dtype=np.int32)
     stacked = store.logits(["tiny@30", "tiny@10"], rows)
-    assert (stacked.shape, stacked.dtype) == ((2, 2, 3), np.float32)
+    assert (stacked.shape, stacked.dtype.str) == ((2, 2, 3), "<f4")
     assert stacked[0].tolist() == stacked[1].tolist() == every.logits[[11, 5]].tolist()
 
 
@@ -112,7 +112,7 @@ def test_the_lowest_class_is_predicted_where_logits_are_equal(tmp_path: Path) ->
     logits = np.array([[1, 1, 1], [0, 2, 2], [-1, -3, -1], [0.0, -0.0, 0.0]] * 3, dtype=np.float32)
     store.write_member(Member("tiny", 5, ALL, logits=logits))
     predicted = store.predictions(["tiny@5"], ALL)
-    assert (predicted.dtype, predicted.tolist()) == (np.int16, [[0, 1, 0, 0] * 3])
+    assert (predicted.dtype.str, predicted.tolist()) == ("<i2", [[0, 1, 0, 0] * 3])
 
 
 def test_labels_count_as_predictions_and_logits_come_before_them(tmp_path: Path) -> None:

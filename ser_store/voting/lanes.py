@@ -1,0 +1,210 @@
+"""Eight 64-bit words at a time, for compiled code: a vector type, and what can be done with it.
+
+A loop over a handful of words is not turned into vector instructions by the compiler; this type always is, into
+whatever the machine has (AVX-512 counts the bits of eight words in one instruction; others take a few). Indices are
+not checked and do not count from the end: that, too, would cost more than the work itself.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core.cgutils import get_or_insert_function
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WIDTH = 8
+_WORD = ir.IntType(64)
+_BYTE = ir.IntType(8)
+_VECTOR = ir.VectorType(_WORD, WIDTH)
+
+
+def compiled(function: Callable[P, R], *, inline: bool = False) -> Callable[P, R]:
+    """``function`` as machine code, beside which other threads run; kept on disk where there is a place to keep it."""
+    options = {"nogil": True, "forceinline": inline}
+    try:
+        machine_code: Callable[P, R] = njit(cache=True, **options)(function)
+    except RuntimeError:  # numba found no folder that it may write to
+        machine_code = njit(**options)(function)
+    return machine_code
+
+
+def compiled_inline(function: Callable[P, R]) -> Callable[P, R]:
+    """The same for a function whose call would cost as much as its work: it becomes part of its caller."""
+    return compiled(function, inline=True)
+
+
+class LanesType(types.Type):  # type: ignore[misc]  # numba ships no type information
+    """The type of a vector of eight 64-bit words."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Lanes")
+
+
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # as above
+    def __init__(self, manager: Any, frontend_type: Any) -> None:
+        super().__init__(manager, frontend_type, _VECTOR)
+
+
+LANES = LanesType()
+register_model(LanesType)(_LanesModel)
+
+
+def _address(context: Any, builder: Any, sig: Any, args: Any, *, of: Any = None) -> Any:
+    """Where element ``args[1]`` of array ``args[0]`` is, as a pointer to ``of``."""
+    pointer = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
+    return pointer if of is None else builder.bitcast(pointer, of.as_pointer())
+
+
+def _repeat(builder: Any, word: Any) -> Any:
+    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), word, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
+
+
+def _load(_typing: Any, array: Any, index: Any) -> Any:
+    """Eight words of ``array`` from ``index`` on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(_address(context, builder, sig, args, of=_VECTOR), align=8)
+
+    return LANES(array, types.int64), generate
+
+
+def _load_bytes(_typing: Any, array: Any, index: Any) -> Any:
+    """Eight bytes of ``array`` from ``index`` on, one to a word."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _address(context, builder, sig, args, of=ir.VectorType(_BYTE, WIDTH))
+        return builder.zext(builder.load(pointer, align=1), _VECTOR)
+
+    return LANES(array, types.int64), generate
+
+
+def _store(_typing: Any, array: Any, index: Any, lanes: Any) -> Any:
+    """Put ``lanes`` into ``array`` from ``index`` on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], _address(context, builder, sig, args, of=_VECTOR), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, LANES), generate
+
+
+def _get(_typing: Any, array: Any, index: Any) -> Any:
+    """The element of ``array`` at ``index``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(_address(context, builder, sig, args))
+
+    return array.dtype(array, types.int64), generate
+
+
+def _increment(_typing: Any, array: Any, index: Any) -> Any:
+    """Add 1 to the 64-bit element of ``array`` at ``index``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _address(context, builder, sig, args)
+        builder.store(builder.add(builder.load(pointer), ir.Constant(_WORD, 1)), pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
+
+
+def _broadcast(_typing: Any, array: Any, index: Any) -> Any:
+    """The element of ``array`` at ``index``, eight times."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _repeat(builder, builder.load(_address(context, builder, sig, args)))
+
+    return LANES(array, types.int64), generate
+
+
+def _splat(_typing: Any, word: Any) -> Any:
+    """``word``, eight times."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return _repeat(builder, args[0])
+
+    return LANES(types.uint64), generate
+
+
+def _shift_left(_typing: Any, lanes: Any, bits: Any) -> Any:
+    """Every word of ``lanes`` times ``2**bits``."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.shl(args[0], _repeat(builder, args[1]))
+
+    return LANES(LANES, types.uint64), generate
+
+
+def _equals(_typing: Any, lanes: Any, word: Any) -> Any:
+    """1 in every word of ``lanes`` that equals ``word``, else 0."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.zext(builder.icmp_unsigned("==", args[0], _repeat(builder, args[1])), _VECTOR)
+
+    return LANES(LANES, types.uint64), generate
+
+
+def _find_reaching(_typing: Any, lanes: Any, word: Any) -> Any:
+    """The lanes that are at least ``word``, as the bits of a word, lane 0 the lowest."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        reaching = builder.icmp_unsigned(">=", args[0], _repeat(builder, args[1]))
+        return builder.zext(builder.bitcast(reaching, _BYTE), _WORD)
+
+    return types.uint64(LANES, types.uint64), generate
+
+
+def _count_bits(_typing: Any, lanes: Any) -> Any:
+    """The number of bits that are set in every word of ``lanes``, or in a single word."""
+
+    def generate(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if sig.args[0] != LANES:
+            return builder.ctpop(args[0])
+        signature_of = ir.FunctionType(_VECTOR, [_VECTOR])
+        return builder.call(get_or_insert_function(builder.module, signature_of, f"llvm.ctpop.v{WIDTH}i64"), args)
+
+    kind = LANES if lanes == LANES else types.uint64
+    return kind(kind), generate
+
+
+load: Any = intrinsic(_load)
+load_bytes: Any = intrinsic(_load_bytes)
+store: Any = intrinsic(_store)
+get: Any = intrinsic(_get)
+increment: Any = intrinsic(_increment)
+broadcast: Any = intrinsic(_broadcast)
+splat: Any = intrinsic(_splat)
+shift_left: Any = intrinsic(_shift_left)
+equals: Any = intrinsic(_equals)
+find_reaching: Any = intrinsic(_find_reaching)
+count_bits: Any = intrinsic(_count_bits)
+
+
+def _define_operator(operation: Any, instruction: str, n_operands: int) -> None:
+    """Let ``operation`` of the operator module work on lanes by an ``instruction`` of the compiler's."""
+    operands = (LANES,) * n_operands
+
+    class Template(AbstractTemplate):  # type: ignore[misc]  # as above
+        def generic(self, args: Any, kws: Any) -> Any:
+            return signature(LANES, *operands) if args == operands else None
+
+    def lower(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return getattr(builder, instruction)(*args)
+
+    infer_global(operation)(Template)
+    lower_builtin(operation, *operands)(lower)
+
+
+_define_operator(operator.and_, "and_", 2)
+_define_operator(operator.or_, "or_", 2)
+_define_operator(operator.add, "add", 2)
+_define_operator(operator.sub, "sub", 2)
+_define_operator(operator.invert, "not_", 1)
