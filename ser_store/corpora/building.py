@@ -186,7 +186,7 @@ def _check_drafts(drafts: Sequence[Draft]) -> None:
 
 def _absolute(path: Path) -> Path:
     # Not resolved: recordings that are links keep the names that the user knows.
-    return Path(os.path.abspath(path))
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _find_root(paths: Sequence[Path], audio_root: Path) -> Path:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ser_store.progress import Progress
 from ser_store.voting.best import SIZE, Best, make_best
 from ser_store.voting.contenders import Tally, weigh_utterances
-from ser_store.voting.kernel import Terms, search_part
+from ser_store.voting.kernel import Terms, Work, search_part
 from ser_store.voting.packing import Candidates, Pack, Tree
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import unrank_subsets
@@ -166,37 +166,26 @@ def _search_part(candidates: Candidates, part: _Part, *, top: int, floor: int) -
     n_slots = n_words * r
     best = make_best(top=top, k=k, floor=floor)
     histogram = np.zeros((n + 1, 8), dtype=np.int64)
-    search_part(
-        candidates,
-        _make_tree(candidates),
-        Pack(
-            slots=np.zeros(n_words + 1, dtype=np.int64),
-            planes=np.zeros((n_words + n_slots) * candidates.end, dtype=np.uint64),
-            reached=np.zeros((7, n_slots), dtype=np.uint64),
-            middle=np.zeros((5, n_slots), dtype=np.uint64),
-            valid=np.zeros(n_words, dtype=np.uint64),
-            classes=np.zeros((n_words, n_classes), dtype=np.uint64),
-            order=np.zeros(n, dtype=np.int64),
-            relevant=np.zeros((n, r), dtype=np.int64),
-            n_relevant=np.zeros(n, dtype=np.int64),
-        ),
-        Terms(
-            held=np.zeros(n_words * 8, dtype=np.uint64),
-            gains=np.zeros(n_words * 8, dtype=np.uint64),
-            losses=np.zeros(n_slots * 8, dtype=np.uint64),
-            gain_terms=np.zeros(n_words * 3, dtype=np.int64),
-            loss_terms=np.zeros(n_slots * 3, dtype=np.int64),
-            base=np.zeros(8, dtype=np.uint64),
-            bins=np.zeros(8, dtype=np.uint64),
-            right=np.zeros(n_words, dtype=np.uint64),
-            path=np.zeros(k, dtype=np.int64),
-        ),
-        best,
-        histogram.ravel(),
-        part.roots,
-        part.first_middle,
-        part.end_middle,
+    pack = Pack(
+        slots=np.zeros(n_words + 1, dtype=np.int64),
+        planes=np.zeros((n_words + n_slots) * candidates.end, dtype=np.uint64),
+        reached=np.zeros((n_slots, 7), dtype=np.uint64),
+        middle=np.zeros((n_slots, 5), dtype=np.uint64),
+        valid=np.zeros(n_words, dtype=np.uint64),
+        classes=np.zeros((n_words, n_classes), dtype=np.uint64),
+        order=np.zeros(n, dtype=np.int64),
+        relevant=np.zeros((n, r), dtype=np.int64),
+        n_relevant=np.zeros(n, dtype=np.int64),
     )
+    terms = Terms(
+        masks=np.zeros((2 * n_words + n_slots) * 8, dtype=np.uint64),
+        places=np.zeros(3 * (n_words + n_slots), dtype=np.int64),
+        lanes=np.zeros(16, dtype=np.uint64),
+        right=np.zeros(n_words, dtype=np.uint64),
+        path=np.zeros(k, dtype=np.int64),
+    )
+    work = Work(candidates, _make_tree(candidates), pack, terms, best, histogram.ravel())
+    search_part(work, part.roots, part.first_middle, part.end_middle)
     return histogram.sum(axis=1), best
 
 

@@ -32,6 +32,7 @@ from ser_store.voting.lanes import (
     get,
     increment,
     load,
+    put,
     shift_left,
     splat,
     store,
@@ -44,193 +45,220 @@ _PLANE, _MASK, _WORD, _TERM = 0, 1, 2, 3
 
 
 class Terms(NamedTuple):
-    """What the last vote changes, for eight second last candidates at once: ``(words * 8,)`` and ``(slots * 8,)``.
+    """What the last vote changes, given the second last, for eight candidates at once.
 
-    ``gain_terms``, ``loss_terms``: those that are not empty, three numbers each. ``base``, ``bins``: ``(8,)``.
-    ``right``: ``(words,)``. ``path``: ``(k,)``, the members.
+    ``masks``: ``((2 * words + slots) * 8,)``, held, gains and losses. ``places``: ``(3 * (words + slots),)``, of the
+    gains and losses that are not empty. ``lanes``: ``(16,)``, a base of eight numbers and room for eight more.
+    ``right``: ``(words,)``. ``path``: ``(k,)``, the members of the ensemble.
     """
 
-    held: Words
-    gains: Words
-    losses: Words
-    gain_terms: Ints
-    loss_terms: Ints
-    base: Words
-    bins: Words
+    masks: Words
+    places: Ints
+    lanes: Words
     right: Words
     path: Ints
 
 
+class Work(NamedTuple):
+    """All that a part of the search reads and writes."""
+
+    candidates: Candidates
+    tree: Tree
+    pack: Pack
+    terms: Terms
+    best: Best
+    histogram: Ints
+
+
 @compiled
-def search_part(
-    candidates: Candidates,
-    tree: Tree,
-    pack: Pack,
-    terms: Terms,
-    best: Best,
-    histogram: Ints,
-    roots: Ints,
-    first_middle: int,
-    end_middle: int,
-) -> None:
+def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> None:
     """Every ensemble that begins with one of ``roots`` and goes on with a candidate in ``first_middle..end_middle-1``.
+
+    The histogram is ``((n + 1) * 8,)``: ensembles by utterances right, then by lane.
 
     Args:
         roots: ``(e, k - 3)``, ascending; consecutive ones that begin alike share that work. ``(1, 0)`` for ``k = 2``,
-            where the other two are ignored.
-        histogram: ``((n + 1) * 8,)``, ensembles by utterances right, then by lane.
+            where there is no third last candidate to choose.
     """
+    # The arrays that the innermost loops need are taken out of their tuples here, once: it costs a reference count.
+    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.terms.path
+    planes, slots, valid, middle = pack.planes, pack.slots, pack.valid, pack.middle
+    masks, places, lanes = work.terms.masks, work.terms.places, work.terms.lanes
+    state, histogram = work.best.state, work.histogram
+    first, end = candidates.first, candidates.end
     n_rooted = roots.shape[1]
     votes_left = candidates.k - n_rooted
+    row = n_rooted + 1
     for number in range(len(roots)):
         same = number > 0
-        member = candidates.first - 1
+        root = first - 1
         for depth in range(n_rooted + 1):
             if depth > 0:
-                member = roots[number, depth - 1]
-                same = same and member == roots[number - 1, depth - 1]
-                terms.path[depth - 1] = member
+                root = roots[number, depth - 1]
+                same = same and root == roots[number - 1, depth - 1]
+                path[depth - 1] = root
             if not same:
-                add_vote(candidates, tree, depth, member)
-        row = n_rooted + 1
-        n_words = pack_utterances(candidates, tree, pack, row, member, votes_left)
-        begin, stop = max(member + 1, first_middle), min(candidates.end - 2, end_middle)
-        if votes_left == 2:
-            begin, stop = member, member + 1
-        for middle in range(begin, stop):
-            vote_middle(candidates, pack, n_words, middle, votes_left)
+                add_vote(candidates, tree, depth, root)
+        settled = tree.correct[row]
+        n_words = pack_utterances(candidates, tree, pack, row, root, votes_left)
+        begin, stop = root, root + 1
+        if votes_left == 3:
+            begin, stop = max(root + 1, first_middle), min(end - 2, end_middle)
+        for third_last in range(begin, stop):
             if votes_left == 3:
-                terms.path[n_rooted] = middle
-            vote_last_two(candidates, tree, pack, terms, best, histogram, row, n_words, middle)
-
-
-@compiled_inline
-def vote_last_two(
-    candidates: Candidates,
-    tree: Tree,
-    pack: Pack,
-    terms: Terms,
-    best: Best,
-    histogram: Ints,
-    row: int,
-    n_words: int,
-    member: int,
-) -> None:
-    """Every ensemble that goes on with two candidates after ``member``, by the margins in ``pack.middle``."""
-    for block in range((member + 1) // 8 * 8, candidates.end - 1, 8):
-        n_gains, n_losses = vote_second_last(candidates, pack, terms, tree.correct[row], n_words, block)
-        for lane in range(max(0, member + 1 - block), min(8, candidates.end - 1 - block)):
-            terms.path[candidates.k - 2] = block + lane
-            vote_last(candidates, tree, pack, terms, best, histogram, row, n_words, block + lane, n_gains, n_losses)
+                path[n_rooted] = third_last
+            vote_middle(candidates, pack, n_words, third_last, votes_left)
+            for block in range((third_last + 1) // 8 * 8, end - 1, 8):
+                n_gains, n_losses = vote_second_last(
+                    planes, slots, valid, middle, masks, places, lanes, settled, n_words, block, end
+                )
+                for second_last in range(max(block, third_last + 1), min(block + 8, end - 1)):
+                    vote_last(
+                        work,
+                        planes,
+                        masks,
+                        places,
+                        lanes,
+                        histogram,
+                        state,
+                        n_words,
+                        n_gains,
+                        n_losses,
+                        second_last,
+                        end,
+                    )
 
 
 @compiled_inline
 def vote_second_last(
-    candidates: Candidates, pack: Pack, terms: Terms, settled: int, n_words: int, block: int
+    planes: Words,
+    slots: Ints,
+    valid: Words,
+    middle: Words,
+    masks: Words,
+    places: Ints,
+    lanes: Words,
+    settled: int,
+    n_words: int,
+    block: int,
+    end: int,
 ) -> tuple[int, int]:
-    """What the last vote changes, given the second last of candidates ``block..block+7``; returns how many terms."""
+    """The masks given the vote of each candidate in ``block..block+7``; returns how many gains and losses there are."""
     base = splat(np.uint64(settled))
     n_gains = 0
     n_losses = 0
     for word in range(n_words):
-        for_truth = load(pack.planes, word * candidates.end + block)
-        # Right after a last vote for the truth, and right as things stand.
-        with_truth = splat(pack.valid[word])
+        for_truth = load(planes, word * end + block)
+        with_truth = splat(get(valid, word))
         held = with_truth
-        for slot in range(pack.slots[word], pack.slots[word + 1]):
-            against = load(pack.planes, (n_words + slot) * candidates.end + block)
+        begin, stop = get(slots, word), get(slots, word + 1)
+        for slot in range(begin, stop):
+            against = load(planes, (n_words + slot) * end + block)
             neither = ~(for_truth | against)
-            from_minus_2, from_minus_1 = splat(pack.middle[0, slot]), splat(pack.middle[1, slot])
+            margins = 5 * slot
+            from_minus_2, from_minus_1 = broadcast(middle, margins), broadcast(middle, margins + 1)
             from_0, from_1, from_2 = (
-                splat(pack.middle[2, slot]),
-                splat(pack.middle[3, slot]),
-                splat(pack.middle[4, slot]),
+                broadcast(middle, margins + 2),
+                broadcast(middle, margins + 3),
+                broadcast(middle, margins + 4),
             )
             with_truth = with_truth & ((for_truth & from_minus_2) | (neither & from_minus_1) | (against & from_0))
             held = held & ((for_truth & from_minus_1) | (neither & from_0) | (against & from_1))
-            store(terms.losses, slot * 8, ~((for_truth & from_0) | (neither & from_1) | (against & from_2)))
-        gains = with_truth & ~held
-        store(terms.gains, word * 8, gains)
-        store(terms.held, word * 8, held)
+            lost = ~((for_truth & from_0) | (neither & from_1) | (against & from_2))
+            store(masks, (2 * n_words + slot) * 8, lost)
         base = base + count_bits(held)
+        store(masks, word * 8, held)
+        gains = with_truth & ~held
+        store(masks, (n_words + word) * 8, gains)
         if find_reaching(gains, _ONE):
-            terms.gain_terms[_TERM * n_gains + _PLANE] = word * candidates.end
-            terms.gain_terms[_TERM * n_gains + _MASK] = word * 8
-            terms.gain_terms[_TERM * n_gains + _WORD] = word
+            put(places, _TERM * n_gains + _PLANE, word * end)
+            put(places, _TERM * n_gains + _MASK, (n_words + word) * 8)
+            put(places, _TERM * n_gains + _WORD, word)
             n_gains += 1
-        for slot in range(pack.slots[word], pack.slots[word + 1]):
-            losses = load(terms.losses, slot * 8) & held
-            store(terms.losses, slot * 8, losses)
+        for slot in range(begin, stop):
+            losses = load(masks, (2 * n_words + slot) * 8) & held
+            store(masks, (2 * n_words + slot) * 8, losses)
             if find_reaching(losses, _ONE):
-                terms.loss_terms[_TERM * n_losses + _PLANE] = (n_words + slot) * candidates.end
-                terms.loss_terms[_TERM * n_losses + _MASK] = slot * 8
-                terms.loss_terms[_TERM * n_losses + _WORD] = word
+                put(places, _TERM * (n_words + n_losses) + _PLANE, (n_words + slot) * end)
+                put(places, _TERM * (n_words + n_losses) + _MASK, (2 * n_words + slot) * 8)
+                put(places, _TERM * (n_words + n_losses) + _WORD, word)
                 n_losses += 1
-    store(terms.base, 0, base)
+    store(lanes, 0, base)
     return n_gains, n_losses
 
 
 @compiled_inline
 def vote_last(
-    candidates: Candidates,
-    tree: Tree,
-    pack: Pack,
-    terms: Terms,
-    best: Best,
+    work: Work,
+    planes: Words,
+    masks: Words,
+    places: Ints,
+    lanes: Words,
     histogram: Ints,
-    row: int,
+    state: Ints,
     n_words: int,
-    second_last: int,
     n_gains: int,
     n_losses: int,
+    second_last: int,
+    end: int,
 ) -> None:
     """Every ensemble that ends with a candidate after ``second_last``, into the histogram and among the best."""
     lane = second_last & 7
-    base = broadcast(terms.base, lane)
-    for block in range((second_last + 1) // 8 * 8, candidates.end, 8):
+    base = broadcast(lanes, lane)
+    losses = _TERM * n_words
+    for block in range((second_last + 1) // 8 * 8, end, 8):
         correct = base
         for term in range(0, _TERM * n_gains, _TERM):
-            votes = load(pack.planes, get(terms.gain_terms, term + _PLANE) + block)
-            mask = broadcast(terms.gains, get(terms.gain_terms, term + _MASK) + lane)
-            correct = correct + count_bits(votes & mask)
-        for term in range(0, _TERM * n_losses, _TERM):
-            votes = load(pack.planes, get(terms.loss_terms, term + _PLANE) + block)
-            mask = broadcast(terms.losses, get(terms.loss_terms, term + _MASK) + lane)
-            correct = correct - count_bits(votes & mask)
+            votes = load(planes, get(places, term + _PLANE) + block)
+            correct = correct + count_bits(votes & broadcast(masks, get(places, term + _MASK) + lane))
+        for term in range(losses, losses + _TERM * n_losses, _TERM):
+            votes = load(planes, get(places, term + _PLANE) + block)
+            correct = correct - count_bits(votes & broadcast(masks, get(places, term + _MASK) + lane))
         # A histogram for every lane: increments of one place in a row would wait for each other.
-        store(terms.bins, 0, shift_left(correct, np.uint64(3)))
-        first = max(0, second_last + 1 - block)
-        if first == 0:
-            for bin_lane in range(8):
-                increment(histogram, int(get(terms.bins, bin_lane)) + bin_lane)
+        store(lanes, 8, shift_left(correct, np.uint64(3)))
+        first_lane = 0
+        if block <= second_last:
+            first_lane = second_last + 1 - block
+            for last_lane in range(first_lane, 8):
+                increment(histogram, np.int64(get(lanes, 8 + last_lane)) + last_lane)
         else:
-            for bin_lane in range(first, 8):
-                increment(histogram, int(get(terms.bins, bin_lane)) + bin_lane)
-        contenders = find_reaching(correct, np.uint64(best.state[FLOOR]))
-        if contenders:
-            for last in range(first, 8):
-                if (contenders >> np.uint64(last)) & _ONE:
-                    terms.path[candidates.k - 1] = block + last
-                    balance = tree.balance[row] + weigh(candidates, pack, terms, n_words, n_gains, n_losses, lane)
-                    offer(best, int(terms.bins[last]) >> 3, balance, terms.path, candidates.best_balance)
+            increment(histogram, np.int64(get(lanes, 8)))
+            increment(histogram, np.int64(get(lanes, 9)) + 1)
+            increment(histogram, np.int64(get(lanes, 10)) + 2)
+            increment(histogram, np.int64(get(lanes, 11)) + 3)
+            increment(histogram, np.int64(get(lanes, 12)) + 4)
+            increment(histogram, np.int64(get(lanes, 13)) + 5)
+            increment(histogram, np.int64(get(lanes, 14)) + 6)
+            increment(histogram, np.int64(get(lanes, 15)) + 7)
+        contenders = find_reaching(correct, np.uint64(get(state, FLOOR))) >> np.uint64(first_lane)
+        last = block + first_lane
+        while contenders:
+            if contenders & _ONE:
+                consider(work, n_words, n_gains, n_losses, second_last, last)
+            contenders >>= _ONE
+            last += 1
 
 
 @compiled
-def weigh(
-    candidates: Candidates, pack: Pack, terms: Terms, n_words: int, n_gains: int, n_losses: int, lane: int
-) -> int:
-    """The balance that the packed utterances add to the ensemble ``terms.path``."""
-    last = terms.path[candidates.k - 1]
+def consider(work: Work, n_words: int, n_gains: int, n_losses: int, second_last: int, last: int) -> None:
+    """Offer the ensemble that ends with these two to the best, with its balance."""
+    candidates, terms, pack = work.candidates, work.terms, work.pack
+    lane = second_last & 7
+    terms.path[candidates.k - 2] = second_last
+    terms.path[candidates.k - 1] = last
     for word in range(n_words):
-        terms.right[word] = terms.held[word * 8 + lane]
+        terms.right[word] = terms.masks[word * 8 + lane]
     for term in range(0, _TERM * n_gains, _TERM):
-        votes = pack.planes[terms.gain_terms[term + _PLANE] + last]
-        terms.right[terms.gain_terms[term + _WORD]] |= votes & terms.gains[terms.gain_terms[term + _MASK] + lane]
-    for term in range(0, _TERM * n_losses, _TERM):
-        votes = pack.planes[terms.loss_terms[term + _PLANE] + last]
-        terms.right[terms.loss_terms[term + _WORD]] &= ~(votes & terms.losses[terms.loss_terms[term + _MASK] + lane])
-    balance = 0
+        votes = pack.planes[terms.places[term + _PLANE] + last]
+        terms.right[terms.places[term + _WORD]] |= votes & terms.masks[terms.places[term + _MASK] + lane]
+    for term in range(_TERM * n_words, _TERM * (n_words + n_losses), _TERM):
+        votes = pack.planes[terms.places[term + _PLANE] + last]
+        terms.right[terms.places[term + _WORD]] &= ~(votes & terms.masks[terms.places[term + _MASK] + lane])
+    row = max(0, candidates.k - 3) + 1
+    correct = work.tree.correct[row]
+    balance = work.tree.balance[row]
     for word in range(n_words):
+        correct += int(count_bits(terms.right[word]))
         for label in range(pack.classes.shape[1]):
             balance += int(count_bits(terms.right[word] & pack.classes[word, label])) * candidates.class_weights[label]
-    return balance
+    offer(work.best, correct, balance, terms.path, candidates.best_balance)

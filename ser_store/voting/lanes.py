@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
 from numba import njit, types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -105,6 +105,16 @@ def _get(_typing: Any, array: Any, index: Any) -> Any:
     return array.dtype(array, types.int64), generate
 
 
+def _put(_typing: Any, array: Any, index: Any, element: Any) -> Any:
+    """Set the element of ``array`` at ``index``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], _address(context, builder, sig, args))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, array.dtype), generate
+
+
 def _increment(_typing: Any, array: Any, index: Any) -> Any:
     """Add 1 to the 64-bit element of ``array`` at ``index``."""
 
@@ -179,6 +189,7 @@ load: Any = intrinsic(_load)
 load_bytes: Any = intrinsic(_load_bytes)
 store: Any = intrinsic(_store)
 get: Any = intrinsic(_get)
+put: Any = intrinsic(_put)
 increment: Any = intrinsic(_increment)
 broadcast: Any = intrinsic(_broadcast)
 splat: Any = intrinsic(_splat)

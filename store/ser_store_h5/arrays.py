@@ -117,36 +117,47 @@ def write_text(target: h5py.HLObject, name: str, text: str) -> None:
     target.attrs.create(name, np.array(encoded or b"\0"), dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
 
 
-def _read_attribute(target: h5py.HLObject, name: str) -> Any:
-    where = f"{target.file.filename}: attribute {name}"
+def _name_attribute(target: h5py.HLObject, name: str) -> str:
+    """Where an attribute is, for a message; too slow to compute for attributes that are as they should be."""
+    return f"{target.file.filename}: attribute {name}"
+
+
+def _open_attribute(target: h5py.HLObject, name: str) -> h5py.h5a.AttrID:
+    """A scalar attribute of fixed-length text or an integer, checked before it is read."""
     key = name.encode()
     if not h5py.h5a.exists(target.id, key):
-        raise FormatError(f"{where} is missing")
+        raise FormatError(f"{_name_attribute(target, name)} is missing")
     attribute = h5py.h5a.open(target.id, key)
     is_scalar = attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR
     if not is_scalar or attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
-        raise FormatError(f"{where}: expected one value of at most {MAX_ATTRIBUTE_BYTES} bytes")
+        raise FormatError(f"{_name_attribute(target, name)}: expected one value of at most {MAX_ATTRIBUTE_BYTES} bytes")
     kind = attribute.get_type()
     is_text = kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str()
     if not is_text and kind.get_class() != h5py.h5t.INTEGER:
-        raise FormatError(f"{where}: expected text of fixed length or an integer")
-    return target.attrs[name]
+        raise FormatError(f"{_name_attribute(target, name)}: expected text of fixed length or an integer")
+    return attribute
 
 
 def read_text(target: h5py.HLObject, name: str) -> str:
-    value = _read_attribute(target, name)
-    if not isinstance(value, bytes):
-        raise FormatError(f"{target.file.filename}: attribute {name}: expected text")
+    attribute = _open_attribute(target, name)
+    if attribute.get_type().get_class() != h5py.h5t.STRING:
+        raise FormatError(f"{_name_attribute(target, name)}: expected text")
+    value = np.empty((), dtype=f"S{attribute.get_storage_size()}")
+    attribute.read(
+        value, mtype=attribute.get_type()
+    )  # libhdf5 converts no UTF-8 to the ASCII that numpy's S stands for
     try:
-        return value.decode().rstrip("\0")
+        return bytes(value.item()).decode()
     except UnicodeDecodeError as problem:
-        raise FormatError(f"{target.file.filename}: attribute {name}: expected UTF-8 text") from problem
+        raise FormatError(f"{_name_attribute(target, name)}: expected UTF-8 text") from problem
 
 
 def read_integer(target: h5py.HLObject, name: str) -> int:
-    value = _read_attribute(target, name)
-    if not isinstance(value, np.integer):
-        raise FormatError(f"{target.file.filename}: attribute {name}: expected an integer")
+    attribute = _open_attribute(target, name)
+    if attribute.get_type().get_class() != h5py.h5t.INTEGER:
+        raise FormatError(f"{_name_attribute(target, name)}: expected an integer")
+    value = np.empty((), dtype=attribute.dtype)
+    attribute.read(value)
     return int(value)
 
 

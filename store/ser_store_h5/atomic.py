@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,6 +92,8 @@ def remove_folder(folder: Path) -> None:
     leftover = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{LEFTOVER_SUFFIX}")
     with stated_disk_problems(folder):
         folder.rename(leftover)
+    import shutil  # with its compressors it takes longer to import than a small store to read
+
     shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -1,6 +1,7 @@
 """``run.json`` and ``curves.jsonl``: how a run came to be, and what was logged while it ran."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,10 +65,21 @@ class RunRecord:
         return stated | {key: value for key, value in self.details.items() if key not in stated}
 
 
+def _without_nan(value: Any) -> Any:
+    """Numbers that are not finite become None: JSON has no other way to say them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return value
+
+
 def write_run(folder: Path, record: RunRecord, *, replace: bool = True) -> None:
     """Write ``run.json`` in the run's folder, whole or not at all."""
     check_run_name(record.run)
-    text = json.dumps(record.to_json(), indent=1, ensure_ascii=False)
+    text = json.dumps(_without_nan(record.to_json()), indent=1, ensure_ascii=False, allow_nan=False)
     write_text_atomically(folder / "run.json", text + "\n", replace=replace)
 
 
@@ -125,7 +137,7 @@ def _read_selection(path: Path, stated: Any) -> Selection | None:
 
 def append_curve(folder: Path, point: Mapping[str, Any]) -> None:
     """Append one logging or evaluation step to ``curves.jsonl`` and flush it to the disk."""
-    append_line(folder / "curves.jsonl", json.dumps(dict(point)))
+    append_line(folder / "curves.jsonl", json.dumps(_without_nan(dict(point)), allow_nan=False))
 
 
 def read_curves(folder: Path) -> list[dict[str, Any]]:

@@ -78,8 +78,6 @@ class Store:
         corpus_file.write_corpus(self.path / "corpus.h5", corpus, replace=True)
         self.__dict__["corpus"] = corpus
 
-    # -- runs
-
     def run_folder(self, run: str) -> Path:
         return self.path / "runs" / check_run_name(run)
 
@@ -132,8 +130,6 @@ class Store:
     def curves(self, run: str) -> list[dict[str, Any]]:
         """The run's curves, one dictionary per logging or evaluation step, in the order written."""
         return runs.read_curves(self.run_folder(run))
-
-    # -- members
 
     def steps(self, run: str) -> list[int]:
         """The steps of a run that have a member, ascending."""
@@ -222,8 +218,6 @@ class Store:
         names = self.member_names(run)
         remove_folder(self.run_folder(run))
         return names
-
-    # -- arrays, aligned by utterance
 
     def predictions(self, names: Sequence[str], rows: Rows) -> NDArray[np.int16]:
         """Predicted classes ``(n_members, n_rows)`` int16; the lowest class where logits are equal.
