@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from ser_store.metrics import MetricError
 
 # Cells of one block of in-bag scores: 64 MB of float32, whatever the number of candidates and repeats.
 _BLOCK_CELLS = 2**24
+_FEW_CANDIDATES = 64
 
 # The two-sided normal quantile of the usual 95%.
 Z_95 = 1.959963984540054
@@ -100,11 +102,12 @@ def correct_selection_by_bootstrap(correct: NDArray[np.bool_], *, repeats: int =
         )
     n_candidates, n = right.shape
     _check_repeats(n, repeats)
-    weights = right.T.astype(np.float32)
+    # Few candidates are counted in whole numbers, before the linear algebra of floats would have woken its threads.
+    weights = right.T.astype(np.int32 if n_candidates <= _FEW_CANDIDATES else np.float32)
     rng = np.random.default_rng(seed)
     per_block = max(1, min(repeats, _BLOCK_CELLS // max(n_candidates, n)))
     scores = [
-        _score_out_of_bag(right, weights, _draw_bags(rng, min(per_block, repeats - start), n))
+        _score_out_of_bag(right, weights, _draw_bags(rng, min(per_block, repeats - start), n).astype(weights.dtype))
         for start in range(0, repeats, per_block)
     ]
     scored = np.concatenate(scores)
@@ -146,17 +149,15 @@ def correct_selection_by_halves(
     return Selection(apparent=apparent, corrected=float(np.mean(scores)), repeats=repeats, method="halves")
 
 
-def _draw_bags(rng: np.random.Generator, repeats: int, n: int) -> NDArray[np.float32]:
-    """How often each repeat draws each utterance, ``(repeats, n)``; float32 counts exactly up to 2**24."""
+def _draw_bags(rng: np.random.Generator, repeats: int, n: int) -> NDArray[np.intp]:
+    """How often each repeat draws each utterance, ``(repeats, n)``."""
     drawn = rng.integers(n, size=(repeats, n))
     drawn += np.arange(repeats)[:, None] * n
     counts = np.bincount(drawn.ravel(), minlength=repeats * n)
-    return counts.reshape(repeats, n).astype(np.float32)
+    return counts.reshape(repeats, n)
 
 
-def _score_out_of_bag(
-    right: NDArray[np.bool_], weights: NDArray[np.float32], bags: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def _score_out_of_bag(right: NDArray[np.bool_], weights: NDArray[Any], bags: NDArray[Any]) -> NDArray[np.float64]:
     """Accuracy of each bag's best candidate on the utterances outside the bag, ``(repeats,)`` or fewer."""
     chosen = np.argmax(bags @ weights, axis=1)
     outside = bags == 0

@@ -1,63 +1,11 @@
 """The catalogue of backbones: what is known of each by name, without network, torch or transformers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
+from ser_store.backbones.description import FAMILIES, Backbone, describe_transformer
 from ser_store.errors import UnknownNameError, describe_unknown
 
-Kind = Literal["pretrained", "tiny", "acoustic"]
+__all__ = ["FAMILIES", "Backbone", "is_acoustic", "list_backbones", "lookup"]
 
-FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio")
 WAY_OUT = f"or any hub id (org/name) or local folder of the families {', '.join(FAMILIES)}"
-
-HEAD_CLASSES = 8
-BYTES_PER_FLOAT32 = 4
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """What turns a waveform at 16 kHz into a representation.
-
-    Attributes:
-        key: the name in commands and member names, e.g. ``hubert-xlarge``.
-        name: the name in print, e.g. ``HuBERT x-large``.
-        kind: ``pretrained`` (weights on the hub), ``tiny`` (random initialisation by nature, for the demo and for
-            tests) or ``acoustic`` (a feature set without weights).
-        architecture: the family, transformers' ``model_type``; for acoustic sets the toolkit.
-        hub_id: the checkpoint on the Hugging Face hub, or None.
-        revision: the commit on the hub that is meant, or None for its newest.
-        hidden_size: numbers per pooled representation.
-        num_hidden_layers: transformer layers.
-        backbone_parameters: parameters without the classification head.
-        parameters: with a head ``dense → tanh → dropout → out_proj`` for eight classes.
-        bytes_fp32: size of these parameters in float32.
-        pretraining: what it was trained on.
-        hours: hours of speech it was pretrained on, or None if it was not.
-        languages: the languages of that speech, or None.
-        config: what its configuration says other than the family's defaults in transformers. The hub's own
-            configuration wins wherever it can be read.
-    """
-
-    key: str
-    name: str
-    kind: Kind
-    architecture: str
-    hub_id: str | None
-    revision: str | None
-    hidden_size: int
-    num_hidden_layers: int
-    backbone_parameters: int
-    parameters: int
-    bytes_fp32: int
-    pretraining: str
-    hours: float | None
-    languages: str | None
-    config: Mapping[str, object] = field(default_factory=dict, repr=False, hash=False)
-
-    def to_json(self) -> dict[str, object]:
-        """All but the configuration, ready for :func:`json.dumps`."""
-        return {name: value for name, value in vars(self).items() if name != "config"}
 
 
 def lookup(key: str) -> Backbone:
@@ -82,42 +30,6 @@ def list_backbones() -> tuple[Backbone, ...]:
     return _BACKBONES
 
 
-def _describe(
-    key: str,
-    name: str,
-    architecture: str,
-    *,
-    config: Mapping[str, object],
-    parameters: int,
-    pretraining: str = "none: random initialisation",
-    hub_id: str | None = None,
-    hours: float | None = None,
-    languages: str | None = None,
-) -> Backbone:
-    """A transformer; ``parameters`` are the backbone's own."""
-    hidden_size, layers = config["hidden_size"], config["num_hidden_layers"]
-    if not isinstance(hidden_size, int) or not isinstance(layers, int):
-        raise TypeError(f"the configuration of {key} needs whole numbers for hidden_size and num_hidden_layers")
-    dense, out_proj = hidden_size * (hidden_size + 1), HEAD_CLASSES * (hidden_size + 1)
-    return Backbone(
-        key=key,
-        name=name,
-        kind="tiny" if hub_id is None else "pretrained",
-        architecture=architecture,
-        hub_id=hub_id,
-        revision=None,
-        hidden_size=hidden_size,
-        num_hidden_layers=layers,
-        backbone_parameters=parameters,
-        parameters=parameters + dense + out_proj,
-        bytes_fp32=BYTES_PER_FLOAT32 * (parameters + dense + out_proj),
-        pretraining=pretraining,
-        hours=hours,
-        languages=languages,
-        config=config,
-    )
-
-
 _LARGE = {
     "hidden_size": 1024,
     "num_hidden_layers": 24,
@@ -127,15 +39,21 @@ _LARGE = {
     "do_stable_layer_norm": True,
     "conv_bias": True,
 }
+# Shaped to learn what it can from raw samples in some hundred steps of eight utterances at a learning rate of 1e-3.
+# Windows of 25 ms every 10 ms, then pairs of them, come to the usual 320 samples per frame; the usual seven
+# convolutions learn no more per step and take four times as long.
 _TINY = {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
+    "hidden_size": 128,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "conv_dim": (32, 32, 32, 32, 32, 32, 32),
-    "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
-    "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+    "intermediate_size": 256,
+    "initializer_range": 0.08,
+    "feat_extract_norm": "layer",
+    "conv_dim": (64, 64),
+    "conv_kernel": (400, 2),
+    "conv_stride": (160, 2),
     "conv_bias": True,
+    "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
     "mask_time_prob": 0.0,
     "layerdrop": 0.0,
@@ -144,10 +62,20 @@ _TINY = {
     "activation_dropout": 0.0,
     "final_dropout": 0.0,
 }
-_TINY_LAYER_NORM = {**_TINY, "feat_extract_norm": "layer"}
+# Normalised over time, as hubert-base is; long windows would leave nothing of the spectrum after that.
+_TINY_GROUP_NORM = {
+    **_TINY,
+    "feat_extract_norm": "group",
+    "conv_dim": (32, 64, 64),
+    "conv_kernel": (10, 8, 8),
+    "conv_stride": (5, 8, 8),
+    "conv_bias": False,
+}
+# In data2vec this is the number of stacked positional convolutions.
+_TINY_STACKED = {**_TINY, "num_conv_pos_embeddings": 2}
 
 _BACKBONES = (
-    _describe(
+    describe_transformer(
         "w2v2-large",
         "Wav2vec2.0-large",
         "wav2vec2",
@@ -158,7 +86,7 @@ _BACKBONES = (
         hours=53_000,
         languages="English",
     ),
-    _describe(
+    describe_transformer(
         "xlsr53",
         "Wav2vec2.0-large-XLSR-53",
         "wav2vec2",
@@ -169,7 +97,7 @@ _BACKBONES = (
         hours=56_000,
         languages="53 languages",
     ),
-    _describe(
+    describe_transformer(
         "hubert-base",
         "HuBERT base",
         "hubert",
@@ -190,7 +118,7 @@ _BACKBONES = (
         hours=960,
         languages="English",
     ),
-    _describe(
+    describe_transformer(
         "hubert-xlarge",
         "HuBERT x-large",
         "hubert",
@@ -201,7 +129,7 @@ _BACKBONES = (
         hours=60_000,
         languages="English",
     ),
-    _describe(
+    describe_transformer(
         "unispeech-large",
         "UniSpeech large",
         "unispeech",
@@ -212,7 +140,7 @@ _BACKBONES = (
         hours=1_350,
         languages="English",
     ),
-    _describe(
+    describe_transformer(
         "unispeech-ml",
         "UniSpeech large multilingual",
         "unispeech",
@@ -239,10 +167,12 @@ _BACKBONES = (
         hours=None,
         languages=None,
     ),
-    _describe("tiny-wav2vec2", "tiny Wav2vec2.0", "wav2vec2", config=_TINY_LAYER_NORM, parameters=0),
-    _describe("tiny-hubert", "tiny HuBERT", "hubert", config={**_TINY, "feat_extract_norm": "group"}, parameters=0),
-    _describe("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY_LAYER_NORM, parameters=0),
-    _describe("tiny-wavlm", "tiny WavLM", "wavlm", config=_TINY_LAYER_NORM, parameters=0),
-    _describe("tiny-data2vec-audio", "tiny data2vec", "data2vec-audio", config=_TINY, parameters=0),
+    describe_transformer("tiny-wav2vec2", "tiny Wav2vec2.0", "wav2vec2", config=_TINY, parameters=241_040),
+    describe_transformer("tiny-hubert", "tiny HuBERT", "hubert", config=_TINY_GROUP_NORM, parameters=256_400),
+    describe_transformer("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY, parameters=241_040),
+    describe_transformer("tiny-wavlm", "tiny WavLM", "wavlm", config=_TINY, parameters=242_588),
+    describe_transformer(
+        "tiny-data2vec-audio", "tiny data2vec", "data2vec-audio", config=_TINY_STACKED, parameters=331_264
+    ),
 )
 _ENTRIES = {backbone.key: backbone for backbone in _BACKBONES}

@@ -19,7 +19,7 @@ from ser_store.voting.subsets import unrank_subsets
 
 # Ensembles times utterances of one part: some milliseconds, so that parts keep all threads busy to the end and an
 # interrupt does not wait, but outweigh the hundred microseconds that a part costs whatever is in it.
-_PART_SIZE = 2**27
+_PART_SIZE = 2**28
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
 _REMAINING_BYTES = 2**26
 
@@ -34,7 +34,7 @@ class _Part:
 
 
 def search_bitsliced(problem: Problem, tally: Tally, *, threads: int | None, progress: Progress) -> None:
-    """Every ensemble of ``problem`` into ``tally``: hard voting with the tie rule ``lowest`` or ``abstain``, k >= 2."""
+    """Every ensemble of ``problem``, one that :meth:`Problem.is_bitsliceable`, into ``tally``."""
     candidates = encode_candidates(problem)
     n_threads = threads or _count_processors()
     total = sum(1 for _ in _iter_parts(candidates, with_roots=False))
@@ -49,14 +49,8 @@ def search_bitsliced(problem: Problem, tally: Tally, *, threads: int | None, pro
         pool.shutdown(cancel_futures=True)
 
 
-def supports(problem: Problem) -> bool:
-    """Whether the compiled search knows the problem's rule and size."""
-    return problem.rule == "hard" and problem.tie in ("lowest", "abstain") and 2 <= problem.k <= 255
-
-
 def encode_candidates(problem: Problem) -> Candidates:
     """The candidates' votes relative to the truth. The hardest utterances come first, so that words fill with likes."""
-    # As classes of no votes are no rivals, the codes of 256 classes would fit a byte; a search has at most a few dozen.
     hardest_first = np.argsort((problem.predictions == problem.truth).sum(axis=0), kind="stable")
     predictions, truth = problem.predictions[:, hardest_first], problem.truth[hardest_first]
     m, n = predictions.shape
@@ -180,7 +174,8 @@ def _search_part(candidates: Candidates, part: _Part, *, top: int, floor: int) -
     terms = Terms(
         masks=np.zeros((2 * n_words + n_slots) * 8, dtype=np.uint64),
         places=np.zeros(3 * (n_words + n_slots), dtype=np.int64),
-        lanes=np.zeros(16, dtype=np.uint64),
+        base=np.zeros(8, dtype=np.uint64),
+        scores=np.zeros(candidates.end, dtype=np.uint64),
         right=np.zeros(n_words, dtype=np.uint64),
         path=np.zeros(k, dtype=np.int64),
     )

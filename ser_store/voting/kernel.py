@@ -33,7 +33,6 @@ from ser_store.voting.lanes import (
     increment,
     load,
     put,
-    shift_left,
     splat,
     store,
 )
@@ -48,13 +47,14 @@ class Terms(NamedTuple):
     """What the last vote changes, given the second last, for eight candidates at once.
 
     ``masks``: ``((2 * words + slots) * 8,)``, held, gains and losses. ``places``: ``(3 * (words + slots),)``, of the
-    gains and losses that are not empty. ``lanes``: ``(16,)``, a base of eight numbers and room for eight more.
-    ``right``: ``(words,)``. ``path``: ``(k,)``, the members of the ensemble.
+    gains and losses that are not empty. ``base``: ``(8,)``, utterances right before these. ``scores``: ``(end,)``,
+    utterances right by the last candidate. ``right``: ``(words,)``. ``path``: ``(k,)``, the members.
     """
 
     masks: Words
     places: Ints
-    lanes: Words
+    base: Words
+    scores: Words
     right: Words
     path: Ints
 
@@ -82,8 +82,8 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
     """
     # The arrays that the innermost loops need are taken out of their tuples here, once: it costs a reference count.
     candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.terms.path
-    planes, slots, valid, middle = pack.planes, pack.slots, pack.valid, pack.middle
-    masks, places, lanes = work.terms.masks, work.terms.places, work.terms.lanes
+    planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
+    masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
     state, histogram = work.best.state, work.histogram
     first, end = candidates.first, candidates.end
     n_rooted = roots.shape[1]
@@ -107,26 +107,18 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
         for third_last in range(begin, stop):
             if votes_left == 3:
                 path[n_rooted] = third_last
-            vote_middle(candidates, pack, n_words, third_last, votes_left)
+            vote_middle(planes, slots, reached, middle, n_words, third_last, end, votes_left)
             for block in range((third_last + 1) // 8 * 8, end - 1, 8):
                 n_gains, n_losses = vote_second_last(
-                    planes, slots, valid, middle, masks, places, lanes, settled, n_words, block, end
+                    planes, slots, valid, middle, masks, places, base, settled, n_words, block, end
                 )
                 for second_last in range(max(block, third_last + 1), min(block + 8, end - 1)):
-                    vote_last(
-                        work,
-                        planes,
-                        masks,
-                        places,
-                        lanes,
-                        histogram,
-                        state,
-                        n_words,
-                        n_gains,
-                        n_losses,
-                        second_last,
-                        end,
+                    reaches = vote_last(
+                        planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
                     )
+                    count_scores(histogram, scores, second_last, end)
+                    if reaches:
+                        consider(work, row, n_words, n_gains, n_losses, second_last)
 
 
 @compiled_inline
@@ -137,14 +129,14 @@ def vote_second_last(
     middle: Words,
     masks: Words,
     places: Ints,
-    lanes: Words,
+    base: Words,
     settled: int,
     n_words: int,
     block: int,
     end: int,
 ) -> tuple[int, int]:
     """The masks given the vote of each candidate in ``block..block+7``; returns how many gains and losses there are."""
-    base = splat(np.uint64(settled))
+    correct = splat(np.uint64(settled))
     n_gains = 0
     n_losses = 0
     for word in range(n_words):
@@ -166,7 +158,7 @@ def vote_second_last(
             held = held & ((for_truth & from_minus_1) | (neither & from_0) | (against & from_1))
             lost = ~((for_truth & from_0) | (neither & from_1) | (against & from_2))
             store(masks, (2 * n_words + slot) * 8, lost)
-        base = base + count_bits(held)
+        correct = correct + count_bits(held)
         store(masks, word * 8, held)
         gains = with_truth & ~held
         store(masks, (n_words + word) * 8, gains)
@@ -183,82 +175,99 @@ def vote_second_last(
                 put(places, _TERM * (n_words + n_losses) + _MASK, (2 * n_words + slot) * 8)
                 put(places, _TERM * (n_words + n_losses) + _WORD, word)
                 n_losses += 1
-    store(lanes, 0, base)
+    store(base, 0, correct)
     return n_gains, n_losses
 
 
 @compiled_inline
 def vote_last(
-    work: Work,
     planes: Words,
     masks: Words,
     places: Ints,
-    lanes: Words,
-    histogram: Ints,
+    base: Words,
+    scores: Words,
     state: Ints,
     n_words: int,
     n_gains: int,
     n_losses: int,
     second_last: int,
     end: int,
-) -> None:
-    """Every ensemble that ends with a candidate after ``second_last``, into the histogram and among the best."""
+) -> bool:
+    """Score every ensemble that ends with a candidate after ``second_last``; returns whether any is a contender."""
     lane = second_last & 7
-    base = broadcast(lanes, lane)
-    losses = _TERM * n_words
+    contenders = np.uint64(0)
     for block in range((second_last + 1) // 8 * 8, end, 8):
-        correct = base
+        correct = broadcast(base, lane)
         for term in range(0, _TERM * n_gains, _TERM):
             votes = load(planes, get(places, term + _PLANE) + block)
             correct = correct + count_bits(votes & broadcast(masks, get(places, term + _MASK) + lane))
-        for term in range(losses, losses + _TERM * n_losses, _TERM):
+        for term in range(_TERM * n_words, _TERM * (n_words + n_losses), _TERM):
             votes = load(planes, get(places, term + _PLANE) + block)
             correct = correct - count_bits(votes & broadcast(masks, get(places, term + _MASK) + lane))
-        # A histogram for every lane: increments of one place in a row would wait for each other.
-        store(lanes, 8, shift_left(correct, np.uint64(3)))
-        first_lane = 0
-        if block <= second_last:
-            first_lane = second_last + 1 - block
-            for last_lane in range(first_lane, 8):
-                increment(histogram, np.int64(get(lanes, 8 + last_lane)) + last_lane)
-        else:
-            increment(histogram, np.int64(get(lanes, 8)))
-            increment(histogram, np.int64(get(lanes, 9)) + 1)
-            increment(histogram, np.int64(get(lanes, 10)) + 2)
-            increment(histogram, np.int64(get(lanes, 11)) + 3)
-            increment(histogram, np.int64(get(lanes, 12)) + 4)
-            increment(histogram, np.int64(get(lanes, 13)) + 5)
-            increment(histogram, np.int64(get(lanes, 14)) + 6)
-            increment(histogram, np.int64(get(lanes, 15)) + 7)
-        contenders = find_reaching(correct, np.uint64(get(state, FLOOR))) >> np.uint64(first_lane)
-        last = block + first_lane
-        while contenders:
-            if contenders & _ONE:
-                consider(work, n_words, n_gains, n_losses, second_last, last)
-            contenders >>= _ONE
-            last += 1
+        store(scores, block, correct)
+        contenders |= find_reaching(correct, np.uint64(get(state, FLOOR)))
+    return bool(contenders != 0)
+
+
+@compiled_inline
+def count_scores(histogram: Ints, scores: Words, second_last: int, end: int) -> None:
+    """The scores of the candidates after ``second_last`` into the histogram."""
+    # A histogram for every lane: increments of one place in a row would wait for each other.
+    full = (second_last + 8) // 8 * 8
+    for last in range(second_last + 1, full):
+        increment(histogram, 8 * np.int64(get(scores, last)) + (last & 7))
+    for block in range(full, end, 8):
+        increment(histogram, 8 * np.int64(get(scores, block)))
+        increment(histogram, 8 * np.int64(get(scores, block + 1)) + 1)
+        increment(histogram, 8 * np.int64(get(scores, block + 2)) + 2)
+        increment(histogram, 8 * np.int64(get(scores, block + 3)) + 3)
+        increment(histogram, 8 * np.int64(get(scores, block + 4)) + 4)
+        increment(histogram, 8 * np.int64(get(scores, block + 5)) + 5)
+        increment(histogram, 8 * np.int64(get(scores, block + 6)) + 6)
+        increment(histogram, 8 * np.int64(get(scores, block + 7)) + 7)
+
+
+@compiled_inline
+def consider(work: Work, row: int, n_words: int, n_gains: int, n_losses: int, second_last: int) -> None:
+    """Offer the contenders among the ensembles that end with a candidate after ``second_last``, with their balance."""
+    candidates, pack, terms, best = work.candidates, work.pack, work.terms, work.best
+    scores, path = terms.scores, terms.path
+    path[candidates.k - 2] = second_last
+    for last in range(second_last + 1, candidates.end):
+        correct = int(scores[last])
+        if correct < best.state[FLOOR]:
+            continue
+        path[candidates.k - 1] = last
+        balance = work.tree.balance[row] + weigh(
+            pack.planes, pack.classes, terms.masks, terms.places, terms.right, candidates.class_weights,
+            n_words, n_gains, n_losses, second_last & 7, last,
+        )  # fmt: skip
+        offer(best, correct, balance, path, candidates.best_balance)
 
 
 @compiled
-def consider(work: Work, n_words: int, n_gains: int, n_losses: int, second_last: int, last: int) -> None:
-    """Offer the ensemble that ends with these two to the best, with its balance."""
-    candidates, terms, pack = work.candidates, work.terms, work.pack
-    lane = second_last & 7
-    terms.path[candidates.k - 2] = second_last
-    terms.path[candidates.k - 1] = last
+def weigh(
+    planes: Words,
+    classes: Words,
+    masks: Words,
+    places: Ints,
+    right: Words,
+    class_weights: Ints,
+    n_words: int,
+    n_gains: int,
+    n_losses: int,
+    lane: int,
+    last: int,
+) -> int:
+    """The balance that the packed utterances add to an ensemble."""
     for word in range(n_words):
-        terms.right[word] = terms.masks[word * 8 + lane]
+        right[word] = masks[word * 8 + lane]
     for term in range(0, _TERM * n_gains, _TERM):
-        votes = pack.planes[terms.places[term + _PLANE] + last]
-        terms.right[terms.places[term + _WORD]] |= votes & terms.masks[terms.places[term + _MASK] + lane]
+        right[places[term + _WORD]] |= planes[places[term + _PLANE] + last] & masks[places[term + _MASK] + lane]
     for term in range(_TERM * n_words, _TERM * (n_words + n_losses), _TERM):
-        votes = pack.planes[terms.places[term + _PLANE] + last]
-        terms.right[terms.places[term + _WORD]] &= ~(votes & terms.masks[terms.places[term + _MASK] + lane])
-    row = max(0, candidates.k - 3) + 1
-    correct = work.tree.correct[row]
-    balance = work.tree.balance[row]
+        right[places[term + _WORD]] &= ~(planes[places[term + _PLANE] + last] & masks[places[term + _MASK] + lane])
+    balance = 0
     for word in range(n_words):
-        correct += int(count_bits(terms.right[word]))
-        for label in range(pack.classes.shape[1]):
-            balance += int(count_bits(terms.right[word] & pack.classes[word, label])) * candidates.class_weights[label]
-    offer(work.best, correct, balance, terms.path, candidates.best_balance)
+        for label in range(len(class_weights)):
+            balance += np.int64(count_bits(right[word] & classes[word, label])) * class_weights[label]
+    return balance

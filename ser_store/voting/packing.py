@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.lanes import compiled, equals, load, load_bytes, shift_left, store
+from ser_store.voting.lanes import compiled, compiled_inline, equals, load, load_bytes, shift_left, store
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -73,8 +73,9 @@ class Pack(NamedTuple):
 @compiled
 def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> None:
     """Row ``depth + 1`` of the tree from row ``depth`` by the vote of ``member``; row 1 is that of no votes."""
+    # Arrays are taken out of their tuples before the loops: every time costs a reference count.
     codes, remaining, n_rivals = candidates.codes, candidates.remaining, candidates.n_rivals
-    utterances, margins = tree.utterances, tree.margins
+    utterances, margins, weights = tree.utterances, tree.margins, candidates.weights
     votes_left = candidates.k - depth
     row = (member + 1) // candidates.stride
     pool = candidates.end - row * candidates.stride
@@ -107,7 +108,7 @@ def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> Non
             continue
         if is_right:
             correct += 1
-            balance += candidates.weights[utterance]
+            balance += weights[utterance]
         else:
             utterances[depth + 1, n_kept] = utterance
             n_kept += 1
@@ -119,7 +120,7 @@ def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> Non
 @compiled
 def order_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
     """Lay out the utterances of the tree's ``row`` by how many rivals can still win; returns the number of words."""
-    order, relevant, n_relevants = pack.order, pack.relevant, pack.n_relevant
+    order, relevant, n_relevants, slots = pack.order, pack.relevant, pack.n_relevant, pack.slots
     remaining, n_rivals = candidates.remaining, candidates.n_rivals
     utterances, margins = tree.utterances, tree.margins
     counts_row = (member + 1) // candidates.stride
@@ -142,26 +143,27 @@ def order_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, m
                 order[position] = place
                 position += 1
     n_words = int((n + 63) // 64)
-    pack.slots[0] = 0
+    slots[0] = 0
     for word in range(n_words):
-        pack.slots[word + 1] = pack.slots[word] + n_relevants[order[word * 64]]
+        slots[word + 1] = slots[word] + n_relevants[order[word * 64]]
     return n_words
 
 
 @compiled
 def clear_pack(candidates: Candidates, pack: Pack, n_words: int, member: int, votes_left: int) -> None:
     """No votes, no utterances, and margins that no votes make negative, for candidates after ``member``."""
+    planes, reached, classes = pack.planes, pack.reached, pack.classes
+    pack.valid[:n_words] = 0
     for word in range(n_words):
-        pack.valid[word] = 0
-        for label in range(pack.classes.shape[1]):
-            pack.classes[word, label] = 0
+        for label in range(classes.shape[1]):
+            classes[word, label] = 0
     n_slots = pack.slots[n_words]
     for plane in range(n_words + n_slots):
         for place in range(plane * candidates.end + (member + 1) // 8 * 8, (plane + 1) * candidates.end):
-            pack.planes[place] = 0
-    for threshold in range(2 * votes_left + 1):
-        for slot in range(n_slots):
-            pack.reached[slot, threshold] = _ALL
+            planes[place] = 0
+    for slot in range(n_slots):
+        for threshold in range(2 * votes_left + 1):
+            reached[slot, threshold] = _ALL
 
 
 @compiled
@@ -170,16 +172,17 @@ def pack_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, me
     n_words = order_utterances(candidates, tree, pack, row, member, votes_left)
     clear_pack(candidates, pack, n_words, member, votes_left)
     planes, slots, relevant, codes, end = pack.planes, pack.slots, pack.relevant, candidates.codes, candidates.end
-    reached, margins = pack.reached, tree.margins
+    reached, margins, utterances, truth = pack.reached, tree.margins, tree.utterances, candidates.truth
+    order, n_relevants, valid, classes = pack.order, pack.n_relevant, pack.valid, pack.classes
     for position in range(tree.counts[row]):
-        place = pack.order[position]
-        n_relevant = pack.n_relevant[place]
-        utterance = tree.utterances[row, place]
+        place = order[position]
+        n_relevant = n_relevants[place]
+        utterance = utterances[row, place]
         word = position >> 6
         bit_number = np.uint64(position & 63)
         bit = _ONE << bit_number
-        pack.valid[word] |= bit
-        pack.classes[word, candidates.truth[utterance]] |= bit
+        valid[word] |= bit
+        classes[word, truth[utterance]] |= bit
         for number in range(n_relevant):
             margin = int(margins[row, place, relevant[place, number]])
             for threshold in range(margin + votes_left + 1, 2 * votes_left + 1):
@@ -195,10 +198,11 @@ def pack_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, me
     return n_words
 
 
-@compiled
-def vote_middle(candidates: Candidates, pack: Pack, n_words: int, member: int, votes_left: int) -> None:
+@compiled_inline
+def vote_middle(
+    planes: Words, slots: Ints, reached: Words, middle: Words, n_words: int, member: int, end: int, votes_left: int
+) -> None:
     """Margins with two votes to go: after the vote of ``member`` where there are three, else as they are."""
-    planes, slots, reached, middle, end = pack.planes, pack.slots, pack.reached, pack.middle, candidates.end
     for word in range(n_words):
         for slot in range(slots[word], slots[word + 1]):
             if votes_left == 2:

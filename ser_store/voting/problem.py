@@ -60,6 +60,11 @@ class Problem:
         """Number of ensembles."""
         return count_ensembles(self.m, self.k)
 
+    @property
+    def is_bitsliceable(self) -> bool:
+        """Whether the compiled search can take it: the rules it knows, codes and counts in bytes."""
+        return self.rule == "hard" and self.tie in ("lowest", "abstain") and 2 <= self.k <= 255 >= self.n_classes
+
     def vote(self, members: list[int]) -> Votes:
         """What the ensemble of these candidates decides."""
         probabilities = None if self.probabilities is None else self.probabilities[members]

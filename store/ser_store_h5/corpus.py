@@ -109,7 +109,7 @@ class Corpus:
 
     def part_names(self, split: str | None = None) -> list[str]:
         """The parts of a split: train, valid, test first where they occur, then the others by name."""
-        present = set(np.unique(self.parts(split)).tolist()) - {""}
+        present = set(self.parts(split).tolist()) - {""}  # np.unique would import numpy.ma: 25 ms
         usual = [part for part in ("train", "valid", "test") if part in present]
         return usual + sorted(present - set(usual), key=lambda part: (len(part), part))
 

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, MFCC_SIZE, compute_mfcc_statistics
+from ser_store.errors import AudioError
+
+
+def make_tone(seconds: float, *, pitch: float = 220.0, seed: int = 0) -> NDArray[np.float32]:
+    """A tone with a little noise, at 16 kHz."""
+    time = np.arange(int(16_000 * seconds)) / 16_000
+    noise = np.random.default_rng(seed).normal(scale=0.01, size=len(time))
+    return (0.3 * np.sin(2 * np.pi * pitch * time) + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("seconds", [0.025, 0.25, 3.7])
+def test_an_utterance_of_any_length_gives_240_finite_numbers(seconds: float) -> None:
+    statistics = compute_mfcc_statistics(make_tone(seconds))
+    assert statistics.shape == (MFCC_SIZE,) == (240,)
+    assert statistics.dtype == np.float32
+    assert np.isfinite(statistics).all()
+
+
+def test_the_order_is_means_then_deviations_of_coefficients_deltas_and_accelerations() -> None:
+    import torch
+    import torchaudio
+
+    samples = make_tone(1.0)
+    transform = torchaudio.transforms.MFCC(
+        sample_rate=16_000,
+        n_mfcc=40,
+        log_mels=True,
+        melkwargs={"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 40},
+    )
+    coefficients = transform(torch.from_numpy(samples)).numpy()
+    # The regression of torchaudio.functional.compute_deltas over two frames on each side, written out.
+    padded = np.pad(coefficients, ((0, 0), (2, 2)), mode="edge")
+    deltas = sum(k * (padded[:, 2 + k : padded.shape[1] - 2 + k] - padded[:, 2 - k : -2 - k]) for k in (1,)) + 2 * (
+        padded[:, 4:] - padded[:, :-4]
+    )
+    deltas = deltas / 10
+    statistics = compute_mfcc_statistics(samples).astype(np.float64)
+    np.testing.assert_allclose(statistics[:40], coefficients.mean(axis=1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(statistics[40:80], deltas.mean(axis=1), atol=1e-4)
+    np.testing.assert_allclose(statistics[120:160], coefficients.std(axis=1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(statistics[160:200], deltas.std(axis=1), rtol=1e-3, atol=1e-4)
+
+
+def test_a_louder_recording_differs_in_the_mean_of_the_first_coefficient_alone() -> None:
+    quiet = make_tone(1.0)
+    difference = compute_mfcc_statistics(2 * quiet) - compute_mfcc_statistics(quiet)
+    # Forty mel bands rise by log 4 each, and the orthonormal DCT of a constant is its zeroth coefficient.
+    assert difference[0] == pytest.approx(np.log(4) * np.sqrt(40), rel=0.02)
+    assert np.abs(np.delete(difference, 0)).max() < 0.5
+
+
+def test_the_same_samples_give_the_same_numbers() -> None:
+    samples = make_tone(0.5)
+    np.testing.assert_array_equal(compute_mfcc_statistics(samples), compute_mfcc_statistics(samples.copy()))
+
+
+def test_the_samples_are_left_as_they_were() -> None:
+    samples = make_tone(0.5)
+    samples.flags.writeable = False
+    before = samples.copy()
+    compute_mfcc_statistics(samples)
+    np.testing.assert_array_equal(samples, before)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros((4000, 2), np.float32), r"samples of shape \(4000, 2\) have no MFCC: expected one channel"),
+        (np.zeros(160, np.float32), r"samples of shape \(160,\) have no MFCC: .* at least 400 samples \(25 ms"),
+        (np.full(4000, np.nan, np.float32), "NaN or infinity: expected finite numbers"),
+    ],
+)
+def test_samples_that_cannot_be_used_are_refused(samples: NDArray[np.float32], message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        compute_mfcc_statistics(samples)
+
+
+def test_the_settings_name_what_the_numbers_depend_on() -> None:
+    for part in ("mfcc v1", "n_mfcc 40", "n_mels 40", "n_fft 512", "window 400", "hop 160", "16000 Hz"):
+        assert part in ACOUSTIC_SETTINGS
+    assert "\n" not in ACOUSTIC_SETTINGS
