@@ -1,6 +1,7 @@
 """The published tables, from the reconstructed predictions, through the command line."""
 
 import json
+from importlib import resources
 
 import pytest
 
@@ -97,3 +98,8 @@ def test_exported_predictions_import_again_as_they_were(serstore, paper_store, t
     assert serstore("import", tmp_path / "out.parquet", "--label", "label", "--store", again).code == 0
     first, second = (serstore("evaluate", "--json", "--store", store).json for store in (paper_store, again))
     assert first == second
+
+
+def test_the_sample_that_ships_with_the_package_is_this_reconstruction(paper_dir):
+    sample = resources.files("ser_store") / "samples" / "reconstructed_predictions.csv"
+    assert sample.read_bytes() == (paper_dir / "predictions.csv").read_bytes()
