@@ -84,7 +84,6 @@ def audit(
 ) -> None:
     """Leakage and quality of a split: shared speakers, twins, duplicate audio, class balance, bad files."""
     from ser_store.auditing import audit as compute
-
     from ser_store.progress import bar
 
     report = compute(store, split=split, audio=audio, progress=bar)

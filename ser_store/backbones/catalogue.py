@@ -71,6 +71,8 @@ _TINY_GROUP_NORM = {
     "conv_stride": (5, 8, 8),
     "conv_bias": False,
 }
+# Otherwise shaped, since with equal weights UniSpeech is Wav2vec2.0, and two equal voices make no ensemble.
+_TINY_STABLE = {**_TINY, "do_stable_layer_norm": True, "conv_kernel": (160, 4), "conv_stride": (80, 4)}
 # In data2vec this is the number of stacked positional convolutions.
 _TINY_STACKED = {**_TINY, "num_conv_pos_embeddings": 2}
 
@@ -169,7 +171,7 @@ _BACKBONES = (
     ),
     describe_transformer("tiny-wav2vec2", "tiny Wav2vec2.0", "wav2vec2", config=_TINY, parameters=241_040),
     describe_transformer("tiny-hubert", "tiny HuBERT", "hubert", config=_TINY_GROUP_NORM, parameters=256_400),
-    describe_transformer("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY, parameters=241_040),
+    describe_transformer("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY_STABLE, parameters=233_872),
     describe_transformer("tiny-wavlm", "tiny WavLM", "wavlm", config=_TINY, parameters=242_588),
     describe_transformer(
         "tiny-data2vec-audio", "tiny data2vec", "data2vec-audio", config=_TINY_STACKED, parameters=331_264

@@ -149,7 +149,7 @@ class SpeechClassifier(PreTrainedModel):
     def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """In training, SpecAugment refuses batches with fewer frames than its mask is long; padding changes nothing."""
         config = self.config.backbone_config
-        masking = self.training and config.apply_spec_augment and config.mask_time_prob > 0
+        masking = self.training and getattr(config, "apply_spec_augment", True) and config.mask_time_prob > 0
         missing = count_samples(config.mask_time_length, config) - input_values.shape[1] if masking else 0
         if missing <= 0:
             return input_values, attention_mask

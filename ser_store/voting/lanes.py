@@ -7,6 +7,8 @@ not checked and do not count from the end: that, too, would cost more than the w
 
 import operator
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
@@ -19,6 +21,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 WIDTH = 8
+# Code kept on disk holds the code of what it calls, but numba keeps it until the caller's own file changes. With a
+# digest of all files in its name, code of another state of any of them is not found.
+_FILES = sorted(Path(__file__).parent.glob("*.py"))
+_SOURCES = sha256(b"".join(source.read_bytes() for source in _FILES)).hexdigest()[:16]
+
 _WORD = ir.IntType(64)
 _BYTE = ir.IntType(8)
 _VECTOR = ir.VectorType(_WORD, WIDTH)
@@ -26,6 +33,7 @@ _VECTOR = ir.VectorType(_WORD, WIDTH)
 
 def compiled(function: Callable[P, R], *, inline: bool = False) -> Callable[P, R]:
     """``function`` as machine code, beside which other threads run; kept on disk where there is a place to keep it."""
+    function.__qualname__ += f"_{_SOURCES}"
     options = {"nogil": True, "forceinline": inline}
     try:
         machine_code: Callable[P, R] = njit(cache=True, **options)(function)

@@ -69,10 +69,9 @@ def test_an_utterance_alone_gives_what_transformers_gives(variant: str) -> None:
     assert differ(found, expected) < 1e-5
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# In training, batch norm is meant to look at the batch.
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "hubert-batch"])
 def test_gradients_of_a_batch_are_the_mean_of_those_of_its_utterances(variant: str) -> None:
-    if variant == "hubert-batch":
-        pytest.skip("in training, batch norm is meant to look at the batch")
     model = make_model(variant).train()
     utterances = make_utterances(4_000, 9_001)
     labels = torch.tensor([0, 2])
@@ -93,8 +92,10 @@ def test_gradient_checkpointing_changes_no_gradient(variant: str) -> None:
     values, mask = pad(make_utterances(4_000, 9_001))
     labels = torch.tensor([0, 2])
     expected = compute_gradients(model, values, mask, labels)
-    model.gradient_checkpointing_enable()
-    assert model.is_gradient_checkpointing
+    getattr(
+        model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
+    )()  # the older name until 5.22
+    assert any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
     # The next batch is under way before the first one is differentiated, as when gradients are accumulated.
     loss = model(values, attention_mask=mask, labels=labels).loss
     model(*pad(make_utterances(5_000, 5_500)))

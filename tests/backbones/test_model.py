@@ -1,0 +1,157 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from backbone_samples import CLASSES, make_model, make_utterances, pad
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, Wav2Vec2Config
+
+from ser_store.backbones.digest import compute_model_digest
+from ser_store.backbones.model import ClassificationHead, SpeechClassifier, SpeechClassifierConfig, build_config
+from ser_store.backbones.pooling import POOLINGS, pool_frames
+from ser_store.errors import UnknownNameError
+
+
+def test_a_batch_gives_logits_pooled_representations_and_loss() -> None:
+    model = make_model("wav2vec2-layer")
+    values, mask = pad(make_utterances(4_000, 6_000))
+    labels = torch.tensor([2, 0])
+    with torch.inference_mode():
+        said = model(values, attention_mask=mask, labels=labels, rows=torch.tensor([7, 5]))
+    assert tuple(said) == ("loss", "logits", "pooled")
+    assert said.logits.shape == (2, len(CLASSES))
+    assert said.pooled.shape == (2, 32)
+    torch.testing.assert_close(said.loss, functional.cross_entropy(said.logits, labels))
+
+
+def test_the_head_is_dropout_dense_tanh_dropout_out_proj() -> None:
+    head = ClassificationHead(4, 3, dropout=0.5).eval()
+    pooled = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    dense = torch.tanh(pooled @ head.dense.weight.T + head.dense.bias)
+    torch.testing.assert_close(head(pooled), dense @ head.out_proj.weight.T + head.out_proj.bias)
+    assert head.dropout.p == 0.5
+
+
+def test_the_logits_are_the_head_over_the_pooled_representations() -> None:
+    model = make_model("hubert-layer")
+    values, mask = pad(make_utterances(4_000, 6_000))
+    with torch.inference_mode():
+        said = model(values, attention_mask=mask)
+        torch.testing.assert_close(model.classifier(said.pooled), said.logits)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_padded_frames_never_count(pooling: str) -> None:
+    hidden = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)) - 3
+    counts = (5, 1, 3)
+    expected = []
+    for frames, count in zip(hidden, counts, strict=True):
+        valid = frames[:count]
+        expected.append({"mean": valid.mean(dim=0), "sum": valid.sum(dim=0), "max": valid.amax(dim=0)}[pooling])
+        frames[count:] = torch.nan
+    torch.testing.assert_close(pool_frames(hidden, counts, pooling), torch.stack(expected))
+
+
+def test_half_precision_is_summed_in_single_precision() -> None:
+    hidden = torch.full((1, 4_000, 1), 100.0, dtype=torch.float16)
+    pooled = pool_frames(hidden, (4_000,), "mean")
+    assert pooled.dtype == torch.float16
+    assert pooled.item() == 100.0
+
+
+def test_an_unknown_pooling_names_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="unknown pooling 'men': expected one of mean \\(nearest\\), sum, max"):
+        pool_frames(torch.zeros(1, 2, 3), (2,), "men")
+
+
+@pytest.mark.parametrize("variant", ["wav2vec2-layer-stable", "hubert-group", "wavlm-layer", "data2vec-audio"])
+def test_a_saved_model_comes_back_as_it_was(variant: str, tmp_path: Path) -> None:
+    model = make_model(variant, pooling="max")
+    values, mask = pad(make_utterances(4_000, 6_000))
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").exists()
+    again = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(again, SpeechClassifier)
+    assert not again.training
+    assert again.config.classes == CLASSES
+    assert again.config.pooling == "max"
+    assert again.config.backbone_config.to_dict() == AutoConfig.from_pretrained(tmp_path).backbone_config.to_dict()
+    assert compute_model_digest(again) == compute_model_digest(model)
+    with torch.inference_mode():
+        torch.testing.assert_close(again(values, mask).logits, model(values, mask).logits)
+
+
+def test_the_configuration_says_what_is_not_the_default() -> None:
+    backbone = Wav2Vec2Config(hidden_size=32, num_attention_heads=4, final_dropout=0.25, add_adapter=True)
+    config = build_config(backbone, ["sad", "happy"], pooling="sum", backbone_key="mine", origin={"init": "random"})
+    again = SpeechClassifierConfig.from_dict(config.to_dict())
+    assert again.classes == ("sad", "happy")
+    assert again.label2id == {"sad": 0, "happy": 1}
+    assert (again.pooling, again.head_dropout, again.backbone_key) == ("sum", 0.25, "mine")
+    assert again.origin == {"init": "random"}
+    assert again.backbone_config.hidden_size == 32
+    assert not again.backbone_config.add_adapter
+
+
+def test_training_masks_batches_too_short_for_a_mask() -> None:
+    # 4,000 samples are 12 frames; a mask is 20 frames long.
+    model = make_model("unispeech-layer", mask_time_prob=0.3, mask_time_length=20).train()
+    (samples,) = make_utterances(4_000)
+    said = model(samples[None], labels=torch.tensor([1]))
+    said.loss.backward()
+    assert torch.isfinite(said.pooled).all()
+
+
+def test_a_few_steps_of_training_lower_the_loss() -> None:
+    model = make_model("hubert-group").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    values, mask = pad(make_utterances(4_000, 6_000, 5_000))
+    losses = []
+    for _ in range(12):
+        loss = model(values, attention_mask=mask, labels=torch.tensor([0, 1, 2])).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_every_weight_learns() -> None:
+    for variant in ("wav2vec2-group", "data2vec-audio", "hubert-batch"):
+        model = make_model(variant).train()
+        values, mask = pad(make_utterances(4_000, 6_000))
+        model(values, attention_mask=mask, labels=torch.tensor([0, 1])).loss.backward()
+        assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+def test_the_digest_is_that_of_names_types_shapes_and_bytes() -> None:
+    model = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        model.bias.zero_()
+    expected = hashlib.sha256()
+    for header, numbers in ((b"bias\0float32\0(1,)\0", [0.0]), (b"weight\0float32\0(1, 2)\0", [1.0, 2.0])):
+        expected.update(len(header).to_bytes(4, "little") + header + torch.tensor(numbers).numpy().tobytes())
+    assert compute_model_digest(model) == expected.hexdigest()
+
+
+def test_the_digest_sees_every_weight_and_no_layout() -> None:
+    model = torch.nn.Linear(3, 2)
+    digest = compute_model_digest(model)
+    with torch.no_grad():
+        model.weight.set_(model.weight.T.contiguous().T)
+    assert not model.weight.is_contiguous()
+    assert compute_model_digest(model) == digest
+    with torch.no_grad():
+        model.weight[0, 1] += 1e-6
+    assert compute_model_digest(model) != digest
+    assert compute_model_digest(model.to(torch.bfloat16)) != digest
+
+
+def test_the_digest_takes_tied_weights_and_scalars() -> None:
+    tied = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    tied[1].weight = tied[0].weight
+    apart = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    apart.load_state_dict(tied.state_dict())
+    assert compute_model_digest(tied) == compute_model_digest(apart)
