@@ -10,8 +10,8 @@ import typer
 TINY = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech")
 HEADS = ("logreg", "svm", "mlp")
 # Short enough for two cores without a GPU, long enough to see the curves bend.
-STEPS_SYNTHETIC, STEPS_RAVDESS = 60, 120
-EVALUATIONS = 4
+STEPS_SYNTHETIC, STEPS_RAVDESS = 200, 240
+EVALUATIONS = 5
 
 
 @dataclass(frozen=True)
