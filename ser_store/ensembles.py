@@ -148,7 +148,7 @@ def vote(
         raise KeyboardInterrupt
     selection = None
     if correct and search.complete and len(truth) > 1:
-        selection = _correct(predictions, truth, probabilities, search, options)
+        selection = _correct(predictions, truth, probabilities, search, options, progress)
     best = int(accuracies.argmax())
     return VoteReport(
         on=on,
@@ -177,7 +177,9 @@ def _check_k(names: Sequence[str], k: int | None, all_combos: bool) -> int:
     return k
 
 
-def _correct(predictions: Any, truth: Any, probabilities: Any, search: SearchResult, options: Any) -> Selection:
+def _correct(
+    predictions: Any, truth: Any, probabilities: Any, search: SearchResult, options: Any, progress: Progress
+) -> Selection:
     if search.searched == 1:
         accuracy = search.results[0].accuracy
         return Selection(apparent=accuracy, corrected=accuracy, repeats=0, method="none: nothing was chosen")
@@ -187,7 +189,11 @@ def _correct(predictions: Any, truth: Any, probabilities: Any, search: SearchRes
 
     everything = pose_problem(predictions, truth, probabilities=probabilities, **options)
 
+    calls = 2 * HALVES_REPEATS + 1
+    ticks = iter(progress(range(calls), total=calls, label="correcting for the choice"))
+
     def choose(chosen_on: Any) -> Any:
+        next(ticks)
         part = None if probabilities is None else probabilities[:, chosen_on]
         found = search_ensembles(predictions[:, chosen_on], truth[chosen_on], probabilities=part, top=1, **options)
         if not found.complete:

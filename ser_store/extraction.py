@@ -17,6 +17,7 @@ from ser_store.errors import CorpusError, ModelError, StoreError
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
 from ser_store.provenance import compute_audio_digest, list_versions
+from ser_store.reports import report_keys
 from ser_store.sides import Rows
 from ser_store.threads import map_threaded
 from ser_store_h5.corpus import Corpus
@@ -126,6 +127,7 @@ def extract_model(
         loaded = build_model(
             model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
         )
+        report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
         identity, compute = _prepare_network(store.corpus, loaded, folder, batch_size, progress, with_logits=False)
         origin = loaded.origin
     if not store.has_run(run):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, StoreError, UnknownNameError, describe_unknown
+from ser_store.progress import Progress, silent
 from ser_store.provenance import list_versions
 from ser_store.sides import Rows, choose_sides
 from ser_store_h5.corpus import Corpus
@@ -81,6 +82,7 @@ def head(
     cv: str | None = None,
     folds: int = 5,
     seed: int = 42,
+    progress: Progress = silent,
 ) -> list[FittedHead]:
     """Fit one head on each source; see :func:`fit_head`.
 
@@ -97,7 +99,9 @@ def head(
             f"--run {run} with {len(chosen)} sources ({', '.join(chosen)}): expected one; name it with --from"
         )
     return [
-        fit_head(store, one, kind=kind, run=run, split=split, fold=fold, cv=cv, folds=folds, seed=seed)
+        fit_head(
+            store, one, kind=kind, run=run, split=split, fold=fold, cv=cv, folds=folds, seed=seed, progress=progress
+        )
         for one in chosen
     ]
 
@@ -126,6 +130,7 @@ def fit_head(
     cv: str | None = None,
     folds: int = 5,
     seed: int = 42,
+    progress: Progress = silent,
 ) -> FittedHead:
     """Fit a head on the training part and add its scores for all other utterances as a member.
 
@@ -155,7 +160,8 @@ def fit_head(
     else:
         pairs = _cross_validate(store, source, cv, folds, seed)
     scored = np.concatenate([held_out for _, held_out in pairs])
-    logits = np.concatenate([_fit_and_score(store, source, kind, seed, *pair) for pair in pairs])
+    shown = progress(pairs, total=len(pairs), label=f"{kind} on {source}")
+    logits = np.concatenate([_fit_and_score(store, source, kind, seed, *pair) for pair in shown])
     order = np.argsort(scored)
     if not store.has_run(run):
         details = {"source": source, "head": kind, "cv": cv, "seed": seed, "split": split or store.corpus.default_split}

@@ -69,15 +69,15 @@ def import_predictions(path: Path, *, store: Path, label: str | None = None) -> 
         raise CorpusError(f"{path} has the columns {', '.join(table.columns[:8])}: expected one called utterance")
     if label is not None and label not in table.columns:
         raise CorpusError(f"{path}: {describe_unknown('column', label, table.columns)}")
-    ids = _strings(table, "utterance", path)
-    is_long = {"run", "step"} <= set(table.columns)
-    said = _read_long(table, ids, label, path) if is_long else _read_wide(table, ids, label, path)
     created = not (store / "corpus.h5").is_file()
     if created and label is None:
         raise CorpusError(
             f"there is no store at {store}: expected --label COLUMN, the true labels in {path.name}, to create one "
             f"(columns: {', '.join(table.columns[:8])})"
         )
+    ids = _strings(table, "utterance", path)
+    is_long = {"run", "step"} <= set(table.columns)
+    said = _read_long(table, ids, label, path) if is_long else _read_wide(table, ids, label, path)
     labels = None if label is None else _unique_labels(ids, _strings(table, label, path), path)
     corpus = _make_corpus(path, labels, said) if created and labels else Store(store).corpus
     if labels and not created:
@@ -104,8 +104,13 @@ def _read_wide(table: Any, ids: NDArray[np.str_], label: str | None, path: Path)
     _refuse_repeated(ids, path)
     said = []
     for header in headers:
-        run, step = parse_member(header)
-        said.append(_Said(run, step or 0, ids, labels=_strings(table, header, path)))
+        run, step = parse_member(header) if "@" in header else (header, None)
+        if step is None:
+            raise CorpusError(
+                f"{path}: column {header!r} is not headed run@step: if it holds the true labels, say --label {header}; "
+                f"if it holds predictions, rename it, to {header}@0 where the step is unknown"
+            )
+        said.append(_Said(run, step, ids, labels=_strings(table, header, path)))
     return said
 
 

@@ -70,9 +70,10 @@ def test_a_member_may_cover_a_part_of_the_corpus(store, tmp_path):
     assert Store(store).describe_member("part@1").n == 1
 
 
-def test_a_header_without_a_step_is_step_0(store, tmp_path):
-    polars.DataFrame({"utterance": ["c"], "plain": ["sad"]}).write_csv(tmp_path / "plain.csv")
-    assert import_predictions(tmp_path / "plain.csv", store=store).members == ("plain@0",)
+def test_true_labels_that_are_not_named_as_such_are_not_taken_for_a_member(store, tmp_path):
+    polars.DataFrame({"utterance": ["c"], "emotion": ["sad"], "m@1": ["sad"]}).write_csv(tmp_path / "said.csv")
+    with pytest.raises(CorpusError, match=r"column 'emotion' is not headed run@step: .* say --label emotion"):
+        import_predictions(tmp_path / "said.csv", store=store)
 
 
 ONE_STEP = {"utterance": ["a"], "run": ["m"], "step": [1]}

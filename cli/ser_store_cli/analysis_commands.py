@@ -1,6 +1,6 @@
 """evaluate, steps, vote and head."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -240,10 +240,12 @@ def head(
     """Fit a lightweight classifier on cached representations; its scores are a member again."""
     from ser_store.evaluation import evaluate as compute
     from ser_store.heads import head as fit
+    from ser_store.progress import bar
     from ser_store_h5.store import Store
 
     opened = Store(store)
-    fitted = fit(opened, from_ or [], kind=kind, run=run, split=split, fold=fold, cv=cv, folds=folds, seed=seed)
+    options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
+    fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
     if json:
         print_json({"heads": [vars(one) for one in fitted]})
         return

@@ -98,7 +98,10 @@ def _list_commands(plan: Demonstration) -> list[tuple[str, list[list[str]]]]:
         ("Evaluation on the test speakers", [["evaluate"]]),
         (
             "Every ensemble there is, against the best member alone",
-            [["vote", "--k", "3", "--all-combos", "--top", "5"], ["vote", "--k", "5", "--all-combos", "--top", "5"]],
+            [
+                ["vote", "--k", "3", "--all-combos", "--top", "5"],
+                ["vote", "--k", "5", "--all-combos", "--steps", "all", "--top", "5"],
+            ],
         ),
         ("What is in the store", [["info"]]),
     ]

@@ -12,6 +12,7 @@ from ser_store_cli.options import (
     JsonOption,
     SplitOption,
     StoreOption,
+    show_reports,
     stated,
 )
 from ser_store_cli.output import format_bytes, print_json, print_table
@@ -102,6 +103,8 @@ def finetune(
     require("transformers")
     from ser_store.training.finetuning import finetune as train
 
+    show_reports()
+
     record = train(
         opened,
         model,
@@ -145,6 +148,7 @@ def extract(
     from ser_store.progress import bar
     from ser_store_h5.store import Store
 
+    show_reports()
     done = compute(
         Store(store),
         model=model,
@@ -167,8 +171,8 @@ def extract(
 
 
 @stated
-def models(json: JsonOption = False, debug: DebugOption = False) -> None:
-    """The catalogue of backbones."""
+def models(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
+    """The catalogue of backbones; the same whatever the store."""
     from ser_store.backbones.catalogue import list_backbones
 
     backbones = list_backbones()

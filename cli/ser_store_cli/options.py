@@ -59,6 +59,18 @@ def _fail(problem: str, debug: bool) -> None:
     raise typer.Exit(1) from None
 
 
+def show_reports() -> None:
+    """What the library reports while it works, such as weights that were missing, goes to stderr."""
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("serstore: %(message)s"))
+    logger = logging.getLogger("ser_store")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def warn(text: str) -> None:
     """One line on stderr."""
     typer.echo(f"serstore: {text}", err=True)

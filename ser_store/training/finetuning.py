@@ -15,6 +15,7 @@ from ser_store.errors import SerstoreError
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.pooled import narrow_pooled
 from ser_store.provenance import compute_audio_digest, describe_hardware, list_versions
+from ser_store.reports import report_keys
 from ser_store.sides import Rows, Sides, choose_sides
 from ser_store.training.member_trainer import CurveCallback, MemberTrainer
 from ser_store.training.recipe import Recipe
@@ -69,6 +70,7 @@ def finetune(
     loaded = build_model(
         model, classes=corpus.classes, pooling=recipe.pooling, init=init, checkpoint=checkpoint, seed=recipe.seed
     )
+    report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
     if recipe.gradient_checkpointing:
         loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     checkpoints = checkpoints or store.run_folder(run) / "checkpoints"
