@@ -10,7 +10,7 @@ import typer
 TINY = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech")
 HEADS = ("logreg", "svm", "mlp")
 # Short enough for two cores without a GPU, long enough to see the curves bend.
-STEPS_SYNTHETIC, STEPS_RAVDESS = 200, 240
+STEPS_SYNTHETIC, STEPS_RAVDESS = 200, 300
 EVALUATIONS = 5
 
 

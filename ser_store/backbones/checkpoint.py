@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,13 +103,23 @@ def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any
     try:
         with quiet_transformers():
             model, report = kind.from_pretrained(
-                folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
+                folder,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
     except _UNREADABLE as problem:
         raise ModelError(
             f"the weights in {folder} cannot be loaded ({describe_problem(problem)}): expected model.safetensors or "
             f"pytorch_model.bin that fit its config.json; copy or save it again"
         ) from problem
+    for name, found, expected in sorted(report["mismatched_keys"]):
+        raise ModelError(
+            f"{name} in {folder} has shape {tuple(found)}: expected {tuple(expected)} as its config.json says; copy or "
+            f"save it again"
+        )
     return model, report
 
 
@@ -149,7 +160,8 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
@@ -157,8 +169,8 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def describe_problem(problem: BaseException) -> str:
-    """The first line of an error, short enough for a message of our own."""
+    """The first sentence of an error, short enough for a message of our own."""
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    return lines[0].strip().rstrip(".:")[:160]
+    return lines[0].split(". ")[0].strip(" .:")[:200]

@@ -34,25 +34,32 @@ def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: 
     Raises:
         ModelError: if it can neither be fetched nor found in the cache.
     """
-    # One request without retries: left to itself, the hub's client tries for 23 seconds per file without network.
-    problem = ""
-    commit: str | None = revision
-    try:
-        commit = get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision)).commit_hash
-    except Exception as refused:  # noqa: BLE001 - the HTTP client, and so its errors, differs between hub releases
-        problem = describe_problem(refused)
-    fetcher = _Fetcher(hub_id, commit, offline=bool(problem))
-    config = fetcher.fetch("config.json")
+    problem = _find_problem(hub_id, revision)
+    offline = bool(problem)
+    # Under the name of its branch, so that the cache knows the branch when there is no network.
+    config = _Fetcher(hub_id, revision, offline).fetch("config.json")
     if config is None:
         reason = problem or "it has no config.json"
         way_out = WAY_OUT if with_weights else WAY_OUT_WITHOUT_CONFIG
         raise ModelError(f"{hub_id} cannot be fetched ({reason}) and is not in the Hugging Face cache: {way_out}")
+    commit = config.parent.name
+    fetcher = _Fetcher(hub_id, commit, offline)
     fetcher.fetch("preprocessor_config.json")
     fetcher.fetch("processor_config.json")
     if with_weights and not fetcher.fetch_weights():
         where = f"in the Hugging Face cache, and cannot be fetched ({problem})" if problem else "on the hub"
         raise ModelError(f"no weights of {hub_id} are {where}: expected one of {', '.join(WEIGHT_FILES)}; {WAY_OUT}")
-    return HubCheckpoint(config.parent, config.parent.name)
+    return HubCheckpoint(config.parent, commit)
+
+
+def _find_problem(hub_id: str, revision: str | None) -> str:
+    """What the hub or the network has against ``hub_id``, or nothing."""
+    # One request without retries: left to itself, the hub's client tries for 23 seconds per file without network.
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision))
+    except Exception as refused:  # noqa: BLE001 - the HTTP client, and so its errors, differs between hub releases
+        return describe_problem(refused)
+    return ""
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class SpeechClassifier(PreTrainedModel):
         with known_lengths(self.backbone, sample_counts) as frame_counts:
             hidden = self.backbone(input_values, attention_mask=attention_mask).last_hidden_state
         pooled = pool_frames(hidden, frame_counts, self.config.pooling)
-        logits = self.classifier(pooled)
+        logits = self.classifier(pooled.to(self.classifier.dense.weight.dtype))
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
         return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled)
 

@@ -13,7 +13,7 @@ POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Tensor:
-    """One vector per utterance, ``(b, h)`` in the dtype of ``hidden``, summed in float32.
+    """One vector per utterance, ``(b, h)`` float32 whatever the precision of ``hidden``.
 
     Args:
         hidden: ``(b, f, h)``, the frames of ``b`` utterances, padded on the right.
@@ -26,10 +26,10 @@ def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Te
     counts = torch.tensor(frame_counts, device=hidden.device)
     padded = torch.arange(hidden.shape[1], device=hidden.device) >= counts[:, None]
     if pooling == "max":
-        return hidden.masked_fill(padded[:, :, None], -torch.inf).amax(dim=1)
+        return hidden.masked_fill(padded[:, :, None], -torch.inf).amax(dim=1).float()
     summed = hidden.masked_fill(padded[:, :, None], 0).sum(dim=1, dtype=torch.float32)
     if pooling == "mean":
         summed = summed / counts[:, None]
     elif pooling != "sum":
         raise UnknownNameError(describe_unknown("pooling", pooling, POOLINGS))
-    return summed.to(hidden.dtype)
+    return summed

@@ -17,6 +17,7 @@ from ser_store.pooled import narrow_pooled
 from ser_store.provenance import compute_audio_digest, describe_hardware, list_versions
 from ser_store.reports import report_keys
 from ser_store.sides import Rows, Sides, choose_sides
+from ser_store.training.inference import exact_convolutions
 from ser_store.training.member_trainer import CurveCallback, MemberTrainer
 from ser_store.training.recipe import Recipe
 from ser_store.training.speech_dataset import PREPROCESSING, SpeechDataset, resolve_audio
@@ -72,7 +73,9 @@ def finetune(
     )
     report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
     if recipe.gradient_checkpointing:
-        loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # Renamed in the course of transformers 5; without arguments both names do the same.
+        old = loaded.model.gradient_checkpointing_enable
+        getattr(loaded.model, "activation_checkpointing_enable", old)()
     checkpoints = checkpoints or store.run_folder(run) / "checkpoints"
     arguments = build_training_arguments(recipe, checkpoints)
     record = RunRecord(
@@ -133,7 +136,7 @@ def _train(
     )
     state = "failed"
     try:
-        with quiet_transformers():
+        with quiet_transformers(), exact_convolutions(recipe.precision):
             trainer.train()
             if trainer.state.global_step not in store.steps(record.run):
                 trainer.evaluate()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from backbone_samples import CLASSES, make_model, make_utterances, pad
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, Wav2Vec2Config
+from transformers import AutoModel, Wav2Vec2Config
 
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.model import ClassificationHead, SpeechClassifier, SpeechClassifierConfig, build_config
@@ -53,11 +53,25 @@ def test_padded_frames_never_count(pooling: str) -> None:
     torch.testing.assert_close(pool_frames(hidden, counts, pooling), torch.stack(expected))
 
 
-def test_half_precision_is_summed_in_single_precision() -> None:
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_half_precision_is_pooled_in_single_precision(pooling: str) -> None:
     hidden = torch.full((1, 4_000, 1), 100.0, dtype=torch.float16)
-    pooled = pool_frames(hidden, (4_000,), "mean")
-    assert pooled.dtype == torch.float16
-    assert pooled.item() == 100.0
+    pooled = pool_frames(hidden, (4_000,), pooling)
+    assert pooled.dtype == torch.float32
+    assert pooled.item() == (400_000.0 if pooling == "sum" else 100.0)
+
+
+def test_models_of_half_precision_and_mixed_precision_run() -> None:
+    model = make_model("hubert-group")
+    values, mask = pad(make_utterances(4_000, 6_000))
+    with torch.inference_mode():
+        expected = model(values, mask).pooled
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = model(values, mask)
+        narrow = model.to(torch.bfloat16)(values.bfloat16(), mask)
+    for said in (mixed, narrow):
+        assert said.pooled.dtype == torch.float32
+        assert (said.pooled - expected).abs().max() < 0.1 * expected.abs().max()
 
 
 def test_an_unknown_pooling_names_the_known_ones() -> None:
@@ -76,7 +90,7 @@ def test_a_saved_model_comes_back_as_it_was(variant: str, tmp_path: Path) -> Non
     assert not again.training
     assert again.config.classes == CLASSES
     assert again.config.pooling == "max"
-    assert again.config.backbone_config.to_dict() == AutoConfig.from_pretrained(tmp_path).backbone_config.to_dict()
+    assert again.config.backbone_config.to_dict() == model.config.backbone_config.to_dict()
     assert compute_model_digest(again) == compute_model_digest(model)
     with torch.inference_mode():
         torch.testing.assert_close(again(values, mask).logits, model(values, mask).logits)

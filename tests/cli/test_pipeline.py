@@ -160,6 +160,32 @@ def test_the_store_verifies(serstore, store):
     assert document["ok"], document["problems"]
 
 
+def test_checkpointing_of_gradients_and_folds_and_other_options_train_too(serstore, speech, tmp_path):
+    path = tmp_path / "folds.store"
+    words = ("--corpus", "ravdess", "--audio", speech, "--split", "speaker-folds", "--store", path)
+    assert serstore("init", *words).code == 0
+    options = (*RECIPE, "--gradient-checkpointing", "--pooling", "max", "--schedule", "cosine", "--run", "other")
+    outcome = serstore("finetune", "--model", "tiny-wav2vec2", "--fold", 2, *options, "--json", "--store", path)
+    assert outcome.code == 0, outcome.err
+    assert (outcome.json["on"], outcome.json["members"]) == ("fold-2", ["other@2", "other@4"])
+    assert len(Store(path).read_member("other@4").rows) == 16
+
+
+def test_pretrained_weights_come_from_a_folder_and_what_they_lack_is_said(serstore, store, tmp_path):
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    from ser_store.backbones.catalogue import lookup
+
+    Wav2Vec2ForCTC(Wav2Vec2Config(**lookup("tiny-wav2vec2").config)).save_pretrained(tmp_path / "ctc")
+    words = ("--model", "tiny-wav2vec2", "--checkpoint", tmp_path / "ctc", "--run", "from-folder", "--max-steps", 1)
+    outcome = serstore("finetune", *words, "--store", store)
+    assert outcome.code == 0, outcome.err
+    record = json.loads((store / "runs" / "from-folder" / "run.json").read_text())
+    assert record["origin"]["init"] == "pretrained"
+    assert any(key.startswith("lm_head") for key in record["unused_keys"])
+    assert "in the checkpoint, but of no use here: lm_head" in outcome.err
+
+
 def test_a_run_is_not_trained_twice_under_one_name(serstore, store):
     outcome = serstore("finetune", "--model", "tiny-hubert", *RECIPE, "--store", store)
     assert outcome.code == 1
