@@ -1,5 +1,6 @@
 """Heads: lightweight classifiers on cached pooled representations. Their scores are members again."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
+
+MLP_EPOCHS = 200
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ def _svm(seed: int) -> Any:
 def _mlp(seed: int) -> Any:
     from sklearn.neural_network import MLPClassifier
 
-    return MLPClassifier(hidden_layer_sizes=(128,), alpha=1.0, max_iter=200, early_stopping=True, random_state=seed)
+    # A fixed number of epochs: early stopping would need a validation part of every class, out of the training part.
+    return MLPClassifier(
+        hidden_layer_sizes=(128,), alpha=1.0, max_iter=MLP_EPOCHS, n_iter_no_change=MLP_EPOCHS, random_state=seed
+    )
 
 
 def _knn(seed: int) -> Any:
@@ -181,6 +187,7 @@ def fit_head(
 
 def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows, held_out: Rows) -> NDArray[np.float32]:
     """Scores ``(len(held_out), n_classes)`` float32 of a head fitted on ``train``."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
@@ -191,9 +198,18 @@ def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows,
         names = ", ".join(corpus.classes[index] for index in sorted(absent))
         raise CorpusError(f"the training utterances have none labelled {names}: expected some of every class")
     pipeline = make_pipeline(StandardScaler(), HEADS[kind](seed))
+    representations = store.pooled(source, train).astype(np.float64)
     # Small matrices: threads of the linear algebra would spend their time waiting for each other.
-    with threadpool_limits(1):
-        pipeline.fit(store.pooled(source, train).astype(np.float64), corpus.labels[train])
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs of the MLP are fixed
+        try:
+            pipeline.fit(representations, corpus.labels[train])
+        except ValueError as problem:
+            reason = str(problem).splitlines()[0][:160]
+            raise CorpusError(
+                f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
+                "another --kind"
+            ) from problem
     representations = store.pooled(source, held_out).astype(np.float64)
     if hasattr(pipeline[-1], "predict_proba"):
         scores = np.log(np.maximum(pipeline.predict_proba(representations), 1e-12))

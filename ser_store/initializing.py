@@ -76,7 +76,8 @@ def init(
         store = Store.create(path, described)
     else:
         store = Store(path)
-        store.update_corpus(_combine(store.corpus, described))
+        is_same = described.digest == store.corpus.digest
+        store.update_corpus(_combine(store.corpus, described) if is_same else described)
     return Initialized(
         store=store,
         split=split or described.default_split,

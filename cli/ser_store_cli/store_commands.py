@@ -132,9 +132,10 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
 @stated
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Hash and read every file; exit 1 if anything is not as it was written."""
+    from ser_store.progress import bar
     from ser_store_h5.verify import verify_store
 
-    found = verify_store(store)
+    found = verify_store(store, watch=lambda runs: bar(runs, total=len(runs), label="verifying"))
     if json:
         print_json(
             {

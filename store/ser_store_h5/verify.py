@@ -1,5 +1,6 @@
 """Verification: every byte of a store is hashed, every structure read, and what is wrong is listed by file."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,11 @@ class Verification:
         return not self.problems
 
 
-def verify_store(path: Path | str) -> Verification:
+def verify_store(path: Path | str, *, watch: Callable[[list[Path]], Iterable[Path]] = iter) -> Verification:
     """Hash and read every file of a store.
+
+    Args:
+        watch: wraps the folders of the runs, to show how far the verification is.
 
     Raises:
         StoreError: if there is no store at ``path``; damage is returned, not raised.
@@ -57,7 +61,7 @@ def verify_store(path: Path | str) -> Verification:
     corpus = _verify_corpus(root / "corpus.h5", root, problems)
     files = [root / "corpus.h5"]
     leftovers = [str(found.relative_to(root)) for found in root.glob(f".*{LEFTOVER_SUFFIX}")]
-    for folder in sorted((root / "runs").glob("*")):
+    for folder in watch(sorted((root / "runs").glob("*"))):
         if is_leftover(folder) or _holds_nothing(folder):
             leftovers.append(str(folder.relative_to(root)))
             continue

@@ -246,3 +246,19 @@ def test_debug_shows_the_traceback(serstore, tmp_path):
 def test_wrong_usage_exits_with_two(serstore):
     assert serstore("vote", "--kk", 3).code == 2
     assert serstore("nonsense").code == 2
+
+
+def test_a_store_of_another_corpus_gains_no_split(refused, serstore, speech, store):
+    line = refused("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", store)
+    assert "holds another corpus (said, 3 utterances) than the one given (ravdess, 48 utterances)" in line
+    assert serstore("evaluate", "--store", store).code == 0
+
+
+def test_a_member_of_another_store_is_refused(refused, serstore, store, tmp_path):
+    (tmp_path / "other.csv").write_text(CSV.replace("u", "v").replace("vtterance", "utterance"))
+    other = tmp_path / "other.store"
+    assert serstore("import", tmp_path / "other.csv", "--label", "emotion", "--store", other).code == 0
+    shutil.copytree(other / "runs" / "a", store / "runs" / "z")
+    record = store / "runs" / "z" / "run.json"
+    record.write_text(record.read_text().replace('"run": "a"', '"run": "z"'))
+    assert "belongs to another corpus" in refused("evaluate", "--store", store)
