@@ -1,6 +1,7 @@
 """The audit of a store's split and recordings."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def audit(
     """
     corpus = Store(path).corpus
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
-    looked_at = corpus.paths is not None and folder is not None and (audio is not None or folder.is_dir())
+    # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
+    can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
+    looked_at = corpus.paths is not None and can_look
     bad_files = find_bad_files(corpus, folder, progress=progress) if looked_at and folder is not None else None
     return StoreAudit(compute_audit(corpus, split=split), bad_files)

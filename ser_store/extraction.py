@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ser_store.audio import load_speech
 from ser_store.backbones.catalogue import is_acoustic
-from ser_store.errors import CorpusError, ModelError, StoreError
+from ser_store.errors import CorpusError, ModelError, StoreError, require
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
 from ser_store.provenance import compute_audio_digest, list_versions
+from ser_store.recordings import resolve_audio
 from ser_store.reports import report_keys
 from ser_store.sides import Rows
 from ser_store.threads import map_threaded
@@ -113,14 +114,14 @@ def extract_model(
         ModelError: if the backbone cannot be loaded.
         StoreError: if the run is there from another model, recordings or preprocessing; says which differ.
     """
-    from ser_store.training.speech_dataset import resolve_audio
-
     folder = resolve_audio(store.corpus, audio)
+    require("torch")
     if is_acoustic(model):
         run = run or model
         identity, compute = _prepare_acoustic(store.corpus, model, folder, progress)
         origin: Mapping[str, Any] = {"feature_set": model}
     else:
+        require("transformers")
         from ser_store.backbones.loading import build_model
 
         run = run or f"{Path(model).name}-frozen"
@@ -130,10 +131,11 @@ def extract_model(
         report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
         identity, compute = _prepare_network(store.corpus, loaded, folder, batch_size, progress, with_logits=False)
         origin = loaded.origin
-    if not store.has_run(run):
-        details = {"origin": dict(origin), "versions": list_versions()}
-        store.add_run(RunRecord(run=run, kind="frozen", backbone=model, details=details))
-    return _extract(store, run, 0, identity, compute)
+    details = {"origin": dict(origin), "versions": list_versions()}
+    record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
+    if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
+        store.refuse_run(run)
+    return _extract(store, record, 0, identity, compute)
 
 
 def extract_run(
@@ -156,8 +158,8 @@ def extract_run(
         ModelError: if there is no checkpoint of the step.
         StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
     """
+    require("transformers")
     from ser_store.backbones.loading import load_classifier
-    from ser_store.training.speech_dataset import resolve_audio
 
     folder = resolve_audio(store.corpus, audio)
     record = store.run(run)
@@ -174,7 +176,7 @@ def extract_run(
     identity, compute = _prepare_network(
         store.corpus, loaded, folder, batch_size, progress, with_logits=True, precision=recipe.get("precision", "fp32")
     )
-    return _extract(store, run, step, identity, compute)
+    return _extract(store, record, step, identity, compute)
 
 
 def list_checkpoints(store: Store, record: RunRecord) -> dict[int, Path]:
@@ -212,8 +214,8 @@ def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[
     return step, there[step]
 
 
-def _extract(store: Store, run: str, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
-    corpus, name = store.corpus, format_member(run, step)
+def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
+    corpus, run, name = store.corpus, record.run, format_member(record.run, step)
     everyone = np.arange(len(corpus), dtype=np.int32)
     cached = store.read_member(name) if step in store.steps(run) else None
     if cached is not None:
@@ -225,6 +227,8 @@ def _extract(store: Store, run: str, step: int, identity: Mapping[str, Any], com
     computed = Member(run, step, missing, logits=logits, pooled=narrow_pooled(pooled))
     provenance = {**identity, "source": "extraction", "audio_digest": compute_audio_digest(corpus, everyone)}
     member = _merge(cached, computed, provenance) if cached else _described(computed, provenance)
+    if not store.has_run(run):
+        store.add_run(record)
     store.write_member(member, replace=cached is not None)
     return Extraction(name, computed=len(missing), kept=0 if cached is None else len(cached.rows))
 

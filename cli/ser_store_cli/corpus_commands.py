@@ -112,7 +112,7 @@ def _print_audit(document: dict[str, Any]) -> None:
     rows.append(("groups of recordings with the same samples", None if copies is None else len(copies)))
     rows.append(("  of which on more than one side", document["duplicate_audio_across"]))
     bad = document["bad_files"]
-    rows.append(("bad files", "not looked at: no recordings" if bad is None else len(bad)))
+    rows.append(("bad files", "not looked at" if bad is None else len(bad)))
     typer.echo("")
     for text, value in rows:
         typer.echo(f"{text:<44} {'unknown' if value is None else value}")

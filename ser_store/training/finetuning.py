@@ -15,12 +15,13 @@ from ser_store.errors import SerstoreError
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.pooled import narrow_pooled
 from ser_store.provenance import compute_audio_digest, describe_hardware, list_versions
+from ser_store.recordings import resolve_audio
 from ser_store.reports import report_keys
 from ser_store.sides import Rows, Sides, choose_sides
 from ser_store.training.inference import exact_convolutions
 from ser_store.training.member_trainer import CurveCallback, MemberTrainer
 from ser_store.training.recipe import Recipe
-from ser_store.training.speech_dataset import PREPROCESSING, SpeechDataset, resolve_audio
+from ser_store.training.speech_dataset import PREPROCESSING, SpeechDataset
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -74,8 +75,8 @@ def finetune(
     report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
     if recipe.gradient_checkpointing:
         # Renamed in the course of transformers 5; without arguments both names do the same.
-        old = loaded.model.gradient_checkpointing_enable
-        getattr(loaded.model, "activation_checkpointing_enable", old)()
+        model_type: Any = type(loaded.model)
+        getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(loaded.model)
     checkpoints = checkpoints or store.run_folder(run) / "checkpoints"
     arguments = build_training_arguments(recipe, checkpoints)
     record = RunRecord(

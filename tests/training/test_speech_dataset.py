@@ -7,7 +7,8 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.errors import CorpusError
-from ser_store.training.speech_dataset import SpeechDataset, collate_speech, resolve_audio
+from ser_store.recordings import resolve_audio
+from ser_store.training.speech_dataset import SpeechDataset, collate_speech
 
 
 @pytest.fixture(scope="module")

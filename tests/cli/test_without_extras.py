@@ -1,0 +1,59 @@
+"""Without the training extra, what needs it says so in one line, and all else works."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+for module in ("torch", "torchaudio", "transformers", "accelerate", "soundfile"):
+    sys.modules[module] = None  # as if it were not installed
+from ser_store_cli.app import main
+main()
+"""
+
+
+def run(*words):
+    command = [sys.executable, "-c", PROGRAM, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def store(serstore, speech, tmp_path_factory):
+    path = tmp_path_factory.mktemp("core") / "speech.store"
+    for words in (
+        ("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker"),
+        ("extract", "--model", "mfcc"),
+    ):
+        assert serstore(*words, "--store", path).code == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("finetune", "--model", "xlsr53"),
+        ("extract", "--model", "mfcc", "--run", "again"),
+        ("extract", "--model", "tiny-hubert"),
+        ("init", "--corpus", "ravdess", "--split", "twin"),
+        ("demo",),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_the_extra_names_it(words, store, speech, tmp_path):
+    place = ("--store", store if words[0] != "demo" else tmp_path / "x")
+    options = ("--audio", speech) if words[0] == "init" else ()
+    done = run(*words, *options, *place)
+    assert done.returncode == 1, done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert "is not installed: this needs the training extra; pip install 'ser-store[train]'" in line
+    assert not (tmp_path / "x").exists()
+
+
+def test_everything_else_works(store, paper_store):
+    assert run("head", "--kind", "lda", "--from", "mfcc", "--store", store).returncode == 0
+    for words in (("ls",), ("info",), ("evaluate",), ("steps",), ("verify",), ("audit",), ("models",)):
+        done = run(*words, "--store", store)
+        assert done.returncode == 0, done.stderr
+    assert run("vote", "--k", 3, "--all-combos", "--store", paper_store).returncode == 0
