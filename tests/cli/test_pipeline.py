@@ -132,6 +132,12 @@ def test_an_extraction_that_would_differ_says_in_what(serstore, store):
     assert "from other model weights: nothing was written" in other.err
 
 
+def test_an_extraction_does_not_slip_into_a_run_of_another_kind(serstore, store):
+    outcome = serstore("extract", "--model", "mfcc", "--run", "tiny-hubert", "--store", store)
+    assert outcome.code == 1
+    assert "run tiny-hubert is in" in outcome.err
+
+
 def test_heads_are_fitted_on_training_speakers_or_out_of_fold(serstore, store):
     fitted = serstore("head", "--kind", "lda", "--from", "mfcc", "--json", "--store", store).json["heads"]
     assert fitted == [

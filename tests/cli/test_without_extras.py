@@ -7,8 +7,15 @@ import pytest
 
 PROGRAM = """
 import sys
-for module in ("torch", "torchaudio", "transformers", "accelerate", "soundfile"):
-    sys.modules[module] = None  # as if it were not installed
+from importlib.machinery import PathFinder
+
+class WithoutExtra(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name in ("torch", "torchaudio", "transformers", "accelerate", "soundfile")
+        return None if hidden else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtra
 from ser_store_cli.app import main
 main()
 """
