@@ -113,7 +113,7 @@ def vote(
         members: the candidates. Default: every run's selected step, or with ``steps="all"`` every cached step.
         k: members of an ensemble. Default: all candidates.
         all_combos: search all ensembles; without it there must be exactly k candidates.
-        rule: ``hard`` (plurality) or ``soft`` (mean probability).
+        rule: ``hard`` (plurality), ``soft`` (mean probability) or ``soft-log`` (mean log-probability).
         tie: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         min_accuracy: candidates below it, on these utterances, are left out.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
@@ -141,7 +141,7 @@ def vote(
         )
     names, predictions, accuracies = [names[i] for i in kept], predictions[kept], accuracies[kept]
     k = _check_k(names, k, all_combos)
-    probabilities = softmax(store.logits(names, rows)) if rule == "soft" or tie == "confidence" else None
+    probabilities = softmax(store.logits(names, rows)) if rule.startswith("soft") or tie == "confidence" else None
     options: dict[str, Any] = {"k": k, "n_classes": len(corpus.classes), "rule": rule, "tie": tie}
     search = search_ensembles(predictions, truth, probabilities=probabilities, top=top, progress=progress, **options)
     if not search.results:

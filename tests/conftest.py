@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from typer.testing import CliRunner
+
+# How long an example takes is the machine's business, not the test's.
+settings.register_profile("serstore", deadline=None)
+settings.load_profile("serstore")
 
 SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent / "shared"))
 

@@ -151,7 +151,7 @@ def vote(
     steps: Annotated[
         str, typer.Option("--steps", help="Candidates: the selected step of each run, or all.")
     ] = "selected",
-    rule: Annotated[str, typer.Option("--rule", help="hard (plurality) or soft (mean probability).")] = "hard",
+    rule: Annotated[str, typer.Option("--rule", help="hard (plurality), soft (mean probability), soft-log.")] = "hard",
     tie: Annotated[str, typer.Option("--tie", help="lowest, confidence, best or abstain.")] = "lowest",
     min_accuracy: Annotated[float, typer.Option("--min-accuracy", help="Leave out candidates below it.")] = 0.0,
     top: Annotated[int, typer.Option("--top", min=1, help="How many of the best to show.")] = 20,
@@ -207,7 +207,7 @@ def print_vote(report: "VoteReport") -> None:
         ]
         for place, ensemble in enumerate(report.ensembles, start=1)
     ]
-    ties = "" if search.rule == "soft" else f", ties to {search.tie}"
+    ties = f", ties to {search.tie}" if search.rule == "hard" else ""
     typer.echo(f"{search.k} of {len(report.candidates)} members on {report.on}, {search.rule} voting{ties}")
     print_table(["", "correct", "accuracy", "balanced accuracy", "95% interval", "ties", "members"], rows)
     name, accuracy = report.best_single

@@ -15,8 +15,7 @@ from ser_store.progress import Progress
 from ser_store.voting.contenders import Tally, weigh_utterances
 from ser_store.voting.margins import Margins, encode_probabilities, encode_votes
 from ser_store.voting.problem import Problem
-from ser_store.voting.rules import decide, quantize_probabilities
-from ser_store.voting.subsets import unrank_subsets
+from ser_store.voting.subsets import rank_lexicographic, unrank_subsets
 
 # Bytes of a block's sums: enough to outweigh the calls, few enough to stay near the processor (0.4 µs an ensemble of
 # 288 utterances; 1.0 µs at an eighth of it).
@@ -41,8 +40,10 @@ class _Block:
         return np.column_stack([lower, np.full(len(lower), self.q)])
 
 
-def search_batched(problem: Problem, tally: Tally, *, progress: Progress) -> None:
-    """Every ensemble of ``problem`` into ``tally``."""
+def search_batched(
+    problem: Problem, tally: Tally, *, progress: Progress, kept: NDArray[np.signedinteger] | None = None
+) -> None:
+    """Every ensemble of ``problem`` into ``tally``, and its utterances right into ``kept``, lexicographically."""
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
     size = margins.bytes_per_ensemble
@@ -59,6 +60,11 @@ def search_batched(problem: Problem, tally: Tally, *, progress: Progress) -> Non
             np.column_stack([prefixes[prefix], last + block.first]),
         )
         tally.histogram += np.bincount(correct.ravel(), minlength=problem.n + 1)
+        if kept is not None:
+            firsts = np.column_stack([prefixes, np.full(len(prefixes), block.first)])
+            ranks = rank_lexicographic(firsts, n_candidates=problem.m)
+            # Those that differ in the last member alone follow each other.
+            kept[ranks[:, None] + np.arange(block.end - block.first)] = correct
 
 
 def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
@@ -74,9 +80,17 @@ def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
 
 def encode(problem: Problem) -> Margins:
     """The margins of the problem's rule."""
-    if problem.rule == "soft" and problem.probabilities is not None:
-        return encode_probabilities(quantize_probabilities(problem.probabilities), problem.truth)
-    return encode_votes(problem.predictions, problem.truth, k=problem.k, n_classes=problem.n_classes, tie=problem.tie)
+    if problem.rule != "hard":
+        everyone = np.arange(problem.m)[:, None]
+        return encode_probabilities(problem.quantize(everyone, np.arange(problem.n)), problem.truth)
+    return encode_votes(
+        problem.predictions,
+        problem.truth,
+        k=problem.k,
+        n_classes=problem.n_classes,
+        tie=problem.tie,
+        weights=problem.weights,
+    )
 
 
 def vote_block(
@@ -110,17 +124,7 @@ def _find_unbeaten(margins: Margins, sums: NDArray[np.unsignedinteger], first: i
 
 def _break_ties(problem: Problem, members: NDArray[np.intp], utterance: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Whether ensembles, the columns of ``(k, e)`` members, get one utterance each right under the tie rule."""
-    steps = None
-    if problem.probabilities is not None:
-        steps = quantize_probabilities(problem.probabilities[members, utterance])
-    votes = decide(
-        problem.predictions[members, utterance],
-        n_classes=problem.n_classes,
-        tie=problem.tie,
-        steps=steps,
-        accuracies=problem.accuracies[members],
-    )
-    right: NDArray[np.bool_] = votes.predicted == problem.truth[utterance]
+    right: NDArray[np.bool_] = problem.decide(members, utterance).predicted == problem.truth[utterance]
     return right
 
 

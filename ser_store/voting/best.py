@@ -10,15 +10,15 @@ from ser_store.voting.lanes import compiled
 Ints = NDArray[np.int64]
 
 # Places in ``Best.state``.
-SIZE, OFFERED, FLOOR = 0, 1, 2
+SIZE, OFFERED, FLOOR, BY_BALANCE = 0, 1, 2, 3
 
 
 class Best(NamedTuple):
-    """The ``top`` best of the ensembles offered so far; of equals the one offered first is the better.
+    """The ``top`` best of the ensembles offered so far, see ``contenders``; of equals the one offered first is better.
 
     ``correct``, ``balance``, ``offered``: ``(top,)``, the last being the number of those offered before.
-    ``members``: ``(top, k)``. ``state``: how many there are, how many were offered, and the fewest utterances right
-    with which an ensemble may still enter.
+    ``members``: ``(top, k)``. ``state``: how many there are, how many were offered, the fewest utterances right with
+    which an ensemble may still enter, and whether they are ordered by balance before correct.
     """
 
     correct: Ints
@@ -28,14 +28,14 @@ class Best(NamedTuple):
     state: Ints
 
 
-def make_best(*, top: int, k: int, floor: int) -> Best:
+def make_best(*, top: int, k: int, floor: int, by_balance: bool = False) -> Best:
     """An empty heap."""
     return Best(
         correct=np.zeros(top, dtype=np.int64),
         balance=np.zeros(top, dtype=np.int64),
         offered=np.zeros(top, dtype=np.int64),
         members=np.zeros((top, k), dtype=np.int64),
-        state=np.array([0, 0, floor], dtype=np.int64),
+        state=np.array([0, 0, floor, by_balance], dtype=np.int64),
     )
 
 
@@ -44,7 +44,7 @@ def offer(best: Best, correct: int, balance: int, path: Ints, best_balance: Ints
     """Take in the ensemble ``path`` if it is among the best."""
     top = len(best.correct)
     size = best.state[SIZE]
-    if size == top and (correct < best.correct[0] or (correct == best.correct[0] and balance <= best.balance[0])):
+    if size == top and _compare(best, correct, balance, 0) <= 0:
         return
     place = 0 if size == top else size
     best.correct[place] = correct
@@ -58,7 +58,10 @@ def offer(best: Best, correct: int, balance: int, path: Ints, best_balance: Ints
         _rise(best, place)
     else:
         _sink(best)
-    if best.state[SIZE] == top:
+    if best.state[SIZE] == top and best.state[BY_BALANCE]:
+        floor = np.searchsorted(best_balance, best.balance[0])
+        best.state[FLOOR] = max(best.state[FLOOR], floor + int(best_balance[floor] == best.balance[0]))
+    elif best.state[SIZE] == top:
         # What only equals the worst comes too late to replace it; so does all that has as many right, where the
         # worst is as well balanced as can be.
         unbeatable = best.balance[0] >= best_balance[best.correct[0]]
@@ -92,11 +95,17 @@ def _sink(best: Best) -> None:
 
 @compiled
 def _is_better(best: Best, one: int, other: int) -> bool:
-    if best.correct[one] != best.correct[other]:
-        return bool(best.correct[one] > best.correct[other])
-    if best.balance[one] != best.balance[other]:
-        return bool(best.balance[one] > best.balance[other])
-    return bool(best.offered[one] < best.offered[other])
+    difference = _compare(best, best.correct[one], best.balance[one], other)
+    return difference > 0 or (difference == 0 and bool(best.offered[one] < best.offered[other]))
+
+
+@compiled
+def _compare(best: Best, correct: int, balance: int, place: int) -> int:
+    """Above 0 if these figures are better than those at ``place``, 0 if they are the same."""
+    by_correct = correct - best.correct[place]
+    by_balance = balance - best.balance[place]
+    first, second = (by_balance, by_correct) if best.state[BY_BALANCE] else (by_correct, by_balance)
+    return int(first if first != 0 else second)
 
 
 @compiled

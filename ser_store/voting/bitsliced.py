@@ -5,23 +5,51 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import comb
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.progress import Progress
 from ser_store.voting.best import SIZE, Best, make_best
-from ser_store.voting.contenders import Tally, weigh_utterances
+from ser_store.voting.contenders import Tally, bound_balance, weigh_utterances
 from ser_store.voting.kernel import Terms, Work, search_part
 from ser_store.voting.packing import Candidates, Pack, Tree
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import unrank_subsets
+
+Scores = NDArray[np.signedinteger]
 
 # Ensembles times utterances of one part: some milliseconds, so that parts keep all threads busy to the end and an
 # interrupt does not wait, but outweigh the hundred microseconds that a part costs whatever is in it.
 _PART_SIZE = 2**28
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
 _REMAINING_BYTES = 2**26
+
+
+class Divisible(Protocol):
+    """Candidates numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def weights(self) -> NDArray[np.int64]: ...
+
+
+C = TypeVar("C", bound=Divisible)
+C_contra = TypeVar("C_contra", bound=Divisible, contravariant=True)
+
+
+class SearchPart(Protocol[C_contra]):
+    """The histogram and the best of a part, whose scores go into ``kept`` if there is one."""
+
+    def __call__(
+        self, candidates: C_contra, part: "_Part", *, top: int, floor: int, kept: Scores | None = None
+    ) -> tuple[NDArray[np.int64], Best]: ...
 
 
 @dataclass(frozen=True)
@@ -32,15 +60,39 @@ class _Part:
     first_middle: int
     end_middle: int
 
+    def count_ensembles(self, candidates: Divisible) -> int:
+        """How many they are."""
+        k, end = candidates.k, candidates.end
+        if k == 2:
+            return comb(end - self.first_middle, 2)
+        if k == 3:
+            return comb(end - self.first_middle, 3) - comb(end - self.end_middle, 3)
+        n_after = end - 1 - self.roots[:, -1]
+        return int((n_after * (n_after - 1) * (n_after - 2) // 6).sum())
 
-def search_bitsliced(problem: Problem, tally: Tally, *, threads: int | None, progress: Progress) -> None:
+
+def search_bitsliced(
+    problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
+) -> None:
     """Every ensemble of ``problem``, one that :meth:`Problem.is_bitsliceable`, into ``tally``."""
-    candidates = encode_candidates(problem)
+    search_in_threads(encode_candidates(problem), _search_part, tally, threads=threads, progress=progress, kept=kept)
+
+
+def search_in_threads(
+    candidates: C,
+    search_part: SearchPart[C],
+    tally: Tally,
+    *,
+    threads: int | None,
+    progress: Progress,
+    kept: Scores | None = None,
+) -> None:
+    """Every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically."""
     n_threads = threads or _count_processors()
     total = sum(1 for _ in _iter_parts(candidates, with_roots=False))
     pool = ThreadPoolExecutor(n_threads)
     try:
-        done = _iter_done(pool, candidates, tally, n_threads)
+        done = _iter_done(pool, candidates, search_part, tally, n_threads, kept)
         for histogram, best in progress(done, total=total, label="voting"):
             found = slice(0, best.state[SIZE])
             tally.offer(best.correct[found], best.balance[found], best.members[found] - candidates.first)
@@ -86,8 +138,8 @@ def encode_candidates(problem: Problem) -> Candidates:
         truth=truth.astype(np.int64),
         weights=weights,
         class_weights=class_weights,
-        # The best balance of so many wrong misses the utterances that weigh least.
-        best_balance=(weights.sum() - np.append(0, np.sort(weights).cumsum()))[::-1].copy(),
+        best_balance=bound_balance(weights),
+        by_balance=problem.objective == "balanced_accuracy",
     )
 
 
@@ -108,9 +160,9 @@ def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> t
     return stride, counts
 
 
-def _iter_parts(candidates: Candidates, *, with_roots: bool = True) -> Iterator[_Part]:
+def _iter_parts(candidates: Divisible, *, with_roots: bool = True) -> Iterator[_Part]:
     """Parts that cover every ensemble once; ``roots`` are left empty if they are only to be counted."""
-    k, first, end, n = candidates.k, candidates.first, candidates.end, len(candidates.truth)
+    k, first, end, n = candidates.k, candidates.first, candidates.end, len(candidates.weights)
     m = end - first
     per_part = max(1, _PART_SIZE // n)
     if k < 4:
@@ -138,12 +190,21 @@ def _iter_parts(candidates: Candidates, *, with_roots: bool = True) -> Iterator[
 
 
 def _iter_done(
-    pool: ThreadPoolExecutor, candidates: Candidates, tally: Tally, n_threads: int
+    pool: ThreadPoolExecutor,
+    candidates: C,
+    search_part: SearchPart[C],
+    tally: Tally,
+    n_threads: int,
+    kept: Scores | None,
 ) -> Iterator[tuple[NDArray[np.int64], Best]]:
     """The parts' results as they come, with no more parts under way than keep the threads busy."""
     running: set[Future[tuple[NDArray[np.int64], Best]]] = set()
+    start = 0
     for part in _iter_parts(candidates):
-        running.add(pool.submit(_search_part, candidates, part, top=tally.top, floor=tally.floor))
+        stop = start + part.count_ensembles(candidates)
+        own = None if kept is None else kept[start:stop]
+        start = stop
+        running.add(pool.submit(search_part, candidates, part, top=tally.top, floor=tally.floor, kept=own))
         if len(running) >= 2 * n_threads:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -152,13 +213,22 @@ def _iter_done(
         yield future.result()
 
 
-def _search_part(candidates: Candidates, part: _Part, *, top: int, floor: int) -> tuple[NDArray[np.int64], Best]:
-    """The histogram and the best of a part."""
+def _search_part(
+    candidates: Candidates, part: _Part, *, top: int, floor: int, kept: Scores | None = None
+) -> tuple[NDArray[np.int64], Best]:
+    """The histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
+    work = make_work(candidates, top=top, floor=floor, kept=kept)
+    search_part(work, part.roots, part.first_middle, part.end_middle)
+    return work.histogram.reshape(-1, 8).sum(axis=1), work.best
+
+
+def make_work(candidates: Candidates, *, top: int, floor: int, kept: Scores | None = None) -> Work:
+    """What the kernel needs for one part."""
     n, r = candidates.margins.shape
     k, n_classes = candidates.k, len(candidates.class_weights)
     n_words = -(-n // 64)
     n_slots = n_words * r
-    best = make_best(top=top, k=k, floor=floor)
+    best = make_best(top=top, k=k, floor=floor, by_balance=candidates.by_balance)
     histogram = np.zeros((n + 1, 8), dtype=np.int64)
     pack = Pack(
         slots=np.zeros(n_words + 1, dtype=np.int64),
@@ -179,9 +249,8 @@ def _search_part(candidates: Candidates, part: _Part, *, top: int, floor: int) -
         right=np.zeros(n_words, dtype=np.uint64),
         path=np.zeros(k, dtype=np.int64),
     )
-    work = Work(candidates, _make_tree(candidates), pack, terms, best, histogram.ravel())
-    search_part(work, part.roots, part.first_middle, part.end_middle)
-    return histogram.sum(axis=1), best
+    kept = np.empty(0, dtype=np.int16) if kept is None else kept
+    return Work(candidates, _make_tree(candidates), pack, terms, best, histogram.ravel(), kept)
 
 
 def _make_tree(candidates: Candidates) -> Tree:

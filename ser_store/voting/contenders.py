@@ -1,7 +1,7 @@
 """What a search keeps of the ensembles it has seen: how many had how many right, and the best few in order.
 
-The order: more right first, then the higher balanced accuracy, then the members' indices lexicographically. Nothing
-of it depends on the order in which the ensembles are seen.
+The order by accuracy: more right first, then the higher balanced accuracy, then the members' indices lexicographically.
+By balanced accuracy the first two change places. Nothing of it depends on the order in which the ensembles are seen.
 """
 
 from math import lcm
@@ -25,8 +25,19 @@ def weigh_utterances(truth: NDArray[np.intp], n_classes: int) -> NDArray[np.int6
     return per_class[truth]
 
 
+def bound_balance(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The highest balance that 0, 1, …, n utterances right can have, ``(n + 1,)`` ascending."""
+    # So many wrong cost least if they are the utterances that weigh least.
+    best: NDArray[np.int64] = (weights.sum() - np.append(0, np.sort(weights).cumsum()))[::-1].copy()
+    return best
+
+
 class Tally:
     """The histogram of all ensembles seen and the ``top`` best of them, in order.
+
+    Args:
+        objective: ``accuracy`` or ``balanced_accuracy``.
+        best_balance: ``(n + 1,)``, see :func:`bound_balance`; needed by ``balanced_accuracy``.
 
     Attributes:
         histogram: ``(n + 1,)`` int64, ensembles by number of utterances right.
@@ -35,8 +46,18 @@ class Tally:
         members: ``(t, k)`` ascending indices of candidates.
     """
 
-    def __init__(self, *, n: int, k: int, top: int) -> None:
+    def __init__(
+        self,
+        *,
+        n: int,
+        k: int,
+        top: int,
+        objective: str = "accuracy",
+        best_balance: NDArray[np.int64] | None = None,
+    ) -> None:
         self.top = top
+        self._by_balance = objective == "balanced_accuracy"
+        self._best_balance = best_balance
         self.histogram = np.zeros(n + 1, dtype=np.int64)
         self.correct = np.empty(0, dtype=np.int64)
         self.balance = np.empty(0, dtype=np.int64)
@@ -45,12 +66,17 @@ class Tally:
     @property
     def floor(self) -> int:
         """Ensembles with fewer utterances right cannot be among the best any more."""
-        return int(self.correct[-1]) if len(self.correct) == self.top else 0
+        if len(self.correct) < self.top:
+            return 0
+        if not self._by_balance:
+            return int(self.correct[-1])
+        return 0 if self._best_balance is None else int(np.searchsorted(self._best_balance, self.balance[-1]))
 
     def offer(self, correct: NDArray[np.int64], balance: NDArray[np.int64], members: NDArray[np.intp]) -> None:
         """Take in contenders: ``(e,)``, ``(e,)`` and ``(e, k)``."""
         correct = np.concatenate([self.correct, correct])
         balance = np.concatenate([self.balance, balance])
         members = np.concatenate([self.members, members])
-        best = np.lexsort((*members.T[::-1], -balance, -correct))[: self.top]
+        figures = (-correct, -balance) if self._by_balance else (-balance, -correct)
+        best = np.lexsort((*members.T[::-1], *figures))[: self.top]
         self.correct, self.balance, self.members = correct[best], balance[best], members[best]

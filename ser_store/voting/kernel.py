@@ -21,6 +21,7 @@ so that the last vote, again of eight candidates at once, costs one popcount for
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.voting.best import FLOOR, Best, offer
 from ser_store.voting.lanes import (
@@ -68,13 +69,15 @@ class Work(NamedTuple):
     terms: Terms
     best: Best
     histogram: Ints
+    kept: NDArray[np.signedinteger]
 
 
 @compiled
 def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> None:
     """Every ensemble that begins with one of ``roots`` and goes on with a candidate in ``first_middle..end_middle-1``.
 
-    The histogram is ``((n + 1) * 8,)``: ensembles by utterances right, then by lane.
+    They are scored in lexicographic order. The histogram is ``((n + 1) * 8,)``: ensembles by utterances right, then by
+    lane. ``kept`` takes the scores of all ensembles of the part, or is empty.
 
     Args:
         roots: ``(e, k - 3)``, ascending; consecutive ones that begin alike share that work. ``(1, 0)`` for ``k = 2``,
@@ -84,7 +87,8 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
     candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.terms.path
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
     masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
-    state, histogram = work.best.state, work.histogram
+    state, histogram, kept = work.best.state, work.histogram, work.kept
+    n_kept = 0
     first, end = candidates.first, candidates.end
     n_rooted = roots.shape[1]
     votes_left = candidates.k - n_rooted
@@ -117,6 +121,7 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
                         planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
                     )
                     count_scores(histogram, scores, second_last, end)
+                    n_kept = keep_scores(kept, n_kept, scores, second_last, end)
                     if reaches:
                         consider(work, row, n_words, n_gains, n_losses, second_last)
 
@@ -225,6 +230,17 @@ def count_scores(histogram: Ints, scores: Words, second_last: int, end: int) -> 
         increment(histogram, 8 * np.int64(get(scores, block + 5)) + 5)
         increment(histogram, 8 * np.int64(get(scores, block + 6)) + 6)
         increment(histogram, 8 * np.int64(get(scores, block + 7)) + 7)
+
+
+@compiled_inline
+def keep_scores(kept: NDArray[np.signedinteger], n_kept: int, scores: Words, second_last: int, end: int) -> int:
+    """Put the scores of the candidates after ``second_last`` behind those kept; returns how many these are then."""
+    if len(kept) == 0:
+        return 0
+    for last in range(second_last + 1, end):
+        put(kept, n_kept, kept.dtype.type(get(scores, last)))
+        n_kept += 1
+    return n_kept
 
 
 @compiled_inline

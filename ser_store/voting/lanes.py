@@ -161,6 +161,15 @@ def _shift_left(_typing: Any, lanes: Any, bits: Any) -> Any:
     return LANES(LANES, types.uint64), generate
 
 
+def _shift_right(_typing: Any, lanes: Any, bits: Any) -> Any:
+    """Every word of ``lanes`` divided by ``2**bits``."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.lshr(args[0], _repeat(builder, args[1]))
+
+    return LANES(LANES, types.uint64), generate
+
+
 def _equals(_typing: Any, lanes: Any, word: Any) -> Any:
     """1 in every word of ``lanes`` that equals ``word``, else 0."""
 
@@ -178,6 +187,25 @@ def _find_reaching(_typing: Any, lanes: Any, word: Any) -> Any:
         return builder.zext(builder.bitcast(reaching, _BYTE), _WORD)
 
     return types.uint64(LANES, types.uint64), generate
+
+
+def _find_negative(_typing: Any, lanes: Any) -> Any:
+    """The lanes that are below 0 as signed words, as the bits of a word, lane 0 the lowest."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        negative = builder.icmp_signed("<", args[0], ir.Constant(_VECTOR, [0] * WIDTH))
+        return builder.zext(builder.bitcast(negative, _BYTE), _WORD)
+
+    return types.uint64(LANES), generate
+
+
+def _find_first(_typing: Any, word: Any) -> Any:
+    """The number of the lowest bit that is set."""
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
 
 
 def _count_bits(_typing: Any, lanes: Any) -> Any:
@@ -202,7 +230,10 @@ increment: Any = intrinsic(_increment)
 broadcast: Any = intrinsic(_broadcast)
 splat: Any = intrinsic(_splat)
 shift_left: Any = intrinsic(_shift_left)
+shift_right: Any = intrinsic(_shift_right)
 equals: Any = intrinsic(_equals)
+find_first: Any = intrinsic(_find_first)
+find_negative: Any = intrinsic(_find_negative)
 find_reaching: Any = intrinsic(_find_reaching)
 count_bits: Any = intrinsic(_count_bits)
 

@@ -40,7 +40,13 @@ class Margins:
 
 
 def encode_votes(
-    predictions: NDArray[np.intp], truth: NDArray[np.intp], *, k: int, n_classes: int, tie: str
+    predictions: NDArray[np.intp],
+    truth: NDArray[np.intp],
+    *,
+    k: int,
+    n_classes: int,
+    tie: str,
+    weights: NDArray[np.int64] | None = None,
 ) -> Margins:
     """Margins of hard voting among ``k`` members, after which the ensemble is right where no margin is negative.
 
@@ -50,9 +56,11 @@ def encode_votes(
     Args:
         predictions: ``(m, n)`` class indices.
         truth: ``(n,)`` class indices.
+        weights: ``(m,)`` whole numbers: how many votes a member has. Default: one.
     """
     m, n = predictions.shape
-    bits = next(bits for bits in (4, 8, 16, 32) if k < 2 ** (bits - 1))
+    n_votes = k if weights is None else int(np.sort(weights)[-k:].sum())
+    bits = next(bits for bits in (4, 8, 16, 32, 64) if n_votes < 2 ** (bits - 1))
     dtype = _choose_word((n_classes - 1) * bits)
     per_word = dtype.itemsize * 8 // bits
     n_words = -(-(n_classes - 1) // per_word)
@@ -74,17 +82,18 @@ def encode_votes(
     # Rivals are the classes without y: those above it move down by one.
     against = predictions - (predictions > truth)
     codes = np.zeros((n_words, m, padded), dtype=dtype)
+    of_member = np.ones((m, 1), dtype=dtype) if weights is None else weights[:, None].astype(dtype)
     for word in range(n_words):
         loss = np.append(-single[word], dtype.type(0))
-        codes[word, :, :n] = np.where(predictions == truth, unit, loss[against])
+        codes[word, :, :n] = np.where(predictions == truth, unit, loss[against]) * of_member
     return Margins(codes=codes, start=start, guard=guard, unit=unit)
 
 
 def encode_probabilities(steps: NDArray[np.int64], truth: NDArray[np.intp]) -> Margins:
-    """Margins of soft voting: the truth's quantized probability less the rival's, one 64-bit field per rival.
+    """Margins of soft voting: what the truth gets less what the rival gets, one 64-bit field per rival.
 
     Args:
-        steps: ``(m, n, c)``, see ``quantize_probabilities``.
+        steps: ``(m, n, c)``, see :meth:`Problem.quantize`.
         truth: ``(n,)`` class indices.
     """
     m, n, n_classes = steps.shape

@@ -24,7 +24,7 @@ class Candidates(NamedTuple):
     ``n_rivals``: ``(n,)``. ``margins``: ``(n, r)`` int16, of no votes.
     ``remaining``: ``(rows, n, r + 1)`` uint8, votes of each code among the candidates from ``row * stride`` on, at
     most 255. ``truth``: ``(n,)``. ``weights``: ``(n,)``, ``class_weights``: ``(c,)``, see ``contenders``.
-    ``best_balance``: ``(n + 1,)``, the highest balance there is of so many right.
+    ``best_balance``: ``(n + 1,)``, the highest balance there is of so many right. ``by_balance``: what is best.
     """
 
     k: int
@@ -39,6 +39,7 @@ class Candidates(NamedTuple):
     weights: Ints
     class_weights: Ints
     best_balance: Ints
+    by_balance: bool
 
 
 class Tree(NamedTuple):

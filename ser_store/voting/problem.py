@@ -7,18 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.voting.rules import (
-    RULES,
-    Votes,
-    check_probabilities,
-    check_tie,
-    check_votes,
-    hard_vote,
-    soft_vote,
-)
+from ser_store.voting.checks import check_probabilities, check_tie, check_votes, check_weights
+from ser_store.voting.rules import RULES, Votes, check_weighted_sum, decide, decide_by_sums
+from ser_store.voting.steps import MAX_WEIGHTED, quantize_logs, quantize_probabilities, quantize_weights
+
+OBJECTIVES = ("accuracy", "balanced_accuracy")
 
 # Searches count their ensembles in 64 bits.
 _MAX_ENSEMBLES = 2**62
+# Bits of the planes, of which every thread has its own: 128 MB.
+_MAX_PLANES = 2**30
+# Margins that are tabled at 24 bytes each: 100 MB.
+_MAX_MARGINS = 2**22
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class Problem:
         truth: ``(n,)`` class indices.
         k: members of an ensemble.
         n_classes: number of classes, ``c``.
-        rule: ``hard`` or ``soft``.
+        rule: ``hard``, ``soft`` or ``soft-log``.
         tie: the tie rule of hard voting.
         probabilities: ``(m, n, c)``, or None where the rule needs none.
         accuracies: ``(m,)``, the members' accuracies on these utterances.
+        weights: ``(m,)`` whole numbers, or None where all weigh alike.
+        objective: ``accuracy`` or ``balanced_accuracy``: what makes an ensemble better than another.
     """
 
     predictions: NDArray[np.intp]
@@ -44,6 +46,8 @@ class Problem:
     tie: str
     probabilities: NDArray[np.floating] | None
     accuracies: NDArray[np.float64]
+    weights: NDArray[np.int64] | None = None
+    objective: str = "accuracy"
 
     @property
     def m(self) -> int:
@@ -62,21 +66,46 @@ class Problem:
 
     @property
     def is_bitsliceable(self) -> bool:
-        """Whether the compiled search can take it: the rules it knows, codes and counts in bytes."""
-        return self.rule == "hard" and self.tie in ("lowest", "abstain") and 2 <= self.k <= 255 >= self.n_classes
+        """Whether the bit-sliced search can take it: the rules it knows, codes and counts in bytes, planes that fit."""
+        plain = self.rule == "hard" and self.tie in ("lowest", "abstain") and self.weights is None
+        planes = self.n * self.n_classes * (self.m + 7)
+        return plain and 2 <= self.k <= 255 >= self.n_classes and planes <= _MAX_PLANES
+
+    @property
+    def is_summable(self) -> bool:
+        """Whether the compiled search by sums can take it: a sum for each class decides, and the tables are not big."""
+        tabled = self.n * (self.n_classes - 1) * (self.m + 7) <= _MAX_MARGINS
+        return self.tie in ("lowest", "abstain") and 2 <= self.k <= MAX_WEIGHTED and tabled
 
     def vote(self, members: list[int]) -> Votes:
         """What the ensemble of these candidates decides."""
-        probabilities = None if self.probabilities is None else self.probabilities[members]
-        if self.rule == "soft" and probabilities is not None:
-            return soft_vote(probabilities)
-        return hard_vote(
-            self.predictions[members],
+        chosen = np.array(members)[:, None]
+        utterances = np.arange(self.n)
+        if self.rule == "hard":
+            return self.decide(chosen, utterances)
+        return decide_by_sums(self.quantize(chosen, utterances))
+
+    def decide(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> Votes:
+        """By hard voting, for each of the ``(e,)`` utterances what its ``(k, e)`` or ``(k, 1)`` members decide."""
+        ones = np.ones(members.shape, dtype=np.int64)
+        return decide(
+            self.predictions[members, utterances],
             n_classes=self.n_classes,
             tie=self.tie,
-            probabilities=probabilities,
+            steps=None if self.probabilities is None else self.quantize(members, utterances),
             accuracies=self.accuracies[members],
+            weights=ones if self.weights is None else self.weights[members],
         )
+
+    def quantize(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> NDArray[np.int64]:
+        """What members give each class of an utterance, weight included, ``(k, e, c)``; for rules by probabilities."""
+        if self.probabilities is None:
+            raise ValueError("this rule takes no probabilities")
+        given = self.probabilities[members, utterances]
+        steps = quantize_logs(given) if self.rule == "soft-log" else quantize_probabilities(given)
+        if self.weights is not None:
+            steps *= self.weights[members][..., None]
+        return steps
 
 
 def pose_problem(
@@ -88,24 +117,30 @@ def pose_problem(
     rule: str,
     tie: str,
     probabilities: ArrayLike | None,
+    weights: ArrayLike | None = None,
+    objective: str = "accuracy",
 ) -> Problem:
     """The checked problem.
 
     Raises:
         EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing; if
             there are no ensembles of ``k`` members, or more than can be counted.
-        UnknownNameError: if there is no such rule or tie rule.
+        UnknownNameError: if there is no such rule, tie rule or objective.
     """
     if rule not in RULES:
         raise UnknownNameError(describe_unknown("voting rule", rule, RULES))
+    if objective not in OBJECTIVES:
+        raise UnknownNameError(describe_unknown("objective", objective, OBJECTIVES))
     check_tie(tie)
-    if rule == "soft" and tie != "lowest":
-        raise EnsembleError(f"tie rule {tie!r} with soft voting: expected 'lowest'; the others are for hard voting")
+    if rule != "hard" and tie != "lowest":
+        raise EnsembleError(f"tie rule {tie!r} with {rule} voting: expected 'lowest'; the others are for hard voting")
     ballots = check_votes(predictions, n_classes, kind="predictions")
     m, n = ballots.shape
     true = _check_truth(truth, n, n_classes)
     _check_size(m, k)
-    needed = rule == "soft" or tie == "confidence"
+    needed = rule != "hard" or tie == "confidence"
+    if needed:
+        check_weighted_sum(k, weights)
     checked = check_probabilities(probabilities, (m, n, n_classes), needed_by="voting rule") if needed else None
     return Problem(
         predictions=ballots,
@@ -116,6 +151,8 @@ def pose_problem(
         tie=tie,
         probabilities=checked,
         accuracies=(ballots == true).mean(axis=1),
+        weights=None if weights is None else quantize_weights(check_weights(weights, m)),
+        objective=objective,
     )
 
 

@@ -10,14 +10,16 @@ from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store.progress import Progress, silent
 from ser_store.voting.batched import search_batched
-from ser_store.voting.contenders import Tally
+from ser_store.voting.contenders import Tally, bound_balance, weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
 
-BACKENDS = ("auto", "batched", "bitsliced")
+BACKENDS = ("auto", "batched", "bitsliced", "summed")
 
 # Ensembles times utterances from which compiled code is worth loading: two million ensembles of 288 utterances take
 # 0.8 s in numpy, which is what importing numba and loading the code take (compiling it, once, takes six).
 _BITSLICED_FROM = 2_000_000 * 288
+# The same for the rules that sum, of which numpy takes the more time the more classes there are.
+_SUMMED_FROM = 250_000 * 288 * 8
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ class SearchResult:
         complete: False if the search was interrupted: then it holds the best so far.
         seconds: wall-clock time of the search.
         histogram: ``(n + 1,)`` int64, how many ensembles had 0, 1, …, n utterances right.
-        results: the best, in order: more right first, then the higher balanced accuracy, then the members' indices
-            lexicographically.
+        results: the best, in order: by the objective ``accuracy`` more right first, then the higher balanced accuracy,
+            by ``balanced_accuracy`` the other way round; then the members' indices lexicographically.
+        objective: what the ensembles are ordered by.
     """
 
     k: int
@@ -65,6 +68,7 @@ class SearchResult:
     seconds: float
     histogram: NDArray[np.int64]
     results: tuple[EnsembleScore, ...]
+    objective: str = "accuracy"
 
 
 def search_ensembles(
@@ -76,6 +80,8 @@ def search_ensembles(
     rule: str = "hard",
     tie: str = "lowest",
     probabilities: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    objective: str = "accuracy",
     top: int = 20,
     backend: str = "auto",
     threads: int | None = None,
@@ -91,37 +97,45 @@ def search_ensembles(
         truth: ``(n,)`` class indices.
         k: members of an ensemble, ``1..m``.
         n_classes: number of classes, ``c``, at least 2.
-        rule: ``hard`` (see :func:`~ser_store.voting.rules.hard_vote`) or ``soft``
-            (:func:`~ser_store.voting.rules.soft_vote`, which takes nothing from ``predictions``).
+        rule: ``hard`` (see :func:`~ser_store.voting.rules.hard_vote`), ``soft``
+            (:func:`~ser_store.voting.rules.soft_vote`) or ``soft-log``
+            (:func:`~ser_store.voting.rules.soft_log_vote`); the latter two take nothing from ``predictions``.
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances.
         probabilities: ``(m, n, c)`` in 0..1, for soft voting and the tie rule ``confidence``.
+        weights: ``(m,)`` of the candidates, none negative and not all 0. Whole numbers up to 2**16 count as they are,
+            all others in steps of 2**-16 of the largest. Default: all alike.
+        objective: ``accuracy`` or ``balanced_accuracy``: what the best are best by.
         top: how many of the best to return.
-        backend: ``batched`` numpy, ``bitsliced`` compiled code (hard voting with the tie rules ``lowest`` and
-            ``abstain``, from two members on), or ``auto``: compiled code where it can and is worth loading.
+        backend: ``batched`` numpy; ``bitsliced`` compiled code (plain hard voting); ``summed`` compiled code (every
+            rule); or ``auto``: compiled code where it can and is worth loading. Compiled code knows the tie rules
+            ``lowest`` and ``abstain``, and starts at two members.
         threads: of the compiled code; default: as many as there are processors.
         progress: shows how far the search is.
 
     Raises:
         EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing; if
             there are no ensembles of ``k`` members, or more than can be counted; if the back end cannot vote so.
-        UnknownNameError: if there is no such rule, tie rule or back end.
+        UnknownNameError: if there is no such rule, tie rule, objective or back end.
     """
     if top < 1:
         raise EnsembleError(f"top is {top}: expected at least 1 ensemble to return")
     problem = pose_problem(
-        predictions, truth, k=k, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities
+        predictions,
+        truth,
+        k=k,
+        n_classes=n_classes,
+        rule=rule,
+        tie=tie,
+        probabilities=probabilities,
+        weights=weights,
+        objective=objective,
     )
-    bitsliced = _choose_bitsliced(problem, backend)
-    tally = Tally(n=problem.n, k=k, top=top)
+    backend = choose_backend(problem, backend)
+    tally = make_tally(problem, top=top)
     started = time.perf_counter()
     complete = True
     try:
-        if bitsliced:
-            from ser_store.voting.bitsliced import search_bitsliced
-
-            search_bitsliced(problem, tally, threads=threads, progress=progress)
-        else:
-            search_batched(problem, tally, progress=progress)
+        run_search(problem, tally, backend=backend, threads=threads, progress=progress)
     except KeyboardInterrupt:
         complete = False
     return SearchResult(
@@ -133,19 +147,69 @@ def search_ensembles(
         seconds=time.perf_counter() - started,
         histogram=tally.histogram,
         results=tuple(_score(problem, members) for members in tally.members.tolist()),
+        objective=objective,
     )
 
 
-def _choose_bitsliced(problem: Problem, backend: str) -> bool:
+def run_search(
+    problem: Problem,
+    tally: Tally,
+    *,
+    backend: str,
+    threads: int | None,
+    progress: Progress,
+    kept: NDArray[np.signedinteger] | None = None,
+) -> None:
+    """Every ensemble into ``tally``, and its utterances right into ``kept``, ``(problem.total,)``, lexicographically.
+
+    Args:
+        backend: see :func:`choose_backend`, but not ``auto``.
+    """
+    if backend == "bitsliced":
+        from ser_store.voting.bitsliced import search_bitsliced
+
+        search_bitsliced(problem, tally, threads=threads, progress=progress, kept=kept)
+    elif backend == "summed":
+        from ser_store.voting.summed import search_summed
+
+        search_summed(problem, tally, threads=threads, progress=progress, kept=kept)
+    else:
+        search_batched(problem, tally, progress=progress, kept=kept)
+
+
+def make_tally(problem: Problem, *, top: int) -> Tally:
+    """An empty tally that orders by the problem's objective."""
+    best_balance = bound_balance(weigh_utterances(problem.truth, problem.n_classes))
+    return Tally(n=problem.n, k=problem.k, top=top, objective=problem.objective, best_balance=best_balance)
+
+
+def choose_backend(problem: Problem, backend: str) -> str:
+    """The back end that ``backend`` means for this problem; ``auto`` is one of the others.
+
+    Raises:
+        EnsembleError: if the back end cannot vote so.
+        UnknownNameError: if there is no such back end.
+    """
     if backend not in BACKENDS:
         raise UnknownNameError(describe_unknown("back end", backend, BACKENDS))
+    voting = f"{'' if problem.weights is None else 'weighted '}{problem.rule} voting of {problem.k} members"
     if backend == "bitsliced" and not problem.is_bitsliceable:
         raise EnsembleError(
-            f"back end 'bitsliced' for {problem.rule} voting of {problem.k} members, ties by {problem.tie!r}: expected "
-            "hard voting of 2 to 255 members and classes, ties by 'lowest' or 'abstain'; take 'auto'"
+            f"back end 'bitsliced' for {voting}, ties by {problem.tie!r}, {problem.m} candidates on {problem.n} "
+            "utterances: expected plain hard voting of 2 to 255 members and classes, ties by 'lowest' or 'abstain', "
+            "and tables that fit; take 'auto'"
         )
-    worth_loading = problem.total * problem.n >= _BITSLICED_FROM
-    return backend == "bitsliced" or (backend == "auto" and worth_loading and problem.is_bitsliceable)
+    if backend == "summed" and not problem.is_summable:
+        raise EnsembleError(
+            f"back end 'summed' for {voting}, ties by {problem.tie!r}, {problem.m} candidates on {problem.n} "
+            f"utterances: expected 2 to 64 members, ties by 'lowest' or 'abstain', and tables that fit; take 'auto'"
+        )
+    if backend != "auto":
+        return backend
+    size = problem.total * problem.n
+    if problem.is_bitsliceable:
+        return "bitsliced" if size >= _BITSLICED_FROM else "batched"
+    return "summed" if problem.is_summable and size * problem.n_classes >= _SUMMED_FROM else "batched"
 
 
 def _score(problem: Problem, members: list[int]) -> EnsembleScore:

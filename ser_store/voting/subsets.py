@@ -26,3 +26,34 @@ def unrank_subsets(start: int, stop: int, *, size: int) -> NDArray[np.intp]:
         ranks -= firsts[member]
         subsets[:, place - 1] = member
     return subsets
+
+
+def unrank_lexicographic(start: int, stop: int, *, size: int, n_candidates: int) -> NDArray[np.intp]:
+    """The subsets of ``size`` of ``range(n_candidates)`` with lexicographic ranks ``start..stop-1``, ascending.
+
+    This is the order of ``itertools.combinations``.
+
+    >>> unrank_lexicographic(4, 6, size=2, n_candidates=4).tolist()
+    [[1, 3], [2, 3]]
+    """
+    # Colexicographic and downwards is lexicographic and upwards.
+    total = comb(n_candidates, size)
+    return n_candidates - 1 - unrank_subsets(total - stop, total - start, size=size)[::-1, ::-1]
+
+
+def rank_lexicographic(subsets: NDArray[np.intp], *, n_candidates: int) -> NDArray[np.int64]:
+    """The lexicographic ranks, ``(e,)``, of ascending subsets of ``range(n_candidates)``, ``(e, size)``.
+
+    >>> rank_lexicographic(np.array([[0, 1], [2, 3]]), n_candidates=4).tolist()
+    [0, 5]
+    """
+    size = subsets.shape[1]
+    ranks = np.full(len(subsets), comb(n_candidates, size) - 1, dtype=np.int64)
+    for place in range(size):
+        # So many subsets agree up to this place and come later.
+        later = np.array(
+            [comb(n_candidates - 1 - member, size - place) for member in range(n_candidates)], dtype=object
+        )
+        # What no subset has at this place may leave 64 bits.
+        ranks -= np.minimum(later, 2**62).astype(np.int64)[subsets[:, place]]
+    return ranks

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import bitsliced, count_ensembles, search_ensembles
+from ser_store.voting import bitsliced, count_ensembles, problem, search_ensembles
 from ser_store.voting.lanes import compiled
 
 
@@ -42,12 +42,13 @@ def cases(draw):
     return predictions, truth, k, n_classes, draw(st.sampled_from([1, 3, 20, 5000]))
 
 
+@pytest.mark.parametrize("objective", ["accuracy", "balanced_accuracy"])
 @pytest.mark.parametrize("tie", ["lowest", "abstain"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=cases())
-def test_both_searches_find_the_same(case, tie):
+def test_both_searches_find_the_same(case, tie, objective):
     predictions, truth, k, n_classes, top = case
-    assert_equals_batched(predictions, truth, k=k, n_classes=n_classes, tie=tie, top=top)
+    assert_equals_batched(predictions, truth, k=k, n_classes=n_classes, tie=tie, top=top, objective=objective)
 
 
 @pytest.mark.parametrize("tie", ["lowest", "abstain"])
@@ -154,8 +155,9 @@ def test_progress_covers_the_search_part_by_part(monkeypatch):
     ("case", "message"),
     [
         ({"k": 1}, "back end 'bitsliced' for hard voting of 1 members"),
-        ({"tie": "best"}, "ties by 'best': expected"),
+        ({"tie": "best"}, "ties by 'best', 4 candidates on 10 utterances: expected"),
         ({"rule": "soft", "probabilities": np.full((4, 10, 3), 1 / 3)}, "for soft voting"),
+        ({"weights": np.ones(4)}, "for weighted hard voting"),
         ({"n_classes": 256}, "2 to 255 members and classes"),
     ],
 )
@@ -168,6 +170,34 @@ def test_what_the_compiled_search_cannot_vote_is_refused(case, message):
 def test_an_unknown_back_end_offers_the_nearest():
     with pytest.raises(UnknownNameError, match=r"unknown back end 'bitslice': expected one of bitsliced \(nearest\)"):
         search_ensembles([[0]], [0], k=1, n_classes=2, backend="bitslice")
+
+
+def test_planes_that_would_be_too_big_are_not_made(monkeypatch):
+    monkeypatch.setattr(problem, "_MAX_PLANES", 100)
+    predictions, truth = draw_candidates(4, 20, 3, accuracy=0.7)
+    with pytest.raises(EnsembleError, match="on 20 utterances: expected plain hard voting"):
+        search_ensembles(predictions, truth, k=2, n_classes=3, backend="bitsliced")
+
+
+def test_two_hundred_thousand_utterances_are_voted_in_bounded_memory():
+    script = (
+        "import resource, numpy as np; from ser_store.voting import search_ensembles; from ser_store.voting.lanes "
+        "import compiled\n"
+        "rng = np.random.default_rng(0); truth = rng.integers(4, size=200_000); shape = 6, 200_000\n"
+        "predictions = np.where(rng.random(shape) < 0.7, truth, rng.integers(4, size=shape)).astype(np.int16)\n"
+        "probabilities = np.full((*shape, 4), 0.1, dtype=np.float32)\n"
+        "np.put_along_axis(probabilities, predictions[..., None].astype(int), 0.7, axis=2)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "before = peak(); found = []\n"
+        "for case in ({'backend': 'batched'}, {'backend': 'bitsliced'}, {'rule': 'soft'}):\n"
+        "    case |= {'k': 3, 'n_classes': 4, 'probabilities': probabilities}\n"
+        "    found.append(search_ensembles(predictions, truth, **case).histogram)\n"
+        "print(all((one == found[0]).all() for one in found), (peak() - before) // 2**20)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    agree, megabytes = done.stdout.split()
+    assert agree == "True"
+    assert int(megabytes) < 200
 
 
 def test_code_without_a_place_on_disk_is_compiled_all_the_same():

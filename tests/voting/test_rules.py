@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import product
+from math import log2
 
 import numpy as np
 import pytest
@@ -10,15 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting.rules import TIES, hard_vote, soft_vote
+from ser_store.voting.rules import TIES, hard_vote, soft_log_vote, soft_vote
+from ser_store.voting.steps import quantize_weights
 
 
-def vote_by_hand(votes, n_classes, tie, probabilities, accuracies):
-    """One utterance: ``votes`` of k members, their ``probabilities`` (k, c), their ``accuracies``."""
-    counts = [votes.count(c) for c in range(n_classes)]
+def vote_by_hand(votes, n_classes, tie, probabilities, accuracies, weights):
+    """One utterance: ``votes`` of k members, their ``probabilities`` (k, c), ``accuracies`` and whole ``weights``."""
+    counts = [sum(w for w, vote in zip(weights, votes, strict=True) if vote == c) for c in range(n_classes)]
     tied = [c for c in range(n_classes) if counts[c] == max(counts)]
     if len(tied) > 1 and tie == "confidence":
-        return max(tied, key=lambda c: (sum(Fraction(float(p[c])) for p in probabilities), -c)), True
+        given = list(zip(weights, probabilities, strict=True))
+        return max(tied, key=lambda c: (sum(w * Fraction(float(p[c])) for w, p in given), -c)), True
     if len(tied) > 1 and tie == "best":
         by_merit = sorted(range(len(votes)), key=lambda member: (-accuracies[member], member))
         return next(votes[member] for member in by_merit if votes[member] in tied), True
@@ -27,9 +30,14 @@ def vote_by_hand(votes, n_classes, tie, probabilities, accuracies):
     return tied[0], len(tied) > 1
 
 
-def average_by_hand(probabilities):
-    """One utterance: the lowest of the classes with the highest sum of ``probabilities`` (k, c)."""
-    sums = [sum(Fraction(float(p)) for p in column) for column in zip(*probabilities, strict=True)]
+def average_by_hand(probabilities, weights, *, log):
+    """One utterance: the lowest of the classes with the highest weighted sum of (log-)``probabilities`` (k, c)."""
+
+    def value(p):
+        return round(log2(max(p, 2.0**-32)) * 2**35) if log else Fraction(p)
+
+    columns = zip(*probabilities.astype(float).tolist(), strict=True)
+    sums = [sum(w * value(p) for w, p in zip(weights, column, strict=True)) for column in columns]
     tied = [c for c, total in enumerate(sums) if total == max(sums)]
     return tied[0], len(tied) > 1
 
@@ -41,13 +49,16 @@ def elections(draw):
     # Sixteenths make equal sums common.
     probabilities = draw(hnp.arrays(np.float32, (k, n, c), elements=st.integers(0, 16).map(lambda p: p / 16)))
     accuracies = draw(hnp.arrays(np.float64, k, elements=st.sampled_from([0.5, 0.75, 0.9])))
-    return votes, c, probabilities, accuracies
+    weights = draw(st.none() | hnp.arrays(np.int64, k, elements=st.integers(0, 3)).filter(np.any))
+    return votes, c, probabilities, accuracies, weights
 
 
-def assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies):
-    decided = hard_vote(votes, n_classes=n_classes, tie=tie, probabilities=probabilities, accuracies=accuracies)
+def assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies, weights=None):
+    case = {"probabilities": probabilities, "accuracies": accuracies, "weights": weights}
+    decided = hard_vote(votes, n_classes=n_classes, tie=tie, **case)
+    whole = [1] * len(votes) if weights is None else [int(weight) for weight in weights]
     expected = [
-        vote_by_hand(votes[:, u].tolist(), n_classes, tie, probabilities[:, u], accuracies)
+        vote_by_hand(votes[:, u].tolist(), n_classes, tie, probabilities[:, u], accuracies, whole)
         for u in range(votes.shape[1])
     ]
     assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
@@ -56,8 +67,8 @@ def assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies):
 @pytest.mark.parametrize("tie", TIES)
 @given(election=elections())
 def test_hard_voting_equals_its_definition(election, tie):
-    votes, n_classes, probabilities, accuracies = election
-    assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies)
+    votes, n_classes, probabilities, accuracies, weights = election
+    assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies, weights)
 
 
 @pytest.mark.parametrize("tie", TIES)
@@ -67,20 +78,54 @@ def test_hard_voting_equals_its_definition_on_every_small_case(k, n_classes, tie
     rng = np.random.default_rng(k)
     probabilities = rng.integers(0, 5, size=(*votes.shape, n_classes)).astype(np.float32) / 8
     for accuracies in (rng.permutation(k) / k, np.zeros(k)):
-        assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies)
+        for weights in (None, rng.permutation(k), np.ones(k)):
+            if weights is None or weights.any():
+                assert_equals_oracle(votes, n_classes, tie, probabilities, accuracies, weights)
 
 
-@given(elections())
-def test_soft_voting_equals_its_definition(election):
-    probabilities = election[2]
-    decided = soft_vote(probabilities)
-    expected = [average_by_hand(probabilities[:, u]) for u in range(probabilities.shape[1])]
+@pytest.mark.parametrize("log", [False, True])
+@given(election=elections())
+def test_soft_voting_equals_its_definition(election, log):
+    probabilities, weights = election[2], election[4]
+    decided = (soft_log_vote if log else soft_vote)(probabilities, weights=weights)
+    whole = [1] * len(probabilities) if weights is None else weights.tolist()
+    expected = [average_by_hand(probabilities[:, u], whole, log=log) for u in range(probabilities.shape[1])]
     assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(("k", "n_classes"), [(1, 3), (2, 3), (3, 2)])
+def test_soft_voting_equals_its_definition_on_every_small_case(k, n_classes, log):
+    grid = list(product(product([0.0, 0.25, 0.5, 1.0], repeat=n_classes), repeat=k))
+    probabilities = np.array(grid).transpose(1, 0, 2)
+    for weights in ([1] * k, list(range(k, 0, -1))):
+        decided = (soft_log_vote if log else soft_vote)(probabilities, weights=weights)
+        expected = [average_by_hand(probabilities[:, u], weights, log=log) for u in range(len(grid))]
+        assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
+
+
+def test_a_probability_of_zero_counts_32_bits_against_a_class_and_not_as_a_veto():
+    assert soft_log_vote([[[0.0, 2.0**-31]], [[1.0, 0.25]]]).predicted.tolist() == [0]
+    assert soft_log_vote([[[0.0, 2.0**-29]], [[1.0, 0.25]]]).predicted.tolist() == [1]
+    assert soft_log_vote([[[0.0, 2.0**-40]], [[1.0, 1.0]]]).tied.tolist() == [True]
+
+
+def test_weights_that_are_not_whole_count_in_steps_of_the_largest():
+    assert quantize_weights(np.array([0.1, 0.2, 0.4])).tolist() == [16384, 32768, 65536]
+    assert quantize_weights(np.array([2.0**17, 1.0])).tolist() == [65536, 0]
+    assert quantize_weights(np.array([2.0**16, 5.0])).tolist() == [65536, 5]
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 9), elements=st.floats(0, 1e300)).filter(np.any))
+def test_quantized_weights_stay_as_they_are(weights):
+    once = quantize_weights(weights)
+    assert once.max() <= 2**16
+    np.testing.assert_array_equal(quantize_weights(once.astype(np.float64)), once)
 
 
 @given(elections(), st.randoms(use_true_random=False))
 def test_the_order_of_the_members_does_not_matter(election, random):
-    votes, n_classes, _, accuracies = election
+    votes, n_classes, _, accuracies, _ = election
     k = len(votes)
     # Thirds and tenths: their floating-point sums do depend on the order.
     probabilities = np.random.default_rng(random.randrange(1000)).choice([0.1, 0.2, 1 / 3], size=election[2].shape)
@@ -91,7 +136,8 @@ def test_the_order_of_the_members_does_not_matter(election, random):
         one = hard_vote(votes, probabilities=probabilities, accuracies=accuracies, **kwargs)
         other = hard_vote(votes[order], probabilities=probabilities[order], accuracies=accuracies[order], **kwargs)
         np.testing.assert_array_equal(one.predicted, other.predicted)
-    np.testing.assert_array_equal(soft_vote(probabilities).predicted, soft_vote(probabilities[order]).predicted)
+    for vote in (soft_vote, soft_log_vote):
+        np.testing.assert_array_equal(vote(probabilities).predicted, vote(probabilities[order]).predicted)
 
 
 def test_equal_means_are_a_tie_although_their_floating_point_sums_differ():
@@ -133,6 +179,11 @@ HALF = np.full((2, 1, 2), 0.5)
         ([[0], [1]], {"tie": "best"}, "needs the members' accuracies"),
         ([[0], [1]], {"tie": "best", "accuracies": [0.5]}, "expected 2 numbers, one per member"),
         ([[0], [1]], {"tie": "best", "accuracies": [0.5, np.nan]}, "expected 2 numbers, one per member"),
+        ([[0], [1]], {"weights": [1]}, r"weights have shape \(1,\): expected \(2,\), one per member"),
+        ([[0], [1]], {"weights": [1, -1]}, r"weights range from -1.0 to 1.0: expected finite numbers from 0 on"),
+        ([[0], [1]], {"weights": [0, 0]}, "not all of them 0"),
+        ([[0], [1]], {"weights": [np.inf, 1]}, "expected finite numbers"),
+        ([[0], [1]], {"weights": [np.nan, 1]}, "weights range from nan to nan"),
     ],
 )
 def test_votes_that_cannot_be_counted_are_refused_in_one_line(votes, kwargs, message):

@@ -11,34 +11,58 @@ from hypothesis.extra import numpy as hnp
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.metrics import compute_accuracy, compute_balanced_accuracy
-from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles, soft_vote
+from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles, soft_log_vote, soft_vote
 from ser_store.voting.problem import pose_problem
+from ser_store.voting.steps import quantize_weights
 from ser_store.voting.subsets import unrank_subsets
 
 
-def search_by_hand(predictions, truth, *, k, n_classes, tie, rule="hard", probabilities=None):
+def search_by_hand(
+    predictions,
+    truth,
+    *,
+    k,
+    n_classes,
+    tie="lowest",
+    rule="hard",
+    probabilities=None,
+    weights=None,
+    objective="accuracy",
+):
     """All ensembles as (members, correct, balanced accuracy, ties), in the stated order."""
     found = []
     for members in combinations(range(len(predictions)), k):
         chosen = list(members)
         probs = None if probabilities is None else probabilities[chosen]
         accuracies = [compute_accuracy(truth, predictions[member]) for member in chosen]
-        votes = predictions[chosen]
-        votes = (
-            soft_vote(probs)
-            if rule == "soft"
-            else hard_vote(votes, n_classes=n_classes, tie=tie, probabilities=probs, accuracies=accuracies)
-        )
+        weighed = None if weights is None or not any(weights[chosen]) else weights[chosen]
+        if weights is not None and weighed is None:
+            # Members that all weigh nothing tie all classes.
+            probs, weighed = None if probs is None else np.zeros_like(probs), np.ones(k)
+            votes = soft_vote(np.zeros((k, len(truth), n_classes)))
+            if tie == "abstain":
+                votes.predicted[:] = -1
+            elif tie == "best":
+                votes.predicted[:] = predictions[chosen[int(np.argmax(accuracies))]]
+        elif rule == "hard":
+            figures = {"probabilities": probs, "accuracies": accuracies, "weights": weighed}
+            votes = hard_vote(predictions[chosen], n_classes=n_classes, tie=tie, **figures)
+        else:
+            votes = {"soft": soft_vote, "soft-log": soft_log_vote}[rule](probs, weights=weighed)
         correct = int((votes.predicted == truth).sum())
         balanced = compute_balanced_accuracy(truth, votes.predicted, n_classes=n_classes)
         found.append((members, correct, balanced, int(votes.tied.sum())))
-    return sorted(found, key=lambda ensemble: (-ensemble[1], -round(ensemble[2], 12), ensemble[0]))
+
+    def rank(ensemble):
+        figures = [-ensemble[1], -round(ensemble[2], 12)]
+        return *(figures if objective == "accuracy" else figures[::-1]), ensemble[0]
+
+    return sorted(found, key=rank)
 
 
-def assert_finds_what_hands_find(predictions, truth, *, k, n_classes, rule="hard", tie="lowest", probabilities=None):
-    case = {"k": k, "n_classes": n_classes, "rule": rule, "tie": tie, "probabilities": probabilities}
-    expected = search_by_hand(predictions, truth, **case)
-    result = search_ensembles(predictions, truth, top=7, **case)
+def assert_finds_what_hands_find(predictions, truth, *, k, backend="auto", **case):
+    expected = search_by_hand(predictions, truth, k=k, **case)
+    result = search_ensembles(predictions, truth, k=k, top=7, backend=backend, **case)
     found = [(score.members, score.correct, score.balanced_accuracy, score.ties) for score in result.results]
     assert found == expected[:7]
     assert result.searched == len(expected) == count_ensembles(len(predictions), k)
@@ -54,20 +78,54 @@ def candidates(draw):
     predictions = draw(hnp.arrays(np.int16, (m, n), elements=st.integers(0, c - 1)))
     truth = draw(hnp.arrays(np.int16, n, elements=st.integers(0, c - 1)))
     probabilities = draw(hnp.arrays(np.float32, (m, n, c), elements=st.integers(0, 8).map(lambda p: p / 8)))
-    return predictions, truth, k, c, probabilities
+    weights = draw(st.none() | hnp.arrays(np.int64, m, elements=st.integers(0, 3)).filter(np.any))
+    return (
+        predictions,
+        truth,
+        {
+            "k": k,
+            "n_classes": c,
+            "probabilities": probabilities,
+            "weights": weights,
+            "objective": draw(st.sampled_from(["accuracy", "balanced_accuracy"])),
+        },
+    )
 
 
 @pytest.mark.parametrize("tie", TIES)
 @given(case=candidates())
 def test_the_hard_search_finds_what_voting_every_combination_finds(case, tie):
-    predictions, truth, k, n_classes, probabilities = case
-    assert_finds_what_hands_find(predictions, truth, k=k, n_classes=n_classes, tie=tie, probabilities=probabilities)
+    predictions, truth, case = case
+    assert_finds_what_hands_find(predictions, truth, tie=tie, **case)
 
 
-@given(candidates())
-def test_the_soft_search_finds_what_voting_every_combination_finds(case):
-    predictions, truth, k, n_classes, probabilities = case
-    assert_finds_what_hands_find(predictions, truth, k=k, n_classes=n_classes, rule="soft", probabilities=probabilities)
+@pytest.mark.parametrize("rule", ["soft", "soft-log"])
+@given(case=candidates())
+def test_the_soft_search_finds_what_voting_every_combination_finds(case, rule):
+    predictions, truth, case = case
+    assert_finds_what_hands_find(predictions, truth, rule=rule, **case)
+
+
+def test_weights_that_are_not_whole_weigh_the_same_in_every_ensemble():
+    rng = np.random.default_rng(4)
+    truth, predictions = rng.integers(4, size=50), rng.integers(4, size=(7, 50))
+    case = {"k": 4, "n_classes": 4, "probabilities": rng.random((7, 50, 4), dtype=np.float32)}
+    weights = rng.random(7)
+    whole = quantize_weights(weights)
+    for rule in ("hard", "soft", "soft-log"):
+        assert_finds_what_hands_find(predictions, truth, rule=rule, weights=whole, **case)
+        results = [search_ensembles(predictions, truth, rule=rule, weights=w, **case).results for w in (weights, whole)]
+        assert results[0] == results[1]
+
+
+def test_the_best_balanced_come_first_when_asked_for():
+    truth = np.array([0] * 6 + [1])
+    predictions = np.array([[0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1, 1]])
+    found = [
+        search_ensembles(predictions, truth, k=1, n_classes=2, objective=objective, top=2).results
+        for objective in ("accuracy", "balanced_accuracy")
+    ]
+    assert [[score.members[0] for score in results] for results in found] == [[2, 0], [2, 1]]
 
 
 @pytest.mark.parametrize("tie", TIES)
@@ -209,6 +267,14 @@ THREE = np.zeros((3, 4), dtype=np.int16)
         (THREE, [0] * 4, {"rule": "soft"}, r"this voting rule needs probabilities: expected .* \(3, 4, 2\)"),
         (THREE, [0] * 4, {"tie": "confidence"}, "needs probabilities"),
         (THREE, [0] * 4, {"rule": "soft", "tie": "best"}, "tie rule 'best' with soft voting: expected 'lowest'"),
+        (THREE, [0] * 4, {"rule": "soft-log", "tie": "best"}, "tie rule 'best' with soft-log voting"),
+        (THREE, [0] * 4, {"weights": [1, 2]}, r"weights have shape \(2,\): expected \(3,\)"),
+        (
+            np.zeros((70, 4), dtype=int),
+            [0] * 4,
+            {"k": 70, "rule": "soft", "probabilities": np.zeros((70, 4, 2)), "weights": np.ones(70)},
+            "k is 70 in soft voting with weights: expected at most 64 members",
+        ),
         (THREE, [0] * 4, {"top": 0}, "top is 0: expected at least 1"),
         (np.zeros((200, 4), dtype=int), [0] * 4, {"k": 100}, r"9.1e\+58 ensembles of 100 of 200 members"),
     ],
@@ -216,6 +282,11 @@ THREE = np.zeros((3, 4), dtype=np.int16)
 def test_a_search_that_cannot_be_made_is_refused_in_one_line(predictions, truth, kwargs, message):
     with pytest.raises(EnsembleError, match=message):
         search_ensembles(predictions, truth, **{"k": 2, "n_classes": 2, **kwargs})
+
+
+def test_an_unknown_objective_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"unknown objective 'balanced': expected one of balanced_accuracy"):
+        search_ensembles(THREE, [0] * 4, k=2, n_classes=2, objective="balanced")
 
 
 def test_an_unknown_rule_offers_the_nearest():

@@ -1,0 +1,201 @@
+"""The exhaustive search over many processes or machines, by joblib and the schedulers that joblib knows."""
+
+import time
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
+from ser_store.progress import Progress, silent
+from ser_store.voting.problem import pose_problem
+from ser_store.voting.search import SearchResult, _score, choose_backend, make_tally
+from ser_store.voting.tasks import Answer, answer, ask, count_tasks, iter_tasks
+
+CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
+
+# Errors of a task itself, such as a full disk under the compiler's cache, are tried again as often. Tasks that are lost
+# with their worker are the scheduler's to repeat, as often as its setting ``allowed-failures`` says.
+_RETRIES = 3
+_CONNECT_SECONDS = 10
+
+
+def search_distributed(
+    predictions: ArrayLike,
+    truth: ArrayLike,
+    *,
+    k: int,
+    n_classes: int,
+    rule: str = "hard",
+    tie: str = "lowest",
+    probabilities: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    objective: str = "accuracy",
+    top: int = 20,
+    backend: str = "loky",
+    n_jobs: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = silent,
+) -> SearchResult:
+    """What :func:`~ser_store.voting.search.search_ensembles` finds, by as many workers as there are.
+
+    The result is the same whatever the back end and the number of workers, also where some of them are lost on the
+    way and Dask gives their tasks to others. The workers need this package, of the same version. Ctrl-C ends the
+    search early with what was found so far.
+
+    Args:
+        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
+        truth: ``(n,)`` class indices.
+        k: members of an ensemble, ``1..m``.
+        n_classes: number of classes, ``c``, at least 2.
+        rule: the voting rule; this and the next four as in ``search_ensembles``.
+        tie: the tie rule of hard voting.
+        probabilities: ``(m, n, c)`` in 0..1, for the rules that need them.
+        weights: ``(m,)`` of the candidates.
+        objective: ``accuracy`` or ``balanced_accuracy``.
+        top: how many of the best to return.
+        backend: of joblib: ``loky`` (processes on this machine), ``threading``, ``dask`` or ``ray``.
+        n_jobs: workers. Default: as many as there are processors; with Dask, all the scheduler has.
+        scheduler: address of the Dask scheduler, such as ``tcp://127.0.0.1:8786``, or of the Ray cluster.
+        progress: shows how far the search is.
+
+    Raises:
+        EnsembleError: as ``search_ensembles``; if the scheduler is missing, cannot be reached, or lost its workers.
+        MissingExtraError: if the back end's library is not installed.
+        UnknownNameError: if there is no such rule, tie rule, objective or back end.
+    """
+    _check_backend(backend, scheduler, top)
+    problem = pose_problem(
+        predictions,
+        truth,
+        k=k,
+        n_classes=n_classes,
+        rule=rule,
+        tie=tie,
+        probabilities=probabilities,
+        weights=weights,
+        objective=objective,
+    )
+    tally = make_tally(problem, top=top)
+    started = time.perf_counter()
+    complete = True
+    floor = 0
+    voting = choose_backend(problem, "auto")
+    question = ask(problem, backend=voting, top=top)
+    tasks = iter_tasks(problem, voting, lambda: floor)
+    try:
+        with _connect(backend, scheduler, n_jobs) as parallel:
+            from joblib import delayed
+
+            answers: Iterable[Answer] = parallel(delayed(answer)(question, task) for task in tasks)
+            with _abandoning(answers):
+                for found in progress(answers, total=count_tasks(problem, voting), label="voting"):
+                    tally.offer(found.correct, found.balance, found.members)
+                    tally.histogram += found.histogram
+                    floor = tally.floor
+    except KeyboardInterrupt:
+        complete = False
+    return SearchResult(
+        k=k,
+        rule=rule,
+        tie=tie,
+        searched=int(tally.histogram.sum()),
+        complete=complete,
+        seconds=time.perf_counter() - started,
+        histogram=tally.histogram,
+        results=tuple(_score(problem, members) for members in tally.members.tolist()),
+        objective=objective,
+    )
+
+
+@contextmanager
+def _connect(backend: str, scheduler: str | None, n_jobs: int | None) -> Iterator[Any]:
+    """joblib's ``Parallel``, which yields results as they come."""
+    if backend == "dask":
+        with _connect_dask(str(scheduler)) as parallel:
+            yield parallel
+        return
+    from joblib import Parallel, parallel_config
+
+    # joblib's Ray back end can only return everything at the end.
+    return_as = "generator_unordered"
+    if backend == "ray":
+        return_as = "list"
+        _require("ray").init(address=scheduler, ignore_reinit_error=True)
+        _require("ray.util.joblib").register_ray()
+    with parallel_config(backend):
+        yield Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as=return_as)
+
+
+@contextmanager
+def _connect_dask(scheduler: str) -> Iterator[Any]:
+    distributed = _require("distributed")
+    from joblib import Parallel, parallel_config
+
+    try:
+        client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as problem:
+        raise EnsembleError(
+            f"no Dask scheduler answers at {scheduler} ({problem}): expected an address such as tcp://127.0.0.1:8786; "
+            "`dask scheduler` starts one"
+        ) from problem
+    try:
+        with parallel_config("dask", client=client, retries=_RETRIES, wait_for_workers_timeout=_CONNECT_SECONDS):
+            yield Parallel(return_as="generator_unordered")
+    except TimeoutError as problem:
+        raise EnsembleError(
+            f"the Dask scheduler at {scheduler} has no workers: expected at least one; "
+            f"`dask worker {scheduler}` starts one"
+        ) from problem
+    except distributed.KilledWorker as problem:
+        raise EnsembleError(
+            f"a task was lost with {problem.allowed_failures + 1} workers one after the other: expected workers that "
+            "stay; see their logs for why they ended, memory first"
+        ) from problem
+    finally:
+        client.close()
+
+
+@contextmanager
+def _abandoning(answers: Iterable[Answer]) -> Iterator[None]:
+    """Gives up what is still under way when the search is interrupted."""
+    try:
+        yield
+    finally:
+        if isinstance(answers, Generator):
+            with warnings.catch_warnings():
+                # joblib warns of tasks whose results nobody takes: here they are not wanted any more.
+                warnings.filterwarnings("ignore", message=r"\d+ tasks ", category=UserWarning, module="joblib")
+                answers.close()
+
+
+def _require(module: str) -> Any:
+    """A module of the extra ``cluster``."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not module.startswith(missing.name):
+            raise
+        way_out = "pip install ray" if missing.name.startswith("ray") else "pip install 'ser-store[cluster]'"
+        raise MissingExtraError(
+            f"{missing.name} is not installed: this back end needs the cluster extra; {way_out}"
+        ) from missing
+
+
+def _check_backend(backend: str, scheduler: str | None, top: int) -> None:
+    if backend not in CLUSTER_BACKENDS:
+        raise UnknownNameError(describe_unknown("back end", backend, CLUSTER_BACKENDS))
+    if backend == "dask" and not scheduler:
+        raise EnsembleError(
+            "back end 'dask' without a scheduler: expected its address, such as tcp://127.0.0.1:8786; `dask scheduler` "
+            "starts one"
+        )
+    if scheduler and backend not in ("dask", "ray"):
+        raise EnsembleError(
+            f"back end {backend!r} with scheduler {scheduler}: expected back end 'dask' or no scheduler"
+        )
+    if top < 1:
+        raise EnsembleError(f"top is {top}: expected at least 1 ensemble to return")

@@ -1,0 +1,133 @@
+"""The scores of all ensembles, as numbers in an array or a file: no object for any of them.
+
+They are in lexicographic order, that of ``itertools.combinations``; see ``subsets.unrank_lexicographic``.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import comb
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.errors import EnsembleError
+from ser_store.progress import Progress, silent
+from ser_store.voting.problem import pose_problem
+from ser_store.voting.search import choose_backend, make_tally, run_search
+from ser_store.voting.subsets import unrank_lexicographic
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# Rows of a chunk: 40 MB of member indices for five members.
+_CHUNK_ROWS = 2**20
+
+
+def compute_scores(
+    predictions: ArrayLike,
+    truth: ArrayLike,
+    *,
+    k: int,
+    n_classes: int,
+    rule: str = "hard",
+    tie: str = "lowest",
+    probabilities: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+    path: str | PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> NDArray[np.signedinteger]:
+    """How many utterances every k-member ensemble of m candidates gets right, ``(C(m, k),)`` in lexicographic order.
+
+    int16 up to 32,767 utterances, else int32: 62 MB for 31 million ensembles. ``unrank_lexicographic`` says who they
+    are.
+
+    Args:
+        path: a file in numpy's format to hold the array in, which is then a memory map. Default: memory.
+        predictions, truth, k, n_classes, rule, tie, probabilities, weights, backend, threads, progress: as in
+            :func:`~ser_store.voting.search.search_ensembles`.
+
+    Raises:
+        EnsembleError, UnknownNameError: as in :func:`~ser_store.voting.search.search_ensembles`.
+
+    >>> compute_scores([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2).tolist()
+    [1, 1, 2]
+    """
+    problem = pose_problem(
+        predictions,
+        truth,
+        k=k,
+        n_classes=n_classes,
+        rule=rule,
+        tie=tie,
+        probabilities=probabilities,
+        weights=weights,
+    )
+    backend = choose_backend(problem, backend)
+    dtype = np.int16 if problem.n <= np.iinfo(np.int16).max else np.int32
+    scores: NDArray[np.signedinteger]
+    if path is None:
+        scores = np.empty(problem.total, dtype=dtype)
+    else:
+        scores = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(problem.total,))
+    tally = make_tally(problem, top=1)
+    run_search(problem, tally, backend=backend, threads=threads, progress=progress, kept=scores)
+    return scores
+
+
+def write_scores_parquet(
+    path: str | PathLike[str],
+    scores: NDArray[np.signedinteger],
+    *,
+    k: int,
+    n_candidates: int,
+    names: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> None:
+    """The scores of all ensembles as Parquet, a row each: columns ``member_1`` to ``member_k``, and ``correct``.
+
+    Written in chunks under another name, and renamed when it is whole.
+
+    Args:
+        scores: ``(C(n_candidates, k),)`` as of :func:`compute_scores`.
+        names: ``(n_candidates,)``, different from each other, to write in place of the members' indices.
+
+    Raises:
+        EnsembleError: if there are not as many scores as ensembles, or names as candidates.
+    """
+    if scores.shape != (comb(n_candidates, k),):
+        raise EnsembleError(
+            f"scores have shape {scores.shape}: expected ({comb(n_candidates, k)},), one for each ensemble of {k} of "
+            f"{n_candidates} candidates"
+        )
+    if names is not None and not len(names) == len(set(names)) == n_candidates:
+        raise EnsembleError(f"got {len(set(names))} different names: expected {n_candidates}, one per candidate")
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    if names is None:
+        candidates = pl.Series(range(n_candidates), dtype=pl.UInt8 if n_candidates <= 256 else pl.UInt16)
+    else:
+        candidates = pl.Series(names, dtype=pl.Enum(names))
+    correct = pl.UInt16 if scores.dtype == np.int16 else pl.UInt32
+    schema = pl.Schema({**{f"member_{place}": candidates.dtype for place in range(1, k + 1)}, "correct": correct})
+
+    def iter_frames(*_pushed_down: object) -> Iterator["pl.DataFrame"]:
+        starts = range(0, len(scores), _CHUNK_ROWS)
+        for start in progress(starts, total=len(starts), label="writing"):
+            stop = min(start + _CHUNK_ROWS, len(scores))
+            members = unrank_lexicographic(start, stop, size=k, n_candidates=n_candidates)
+            columns = [candidates.gather(members[:, place]) for place in range(k)]
+            yield pl.DataFrame([*columns, pl.Series(scores[start:stop]).cast(correct)], schema=list(schema))
+
+    unfinished = Path(path).with_name(f".{Path(path).name}.unfinished")
+    try:
+        register_io_source(iter_frames, schema=schema, is_pure=True).sink_parquet(
+            unfinished, row_group_size=_CHUNK_ROWS
+        )
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

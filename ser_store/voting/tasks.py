@@ -1,0 +1,137 @@
+"""The exhaustive search in tasks that run anywhere: what goes over the wire, and the work on either end."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.voting.batched import _Block, _iter_blocks, encode, vote_block
+from ser_store.voting.contenders import Tally, weigh_utterances
+from ser_store.voting.problem import Problem
+from ser_store.voting.search import make_tally
+
+# A part, or a block, is some milliseconds of work; a task that is lost with its worker is done again.
+_PARTS_PER_TASK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What all tasks of a search have in common.
+
+    It holds its arrays where joblib's Dask back end does not see them. That would keep them on one worker only, with
+    which they would be lost.
+
+    Attributes:
+        problem: with indices in as few bytes as they fit.
+        backend: ``batched``, ``bitsliced`` or ``summed``.
+        top: how many of the best to keep.
+    """
+
+    problem: Problem
+    backend: str
+    top: int
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Some parts of the compiled search, or blocks of the one in numpy; and utterances right that are worth keeping."""
+
+    parts: tuple[Any, ...]
+    floor: int
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a task found: the histogram ``(n + 1,)``, and the best; see :class:`~ser_store.voting.contenders.Tally`."""
+
+    histogram: NDArray[np.int64]
+    correct: NDArray[np.int64]
+    balance: NDArray[np.int64]
+    members: NDArray[np.intp]
+
+
+def ask(problem: Problem, *, backend: str, top: int) -> Question:
+    """The question that a search puts to all workers."""
+    index = np.min_scalar_type(problem.n_classes)
+    narrow = replace(problem, predictions=problem.predictions.astype(index), truth=problem.truth.astype(index))
+    return Question(problem=narrow, backend=backend, top=top)
+
+
+def count_tasks(problem: Problem, backend: str) -> int:
+    """How many tasks the search is made of."""
+    return -(-sum(1 for _ in _iter_parts(problem, backend, with_roots=False)) // _PARTS_PER_TASK)
+
+
+def iter_tasks(problem: Problem, backend: str, get_floor: Callable[[], int]) -> Iterator[Task]:
+    """Tasks that cover every ensemble once, each with the floor as it is when the task is made."""
+    parts = _iter_parts(problem, backend)
+    while batch := tuple(islice(parts, _PARTS_PER_TASK)):
+        yield Task(batch, get_floor())
+
+
+def answer(question: Question, task: Task) -> Answer:
+    """Do a task, on whatever machine this runs."""
+    narrow = question.problem
+    problem = replace(narrow, predictions=narrow.predictions.astype(np.intp), truth=narrow.truth.astype(np.intp))
+    tally = make_tally(problem, top=question.top)
+    if question.backend == "batched":
+        _vote_blocks(problem, tally, task)
+    else:
+        _search_parts(problem, tally, task, question.backend)
+    return Answer(tally.histogram, tally.correct, tally.balance, tally.members)
+
+
+def _iter_parts(problem: Problem, backend: str, *, with_roots: bool = True) -> Iterator[Any]:
+    if backend == "batched":
+        return _iter_blocks(problem, encode(problem).bytes_per_ensemble)
+    return _iter_compiled_parts(problem, backend, with_roots=with_roots)
+
+
+def _iter_compiled_parts(problem: Problem, backend: str, *, with_roots: bool) -> Iterator[Any]:
+    from ser_store.voting import bitsliced
+
+    candidates, _ = _encode(problem, backend)
+    index = np.min_scalar_type(candidates.end)
+    for part in bitsliced._iter_parts(candidates, with_roots=with_roots):
+        yield replace(part, roots=part.roots.astype(index))
+
+
+def _search_parts(problem: Problem, tally: Tally, task: Task, backend: str) -> None:
+    from ser_store.voting.best import SIZE
+
+    candidates, search_part = _encode(problem, backend)
+    for part in task.parts:
+        wide = replace(part, roots=part.roots.astype(np.int64))
+        histogram, best = search_part(candidates, wide, top=tally.top, floor=max(task.floor, tally.floor))
+        found = slice(0, best.state[SIZE])
+        tally.offer(best.correct[found], best.balance[found], best.members[found] - candidates.first)
+        tally.histogram += histogram
+
+
+def _encode(problem: Problem, backend: str) -> tuple[Any, Any]:
+    """The candidates, and what searches a part of their ensembles."""
+    from ser_store.voting import bitsliced, summed
+
+    if backend == "bitsliced":
+        return bitsliced.encode_candidates(problem), bitsliced._search_part
+    return summed.encode_summands(problem), summed._search_part_by_sums
+
+
+def _vote_blocks(problem: Problem, tally: Tally, task: Task) -> None:
+    margins = encode(problem)
+    weights = weigh_utterances(problem.truth, problem.n_classes)
+    block: _Block
+    for block in task.parts:
+        prefixes = block.list_prefixes(problem.k)
+        right = vote_block(problem, margins, prefixes, block.first, block.end)
+        correct = np.bitwise_count(right.view(np.uint64)).sum(axis=2, dtype=np.int64)
+        prefix, last = np.nonzero(correct >= max(task.floor, tally.floor))
+        tally.offer(
+            correct[prefix, last],
+            right[prefix, last, : problem.n] @ weights,
+            np.column_stack([prefixes[prefix], last + block.first]),
+        )
+        tally.histogram += np.bincount(correct.ravel(), minlength=problem.n + 1)
