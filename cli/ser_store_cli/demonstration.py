@@ -101,6 +101,7 @@ def _list_commands(plan: Demonstration) -> list[tuple[str, list[list[str]]]]:
             [
                 ["vote", "--k", "3", "--all-combos", "--top", "5"],
                 ["vote", "--k", "5", "--all-combos", "--steps", "all", "--top", "5"],
+                ["vote", "--k", "5", "--all-combos", "--steps", "all", "--rule", "soft", "--top", "5"],
             ],
         ),
         ("What is in the store", [["info"]]),
