@@ -1,7 +1,7 @@
 """Progress as an argument: library functions take a ``Progress``, the command line hands in a bar."""
 
 import sys
-import time
+import threading
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -32,15 +32,42 @@ def open_bar(*, total: int, label: str, unit: str = "it", done: int = 0) -> Any:
 
 def bar(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
     """A bar on stderr, from the second second on; what takes less than one does not even load the library."""
-    started = time.monotonic()
-    shown = None
+    shown = _LateBar(total=total, label=label)
     try:
-        for done, item in enumerate(items):
-            if shown is None and time.monotonic() - started > DELAY_SECONDS:
-                shown = open_bar(total=total, label=label, done=done)
+        for item in items:
             yield item
-            if shown is not None:
-                shown.update()
+            shown.advance()
     finally:
-        if shown is not None:
-            shown.close()
+        shown.close()
+
+
+class _LateBar:
+    """Opens a bar by the clock, so that it also shows while the first item takes its time, compiling for instance."""
+
+    def __init__(self, *, total: int, label: str) -> None:
+        self._total, self._label = total, label
+        self._done = 0
+        self._bar: Any = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(DELAY_SECONDS, self._open)
+        self._timer.daemon = True
+        self._is_closed = False
+        self._timer.start()
+
+    def _open(self) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._bar = open_bar(total=self._total, label=self._label, done=self._done)
+
+    def advance(self) -> None:
+        with self._lock:
+            self._done += 1
+            if self._bar is not None:
+                self._bar.update()
+
+    def close(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._is_closed = True
+            if self._bar is not None:
+                self._bar.close()

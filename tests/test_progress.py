@@ -1,0 +1,47 @@
+"""A bar shows by the clock: also while the first item takes its time, and never for what is quickly done."""
+
+import time
+
+import pytest
+from tqdm import tqdm
+
+from ser_store import progress
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(progress, "DELAY_SECONDS", 0.05)
+
+
+def slow(seconds):
+    time.sleep(seconds)
+    yield from "abc"
+
+
+def test_a_bar_shows_before_a_slow_first_item_is_done(impatient, capsys):
+    items = iter(progress.bar(slow(0.6), total=3, label="compiling"))
+    assert next(items) == "a"
+    assert "compiling:   0%" in capsys.readouterr().err
+    assert list(items) == ["b", "c"]
+
+
+def test_quick_work_shows_nothing_and_its_items_pass_unchanged(capsys):
+    assert list(progress.bar("abc", total=3, label="quick")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_that_is_given_up_is_closed(impatient):
+    items = iter(progress.bar(slow(0.6), total=3, label="left"))
+    next(items)
+    assert [shown.desc for shown in tqdm._instances] == ["left: "]
+    items.close()
+    assert not tqdm._instances
+
+
+def test_an_error_of_the_items_comes_through(impatient):
+    def fail():
+        yield 1
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        list(progress.bar(fail(), total=2, label="failing"))
