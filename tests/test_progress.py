@@ -33,7 +33,7 @@ def test_quick_work_shows_nothing_and_its_items_pass_unchanged(capsys):
 def test_a_bar_that_is_given_up_is_closed(impatient):
     items = iter(progress.bar(slow(0.6), total=3, label="left"))
     next(items)
-    assert [shown.desc for shown in tqdm._instances] == ["left: "]
+    assert [shown.desc.rstrip(": ") for shown in tqdm._instances] == ["left"]
     items.close()
     assert not tqdm._instances
 
