@@ -9,14 +9,10 @@ import numpy as np
 
 from ser_store.errors import EnsembleError
 from ser_store.evaluation import choose_members, name_part
+from ser_store.intervals import wilson_interval
 from ser_store.metrics import compute_accuracy, softmax
 from ser_store.progress import Progress, silent
-from ser_store.statistics import (
-    Selection,
-    correct_selection_by_bootstrap,
-    correct_selection_by_halves,
-    wilson_interval,
-)
+from ser_store.selection import Selection, correct_selection_by_bootstrap, correct_selection_by_halves
 from ser_store.voting.outcomes import compute_outcomes
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.search import EnsembleScore, SearchResult, search_ensembles

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, StoreError, UnknownNameError, describe_unknown
+from ser_store.intervals import wilson_interval
 from ser_store.metrics import Average, Evaluation, evaluate_predictions
-from ser_store.statistics import wilson_interval
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store

@@ -2,7 +2,16 @@
 
 import typer
 
-from ser_store_cli import analysis_commands, corpus_commands, demo_command, model_commands, store_commands
+from ser_store_cli import (
+    corpus_commands,
+    demo_command,
+    evaluate_command,
+    head_command,
+    model_commands,
+    steps_command,
+    store_commands,
+    vote_command,
+)
 
 app = typer.Typer(
     name="serstore",
@@ -12,7 +21,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (corpus_commands, model_commands, store_commands, analysis_commands, demo_command):
+for module in (
+    corpus_commands,
+    model_commands,
+    store_commands,
+    evaluate_command,
+    steps_command,
+    vote_command,
+    head_command,
+    demo_command,
+):
     module.register(app)
 
 

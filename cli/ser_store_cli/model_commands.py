@@ -122,7 +122,7 @@ def finetune(
         print_json({**record.to_json(), "members": opened.member_names(record.run)})
         return
     from ser_store.step_comparison import steps as compare
-    from ser_store_cli.analysis_commands import print_steps
+    from ser_store_cli.steps_command import print_steps
 
     typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
     print_steps(compare(opened, [record.run], on=record.details["on"], split=split))

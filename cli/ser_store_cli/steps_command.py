@@ -1,0 +1,71 @@
+"""steps."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn,
+)
+from ser_store_cli.output import Percent, maybe_figure, print_json, print_table
+
+if TYPE_CHECKING:
+    from ser_store.step_comparison import StepComparison
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(steps)
+
+
+@stated
+def steps(
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be given several times.")] = None,
+    select: Annotated[
+        str | None, typer.Option("--select", help="best, divergence, min-loss, last or a step: record the choice.")
+    ] = None,
+    on: OnOption = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare the cached steps of each run, and select one."""
+    from ser_store.step_comparison import steps as compare
+    from ser_store_h5.store import Store
+
+    comparison = compare(Store(store), run or [], on=on, split=split, select=select)
+    if select is not None and comparison.on == "test":
+        warn("selected on test: what is reported on test from now on is too high; splits with a valid part avoid that")
+    if json:
+        print_json(comparison.to_json())
+    else:
+        print_steps(comparison)
+
+
+def print_steps(comparison: "StepComparison") -> None:
+    """One table for all runs, the selected step of each marked."""
+    rows = []
+    for run in comparison.runs:
+        for score in run.steps:
+            mark = "←" if score.step == run.selected else ""
+            reason = f" {run.reason}" if mark and run.reason else ""
+            rows.append(
+                [
+                    run.run,
+                    score.step,
+                    Percent(score.accuracy),
+                    Percent(score.balanced_accuracy),
+                    maybe_figure(score.eval_loss),
+                    maybe_figure(score.train_loss),
+                    mark + reason,
+                ]
+            )
+    header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss", "selected"]
+    print_table(header, rows)
