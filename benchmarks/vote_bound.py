@@ -1,47 +1,85 @@
-"""How fast hard voting could be on this machine: the words it must touch at the rate the machine touches words."""
+"""How fast hard voting could be on this machine, and where the time goes: the words that the last votes must touch at
+the rate the machine touches words, and the search itself, stopped after each of its stages."""
 
 import time
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from ser_store.voting.bitsliced import encode_candidates, make_work
-from ser_store.voting.kernel import Work, vote_second_last
+from ser_store.measuring.electorate import Electorate
+from ser_store.voting.bitsliced import encode_candidates
+from ser_store.voting.kernel import Work, count_scores, vote_last, vote_second_last
 from ser_store.voting.lanes import count_bits, load, splat, store
-from ser_store.voting.packing import Ints, Words, add_vote, pack_utterances, vote_middle
-from ser_store.voting.problem import pose_problem
+from ser_store.voting.packing import Ints, Words, add_root, pack_utterances, vote_middle
+from ser_store.voting.parts import Part, iter_parts
+from ser_store.voting.workspace import make_work
 
-ROOTS = 200
+PARTS, REPEATS = 40, 5
+STAGES = ("first votes and packing", "third last vote", "second last vote", "last vote", "histogram")
 # Of a term, eight ensembles at a time: two places, the plane, the mask, and, count, add.
 INSTRUCTIONS_PER_TERM = 7
 
 
+@dataclass(frozen=True)
+class Bound:
+    """All for one thread and one ensemble.
+
+    Attributes:
+        words: that the last votes touch.
+        instructions: that these take.
+        words_per_ns: that this machine loads, masks and counts.
+        bound_ns: the words at that rate.
+        taken_ns: what the search takes.
+        stages_ns: of its stages.
+    """
+
+    words: float
+    instructions: float
+    words_per_ns: float
+    bound_ns: float
+    taken_ns: float
+    stages_ns: dict[str, float]
+
+    def describe(self) -> str:
+        shares = ", ".join(f"{stage} {seconds / self.taken_ns:.0%}" for stage, seconds in self.stages_ns.items())
+        return (
+            f"bound of the last votes, one thread: {self.words:.1f} words touched and {self.instructions:.1f} "
+            f"instructions an ensemble; at {self.words_per_ns:.1f} words a ns {self.bound_ns:.2f} ns, which is "
+            f"{self.bound_ns / self.taken_ns:.0%} of the {self.taken_ns:.2f} ns taken\nwhere they go: {shares}"
+        )
+
+
 @njit(nogil=True)
-def count_terms(work: Work, roots: Ints) -> tuple[int, int]:
-    """Terms times blocks that the last votes take below ``roots``, and ensembles that they score."""
+def search_stages(work: Work, roots: Ints, n_stages: int, counts: Ints) -> None:
+    """The search below ``roots`` of three members less than k, up to a stage; its terms and ensembles to ``counts``."""
     candidates, tree, pack, terms = work.candidates, work.tree, work.pack, work.terms
+    planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
+    masks, places, base, scores = terms.masks, terms.places, terms.base, terms.scores
+    state, histogram = work.best.state, work.histogram
     end = candidates.end
     row = roots.shape[1] + 1
-    n_terms, n_ensembles = 0, 0
     for number in range(len(roots)):
-        add_vote(candidates, tree, 0, candidates.first - 1)
-        for depth in range(1, row):
-            add_vote(candidates, tree, depth, roots[number, depth - 1])
-        root = roots[number, -1]
+        root = add_root(candidates, tree, roots, number, terms.path)
         n_words = pack_utterances(candidates, tree, pack, row, root, 3)
+        if n_stages < 2:
+            continue
         for third_last in range(root + 1, end - 2):
-            vote_middle(pack.planes, pack.slots, pack.reached, pack.middle, n_words, third_last, end, 3)
+            vote_middle(planes, slots, reached, middle, n_words, third_last, end, 3)
+            if n_stages < 3:
+                continue
             for block in range((third_last + 1) // 8 * 8, end - 1, 8):
                 n_gains, n_losses = vote_second_last(
-                    pack.planes, pack.slots, pack.valid, pack.middle, terms.masks, terms.places, terms.base, 0,
-                    n_words, block, end,
-                )  # fmt: skip
+                    planes, slots, valid, middle, masks, places, base, tree.correct[row], n_words, block, end
+                )
+                if n_stages < 4:
+                    continue
                 for second_last in range(max(block, third_last + 1), min(block + 8, end - 1)):
-                    n_terms += (n_gains + n_losses) * (end // 8 - (second_last + 1) // 8)
-                    n_ensembles += end - 1 - second_last
-    return n_terms, n_ensembles
+                    counts[0] += (n_gains + n_losses) * (end // 8 - (second_last + 1) // 8)
+                    counts[1] += end - 1 - second_last
+                    vote_last(planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end)
+                    if n_stages >= 5:
+                        count_scores(histogram, scores, second_last, end)
 
 
 @njit(nogil=True)
@@ -63,31 +101,41 @@ def measure_rate() -> float:
     words = np.random.default_rng(0).integers(2**63, size=2048, dtype=np.uint64)
     counts = np.zeros(16, dtype=np.uint64)
     seconds = []
-    for _ in range(6):
+    for _ in range(REPEATS):
         started = time.perf_counter()
         touch_words(words, counts, 20_000)
         seconds.append(time.perf_counter() - started)
     return len(words) * 20_000 / min(seconds)
 
 
-def measure_bound(
-    predictions: NDArray[np.int16], truth: NDArray[np.int64], *, k: int, seconds: float, **case: Any
-) -> str:
-    """What bounds one thread, beside the ``seconds`` it takes for an ensemble, in words."""
-    if k < 4:
-        return "bound: measured from four members on"
-    problem = pose_problem(predictions, truth, k=k, rule="hard", tie="lowest", probabilities=None, **case)
+def measure_bound(electorate: Electorate) -> Bound | None:
+    """What bounds one thread beside what it takes; None for fewer than four members, who have no roots."""
+    if electorate.k < 4:
+        return None
+    problem = electorate.pose("hard")
     candidates = encode_candidates(problem)
-    rng = np.random.default_rng(0)
-    # Roots of ensembles that are drawn, so that a root counts by the ensembles below it, once.
-    drawn = [np.sort(rng.choice(problem.m, k, replace=False))[: k - 3] for _ in range(ROOTS)]
-    ratios = [count_terms(make_work(candidates, top=1, floor=0), root[None] + candidates.first) for root in drawn]
-    terms = float(np.mean([8 * n_terms / n_ensembles for n_terms, n_ensembles in ratios]))
+    parts = list(iter_parts(candidates))
+    some: list[Part] = parts[:: max(1, len(parts) // PARTS)]
+    histogram = np.zeros(8 * (problem.n + 1), dtype=np.int64)
+    work = make_work(candidates, top=1, floor=problem.n + 1, histogram=histogram)
+    counts = np.zeros(2, dtype=np.int64)
+    best = np.full(len(STAGES), np.inf)
+    for _ in range(REPEATS):
+        for n_stages in range(1, len(STAGES) + 1):
+            counts[:] = 0
+            started = time.perf_counter()
+            for part in some:
+                search_stages(work, part.roots, n_stages, counts)
+            best[n_stages - 1] = min(best[n_stages - 1], time.perf_counter() - started)
+    n_terms, n_ensembles = counts.tolist()
+    per_ensemble = best / n_ensembles * 1e9
     rate = measure_rate()
-    bound = terms / rate
-    return (
-        f"bound, last votes, one thread: {terms:.1f} words touched and {terms / 8 * INSTRUCTIONS_PER_TERM:.1f} "
-        f"instructions an ensemble; at {rate / 1e9:.1f} words a ns {bound * 1e9:.2f} ns, which is "
-        f"{bound / seconds:.0%} of the {seconds * 1e9:.2f} ns taken; not in it: the votes before the last, the "
-        "histogram, and finding the places and masks of the terms"
+    words = 8 * n_terms / n_ensembles
+    return Bound(
+        words=words,
+        instructions=words / 8 * INSTRUCTIONS_PER_TERM,
+        words_per_ns=rate / 1e9,
+        bound_ns=words / rate * 1e9,
+        taken_ns=float(per_ensemble[-1]),
+        stages_ns=dict(zip(STAGES, np.diff(per_ensemble, prepend=0).tolist(), strict=True)),
     )

@@ -16,17 +16,26 @@ if TYPE_CHECKING:
     from ser_store.ensembles import vote
     from ser_store.errors import SerstoreError
     from ser_store.evaluation import evaluate
-    from ser_store.exporting import export
+    from ser_store.evaluation.comparing import compare
+    from ser_store.evaluation.hard_utterances import find_hard_utterances
     from ser_store.extraction import extract
     from ser_store.heads import head
-    from ser_store.importing import import_predictions
     from ser_store.initializing import init
+    from ser_store.interchange.exporting import export
+    from ser_store.interchange.importing import import_predictions
+    from ser_store.measuring.sizes import compare_sizes
+    from ser_store.measuring.storing import compare_storage
+    from ser_store.measuring.voting import compare_voting
+    from ser_store.paper_tables import paper
     from ser_store.step_comparison import steps
     from ser_store.training.finetuning import finetune
     from ser_store.training.recipe import Recipe
     from ser_store_h5.corpus import Corpus
     from ser_store_h5.member import Member
+    from ser_store_h5.merging import merge
+    from ser_store_h5.packing import pack, unpack
     from ser_store_h5.store import Store
+    from ser_store_h5.sweeping import sweep
     from ser_store_h5.verify import verify_store
 
 _HOMES = {
@@ -36,15 +45,25 @@ _HOMES = {
     "SerstoreError": "ser_store.errors",
     "Store": "ser_store_h5.store",
     "audit": "ser_store.auditing",
+    "compare": "ser_store.evaluation.comparing",
+    "compare_sizes": "ser_store.measuring.sizes",
+    "compare_storage": "ser_store.measuring.storing",
+    "compare_voting": "ser_store.measuring.voting",
     "describe_store": "ser_store.describing",
     "evaluate": "ser_store.evaluation",
-    "export": "ser_store.exporting",
+    "export": "ser_store.interchange.exporting",
     "extract": "ser_store.extraction",
+    "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetuning",
     "head": "ser_store.heads",
-    "import_predictions": "ser_store.importing",
+    "import_predictions": "ser_store.interchange.importing",
     "init": "ser_store.initializing",
+    "merge": "ser_store_h5.merging",
+    "pack": "ser_store_h5.packing",
+    "paper": "ser_store.paper_tables",
     "steps": "ser_store.step_comparison",
+    "sweep": "ser_store_h5.sweeping",
+    "unpack": "ser_store_h5.packing",
     "verify_store": "ser_store_h5.verify",
     "vote": "ser_store.ensembles",
     "write_synthetic_corpus": "ser_store.corpora.synthetic",
@@ -58,15 +77,25 @@ __all__ = [
     "Store",
     "__version__",
     "audit",
+    "compare",
+    "compare_sizes",
+    "compare_storage",
+    "compare_voting",
     "describe_store",
     "evaluate",
     "export",
     "extract",
+    "find_hard_utterances",
     "finetune",
     "head",
     "import_predictions",
     "init",
+    "merge",
+    "pack",
+    "paper",
     "steps",
+    "sweep",
+    "unpack",
     "verify_store",
     "vote",
     "write_synthetic_corpus",

@@ -1,30 +1,47 @@
-"""The audit of a store's split and recordings."""
+"""The audit of a store's split and recordings, and what the leaks are worth in accuracy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ser_store.corpora.audit import Audit, compute_audit, find_bad_files
+import numpy as np
+
+from ser_store.corpora.audit import Audit, compute_audit, flag_leaks
+from ser_store.errors import StoreError
+from ser_store.leakage import Damage, measure_damage
 from ser_store.progress import Progress, silent
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
 
 @dataclass(frozen=True)
 class StoreAudit:
-    """The split's audit, and the recordings that are missing, unreadable or changed (None if none were looked for)."""
+    """The audit of a store.
+
+    Attributes:
+        audit: leakage and balance of the split.
+        bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
+        damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
+            part has both.
+    """
 
     audit: Audit
     bad_files: list[str] | None
+    damage: tuple[Damage, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.audit.to_json(), "bad_files": self.bad_files}
+        leakage = [damage.to_json() for damage in self.damage]
+        return {**self.audit.to_json(), "bad_files": self.bad_files, "leakage": leakage}
 
 
 def audit(
     path: Path, *, split: str | None = None, audio: Path | None = None, progress: Progress = silent
 ) -> StoreAudit:
-    """Audit a split of the store's corpus, and its recordings where they can be found.
+    """Audit a split of the store's corpus, its recordings where they can be found, and its members.
 
     Args:
         split: default: the corpus' default split.
@@ -33,10 +50,47 @@ def audit(
     Raises:
         UnknownNameError: if the corpus has no such split.
     """
-    corpus = Store(path).corpus
+    store = Store(path)
+    corpus = store.corpus
+    bad_files, copies = _listen(corpus, audio, progress)
+    computed = compute_audit(corpus, split=split, near_duplicates=copies)
+    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()))
+
+
+def _listen(
+    corpus: Corpus, audio: Path | None, progress: Progress
+) -> tuple[list[str] | None, Sequence[Sequence[int]] | None]:
+    """Bad files and groups of copies; None and None where there is nothing to listen to."""
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
     # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
     can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
-    looked_at = corpus.paths is not None and can_look
-    bad_files = find_bad_files(corpus, folder, progress=progress) if looked_at and folder is not None else None
-    return StoreAudit(compute_audit(corpus, split=split), bad_files)
+    if corpus.paths is None or folder is None or not can_look:
+        return None, None
+    from ser_store.corpora.inspection import inspect_recordings
+
+    inspection = inspect_recordings(corpus, folder, progress=progress)
+    return list(inspection.bad_files), inspection.near_duplicates
+
+
+def _measure_damage(store: Store, split: str | None, copies: Sequence[Sequence[int]]) -> tuple[Damage, ...]:
+    corpus = store.corpus
+    if not corpus.splits:
+        return ()
+    on = "test" if {"train", "test"} <= set(corpus.part_names(split)) else "all"
+    rows = corpus.rows(on, split=split)
+    leaks = flag_leaks(corpus, rows, split=split, copies=copies)
+    telling = {kind: leaked for kind, leaked in leaks.items() if leaked.any() and not leaked.all()}
+    damages = []
+    for run in store.runs() if telling else ():
+        trained_on = store.run(run).details.get("split")
+        if not store.steps(run) or trained_on not in (None, split or corpus.default_split):
+            continue
+        name = format_member(run, store.selected_step(run))
+        try:
+            correct = store.predictions([name], rows)[0] == corpus.labels[rows]
+        except StoreError as problem:
+            if isinstance(problem, FormatError | IntegrityError):
+                raise
+            continue  # it predicts nothing, or not all of these utterances
+        damages += [measure_damage(name, kind, np.asarray(correct), leaked) for kind, leaked in telling.items()]
+    return tuple(damages)

@@ -1,23 +1,71 @@
-"""What a store holds, and how much room it takes."""
+"""What a store holds, how much room it takes, and how much the checkpoints it stands for would take."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ser_store.backbones.catalogue import lookup
+from ser_store.backbones.description import Backbone
+from ser_store.errors import UnknownNameError
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
+OTHER = "other"
+
 
 @dataclass(frozen=True)
 class RunDescription:
-    """One run: its record, the number of its members, the selected step, and sizes in bytes."""
+    """One run: its record, the number of its members, the selected step, and sizes in bytes.
+
+    ``dataset_bytes`` holds the size of its members' arrays by name.
+    """
 
     record: RunRecord
     members: int
     selected: int | None
     bytes: int
     checkpoint_bytes: int
+    dataset_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class CheckpointComparison:
+    """What the checkpoints of all cached steps of one backbone would take, and what is kept of them instead.
+
+    Attributes:
+        backbone: the catalogue's key.
+        runs: its runs.
+        steps: cached steps of these runs together.
+        parameters: of the backbone with a head for eight classes.
+        checkpoint_bytes: of one checkpoint: parameters in float32, no optimizer state.
+        store_bytes: what these runs take here.
+    """
+
+    backbone: str
+    runs: tuple[str, ...]
+    steps: int
+    parameters: int
+    checkpoint_bytes: int
+    store_bytes: int
+
+    @property
+    def checkpoints_bytes(self) -> int:
+        return self.steps * self.checkpoint_bytes
+
+    @property
+    def ratio(self) -> float:
+        return self.checkpoints_bytes / self.store_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **vars(self),
+            "runs": list(self.runs),
+            "checkpoints_bytes": self.checkpoints_bytes,
+            "ratio": self.ratio,
+        }
 
 
 @dataclass(frozen=True)
@@ -28,6 +76,14 @@ class StoreDescription:
     corpus: Corpus
     runs: tuple[RunDescription, ...]
     bytes: int
+    corpus_bytes: int
+    comparisons: tuple[CheckpointComparison, ...]
+
+    @property
+    def dataset_bytes(self) -> dict[str, int]:
+        """Size of the arrays of all members by name, the largest first, and at last of everything else."""
+        arrays = _add_up(run.dataset_bytes for run in self.runs)
+        return {**arrays, OTHER: self.bytes - sum(arrays.values())}
 
     def to_json(self) -> dict[str, Any]:
         corpus = self.corpus
@@ -45,6 +101,9 @@ class StoreDescription:
             },
             "digest": corpus.digest,
             "bytes": self.bytes,
+            "corpus_bytes": self.corpus_bytes,
+            "dataset_bytes": self.dataset_bytes,
+            "checkpoints": [comparison.to_json() for comparison in self.comparisons],
             "runs": [
                 {
                     **run.record.to_json(),
@@ -52,35 +111,72 @@ class StoreDescription:
                     "selected_step": run.selected,
                     "bytes": run.bytes,
                     "checkpoint_bytes": run.checkpoint_bytes,
+                    "dataset_bytes": dict(run.dataset_bytes),
                 }
                 for run in self.runs
             ],
         }
 
 
-def describe_store(path: Path) -> StoreDescription:
-    """Describe a store without reading its arrays.
+def describe_store(path: Path | str) -> StoreDescription:
+    """Describe a store, a folder or a packed file, without reading the arrays of its members.
 
     Raises:
         StoreError: if there is no store at ``path``.
     """
     store = Store(path)
-    runs = []
-    for name in store.runs():
-        steps = store.steps(name)
-        folder = store.run_folder(name)
-        runs.append(
-            RunDescription(
-                record=store.run(name),
-                members=len(steps),
-                selected=store.selected_step(name) if steps else None,
-                bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
-                checkpoint_bytes=_measure(folder / "checkpoints"),
-            )
+    runs = tuple(_describe_run(store, name) for name in store.runs())
+    corpus_bytes = store.source.measure_corpus()
+    return StoreDescription(
+        path=store.path,
+        corpus=store.corpus,
+        runs=runs,
+        bytes=store.path.stat().st_size if store.is_packed else corpus_bytes + sum(run.bytes for run in runs),
+        corpus_bytes=corpus_bytes,
+        comparisons=tuple(_compare_with_checkpoints(runs)),
+    )
+
+
+def _describe_run(store: Store, name: str) -> RunDescription:
+    members = store.members(name)
+    return RunDescription(
+        record=store.run(name),
+        members=len(members),
+        selected=store.selected_step(name) if members else None,
+        bytes=store.source.measure_run(name),
+        checkpoint_bytes=store.source.measure_checkpoints(name),
+        dataset_bytes=_add_up(member.dataset_bytes for member in members),
+    )
+
+
+def _add_up(sizes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for size in sizes:
+        total.update(size)
+    return dict(total.most_common())
+
+
+def _find_backbone(record: RunRecord) -> Backbone | None:
+    """The pretrained backbone whose checkpoints the run's members stand for; heads and features have none."""
+    try:
+        backbone = lookup(record.backbone)
+    except UnknownNameError:
+        return None
+    return backbone if backbone.bytes_fp32 and record.kind != "head" else None
+
+
+def _compare_with_checkpoints(runs: Iterable[RunDescription]) -> Iterable[CheckpointComparison]:
+    found: dict[str, tuple[Backbone, list[RunDescription]]] = {}
+    for run in runs:
+        backbone = _find_backbone(run.record)
+        if backbone is not None and run.members:
+            found.setdefault(backbone.key, (backbone, []))[1].append(run)
+    for key, (backbone, its_runs) in found.items():
+        yield CheckpointComparison(
+            backbone=key,
+            runs=tuple(run.record.run for run in its_runs),
+            steps=sum(run.members for run in its_runs),
+            parameters=backbone.parameters,
+            checkpoint_bytes=backbone.bytes_fp32,
+            store_bytes=sum(run.bytes for run in its_runs),
         )
-    total = (store.path / "corpus.h5").stat().st_size + sum(run.bytes for run in runs)
-    return StoreDescription(path=store.path, corpus=store.corpus, runs=tuple(runs), bytes=total)
-
-
-def _measure(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -18,3 +18,19 @@ def report_keys(backbone: str, *, missing: Sequence[str], unused: Sequence[str])
 def _list(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(keys[:SHOWN]) + more
+
+
+def report_out_of_memory(run: str, step: int, *, phase: str, size: int, times: int | None = None) -> None:
+    """Say with what a run goes on after its batches did not fit into memory."""
+    passes = f", {times} times for each optimizer step as large as before" if times else ""
+    LOGGER.info("%s: out of memory in %s after step %d: goes on with %d at a time%s", run, phase, step, size, passes)
+
+
+def report_differing_member(member: str, difference: float) -> None:
+    """Say that a member that was trained once more after a kill has come out otherwise."""
+    LOGGER.info(
+        "%s: trained again, its logits differ by up to %.2g from those cached before: the first are kept; expected on "
+        "a GPU, or with other versions or another machine",
+        member,
+        difference,
+    )

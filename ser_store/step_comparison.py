@@ -5,45 +5,69 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
 from ser_store.metrics import compute_log_loss, evaluate_predictions
+from ser_store.statistics.comparisons import PairComparison, compare_pairs
+from ser_store.statistics.selection import Selection as Correction
+from ser_store.statistics.selection import correct_selection_by_bootstrap
+from ser_store.step_rules import RULES, StepScore, choose_step, find_best, find_divergence
+from ser_store_h5.corpus import Corpus
 from ser_store_h5.runs import Selection
 from ser_store_h5.store import Store
-
-RULES = ("best", "divergence", "min-loss", "last")
-# A rise that lasts is told from a wobble by a second one right after it.
-PATIENCE = 2
-
-
-@dataclass(frozen=True)
-class StepScore:
-    """One step of a run on one part of the split.
-
-    Attributes:
-        step: optimizer steps done.
-        accuracy: in 0..1.
-        balanced_accuracy: in 0..1.
-        eval_loss: mean cross-entropy in nats, from the cached logits; None for members known by labels only.
-        train_loss: the last one logged up to this step; None if none was.
-    """
-
-    step: int
-    accuracy: float
-    balanced_accuracy: float
-    eval_loss: float | None
-    train_loss: float | None
 
 
 @dataclass(frozen=True)
 class RunSteps:
-    """All steps of a run, ascending, and the one its name stands for."""
+    """All steps of a run, ascending, and what follows from them.
+
+    Attributes:
+        run: the run's name.
+        selected: the step its name stands for.
+        reason: why, where a step was selected.
+        steps: one score for each cached step.
+        best: the step with the highest accuracy; of equals the earliest.
+        divergence: the step from which training and evaluation loss part; None if they never do or are unknown.
+        best_against_last: the best step (first) compared with the last one (second), by speaker where speakers are
+            known; None if they are the same.
+        correction: the best step's accuracy as found, and corrected for having been chosen among these steps on
+            these very utterances; None for a single step or a single utterance.
+    """
 
     run: str
     selected: int
     reason: str | None
     steps: tuple[StepScore, ...]
+    best: int
+    divergence: int | None
+    best_against_last: PairComparison | None
+    correction: Correction | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the best step is ``better`` than the last one, ``the same``, or one ``cannot tell``."""
+        return "the same" if self.best_against_last is None else self.best_against_last.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        test = self.best_against_last
+        return {
+            "run": self.run,
+            "selected": self.selected,
+            "reason": self.reason,
+            "best": self.best,
+            "divergence": self.divergence,
+            "best_against_last": {
+                "verdict": self.verdict,
+                "only_best_right": 0 if test is None else test.only_first,
+                "only_last_right": 0 if test is None else test.only_second,
+                "p": 1.0 if test is None else test.p,
+                "method": None if test is None else test.method,
+            },
+            "selection": None if self.correction is None else self.correction.to_json(),
+            "steps": [vars(step) for step in self.steps],
+        }
 
 
 @dataclass(frozen=True)
@@ -54,8 +78,7 @@ class StepComparison:
     runs: tuple[RunSteps, ...]
 
     def to_json(self) -> dict[str, Any]:
-        runs = [{**vars(run), "steps": [vars(step) for step in run.steps]} for run in self.runs]
-        return {"on": self.on, "runs": runs}
+        return {"on": self.on, "runs": [run.to_json() for run in self.runs]}
 
 
 def steps(
@@ -71,9 +94,7 @@ def steps(
     Args:
         runs: default: every run with more than one predicting step; where there is none, every predicting run.
         on: default: with ``select``, ``valid`` where the split has it; else as for evaluation.
-        select: ``best`` (highest accuracy; of equals the earliest), ``min-loss`` (lowest evaluation loss),
-            ``divergence`` (the step with the lowest evaluation loss before it rises twice running while the training
-            loss falls), ``last``, or a step. Recorded in the run, with its reason.
+        select: a rule of :func:`~ser_store.step_rules.choose_step`, or a step. Recorded in the run, with its reason.
 
     Raises:
         StoreError: if there is nothing to compare, or a run lacks the step to be selected.
@@ -83,15 +104,9 @@ def steps(
         on = "valid"
     on = name_part(corpus, on, split)
     names = [store.run(run).run for run in runs] or _default_runs(store)
-    compared = []
-    for run in names:
-        scores = score_steps(store, run, on=on, split=split)
-        if select is not None:
-            _select(store, run, scores, select, on)
-        record = store.run(run)
-        reason = record.selected.reason if record.selected else None
-        compared.append(RunSteps(run=run, selected=store.selected_step(run), reason=reason, steps=tuple(scores)))
-    return StepComparison(on=on, runs=tuple(compared))
+    return StepComparison(
+        on=on, runs=tuple(_compare_steps(store, run, on=on, split=split, select=select) for run in names)
+    )
 
 
 def _default_runs(store: Store) -> list[str]:
@@ -106,26 +121,81 @@ def _default_runs(store: Store) -> list[str]:
     return chosen
 
 
-def score_steps(store: Store, run: str, *, on: str, split: str | None = None) -> list[StepScore]:
-    """Every predicting step of a run on one part of the split, ascending."""
+def _compare_steps(store: Store, run: str, *, on: str, split: str | None, select: str | None) -> RunSteps:
     corpus = store.corpus
     rows = corpus.rows(on, split=split)
     truth = corpus.labels[rows]
-    logged = [(int(point["step"]), float(point["train_loss"])) for point in store.curves(run) if "train_loss" in point]
-    scores = []
-    for member in store.members(run):
-        if not member.can_vote:
-            continue
-        evaluation = evaluate_predictions(
-            truth, store.predictions([member.name], rows)[0], n_classes=len(corpus.classes)
-        )
-        eval_loss = None
-        if member.logits is not None:
-            eval_loss = compute_log_loss(truth, store.logits([member.name], rows)[0])
-        train_loss = max(((step, loss) for step, loss in logged if step <= member.step), default=(0, None))[1]
-        scores.append(StepScore(member.step, evaluation.accuracy, evaluation.balanced_accuracy, eval_loss, train_loss))
-    if not scores:
+    members = [member for member in store.members(run) if member.can_vote]
+    if not members:
         raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")
+    predictions = store.predictions([member.name for member in members], rows)
+    losses = [
+        None if member.logits is None else compute_log_loss(truth, store.logits([member.name], rows)[0])
+        for member in members
+    ]
+    cached = [member.step for member in members]
+    scores = score_steps(truth, predictions, cached, losses, _list_train_losses(store, run), len(corpus.classes))
+    if select is not None:
+        _select(store, run, scores, select, on)
+    right = predictions == truth
+    best, last = cached.index(find_best(scores).step), len(cached) - 1
+    names = [members[best].name, members[last].name]
+    record = store.run(run)
+    groups = _find_speakers(corpus, rows)
+    return RunSteps(
+        run=run,
+        selected=store.selected_step(run),
+        reason=record.selected.reason if record.selected else None,
+        steps=tuple(scores),
+        best=cached[best],
+        divergence=find_divergence(scores),
+        best_against_last=None if best == last else compare_pairs(right[[best, last]], names, groups=groups)[0],
+        correction=_correct(right, groups),
+    )
+
+
+def _find_speakers(corpus: Corpus, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
+    """The speakers of the utterances, where there are two or more to draw from."""
+    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    return speakers if speakers is not None and len(set(speakers.tolist())) > 1 else None
+
+
+def _correct(right: NDArray[np.bool_], groups: NDArray[np.str_] | None) -> Correction | None:
+    """The choice of the best step, corrected; by speaker where there are speakers to draw."""
+    return correct_selection_by_bootstrap(right, groups=groups) if len(right) > 1 and right.shape[1] > 1 else None
+
+
+def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:
+    """The logged training losses with their steps, ascending as they were written."""
+    points = store.curves(run)
+    return [(int(point["step"]), float(point["train_loss"])) for point in points if point.get("train_loss") is not None]
+
+
+def score_steps(
+    truth: NDArray[np.integer[Any]],
+    predictions: NDArray[np.integer[Any]],
+    steps: Sequence[int],
+    eval_losses: Sequence[float | None],
+    train_losses: Sequence[tuple[int, float]],
+    n_classes: int,
+) -> list[StepScore]:
+    """Scores of a run's steps from arrays.
+
+    Args:
+        truth: ``(n,)`` class indices.
+        predictions: ``(n_steps, n)`` class indices, in the order of ``steps``.
+        steps: optimizer steps, ascending.
+        eval_losses: mean cross-entropy in nats of each step, or None.
+        train_losses: step and loss of each logging step, ascending; a score carries the last one up to its step.
+    """
+    scores = []
+    for place, (step, predicted, eval_loss) in enumerate(zip(steps, predictions, eval_losses, strict=True)):
+        evaluation = evaluate_predictions(truth, predicted, n_classes=n_classes)
+        train_loss = next((loss for logged, loss in reversed(train_losses) if logged <= step), None)
+        agreement = float((predicted == predictions[place - 1]).mean()) if place else None
+        scores.append(
+            StepScore(step, evaluation.accuracy, evaluation.balanced_accuracy, eval_loss, train_loss, agreement)
+        )
     return scores
 
 
@@ -140,40 +210,3 @@ def _select(store: Store, run: str, scores: Sequence[StepScore], select: str, on
     else:
         raise UnknownNameError(describe_unknown("rule for a step", select, [*RULES, "STEP"]))
     store.update_run(replace(store.run(run), selected=selection))
-
-
-def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Selection:
-    """The step that a rule chooses from a run's scores, ascending by step.
-
-    Raises:
-        StoreError: if the rule needs losses and the members have none.
-    """
-    if rule == "last":
-        return Selection(scores[-1].step, rule, on, f"last of {len(scores)} steps")
-    if rule == "best":
-        best = max(scores, key=lambda score: (score.accuracy, -score.step))
-        return Selection(best.step, rule, on, f"highest accuracy on {on}, {best.accuracy:.2%}, of {len(scores)} steps")
-    losses = [score.eval_loss for score in scores]
-    if any(loss is None for loss in losses):
-        raise StoreError(f"run {run} holds labels, not logits: expected logits for --select {rule}; use best or a step")
-    known = np.array(losses, dtype=np.float64)
-    if rule == "min-loss":
-        place = int(known.argmin())
-        return Selection(scores[place].step, rule, on, f"lowest evaluation loss on {on}, {known[place]:.3f}")
-    end = _find_divergence(scores, known)
-    place = int(known[: end + 1].argmin())
-    if end < len(known) - 1:
-        reason = f"lowest evaluation loss on {on}, {known[place]:.3f}, before it rose twice after {scores[end].step}"
-    else:
-        reason = f"lowest evaluation loss on {on}, {known[place]:.3f}; it never parted from the training loss"
-    return Selection(scores[place].step, rule, on, reason)
-
-
-def _find_divergence(scores: Sequence[StepScore], eval_losses: np.ndarray[Any, Any]) -> int:
-    """Place of the last step before the evaluation loss rises twice running while the training loss does not."""
-    for place in range(len(scores) - PATIENCE):
-        rises = np.diff(eval_losses[place : place + PATIENCE + 1])
-        before, after = scores[place].train_loss, scores[place + PATIENCE].train_loss
-        if (rises > 0).all() and (before is None or after is None or after <= before):
-            return place
-    return len(scores) - 1

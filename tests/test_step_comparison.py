@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ser_store.errors import StoreError, UnknownNameError
-from ser_store.step_comparison import StepScore, choose_step, steps
+from ser_store.step_comparison import score_steps, steps
+from ser_store.step_rules import StepScore, choose_step, find_divergence
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
@@ -106,3 +107,76 @@ def test_a_step_that_is_not_cached_cannot_be_selected(store):
         steps(store, select="30")
     with pytest.raises(UnknownNameError, match="unknown rule for a step 'bets': expected one of best"):
         steps(store, select="bets")
+
+
+def test_the_divergence_is_a_step_or_never_or_unknown():
+    assert find_divergence(CURVE) == 400
+    assert find_divergence(scores([0.5] * 3, [1.0, 0.9, 0.8], [1.0, 0.9, 0.8])) is None
+    assert find_divergence([StepScore(1, 0.5, 0.5, None, None)] * 5) is None
+
+
+def test_steps_are_scored_from_arrays():
+    truth = np.array([0, 0, 1, 1])
+    predictions = np.array([[0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]])
+    first, second, third = score_steps(truth, predictions, [10, 20, 30], [0.9, 0.5, None], [(5, 1.5), (20, 0.7)], 2)
+    assert (first.accuracy, first.balanced_accuracy, first.eval_loss) == (0.75, 0.75, 0.9)
+    assert [score.train_loss for score in (first, second, third)] == [1.5, 0.7, 0.7]
+    assert [score.agreement for score in (first, second, third)] == [None, 0.5, 0.75]
+
+
+def write_run(store, name, right):
+    """A run with one step for each row of ``right``, (n_steps, n) bool."""
+    corpus = store.corpus
+    store.add_run(RunRecord(name, "finetune", "tiny"))
+    rows = np.arange(len(corpus), dtype=np.int32)
+    for place, said in enumerate(right, start=1):
+        predicted = np.where(said, corpus.labels, 1 - corpus.labels).astype(np.int16)
+        store.write_member(Member(name, place, rows, predicted=predicted))
+
+
+@pytest.fixture
+def spoken(tmp_path):
+    """Four hundred utterances by twenty speakers."""
+    corpus = Corpus(
+        name="x",
+        ids=np.array([f"u{i:03}" for i in range(400)]),
+        labels=np.tile([0, 1], 200).astype(np.int16),
+        classes=("a", "b"),
+        speakers=np.repeat([f"s{i:02}" for i in range(20)], 20),
+    )
+    return Store.create(tmp_path / "spoken.store", corpus)
+
+
+def test_the_best_step_is_compared_with_the_last_by_speaker(spoken):
+    rng = np.random.default_rng(0)
+    write_run(spoken, "clear", rng.random((3, 400)) < np.array([[0.6], [0.9], [0.6]]))
+    write_run(spoken, "noise", rng.random((3, 400)) < 0.6)
+    clear, noise = steps(spoken).runs
+    assert (clear.best, clear.verdict) == (2, "better")
+    assert clear.best_against_last.method == "permutation by speaker"
+    assert noise.verdict in ("cannot tell", "the same")
+    document = steps(spoken).to_json()["runs"][0]
+    assert document["best_against_last"]["only_best_right"] > document["best_against_last"]["only_last_right"]
+
+
+def test_of_equally_good_steps_the_best_is_corrected_downwards(spoken):
+    write_run(spoken, "noise", np.random.default_rng(0).random((30, 400)) < 0.6)
+    [run] = steps(spoken).runs
+    accuracies = [score.accuracy for score in run.steps]
+    assert run.correction.apparent == max(accuracies)
+    assert abs(run.correction.corrected - 0.6) < abs(run.correction.apparent - 0.6) / 2
+
+
+def test_a_single_step_is_neither_compared_nor_corrected(spoken):
+    write_run(spoken, "one", np.ones((1, 400), dtype=bool))
+    [run] = steps(spoken).runs
+    assert (run.verdict, run.best_against_last, run.correction, run.divergence) == ("the same", None, None, None)
+
+
+def test_a_part_with_a_single_speaker_is_compared_by_utterance(spoken):
+    write_run(spoken, "clear", np.random.default_rng(0).random((3, 400)) < np.array([[0.6], [0.95], [0.6]]))
+    one = np.where(spoken.corpus.speakers == "s00", "test", "train")
+    spoken.update_corpus(spoken.corpus.with_split("mine", one))
+    [run] = steps(spoken).runs
+    assert run.best_against_last.method == "McNemar"
+    assert run.correction.method == "bootstrap"

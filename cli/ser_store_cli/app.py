@@ -3,11 +3,16 @@
 import typer
 
 from ser_store_cli import (
+    bench_commands,
+    compare_command,
     corpus_commands,
     demo_command,
     evaluate_command,
+    finetune_command,
     head_command,
+    interchange_commands,
     model_commands,
+    paper_command,
     steps_command,
     store_commands,
     vote_command,
@@ -23,12 +28,17 @@ app = typer.Typer(
 )
 for module in (
     corpus_commands,
+    finetune_command,
     model_commands,
     store_commands,
+    interchange_commands,
     evaluate_command,
+    compare_command,
     steps_command,
     vote_command,
     head_command,
+    paper_command,
+    bench_commands,
     demo_command,
 ):
     module.register(app)

@@ -111,10 +111,39 @@ def _print_audit(document: dict[str, Any]) -> None:
     copies = document["duplicate_audio"]
     rows.append(("groups of recordings with the same samples", None if copies is None else len(copies)))
     rows.append(("  of which on more than one side", document["duplicate_audio_across"]))
+    near = document["near_duplicates"]
+    rows.append(("groups that are the same recording in another guise", "not looked at" if near is None else len(near)))
+    if near is not None:
+        rows.append(("  of which on more than one side", document["near_duplicates_across"]))
     bad = document["bad_files"]
     rows.append(("bad files", "not looked at" if bad is None else len(bad)))
     typer.echo("")
     for text, value in rows:
-        typer.echo(f"{text:<44} {'unknown' if value is None else value}")
+        typer.echo(f"{text:<50} {'unknown' if value is None else value}")
     for line in bad or []:
         typer.echo(f"  {line}")
+    for group in near or []:
+        typer.echo(f"  the same recording: {', '.join(group)}")
+    if document["leakage"]:
+        typer.echo("\nwhat the leaks are worth: accuracy on test utterances that training gave away, and on the others")
+        _print_leakage(document["leakage"])
+
+
+def _print_leakage(damages: list[dict[str, Any]]) -> None:
+    rows = []
+    for damage in damages:
+        leaked, clean = damage["leaked"], damage["clean"]
+        low, high = damage["ci95"]
+        rows.append(
+            [
+                damage["member"],
+                f"same {damage['kind']} in train",
+                leaked["n"],
+                Percent(leaked["accuracy"]),
+                clean["n"],
+                Percent(clean["accuracy"]),
+                f"{damage['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
+                damage["verdict"],
+            ]
+        )
+    print_table(["member", "leak", "n", "leaked", "n", "clean", "points [95% interval]", "on leaked"], rows)

@@ -1,9 +1,12 @@
 """evaluate."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.evaluation_tables import print_evaluations, print_report
+from ser_store_cli.group_tables import print_gaps, print_groups
+from ser_store_cli.hard_table import print_hard
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -14,10 +17,20 @@ from ser_store_cli.options import (
     StoreOption,
     stated,
 )
-from ser_store_cli.output import Figure, Percent, format_interval, print_json, print_table
+from ser_store_cli.output import print_json
 
-if TYPE_CHECKING:
-    from ser_store.evaluation import Evaluations, MemberEvaluation
+__all__ = ["print_evaluations", "register"]
+
+IntervalOption = Annotated[
+    str,
+    typer.Option("--interval", help="wilson, bootstrap, speaker, or auto: by speaker where speakers are known."),
+]
+NormaliseOption = Annotated[
+    str | None, typer.Option("--normalise", help="Confusion matrix as shares of the true or predicted class, or all.")
+]
+NamesOption = Annotated[
+    str, typer.Option("--names", help="plain, or paper: what the paper calls UA and WA, beside the full names.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,62 +42,48 @@ def evaluate(
     members: MembersArgument = None,
     on: OnOption = None,
     by: Annotated[str | None, typer.Option("--by", help="Also by speaker, label or a column.")] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="List utterances that no member, or only one, gets right.")] = (
+        False
+    ),
+    steps: Annotated[str, typer.Option("--steps", help="The selected step of each run, or all.")] = "selected",
+    interval: IntervalOption = "auto",
+    normalise: NormaliseOption = None,
+    names: NamesOption = "plain",
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Accuracy, per-class report and confusion matrix of members. Named members are reported in full."""
+    """Metrics of members, with intervals. Named members are reported in full, with classes and confusion matrix."""
     from ser_store.evaluation import evaluate as compute
+    from ser_store.evaluation.hard_utterances import find_hard_utterances
+    from ser_store.metrics.confusion import check_normalisation
+    from ser_store.metrics.names import EXPLANATION, name_metrics
     from ser_store_h5.store import Store
 
-    evaluations = compute(Store(store), members or [], on=on, split=split, by=by)
+    called = name_metrics(names)
+    if normalise is not None:
+        check_normalisation(normalise)
+    opened = Store(store)
+    evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps)
+    found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
     if json:
-        print_json(evaluations.to_json())
+        document: dict[str, Any] = evaluations.to_json(normalise=normalise)
+        if names != "plain":
+            document["names"] = called
+        print_json(document if found is None else {**document, "hard": found.to_json()})
         return
-    print_evaluations(evaluations)
+    print_evaluations(evaluations, called)
+    if names != "plain":
+        typer.echo(EXPLANATION)
+    if by is not None and not members:
+        print_gaps(evaluations)
     for member in evaluations.members if members else ():
-        _print_report(member)
+        print_report(member, called, normalise=normalise)
+        print_groups(member, called)
+    if found is not None:
+        print_hard(found)
     if not members:
-        typer.echo("\nName a member for its per-class report and confusion matrix.")
-
-
-def print_evaluations(evaluations: "Evaluations") -> None:
-    """One line for each member, and for each group of it."""
-    from ser_store.intervals import wilson_interval
-
-    rows = []
-    for member in evaluations.members:
-        for group, metrics in [("", member.metrics), *member.groups.items()]:
-            rows.append(
-                [
-                    member.member if not group else f"  {evaluations.by} {group}",
-                    metrics.n,
-                    metrics.correct,
-                    Percent(metrics.accuracy),
-                    Percent(metrics.balanced_accuracy),
-                    format_interval(wilson_interval(metrics.correct, metrics.n)),
-                ]
-            )
-    print_table([f"on {evaluations.on}", "n", "correct", "accuracy", "balanced accuracy", "95% interval"], rows)
-
-
-def _print_report(member: "MemberEvaluation") -> None:
-    scores, metrics = member.metrics.per_class, member.metrics
-    per_class = [
-        [
-            name,
-            *(Figure(column[index]) for column in (scores.precision, scores.recall, scores.f1)),
-            scores.support[index],
-        ]
-        for index, name in enumerate(member.classes)
-    ]
-    averages = [
-        [name, Figure(average.precision), Figure(average.recall), Figure(average.f1), metrics.n]
-        for name, average in (("macro average", metrics.macro_avg), ("weighted average", metrics.weighted_avg))
-    ]
-    typer.echo(f"\n{member.member}")
-    print_table(["class", "precision", "recall", "f1", "support"], per_class + averages)
-    typer.echo("\nconfusion matrix: rows true, columns predicted")
-    rows = [[name, *row] for name, row in zip(member.classes, metrics.confusion.tolist(), strict=True)]
-    print_table(["", *member.classes], rows)
+        typer.echo(
+            "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."
+        )

@@ -25,6 +25,11 @@ MembersArgument = Annotated[
     list[str] | None, typer.Argument(help="run@step, or a run for its selected step.", show_default="every run")
 ]
 AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder of the recordings.")]
+RunOption = Annotated[str | None, typer.Option("--run", help="The run's name. [default: after the model]")]
+CheckpointOption = Annotated[
+    Path | None, typer.Option("--checkpoint", help="A folder with the weights, instead of the hub.")
+]
+InitOption = Annotated[str, typer.Option("--init", help="pretrained or random.")]
 
 DEFAULT_STORE = Path("ser.store")
 INTERRUPTED = 130

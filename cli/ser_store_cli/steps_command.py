@@ -50,7 +50,7 @@ def steps(
 
 
 def print_steps(comparison: "StepComparison") -> None:
-    """One table for all runs, the selected step of each marked."""
+    """One table of all steps, the selected one of each run marked, and one line for each run of what follows."""
     rows = []
     for run in comparison.runs:
         for score in run.steps:
@@ -64,8 +64,39 @@ def print_steps(comparison: "StepComparison") -> None:
                     Percent(score.balanced_accuracy),
                     maybe_figure(score.eval_loss),
                     maybe_figure(score.train_loss),
+                    None if score.agreement is None else Percent(score.agreement),
                     mark + reason,
                 ]
             )
-    header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss", "selected"]
-    print_table(header, rows)
+    header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
+    print_table([*header, "as before", "selected"], rows)
+    if any(len(run.steps) > 1 for run in comparison.runs):
+        _print_choices(comparison)
+
+
+def _print_choices(comparison: "StepComparison") -> None:
+    rows = []
+    for run in comparison.runs:
+        test, correction = run.best_against_last, run.correction
+        rows.append(
+            [
+                run.run,
+                run.best,
+                None if correction is None else Percent(correction.apparent),
+                None if correction is None else Percent(correction.corrected),
+                run.steps[-1].step,
+                run.verdict
+                if test is None
+                else f"{run.verdict} (right alone {test.only_first} against {test.only_second}, p = {test.p:.2g})",
+                "never" if run.divergence is None else str(run.divergence),
+            ]
+        )
+    typer.echo("")
+    print_table(["", "best", "apparent", "corrected", "last", "best against last", "losses part at"], rows)
+    corrected = next((run.correction for run in comparison.runs if run.correction), None)
+    if corrected is not None:
+        typer.echo(
+            f"\ncorrected: what to expect of a step chosen for its accuracy on {comparison.on} "
+            f"({corrected.method}, {corrected.repeats} repeats)\n"
+            "as before: utterances for which the step predicts what the step before it does"
+        )

@@ -1,7 +1,6 @@
-"""import, ls, info, verify, export and rm."""
+"""ls, info and verify."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -9,43 +8,20 @@ from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
     JsonOption,
-    MembersArgument,
-    OnOption,
-    SplitOption,
     StoreOption,
     stated,
     warn,
 )
 from ser_store_cli.output import format_bytes, print_json, print_table
 
+if TYPE_CHECKING:
+    from ser_store.describing import StoreDescription
+
 
 def register(app: typer.Typer) -> None:
-    app.command(name="import")(import_)
     app.command()(ls)
     app.command()(info)
     app.command()(verify)
-    app.command()(export)
-    app.command()(rm)
-
-
-@stated
-def import_(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet, wide (one column for each run@step) or long.")],
-    label: Annotated[str | None, typer.Option("--label", help="The column of true labels; creates a store.")] = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Import predictions or logits from elsewhere."""
-    from ser_store.importing import import_predictions
-
-    done = import_predictions(file, store=store, label=label)
-    if json:
-        print_json({"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)})
-        return
-    typer.echo(f"imported {len(done.members)} members on {done.n} utterances: {', '.join(done.members)}")
-    if done.created:
-        typer.echo(f"made {store}")
 
 
 @stated
@@ -110,23 +86,51 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
         parts = ", ".join(f"{len(corpus.rows(part, split=split))} {part}" for part in corpus.part_names(split))
         typer.echo(f"split {split}{' (default)' if split == corpus.default_split else ''}: {parts}")
     if description.runs:
+        _print_sizes(description)
+
+
+def _print_sizes(description: "StoreDescription") -> None:
+    """Sizes by run, by dataset, and beside those of the checkpoints that the members stand for."""
+    typer.echo("")
+    print_table(
+        ["run", "kind", "backbone", "state", "members", "selected", "pooled", "logits", "size", "checkpoints"],
+        [
+            [
+                run.record.run,
+                run.record.kind,
+                run.record.backbone,
+                run.record.state,
+                run.members,
+                run.selected,
+                *(_size(run.dataset_bytes.get(name, 0)) for name in ("pooled", "logits")),
+                format_bytes(run.bytes),
+                _size(run.checkpoint_bytes),
+            ]
+            for run in description.runs
+        ],
+    )
+    sizes = [f"{name} {format_bytes(size)}" for name, size in description.dataset_bytes.items()]
+    typer.echo(f"\nby dataset: {', '.join(sizes)} (of which corpus {format_bytes(description.corpus_bytes)})")
+    if description.comparisons:
         typer.echo("")
         print_table(
-            ["run", "kind", "backbone", "state", "members", "selected", "size", "checkpoints"],
+            ["backbone", "cached steps", "one checkpoint", "all checkpoints", "here", "ratio"],
             [
                 [
-                    run.record.run,
-                    run.record.kind,
-                    run.record.backbone,
-                    run.record.state,
-                    run.members,
-                    run.selected,
-                    format_bytes(run.bytes),
-                    format_bytes(run.checkpoint_bytes) if run.checkpoint_bytes else "–",
+                    one.backbone,
+                    one.steps,
+                    format_bytes(one.checkpoint_bytes),
+                    format_bytes(one.checkpoints_bytes),
+                    format_bytes(one.store_bytes),
+                    f"{one.ratio:,.0f}",
                 ]
-                for run in description.runs
+                for one in description.comparisons
             ],
         )
+
+
+def _size(size: int) -> str:
+    return format_bytes(size) if size else "–"
 
 
 @stated
@@ -142,6 +146,7 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
                 "ok": found.ok,
                 "files": found.files,
                 "bytes": found.bytes,
+                "seconds": found.seconds,
                 "problems": [vars(problem) for problem in found.problems],
                 "leftovers": list(found.leftovers),
             }
@@ -149,49 +154,10 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
     else:
         for problem in found.problems:
             typer.echo(f"{problem.file}: {problem.problem}")
-        state = "ok" if found.ok else f"{len(found.problems)} problems"
-        typer.echo(f"{found.files} files, {format_bytes(found.bytes)}: {state}")
+        state = "ok" if found.ok else "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+        files = "1 file" if found.files == 1 else f"{found.files} files"
+        typer.echo(f"{files}, {format_bytes(found.bytes)} ({format_bytes(found.rate)}/s): {state}")
     for leftover in found.leftovers:
-        warn(f"{leftover} was left by a writer that was killed; nothing reads it, delete it when nothing is writing")
+        warn(f"{leftover} was left by a writer that was killed; nothing reads it, `serstore gc` removes it")
     if not found.ok:
         raise typer.Exit(1)
-
-
-@stated
-def export(
-    file: Annotated[Path, typer.Argument(help="A new FILE.csv, FILE.parquet or FILE.npz.")],
-    members: MembersArgument = None,
-    what: Annotated[str, typer.Option("--what", help="predicted, logits or pooled (NPZ only).")] = "predicted",
-    steps: Annotated[str, typer.Option("--steps", help="selected or all.")] = "selected",
-    on: OnOption = None,
-    split: SplitOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Write members to a table or to arrays."""
-    from ser_store.exporting import export as write
-    from ser_store_h5.store import Store
-
-    n_members, n = write(Store(store), file, members or [], what=what, steps=steps, on=on, split=split)
-    if json:
-        print_json({"file": str(file), "what": what, "members": n_members, "n": n})
-    else:
-        typer.echo(f"wrote {what} of {n_members} members on {n} utterances to {file}")
-
-
-@stated
-def rm(
-    name: Annotated[str, typer.Argument(help="run@step, or a run with all it has.")],
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Remove a member, or a run with its members, curves and checkpoints."""
-    from ser_store_h5.store import Store
-
-    removed = Store(store).remove(name)
-    if json:
-        print_json({"removed": removed})
-    else:
-        typer.echo(f"removed {', '.join(removed) or name}")

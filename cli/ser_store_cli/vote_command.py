@@ -1,6 +1,7 @@
 """vote."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -15,28 +16,108 @@ from ser_store_cli.options import (
     stated,
     warn,
 )
-from ser_store_cli.output import Percent, format_interval, print_json, print_table
-
-if TYPE_CHECKING:
-    from ser_store.ensembles import VoteReport
+from ser_store_cli.output import print_json
 
 
 def register(app: typer.Typer) -> None:
     app.command()(vote)
 
 
+def parse_sizes(text: str | None) -> list[int] | None:
+    """``3`` or ``3,5,7``."""
+    if text is None:
+        return None
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: expected a whole number, or several with commas between") from None
+
+
+_CANDIDATES = {"rich_help_panel": "Candidates"}
+_RULES = {"rich_help_panel": "Rules"}
+_SEARCH = {"rich_help_panel": "Search"}
+_CORRECTION = {"rich_help_panel": "Correction"}
+
+
 @stated
 def vote(
     members: MembersArgument = None,
-    k: Annotated[int | None, typer.Option("--k", help="Members of an ensemble. [default: all candidates]")] = None,
-    all_combos: Annotated[bool, typer.Option("--all-combos", help="Search every ensemble of k candidates.")] = False,
+    k: Annotated[
+        str | None,
+        typer.Option("--k", metavar="K[,K…]", help="Members of an ensemble. [default: all candidates]", **_CANDIDATES),
+    ] = None,
+    all_combos: Annotated[
+        bool, typer.Option("--all-combos", help="Search every ensemble of k candidates.", **_CANDIDATES)
+    ] = False,
     steps: Annotated[
-        str, typer.Option("--steps", help="Candidates: the selected step of each run, or all.")
+        str, typer.Option("--steps", help="Candidates: the selected step of each run, or all.", **_CANDIDATES)
     ] = "selected",
-    rule: Annotated[str, typer.Option("--rule", help="hard (plurality), soft (mean probability), soft-log.")] = "hard",
-    tie: Annotated[str, typer.Option("--tie", help="lowest, confidence, best or abstain.")] = "lowest",
-    min_accuracy: Annotated[float, typer.Option("--min-accuracy", help="Leave out candidates below it.")] = 0.0,
+    min_accuracy: Annotated[
+        float, typer.Option("--min-accuracy", help="Leave out candidates below it.", **_CANDIDATES)
+    ] = 0.0,
+    one_step_per_run: Annotated[
+        bool, typer.Option("--one-step-per-run", help="No two steps of a run in one ensemble.", **_CANDIDATES)
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", help="A member, run or pattern that every ensemble holds.", **_CANDIDATES),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="A member, run or pattern to leave out.", **_CANDIDATES)
+    ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule", help="hard (plurality), soft (mean probability), soft-log, weighted (hard by weight).", **_RULES
+        ),
+    ] = "hard",
+    tie: Annotated[str, typer.Option("--tie", help="lowest, confidence, best or abstain.", **_RULES)] = "lowest",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="accuracy, balanced-accuracy, w1,w2,… or a CSV of member and weight.", **_RULES),
+    ] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", help="accuracy or balanced-accuracy: what the best is best by.", **_RULES)
+    ] = "accuracy",
+    search: Annotated[
+        str,
+        typer.Option("--search", help="exhaustive, greedy, pruned, or auto: exhaustive within ten minutes.", **_SEARCH),
+    ] = "auto",
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="End a pruned search unfinished.", **_SEARCH)
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="auto, batched, bitsliced, summed; loky, threading, dask or ray.", **_SEARCH),
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads or workers. [default: all processors]", **_SEARCH)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Of Dask, such as tcp://127.0.0.1:8786.", **_SEARCH)
+    ] = None,
+    select_on: Annotated[
+        str | None,
+        typer.Option("--select-on", help="Choose on this part, report on another; needs no correction.", **_CORRECTION),
+    ] = None,
+    correct: Annotated[str, typer.Option("--correct", help="bootstrap, halves or none.", **_CORRECTION)] = "bootstrap",
+    correct_by: Annotated[
+        str | None,
+        typer.Option(
+            "--correct-by", help="Draw whole: speaker, a column; or utterance. [default: speaker]", **_CORRECTION
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", min=1, help="Of the correction. [default: by size]", **_CORRECTION)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the correction.", **_CORRECTION)] = 0,
     top: Annotated[int, typer.Option("--top", min=1, help="How many of the best to show.")] = 20,
+    diversity: Annotated[
+        bool, typer.Option("--diversity", help="How differently candidates err, and who brings what.")
+    ] = False,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", help="Write the scores of all ensembles to a Parquet file.")
+    ] = None,
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -44,60 +125,55 @@ def vote(
     debug: DebugOption = False,
 ) -> None:
     """Vote one ensemble, or search all k-member ensembles of the candidates."""
-    from ser_store.ensembles import vote as search
+    sizes = parse_sizes(k)
+    from ser_store.ensembles import read_weights
+    from ser_store.ensembles import vote as find_best
     from ser_store.progress import bar
     from ser_store_h5.store import Store
 
-    report = search(
+    report = find_best(
         Store(store),
         members or [],
-        k=k,
+        k=sizes,
         all_combos=all_combos,
         steps=steps,
         rule=rule,
         tie=tie,
+        weights=None if weights is None else read_weights(weights),
+        objective=objective,
         min_accuracy=min_accuracy,
+        one_step_per_run=one_step_per_run,
+        include=include or [],
+        exclude=exclude or [],
+        search=search,
+        backend=backend,
+        threads=threads,
+        scheduler=scheduler,
+        max_seconds=max_seconds,
         on=on,
         split=split,
+        select_on=select_on,
         top=top,
+        correct=correct,
+        correct_by=correct_by,
+        repeats=repeats,
+        seed=seed,
+        diversity=diversity,
+        scores=scores,
         progress=bar,
     )
-    if not report.search.complete:
-        warn(f"interrupted: the best of the first {report.search.searched:,} ensembles")
+    for caution in report.cautions:
+        warn(caution)
+    if not report.complete:
+        done = "all ensembles are searched, but nothing is corrected"
+        warn(f"interrupted: {done if report.is_searched else f'the best of the first {report.searched:,} ensembles'}")
     if json:
         print_json(report.to_json())
     else:
+        from ser_store_cli.vote_output import print_vote
+
         print_vote(report)
-    if not report.search.complete:
+        if scores is not None and report.complete:
+            typer.echo(f"the scores of all ensembles are in {scores}")
+    if not report.complete:
         raise KeyboardInterrupt
-
-
-def print_vote(report: "VoteReport") -> None:
-    """The best ensembles, the gain over the best single member, and what is left of it after correction."""
-    from ser_store.intervals import wilson_interval
-
-    search = report.search
-    rows = [
-        [
-            place,
-            f"{ensemble.score.correct}/{ensemble.score.n}",
-            Percent(ensemble.score.accuracy),
-            Percent(ensemble.score.balanced_accuracy),
-            format_interval(wilson_interval(ensemble.score.correct, ensemble.score.n)),
-            ensemble.score.ties,
-            " ".join(ensemble.members),
-        ]
-        for place, ensemble in enumerate(report.ensembles, start=1)
-    ]
-    ties = f", ties to {search.tie}" if search.rule == "hard" else ""
-    typer.echo(f"{search.k} of {len(report.candidates)} members on {report.on}, {search.rule} voting{ties}")
-    print_table(["", "correct", "accuracy", "balanced accuracy", "95% interval", "ties", "members"], rows)
-    name, accuracy = report.best_single
-    typer.echo(f"\n{search.searched:,} ensembles searched in {search.seconds:.3g} s")
-    gain = f"{report.gain * 100:+.2f} points"
-    typer.echo(f"best member alone: {name} with {Percent(accuracy)}; gain of the best ensemble: {gain}")
-    if report.selection is not None and search.searched > 1:
-        typer.echo(
-            f"chosen on the utterances it is reported on: apparent {Percent(report.selection.apparent)}, corrected "
-            f"{Percent(report.selection.corrected)} ({report.selection.method}, {report.selection.repeats} repeats)"
-        )

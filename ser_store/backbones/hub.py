@@ -17,6 +17,14 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 WAY_OUT = "give a folder with its weights by --checkpoint DIR, or start from random ones with --init random"
+_ADVICE = {
+    # The hub says the same of what is private and of what is not there.
+    401: "not there, or private: see `hf auth login`",
+    403: "not open to you: accept its terms on its page, then `hf auth login`",
+    404: "the hub has no such model, revision or file",
+    429: "too many requests: wait, or log in with `hf auth login`",
+    500: "the hub itself has a problem: try again later",
+}
 WAY_OUT_WITHOUT_CONFIG = "name a local folder with its config.json instead, or a backbone of `serstore models`"
 
 
@@ -58,8 +66,15 @@ def _find_problem(hub_id: str, revision: str | None) -> str:
     try:
         get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision))
     except Exception as refused:  # noqa: BLE001 - the HTTP client, and so its errors, differs between hub releases
-        return describe_problem(refused)
+        return describe_refusal(refused)
     return ""
+
+
+def describe_refusal(refused: Exception) -> str:
+    """What the hub or the network had against a request, with what to do about it where that is known."""
+    status = getattr(getattr(refused, "response", None), "status_code", None)
+    advice = _ADVICE.get(status if status is None or status < 500 else 500)
+    return describe_problem(refused) if advice is None else f"{status}: {advice}"
 
 
 @dataclass(frozen=True)
@@ -77,8 +92,8 @@ class _Fetcher:
             if self.offline or not isinstance(missing, LocalEntryNotFoundError):
                 return None
             reason = describe_problem(missing)
-        except OSError as refused:
-            reason = describe_problem(refused)
+        except Exception as refused:  # noqa: BLE001 - as above; and what is wrong with the disk
+            reason = describe_refusal(refused)
         raise ModelError(f"{name} of {self.hub_id} cannot be fetched ({reason}): {WAY_OUT}")
 
     def fetch_weights(self) -> bool:

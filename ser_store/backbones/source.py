@@ -37,7 +37,8 @@ def find_source(name: str, *, init: str, checkpoint: Path | None) -> Source:
     """What ``name`` means, its files fetched if need be.
 
     Args:
-        name: key of the catalogue, hub id or local folder.
+        name: key of the catalogue, hub id or local folder; the first two with ``@`` and a revision of the hub (branch,
+            tag or commit) where it is not to be the catalogue's, or the latest.
         init: ``pretrained`` or ``random``.
         checkpoint: a local folder with the weights, instead of those that the name means.
 
@@ -48,6 +49,7 @@ def find_source(name: str, *, init: str, checkpoint: Path | None) -> Source:
     if checkpoint is not None and init == "random":
         raise ModelError(f"got both a checkpoint, {checkpoint}, and random initialisation: expected one of the two")
     local = Path(name).expanduser()
+    name, _, revision = (name, "", "") if local.is_dir() else name.partition("@")
     entry = _find_entry(name, known_otherwise=local.is_dir() or _HUB_ID.fullmatch(name) is not None)
     if checkpoint is not None:
         key = entry.key if entry else local.name if local.is_dir() else name
@@ -57,7 +59,7 @@ def find_source(name: str, *, init: str, checkpoint: Path | None) -> Source:
     if entry is not None and (entry.kind == "tiny" or init == "random"):
         config = AutoConfig.for_model(entry.architecture, **entry.config)
         return Source(entry.key, config, None, _describe_origin("random", hub_id=entry.hub_id))
-    return _from_hub(name, entry, init)
+    return _from_hub(name, entry, init, revision=revision or None)
 
 
 def _find_entry(name: str, *, known_otherwise: bool) -> Backbone | None:
@@ -90,9 +92,9 @@ def _from_folder(key: str, folder: Path, *, init: str = "pretrained", entry: Bac
     return Source(key, config, folder, origin)
 
 
-def _from_hub(name: str, entry: Backbone | None, init: str) -> Source:
+def _from_hub(name: str, entry: Backbone | None, init: str, *, revision: str | None) -> Source:
     hub_id = name if entry is None or entry.hub_id is None else entry.hub_id
-    revision = entry.revision if entry else None
+    revision = revision or (entry.revision if entry else None)
     fetched = fetch_checkpoint(hub_id, revision=revision, with_weights=init == "pretrained")
     config = load_config(fetched.folder)
     origin = _describe_origin(init, hub_id=hub_id, revision=fetched.revision)

@@ -1,18 +1,14 @@
-"""What is wrong with a split, and with the recordings: leakage, balance, copies, files that changed or went."""
+"""What is wrong with a split: leakage, balance, copies on both sides."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.building import read_recordings
 from ser_store.corpora.splits import twin_groups
-from ser_store.errors import CorpusError
-from ser_store.progress import Progress, silent
 from ser_store_h5.corpus import Corpus, StrArray
 
 
@@ -33,6 +29,9 @@ class Audit:
         test_with_twin_in_train_share: the same as a fraction of the test utterances (of all utterances for folds).
         duplicate_audio: groups of ids whose decoded audio is the same, sample by sample; None without audio.
         duplicate_audio_across: how many of these groups are in more than one part; None without audio.
+        near_duplicates: groups of ids whose recordings are one and the same, bit by bit or cut, amplified, resampled
+            or encoded again; None where the recordings were not listened to.
+        near_duplicates_across: how many of these groups are in more than one part; None as above.
     """
 
     split: str | None
@@ -45,14 +44,21 @@ class Audit:
     test_with_twin_in_train_share: float | None
     duplicate_audio: list[list[str]] | None
     duplicate_audio_across: int | None
+    near_duplicates: list[list[str]] | None
+    near_duplicates_across: int | None
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, ready for :func:`json.dumps`."""
         return asdict(self)
 
 
-def compute_audit(corpus: Corpus, *, split: str | None = None) -> Audit:
+def compute_audit(
+    corpus: Corpus, *, split: str | None = None, near_duplicates: Sequence[Sequence[int]] | None = None
+) -> Audit:
     """Audit one split (default: the corpus' default split) of the corpus. Reads no file.
+
+    Args:
+        near_duplicates: groups of rows, as :func:`~ser_store.corpora.inspection.inspect_recordings` finds them.
 
     Raises:
         UnknownNameError: if the corpus has no such split.
@@ -63,8 +69,8 @@ def compute_audit(corpus: Corpus, *, split: str | None = None) -> Audit:
         name, parts, part_names = split or corpus.default_split, corpus.parts(split), corpus.part_names(split)
     n = {part: int(np.count_nonzero(parts == part)) for part in part_names}
     twins = twin_groups(corpus)
-    leaked = None if twins is None else _count_leaked(parts, twins)
-    tried = n["test"] if {"train", "test"} <= n.keys() else sum(n.values())
+    tried = parts == "test" if {"train", "test"} <= n.keys() else parts != ""
+    leaked = None if twins is None else int(np.count_nonzero(_flag_seen(parts, twins) & tried))
     duplicates = None if corpus.audio_digests is None else _find_duplicates(corpus.audio_digests)
     return Audit(
         split=name,
@@ -76,37 +82,43 @@ def compute_audit(corpus: Corpus, *, split: str | None = None) -> Audit:
         shared_speakers=None if corpus.speakers is None else _count_across(parts, corpus.speakers),
         twins_across=None if twins is None else _count_across(parts, twins),
         test_with_twin_in_train=leaked,
-        test_with_twin_in_train_share=None if leaked is None else leaked / tried,
-        duplicate_audio=None if duplicates is None else [corpus.ids[rows].tolist() for rows in duplicates],
-        duplicate_audio_across=None
-        if duplicates is None
-        else sum(len(set(parts[rows].tolist()) - {""}) > 1 for rows in duplicates),
+        test_with_twin_in_train_share=None if leaked is None else leaked / int(np.count_nonzero(tried)),
+        duplicate_audio=_name_groups(corpus, duplicates),
+        duplicate_audio_across=_count_groups_across(parts, duplicates),
+        near_duplicates=_name_groups(corpus, near_duplicates),
+        near_duplicates_across=_count_groups_across(parts, near_duplicates),
     )
 
 
-def find_bad_files(corpus: Corpus, audio_root: Path, *, progress: Progress = silent) -> list[str]:
-    """Decode every recording again; one line for each that is missing, unusable or not what it was, by path.
+def flag_leaks(
+    corpus: Corpus, rows: NDArray[np.int32], *, split: str | None = None, copies: Sequence[Sequence[int]] = ()
+) -> dict[str, NDArray[np.bool_]]:
+    """Of which utterances the training side of a split has seen something; by kind of leak, ``(len(rows),)`` bool.
+
+    ``speaker``: the same speaker; ``twin``: a twin (:func:`~ser_store.corpora.splits.twin_groups`); ``audio``: the
+    same recording. The training side is ``train`` where the split has it, else everything in another part. Kinds of
+    which nothing is known are left out.
+
+    Args:
+        rows: the utterances asked about.
+        copies: groups of rows whose recordings are the same.
 
     Raises:
-        CorpusError: if the corpus has no audio, or ``audio_root`` is no folder.
-        MissingExtraError: without the ``train`` extra.
+        UnknownNameError: if the corpus has no such split.
     """
-    if corpus.paths is None or corpus.audio_digests is None:
-        raise CorpusError("the corpus was made without audio: expected recordings to look at; make it with --audio DIR")
-    if not audio_root.is_dir():
-        raise CorpusError(f"{audio_root} is not a folder: expected the recordings' folder; name it with --audio DIR")
-    order = np.argsort(corpus.paths, kind="stable")
-    paths = [audio_root / path for path in corpus.paths[order].tolist()]
-    bad = []
-    for row, path, recording in zip(order, paths, read_recordings(paths, progress=progress), strict=True):
-        if recording.problem is not None:
-            bad.append(recording.problem)
-        elif recording.digest != corpus.audio_digests[row].tobytes():
-            bad.append(
-                f"{path} is not the recording that the corpus was made from: expected the same samples; bring the "
-                f"old file back, or make the store anew"
-            )
-    return bad
+    parts = corpus.parts(split)
+    twins = twin_groups(corpus)
+    leaks: dict[str, NDArray[np.bool_]] = {}
+    if corpus.speakers is not None:
+        leaks["speaker"] = _flag_seen(parts, corpus.speakers)[rows]
+    if twins is not None:
+        leaks["twin"] = _flag_seen(parts, twins)[rows]
+    if corpus.audio_digests is not None or copies:
+        same = np.arange(len(corpus))
+        for group in copies or _find_duplicates(corpus.audio_digests):
+            same[list(group)] = group[0]
+        leaks["audio"] = _flag_seen(parts, same)[rows]
+    return leaks
 
 
 def _count_classes(corpus: Corpus, inside: NDArray[np.bool_]) -> dict[str, int]:
@@ -119,6 +131,14 @@ def _count_across(parts: StrArray, groups: NDArray[Any]) -> int:
     return sum(len(sides) > 1 for sides in _sides(parts, groups).values())
 
 
+def _name_groups(corpus: Corpus, groups: Sequence[Sequence[int]] | None) -> list[list[str]] | None:
+    return None if groups is None else [corpus.ids[list(rows)].tolist() for rows in groups]
+
+
+def _count_groups_across(parts: StrArray, groups: Sequence[Sequence[int]] | None) -> int | None:
+    return None if groups is None else sum(len(set(parts[list(rows)].tolist()) - {""}) > 1 for rows in groups)
+
+
 def _sides(parts: StrArray, groups: NDArray[Any]) -> dict[object, set[str]]:
     sides: dict[object, set[str]] = defaultdict(set)
     for part, group in zip(parts.tolist(), groups.tolist(), strict=True):
@@ -127,16 +147,17 @@ def _sides(parts: StrArray, groups: NDArray[Any]) -> dict[object, set[str]]:
     return sides
 
 
-def _count_leaked(parts: StrArray, twins: NDArray[np.int64]) -> int:
-    sides = _sides(parts, twins)
-    rows = zip(parts.tolist(), twins.tolist(), strict=True)
+def _flag_seen(parts: StrArray, groups: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether one of the utterance's group is trained on when the utterance itself is evaluated, ``(n,)`` bool."""
+    sides = _sides(parts, groups)
+    rows = zip(parts.tolist(), groups.tolist(), strict=True)
     if {"train", "test"} <= set(parts.tolist()):
-        return sum(part == "test" and "train" in sides[group] for part, group in rows)
-    return sum(part != "" and len(sides[group]) > 1 for part, group in rows)
+        return np.array([part not in ("", "train") and "train" in sides[group] for part, group in rows])
+    return np.array([part != "" and len(sides[group]) > 1 for part, group in rows])
 
 
-def _find_duplicates(digests: NDArray[np.uint8]) -> Sequence[list[int]]:
+def _find_duplicates(digests: NDArray[np.uint8] | None) -> Sequence[list[int]]:
     rows: dict[bytes, list[int]] = defaultdict(list)
-    for row, digest in enumerate(digests):
+    for row, digest in enumerate(() if digests is None else digests):
         rows[digest.tobytes()].append(row)
     return [group for group in rows.values() if len(group) > 1]

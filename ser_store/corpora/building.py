@@ -4,11 +4,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ser_store.audio import compute_audio_digest, load_waveform
+from ser_store.corpora.fingerprints import Words, compute_fingerprint
 from ser_store.errors import AudioError, CorpusError, require
 from ser_store.progress import Progress, silent
 from ser_store.threads import map_threaded
@@ -61,11 +63,12 @@ class BuiltCorpus:
 
 @dataclass(frozen=True)
 class Recording:
-    """What is kept of a decoded file: its digest and measures, or the problem that makes it useless."""
+    """What is kept of a decoded file: its digest, measures and, where asked for, fingerprint; or its problem."""
 
     digest: bytes = b""
     seconds: float = 0.0
     sample_rate: int = 0
+    fingerprint: Words | None = None
     problem: str | None = None
 
 
@@ -124,14 +127,20 @@ def build_corpus(
     return BuiltCorpus(corpus, skipped=problems, ignored=ignored)
 
 
-def read_recordings(paths: Sequence[Path], *, progress: Progress = silent) -> list[Recording]:
+def read_recordings(
+    paths: Sequence[Path], *, fingerprints: bool = False, progress: Progress = silent
+) -> list[Recording]:
     """Decode and digest files, on all cores; those that cannot be used say why. In the order of ``paths``.
+
+    Args:
+        fingerprints: also compute each recording's acoustic fingerprint.
 
     Raises:
         MissingExtraError: without the ``train`` extra.
     """
     require("soundfile")  # once and before the threads
-    return map_threaded(_read_recording, paths, progress=progress, label="recordings")
+    read = partial(_read_recording, fingerprints=fingerprints)
+    return map_threaded(read, paths, progress=progress, label="recordings")
 
 
 def check_column_name(name: str) -> None:
@@ -154,12 +163,15 @@ def as_column(cells: Sequence[Cell]) -> Column:
     return np.array([str(cell).replace("\0", "") for cell in cells], dtype=np.str_)  # numpy and HDF5 end text at NUL
 
 
-def _read_recording(path: Path) -> Recording:
+def _read_recording(path: Path, *, fingerprints: bool) -> Recording:
     try:
         waveform = load_waveform(path)
     except AudioError as problem:
         return Recording(problem=str(problem))
-    return Recording(compute_audio_digest(waveform), waveform.seconds, waveform.sample_rate)
+    fingerprint = None
+    if fingerprints:
+        fingerprint = compute_fingerprint(waveform.samples, sample_rate=waveform.sample_rate)
+    return Recording(compute_audio_digest(waveform), waveform.seconds, waveform.sample_rate, fingerprint)
 
 
 def _check_drafts(drafts: Sequence[Draft]) -> None:

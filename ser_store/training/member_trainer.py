@@ -1,15 +1,25 @@
-"""The Hugging Face Trainer, with one addition: what an evaluation pass computed is handed on before it is forgotten."""
+"""The Hugging Face Trainer, with two additions.
+
+What an evaluation pass computed is handed on before it is forgotten, and a batch that does not fit into memory is taken
+in smaller parts.
+"""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from transformers import Trainer, TrainerCallback
+from torch import Tensor
+from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from ser_store.progress import open_bar
+from ser_store.training.loss_meter import LossMeter
+from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.out_of_memory import Batch, count_utterances, free_memory, is_out_of_memory, iter_parts
+from ser_store.training.parallel import tell_all
 from ser_store.training.speech_dataset import collate_speech
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
@@ -19,72 +29,117 @@ class MemberTrainer(Trainer):
     """Hands step, rows (m,) int32, logits (m, c) and pooled (m, d) float32 of each evaluation to ``on_evaluated``.
 
     Rows are ascending, whatever order or process the utterances were evaluated in. ``on_evaluated`` returns the
-    metrics of the pass; it is called on the main process only.
+    metrics of the pass; it is called on the main process only, and every process is told.
+
+    What the Trainer calls a batch stays as it is, and with it the order of the utterances and the optimizer steps, when
+    memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
     """
 
-    def __init__(self, *, on_evaluated: OnEvaluated, **arguments: Any) -> None:
+    def __init__(
+        self, *, on_evaluated: OnEvaluated, micro_batches: MicroBatches, meter: LossMeter, **arguments: Any
+    ) -> None:
         super().__init__(data_collator=collate_speech, **arguments)
         self._on_evaluated = on_evaluated
+        self._micro_batches = micro_batches
+        self._meter = meter
+        self._batches: list[Batch] = []
+        self._batches_step = -1
+        self._share = 1.0
         # Both write to stdout, which belongs to the command's result.
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """One batch forth and back; where memory runs out, again in parts, with all batches of the optimizer step."""
+        if self._batches_step != self.state.global_step:
+            self._batches, self._batches_step = [], self.state.global_step
+        self._batches.append(inputs)
+        loss = self._try_batches(model, [inputs], num_items_in_batch)
+        while loss is None:
+            self._micro_batches.shrink_training(self.state.global_step)
+            # The attempt that failed may have left half of its gradients behind.
+            model.zero_grad()
+            loss = self._try_batches(model, self._batches, num_items_in_batch)
+        self._meter.add(loss)
+        return loss
+
+    def _try_batches(self, model: Any, batches: list[Batch], num_items_in_batch: Any) -> Tensor | None:
+        """The loss of the last of the batches; None if memory ran out."""
+        try:
+            for batch in batches:
+                loss = self._train_in_parts(model, batch, num_items_in_batch)
+            return loss
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+        # Only here the traceback is gone, and with it what it held in memory.
+        free_memory()
+        return None
+
+    def _train_in_parts(self, model: Any, batch: Batch, num_items_in_batch: Any) -> Tensor:
+        parts = list(iter_parts(batch, self._micro_batches.train))
+        losses = []
+        try:
+            for place, part in enumerate(parts):
+                self._share = count_utterances(part) / count_utterances(batch)
+                is_last = place == len(parts) - 1
+                # Gradients are exchanged between processes once for each batch.
+                with nullcontext() if is_last else self.accelerator.no_sync(model):
+                    losses.append(super().training_step(model, part, num_items_in_batch))
+        finally:
+            self._share = 1.0
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self._share != 1.0:
+            loss = loss * self._share
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> Any:
+        """Logits and pooled representations of a batch; where memory runs out, again in parts."""
+        while True:
+            try:
+                parts = iter_parts(inputs, self._micro_batches.evaluation)
+                said = [super(MemberTrainer, self).prediction_step(model, part, False, ignore_keys) for part in parts]
+                return _join(said)
+            except Exception as problem:
+                if not is_out_of_memory(problem):
+                    raise
+            free_memory()
+            self._micro_batches.shrink_evaluation(self.state.global_step)
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> EvalLoopOutput:
         keywords["prediction_loss_only"] = False
         output = super().evaluation_loop(*arguments, **keywords)
         logits, pooled = output.predictions
         _, rows = output.label_ids
+        # Processes that ran out of utterances before the others were given some a second time.
         rows, first = np.unique(rows.astype(np.int32), return_index=True)
-        metrics: dict[str, float] = {}
-        if self.is_world_process_zero():
-            metrics = self._on_evaluated(
+        metrics = tell_all(
+            lambda: self._on_evaluated(
                 self.state.global_step,
                 rows,
                 np.ascontiguousarray(logits[first], dtype=np.float32),
                 np.ascontiguousarray(pooled[first], dtype=np.float32),
             )
+        )
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=output.metrics | metrics, num_samples=output.num_samples
         )
 
 
-class CurveCallback(TrainerCallback):
-    """Writes the training loss to the run's curves and moves a progress bar."""
+def _join(said: list[Any]) -> Any:
+    """The prediction steps of a batch's parts as one."""
+    if len(said) == 1:
+        return said[0]
+    losses, outputs, labels = zip(*said, strict=True)
 
-    def __init__(self, append: Callable[..., None], *, seconds: Callable[[], float], show_progress: bool) -> None:
-        self._append = append
-        self._seconds = seconds
-        self._show_progress = show_progress
-        self._bar: Any = None
+    def join(parts: Any) -> tuple[Tensor, ...]:
+        return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._show_progress and state.is_world_process_zero:
-            self._bar = open_bar(total=state.max_steps, label="training", unit="step")
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
-        if state.global_step >= state.max_steps:
-            control.should_log = True  # the last stretch may be shorter than logging_steps
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs or not state.is_world_process_zero:
-            return
-        self._append(
-            step=state.global_step,
-            epoch=logs.get("epoch"),
-            train_loss=float(logs["loss"]),
-            learning_rate=float(logs["learning_rate"]),
-            grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
-            seconds=round(self._seconds(), 3),
-        )
-
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
-    ) -> None:
-        if self._bar is not None and metrics:
-            self._bar.set_postfix(accuracy=f"{metrics.get('eval_accuracy', float('nan')):.3f}", refresh=False)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    return torch.stack(losses).mean(), join(outputs), join(labels)

@@ -1,13 +1,54 @@
 """The recipe: everything that decides how a backbone is fine-tuned. Needs no torch."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ser_store.audio import MIN_SECONDS
 from ser_store.errors import SerstoreError
+from ser_store.training.augmentation import Augmentation
+from ser_store.training.limits import (
+    check_choice,
+    check_flag,
+    check_names,
+    check_not_negative,
+    check_positive,
+    check_share,
+    check_whole,
+)
+from ser_store.training.masking import Masking
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 POOLINGS = ("mean", "sum", "max")
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
+CROPS = ("random", "head")
+CLASS_WEIGHTS = ("none", "balanced")
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+MONITORED = ("eval_loss", "accuracy", "balanced_accuracy")
+REPORTERS = ("none", "tensorboard", "wandb")
+
+_CHOICES = {
+    "pooling": POOLINGS,
+    "precision": PRECISIONS,
+    "schedule": SCHEDULES,
+    "crop": CROPS,
+    "early_stopping_metric": MONITORED,
+    "report_to": REPORTERS,
+}
+_WHOLE = (
+    "train_batch_size",
+    "eval_batch_size",
+    "accumulation",
+    "eval_steps",
+    "logging_steps",
+    "save_steps",
+    "save_total_limit",
+)
+_MAYBE_WHOLE = ("max_steps", "early_stopping_patience")
+_COUNTS = ("warmup_steps", "frozen_layers", "dataloader_workers", "seed")
+_POSITIVE = ("epochs", "learning_rate", "max_grad_norm", "layer_decay")
+_FLAGS = ("freeze_feature_encoder", "gradient_checkpointing", "compile", "group_by_length")
+_PARTS = {"masking": Masking, "augmentation": Augmentation}
 
 
 @dataclass(frozen=True)
@@ -16,7 +57,8 @@ class Recipe:
 
     Source: Gavali & Verma, IJDMMM 17(2), 2025, table 2: batches of 4, accumulated twice, 10 epochs, learning rate
     1e-4, evaluation, logging and saving every 100 steps, two checkpoints kept. What the table leaves open is the
-    Hugging Face Trainer's default.
+    Hugging Face Trainer's default. Cropping, masking and augmentation are for training alone: evaluation hears whole
+    utterances as they were recorded.
 
     Attributes:
         epochs: passes over the training part.
@@ -27,16 +69,34 @@ class Recipe:
         learning_rate: peak learning rate of AdamW.
         schedule: how the learning rate goes on: ``linear`` (to zero), ``cosine``, ``constant`` …
         warmup_steps: steps over which the learning rate rises to its peak.
+        warmup_share: the same as a share of all steps; one of the two at most.
+        layer_decay: factor on the learning rate for each transformer layer further down, 1 for none; see
+            :func:`ser_store.training.optimising.make_optimizer_groups`.
         weight_decay: AdamW's weight decay.
         max_grad_norm: gradients are clipped to this norm.
+        freeze_feature_encoder: the convolutions stay as they are.
+        frozen_layers: so many transformer layers from the bottom, and all below them, stay as they are.
+        class_weights: ``none``, ``balanced`` (n / (classes × n of the class)), or weights by class, 1 where unnamed.
+        label_smoothing: share of the target that is spread over all classes.
         eval_steps: optimizer steps between evaluations, each of which caches a member.
         logging_steps: optimizer steps between entries of the training loss.
         save_steps: optimizer steps between checkpoints.
         save_total_limit: checkpoints kept on disk.
+        early_stopping_patience: evaluations without a better ``early_stopping_metric`` after which training ends.
+        early_stopping_metric: ``eval_loss``, ``accuracy`` or ``balanced_accuracy`` of the monitored part.
         pooling: how frames become one vector: ``mean``, ``sum`` or ``max``.
+        max_seconds: longer training utterances are cropped to this; None for no limit.
+        crop: which part is kept: ``random``, another one in each epoch, or ``head``.
+        masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
+        augmentation: of the training waveforms.
         precision: ``fp32``, ``tf32``, ``fp16`` or ``bf16``.
+        attention: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best that transformers finds.
         gradient_checkpointing: trade time for memory.
-        seed: of initialisation, order and dropout.
+        compile: have torch compile the model.
+        group_by_length: batches of utterances of similar length, which need less padding.
+        dataloader_workers: processes that decode beside the one that trains.
+        report_to: ``none``, ``tensorboard`` or ``wandb``, beside the store's own curves.
+        seed: of initialisation, order, dropout, crops and augmentation.
     """
 
     epochs: float = 10.0
@@ -47,41 +107,116 @@ class Recipe:
     learning_rate: float = 1e-4
     schedule: str = "linear"
     warmup_steps: int = 0
+    warmup_share: float = 0.0
+    layer_decay: float = 1.0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    freeze_feature_encoder: bool = False
+    frozen_layers: int = 0
+    class_weights: str | Mapping[str, float] = field(default="none", hash=False)
+    label_smoothing: float = 0.0
     eval_steps: int = 100
     logging_steps: int = 100
     save_steps: int = 100
     save_total_limit: int = 2
+    early_stopping_patience: int | None = None
+    early_stopping_metric: str = "eval_loss"
     pooling: str = "mean"
+    max_seconds: float | None = None
+    crop: str = "random"
+    masking: Masking = field(default_factory=Masking)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     precision: str = "fp32"
+    attention: str | None = None
     gradient_checkpointing: bool = False
+    compile: bool = False
+    group_by_length: bool = False
+    dataloader_workers: int = 0
+    report_to: str = "none"
     seed: int = 42
 
     def __post_init__(self) -> None:
-        for name in (
-            "train_batch_size",
-            "eval_batch_size",
-            "accumulation",
-            "eval_steps",
-            "logging_steps",
-            "save_steps",
-        ):
-            if getattr(self, name) < 1:
-                raise SerstoreError(f"{name} is {getattr(self, name)}: expected a whole number of at least 1")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise SerstoreError(f"max_steps is {self.max_steps}: expected at least 1")
-        for name in ("epochs", "learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise SerstoreError(f"{name} is {getattr(self, name)}: expected a number above 0")
-        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in allowed:
-                raise SerstoreError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(allowed)}")
+        for name in _WHOLE:
+            check_whole(name, getattr(self, name), at_least=1)
+        for name in _MAYBE_WHOLE:
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), at_least=1)
+        for name in _COUNTS:
+            check_whole(name, getattr(self, name), at_least=0)
+        for name in _POSITIVE:
+            check_positive(name, getattr(self, name))
+        check_share("layer_decay", self.layer_decay)
+        check_share("warmup_share", self.warmup_share, below_one=True)
+        check_share("label_smoothing", self.label_smoothing, below_one=True)
+        check_not_negative("weight_decay", self.weight_decay)
+        for name in _FLAGS:
+            check_flag(name, getattr(self, name))
+        for name, allowed in _CHOICES.items():
+            check_choice(name, getattr(self, name), allowed)
+        if self.attention is not None:
+            check_choice("attention", self.attention, ATTENTIONS)
+        _check_class_weights(self.class_weights)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.max_seconds is not None:
+            check_positive("max_seconds", self.max_seconds)
+            if self.max_seconds < MIN_SECONDS:
+                raise SerstoreError(f"max_seconds is {self.max_seconds}: expected at least {MIN_SECONDS}")
+        if self.warmup_steps and self.warmup_share:
+            raise SerstoreError(
+                f"warmup_steps is {self.warmup_steps} and warmup_share is {self.warmup_share}: expected one of the two"
+            )
+        if self.schedule == "constant" and (self.warmup_steps or self.warmup_share):
+            raise SerstoreError(
+                "the schedule is constant and a warm-up is given: expected none; choose constant_with_warmup"
+            )
+        if self.attention == "flash_attention_2" and self.precision not in ("fp16", "bf16"):
+            raise SerstoreError(
+                f"attention is flash_attention_2 and precision is {self.precision}: expected fp16 or bf16"
+            )
 
     def to_json(self) -> dict[str, Any]:
+        """All values, those of masking and augmentation as documents of their own."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, stated: Mapping[str, Any]) -> "Recipe":
+        """The recipe that :meth:`to_json` or a TOML file states; what it leaves out is as published.
+
+        Raises:
+            UnknownNameError: for an unknown key; says the nearest ones.
+            SerstoreError: for a value that is none.
+        """
+        check_names("option of a recipe", list(stated), [entry.name for entry in fields(cls)])
+        parts = {name: _read_part(name, stated[name]) for name in _PARTS if name in stated}
+        return cls(**{**stated, **parts})
+
     def changed(self, **options: Any) -> "Recipe":
-        """The same recipe with the options that are not None."""
-        known = {entry.name for entry in fields(self)}
-        return replace(self, **{name: value for name, value in options.items() if name in known and value is not None})
+        """The same recipe with the options that are not None; those of masking and augmentation by their own names."""
+        stated = {name: value for name, value in options.items() if value is not None}
+        changes = {entry.name: stated[entry.name] for entry in fields(self) if entry.name in stated}
+        for name, kind in _PARTS.items():
+            inner = {entry.name: stated[entry.name] for entry in fields(kind) if entry.name in stated}
+            if inner:
+                changes[name] = replace(changes.get(name, getattr(self, name)), **inner)
+        return replace(self, **changes)
+
+
+def _read_part(name: str, stated: Any) -> Any:
+    if not isinstance(stated, Mapping):
+        raise SerstoreError(f"{name} is {stated!r}: expected a table with its options")
+    kind: Any = _PARTS[name]
+    check_names(f"option of {name}", list(stated), [entry.name for entry in fields(kind)])
+    # Files know lists only.
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()})
+
+
+def _check_class_weights(weights: str | Mapping[str, float]) -> None:
+    if isinstance(weights, str):
+        check_choice("class_weights", weights, CLASS_WEIGHTS)
+        return
+    if not isinstance(weights, Mapping) or not weights:
+        raise SerstoreError(f"class_weights is {weights!r}: expected none, balanced, or a table of weights by class")
+    for label, weight in weights.items():
+        check_positive(f"the class weight of {label}", weight)

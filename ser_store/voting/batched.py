@@ -6,6 +6,7 @@ members above q: one broadcast addition per word votes for all of its ensembles.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import comb
 
 import numpy as np
@@ -19,11 +20,11 @@ from ser_store.voting.subsets import rank_lexicographic, unrank_subsets
 
 # Bytes of a block's sums: enough to outweigh the calls, few enough to stay near the processor (0.4 µs an ensemble of
 # 288 utterances; 1.0 µs at an eighth of it).
-_BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """Prefixes of highest index ``q`` (-1: the empty one), of ranks ``start..stop-1``, and lasts ``first..end-1``."""
 
     q: int
@@ -47,19 +48,10 @@ def search_batched(
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
     size = margins.bytes_per_ensemble
-    total = sum(1 for _ in _iter_blocks(problem, size))
-    for block in progress(_iter_blocks(problem, size), total=total, label="voting"):
+    total = sum(1 for _ in iter_blocks(problem, size))
+    for block in progress(iter_blocks(problem, size), total=total, label="voting"):
         prefixes = block.list_prefixes(problem.k)
-        right = vote_block(problem, margins, prefixes, block.first, block.end)
-        # Bools of an utterance count eight to a word, which beats summing them by far.
-        correct = np.bitwise_count(right.view(np.uint64)).sum(axis=2, dtype=np.int64)
-        prefix, last = np.nonzero(correct >= tally.floor)
-        tally.offer(
-            correct[prefix, last],
-            right[prefix, last, : problem.n] @ weights,
-            np.column_stack([prefixes[prefix], last + block.first]),
-        )
-        tally.histogram += np.bincount(correct.ravel(), minlength=problem.n + 1)
+        correct = tally_block(problem, margins, weights, prefixes, block.first, block.end, tally)
         if kept is not None:
             firsts = np.column_stack([prefixes, np.full(len(prefixes), block.first)])
             ranks = rank_lexicographic(firsts, n_candidates=problem.m)
@@ -74,15 +66,45 @@ def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
     but one, then colexicographically by those before, then by their last.
     """
     margins = encode(problem)
-    for block in _iter_blocks(problem, margins.bytes_per_ensemble):
+    for block in iter_blocks(problem, margins.bytes_per_ensemble):
         yield vote_block(problem, margins, block.list_prefixes(problem.k), block.first, block.end)
+
+
+def tally_block(
+    problem: Problem,
+    margins: Margins,
+    weights: NDArray[np.int64],
+    prefixes: NDArray[np.intp],
+    first: int,
+    end: int,
+    tally: Tally,
+    *,
+    floor: int = 0,
+) -> NDArray[np.int64]:
+    """Each prefix with each last member in ``first..end-1`` into ``tally``; the best need ``floor`` utterances right.
+
+    Returns ``(prefixes, lasts)``, utterances right.
+    """
+    right = vote_block(problem, margins, prefixes, first, end)
+    # Bools of an utterance count eight to a word, which beats summing them by far.
+    correct: NDArray[np.int64] = np.bitwise_count(right.view(np.uint64)).sum(axis=2, dtype=np.int64)
+    prefix, last = np.nonzero(correct >= max(floor, tally.floor))
+    tally.offer(
+        correct[prefix, last],
+        right[prefix, last, : problem.n] @ weights,
+        np.column_stack([prefixes[prefix], last + first]),
+    )
+    tally.histogram += np.bincount(correct.ravel(), minlength=problem.n + 1)
+    return correct
 
 
 def encode(problem: Problem) -> Margins:
     """The margins of the problem's rule."""
     if problem.rule != "hard":
         everyone = np.arange(problem.m)[:, None]
-        return encode_probabilities(problem.quantize(everyone, np.arange(problem.n)), problem.truth)
+        return encode_probabilities(
+            partial(problem.quantize, everyone), problem.truth, m=problem.m, n_classes=problem.n_classes
+        )
     return encode_votes(
         problem.predictions,
         problem.truth,
@@ -128,9 +150,9 @@ def _break_ties(problem: Problem, members: NDArray[np.intp], utterance: NDArray[
     return right
 
 
-def _iter_blocks(problem: Problem, size: int) -> Iterator[_Block]:
+def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
     """Blocks that cover every ensemble once; an ensemble's sums take ``size`` bytes."""
-    per_block = max(1, _BLOCK_BYTES // size)
+    per_block = max(1, BLOCK_BYTES // size)
     m, k = problem.m, problem.k
     for q in [-1] if k == 1 else range(k - 2, m - 1):
         n_prefixes = 1 if k == 1 else comb(q, k - 2)
@@ -138,4 +160,4 @@ def _iter_blocks(problem: Problem, size: int) -> Iterator[_Block]:
         height = per_block // width
         for start in range(0, n_prefixes, height):
             for first in range(q + 1, m, width):
-                yield _Block(q, start, min(start + height, n_prefixes), first, min(first + width, m))
+                yield Block(q, start, min(start + height, n_prefixes), first, min(first + width, m))

@@ -5,113 +5,107 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.lanes import compiled
+from ser_store.voting.compiling import compiled_inner
 
 Ints = NDArray[np.int64]
 
 # Places in ``Best.state``.
 SIZE, OFFERED, FLOOR, BY_BALANCE = 0, 1, 2, 3
+# Columns of ``Best.rows``. Of two rows that is better which is greater in the first of these where they differ.
+_FIRST, _SECOND, _EARLINESS, _MEMBERS = 0, 1, 2, 3
 
 
 class Best(NamedTuple):
-    """The ``top`` best of the ensembles offered so far, see ``contenders``; of equals the one offered first is better.
+    """The best of the ensembles offered so far, see ``contenders``; of equals the one offered first is better.
 
-    ``correct``, ``balance``, ``offered``: ``(top,)``, the last being the number of those offered before.
-    ``members``: ``(top, k)``. ``state``: how many there are, how many were offered, the fewest utterances right with
-    which an ensemble may still enter, and whether they are ordered by balance before correct.
+    ``rows``: ``(top, 3 + k)``, utterances right and balance, or the other way round; less the number of those offered
+    before; and the members. ``state``: how many rows there are, how many were offered, the fewest utterances right
+    with which an ensemble may still enter, and whether they are ordered by balance before correct.
     """
 
-    correct: Ints
-    balance: Ints
-    offered: Ints
-    members: Ints
+    rows: Ints
     state: Ints
 
 
 def make_best(*, top: int, k: int, floor: int, by_balance: bool = False) -> Best:
     """An empty heap."""
     return Best(
-        correct=np.zeros(top, dtype=np.int64),
-        balance=np.zeros(top, dtype=np.int64),
-        offered=np.zeros(top, dtype=np.int64),
-        members=np.zeros((top, k), dtype=np.int64),
+        rows=np.zeros((top, _MEMBERS + k), dtype=np.int64),
         state=np.array([0, 0, floor, by_balance], dtype=np.int64),
     )
 
 
-@compiled
+def list_best(best: Best, *, first: int) -> tuple[Ints, Ints, Ints]:
+    """Utterances right, balances and members, whose numbers start at ``first``; in any order."""
+    rows = best.rows[: best.state[SIZE]]
+    correct, balance = (_SECOND, _FIRST) if best.state[BY_BALANCE] else (_FIRST, _SECOND)
+    return rows[:, correct], rows[:, balance], rows[:, _MEMBERS:] - first
+
+
+@compiled_inner
 def offer(best: Best, correct: int, balance: int, path: Ints, best_balance: Ints) -> None:
     """Take in the ensemble ``path`` if it is among the best."""
-    top = len(best.correct)
-    size = best.state[SIZE]
-    if size == top and _compare(best, correct, balance, 0) <= 0:
+    rows, state = best.rows, best.state
+    top, size = len(rows), state[SIZE]
+    first, second = (balance, correct) if state[BY_BALANCE] else (correct, balance)
+    if size == top and (first < rows[0, _FIRST] or (first == rows[0, _FIRST] and second <= rows[0, _SECOND])):
         return
     place = 0 if size == top else size
-    best.correct[place] = correct
-    best.balance[place] = balance
-    best.offered[place] = best.state[OFFERED]
-    best.state[OFFERED] += 1
+    rows[place, _FIRST], rows[place, _SECOND], rows[place, _EARLINESS] = first, second, -state[OFFERED]
     for vote in range(len(path)):
-        best.members[place, vote] = path[vote]
+        rows[place, _MEMBERS + vote] = path[vote]
+    state[OFFERED] += 1
     if size < top:
-        best.state[SIZE] = size + 1
-        _rise(best, place)
+        state[SIZE] = size + 1
+        _rise(rows, place)
     else:
-        _sink(best)
-    if best.state[SIZE] == top and best.state[BY_BALANCE]:
-        floor = np.searchsorted(best_balance, best.balance[0])
-        best.state[FLOOR] = max(best.state[FLOOR], floor + int(best_balance[floor] == best.balance[0]))
-    elif best.state[SIZE] == top:
+        _sink(rows)
+    if state[SIZE] < top:
+        return
+    first, second = rows[0, _FIRST], rows[0, _SECOND]
+    if state[BY_BALANCE]:
+        floor = np.searchsorted(best_balance, first)
+        floor += int(best_balance[floor] == first)
+    else:
         # What only equals the worst comes too late to replace it; so does all that has as many right, where the
         # worst is as well balanced as can be.
-        unbeatable = best.balance[0] >= best_balance[best.correct[0]]
-        best.state[FLOOR] = max(best.state[FLOOR], best.correct[0] + int(unbeatable))
+        floor = first + int(second >= best_balance[first])
+    state[FLOOR] = max(state[FLOOR], floor)
 
 
-@compiled
-def _rise(best: Best, place: int) -> None:
+@compiled_inner
+def _rise(rows: Ints, place: int) -> None:
     while place > 0:
         parent = (place - 1) // 2
-        if not _is_better(best, parent, place):
+        if not _is_better(rows, parent, place):
             break
-        _swap(best, parent, place)
+        _swap(rows, parent, place)
         place = parent
 
 
-@compiled
-def _sink(best: Best) -> None:
+@compiled_inner
+def _sink(rows: Ints) -> None:
     place = 0
-    while True:
+    while 2 * place + 1 < len(rows):
         child = 2 * place + 1
-        if child >= len(best.correct):
-            break
-        if child + 1 < len(best.correct) and _is_better(best, child, child + 1):
+        if child + 1 < len(rows) and _is_better(rows, child, child + 1):
             child += 1
-        if _is_better(best, child, place):
+        if _is_better(rows, child, place):
             break
-        _swap(best, child, place)
+        _swap(rows, child, place)
         place = child
 
 
-@compiled
-def _is_better(best: Best, one: int, other: int) -> bool:
-    difference = _compare(best, best.correct[one], best.balance[one], other)
-    return difference > 0 or (difference == 0 and bool(best.offered[one] < best.offered[other]))
+@compiled_inner
+def _is_better(rows: Ints, one: int, other: int) -> bool:
+    for column in range(_MEMBERS):
+        difference = rows[one, column] - rows[other, column]
+        if difference != 0:
+            return bool(difference > 0)
+    return False
 
 
-@compiled
-def _compare(best: Best, correct: int, balance: int, place: int) -> int:
-    """Above 0 if these figures are better than those at ``place``, 0 if they are the same."""
-    by_correct = correct - best.correct[place]
-    by_balance = balance - best.balance[place]
-    first, second = (by_balance, by_correct) if best.state[BY_BALANCE] else (by_correct, by_balance)
-    return int(first if first != 0 else second)
-
-
-@compiled
-def _swap(best: Best, one: int, other: int) -> None:
-    best.correct[one], best.correct[other] = best.correct[other], best.correct[one]
-    best.balance[one], best.balance[other] = best.balance[other], best.balance[one]
-    best.offered[one], best.offered[other] = best.offered[other], best.offered[one]
-    for vote in range(best.members.shape[1]):
-        best.members[one, vote], best.members[other, vote] = best.members[other, vote], best.members[one, vote]
+@compiled_inner
+def _swap(rows: Ints, one: int, other: int) -> None:
+    for column in range(rows.shape[1]):
+        rows[one, column], rows[other, column] = rows[other, column], rows[one, column]

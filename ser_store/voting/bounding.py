@@ -16,7 +16,7 @@ Lines are in whole numbers, rounded up, so that the bound holds exactly.
 
 import numpy as np
 
-from ser_store.voting.lanes import compiled
+from ser_store.voting.compiling import compiled, compiled_inner
 from ser_store.voting.packing import Candidates, Ints, Tree, add_vote
 
 # Of one utterance: the least common multiple of 1 to 15.
@@ -88,7 +88,7 @@ def descend(
     return n_roots
 
 
-@compiled
+@compiled_inner
 def bound_correct(candidates: Candidates, tree: Tree, row: int, member: int, votes_left: int, scores: Ints) -> int:
     """The most utterances that any ensemble can get right that adds ``votes_left`` candidates after ``member`` to the
     tree's ``row``."""
@@ -131,7 +131,7 @@ def bound_correct(candidates: Candidates, tree: Tree, row: int, member: int, vot
     return int(min(settled, (constant + sum_largest(later, votes_left)) // _UNIT))
 
 
-@compiled
+@compiled_inner
 def sum_largest(scores: Ints, count: int) -> int:
     """The sum of the ``count`` largest, which are put first."""
     total = 0

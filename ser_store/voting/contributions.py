@@ -57,6 +57,7 @@ def compute_contributions(
     rule: str = "hard",
     tie: str = "lowest",
     probabilities: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> Contributions:
     """Leave every member of an ensemble out once, and vote without it.
 
@@ -71,6 +72,7 @@ def compute_contributions(
         rule: ``hard``, ``soft`` or ``soft-log``.
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances.
         probabilities: ``(m, n, c)`` in 0..1, for soft voting and the tie rule ``confidence``.
+        weights: ``(m,)`` of the candidates, as in :func:`~ser_store.voting.search.search_ensembles`.
 
     Raises:
         EnsembleError: if there are fewer than two members, or one that there is not; if the arrays do not fit each
@@ -82,7 +84,7 @@ def compute_contributions(
     [(0, 0.5), (1, 0.0), (2, 0.5)]
     """
     problem = pose_problem(
-        predictions, truth, k=1, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities
+        predictions, truth, k=1, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities, weights=weights
     )
     chosen = _check_members(members, problem.m)
     right = _find_right(problem, chosen)

@@ -1,5 +1,7 @@
 """The exhaustive search over many processes or machines, by joblib and the schedulers that joblib knows."""
 
+import logging
+import socket
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator
@@ -12,7 +14,7 @@ from numpy.typing import ArrayLike
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
 from ser_store.progress import Progress, silent
 from ser_store.voting.problem import pose_problem
-from ser_store.voting.search import SearchResult, _score, choose_backend, make_tally
+from ser_store.voting.search import SearchResult, choose_backend, conclude, make_tally
 from ser_store.voting.tasks import Answer, answer, ask, count_tasks, iter_tasks
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
@@ -98,17 +100,7 @@ def search_distributed(
                     floor = tally.floor
     except KeyboardInterrupt:
         complete = False
-    return SearchResult(
-        k=k,
-        rule=rule,
-        tie=tie,
-        searched=int(tally.histogram.sum()),
-        complete=complete,
-        seconds=time.perf_counter() - started,
-        histogram=tally.histogram,
-        results=tuple(_score(problem, members) for members in tally.members.tolist()),
-        objective=objective,
-    )
+    return conclude(problem, tally, complete=complete, seconds=time.perf_counter() - started)
 
 
 @contextmanager
@@ -118,16 +110,50 @@ def _connect(backend: str, scheduler: str | None, n_jobs: int | None) -> Iterato
         with _connect_dask(str(scheduler)) as parallel:
             yield parallel
         return
+    if backend == "ray":
+        with _connect_ray(scheduler, n_jobs) as parallel:
+            yield parallel
+        return
     from joblib import Parallel, parallel_config
 
-    # joblib's Ray back end can only return everything at the end.
-    return_as = "generator_unordered"
-    if backend == "ray":
-        return_as = "list"
-        _require("ray").init(address=scheduler, ignore_reinit_error=True)
-        _require("ray.util.joblib").register_ray()
     with parallel_config(backend):
-        yield Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as=return_as)
+        yield Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as="generator_unordered")
+
+
+@contextmanager
+def _connect_ray(address: str | None, n_jobs: int | None) -> Iterator[Any]:
+    """Ray's own back end for joblib; it returns everything at the end, and does not repeat what is lost."""
+    ray = _require("ray")
+    from joblib import Parallel, parallel_config
+
+    if address is not None:
+        _knock(address)
+    was_running = ray.is_initialized()
+    ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        _require("ray.util.joblib").register_ray()
+        with parallel_config("ray"):
+            yield Parallel(n_jobs=-1 if n_jobs is None else n_jobs)
+    except ray.exceptions.RayActorError as problem:
+        raise EnsembleError(
+            "a worker of the Ray cluster was lost: expected workers that stay, as Ray does not repeat what they had; "
+            "search again, or by back end 'dask', which does"
+        ) from problem
+    finally:
+        if not was_running:
+            ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself takes minutes to find that nobody is there."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, ValueError) as problem:
+        raise EnsembleError(
+            f"no Ray cluster answers at {address} ({problem}): expected an address such as 127.0.0.1:6379, or none for "
+            "this machine alone; `ray start --head` starts one"
+        ) from problem
 
 
 @contextmanager
@@ -173,16 +199,16 @@ def _abandoning(answers: Iterable[Answer]) -> Iterator[None]:
 
 
 def _require(module: str) -> Any:
-    """A module of the extra ``cluster``."""
+    """A module of a scheduler."""
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:
         if missing.name is None or not module.startswith(missing.name):
             raise
-        way_out = "pip install ray" if missing.name.startswith("ray") else "pip install 'ser-store[cluster]'"
-        raise MissingExtraError(
-            f"{missing.name} is not installed: this back end needs the cluster extra; {way_out}"
-        ) from missing
+        way_out = "pip install ray"
+        if not missing.name.startswith("ray"):
+            way_out = "it comes with the cluster extra; pip install 'ser-store[cluster]'"
+        raise MissingExtraError(f"{missing.name} is not installed: this back end needs it; {way_out}") from missing
 
 
 def _check_backend(backend: str, scheduler: str | None, top: int) -> None:

@@ -11,7 +11,7 @@ from ser_store.progress import Progress, silent
 from ser_store.voting.contenders import weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.rules import ABSTAINED, Votes
-from ser_store.voting.search import EnsembleScore, _score
+from ser_store.voting.search import EnsembleScore, score_ensemble
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14
@@ -116,7 +116,9 @@ def search_greedy(
         rule=rule,
         tie=tie,
         added=tuple(selection.added),
-        path=tuple(_score(problem, sorted(selection.added[: size + 1])) for size in range(len(selection.added))),
+        path=tuple(
+            score_ensemble(problem, sorted(selection.added[: size + 1])) for size in range(len(selection.added))
+        ),
         voted=len(selection.added) * problem.m,
         complete=complete,
         seconds=time.perf_counter() - started,

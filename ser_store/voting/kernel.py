@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.voting.best import FLOOR, Best, offer
+from ser_store.voting.compiling import compiled, compiled_inline, compiled_inner
 from ser_store.voting.lanes import (
     broadcast,
-    compiled,
-    compiled_inline,
     count_bits,
     find_reaching,
     get,
@@ -37,11 +36,11 @@ from ser_store.voting.lanes import (
     splat,
     store,
 )
-from ser_store.voting.packing import Candidates, Ints, Pack, Tree, Words, add_vote, pack_utterances, vote_middle
+from ser_store.voting.packing import Candidates, Ints, Pack, Tree, Words, add_root, pack_utterances, vote_middle
 
 _ONE = np.uint64(1)
 # A term is three numbers: the place of its plane, the place of its masks, and its word.
-_PLANE, _MASK, _WORD, _TERM = 0, 1, 2, 3
+TERM_PLANE, TERM_MASK, TERM_WORD, TERM = 0, 1, 2, 3
 
 
 class Terms(NamedTuple):
@@ -89,20 +88,12 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
     masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
     state, histogram, kept = work.best.state, work.histogram, work.kept
     n_kept = 0
-    first, end = candidates.first, candidates.end
+    end = candidates.end
     n_rooted = roots.shape[1]
     votes_left = candidates.k - n_rooted
     row = n_rooted + 1
     for number in range(len(roots)):
-        same = number > 0
-        root = first - 1
-        for depth in range(n_rooted + 1):
-            if depth > 0:
-                root = roots[number, depth - 1]
-                same = same and root == roots[number - 1, depth - 1]
-                path[depth - 1] = root
-            if not same:
-                add_vote(candidates, tree, depth, root)
+        root = add_root(candidates, tree, roots, number, path)
         settled = tree.correct[row]
         n_words = pack_utterances(candidates, tree, pack, row, root, votes_left)
         begin, stop = root, root + 1
@@ -168,17 +159,17 @@ def vote_second_last(
         gains = with_truth & ~held
         store(masks, (n_words + word) * 8, gains)
         if find_reaching(gains, _ONE):
-            put(places, _TERM * n_gains + _PLANE, word * end)
-            put(places, _TERM * n_gains + _MASK, (n_words + word) * 8)
-            put(places, _TERM * n_gains + _WORD, word)
+            put(places, TERM * n_gains + TERM_PLANE, word * end)
+            put(places, TERM * n_gains + TERM_MASK, (n_words + word) * 8)
+            put(places, TERM * n_gains + TERM_WORD, word)
             n_gains += 1
         for slot in range(begin, stop):
             losses = load(masks, (2 * n_words + slot) * 8) & held
             store(masks, (2 * n_words + slot) * 8, losses)
             if find_reaching(losses, _ONE):
-                put(places, _TERM * (n_words + n_losses) + _PLANE, (n_words + slot) * end)
-                put(places, _TERM * (n_words + n_losses) + _MASK, (2 * n_words + slot) * 8)
-                put(places, _TERM * (n_words + n_losses) + _WORD, word)
+                put(places, TERM * (n_words + n_losses) + TERM_PLANE, (n_words + slot) * end)
+                put(places, TERM * (n_words + n_losses) + TERM_MASK, (2 * n_words + slot) * 8)
+                put(places, TERM * (n_words + n_losses) + TERM_WORD, word)
                 n_losses += 1
     store(base, 0, correct)
     return n_gains, n_losses
@@ -203,12 +194,12 @@ def vote_last(
     contenders = np.uint64(0)
     for block in range((second_last + 1) // 8 * 8, end, 8):
         correct = broadcast(base, lane)
-        for term in range(0, _TERM * n_gains, _TERM):
-            votes = load(planes, get(places, term + _PLANE) + block)
-            correct = correct + count_bits(votes & broadcast(masks, get(places, term + _MASK) + lane))
-        for term in range(_TERM * n_words, _TERM * (n_words + n_losses), _TERM):
-            votes = load(planes, get(places, term + _PLANE) + block)
-            correct = correct - count_bits(votes & broadcast(masks, get(places, term + _MASK) + lane))
+        for term in range(0, TERM * n_gains, TERM):
+            votes = load(planes, get(places, term + TERM_PLANE) + block)
+            correct = correct + count_bits(votes & broadcast(masks, get(places, term + TERM_MASK) + lane))
+        for term in range(TERM * n_words, TERM * (n_words + n_losses), TERM):
+            votes = load(planes, get(places, term + TERM_PLANE) + block)
+            correct = correct - count_bits(votes & broadcast(masks, get(places, term + TERM_MASK) + lane))
         store(scores, block, correct)
         contenders |= find_reaching(correct, np.uint64(get(state, FLOOR)))
     return bool(contenders != 0)
@@ -261,7 +252,7 @@ def consider(work: Work, row: int, n_words: int, n_gains: int, n_losses: int, se
         offer(best, correct, balance, path, candidates.best_balance)
 
 
-@compiled
+@compiled_inner
 def weigh(
     planes: Words,
     classes: Words,
@@ -278,10 +269,14 @@ def weigh(
     """The balance that the packed utterances add to an ensemble."""
     for word in range(n_words):
         right[word] = masks[word * 8 + lane]
-    for term in range(0, _TERM * n_gains, _TERM):
-        right[places[term + _WORD]] |= planes[places[term + _PLANE] + last] & masks[places[term + _MASK] + lane]
-    for term in range(_TERM * n_words, _TERM * (n_words + n_losses), _TERM):
-        right[places[term + _WORD]] &= ~(planes[places[term + _PLANE] + last] & masks[places[term + _MASK] + lane])
+    for term in range(0, TERM * n_gains, TERM):
+        right[places[term + TERM_WORD]] |= (
+            planes[places[term + TERM_PLANE] + last] & masks[places[term + TERM_MASK] + lane]
+        )
+    for term in range(TERM * n_words, TERM * (n_words + n_losses), TERM):
+        right[places[term + TERM_WORD]] &= ~(
+            planes[places[term + TERM_PLANE] + last] & masks[places[term + TERM_MASK] + lane]
+        )
     balance = 0
     for word in range(n_words):
         for label in range(len(class_weights)):

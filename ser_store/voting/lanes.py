@@ -6,45 +6,19 @@ not checked and do not count from the end: that, too, would cost more than the w
 """
 
 import operator
-from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
-from numba import njit, types
+from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 WIDTH = 8
-# Code kept on disk holds the code of what it calls, but numba keeps it until the caller's own file changes. With a
-# digest of all files in its name, code of another state of any of them is not found.
-_FILES = sorted(Path(__file__).parent.glob("*.py"))
-_SOURCES = sha256(b"".join(source.read_bytes() for source in _FILES)).hexdigest()[:16]
 
 _WORD = ir.IntType(64)
 _BYTE = ir.IntType(8)
 _VECTOR = ir.VectorType(_WORD, WIDTH)
-
-
-def compiled(function: Callable[P, R], *, inline: bool = False) -> Callable[P, R]:
-    """``function`` as machine code, beside which other threads run; kept on disk where there is a place to keep it."""
-    function.__qualname__ += f"_{_SOURCES}"
-    options = {"nogil": True, "forceinline": inline}
-    try:
-        machine_code: Callable[P, R] = njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder that it may write to
-        machine_code = njit(**options)(function)
-    return machine_code
-
-
-def compiled_inline(function: Callable[P, R]) -> Callable[P, R]:
-    """The same for a function whose call would cost as much as its work: it becomes part of its caller."""
-    return compiled(function, inline=True)
 
 
 class LanesType(types.Type):  # type: ignore[misc]  # numba ships no type information

@@ -7,12 +7,16 @@ by half the range of a field: the top bit of a field, its guard, is set where th
 leaves its range, none borrows from its neighbour.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.unsignedinteger]
+
+# Probabilities that are quantized at once: 30 MB with all that it takes.
+_QUANTIZED = 2**20
 
 
 @dataclass(frozen=True)
@@ -89,24 +93,31 @@ def encode_votes(
     return Margins(codes=codes, start=start, guard=guard, unit=unit)
 
 
-def encode_probabilities(steps: NDArray[np.int64], truth: NDArray[np.intp]) -> Margins:
+def encode_probabilities(
+    quantize: Callable[[NDArray[np.intp]], NDArray[np.int64]], truth: NDArray[np.intp], *, m: int, n_classes: int
+) -> Margins:
     """Margins of soft voting: what the truth gets less what the rival gets, one 64-bit field per rival.
 
     Args:
-        steps: ``(m, n, c)``, see :meth:`Problem.quantize`.
+        quantize: gives of some utterances, ``(e,)``, what all members give their classes, ``(m, e, c)``; see
+            :meth:`Problem.quantize`. It is asked for some at a time, as all together take several times the margins.
         truth: ``(n,)`` class indices.
     """
-    m, n, n_classes = steps.shape
+    n = len(truth)
     padded = _pad(n)
     guard = np.uint64(1 << 63)
     start = np.zeros((n_classes - 1, padded), dtype=np.uint64)
     codes = np.zeros((n_classes - 1, m, padded), dtype=np.uint64)
-    own = np.take_along_axis(steps, truth[None, :, None], axis=2)[:, :, 0]
-    for rival in range(n_classes - 1):
-        rival_class = rival + (rival >= truth)
-        theirs = np.take_along_axis(steps, rival_class[None, :, None], axis=2)[:, :, 0]
-        codes[rival, :, :n] = (own - theirs).view(np.uint64)
-        start[rival, :n] = guard - (rival_class < truth).astype(np.uint64)
+    start[:, :n] = guard - (np.arange(n_classes - 1)[:, None] < truth).astype(np.uint64)
+    at_once = max(1, _QUANTIZED // (m * n_classes))
+    for begin in range(0, n, at_once):
+        utterances = np.arange(begin, min(begin + at_once, n))
+        steps, true = quantize(utterances), truth[utterances]
+        own = np.take_along_axis(steps, true[None, :, None], axis=2)[:, :, 0]
+        for rival in range(n_classes - 1):
+            # Rivals are the classes without the truth: those above it move down by one.
+            theirs = np.take_along_axis(steps, (rival + (rival >= true))[None, :, None], axis=2)[:, :, 0]
+            codes[rival, :, utterances[0] : utterances[-1] + 1] = (own - theirs).view(np.uint64)
     return Margins(codes=codes, start=start, guard=guard, unit=np.uint64(1))
 
 

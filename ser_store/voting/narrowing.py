@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.voting.compiling import compiled_inline, compiled_inner
 from ser_store.voting.lanes import (
     broadcast,
-    compiled,
-    compiled_inline,
     find_first,
     find_negative,
     get,
@@ -84,7 +83,7 @@ class Open(NamedTuple):
     at_worst: Ints
 
 
-@compiled
+@compiled_inner
 def narrow(summands: Summands, narrowed: Narrowed, row: int, member: int) -> None:
     """Row ``row + 1`` from ``row`` by the vote of ``member``."""
     margins, lowest, highest = summands.margins, summands.lowest, summands.highest

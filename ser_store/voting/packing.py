@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.lanes import compiled, compiled_inline, equals, load, load_bytes, shift_left, store
+from ser_store.voting.compiling import compiled_inline, compiled_inner
+from ser_store.voting.lanes import equals, load, load_bytes, shift_left, store
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -71,7 +72,7 @@ class Pack(NamedTuple):
     n_relevant: Ints
 
 
-@compiled
+@compiled_inner
 def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> None:
     """Row ``depth + 1`` of the tree from row ``depth`` by the vote of ``member``; row 1 is that of no votes."""
     # Arrays are taken out of their tuples before the loops: every time costs a reference count.
@@ -118,7 +119,23 @@ def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> Non
     tree.balance[depth + 1] = balance
 
 
-@compiled
+@compiled_inner
+def add_root(candidates: Candidates, tree: Tree, roots: Ints, number: int, path: Ints) -> int:
+    """The rows of the tree for the members ``roots[number]``, those that it has in common with the root before it as
+    they are; returns the last of them."""
+    same = number > 0
+    root = candidates.first - 1
+    for depth in range(roots.shape[1] + 1):
+        if depth > 0:
+            root = roots[number, depth - 1]
+            same = same and root == roots[number - 1, depth - 1]
+            path[depth - 1] = root
+        if not same:
+            add_vote(candidates, tree, depth, root)
+    return root
+
+
+@compiled_inner
 def order_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
     """Lay out the utterances of the tree's ``row`` by how many rivals can still win; returns the number of words."""
     order, relevant, n_relevants, slots = pack.order, pack.relevant, pack.n_relevant, pack.slots
@@ -150,7 +167,7 @@ def order_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, m
     return n_words
 
 
-@compiled
+@compiled_inner
 def clear_pack(candidates: Candidates, pack: Pack, n_words: int, member: int, votes_left: int) -> None:
     """No votes, no utterances, and margins that no votes make negative, for candidates after ``member``."""
     planes, reached, classes = pack.planes, pack.reached, pack.classes
@@ -167,7 +184,7 @@ def clear_pack(candidates: Candidates, pack: Pack, n_words: int, member: int, vo
             reached[slot, threshold] = _ALL
 
 
-@compiled
+@compiled_inner
 def pack_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
     """The utterances of the tree's ``row`` as bits, for candidates after ``member``; returns the number of words."""
     n_words = order_utterances(candidates, tree, pack, row, member, votes_left)

@@ -71,17 +71,18 @@ def measure_rate(
         EnsembleError: if the arrays do not fit each other or leave their ranges, or the compiled search cannot vote
             so many members or classes.
     """
-    from ser_store.voting import bitsliced
+    from ser_store.voting.bitsliced import encode_candidates, search_bitsliced_part
+    from ser_store.voting.parts import Part, count_processors
 
     problem = _pose(predictions, truth, k, n_classes)
-    candidates = bitsliced.encode_candidates(problem)
+    candidates = encode_candidates(problem)
     rng = np.random.default_rng(0)
 
     def search_some(n_roots: int) -> int:
         starts = (rng.choice(problem.m - 3, problem.k - 3, replace=False) for _ in range(n_roots))
         roots = np.array(sorted(sorted(start.tolist()) for start in starts), dtype=np.int64) + candidates.first
-        part = bitsliced._Part(roots, candidates.first, candidates.end)
-        bitsliced._search_part(candidates, part, top=1, floor=problem.n)
+        part = Part(roots, candidates.first, candidates.end)
+        search_bitsliced_part(candidates, part, top=1, floor=problem.n)
         return part.count_ensembles(candidates)
 
     search_some(1)
@@ -89,7 +90,7 @@ def measure_rate(
     started = time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds or not voted:
         voted += search_some(_N_ROOTS)
-    return voted / elapsed * (threads or bitsliced._count_processors())
+    return voted / elapsed * (threads or count_processors())
 
 
 def describe_search(m: int, k: int, seconds: float) -> str:

@@ -15,7 +15,7 @@ from ser_store.voting.budget import Budget
 from ser_store.voting.climbing import Members, climb
 from ser_store.voting.contenders import Tally, weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
-from ser_store.voting.search import EnsembleScore, _score, search_ensembles
+from ser_store.voting.search import EnsembleScore, score_ensemble, search_ensembles
 
 _MAX_K = 255
 
@@ -111,7 +111,7 @@ def search_pruned(
         search.close()
     if not search.proved:
         _offer_missing(problem, tally, found)
-    results = tuple(_score(problem, members) for members in tally.members.tolist())
+    results = tuple(score_ensemble(problem, members) for members in tally.members.tolist())
     return PrunedResult(
         k=k,
         rule="hard",
@@ -130,13 +130,14 @@ class _Search:
     """Branches, the ensembles that begin with the same one or two members, on all threads."""
 
     def __init__(self, problem: Problem, tally: Tally, floor: int, budget: Budget, threads: int | None) -> None:
-        from ser_store.voting.bitsliced import _count_processors, encode_candidates
+        from ser_store.voting.bitsliced import encode_candidates
         from ser_store.voting.branches import bound_branches
+        from ser_store.voting.parts import count_processors
 
         self.visited = 0
         self._tally, self._floor, self._budget = tally, floor, budget
         self._candidates = candidates = encode_candidates(problem)
-        self._n_threads = threads or _count_processors()
+        self._n_threads = threads or count_processors()
         self._pool = ThreadPoolExecutor(self._n_threads)
         size, end = min(2, problem.k - 3), candidates.end
         firsts = combinations(range(candidates.first, end - problem.k + size), size)

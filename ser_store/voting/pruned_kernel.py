@@ -9,9 +9,10 @@ As ``kernel`` does it, but the ensembles are not counted, so that it skips
 import numpy as np
 
 from ser_store.voting.best import FLOOR
-from ser_store.voting.kernel import _MASK, _TERM, Work, consider, vote_last, vote_second_last
-from ser_store.voting.lanes import compiled, compiled_inline, count_bits, find_reaching, get, load
-from ser_store.voting.packing import Ints, Words, add_vote, pack_utterances, vote_middle
+from ser_store.voting.compiling import compiled, compiled_inline
+from ser_store.voting.kernel import TERM, TERM_MASK, Work, consider, vote_last, vote_second_last
+from ser_store.voting.lanes import count_bits, find_reaching, get, load
+from ser_store.voting.packing import Ints, Words, add_root, pack_utterances, vote_middle
 
 
 @compiled
@@ -22,20 +23,12 @@ def search_roots(work: Work, roots: Ints) -> int:
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
     masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
     state = work.best.state
-    first, end = candidates.first, candidates.end
+    end = candidates.end
     n_rooted = roots.shape[1]
     row = n_rooted + 1
     voted = 0
     for number in range(len(roots)):
-        same = number > 0
-        root = first - 1
-        for depth in range(n_rooted + 1):
-            if depth > 0:
-                root = roots[number, depth - 1]
-                same = same and root == roots[number - 1, depth - 1]
-                path[depth - 1] = root
-            if not same:
-                add_vote(candidates, tree, depth, root)
+        root = add_root(candidates, tree, roots, number, path)
         settled = tree.correct[row]
         if settled + tree.counts[row] < state[FLOOR]:
             continue
@@ -77,6 +70,6 @@ def count_winnable(slots: Ints, valid: Words, middle: Words, n_words: int) -> in
 def find_hopeful(masks: Words, places: Ints, base: Words, state: Ints, n_gains: int) -> np.uint64:
     """The lanes of second last candidates with whom enough are right if all is gained that the last vote can gain."""
     ceiling = load(base, 0)
-    for term in range(0, _TERM * n_gains, _TERM):
-        ceiling = ceiling + count_bits(load(masks, get(places, term + _MASK)))
+    for term in range(0, TERM * n_gains, TERM):
+        ceiling = ceiling + count_bits(load(masks, get(places, term + TERM_MASK)))
     return np.uint64(find_reaching(ceiling, np.uint64(get(state, FLOOR))))

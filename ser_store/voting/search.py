@@ -138,16 +138,21 @@ def search_ensembles(
         run_search(problem, tally, backend=backend, threads=threads, progress=progress)
     except KeyboardInterrupt:
         complete = False
+    return conclude(problem, tally, complete=complete, seconds=time.perf_counter() - started)
+
+
+def conclude(problem: Problem, tally: Tally, *, complete: bool, seconds: float) -> SearchResult:
+    """What the search of ``problem`` found."""
     return SearchResult(
-        k=k,
-        rule=rule,
-        tie=tie,
+        k=problem.k,
+        rule=problem.rule,
+        tie=problem.tie,
         searched=int(tally.histogram.sum()),
         complete=complete,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         histogram=tally.histogram,
-        results=tuple(_score(problem, members) for members in tally.members.tolist()),
-        objective=objective,
+        results=tuple(score_ensemble(problem, members) for members in tally.members.tolist()),
+        objective=problem.objective,
     )
 
 
@@ -212,7 +217,8 @@ def choose_backend(problem: Problem, backend: str) -> str:
     return "summed" if problem.is_summable and size * problem.n_classes >= _SUMMED_FROM else "batched"
 
 
-def _score(problem: Problem, members: list[int]) -> EnsembleScore:
+def score_ensemble(problem: Problem, members: list[int]) -> EnsembleScore:
+    """The figures of the ensemble of these candidates."""
     votes = problem.vote(members)
     correct = int(np.count_nonzero(votes.predicted == problem.truth))
     return EnsembleScore(

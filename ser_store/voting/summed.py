@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from ser_store.progress import Progress
 from ser_store.voting.best import Best, make_best
-from ser_store.voting.bitsliced import Scores, _Part, search_in_threads
 from ser_store.voting.contenders import Tally, bound_balance, weigh_utterances
 from ser_store.voting.narrowing import Narrowed, Open, Summands
+from ser_store.voting.parts import Part, Scores, search_in_threads
 from ser_store.voting.problem import Problem
 from ser_store.voting.summing import SumWork, search_part_by_sums
 
@@ -17,7 +17,7 @@ def search_summed(
 ) -> None:
     """Every ensemble of ``problem``, one that :meth:`Problem.is_summable`, into ``tally``."""
     summands = encode_summands(problem)
-    search_in_threads(summands, _search_part_by_sums, tally, threads=threads, progress=progress, kept=kept)
+    search_in_threads(summands, search_summed_part, tally, threads=threads, progress=progress, kept=kept)
 
 
 def encode_summands(problem: Problem) -> Summands:
@@ -75,8 +75,8 @@ def _compute_margins(problem: Problem) -> NDArray[np.int64]:
     return margins
 
 
-def _search_part_by_sums(
-    candidates: Summands, part: _Part, *, top: int, floor: int, kept: Scores | None = None
+def search_summed_part(
+    candidates: Summands, part: Part, *, top: int, floor: int, kept: Scores | None = None
 ) -> tuple[NDArray[np.int64], Best]:
     """The histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
     summands = candidates

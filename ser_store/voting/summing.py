@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.voting.best import FLOOR, Best, offer
+from ser_store.voting.compiling import compiled, compiled_inline, compiled_inner
 from ser_store.voting.kernel import count_scores, keep_scores
 from ser_store.voting.lanes import (
     broadcast,
-    compiled,
-    compiled_inline,
     find_reaching,
     get,
     load,
@@ -73,7 +72,7 @@ def search_part_by_sums(work: SumWork, roots: Ints, first_middle: int, end_middl
             n_kept = _vote_two(work, n_rooted + 1, third_last, n_kept)
 
 
-@compiled
+@compiled_inner
 def _vote_two(work: SumWork, row: int, before: int, n_kept: int) -> int:
     """The last two votes, of candidates after ``before``; returns how many scores are kept then."""
     opened, scores, state, histogram, kept = work.opened, work.scores, work.best.state, work.histogram, work.kept
@@ -132,7 +131,7 @@ def _vote_last(
     return bool(contenders != 0)
 
 
-@compiled
+@compiled_inner
 def _consider(work: SumWork, row: int, second_last: int) -> None:
     """Offer the contenders among the ensembles that end with a candidate after ``second_last``, with their balance."""
     summands, path, best = work.summands, work.path, work.best
@@ -145,7 +144,7 @@ def _consider(work: SumWork, row: int, second_last: int) -> None:
             offer(best, correct, balance, path, summands.best_balance)
 
 
-@compiled
+@compiled_inner
 def _weigh(summands: Summands, narrowed: Narrowed, row: int, second_last: int, last: int) -> int:
     """The balance of an ensemble."""
     margins, end = summands.margins, summands.end

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.batched import _Block, _iter_blocks, encode, vote_block
+from ser_store.voting.batched import Block, encode, iter_blocks, tally_block
 from ser_store.voting.contenders import Tally, weigh_utterances
 from ser_store.voting.problem import Problem
 from ser_store.voting.search import make_tally
 
 # A part, or a block, is some milliseconds of work; a task that is lost with its worker is done again.
-_PARTS_PER_TASK = 16
+PARTS_PER_TASK = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +62,13 @@ def ask(problem: Problem, *, backend: str, top: int) -> Question:
 
 def count_tasks(problem: Problem, backend: str) -> int:
     """How many tasks the search is made of."""
-    return -(-sum(1 for _ in _iter_parts(problem, backend, with_roots=False)) // _PARTS_PER_TASK)
+    return -(-sum(1 for _ in _iter_parts(problem, backend, with_roots=False)) // PARTS_PER_TASK)
 
 
 def iter_tasks(problem: Problem, backend: str, get_floor: Callable[[], int]) -> Iterator[Task]:
     """Tasks that cover every ensemble once, each with the floor as it is when the task is made."""
     parts = _iter_parts(problem, backend)
-    while batch := tuple(islice(parts, _PARTS_PER_TASK)):
+    while batch := tuple(islice(parts, PARTS_PER_TASK)):
         yield Task(batch, get_floor())
 
 
@@ -86,28 +86,27 @@ def answer(question: Question, task: Task) -> Answer:
 
 def _iter_parts(problem: Problem, backend: str, *, with_roots: bool = True) -> Iterator[Any]:
     if backend == "batched":
-        return _iter_blocks(problem, encode(problem).bytes_per_ensemble)
+        return iter_blocks(problem, encode(problem).bytes_per_ensemble)
     return _iter_compiled_parts(problem, backend, with_roots=with_roots)
 
 
 def _iter_compiled_parts(problem: Problem, backend: str, *, with_roots: bool) -> Iterator[Any]:
-    from ser_store.voting import bitsliced
+    from ser_store.voting.parts import iter_parts
 
     candidates, _ = _encode(problem, backend)
     index = np.min_scalar_type(candidates.end)
-    for part in bitsliced._iter_parts(candidates, with_roots=with_roots):
+    for part in iter_parts(candidates, with_roots=with_roots):
         yield replace(part, roots=part.roots.astype(index))
 
 
 def _search_parts(problem: Problem, tally: Tally, task: Task, backend: str) -> None:
-    from ser_store.voting.best import SIZE
+    from ser_store.voting.best import list_best
 
     candidates, search_part = _encode(problem, backend)
     for part in task.parts:
         wide = replace(part, roots=part.roots.astype(np.int64))
         histogram, best = search_part(candidates, wide, top=tally.top, floor=max(task.floor, tally.floor))
-        found = slice(0, best.state[SIZE])
-        tally.offer(best.correct[found], best.balance[found], best.members[found] - candidates.first)
+        tally.offer(*list_best(best, first=candidates.first))
         tally.histogram += histogram
 
 
@@ -116,22 +115,14 @@ def _encode(problem: Problem, backend: str) -> tuple[Any, Any]:
     from ser_store.voting import bitsliced, summed
 
     if backend == "bitsliced":
-        return bitsliced.encode_candidates(problem), bitsliced._search_part
-    return summed.encode_summands(problem), summed._search_part_by_sums
+        return bitsliced.encode_candidates(problem), bitsliced.search_bitsliced_part
+    return summed.encode_summands(problem), summed.search_summed_part
 
 
 def _vote_blocks(problem: Problem, tally: Tally, task: Task) -> None:
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
-    block: _Block
+    block: Block
     for block in task.parts:
         prefixes = block.list_prefixes(problem.k)
-        right = vote_block(problem, margins, prefixes, block.first, block.end)
-        correct = np.bitwise_count(right.view(np.uint64)).sum(axis=2, dtype=np.int64)
-        prefix, last = np.nonzero(correct >= max(task.floor, tally.floor))
-        tally.offer(
-            correct[prefix, last],
-            right[prefix, last, : problem.n] @ weights,
-            np.column_stack([prefixes[prefix], last + block.first]),
-        )
-        tally.histogram += np.bincount(correct.ravel(), minlength=problem.n + 1)
+        tally_block(problem, margins, weights, prefixes, block.first, block.end, tally, floor=task.floor)

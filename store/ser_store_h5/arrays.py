@@ -1,274 +1,261 @@
-"""Reading and writing single arrays and attributes of an HDF5 file that nobody vouches for.
+"""Single arrays of an HDF5 file that nobody vouches for.
 
-Every object is looked up by name, never by walking; only hard links are followed; type, shape and storage are checked
-before anything is allocated; every array read whole is compared with its digest.
+Type, shape and storage are checked before anything is allocated. An array read whole is compared with its digest; a
+few rows are read by the chunks they lie in, each of which has a checksum.
 """
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
-from ser_store_h5.seal import SEAL_BYTES, check_magic, write_sealed
+from ser_store_h5.attributes import read_text, write_text
+from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.hdf5_bytes import DamageError, FileBytes, StructureError
+from ser_store_h5.hdf5_chunks import CHECKSUM_BYTES, Chunks, Layout, compute_fletcher, parse_layout
+from ser_store_h5.hdf5_objects import DATASPACE, DATATYPE, Object, parse_dtype, parse_shape
+from ser_store_h5.seal import SEAL_BYTES
 
-# Superblock 3 and object header 2, whose metadata carry checksums, readable by every libhdf5 since 1.10.
-LIBRARY_VERSION = ("v110", "v110")
-MAX_ATTRIBUTE_BYTES = 60_000  # an HDF5 object header message holds 64 KiB
-CHUNK_BYTES = 1 << 20
+if TYPE_CHECKING:
+    import h5py
+
+# A thousand scattered rows of a million read 63 MB of 2 GB; with chunks of 1 MiB they read 820 MB, and a member of
+# 1,440 x 1,024 takes 6% more room, while its array is written and read whole within a tenth of the time.
+CHUNK_BYTES = 1 << 16
 MAX_CHUNK_BYTES = 1 << 26
+MIN_CHUNK_BYTES = 1 << 8  # chunks that are smaller on average are not worth being listed
+BLOCK_BYTES = 1 << 23  # read at once where an array is only passed on
+# An array is read whole, and compared with its digest, where it is small, or many rows of a bearable one are asked for.
+SMALL_BYTES = 1 << 20
+WHOLE_BYTES = 1 << 26
 
 Array = NDArray[Any]
+Shape = tuple[int | None, ...]
+
+
+def _begin_digest(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+    return hashlib.sha256(f"{dtype.newbyteorder('<').str} {','.join(map(str, shape))}\n".encode())
+
+
+def _get_bytes(array: Array) -> Any:
+    """The array's bytes in C order, little-endian."""
+    stored = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    return stored.view(np.uint8).data if stored.size else b""
 
 
 def compute_digest(array: Array) -> str:
     """SHA-256 (hex) over dtype, shape and C-ordered little-endian bytes of an array."""
+    digest = _begin_digest(array.dtype, array.shape)
+    digest.update(_get_bytes(array))
+    return str(digest.hexdigest())
+
+
+def _create_dataset(target: "h5py.Group", name: str, shape: tuple[int, ...], dtype: Any) -> "h5py.Dataset":
+    """Little-endian, chunked by rows of about 64 KiB, each chunk with a Fletcher-32 checksum."""
+    row_bytes = max(1, prod(shape[1:]) * dtype.itemsize)
+    rows = max(1, min(shape[0], CHUNK_BYTES // row_bytes))
+    return target.create_dataset(
+        name, shape, dtype=dtype.newbyteorder("<"), chunks=(rows, *shape[1:]), fletcher32=True, fillvalue=None
+    )
+
+
+def write_array(target: "h5py.Group", name: str, array: Array) -> None:
+    """One array with its digest."""
+    from h5py import h5s
+
     stored = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    shape = ",".join(map(str, stored.shape))
-    digest = hashlib.sha256(f"{stored.dtype.str} {shape}\n".encode())
-    digest.update(stored.view(np.uint8).data if stored.size else b"")
-    return digest.hexdigest()
-
-
-def encode_strings(strings: Array) -> NDArray[np.bytes_]:
-    """UTF-8 of fixed width: unlike HDF5's own variable-length strings it is covered by checksums."""
-    try:
-        return np.char.encode(strings, "utf-8") if strings.size else np.zeros(0, dtype="S1")
-    except UnicodeEncodeError as problem:
-        raise FormatError(
-            f"{problem.object[:100]!r} is not valid Unicode: rename the file or mend the text"
-        ) from problem
-
-
-def decode_strings(stored: Array, *, where: str) -> NDArray[np.str_]:
-    try:
-        return np.char.decode(stored, "utf-8")
-    except UnicodeDecodeError as problem:
-        raise FormatError(f"{where}: expected UTF-8 text") from problem
-
-
-@contextmanager
-def create_file(path: Path, *, format_name: str, version: int) -> Iterator[h5py.File]:
-    """A new sealed file at ``path``, written and flushed to the disk when the block ends.
-
-    It is built in memory: where a disk refuses, libhdf5 can neither close the file nor forget it.
-    """
-    kind = {"libver": LIBRARY_VERSION, "userblock_size": SEAL_BYTES}
-    with h5py.File(path, "w", driver="core", backing_store=False, **kind) as file:
-        write_text(file, "format", format_name)
-        file.attrs["format_version"] = np.int32(version)
-        yield file
-        file.flush()
-        body = file.id.get_file_image()  # without the user block
-    write_sealed(path, body)
-
-
-@contextmanager
-def open_file(path: Path, *, format_name: str, version: int) -> Iterator[h5py.File]:
-    """Open for reading; whatever libhdf5 says about the file's bytes becomes one line that names the file.
-
-    Raises:
-        FormatError: for another format, or a version newer than this release reads.
-        IntegrityError: for damaged bytes.
-    """
-    try:
-        check_magic(path)
-        with h5py.File(path, "r", libver=LIBRARY_VERSION, locking=False) as file:
-            _check_format(file, path, format_name, version)
-            yield file
-    except SerstoreError:
-        raise
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as problem:
-        detail = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise IntegrityError(f"{path}: cannot be read ({detail}); restore the file from a copy") from problem
-
-
-def _check_format(file: h5py.File, path: Path, format_name: str, version: int) -> None:
-    found = read_text(file, "format")
-    if found != format_name:
-        raise FormatError(f"{path}: is of format {found!r}: expected {format_name!r}")
-    found_version = read_integer(file, "format_version")
-    if found_version > version:
-        raise FormatError(
-            f"{path}: has format version {found_version}, written by {read_text(file, 'written_by')}: this release "
-            f"reads up to {version}; upgrade with pip install -U ser-store"
-        )
-    if found_version < 1:
-        raise FormatError(f"{path}: has format version {found_version}: expected 1 to {version}")
-
-
-def write_text(target: h5py.HLObject, name: str, text: str) -> None:
-    """A text attribute of fixed length (see :func:`encode_strings`)."""
-    try:
-        encoded = text.encode()
-    except UnicodeEncodeError as problem:
-        raise FormatError(f"attribute {name}: {text[:100]!r} is not valid Unicode: mend the text") from problem
-    if "\0" in text:
-        raise FormatError(f"attribute {name}: {text[:100]!r} holds a NUL: expected text without")
-    if len(encoded) > MAX_ATTRIBUTE_BYTES:
-        raise FormatError(f"attribute {name} has {len(encoded)} bytes: expected at most {MAX_ATTRIBUTE_BYTES}")
-    target.attrs.create(name, np.array(encoded or b"\0"), dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
-
-
-def _name_attribute(target: h5py.HLObject, name: str) -> str:
-    """Where an attribute is, for a message; too slow to compute for attributes that are as they should be."""
-    return f"{target.file.filename}: attribute {name}"
-
-
-def _open_attribute(target: h5py.HLObject, name: str) -> h5py.h5a.AttrID:
-    """A scalar attribute of fixed-length text or an integer, checked before it is read."""
-    key = name.encode()
-    if not h5py.h5a.exists(target.id, key):
-        raise FormatError(f"{_name_attribute(target, name)} is missing")
-    attribute = h5py.h5a.open(target.id, key)
-    is_scalar = attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR
-    if not is_scalar or attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
-        raise FormatError(f"{_name_attribute(target, name)}: expected one value of at most {MAX_ATTRIBUTE_BYTES} bytes")
-    kind = attribute.get_type()
-    is_text = kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str()
-    if not is_text and kind.get_class() != h5py.h5t.INTEGER:
-        raise FormatError(f"{_name_attribute(target, name)}: expected text of fixed length or an integer")
-    return attribute
-
-
-def read_text(target: h5py.HLObject, name: str) -> str:
-    attribute = _open_attribute(target, name)
-    if attribute.get_type().get_class() != h5py.h5t.STRING:
-        raise FormatError(f"{_name_attribute(target, name)}: expected text")
-    value = np.empty((), dtype=f"S{attribute.get_storage_size()}")
-    attribute.read(
-        value, mtype=attribute.get_type()
-    )  # libhdf5 converts no UTF-8 to the ASCII that numpy's S stands for
-    try:
-        return bytes(value.item()).decode()
-    except UnicodeDecodeError as problem:
-        raise FormatError(f"{_name_attribute(target, name)}: expected UTF-8 text") from problem
-
-
-def read_integer(target: h5py.HLObject, name: str) -> int:
-    attribute = _open_attribute(target, name)
-    if attribute.get_type().get_class() != h5py.h5t.INTEGER:
-        raise FormatError(f"{_name_attribute(target, name)}: expected an integer")
-    value = np.empty((), dtype=attribute.dtype)
-    attribute.read(value)
-    return int(value)
-
-
-def write_array(file: h5py.File, name: str, array: Array) -> None:
-    """One array: little-endian, chunked by rows of about 1 MiB, each chunk with a Fletcher-32 checksum."""
-    stored = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    row_bytes = max(1, stored.nbytes // max(1, len(stored)))
-    rows = max(1, min(len(stored), CHUNK_BYTES // row_bytes))
-    dataset = file.create_dataset(name, data=stored, chunks=(rows, *stored.shape[1:]), fletcher32=True)
+    dataset = _create_dataset(target, name, stored.shape, stored.dtype)
+    dataset.id.write(h5s.ALL, h5s.ALL, stored)
     write_text(dataset, "sha256", compute_digest(stored))
 
 
-def find_names(file: h5py.File, group: str = "/") -> list[str]:
-    """Names of what is in a group, ascending; empty where there is none. :func:`get_dataset` tells what they are."""
-    if group != "/" and group not in file.id:
-        return []
-    if group != "/" and not isinstance(file.get(group, getlink=True), h5py.HardLink):
-        raise FormatError(f"{file.filename}: {group}: is a link: expected a group inside the file")
-    node = file[group]
-    if not isinstance(node, h5py.Group):
-        raise FormatError(f"{file.filename}: {group}: expected a group")
-    if len(node) > 10_000:
-        raise FormatError(f"{file.filename}: {group}: has {len(node)} entries: expected at most 10000")
-    return list(node)
-
-
-def get_dataset(file: h5py.File, name: str, *, kinds: tuple[str, ...], shape: tuple[int | None, ...]) -> h5py.Dataset:
-    """The dataset ``name`` after its link, type, shape and storage have been checked.
-
-    Args:
-        kinds: the dtypes allowed, as numpy writes them without byte order (``f4``, ``i2``), ``S`` for any width.
-        shape: the shape expected; None for an axis of any length.
+def copy_array(source: "StoredArray", target: "h5py.Group", name: str) -> None:
+    """Write a stored array elsewhere, a few MiB at a time, compared with its digest on the way.
 
     Raises:
-        FormatError: if anything differs from what FORMAT.md says.
-    """
-    where = f"{file.filename}: {name}"
-    parent, _, leaf = name.rpartition("/")
-    if parent and not isinstance(file.get(parent, getlink=True), h5py.HardLink):
-        raise FormatError(f"{where} is missing")
-    group = file[parent] if parent else file
-    if not isinstance(group, h5py.Group) or leaf.encode() not in group.id:
-        raise FormatError(f"{where} is missing")
-    if not isinstance(group.get(leaf, getlink=True), h5py.HardLink):
-        raise FormatError(f"{where}: is a link: expected a dataset inside the file")
-    dataset = group[leaf]
-    if not isinstance(dataset, h5py.Dataset):
-        raise FormatError(f"{where}: expected a dataset")
-    kind = dataset.dtype.str[1:] if dataset.dtype.kind != "S" else "S"
-    if kind not in kinds or dataset.dtype.str[0] == ">":
-        raise FormatError(f"{where}: has dtype {dataset.dtype}: expected little-endian {' or '.join(kinds)}")
-    fits = len(dataset.shape or ()) == len(shape) and all(
-        expected is None or length == expected for length, expected in zip(dataset.shape, shape, strict=True)
-    )
-    if not fits:
-        expected_shape = "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"
-        raise FormatError(f"{where}: has shape {dataset.shape}: expected {expected_shape}")
-    _check_storage(dataset, where)
-    return dataset
-
-
-def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    creation = dataset.id.get_create_plist()
-    filters = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())}
-    if dataset.is_virtual or creation.get_external_count() or filters != {h5py.h5z.FILTER_FLETCHER32}:
-        raise FormatError(f"{where}: expected chunks inside the file with the filter fletcher32 and no other")
-    item_bytes = max(1, dataset.dtype.itemsize)
-    chunk_bytes = int(np.prod(dataset.chunks, dtype=object)) * item_bytes if dataset.chunks else 0
-    size = Path(dataset.file.filename).stat().st_size
-    claimed = int(np.prod(dataset.shape, dtype=object)) * item_bytes
-    # Nothing is compressed, so an array larger than its file, or than its chunks, is a lie told to exhaust memory.
-    if claimed > size or chunk_bytes > MAX_CHUNK_BYTES or dataset.id.get_storage_size() < claimed:
-        raise FormatError(
-            f"{where}: claims {dataset.shape} of {dataset.dtype}, more than its file of {size} bytes holds"
-        )
-
-
-def read_array(file: h5py.File, name: str, *, kinds: tuple[str, ...], shape: tuple[int | None, ...]) -> Array:
-    """A whole array, in native byte order, compared with its digest.
-
-    Raises:
-        FormatError: if the dataset is not what FORMAT.md says.
         IntegrityError: if its bytes are not those that were written.
     """
-    dataset = get_dataset(file, name, kinds=kinds, shape=shape)
-    where = f"{file.filename}: {name}"
-    try:
-        array = np.asarray(dataset[()])
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise IntegrityError(f"{where}: its bytes are damaged; restore the file from a copy") from problem
-    if compute_digest(array) != read_text(dataset, "sha256"):
-        raise IntegrityError(f"{where}: its bytes are not those that were written; restore the file from a copy")
-    return array
+    from h5py import h5s
+
+    dataset = _create_dataset(target, name, source.shape, source.dtype)
+    start = 0
+    for block in source.iter_blocks():
+        space = dataset.id.get_space()
+        _select(space, start, block.shape)
+        dataset.id.write(h5s.create_simple(block.shape), space, block)
+        start += len(block)
+    write_text(dataset, "sha256", source.read_digest())
 
 
-def read_rows(
-    file: h5py.File,
-    name: str,
-    places: NDArray[np.integer[Any]],
-    *,
-    kinds: tuple[str, ...],
-    shape: tuple[int | None, ...],
-) -> Array:
-    """The rows ``places`` (ascending) of a 2-D array; a small part is read by chunks, each with its checksum."""
-    dataset = get_dataset(file, name, kinds=kinds, shape=shape)
-    if len(places) * 4 > dataset.shape[0]:
-        whole = read_array(file, name, kinds=kinds, shape=shape)
-        return np.asarray(whole[places])
-    try:
-        return np.asarray(dataset[places])
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise IntegrityError(
-            f"{file.filename}: {name}: its bytes are damaged; restore the file from a copy"
-        ) from problem
+def _select(space: Any, start: int, shape: tuple[int, ...]) -> None:
+    space.select_hyperslab((start, *(0 for _ in shape[1:])), shape)
+
+
+class StoredArray:
+    """One dataset of an open file, which is what FORMAT.md says. Made by :meth:`.groups.Group.array`.
+
+    Attributes:
+        shape: lengths of the axes.
+        dtype: in native byte order.
+        nbytes: size of the whole array.
+        stored_bytes: size in the file, with the checksums and what fills the last chunk.
+    """
+
+    def __init__(self, file: FileBytes, node: Object, where: str, *, kinds: tuple[str, ...], shape: Shape) -> None:
+        """Check type, shape and storage.
+
+        Args:
+            kinds: the dtypes allowed, as numpy writes them without byte order (``f4``, ``i2``), ``S`` for any width.
+            shape: the shape expected; None for an axis of any length.
+
+        Raises:
+            FormatError: if anything differs from what FORMAT.md says.
+        """
+        self._file, self._node, self.where = file, node, where
+        dtype = parse_dtype(node.messages.get(DATATYPE, b""))
+        kind = "" if isinstance(dtype, str) else "S" if dtype.kind == "S" else dtype.str[1:]
+        if isinstance(dtype, str) or kind not in kinds or dtype.str[0] == ">":
+            raise FormatError(f"{where}: has dtype {dtype}: expected little-endian {' or '.join(kinds)}")
+        self.dtype: np.dtype[Any] = dtype.newbyteorder("=")
+        self.shape: tuple[int, ...] = self._check_shape(shape)
+        self.nbytes = prod(self.shape) * dtype.itemsize
+        if self.nbytes > file.size:
+            raise self._describe_lie()
+        self._layout = self._check_layout()
+        if node.chunks is None:
+            node.chunks = Chunks(file, self._layout, self.shape[0])
+        self._chunks: Chunks = node.chunks
+        self.stored_bytes = len(self._chunks) * (self._layout.chunk_bytes + CHECKSUM_BYTES)
+
+    def _check_shape(self, expected: Shape) -> tuple[int, ...]:
+        found = parse_shape(self._node.messages.get(DATASPACE, b""))
+        fits = found is not None and len(found) == len(expected)
+        if found is None or not fits or any(e not in (None, f) for e, f in zip(expected, found, strict=True)):
+            stated = "(" + ", ".join("any" if length is None else str(length) for length in expected) + ")"
+            raise FormatError(f"{self.where}: has shape {found}: expected {stated}")
+        return found
+
+    def _check_layout(self) -> Layout:
+        layout = parse_layout(self._node, self.shape, self.dtype.itemsize)
+        if layout is None:
+            raise FormatError(
+                f"{self.where}: expected chunks inside the file, of whole rows, with the filter fletcher32 and no other"
+            )
+        if layout.chunk_bytes > MAX_CHUNK_BYTES or (self.nbytes and not layout.is_written):
+            raise self._describe_lie()
+        return layout
+
+    def _describe_lie(self) -> FormatError:
+        """Nothing is compressed, so an array larger than its file is a lie told to exhaust memory."""
+        return FormatError(
+            f"{self.where}: claims {self.shape} of {self.dtype}, more than its file of {self._file.size} bytes holds"
+        )
+
+    def read_digest(self) -> str:
+        """The digest that the file states."""
+        return read_text(self._node.attributes, "sha256", self.where)
+
+    def begin_digest(self) -> Any:
+        """The digest, to be updated with the bytes of all rows in order."""
+        return _begin_digest(self.dtype, self.shape)
+
+    def find_chunks(self) -> list[tuple[int, int]] | None:
+        """Where in the file the bytes of the rows stand: offset and size of each chunk, in ascending order of rows.
+
+        None where the chunks are too many for their size to be listed.
+        """
+        count, row_bytes = len(self._chunks), self.nbytes // max(1, self.shape[0])
+        if count * MIN_CHUNK_BYTES > max(self.nbytes, CHUNK_BYTES):
+            return None
+        rows = (min(self._layout.rows, self.shape[0] - start) for start in range(0, self.shape[0], self._layout.rows))
+        return [(SEAL_BYTES + self._chunks[place], length * row_bytes) for place, length in enumerate(rows)]
+
+    def read(self) -> Array:
+        """The whole array, compared with its digest.
+
+        Raises:
+            IntegrityError: if its bytes are not those that were written.
+        """
+        array = np.empty(self.shape, dtype=self.dtype)
+        self._fill(array.view(np.uint8).reshape(-1) if array.size else np.empty(0, dtype=np.uint8))
+        if compute_digest(array) != self.read_digest():
+            self._read_summed(0, self.shape[0])  # tells damage from an array that was changed and summed again
+            raise self._describe_change()
+        return array
+
+    def iter_blocks(self) -> Iterator[Array]:
+        """The whole array, a few MiB of rows at a time; the digest is compared after the last.
+
+        Raises:
+            IntegrityError: if its bytes are not those that were written.
+        """
+        digest = self.begin_digest()
+        rows = self._layout.rows * max(1, BLOCK_BYTES // self._layout.chunk_bytes)
+        for start in range(0, self.shape[0], rows):
+            block = self._read_summed(start, min(self.shape[0], start + rows))
+            digest.update(_get_bytes(block))
+            yield block
+        if digest.hexdigest() != self.read_digest():
+            raise self._describe_change()
+
+    def read_rows(self, places: NDArray[np.integer[Any]]) -> Array:
+        """The rows ``places`` in any order: by the chunks they lie in, unless most of a small array is meant.
+
+        Raises:
+            IntegrityError: if their bytes are not those that were written.
+        """
+        n = self.shape[0]
+        if self.nbytes <= SMALL_BYTES or (len(places) * 4 > n and self.nbytes <= WHOLE_BYTES):
+            return np.asarray(self.read()[places])
+        return self._read_chunks(places)
+
+    def _read_chunks(self, places: NDArray[np.integer[Any]]) -> Array:
+        """The rows ``places``, from the chunks they lie in: those that follow each other at once."""
+        rows = np.empty((len(places), *self.shape[1:]), dtype=self.dtype)
+        order = np.argsort(places, kind="stable")
+        ascending = places[order]
+        chunks = ascending // self._layout.rows
+        blocks = chunks // max(1, BLOCK_BYTES // self._layout.chunk_bytes)
+        ends = np.flatnonzero((np.diff(chunks) > 1) | (np.diff(blocks) > 0)) + 1
+        for start, end in pairwise((0, *ends.tolist(), len(places)) if len(places) else ()):
+            first, last = int(ascending[start]), int(ascending[end - 1])
+            block = self._read_summed(first, last + 1)
+            rows[order[start:end]] = block[ascending[start:end] - first]
+        return rows
+
+    def _fill(self, content: NDArray[np.uint8]) -> None:
+        """Fill the bytes of the whole array without a look at the checksums: its digest says more."""
+        count = self._layout.chunk_bytes
+        with self._stated_damage():
+            for place, begin in enumerate(range(0, len(content), count)):
+                self._file.read_into(self._chunks[place], content[begin : begin + count].data)
+
+    def _read_summed(self, start: int, end: int) -> Array:
+        """The rows from ``start`` to ``end``, after the checksum of every chunk that holds one of them was compared."""
+        step, count = self._layout.rows, self._layout.chunk_bytes
+        first, last = start // step, -(-end // step)
+        content, stated = np.empty((last - first) * count, dtype=np.uint8), bytearray(CHECKSUM_BYTES)
+        with self._stated_damage():
+            for place in range(first, last):
+                chunk = content[(place - first) * count :][:count]
+                self._file.read_into(self._chunks[place], chunk.data)
+                self._file.read_into(self._chunks[place] + count, memoryview(stated))
+                if compute_fletcher(chunk) != int.from_bytes(stated, "little"):
+                    raise DamageError("a checksum differs")
+        rows = content.view(self.dtype).reshape(-1, *self.shape[1:])
+        return rows[start - first * step : end - first * step]
+
+    @contextmanager
+    def _stated_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except StructureError as problem:
+            raise IntegrityError(f"{self.where}: its bytes are damaged; restore the file from a copy") from problem
+
+    def _describe_change(self) -> IntegrityError:
+        return IntegrityError(f"{self.where}: its bytes are not those that were written; restore the file from a copy")

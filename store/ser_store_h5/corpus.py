@@ -1,6 +1,7 @@
 """The corpus as a value: labelled utterances, their columns and their splits. Knows no file and no emotion."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,7 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store_h5.errors import SerstoreError, UnknownNameError, describe_unknown
+from ser_store_h5.errors import FormatError, SerstoreError, UnknownNameError, describe_unknown
+from ser_store_h5.texts import encode_strings, iter_with_lengths
 
 StrArray = NDArray[np.str_]
 Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
@@ -20,8 +22,86 @@ class CorpusError(SerstoreError):
     """The labelled utterances contradict themselves or each other."""
 
 
+class Splitted(ABC):
+    """Utterances with splits: what a part of a split means.
+
+    Attributes:
+        splits: split name to the part of every utterance, ``(n,)`` str.
+        default_split: the split that is meant where none is named, or None if there are no splits.
+    """
+
+    splits: Mapping[str, StrArray]
+    default_split: str | None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def parts(self, split: str | None = None) -> StrArray:
+        """The part of every utterance, ``(n,)`` str, in ``split`` (default: the corpus' default split).
+
+        Raises:
+            UnknownNameError: if the corpus has no such split.
+        """
+        chosen = split or self.default_split
+        if chosen is None or chosen not in self.splits:
+            raise UnknownNameError(
+                describe_unknown("split", chosen or "", self.splits, way_out="`serstore init --split NAME` adds one")
+            )
+        return self.splits[chosen]
+
+    def part_names(self, split: str | None = None) -> list[str]:
+        """The parts of a split: train, valid, test first where they occur, then the others by name."""
+        present = set(self.parts(split).tolist()) - {""}  # np.unique would import numpy.ma: 25 ms
+        usual = [part for part in ("train", "valid", "test") if part in present]
+        return usual + sorted(present - set(usual), key=lambda part: (len(part), part))
+
+    def rows(self, on: str | None = None, *, split: str | None = None) -> NDArray[np.int32]:
+        """The utterances meant by ``on``, as ascending indices ``(m,)`` int32.
+
+        Args:
+            on: a part of the split (``test``, ``fold-3``), or ``all``. Default: ``test`` where the split has
+                such a part, else all.
+            split: default: the corpus' default split.
+
+        Raises:
+            UnknownNameError: if the split has no such part.
+        """
+        if on == "all" or (on is None and not self.splits):
+            return np.arange(len(self), dtype=np.int32)
+        chosen = np.flatnonzero(self.parts(split) == (on or "test")).astype(np.int32)
+        if on and len(chosen):
+            return chosen
+        if on is None:
+            return chosen if len(chosen) else np.arange(len(self), dtype=np.int32)
+        raise UnknownNameError(describe_unknown("part", on, [*self.part_names(split), "all"]))
+
+
 @dataclass(frozen=True)
-class Corpus:
+class CorpusHeader(Splitted):
+    """What members need to know of their corpus: all but its utterances, so that a large one need not be read.
+
+    Attributes:
+        name: what the corpus is called.
+        digest: as :attr:`Corpus.digest`; it is the file's word, compared with the ids where the corpus is read.
+        n: number of utterances.
+        classes: class names in order.
+        splits: each is read when it is asked for.
+        default_split: the split that is meant where none is named, or None if there are no splits.
+    """
+
+    name: str
+    digest: str
+    n: int
+    classes: tuple[str, ...]
+    splits: Mapping[str, StrArray]
+    default_split: str | None
+
+    def __len__(self) -> int:
+        return self.n
+
+
+@dataclass(frozen=True)
+class Corpus(Splitted):
     """Labelled utterances in ascending order of id; ``n`` of them, ``c`` classes.
 
     Attributes:
@@ -81,59 +161,18 @@ class Corpus:
     def digest(self) -> str:
         """SHA-256 (hex) of ids, classes and labels: two corpora with the same digest can share members."""
         identity = hashlib.sha256()
-        for text in (*self.classes, "", *self.ids.tolist()):
-            try:
-                encoded = text.encode()
-            except UnicodeEncodeError as problem:
-                raise CorpusError(f"{text!r} is not valid Unicode: rename the file or mend the text") from problem
-            identity.update(len(encoded).to_bytes(4, "little") + encoded)
+        try:
+            for texts in (encode_strings(np.array([*self.classes, ""])), encode_strings(self.ids)):
+                for piece in iter_with_lengths(texts):
+                    identity.update(piece)
+        except FormatError as problem:
+            raise CorpusError(str(problem)) from problem
         identity.update(self.labels.astype("<i2").tobytes())
         return identity.hexdigest()
 
     def with_split(self, name: str, parts: StrArray) -> "Corpus":
         """The same corpus with one more split, which becomes the default one if there was none."""
         return replace(self, splits={**self.splits, name: parts}, default_split=self.default_split or name)
-
-    def parts(self, split: str | None = None) -> StrArray:
-        """The part of every utterance, ``(n,)`` str, in ``split`` (default: the corpus' default split).
-
-        Raises:
-            UnknownNameError: if the corpus has no such split.
-        """
-        chosen = split or self.default_split
-        if chosen is None or chosen not in self.splits:
-            raise UnknownNameError(
-                describe_unknown("split", chosen or "", self.splits, way_out="`serstore init --split NAME` adds one")
-            )
-        return self.splits[chosen]
-
-    def part_names(self, split: str | None = None) -> list[str]:
-        """The parts of a split: train, valid, test first where they occur, then the others by name."""
-        present = set(self.parts(split).tolist()) - {""}  # np.unique would import numpy.ma: 25 ms
-        usual = [part for part in ("train", "valid", "test") if part in present]
-        return usual + sorted(present - set(usual), key=lambda part: (len(part), part))
-
-    def rows(self, on: str | None = None, *, split: str | None = None) -> NDArray[np.int32]:
-        """The utterances meant by ``on``, as ascending indices ``(m,)`` int32.
-
-        Args:
-            on: a part of the split (``test``, ``fold-3``), or ``all``. Default: ``test`` where the split has
-                such a part, else all.
-            split: default: the corpus' default split.
-
-        Raises:
-            UnknownNameError: if the split has no such part.
-        """
-        if on == "all" or (on is None and not self.splits):
-            return np.arange(len(self), dtype=np.int32)
-        names = self.part_names(split)
-        if on is None:
-            on = "test" if "test" in names else None
-        if on is None:
-            return np.arange(len(self), dtype=np.int32)
-        if on not in names:
-            raise UnknownNameError(describe_unknown("part", on, [*names, "all"]))
-        return np.flatnonzero(self.parts(split) == on).astype(np.int32)
 
     def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
         """The row of every id, ``(len(ids),)`` int32, in the order asked for.

@@ -64,3 +64,13 @@ def parse_member_file(file_name: str) -> int | None:
     if matched is None or member_file(int(matched[1])) != file_name:
         return None
     return int(matched[1])
+
+
+def member_group(step: int) -> str:
+    """The name that a step has as a group of a packed store."""
+    return member_file(step).removesuffix(".h5")
+
+
+def parse_member_group(name: str) -> int | None:
+    """The step a group's name bears, or None for any other group."""
+    return parse_member_file(f"{name}.h5")

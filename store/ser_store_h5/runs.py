@@ -2,19 +2,25 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ser_store_h5.atomic import append_line, write_text_atomically
-from ser_store_h5.errors import FormatError
+from ser_store_h5.appending import append_line
+from ser_store_h5.atomic import write_atomically, write_flushed
+from ser_store_h5.checksums import LINE_KEY, RECORD_KEY, Check, check_line, check_record, seal_line, seal_record
+from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.inside import check_inside, open_regular
+from ser_store_h5.json_objects import parse_object
 from ser_store_h5.names import check_run_name
 
 FORMAT_NAME = "ser-store/run"
 FORMAT_VERSION = 1
-MAX_BYTES = 1 << 26
+MAX_BYTES = 1 << 24  # in memory lists and numbers take up to 25 times as much
 _STATED = ("format", "format_version", "run", "kind", "backbone", "state", "selected")
+_HIDDEN = {*_STATED, RECORD_KEY}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class RunRecord:
         selected = None if self.selected is None else vars(self.selected)
         stated = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, "run": self.run, "kind": self.kind}
         stated |= {"backbone": self.backbone, "state": self.state, "selected": selected}
-        return stated | {key: value for key, value in self.details.items() if key not in stated}
+        return stated | {key: value for key, value in self.details.items() if key not in {*stated, RECORD_KEY}}
 
 
 def _without_nan(value: Any) -> Any:
@@ -76,19 +82,32 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
+def _to_text(stated: Mapping[str, Any], where: Path, **layout: Any) -> str:
+    try:
+        text = json.dumps(_without_nan(stated), allow_nan=False, **layout)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise FormatError(f"{where}: cannot be said in JSON ({problem}): expected texts, numbers, lists …") from problem
+    return text
+
+
 def write_run(folder: Path, record: RunRecord, *, replace: bool = True) -> None:
     """Write ``run.json`` in the run's folder, whole or not at all."""
     check_run_name(record.run)
-    text = json.dumps(_without_nan(record.to_json()), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text_atomically(folder / "run.json", text + "\n", replace=replace)
+    path = folder / "run.json"
+    content = seal_record(_to_text(record.to_json(), path, indent=1, ensure_ascii=False))
+    store = folder.parent.parent
+    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace, below=store)
 
 
 def _read_limited(path: Path) -> bytes:
-    if path.exists() and not path.is_file():  # a pipe would keep the reader waiting for good
-        raise FormatError(f"{path}: expected a file")
-    if path.stat().st_size > MAX_BYTES:
-        raise FormatError(f"{path}: has {path.stat().st_size} bytes: expected at most {MAX_BYTES}")
-    return path.read_bytes()
+    check_inside(path, path.parent.parent.parent)
+    handle = open_regular(path)
+    with os.fdopen(handle, "rb") as file:
+        size = os.fstat(handle).st_size
+        if size > MAX_BYTES:
+            raise FormatError(f"{path}: has {size} bytes: expected at most {MAX_BYTES}")
+        return file.read()
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -99,67 +118,109 @@ def read_run(folder: Path) -> RunRecord:
     """
     path = folder / "run.json"
     try:
-        stated = json.loads(_read_limited(path).decode())
-        if stated["format"] != FORMAT_NAME or stated["run"] != folder.name:
-            raise FormatError(f"{path}: expected the {FORMAT_NAME} of run {folder.name}")
-        _check_version(path, stated["format_version"])
+        content = _read_limited(path)
+    except FileNotFoundError:
+        raise FormatError(f"{path} is missing; restore it from a copy, or remove the run's folder") from None
+    except OSError as problem:
+        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
+    return parse_run(content, run=folder.name, where=str(path))
+
+
+def parse_run(content: bytes, *, run: str, where: str) -> RunRecord:
+    """The record of ``run`` from the bytes of its ``run.json``; ``where`` is what messages call them.
+
+    Raises:
+        FormatError: if they are not what FORMAT.md says.
+        IntegrityError: if they are not what was written.
+    """
+    try:
+        stated = parse_object(content)
+        found = check_record(content)
+        if found is Check.DAMAGED or (found is Check.NONE and RECORD_KEY in stated):
+            raise IntegrityError(
+                f"{where}: its bytes are not those that were written; restore the file from a copy, or remove the key "
+                f"{RECORD_KEY} if it was changed on purpose"
+            )
+        if stated["format"] != FORMAT_NAME or stated["run"] != run:
+            raise FormatError(f"{where}: expected the {FORMAT_NAME} of run {run}")
+        _check_version(where, stated["format_version"])
         return RunRecord(
             run=stated["run"],
             kind=str(stated["kind"]),
             backbone=str(stated["backbone"]),
             state=str(stated["state"]),
-            selected=_read_selection(path, stated["selected"]),
-            details={key: value for key, value in stated.items() if key not in _STATED},
+            selected=_read_selection(where, stated["selected"]),
+            details={key: value for key, value in stated.items() if key not in _HIDDEN},
         )
-    except FileNotFoundError:
-        raise FormatError(f"{path} is missing; restore it from a copy, or remove the run's folder") from None
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as problem:
-        raise FormatError(f"{path}: expected the JSON object that FORMAT.md describes ({problem})") from problem
+    except (KeyError, TypeError, ValueError) as problem:
+        raise FormatError(f"{where}: expected the JSON object that FORMAT.md describes ({problem})") from problem
 
 
-def _check_version(path: Path, version: Any) -> None:
+def _check_version(where: str, version: Any) -> None:
     if type(version) is not int or version < 1:
-        raise FormatError(f"{path}: has format version {version!r}: expected 1 to {FORMAT_VERSION}")
+        raise FormatError(f"{where}: has format version {version!r}: expected 1 to {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
         raise FormatError(
-            f"{path}: has format version {version}: this release reads up to {FORMAT_VERSION}; upgrade with "
+            f"{where}: has format version {version}: this release reads up to {FORMAT_VERSION}; upgrade with "
             "pip install -U ser-store"
         )
 
 
-def _read_selection(path: Path, stated: Any) -> Selection | None:
+def _read_selection(where: str, stated: Any) -> Selection | None:
     if stated is None:
         return None
     if type(stated["step"]) is not int:
-        raise FormatError(f"{path}: selected step is {stated['step']!r}: expected a whole number")
+        raise FormatError(f"{where}: selected step is {stated['step']!r}: expected a whole number")
     return Selection(stated["step"], str(stated["criterion"]), str(stated["on"]), str(stated["reason"]))
 
 
 def append_curve(folder: Path, point: Mapping[str, Any]) -> None:
     """Append one logging or evaluation step to ``curves.jsonl`` and flush it to the disk."""
-    append_line(folder / "curves.jsonl", json.dumps(_without_nan(dict(point)), allow_nan=False))
+    path = folder / "curves.jsonl"
+    line = seal_line(_to_text({key: value for key, value in point.items() if key != LINE_KEY}, path))
+    append_line(path, line)
 
 
 def read_curves(folder: Path) -> list[dict[str, Any]]:
-    """The lines of ``curves.jsonl`` in the order written; a last line torn by a kill is left out.
+    """The lines of ``curves.jsonl`` in the order written; see :func:`parse_curves`."""
+    path = folder / "curves.jsonl"
+    try:
+        content = _read_limited(path)
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
+    return parse_curves(content, where=str(path))
+
+
+def parse_curves(content: bytes, *, where: str) -> list[dict[str, Any]]:
+    """The curves from the bytes of their ``curves.jsonl``; a last line torn by a kill is left out.
 
     Raises:
         FormatError: if any other line is not a JSON object.
+        IntegrityError: if a line is not what was written.
     """
-    path = folder / "curves.jsonl"
-    if not path.exists():
-        return []
-    try:
-        lines = _read_limited(path).split(b"\n")
-    except OSError as problem:
-        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
-    points: list[dict[str, Any]] = []
-    for number, line in enumerate(lines[:-1], start=1):  # a last line without line feed was torn by a kill
-        try:
-            point = json.loads(line.decode())
-        except (ValueError, RecursionError) as problem:
-            raise FormatError(f"{path}: line {number} is not JSON; restore the file from a copy") from problem
-        if not isinstance(point, dict):
-            raise FormatError(f"{path}: line {number}: expected a JSON object; restore the file from a copy")
-        points.append(point)
+    *lines, torn = content.split(b"\n")
+    points = [_parse_point(f"{where}: line {number}", line) for number, line in enumerate(lines, start=1)]
+    if check_line(torn[:-1]) is Check.WHOLE:  # a kill leaves a part of a line, and nothing in its line feed's place
+        raise _damaged_line(f"{where}: line {len(lines) + 1}")
     return points
+
+
+def _parse_point(where: str, line: bytes) -> dict[str, Any]:
+    try:
+        point = parse_object(line)
+    except ValueError as problem:
+        raise FormatError(f"{where} {problem}; restore the file from a copy") from problem
+    found = check_line(line)
+    if found is Check.DAMAGED or (found is Check.NONE and LINE_KEY in point):
+        raise _damaged_line(where)
+    point.pop(LINE_KEY, None)
+    return point
+
+
+def _damaged_line(where: str) -> IntegrityError:
+    return IntegrityError(
+        f"{where}: its bytes are not those that were written; restore the file from a copy, or remove the line's key "
+        f"{LINE_KEY} if it was changed on purpose"
+    )

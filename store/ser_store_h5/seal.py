@@ -6,60 +6,85 @@ It lets a reader tell that bytes are those that were written before libhdf5 pars
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 
+from ser_store_h5.atomic import write_all, write_flushed
 from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.inside import open_regular
 
 SEAL_BYTES = 512
 _MAGIC = b"serstore HDF5 file; the HDF5 data begin at byte 512; see FORMAT.md\n"
 _READ_BYTES = 1 << 20
 
 
-def _compose(size: int, sha256: str) -> bytes:
+def compose_seal(size: int, sha256: str) -> bytes:
     text = _MAGIC + f"size {size:020d}\nsha256 {sha256}\n".encode()
     return text.ljust(SEAL_BYTES - 1, b"-") + b"\n"
 
 
-def _hash_body(path: Path) -> tuple[int, str]:
-    body = hashlib.sha256()
-    size = SEAL_BYTES
-    with path.open("rb") as file:
+def write_sealed(path: Path, body: bytes) -> None:
+    """Write a file: the seal, then the HDF5 data, flushed to the disk."""
+    write_flushed(path, compose_seal(SEAL_BYTES + len(body), hashlib.sha256(body).hexdigest()), body)
+
+
+def seal_in_place(path: Path) -> None:
+    """Seal a file whose HDF5 data stand on the disk already, behind the room for a seal, and flush it to the disk."""
+    with path.open("r+b", buffering=0) as file:
         file.seek(SEAL_BYTES)
-        while block := file.read(_READ_BYTES):
-            body.update(block)
-            size += len(block)
+        size, sha256 = _hash_rest(file)
+        file.seek(0)
+        write_all(file.fileno(), compose_seal(size, sha256))
+        os.fsync(file.fileno())
+
+
+def _hash_rest(file: RawIOBase) -> tuple[int, str]:
+    """Size of the whole file and SHA-256 (hex) of what follows its seal, where ``file`` stands."""
+    body, size = hashlib.sha256(), SEAL_BYTES
+    block = bytearray(_READ_BYTES)
+    while taken := file.readinto(block):
+        body.update(memoryview(block)[:taken])
+        size += taken
     return size, body.hexdigest()
 
 
-def write_sealed(path: Path, body: bytes) -> None:
-    """Write a file: the seal, then the HDF5 data, flushed to the disk."""
-    with path.open("wb") as file:
-        file.write(_compose(SEAL_BYTES + len(body), hashlib.sha256(body).hexdigest()))
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def open_sealed(path: Path) -> Iterator[tuple[int, bytes]]:
+    """A handle behind the seal, and the seal, after it was compared with the size of the file."""
+    handle = open_regular(path)
+    try:
+        seal = os.read(handle, SEAL_BYTES)
+        _check_size(path, seal, os.fstat(handle).st_size)
+        yield handle, seal
+    except OSError as problem:
+        raise IntegrityError(f"{path}: cannot be read ({problem.strerror}); restore the file from a copy") from problem
+    finally:
+        os.close(handle)
+
+
+def _check_size(path: Path, seal: bytes, actual: int) -> None:
+    if not seal.startswith(_MAGIC) or len(seal) < SEAL_BYTES:
+        raise FormatError(f"{path}: not a file of this format: expected the seal of FORMAT.md in its first 512 bytes")
+    stated = seal[len(_MAGIC) + len(b"size ") :][:20]
+    if not stated.isdigit() or int(stated) != actual:
+        raise IntegrityError(
+            f"{path}: has {actual} bytes: expected {int(stated) if stated.isdigit() else 'what its seal states'}; the "
+            "file is damaged, restore it from a copy"
+        )
 
 
 def check_magic(path: Path) -> None:
     """Refuse a file that does not begin and end as its seal says; reads 512 bytes.
 
     Raises:
-        FormatError: if there is no seal.
+        FormatError: if it is no file, or there is no seal.
         IntegrityError: if the file has not the size that was written.
+        StoreError: if it cannot be opened.
     """
-    if path.exists() and not path.is_file():  # a pipe would keep the reader waiting for good
-        raise FormatError(f"{path}: expected a file")
-    with path.open("rb") as file:
-        seal = file.read(SEAL_BYTES)
-    if not seal.startswith(_MAGIC) or len(seal) < SEAL_BYTES:
-        raise FormatError(f"{path}: not a file of this format: expected the seal of FORMAT.md in its first 512 bytes")
-    stated = seal[len(_MAGIC) + len(b"size ") :][:20]
-    actual = path.stat().st_size
-    if not stated.isdigit() or int(stated) != actual:
-        raise IntegrityError(
-            f"{path}: has {actual} bytes: expected {int(stated) if stated.isdigit() else 'what its seal states'}; the "
-            "file is damaged, restore it from a copy"
-        )
+    with open_sealed(path):
+        pass
 
 
 def check_seal(path: Path) -> None:
@@ -68,9 +93,9 @@ def check_seal(path: Path) -> None:
     Raises:
         FormatError: if there is no seal.
         IntegrityError: if a byte of the file is not the one that was written.
+        StoreError: if it cannot be opened.
     """
-    check_magic(path)
-    with path.open("rb") as file:
-        seal = file.read(SEAL_BYTES)
-    if seal != _compose(*_hash_body(path)):
+    with open_sealed(path) as (handle, seal), open(handle, "rb", buffering=0, closefd=False) as file:
+        found = compose_seal(*_hash_rest(file))
+    if seal != found:
         raise IntegrityError(f"{path}: its bytes are not those that were written; restore the file from a copy")

@@ -1,20 +1,29 @@
 """Verification: every byte of a store is hashed, every structure read, and what is wrong is listed by file."""
 
+import os
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ser_store_h5.atomic import LEFTOVER_SUFFIX, is_leftover
+from ser_store_h5.atomic import is_leftover
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.errors import FormatError, SerstoreError
-from ser_store_h5.member import open_member
+from ser_store_h5.inside import check_inside
+from ser_store_h5.member_file import open_member
 from ser_store_h5.names import check_run_name, parse_member_file
 from ser_store_h5.runs import read_curves, read_run
 from ser_store_h5.seal import check_seal
 from ser_store_h5.store import Store
+from ser_store_h5.sweeping import name_leftovers
+from ser_store_h5.whole import is_whole
 
 CHECKPOINTS = "checkpoints"
+THREADS = min(4, os.cpu_count() or 1)  # all hash at once, one reads
+
+Watch = Callable[[list[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -33,99 +42,142 @@ class Verification:
         files: number of files looked at.
         bytes: their sizes together.
         problems: what is wrong, by file.
-        leftovers: files and folders of writers that were killed; no reader looks at them, they may be deleted.
+        leftovers: files and folders of writers that were killed, and curves whose last line they tore; no reader looks
+            at them, :func:`.sweeping.sweep` removes them.
+        seconds: how long it took.
     """
 
     files: int
     bytes: int
     problems: tuple[Problem, ...]
     leftovers: tuple[str, ...]
+    seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
+    @property
+    def rate(self) -> float:
+        """Bytes verified in a second."""
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
 
-def verify_store(path: Path | str, *, watch: Callable[[list[Path]], Iterable[Path]] = iter) -> Verification:
-    """Hash and read every file of a store.
+
+def verify_store(path: Path | str, *, watch: Watch = iter) -> Verification:
+    """Hash and read every file of a store, or everything in a packed one.
 
     Args:
-        watch: wraps the folders of the runs, to show how far the verification is.
+        watch: wraps the folders of the runs (their names, in a packed store), to show how far the verification is.
 
     Raises:
         StoreError: if there is no store at ``path``; damage is returned, not raised.
     """
-    store = Store(path)
-    root = store.path
-    problems: list[Problem] = []
-    corpus = _verify_corpus(root / "corpus.h5", root, problems)
-    files = [root / "corpus.h5"]
-    leftovers = [str(found.relative_to(root)) for found in root.glob(f".*{LEFTOVER_SUFFIX}")]
-    for folder in watch(sorted((root / "runs").glob("*"))):
-        if is_leftover(folder) or _holds_nothing(folder):
-            leftovers.append(str(folder.relative_to(root)))
-            continue
-        if not folder.is_dir() or folder.is_symlink():
-            problems.append(Problem(str(folder.relative_to(root)), "expected the folder of a run"))
-            continue
-        leftovers += [str(found.relative_to(root)) for found in folder.glob(f".*{LEFTOVER_SUFFIX}")]
-        files += _verify_run(folder, root, corpus, problems)
-    total = sum(file.stat().st_size for file in files if file.is_file())
-    return Verification(len(files), total, tuple(problems), tuple(leftovers))
+    started = time.perf_counter()
+    if Path(path).is_file():
+        from ser_store_h5.verify_packed import verify_pack
+
+        found = verify_pack(path, watch=watch)
+    else:
+        found = _verify_folder(Store(path).path, watch)
+    return replace(found, seconds=time.perf_counter() - started)
 
 
-def _holds_nothing(folder: Path) -> bool:
-    """Whether a run was killed while its record was being written, before anything could be added to it."""
-    return folder.is_dir() and not folder.is_symlink() and all(is_leftover(found) for found in folder.iterdir())
+def _verify_folder(root: Path, watch: Watch) -> Verification:
+    from concurrent.futures import ThreadPoolExecutor  # it loads logging
+
+    look = _Look(root)
+    corpus, runs = root / "corpus.h5", root / "runs"
+    problems = look.at(corpus, look.verify_corpus) + look.at(runs, look.verify_runs)
+    leftovers = name_leftovers(root)
+    listed = {} if runs.is_symlink() else {run: _list(run) for run in sorted(runs.glob("*"))}
+    listed = {run: held for run, held in listed.items() if str(run.relative_to(root)) not in leftovers}
+    files = [corpus]
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            found = {file: pool.submit(look.at, file, look.verify_file) for held in listed.values() for file in held}
+            for run in watch(list(listed)):
+                problems += look.at(run, look.verify_folder)
+                for file in dict.fromkeys([run / "run.json", *listed[run]] if listed[run] else []):
+                    problems += found[file].result() if file in found else look.at(file, look.verify_file)
+                    files += [file] if _is_ours(file) else []
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Verification(len(files), sum(map(_measure, files)), tuple(problems), tuple(leftovers))
 
 
-def _record(problem: SerstoreError, file: Path, root: Path, problems: list[Problem]) -> None:
-    relative = str(file.relative_to(root))
-    problems.append(Problem(relative, str(problem).removeprefix(f"{file}: ")))
-
-
-def _verify_corpus(file: Path, root: Path, problems: list[Problem]) -> Corpus | None:
+def _list(run: Path) -> list[Path]:
+    """What a run's folder holds, without what killed writers left; nothing where it is no folder."""
     try:
-        corpus = read_corpus(file)
+        return [] if run.is_symlink() else sorted(found for found in run.iterdir() if not is_leftover(found))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_ours(file: Path) -> bool:
+    return file.name in ("run.json", "curves.jsonl") or parse_member_file(file.name) is not None
+
+
+def _measure(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except FileNotFoundError:
+        return 0
+
+
+class _Look:
+    """Looks at one file or folder of a store after the other."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._corpus: Corpus | None = None
+
+    def at(self, file: Path, verify: Callable[[Path], object]) -> list[Problem]:
+        """What is wrong with a file: nothing if it was removed meanwhile, and may be."""
+        try:
+            verify(file)
+        except (SerstoreError, OSError) as problem:
+            if os.path.lexists(file.parent if file.name in ("run.json", "corpus.h5") else file):
+                text = " ".join(str(problem).removeprefix(f"{file}: ").splitlines())
+                return [Problem(str(file.relative_to(self._root)), text)]
+        return []
+
+    def verify_corpus(self, file: Path) -> None:
+        check_inside(file, self._root)
+        self._corpus = read_corpus(file)
         check_seal(file)
-    except SerstoreError as problem:
-        _record(problem, file, root, problems)
-        return None
-    return corpus
 
+    def verify_runs(self, folder: Path) -> None:
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+            raise FormatError(f"{folder}: expected a folder of runs, not a file or a link")
 
-def _verify_run(folder: Path, root: Path, corpus: Corpus | None, problems: list[Problem]) -> list[Path]:
-    files = [folder / "run.json"]
-    try:
-        check_run_name(folder.name)
-        read_run(folder)
-    except SerstoreError as problem:
-        _record(problem, folder / "run.json", root, problems)
-    try:
-        read_curves(folder)
-    except SerstoreError as problem:
-        _record(problem, folder / "curves.jsonl", root, problems)
-    for file in sorted(folder.iterdir()):
-        if file.name == "curves.jsonl":
-            files.append(file)
+    def verify_folder(self, folder: Path) -> None:
+        if folder.is_symlink() or not folder.is_dir():
+            raise FormatError(f"{folder}: expected the folder of a run, not a file or a link")
+
+    def verify_file(self, file: Path) -> None:
+        if file.name == "run.json":
+            check_run_name(file.parent.name)
+            read_run(file.parent)
+        elif file.name == "curves.jsonl":
+            read_curves(file.parent)
         elif parse_member_file(file.name) is not None:
-            files.append(file)
-            _verify_member(file, root, corpus, problems)
-        elif file.name not in ("run.json", CHECKPOINTS) and not is_leftover(file):
-            problems.append(Problem(str(file.relative_to(root)), "expected no such file in a run's folder"))
-    return files
+            self._verify_member(file)
+        elif file.name != CHECKPOINTS:
+            raise FormatError(f"{file}: expected no such file in a run's folder")
 
-
-def _verify_member(file: Path, root: Path, corpus: Corpus | None, problems: list[Problem]) -> None:
-    """Arrays first, so that damage is put down to a dataset where it can be; then the seal, for every other byte."""
-    try:
-        if corpus is not None:
-            with open_member(file, corpus) as opened:
-                member = opened.read()
+    def _verify_member(self, file: Path) -> None:
+        """In one pass where all is well; else arrays first, so that damage is put down to a dataset where it can be."""
+        check_inside(file, self._root)
+        if self._corpus is not None:
+            with open_member(file, self._corpus) as opened:
+                opened.read_rows()
+                whole = is_whole(file, opened.find_arrays(), opened.check)
+                member = opened.describe() if whole else opened.verify()
                 if (member.run, member.step) != (file.parent.name, parse_member_file(file.name)):
                     raise FormatError(
                         f"{file}: says it is {member.name}: expected the name its folder and file give it"
                     )
+            if whole:
+                return
         check_seal(file)
-    except SerstoreError as problem:
-        _record(problem, file, root, problems)

@@ -1,76 +1,29 @@
 """The hub's real client against a small hub on this machine."""
 
-import hashlib
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import torch
 from backbone_samples import make_config
+from hub_server import COMMIT, Hub, serve_hub
 from safetensors.torch import load_file
-from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+from transformers import AutoModel, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining
 
 from ser_store.backbones.hub import fetch_checkpoint
 from ser_store.backbones.loading import build_model
 from ser_store.errors import ModelError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves ``folder/org/name/file`` as the hub serves ``org/name/resolve/REVISION/file``."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.folder = folder
-        self.fetched: list[str] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        content = self._answer()
-        self.server.fetched.append(Path(self.path).name)
-        self.wfile.write(content)
-
-    def _answer(self) -> bytes:
-        repository, _, rest = self.path.strip("/").partition("/resolve/")
-        path = self.server.folder / repository / rest.partition("/")[2]
-        content = path.read_bytes() if path.is_file() else b""
-        self.send_response(200 if path.is_file() else 404)
-        if not path.is_file():
-            known = (self.server.folder / repository).is_dir()
-            self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        return content
-
-    def log_message(self, *_: object) -> None: ...
+FAMILIES = ("wav2vec2-layer", "hubert-group", "unispeech-layer-stable")
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub(tmp_path / "hub") as server:
-        address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
-        template = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with serve_hub(tmp_path, monkeypatch) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -126,7 +79,10 @@ def test_old_and_divided_weights_are_fetched(shape: str, hub: Hub, published: Pa
 
 
 def test_what_the_hub_does_not_have_is_one_line(hub: Hub, published: Path) -> None:
-    with pytest.raises(ModelError, match=r"^some/other cannot be fetched \(404 Client Error\) .* --checkpoint DIR"):
+    with pytest.raises(
+        ModelError,
+        match=r"^some/other cannot be fetched \(404: the hub has no such model, revision or file\) .* --checkpoint DIR",
+    ):
         fetch_checkpoint("some/other")
     (published / "model.safetensors").unlink()
     with pytest.raises(
@@ -142,3 +98,104 @@ def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(hub: Hub) -> No
     with pytest.raises(ModelError, match=r"^some/model cannot be fetched \(.*\) and is not in the Hugging Face cache"):
         fetch_checkpoint("some/model")
     assert time.monotonic() - started < 10
+
+
+def publish(hub: Hub, variant: str, *, old_names: bool = False) -> dict[str, torch.Tensor]:
+    """A bare backbone as ``some/VARIANT`` with only ``pytorch_model.bin``; returns its weights."""
+    folder = hub.folder / "some" / variant
+    model = AutoModel.from_config(make_config(variant, mask_time_prob=0.05))
+    model.save_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    state = {name: weight.clone() for name, weight in model.state_dict().items()}
+    named = state
+    if old_names:
+        renamed = {".parametrizations.weight.original0": ".weight_g", ".parametrizations.weight.original1": ".weight_v"}
+        named = {}
+        for name, weight in state.items():
+            for new, old in renamed.items():
+                name = name.replace(new, old)
+            named[name] = weight
+        assert any(name.endswith("weight_g") for name in named)
+    torch.save(named, folder / "pytorch_model.bin")
+    return state
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+@pytest.mark.parametrize("variant", FAMILIES)
+def test_all_three_families_come_from_bin_files_alone(variant: str, old_names: bool, hub: Hub) -> None:
+    expected = publish(hub, variant, old_names=old_names)
+    loaded = build_model(f"some/{variant}", classes=["no", "yes"])
+    found = loaded.model.backbone.state_dict()
+    assert (loaded.missing_keys, loaded.unused_keys) == ((), ())
+    assert set(found) == set(expected)
+    assert all(torch.equal(weight, found[name]) for name, weight in expected.items())
+
+
+def test_every_key_of_a_checkpoint_is_used_or_named(hub: Hub) -> None:
+    folder = hub.folder / "some" / "quantized"
+    Wav2Vec2ForPreTraining(make_config("wav2vec2-layer")).save_pretrained(folder)
+    loaded = build_model("some/quantized", classes=["no", "yes"])
+    there = set(load_file(folder / "model.safetensors"))
+    used = {f"wav2vec2.{name}" for name in loaded.model.backbone.state_dict()}
+    assert there == (used & there) | set(loaded.unused_keys)
+    assert used - there == {f"wav2vec2.{name}" for name in loaded.missing_keys}
+    assert any(name.startswith("quantizer") for name in loaded.unused_keys)
+
+
+def test_a_revision_is_asked_for_behind_the_name(hub: Hub, published: Path) -> None:
+    loaded = build_model("some/model@refs-of-mine", classes=["no", "yes"])
+    assert loaded.origin["revision"] == COMMIT
+    assert (Path(huggingface_hub.constants.HF_HUB_CACHE) / "models--some--model" / "refs" / "refs-of-mine").is_file()
+    assert loaded.backbone_key == "some/model"
+
+
+def test_a_broken_download_goes_on_where_it_was(hub: Hub, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    hub.broken["model.safetensors"] = [5_500]
+    loaded = build_model("some/model", classes=["no", "yes"])
+    asked = [name for name in hub.fetched if name.startswith("model.safetensors")]
+    assert asked == ["model.safetensors", "model.safetensorsbytes=5000-"]
+    saved = load_file(published / "model.safetensors")
+    state = loaded.model.backbone.state_dict()
+    assert all(torch.equal(weight, saved[f"wav2vec2.{name}"]) for name, weight in state.items())
+
+
+@pytest.mark.parametrize("fault", ["always broken", "wrong size"])
+def test_what_never_comes_whole_is_one_line_and_not_kept(
+    fault: str, hub: Hub, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    if fault == "always broken":
+        hub.broken["model.safetensors"] = [100] * 20
+    else:
+        hub.announced["model.safetensors"] = 10
+    with pytest.raises(
+        ModelError, match=r"^model.safetensors of some/model cannot be fetched \(.*--checkpoint"
+    ) as said:
+        fetch_checkpoint("some/model")
+    assert "\n" not in str(said.value)
+    assert not list(Path(huggingface_hub.constants.HF_HUB_CACHE).rglob("model.safetensors"))
+    hub.broken.clear()
+    hub.announced.clear()
+    assert build_model("some/model", classes=["no", "yes"]).origin["revision"] == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "private: see `hf auth login`"), (403, "accept its terms"), (429, "wait"), (503, "the hub itself")],
+)
+def test_what_the_hub_refuses_is_said_with_what_to_do(status: int, advice: str, hub: Hub, published: Path) -> None:
+    hub.refusals["config.json"] = status
+    with pytest.raises(ModelError) as stated:
+        fetch_checkpoint("some/model")
+    text = str(stated.value)
+    assert text.startswith(f"some/model cannot be fetched ({status}: ")
+    assert advice in text
+    assert "\n" not in text
+
+
+def test_a_hub_in_trouble_does_not_keep_anybody_from_the_cache(hub: Hub, published: Path) -> None:
+    first = fetch_checkpoint("some/model")
+    hub.refusals["config.json"] = 500
+    assert fetch_checkpoint("some/model") == first

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.corpora.audit import compute_audit, find_bad_files
+from ser_store.corpora.audit import compute_audit, flag_leaks
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.corpora.splits import add_split
-from ser_store.errors import CorpusError, UnknownNameError
+from ser_store.errors import UnknownNameError
 from ser_store_h5.corpus import Corpus
 
 
@@ -48,7 +48,28 @@ def test_leakage_between_train_and_test_is_counted(corpus: Corpus) -> None:
         "test_with_twin_in_train_share": 1 / 3,
         "duplicate_audio": [["u0", "u6"], ["u1", "u2", "u3"]],
         "duplicate_audio_across": 1,
+        "near_duplicates": None,
+        "near_duplicates_across": None,
     }
+
+
+def test_each_kind_of_leak_is_flagged_for_the_utterances_asked_about(corpus: Corpus) -> None:
+    split = with_parts(corpus, "teeettvv")
+    rows = split.rows("test")
+    leaks = flag_leaks(split, rows)
+    assert {kind: leaked.tolist() for kind, leaked in leaks.items()} == {
+        "speaker": [True, True, True],
+        "twin": [True, False, False],
+        "audio": [False, False, False],
+    }
+    copied = flag_leaks(split, rows, copies=[(0, 3), (1, 2)])
+    assert copied["audio"].tolist() == [False, False, True]
+
+
+def test_groups_of_near_duplicates_are_named_and_counted_across_parts(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "teeettvv"), near_duplicates=[(0, 3), (1, 2)])
+    assert audit.near_duplicates == [["u0", "u3"], ["u1", "u2"]]
+    assert audit.near_duplicates_across == 1
 
 
 def test_a_twin_in_valid_is_across_but_not_in_train(corpus: Corpus) -> None:
@@ -104,38 +125,6 @@ def test_what_is_unknown_is_none() -> None:
 def test_an_unknown_split_is_refused(corpus: Corpus) -> None:
     with pytest.raises(UnknownNameError, match="unknown split 'none'"):
         compute_audit(corpus, split="none")
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Corpus:
-    soundfile = pytest.importorskip("soundfile")
-    for seed, emotion in enumerate(("03", "04", "05", "06")):
-        samples = np.random.default_rng(seed).uniform(-0.5, 0.5, 4_800)
-        soundfile.write(tmp_path / f"03-01-{emotion}-01-01-01-01.wav", samples, 16_000)
-    return load_ravdess(tmp_path).corpus
-
-
-def test_recordings_that_are_as_they_were_are_not_bad(recorded: Corpus, tmp_path: Path) -> None:
-    assert find_bad_files(recorded, tmp_path) == []
-
-
-def test_missing_unusable_and_changed_recordings_are_found(recorded: Corpus, tmp_path: Path) -> None:
-    happy, sad, angry, fearful = sorted(tmp_path.glob("*.wav"))
-    happy.unlink()
-    sad.write_bytes(sad.read_bytes()[:-100])
-    angry.write_bytes(fearful.read_bytes())
-    missing, truncated, changed = find_bad_files(recorded, tmp_path)
-    assert missing.startswith(f"{happy} does not exist")
-    assert truncated.startswith(f"{sad} is truncated")
-    assert changed.startswith(f"{angry} is not the recording that the corpus was made from")
-
-
-def test_a_corpus_without_audio_or_folder_is_refused(recorded: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="is not a folder: expected the recordings' folder"):
-        find_bad_files(recorded, tmp_path / "none")
-    bare = Corpus(name="bare", ids=np.array(["a", "b"]), labels=np.array([0, 1], np.int16), classes=("x", "y"))
-    with pytest.raises(CorpusError, match="made without audio"):
-        find_bad_files(bare, tmp_path)
 
 
 @pytest.mark.ravdess

@@ -1,4 +1,6 @@
-"""Write the golden store of a release, and beside it as JSON what is in it: ``python tests/store/make_golden.py``.
+"""Write the golden store of a release, beside it the store packed, and as JSON what is in it.
+
+``python tests/store/make_golden.py`` writes what is not there yet.
 
 A golden store is written once, by the release whose name it bears, and stays as it is for good: it shows that later
 releases read what was written before them. Run this only to add the store of a new format version.
@@ -14,6 +16,7 @@ import numpy as np
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
+from ser_store_h5.packing import pack
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
 
@@ -105,8 +108,11 @@ def describe_golden() -> dict[str, Any]:
 
 if __name__ == "__main__":
     place = GOLDEN / f"v{__version__}"
-    if place.exists():
+    packed = place.with_name(f"{place.name}.pack.h5")
+    if place.exists() and packed.exists():
         sys.exit(f"{place} is there already: a golden store is never written again")
-    write_golden(place)
-    text = json.dumps(describe_golden(), indent=1, ensure_ascii=False)
-    (GOLDEN / f"v{__version__}.json").write_text(text + "\n", encoding="utf-8")
+    if not place.exists():
+        write_golden(place)
+        text = json.dumps(describe_golden(), indent=1, ensure_ascii=False)
+        place.with_name(f"{place.name}.json").write_text(text + "\n", encoding="utf-8")
+    pack(Store(place), packed)

@@ -1,183 +1,50 @@
 """Writing: whole or not at all, whoever is killed, whoever else writes, whatever the disk says."""
 
-import json
 import os
+import secrets
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from store_samples import assert_one_line, assert_same_member, get_bytes, make_corpus, make_member, make_store
+from killing import Writers, forking_writers, stop_writers
+from store_samples import assert_one_line, get_bytes, make_corpus, make_member, make_store
 
-from ser_store_h5.atomic import append_line, remove_folder, write_atomically, write_text_atomically
+from ser_store_h5.appending import append_line
+from ser_store_h5.atomic import remove_folder, write_atomically, write_text_atomically
 from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the writers are forked")
-KILLS = 48
-
-
-class Writers:
-    """The process that forks writers, and what they say."""
-
-    def __init__(self) -> None:
-        script = Path(__file__).with_name("writer_process.py")
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-
-    def send(self, order: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-
-    def start(self, task: str, **arguments: Any) -> None:
-        self.send({"task": task, "arguments": arguments})
-
-    def hear(self) -> list[Any]:
-        assert self.process.stdout is not None
-        said: list[Any] = json.loads(self.process.stdout.readline())
-        return said
-
-    def hear_out(self, *, writers: int = 1, code: int = 0) -> list[list[Any]]:
-        """All that was said until so many writers have ended, each with the exit code."""
-        heard: list[list[Any]] = []
-        for _ in range(writers):
-            self.send(None)
-        while writers:
-            _, word, *rest = self.hear()
-            if word == "ended":
-                assert rest == [code]
-                writers -= 1
-            else:
-                heard.append([word, *rest])
-        return heard
-
-    def kill_after(self, seconds: float, *, turns: int = 0) -> list[list[Any]]:
-        """Kill the one writer so long after it took so many turns; returns what it had said."""
-        process, word = self.hear()
-        assert word == "ready"
-        heard = [self.hear()[1:] for _ in range(turns)]
-        time.sleep(seconds)
-        os.kill(process, signal.SIGKILL)
-        return heard + self.hear_out(code=-signal.SIGKILL)
+KILLS, INTERRUPTS = 300, 60
 
 
 @pytest.fixture(scope="module")
 def writers() -> Iterator[Writers]:
-    made = Writers()
-    yield made
-    assert made.process.stdin is not None
-    assert made.process.stdout is not None
-    made.process.stdin.close()
-    assert made.process.wait(timeout=10) == 0
-    made.process.stdout.close()
+    with forking_writers() as made:
+        yield made
 
 
-def observe(path: Path) -> dict[str, Any]:
-    """The state of a store in plain values; every number of a member must be of one version."""
-    store = Store(path)
-    members = {}
-    for name in store.member_names("tiny"):
-        member = store.read_member(name)
-        assert member.logits is not None
-        assert member.pooled is not None
-        version = member.provenance["version"]
-        assert (member.logits == version).all()
-        assert (member.pooled == version % 2048).all()
-        members[member.step] = version
-    return {
-        "members": members,
-        "points": len(store.curves("tiny")),
-        "noted": store.run("tiny").details.get("noted"),
-        "split": str(store.corpus.splits["usual"][0]),
-        "passing": store.has_run("passing"),
-    }
+def test_a_writer_killed_at_any_instant_leaves_the_old_state_or_the_new_one(tmp_path: Path) -> None:
+    tallies = stop_writers(tmp_path, times=KILLS, seed=secrets.randbits(32))
+    assert sum(tally.stopped for tally in tallies.values()) >= KILLS
+    assert sum(tally.midway for tally in tallies.values()) > KILLS / 3  # kills fell into writing, and not between
+    assert sum(tally.leftovers for tally in tallies.values()) > KILLS / 20
+    for tally in tallies.values():
+        assert tally.new > 0
 
 
-def test_a_writer_killed_at_any_instant_leaves_the_old_state_or_the_new_one(tmp_path: Path, writers: Writers) -> None:
-    from writer_process import KINDS, expect
-
-    store = make_store(tmp_path / "store", n=40)
-    for name in store.member_names():
-        store.remove(name)
-    (store.run_folder("tiny") / "curves.jsonl").unlink()
-    random = np.random.default_rng(0)
-    state, turn, left = observe(store.path), 0, set()
-    for trial in range(KILLS):
-        writers.start("write_on", path=str(store.path), turn=turn)
-        turns = (trial - turn) % KINDS  # so that every kind of writing is interrupted
-        for _, took in writers.kill_after(random.uniform(0, 0.012), turns=turns):
-            assert took == turn
-            state, turn = expect(state, turn), turn + 1
-        found = observe(store.path)
-        assert found in (state, expect(state, turn))
-        if found == expect(state, turn):
-            state, turn = expect(state, turn), turn + 1
-        verification = verify_store(store.path)
-        assert verification.problems == ()
-        left |= set(verification.leftovers)
-        for stray in store.path.rglob("*.partial"):  # named itself, or with the folder it lies in
-            within = stray.relative_to(store.path)
-            assert {str(within), str(within.parent)} & set(verification.leftovers)
-    assert len(left) > KILLS / 20  # kills fell into writing, and not between
-
-
-def test_a_kill_while_a_store_is_made_leaves_none_or_a_whole_one(tmp_path: Path, writers: Writers) -> None:
-    random = np.random.default_rng(1)
-    for trial in range(10):
-        folder = tmp_path / str(trial)
-        writers.start("create", folder=str(folder))
-        made = len(writers.kill_after(random.uniform(0, 0.02)))
-        for number in range(made):
-            assert verify_store(folder / str(number)).ok
-        if (folder / str(made) / "corpus.h5").exists():
-            assert verify_store(folder / str(made)).ok
-        else:  # the next one is not kept from it by what was left
-            assert Store.create(folder / str(made), make_corpus()).runs() == []
-
-
-def test_of_two_writers_of_one_member_exactly_one_wins_and_the_other_is_told(tmp_path: Path, writers: Writers) -> None:
-    store = make_store(tmp_path / "store")
-    for step in range(100, 115):
-        start = time.time() + 0.02
-        for seed in (1, 2):
-            writers.start("write_at", path=str(store.path), steps=[step], seed=seed, start=start)
-        wrote, told = sorted(writers.hear_out(writers=2), key=lambda said: said[0] != "wrote")
-        assert (wrote[0], told[0], {wrote[1], told[1]}) == ("wrote", "ExistsError", {1, 2})
-        assert told[3].endswith(f"step-000{step}.h5 is there already: nothing written is overwritten")
-        expected = make_member(store.corpus, "tiny", step, seed=wrote[1], hidden=512)
-        assert_same_member(store.read_member(f"tiny@{step}"), expected)
-    assert verify_store(store.path).leftovers == ()
-
-
-def test_different_members_written_at_once_all_arrive(tmp_path: Path, writers: Writers) -> None:
-    store = make_store(tmp_path / "store")
-    start = time.time() + 0.05
-    for seed in range(4):
-        steps = list(range(100 + seed, 132, 4))
-        writers.start("write_at", path=str(store.path), steps=steps, seed=seed, start=start)
-    assert {said[0] for said in writers.hear_out(writers=4)} == {"wrote"}
-    assert store.steps("tiny") == [10, 20, *range(100, 132)]
-    for step in range(100, 132):
-        expected = make_member(store.corpus, "tiny", step, seed=step % 4, hidden=512)
-        assert_same_member(store.read_member(f"tiny@{step}"), expected)
-    verification = verify_store(store.path)
-    assert (verification.ok, verification.leftovers) == (True, ())
+def test_a_writer_interrupted_at_any_instant_leaves_the_old_state_or_the_new_one(tmp_path: Path) -> None:
+    tallies = stop_writers(tmp_path, times=INTERRUPTS, seed=secrets.randbits(32), by=signal.SIGINT)
+    assert sum(tally.stopped for tally in tallies.values()) >= INTERRUPTS
 
 
 def test_where_files_may_not_grow_one_line_says_so_and_nothing_changes(tmp_path: Path, writers: Writers) -> None:
     store = make_store(tmp_path / "store")
     before = get_bytes(store.path)
-    limits = [0, 1, 90, 200, *range(500, 2_500, 160)]
+    limits = [0, 1, 90, 200, *range(500, 2_300, 160)]
     writers.start("write_within", path=str(store.path), limits=limits)
     said = {(name, limit): rest for name, limit, *rest in writers.hear_out()}
     refused = {key: rest for key, rest in said.items() if rest != ["wrote"]}
@@ -308,5 +175,5 @@ def test_an_appended_line_takes_the_place_of_a_torn_one_of_any_length(tmp_path: 
     path = tmp_path / "lines"
     for whole in ("", "one\n", "y" * 100_000 + "\n"):
         path.write_text(whole + torn)
-        append_line(path, "last")
+        append_line(path, b"last")
         assert path.read_text() == whole + "last\n"

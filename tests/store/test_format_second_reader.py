@@ -1,6 +1,7 @@
 """The second reader, which knows the page alone, and the package find the same in every golden store."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,19 +11,25 @@ from ser_store_h5.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 RELEASES = sorted(found.parent.name for found in GOLDEN.glob("*/corpus.h5"))
+STORES = [*RELEASES, *sorted(found.name for found in GOLDEN.glob("*.pack.h5"))]
 
 
 def test_the_second_reader_imports_nothing_of_the_package() -> None:
     assert "ser_store" not in Path(second_reader.__file__).read_text(encoding="utf-8").replace("ser-store", "")
 
 
-@pytest.fixture(params=RELEASES)
+@pytest.fixture(params=STORES)
 def golden(request: pytest.FixtureRequest) -> Path:
+    """A golden store, a folder or a packed one."""
     return GOLDEN / str(request.param)
 
 
+def read_again(path: Path) -> Any:
+    return second_reader.read_pack(path) if path.is_file() else second_reader.read_store(path)
+
+
 def test_both_readers_find_the_same_corpus(golden: Path) -> None:
-    first, ((stated, arrays), _, _) = Store(golden).corpus, second_reader.read_store(golden)
+    first, ((stated, arrays), _, _) = Store(golden).corpus, read_again(golden)
     assert [first.name, first.digest, first.default_split, first.audio_root] == [
         stated[name] for name in ("name", "digest", "default_split", "audio_root")
     ]
@@ -36,7 +43,7 @@ def test_both_readers_find_the_same_corpus(golden: Path) -> None:
 
 
 def test_both_readers_find_the_same_members_and_runs(golden: Path) -> None:
-    store, (_, runs, members) = Store(golden), second_reader.read_store(golden)
+    store, (_, runs, members) = Store(golden), read_again(golden)
     assert sorted(members) == sorted(store.member_names())
     for name, (provenance, arrays) in members.items():
         first = store.read_member(name)
@@ -53,8 +60,8 @@ def test_both_readers_find_the_same_members_and_runs(golden: Path) -> None:
 
 
 def test_the_second_reader_finds_a_flipped_byte(golden: Path, tmp_path: Path) -> None:
-    content = bytearray((golden / "corpus.h5").read_bytes())
+    content = bytearray((golden if golden.is_file() else golden / "corpus.h5").read_bytes())
     content[len(content) // 2] ^= 1
-    (tmp_path / "corpus.h5").write_bytes(content)
+    (tmp_path / "changed.h5").write_bytes(content)
     with pytest.raises(AssertionError):
-        second_reader.read_file(tmp_path / "corpus.h5", "ser-store/corpus")
+        second_reader.check_seal(tmp_path / "changed.h5")

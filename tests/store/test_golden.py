@@ -66,6 +66,18 @@ def test_golden_members_are_read_as_they_were_stated(golden: Path) -> None:
                 assert getattr(found, array).tolist() == expected[array]
 
 
+def test_a_golden_pack_is_read_as_the_folder_it_was_made_of(golden: Path) -> None:
+    folder, packed = Store(golden), Store(golden.with_name(f"{golden.name}.pack.h5"))
+    assert verify_store(packed.path).problems == ()
+    assert_same_corpus(packed.corpus, folder.corpus)
+    assert (packed.runs(), packed.member_names()) == (folder.runs(), folder.member_names())
+    for name in folder.member_names():
+        assert_same_member(packed.read_member(name), folder.read_member(name))
+    for run in folder.runs():
+        assert (packed.run(run), packed.curves(run)) == (folder.run(run), folder.curves(run))
+        assert packed.resolve(run) == folder.resolve(run)
+
+
 def test_golden_runs_are_read_as_they_were_stated(golden: Path) -> None:
     store, stated = Store(golden), read_stated(golden)
     assert {run: store.run(run).to_json() for run in store.runs()} == stated["runs"]

@@ -93,6 +93,46 @@ def group_in_place(file: h5py.File) -> None:
         node = node.create_group("x")
 
 
+def made(name: str, kind: Any, *, filters: tuple[int, ...] = (3,), early: int = 0) -> Change:
+    """A dataset with a type, filters or an allocation that h5py's own calls do not offer."""
+
+    def change(file: h5py.File) -> None:
+        if name in file:
+            del file[name]
+        shape = (12,) if name == "rows" else (12, 3)
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((4, *shape[1:]))
+        for number in filters:
+            plan.set_filter(number, h5py.h5z.FLAG_OPTIONAL)
+        if early:
+            plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), plan)
+        put_text(h5py.Dataset(dataset), "sha256", "0" * 64)
+
+    return change
+
+
+def share_type(file: h5py.File) -> None:
+    """A type that is an object of its own, and a dataset that only refers to it."""
+    file["kind"] = np.dtype("<f4")
+    made("logits", file["kind"].id)(file)
+
+
+def name_badly(file: h5py.File) -> None:
+    """Names that are no paths and no UTF-8 do no harm where nothing is looked for under them."""
+    for name in (b"\xff\xfe", b"..", b"a\\b", b"C:", "e\u0301".encode()):
+        h5py.h5g.create(file.id, name)
+
+
+def crowd(file: h5py.File) -> None:
+    for i in range(9):
+        file.attrs[f"further {i}"] = i
+
+
+def bloat(file: h5py.File) -> None:
+    file.attrs["further"] = np.zeros(70_000, "u1")
+
+
 def without_digest(file: h5py.File) -> None:
     del file["logits"].attrs["sha256"]
 
@@ -109,7 +149,15 @@ def nothing(file: h5py.File) -> None:
         del file[name]
 
 
+GROWS = "an array that can grow: expected one of fixed shape"
 NAN = np.full((12, 3), np.nan, "<f4")
+FLOAT, ENUM = h5py.h5t.IEEE_F32LE, h5py.h5t.enum_create(h5py.h5t.STD_I32LE)
+ENUM.enum_insert(b"one", 1)
+ODD, PADDED = FLOAT.copy(), h5py.h5t.STD_I32LE.copy()
+ODD.set_ebias(100)
+PADDED.set_precision(20)
+OPAQUE, VARIABLE = h5py.h5t.create(h5py.h5t.OPAQUE, 4), h5py.h5t.vlen_create(FLOAT)
+CHUNKS = "logits: expected chunks inside the file"
 COMPOUND = np.zeros((12, 3), dtype=[("re", "<f4"), ("im", "<f4")])
 MEMBERS: dict[str, tuple[Change, str]] = {
     "external link": (link("logits", h5py.ExternalLink("secret.h5", "secret")), "logits: is a link: expected a"),
@@ -119,7 +167,7 @@ MEMBERS: dict[str, tuple[Change, str]] = {
     "linked rows": (link("rows", h5py.ExternalLink("secret.h5", "rows")), "rows: is a link: expected a"),
     "virtual dataset": (virtual, "logits: expected chunks inside the file"),
     "external storage": (external, "logits: expected chunks inside the file"),
-    "object references": (references, "logits: has dtype object"),
+    "object references": (references, "logits: has dtype reference"),
     "committed type": (committed, "logits: expected a dataset"),
     "null dataspace": (null, "logits: has shape None: expected (12, 3)"),
     "deep groups": (group_in_place, "logits: expected a dataset"),
@@ -128,18 +176,38 @@ MEMBERS: dict[str, tuple[Change, str]] = {
     "no checksum": (dataset("logits", LOGITS, fletcher32=False), "logits: expected chunks inside the file"),
     "compressed": (dataset("logits", LOGITS, compression="gzip"), "logits: expected chunks inside the file"),
     "shuffled": (dataset("logits", LOGITS, shuffle=True), "logits: expected chunks inside the file"),
-    "gzip bomb": (claim("rows", (1 << 28,), "<i4", compression="gzip"), "rows: expected chunks inside the file"),
+    "gzip bomb": (claim("rows", (1 << 28,), "<i4", compression="gzip"), "rows: claims (268435456,) of int32"),
     "absurd rows": (claim("rows", (1 << 40,), "<i4"), "rows: claims (1099511627776,) of int32, more than its file"),
     "absurd pooled": (claim("pooled", (12, 1 << 50), "<f2"), "pooled: claims"),
-    "absurd chunk": (claim("rows", (12,), "<i4", maxshape=(None,), chunks=(1 << 28,)), "rows: claims (12,) of int32"),
+    "absurd chunk": (claim("rows", (12,), "<i4", maxshape=(None,), chunks=(1 << 28,)), GROWS),
+    "grows along one axis": (dataset("logits", LOGITS, maxshape=(None, 3), chunks=(2, 3)), GROWS),
+    "grows along both": (dataset("logits", LOGITS, maxshape=(None, None), chunks=(2, 3)), GROWS),
+    "parts of rows": (dataset("logits", LOGITS, chunks=(12, 2)), "logits: expected chunks inside the file, of"),
     "unwritten chunks": (claim("logits", (12, 3), "<f4"), "logits: claims (12, 3) of float32, more than its file"),
     "compound": (dataset("logits", COMPOUND), "logits: has dtype"),
     "big-endian": (dataset("logits", LOGITS.astype(">f4")), "logits: has dtype >f4: expected little-endian f4"),
     "float64": (dataset("logits", LOGITS.astype("<f8")), "logits: has dtype float64: expected little-endian f4"),
-    "complex": (dataset("pooled", np.zeros((12, 3), "<c8")), "pooled: has dtype complex64: expected little-endian"),
+    "complex": (dataset("pooled", np.zeros((12, 3), "<c8")), "pooled: has dtype compound: expected little-endian"),
     "text": (dataset("pooled", np.full((12, 3), b"ab")), "pooled: has dtype |S2: expected little-endian f2 or f4"),
     "variable length": (dataset("predicted", np.array(["a"] * 12, object), dtype=h5py.string_dtype(), fletcher32=False,
-                                chunks=None), "predicted: has dtype object"),
+                                chunks=None), "predicted: has dtype variable-length: expected"),
+    "enum": (made("logits", ENUM), "logits: has dtype enum: expected little-endian f4"),
+    "opaque": (made("logits", OPAQUE), "logits: has dtype opaque: expected little-endian f4"),
+    "lists": (made("logits", VARIABLE, filters=()), "logits: has dtype variable-length: expected little-endian f4"),
+    "arrays": (made("logits", h5py.h5t.array_create(FLOAT, (2,))), "logits: has dtype array: expected little-endian"),
+    "regions": (made("logits", h5py.h5t.STD_REF_DSETREG, filters=()), "logits: has dtype reference: expected little"),
+    "bits": (made("logits", h5py.h5t.STD_B32LE), "logits: has dtype bits: expected little-endian f4"),
+    "odd floats": (made("logits", ODD), "logits: has dtype float: expected little-endian f4"),
+    "padded integers": (made("rows", PADDED), "rows: has dtype integer: expected little-endian i4"),
+    "shared type": (share_type, "a message of kind 3, which this format does not use"),
+    "unknown filter": (made("logits", FLOAT, filters=(32_001,)), CHUNKS),
+    "one filter more": (made("logits", FLOAT, filters=(3, 32_001)), CHUNKS),
+    "filtered twice": (made("logits", FLOAT, filters=(3, 3)), CHUNKS),
+    "not filtered, written early": (made("logits", FLOAT, filters=(), early=1), CHUNKS),
+    "filled only": (made("logits", FLOAT, early=1), "logits: its bytes are not those that were written"),
+    "never written": (made("logits", FLOAT), "logits: claims (12, 3) of float32, more than its file"),
+    "many attributes": (crowd, "attributes outside the object header: expected all in it"),
+    "huge attribute": (bloat, "attributes outside the object header: expected all in it"),
     "other classes": (dataset("logits", np.zeros((12, 4), "<f4")), "logits: has shape (12, 4): expected (12, 3)"),
     "other rows": (dataset("pooled", np.zeros((11, 4), "<f2")), "pooled: has shape (11, 4): expected (12, any)"),
     "three axes": (dataset("pooled", np.zeros((12, 4, 1), "<f2")), "pooled: has shape (12, 4, 1): expected (12, any)"),
@@ -150,7 +218,7 @@ MEMBERS: dict[str, tuple[Change, str]] = {
     "unsorted rows": (dataset("rows", ROWS[::-1]), "rows: expected ascending unique indices below 12"),
     "repeated rows": (dataset("rows", ROWS * 0), "rows: expected ascending unique indices below 12"),
     "wrapped rows": (dataset("rows", np.array([2, -(2**31) + 1] + [5] * 10, "<i4")), "rows: expected ascending unique"),
-    "no rows": (dataset("rows", ROWS[:0], chunks=(1,), maxshape=(None,)), "rows: expected ascending unique indices"),
+    "no rows": (dataset("rows", ROWS[:0], chunks=(1,), maxshape=(None,)), GROWS),
     "predicted beyond": (dataset("predicted", np.full(12, 3, "<i2")), "predicted: expected class indices below 3"),
     "holds nothing": (nothing, "holds neither logits, pooled nor predicted"),
     "no digest": (without_digest, "attribute sha256 is missing"),
@@ -178,6 +246,7 @@ MEMBERS: dict[str, tuple[Change, str]] = {
     "no format": (without("format"), "attribute format is missing"),
     "newer": (attribute("format_version", np.int32(2)),
               "has format version 2, written by another program 1.0: this release reads up to 1; upgrade with pip"),
+    "key said twice": (text("provenance", '{"a": 1, "a": 2}'), "attribute provenance: expected a JSON object"),
     "version zero": (attribute("format_version", np.int32(0)), "has format version 0: expected 1 to 1"),
     "other corpus": (text("corpus", "ab" * 32), "belongs to another corpus (digest abababababab…)"),
 }  # fmt: skip
@@ -243,8 +312,12 @@ def add_deep_groups(file: h5py.File) -> None:
     file.attrs["unknown"] = np.zeros(100)
 
 
-def test_unknown_datasets_groups_links_and_attributes_are_ignored(store: Store) -> None:
-    hostile_samples.write_member(store.member_path("tiny", 30), CORPUS, add_deep_groups)
+UNKNOWN = {"deep groups": add_deep_groups, "odd names": name_badly, "odd filter": made("x", FLOAT, filters=(32_001,))}
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_unknown_datasets_groups_links_and_attributes_are_ignored(store: Store, unknown: str) -> None:
+    hostile_samples.write_member(store.member_path("tiny", 30), CORPUS, UNKNOWN[unknown])
     assert store.read_member("tiny@30").provenance == {"source": "elsewhere"}
     assert "runs/tiny/step-000030.h5" not in find_problem_files(store.path)
 
@@ -269,7 +342,7 @@ CORPORA: dict[str, tuple[Change, str]] = {
     "ids no UTF-8": (dataset("ids", np.array([b"\xff%02d" % i for i in range(12)])), "ids: expected UTF-8 text"),
     "ids unsorted": (dataset("ids", np.array([b"%02d" % i for i in range(12)][::-1])), "must be unique and ascending"),
     "ids repeated": (dataset("ids", np.array([b"u"] * 12)), "must be unique and ascending"),
-    "no ids": (claim("ids", (0,), "S8", chunks=(1,), maxshape=(None,)), "its bytes are not those that were written"),
+    "no ids": (claim("ids", (0,), "S8", chunks=(1,), maxshape=(None,)), "ids: an array that can grow: expected"),
     "other ids": (dataset("ids", np.array([b"v%02d" % i for i in range(12)])), "do not match the digest"),
     "labels beyond": (dataset("labels", np.full(12, 3, "<i2")), "labels must lie in 0..2"),
     "labels negative": (dataset("labels", np.full(12, -1, "<i2")), "labels must lie in 0..2"),

@@ -28,12 +28,12 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    write_run(tmp_path / "tiny", RECORD)
+    write_run(tmp_path / "tiny", RECORD, replace=False)
     assert read_run(tmp_path / "tiny") == RECORD
 
 
 def test_the_record_is_json_that_names_its_format(tmp_path: Path) -> None:
-    write_run(tmp_path / "tiny", RECORD)
+    write_run(tmp_path / "tiny", RECORD, replace=False)
     stated = json.loads((tmp_path / "tiny" / "run.json").read_text(encoding="utf-8"))
     assert list(stated)[:7] == ["format", "format_version", "run", "kind", "backbone", "state", "selected"]
     assert (stated["format"], stated["format_version"], stated["seed"]) == ("ser-store/run", 1, 101)
@@ -49,12 +49,13 @@ def test_any_record_is_read_as_it_was_written(
     record = RunRecord(
         "any", kind, backbone, details={key: value for key, value in details.items() if key not in stated}
     )
-    write_run(folder, record)
+    write_run(folder, record, replace=False)
     assert read_run(folder) == record
 
 
 def test_details_cannot_pass_for_what_the_record_states(tmp_path: Path) -> None:
-    write_run(tmp_path / "tiny", replace(RECORD, details={"run": "other", "format": "x", "seed": 1}))
+    details = {"run": "other", "format": "x", "sha256": "0" * 64, "seed": 1}
+    write_run(tmp_path / "tiny", replace(RECORD, details=details), replace=False)
     found = read_run(tmp_path / "tiny")
     assert (found.run, found.details) == ("tiny", {"seed": 1})
 
@@ -128,7 +129,7 @@ def test_a_record_too_large_to_be_one_is_not_read(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     with (store.run_folder("tiny") / "run.json").open("r+b") as file:
         file.truncate(1 << 40)  # takes no space
-    with pytest.raises(FormatError, match=r"run.json: has 1099511627776 bytes: expected at most 67108864$"):
+    with pytest.raises(FormatError, match=r"run.json: has 1099511627776 bytes: expected at most 16777216$"):
         store.run("tiny")
 
 
@@ -189,7 +190,8 @@ def test_a_torn_last_line_is_ignored_and_the_next_writer_cuts_it_off(tmp_path: P
     path.write_bytes(whole + torn)
     assert [point["step"] for point in read_curves(tmp_path)] == [1, 2]
     append_curve(tmp_path, {"step": 4})
-    assert path.read_bytes() == whole + b'{"step": 4}\n'
+    assert path.read_bytes().startswith(whole)
+    assert [point["step"] for point in read_curves(tmp_path)] == [1, 2, 4]
 
 
 def test_a_first_line_that_is_torn_is_cut_off_too(tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_a_first_line_that_is_torn_is_cut_off_too(tmp_path: Path) -> None:
         (b"", r"curves.jsonl: line 2 is not JSON"),
         (b"\0\0", r"curves.jsonl: line 2 is not JSON"),
         (b"[" * 100_000, r"curves.jsonl: line 2 is not JSON"),
-        (b"[1]", r"curves.jsonl: line 2: expected a JSON object"),
+        (b"[1]", r"curves.jsonl: line 2 is no JSON object"),
         (b"\xff", r"curves.jsonl: line 2 is not JSON"),
     ],
 )

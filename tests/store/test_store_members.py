@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_array, assert_same_member, get_bytes, make_corpus, make_member, make_store
 
 from ser_store_h5.errors import ExistsError, FormatError, IntegrityError, SerstoreError, StoreError, UnknownNameError
-from ser_store_h5.member import Member, open_member, write_member
+from ser_store_h5.member import Member
+from ser_store_h5.member_file import open_member, write_member
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
 

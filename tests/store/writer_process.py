@@ -16,16 +16,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from store_samples import make_corpus, make_member, make_store
+from store_samples import assert_same_member, make_corpus, make_member, make_store
 
 from ser_store_h5.errors import SerstoreError
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
+from ser_store_h5.sweeping import sweep
+from ser_store_h5.verify import verify_store
 
 State = dict[str, Any]
-KINDS = 8  # of writing
-KEPT = 3  # of the members that are added, so many stay
+KINDS = (
+    "new member",
+    "replaced member",
+    "removed member",
+    "run.json",
+    "curves.jsonl",
+    "corpus.h5",
+    "new run, then removed",
+    "new store",
+    "sweep",
+)
+ADDED, KEPT = 1000, 3  # members are added from this step on, and so many of them stay
 
 
 def say(*words: Any) -> None:
@@ -40,75 +52,112 @@ def make_versioned(corpus: Any, step: int, version: int) -> Member:
         step,
         np.arange(n, dtype=np.int32),
         logits=np.full((n, len(corpus.classes)), version, dtype=np.float32),
-        pooled=np.full((n, 512), version % 2048, dtype=np.float16),
+        pooled=np.full((n, 128), version % 2048, dtype=np.float16),
         provenance={"version": version},
     )
 
 
+def find_oldest(steps: Any) -> int | None:
+    """The added member that is to be removed next, once there are enough."""
+    added = sorted(step for step in steps if step >= ADDED)
+    return added[0] if len(added) > KEPT else None
+
+
 def expect(state: State, turn: int) -> State:
-    """The state after one more turn, in plain values: the model that :func:`take_turn` must follow."""
-    members, kind, round_ = dict(state["members"]), turn % KINDS, turn // KINDS
-    if kind == 0:
-        members[1000 + round_] = turn
-    elif kind in (1, 5):
-        members[kind] = turn
-    elif kind == 6:
-        members.pop(1000 + round_ - KEPT, None)
-    changes: dict[int, State] = {
-        2: {"points": state["points"] + 1},
-        3: {"noted": turn},
-        4: {"split": f"part-{turn}"},
-        7: {"passing": not state["passing"]},
+    """The state after a turn, in plain values: the model that :func:`take_turn` must follow."""
+    members, kind = dict(state["members"]), KINDS[turn % len(KINDS)]
+    if kind == "new member":
+        members[ADDED + turn] = turn
+    elif kind == "replaced member":
+        members[1] = turn
+    elif kind == "removed member":
+        members.pop(find_oldest(members), None)
+    changes: dict[str, State] = {
+        "curves.jsonl": {"points": [*state["points"], turn]},
+        "run.json": {"noted": turn},
+        "corpus.h5": {"split": f"part-{turn}"},
+        "new run, then removed": {"passing": (state["passing"] + 1) % 3},
+        "new store": {"made": turn},
     }
     return state | {"members": members} | changes.get(kind, {})
 
 
+def name_targets(before: State, after: State, turn: int) -> set[str]:
+    """The files that a turn may touch; no other may change by a byte."""
+    steps = before["members"].keys() ^ after["members"].keys()
+    files: dict[str, set[str]] = {
+        "new member": {f"runs/tiny/step-{step:06}.h5" for step in steps},
+        "removed member": {f"runs/tiny/step-{step:06}.h5" for step in steps},
+        "replaced member": {"runs/tiny/step-000001.h5"},
+        "curves.jsonl": {"runs/tiny/curves.jsonl"},
+        "run.json": {"runs/tiny/run.json"},
+        "corpus.h5": {"corpus.h5"},
+        "new run, then removed": {"runs/passing/run.json", "runs/passing/step-000001.h5"},
+    }
+    return files.get(KINDS[turn % len(KINDS)], set())
+
+
 def take_turn(store: Store, turn: int) -> None:
-    kind, round_ = turn % KINDS, turn // KINDS
-    if kind == 0:
-        store.write_member(make_versioned(store.corpus, 1000 + round_, turn))
-    elif kind in (1, 5):
-        store.write_member(make_versioned(store.corpus, kind, turn), replace=True)
-    elif kind == 2:
-        store.append_curve("tiny", step=turn, eval_loss=0.5, note="x" * 200)
-    elif kind == 3:
+    kind = KINDS[turn % len(KINDS)]
+    if kind == "new member":
+        store.write_member(make_versioned(store.corpus, ADDED + turn, turn))
+    elif kind == "replaced member":
+        store.write_member(make_versioned(store.corpus, 1, turn), replace=True)
+    elif kind == "removed member" and (oldest := find_oldest(store.steps("tiny"))) is not None:
+        store.remove(f"tiny@{oldest}")
+    elif kind == "run.json":
         store.update_run(store.run("tiny").updated(noted=turn))
-    elif kind == 4:
-        parts = np.full(len(store.corpus), f"part-{turn}")
-        store.update_corpus(replace(store.corpus, splits={"usual": parts}))
-    elif kind == 6 and 1000 + round_ - KEPT in store.steps("tiny"):
-        store.remove(f"tiny@{1000 + round_ - KEPT}")
-    elif kind == 7 and store.has_run("passing"):
-        store.remove("passing")
-    elif kind == 7:
+    elif kind == "curves.jsonl":
+        store.append_curve("tiny", step=turn, eval_loss=0.5, note="x" * 200)
+    elif kind == "corpus.h5":
+        update_split(store, f"part-{turn}")
+    elif kind == "new run, then removed":
+        take_passing_turn(store)
+    elif kind == "new store":
+        Store.create(name_made(store.path, turn), store.corpus)
+    elif kind == "sweep":
+        sweep(store.path)
+
+
+def update_split(store: Store, part: str) -> None:
+    store.update_corpus(replace(store.corpus, splits={"usual": np.full(len(store.corpus), part)}))
+
+
+def name_made(path: Path, turn: int) -> Path:
+    return path.parent / "made" / str(turn)
+
+
+def take_passing_turn(store: Store) -> None:
+    """A run is begun, gets a member, and is removed."""
+    if not store.has_run("passing"):
         store.add_run(RunRecord("passing", "frozen", "mfcc"))
+    elif not store.steps("passing"):
+        store.write_member(make_member(store.corpus, "passing", 1, hidden=64))
+    else:
+        store.remove("passing")
 
 
-def write_on(path: str, turn: int) -> None:
-    """Take turns from ``turn`` on for ever, and say so after each."""
+def write_one(path: str, turn: int) -> None:
+    """Take one turn at an instant that is said before, say how long it took, and wait to be killed."""
     store = Store(path)
     store.corpus  # noqa: B018 reads it
-    say("ready")
-    while True:
-        take_turn(store, turn)
-        say("took", turn)
-        turn += 1
+    start = time.monotonic() + 0.002
+    say("ready", start)
+    while time.monotonic() < start:
+        pass
+    take_turn(store, turn)
+    say("took", time.monotonic() - start)
+    for _ in range(500):  # a signal that comes right before a sleep does not end it
+        time.sleep(0.02)
+    say("not stopped")
 
 
-def create(folder: str) -> None:
-    """Make one store after the other."""
-    say("ready")
-    number = 0
-    while True:
-        Store.create(Path(folder) / f"{number}", make_corpus(200))
-        say("made", number)
-        number += 1
-
-
-def write_at(path: str, steps: list[int], seed: int, start: float) -> None:
-    """Write members when the clock shows ``start``, and say what came of it."""
+def write_at(path: str, steps: list[int], seed: int, start: float, announce: bool = False) -> None:
+    """Write members when the clock shows ``start``, and say what came of it; ``announce``: and before it."""
     store = Store(path)
     members = [make_member(store.corpus, "tiny", step, seed=seed, hidden=512) for step in steps]
+    if announce:
+        say("writing")
     while time.time() < start:
         pass
     for member in members:
@@ -118,6 +167,59 @@ def write_at(path: str, steps: list[int], seed: int, start: float) -> None:
             say(type(problem).__name__, seed, member.step, str(problem))
         else:
             say("wrote", seed, member.step)
+
+
+def append(path: str, writer: int, lines: int, start: float) -> None:
+    """Append lines to one run's curves when the clock shows ``start``."""
+    store = Store(path)
+    while time.time() < start:
+        pass
+    for line in range(lines):
+        store.append_curve("tiny", step=line, writer=writer, note="x" * (37 * writer))
+    say("appended")
+
+
+def change_on(path: str, end: str) -> None:
+    """Replace a member by one of another size, the corpus by one with another split, and the record, until ``end``."""
+    store, turn = Store(path), 0
+    while not Path(end).exists():
+        turn += 1
+        store.write_member(make_member(store.corpus, "tiny", 10, seed=turn, hidden=8 * (1 + turn % 3)), replace=True)
+        update_split(store, f"part-{turn}" * (1 + turn % 3))
+        store.update_run(store.run("tiny").updated(noted=turn))
+    say("changed", turn)
+
+
+def read_on(path: str, end: str, verifying: bool) -> None:
+    """Read all there is, again and again, until ``end`` is there; what goes wrong is said."""
+    rounds = 0
+    while True:
+        is_last = Path(end).exists()
+        try:
+            read_once(path, verifying)
+        except (SerstoreError, OSError, AssertionError) as problem:
+            say("problem", type(problem).__name__, str(problem))
+        rounds += 1
+        if is_last:
+            break
+    say("read", rounds)
+
+
+def read_once(path: str, verifying: bool) -> None:
+    if verifying:
+        assert verify_store(path).problems == ()
+        return
+    store = Store(path)
+    names = store.member_names()
+    for name in names:
+        found = store.read_member(name)
+        seed, hidden = found.provenance["seed"], found.pooled.shape[1]  # type: ignore[union-attr]
+        assert_same_member(found, make_member(store.corpus, found.run, found.step, seed=seed, hidden=hidden))
+    assert store.logits(names, on="all").shape == (len(names), len(store.corpus), 3)
+    assert len(store.members()) >= len(names)
+    assert set(store.corpus.parts().tolist()) != set()
+    assert [point["step"] for point in store.curves("tiny")][:2] == [10, 20]
+    assert store.run("tiny").kind == "finetune"
 
 
 def write_within(path: str, limits: list[int]) -> None:
@@ -146,10 +248,12 @@ def write_within(path: str, limits: list[int]) -> None:
 
 
 TASKS: dict[str, Callable[..., None]] = {
-    "write_on": write_on,
-    "create": create,
+    "write_one": write_one,
     "write_at": write_at,
     "write_within": write_within,
+    "append": append,
+    "change_on": change_on,
+    "read_on": read_on,
 }
 
 
@@ -161,6 +265,8 @@ def fork(task: str, arguments: State) -> None:
     try:
         TASKS[task](**arguments)
         status = 0
+    except KeyboardInterrupt:
+        status = 130
     finally:
         os._exit(status)
 
@@ -169,8 +275,9 @@ def warm_up() -> None:
     """Import and set up once what every writer would."""
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(Path(folder) / "store")
-        for turn in range(KINDS):
+        for turn in range(2 * len(KINDS)):
             take_turn(store, turn)
+        verify_store(store.path)
 
 
 if __name__ == "__main__":

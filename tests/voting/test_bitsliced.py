@@ -8,19 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vote_samples import draw_candidates
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import bitsliced, count_ensembles, problem, search_ensembles
-from ser_store.voting.lanes import compiled
-
-
-def draw_candidates(m, n, n_classes, *, accuracy, seed=0):
-    """Candidates of about this accuracy that share what they find hard, ``(m, n)``, and the truth, ``(n,)``."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(n_classes, size=n)
-    hard = rng.random(n) < 0.3
-    right = rng.random((m, n)) < np.where(hard, accuracy / 2, accuracy)
-    return np.where(right, truth, rng.integers(n_classes, size=(m, n))).astype(np.int16), truth
+from ser_store.voting import bitsliced, count_ensembles, parts, problem, search_ensembles
+from ser_store.voting.compiling import compiled
 
 
 def assert_equals_batched(predictions, truth, *, threads=2, **case):
@@ -82,14 +74,14 @@ def test_both_searches_find_the_same_at_the_edges_of_words_and_blocks(m, n, n_cl
 def test_the_result_does_not_depend_on_threads_and_parts(monkeypatch, k, threads):
     predictions, truth = draw_candidates(13, 90, 5, accuracy=0.7)
     for part_size in (1, 90 * 50):
-        monkeypatch.setattr(bitsliced, "_PART_SIZE", part_size)
+        monkeypatch.setattr(parts, "PART_SIZE", part_size)
         assert_equals_batched(predictions, truth, k=k, n_classes=5, threads=threads)
 
 
 @pytest.mark.parametrize("remaining_bytes", [1, 5000])
 def test_a_coarser_table_of_remaining_votes_changes_nothing(monkeypatch, remaining_bytes):
     predictions, truth = draw_candidates(21, 90, 5, accuracy=0.9)
-    monkeypatch.setattr(bitsliced, "_REMAINING_BYTES", remaining_bytes)
+    monkeypatch.setattr(bitsliced, "REMAINING_BYTES", remaining_bytes)
     for k in (2, 3, 5):
         assert_equals_batched(predictions, truth, k=k, n_classes=5)
 
@@ -121,7 +113,7 @@ def test_the_scores_do_not_depend_on_the_order_of_the_members():
 
 
 def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
-    monkeypatch.setattr(bitsliced, "_PART_SIZE", 1)
+    monkeypatch.setattr(parts, "PART_SIZE", 1)
 
     def interrupt(items, /, *, total, label):
         for count, item in enumerate(items):
@@ -137,7 +129,7 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
 
 
 def test_progress_covers_the_search_part_by_part(monkeypatch):
-    monkeypatch.setattr(bitsliced, "_PART_SIZE", 1)
+    monkeypatch.setattr(parts, "PART_SIZE", 1)
     seen = []
 
     def watch(items, /, *, total, label):
@@ -181,7 +173,7 @@ def test_planes_that_would_be_too_big_are_not_made(monkeypatch):
 
 def test_two_hundred_thousand_utterances_are_voted_in_bounded_memory():
     script = (
-        "import resource, numpy as np; from ser_store.voting import search_ensembles; from ser_store.voting.lanes "
+        "import resource, numpy as np; from ser_store.voting import search_ensembles; from ser_store.voting.compiling "
         "import compiled\n"
         "rng = np.random.default_rng(0); truth = rng.integers(4, size=200_000); shape = 6, 200_000\n"
         "predictions = np.where(rng.random(shape) < 0.7, truth, rng.integers(4, size=shape)).astype(np.int16)\n"

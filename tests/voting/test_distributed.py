@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def assert_same(found, expected):
 
 
 def test_two_processes_find_what_one_finds(monkeypatch):
-    monkeypatch.setattr(tasks, "_PARTS_PER_TASK", 1)
+    monkeypatch.setattr(tasks, "PARTS_PER_TASK", 1)
     predictions, truth = draw_candidates(40, 288, 8)
     found = search_distributed(predictions, truth, k=5, n_classes=8, n_jobs=2)
     assert_same(found, search_ensembles(predictions, truth, k=5, n_classes=8))
@@ -55,8 +56,8 @@ def test_two_processes_find_what_one_finds(monkeypatch):
     ],
 )
 def test_workers_find_the_same_by_every_rule(monkeypatch, options, n_jobs):
-    monkeypatch.setattr(tasks, "_PARTS_PER_TASK", 1)
-    monkeypatch.setattr("ser_store.voting.batched._BLOCK_BYTES", 2000)
+    monkeypatch.setattr(tasks, "PARTS_PER_TASK", 1)
+    monkeypatch.setattr("ser_store.voting.batched.BLOCK_BYTES", 2000)
     predictions, truth = draw_candidates(12, 50, 4)
     probabilities = np.random.default_rng(1).random((12, 50, 4))
     case = {"k": 4, "n_classes": 4, "probabilities": probabilities, **options}
@@ -68,7 +69,7 @@ def test_workers_find_the_same_by_every_rule(monkeypatch, options, n_jobs):
 @pytest.mark.parametrize("k", [2, 3, 5])
 def test_workers_find_the_same_by_every_compiled_search(monkeypatch, k, voting):
     monkeypatch.setattr("ser_store.voting.distributed.choose_backend", lambda problem, backend: voting)
-    monkeypatch.setattr("ser_store.voting.bitsliced._PART_SIZE", 90 * 50)
+    monkeypatch.setattr("ser_store.voting.parts.PART_SIZE", 90 * 50)
     predictions, truth = draw_candidates(13, 90, 5)
     found = search_distributed(predictions, truth, k=k, n_classes=5, backend="threading", n_jobs=2)
     assert_same(found, search_ensembles(predictions, truth, k=k, n_classes=5, backend="batched"))
@@ -113,7 +114,7 @@ def start_cluster(folder, *, n_workers):
 
 
 def test_a_worker_killed_half_way_changes_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(tasks, "_PARTS_PER_TASK", 1)
+    monkeypatch.setattr(tasks, "PARTS_PER_TASK", 1)
     predictions, truth = draw_candidates(66, 288, 8)
     done_before_and_after = [0, 0]
 
@@ -146,8 +147,8 @@ def test_what_every_task_needs_travels_with_it_instead_of_lying_on_a_worker_that
 
 
 def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
-    monkeypatch.setattr(tasks, "_PARTS_PER_TASK", 1)
-    monkeypatch.setattr("ser_store.voting.batched._BLOCK_BYTES", 1000)
+    monkeypatch.setattr(tasks, "PARTS_PER_TASK", 1)
+    monkeypatch.setattr("ser_store.voting.batched.BLOCK_BYTES", 1000)
 
     def interrupt(items, /, *, total, label):
         for count, item in enumerate(items):
@@ -221,3 +222,35 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     address = f"tcp://127.0.0.1:{find_port()}"
     with pytest.raises(EnsembleError, match=f"no Dask scheduler answers at {address} .*`dask scheduler` starts one"):
         search_distributed([[0], [0]], [0], k=2, n_classes=2, backend="dask", scheduler=address)
+
+
+RAY_SEARCH = """
+import numpy as np
+from ser_store.voting import search_ensembles, tasks
+from ser_store.voting.distributed import search_distributed
+tasks.PARTS_PER_TASK = 1
+rng = np.random.default_rng(0)
+truth = rng.integers(8, size=288)
+predictions = np.where(rng.random((40, 288)) < 0.6, truth, rng.integers(8, size=(40, 288)))
+found = search_distributed(predictions, truth, k=5, n_classes=8, backend="ray", n_jobs=2)
+expected = search_ensembles(predictions, truth, k=5, n_classes=8)
+print(found.results == expected.results, (found.histogram == expected.histogram).all(), found.complete)
+"""
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_finds_what_one_process_finds():
+    # In a process of its own: Ray changes classes of joblib for good.
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", RAY_SEARCH], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines()[-1] == "True True True"
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "nowhere"])
+def test_a_ray_cluster_that_does_not_answer_is_named(address):
+    address = address.format(find_port())
+    with pytest.raises(EnsembleError, match=f"no Ray cluster answers at {address} .*`ray start --head` starts one"):
+        search_distributed([[0], [0]], [0], k=2, n_classes=2, backend="ray", scheduler=address)

@@ -6,23 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vote_samples import draw_candidates
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import count_ensembles, hard_vote, search_ensembles
-from ser_store.voting.bitsliced import _make_tree, encode_candidates
+from ser_store.voting.bitsliced import encode_candidates
 from ser_store.voting.bounding import begin
 from ser_store.voting.climbing import climb
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.pruned import search_pruned
-
-
-def draw_candidates(m, n, n_classes, *, accuracy, shared=0.3, seed=0):
-    """Candidates of about this accuracy that share what they find hard, ``(m, n)``, and the truth, ``(n,)``."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(n_classes, size=n)
-    hard = rng.random(n) < shared
-    right = rng.random((m, n)) < np.where(hard, accuracy / 2, accuracy)
-    return np.where(right, truth, rng.integers(n_classes, size=(m, n))).astype(np.int16), truth
+from ser_store.voting.workspace import make_tree
 
 
 def assert_equals_exhaustive(predictions, truth, **case):
@@ -65,7 +58,7 @@ def test_no_ensemble_gets_more_right_than_the_bound_of_its_beginning(case, chose
     # The tree has rows for beginnings of up to k - 3 members.
     for size in range(max(1, k - 2)):
         prefix = np.array(members[:size], dtype=np.int64) + candidates.first
-        assert begin(candidates, _make_tree(candidates), prefix, scores) >= correct
+        assert begin(candidates, make_tree(candidates), prefix, scores) >= correct
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from ser_store.errors import EnsembleError
-from ser_store.voting import bitsliced, compute_scores, hard_vote, scores, soft_vote, write_scores_parquet
+from ser_store.voting import compute_scores, hard_vote, parts, scores, soft_vote, write_scores_parquet
 from ser_store.voting.subsets import rank_lexicographic, unrank_lexicographic
 
 
@@ -25,7 +25,7 @@ def draw_candidates(m, n, n_classes):
 @pytest.mark.parametrize(("backend", "rule"), [("bitsliced", "hard"), ("summed", "soft"), ("batched", "soft")])
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 6])
 def test_every_score_is_in_its_lexicographic_place(monkeypatch, k, backend, rule, part_size):
-    monkeypatch.setattr(bitsliced, "_PART_SIZE", part_size)
+    monkeypatch.setattr(parts, "PART_SIZE", part_size)
     probabilities, predictions, truth = draw_candidates(11, 40, 4)
     case = {"k": k, "n_classes": 4, "rule": rule, "probabilities": probabilities}
     found = compute_scores(predictions, truth, backend=backend if k > 1 else "batched", **case)

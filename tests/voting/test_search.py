@@ -8,56 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from vote_samples import search_by_hand
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.metrics import compute_accuracy, compute_balanced_accuracy
-from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles, soft_log_vote, soft_vote
+from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.steps import quantize_weights
 from ser_store.voting.subsets import unrank_subsets
-
-
-def search_by_hand(
-    predictions,
-    truth,
-    *,
-    k,
-    n_classes,
-    tie="lowest",
-    rule="hard",
-    probabilities=None,
-    weights=None,
-    objective="accuracy",
-):
-    """All ensembles as (members, correct, balanced accuracy, ties), in the stated order."""
-    found = []
-    for members in combinations(range(len(predictions)), k):
-        chosen = list(members)
-        probs = None if probabilities is None else probabilities[chosen]
-        accuracies = [compute_accuracy(truth, predictions[member]) for member in chosen]
-        weighed = None if weights is None or not any(weights[chosen]) else weights[chosen]
-        if weights is not None and weighed is None:
-            # Members that all weigh nothing tie all classes.
-            probs, weighed = None if probs is None else np.zeros_like(probs), np.ones(k)
-            votes = soft_vote(np.zeros((k, len(truth), n_classes)))
-            if tie == "abstain":
-                votes.predicted[:] = -1
-            elif tie == "best":
-                votes.predicted[:] = predictions[chosen[int(np.argmax(accuracies))]]
-        elif rule == "hard":
-            figures = {"probabilities": probs, "accuracies": accuracies, "weights": weighed}
-            votes = hard_vote(predictions[chosen], n_classes=n_classes, tie=tie, **figures)
-        else:
-            votes = {"soft": soft_vote, "soft-log": soft_log_vote}[rule](probs, weights=weighed)
-        correct = int((votes.predicted == truth).sum())
-        balanced = compute_balanced_accuracy(truth, votes.predicted, n_classes=n_classes)
-        found.append((members, correct, balanced, int(votes.tied.sum())))
-
-    def rank(ensemble):
-        figures = [-ensemble[1], -round(ensemble[2], 12)]
-        return *(figures if objective == "accuracy" else figures[::-1]), ensemble[0]
-
-    return sorted(found, key=rank)
 
 
 def assert_finds_what_hands_find(predictions, truth, *, k, backend="auto", **case):
@@ -171,7 +128,7 @@ def test_the_result_does_not_depend_on_the_size_of_the_blocks(monkeypatch, block
     rng = np.random.default_rng(7)
     truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(9, 20))
     expected = search_ensembles(predictions, truth, k=4, n_classes=3, top=11)
-    monkeypatch.setattr(batched, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(batched, "BLOCK_BYTES", block_bytes)
     result = search_ensembles(predictions, truth, k=4, n_classes=3, top=11)
     assert result.results == expected.results
     np.testing.assert_array_equal(result.histogram, expected.histogram)
@@ -179,7 +136,7 @@ def test_the_result_does_not_depend_on_the_size_of_the_blocks(monkeypatch, block
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 2**22])
 def test_what_every_ensemble_gets_right_comes_in_the_order_of_the_search(monkeypatch, block_bytes):
-    monkeypatch.setattr(batched, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(batched, "BLOCK_BYTES", block_bytes)
     rng = np.random.default_rng(7)
     truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(7, 20))
     problem = pose_problem(predictions, truth, k=4, n_classes=3, rule="hard", tie="lowest", probabilities=None)
@@ -187,6 +144,43 @@ def test_what_every_ensemble_gets_right_comes_in_the_order_of_the_search(monkeyp
     order = sorted(combinations(range(7), 4), key=lambda members: (members[2], members[1], members[0], members[3]))
     expected = [hard_vote(predictions[list(members)], n_classes=3).predicted == truth for members in order]
     np.testing.assert_array_equal(found, expected)
+
+
+EVERY_RULE = [*(("hard", tie) for tie in TIES), ("soft", "lowest"), ("soft-log", "lowest")]
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "balanced_accuracy"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("rule", "tie"), EVERY_RULE)
+def test_the_figures_of_an_ensemble_do_not_depend_on_the_order_of_the_members(rule, tie, weighted, objective):
+    rng = np.random.default_rng(9)
+    truth, predictions = rng.integers(3, size=30), rng.integers(3, size=(8, 30))
+    for member in range(8):
+        # All of different accuracy: of equals the tie rule `best` takes the earlier.
+        predictions[member, : 3 * member] = truth[: 3 * member]
+        predictions[member, 3 * member :] = (truth[3 * member :] + 1 + member % 2) % 3
+    probabilities = rng.choice([0.1, 0.2, 1 / 3], size=(8, 30, 3))
+    weights = rng.integers(4, size=8) / 10 if weighted else None
+    order = rng.permutation(8)
+    case = {"k": 4, "n_classes": 3, "rule": rule, "tie": tie, "objective": objective, "top": 70}
+    backends = ["batched"]
+    if tie in ("lowest", "abstain"):
+        backends += ["summed"] if weighted or rule != "hard" else ["summed", "bitsliced"]
+    found = []
+    for backend in backends:
+        for chosen in (np.arange(8), order):
+            own = {"probabilities": probabilities[chosen], "weights": weights if weights is None else weights[chosen]}
+            result = search_ensembles(predictions[chosen], truth, backend=backend, threads=2, **own, **case)
+            rows = [
+                (frozenset(chosen[list(score.members)].tolist()), score.correct, score.balanced_accuracy, score.ties)
+                for score in result.results
+            ]
+            figures = [row[1:3] if objective == "accuracy" else row[2:0:-1] for row in rows]
+            ranked = list(zip(figures, (score.members for score in result.results), strict=True))
+            assert ranked == sorted(ranked, key=lambda rank: ([-figure for figure in rank[0]], rank[1]))
+            found.append((set(rows), result.histogram.tolist()))
+    assert len(found[0][0]) == 70
+    assert all(one == found[0] for one in found)
 
 
 def test_of_ensembles_that_score_the_same_the_lexicographically_first_come_first():
@@ -213,7 +207,7 @@ def test_supports_whose_common_multiple_leaves_64_bits_still_order_by_balanced_a
 
 
 def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
-    monkeypatch.setattr(batched, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(batched, "BLOCK_BYTES", 1000)
 
     def interrupt(items, /, *, total, label):
         for count, item in enumerate(items):
@@ -231,7 +225,7 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
 
 
 def test_progress_covers_the_search_block_by_block(monkeypatch):
-    monkeypatch.setattr(batched, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(batched, "BLOCK_BYTES", 1000)
     seen = []
 
     def watch(items, /, *, total, label):
@@ -263,7 +257,12 @@ THREE = np.zeros((3, 4), dtype=np.int16)
         (THREE, [0] * 3, {}, r"truth is int64 of shape \(3,\): expected integers of shape \(4,\)"),
         (THREE, [0, 1, 2, 0], {}, r"truth ranges from 0 to 2: expected 0\.\.1"),
         (THREE + 2, [0] * 4, {}, r"predictions leave 0..1 in 12 places, the first is 2 of member 0 for utterance 0"),
-        (THREE - 1, [0] * 4, {}, r"predictions leave 0..1"),
+        (
+            THREE - 1,
+            [0] * 4,
+            {},
+            r"predictions are missing: member 0 lacks 4 \(utterances 0, 1, 2, …\), mem",
+        ),
         (THREE, [0] * 4, {"rule": "soft"}, r"this voting rule needs probabilities: expected .* \(3, 4, 2\)"),
         (THREE, [0] * 4, {"tie": "confidence"}, "needs probabilities"),
         (THREE, [0] * 4, {"rule": "soft", "tie": "best"}, "tie rule 'best' with soft voting: expected 'lowest'"),

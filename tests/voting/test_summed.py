@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError
-from ser_store.voting import bitsliced, count_ensembles, problem, search_ensembles
+from ser_store.voting import count_ensembles, parts, problem, search_ensembles
 
 RULES = ["hard", "soft", "soft-log"]
 
@@ -102,7 +102,7 @@ def test_both_searches_find_the_same_at_the_edges_of_blocks(m, n, n_classes, k):
 def test_the_result_does_not_depend_on_threads_and_parts(monkeypatch, k, threads):
     probabilities, truth = draw_probabilities(13, 60, 5, sharpness=3, seed=1)
     for part_size in (1, 60 * 50):
-        monkeypatch.setattr(bitsliced, "_PART_SIZE", part_size)
+        monkeypatch.setattr(parts, "PART_SIZE", part_size)
         assert_equals_batched(probabilities, truth, k=k, rule="soft", threads=threads)
 
 

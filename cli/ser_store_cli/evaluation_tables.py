@@ -1,0 +1,158 @@
+"""Tables of evaluations: all members, and one member in full."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from ser_store_cli.output import Figure, Percent, format_interval, print_table
+
+if TYPE_CHECKING:
+    from ser_store.evaluation import Evaluations, MemberEvaluation
+    from ser_store.statistics.intervals import Interval
+
+PLAIN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+# Wider matrices are headed by numbers in place of names.
+MAX_WIDTH = 110
+
+
+class Share(float):
+    """A share of one that prints with two decimals, as wide as a count."""
+
+    def __str__(self) -> str:
+        return f"{float(self):.2f}"
+
+
+def print_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> None:
+    """One line for each member."""
+    rows = [
+        [
+            member.member,
+            member.metrics.n,
+            member.metrics.correct,
+            Percent(member.metrics.accuracy),
+            format_interval(member.interval.bounds),
+            Percent(member.metrics.balanced_accuracy),
+        ]
+        for member in evaluations.members
+    ]
+    header = [f"on {evaluations.on}", "n", "correct", names["accuracy"], "95% interval", names["balanced_accuracy"]]
+    print_table(header, rows)
+    typer.echo(f"\n95% intervals: {describe_methods([member.interval for member in evaluations.members])}")
+
+
+def describe_methods(intervals: Sequence["Interval"]) -> str:
+    """How intervals were found, each way once with the number of speakers, and what speaks most against them.
+
+    >>> from ser_store.statistics.intervals import Interval
+    >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", 0.95, n_groups=n) for n in (24, 22)])
+    'bootstrap by speaker (22 to 24)'
+    """
+    ways: dict[str, list[int]] = {}
+    for interval in intervals:
+        ways.setdefault(interval.method, []).extend([] if interval.n_groups is None else [interval.n_groups])
+    few = [interval for interval in intervals if interval.caution]
+    worst = min(few, key=lambda interval: interval.n_groups or 0).caution if few else None
+    described = ", ".join(method + _describe_range(counts) for method, counts in ways.items())
+    return f"{described}; {worst}" if worst else described
+
+
+def _describe_range(counts: Sequence[int]) -> str:
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    return f" ({low})" if low == high else f" ({low} to {high})"
+
+
+def print_report(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> None:
+    """All figures of a member with their intervals, its classes, and its confusion matrix."""
+    typer.echo(f"\n{member.member}")
+    _print_figures(member, names)
+    typer.echo("")
+    _print_classes(member)
+    typer.echo("")
+    _print_confusion(member, normalise)
+
+
+def _print_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> None:
+    metrics, intervals = member.metrics, member.intervals
+    figures: list[tuple[str, str, float]] = [
+        ("accuracy", names["accuracy"], Percent(metrics.accuracy)),
+        ("balanced_accuracy", names["balanced_accuracy"], Percent(metrics.balanced_accuracy)),
+        ("macro_f1", "macro F1", Figure(metrics.macro_avg.f1)),
+        ("weighted_f1", "weighted F1", Figure(metrics.weighted_avg.f1)),
+        ("kappa", "Cohen's kappa", Figure(metrics.kappa)),
+        ("mcc", "Matthews' correlation", Figure(metrics.mcc)),
+    ]
+    scores = member.probabilities
+    if scores is not None:
+        figures += [
+            ("top2", "top-2 accuracy", Percent(scores.top2)),
+            ("log_loss", "log-loss, nats", Figure(scores.log_loss)),
+            ("brier", "Brier, 0 to 2", Figure(scores.brier)),
+            ("ece", "calibration error", Figure(scores.ece)),
+        ]
+    rows = [[name, value, _format_bounds(value, intervals.get(key))] for key, name, value in figures]
+    print_table(["figure", "", "95% interval"], rows)
+    methods = describe_methods(list(intervals.values()))
+    if methods != describe_methods([member.interval]):
+        typer.echo(f"\n95% intervals: {methods}")
+
+
+def _format_bounds(value: float, interval: "Interval | None") -> str:
+    """The interval of a figure in the figure's own unit."""
+    if interval is None:
+        return ""
+    if isinstance(value, Percent):
+        return format_interval(interval.bounds)
+    return f"[{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _print_classes(member: "MemberEvaluation") -> None:
+    scores, metrics = member.metrics.per_class, member.metrics
+    per_class = [
+        [
+            name,
+            *(Figure(column[index]) for column in (scores.precision, scores.recall, scores.f1)),
+            scores.support[index],
+        ]
+        for index, name in enumerate(member.classes)
+    ]
+    averages = [
+        [name, Figure(average.precision), Figure(average.recall), Figure(average.f1), metrics.n]
+        for name, average in (("macro average", metrics.macro_avg), ("weighted average", metrics.weighted_avg))
+    ]
+    print_table(["class", "precision", "recall", "f1", "support"], per_class + averages)
+
+
+def _print_confusion(member: "MemberEvaluation", normalise: str | None) -> None:
+    cells: list[list[object]] = member.metrics.confusion.tolist()
+    shown = ""
+    if normalise is not None:
+        from ser_store.metrics.confusion import normalise_confusion
+
+        # Shares of all utterances are small.
+        kind = Figure if normalise == "all" else Share
+        shares = normalise_confusion(member.metrics.confusion, normalise).tolist()
+        cells = [[kind(share) for share in row] for row in shares]
+        shown = {"true": ", shares of the true class", "predicted": ", shares of the predicted class"}.get(
+            normalise, ", shares of all utterances"
+        )
+    typer.echo(f"confusion matrix: rows true, columns predicted{shown}")
+    names = list(member.classes)
+    header = names
+    if max(map(len, names)) + sum(max(len(name), 4) + 2 for name in names) > MAX_WIDTH:
+        header = [str(place) for place in range(1, len(names) + 1)]
+        names = [f"{place} {name}" for place, name in enumerate(names, start=1)]
+    print_table(["", *header], [[name, *row] for name, row in zip(names, cells, strict=True)])
+
+
+def format_p(p: float | None) -> str:
+    """A p-value to three decimals.
+
+    >>> format_p(0.0312), format_p(0.0000312), format_p(None)
+    ('0.031', '<0.001', '')
+    """
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

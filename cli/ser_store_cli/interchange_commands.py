@@ -1,0 +1,242 @@
+"""import, export, pack, unpack, merge, rm and gc."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    MembersArgument,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn,
+)
+from ser_store_cli.output import format_bytes, print_json
+
+if TYPE_CHECKING:
+    from ser_store_h5.store import Store
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="import")(import_)
+    for command in (export, pack, unpack, merge, rm, gc):
+        app.command()(command)
+
+
+@stated
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, wide (one column for each run@step) or long.")],
+    label: Annotated[str | None, typer.Option("--label", help="The column of true labels; creates a store.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Import predictions or logits from elsewhere."""
+    from ser_store.interchange.importing import import_predictions
+
+    done = import_predictions(file, store=store, label=label)
+    if done.ignored:
+        warn(f"ignored, since they are neither ids nor predictions: {', '.join(done.ignored)}")
+    if done.unlabelled:
+        warn(f"no utterance is labelled {', '.join(done.unlabelled)}: drop the columns if they are no classes")
+    if json:
+        print_json({"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)})
+        return
+    members = _count(len(done.members), "member")
+    typer.echo(f"imported {members} on {_count(done.n, 'utterance')}: {', '.join(done.members)}")
+    if done.created:
+        typer.echo(f"made {store}")
+
+
+@stated
+def export(
+    file: Annotated[Path, typer.Argument(help="A new FILE.csv, FILE.parquet, FILE.npz or FILE.h5ad.")],
+    members: MembersArgument = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            "--what", help="predicted, logits or pooled (NPZ, h5ad). [default: predicted; for h5ad all there is]"
+        ),
+    ] = None,
+    steps: Annotated[str, typer.Option("--steps", help="selected or all.")] = "selected",
+    on: OnOption = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write members to a table, to arrays, or to AnnData."""
+    from ser_store.interchange.exporting import export as write
+    from ser_store_h5.store import Store
+
+    done = write(Store(store), file, members or [], what=what, steps=steps, on=on, split=split)
+    if json:
+        print_json({"file": str(file), "what": done.what, "members": done.members, "n": done.n})
+        return
+    covered = f"{_count(done.members, 'member')} on {_count(done.n, 'utterance')}"
+    typer.echo(f"wrote {done.what} of {covered} to {file}")
+
+
+@stated
+def pack(
+    file: Annotated[Path, typer.Argument(help="A new FILE.h5.")],
+    members: Annotated[
+        list[str] | None,
+        typer.Argument(help="run@step, or a run for its selected step.", show_default="every member of every run"),
+    ] = None,
+    without_pooled: Annotated[
+        bool, typer.Option("--without-pooled", help="Leave pooled representations out: logits vote and evaluate alone.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Put a store into one HDF5 file, which every reading command takes for --store."""
+    from ser_store.progress import bar
+    from ser_store_h5.packing import pack as write
+    from ser_store_h5.store import Store
+
+    done = write(
+        Store(store),
+        file,
+        members=members or None,
+        with_pooled=not without_pooled,
+        watch=lambda names: bar(names, total=len(names), label="packing"),
+    )
+    if json:
+        print_json({"file": str(file), "members": list(done.members), "bytes": done.bytes})
+        return
+    typer.echo(f"packed {_count(len(done.members), 'member')} into {file}, {format_bytes(done.bytes)}")
+
+
+@stated
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A file that `serstore pack` wrote.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a store, a new folder named by --store, of a packed file."""
+    from ser_store.progress import bar
+    from ser_store_h5.packing import unpack as write
+
+    made = write(file, store, watch=lambda names: bar(names, total=len(names), label="unpacking"))
+    members = made.member_names()
+    if json:
+        print_json({"store": str(store), "members": members})
+        return
+    typer.echo(f"unpacked {_count(len(members), 'member')} into {store}")
+
+
+@stated
+def merge(
+    other: Annotated[Path, typer.Argument(help="A store of the same corpus: a folder or a packed file.")],
+    rename: Annotated[
+        list[str] | None,
+        typer.Option("--rename", metavar="OLD=NEW", help="A run, split or column of the other store; repeatable."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Add the runs, members, splits and columns of another store of the same corpus to --store."""
+    from ser_store.progress import bar
+    from ser_store_h5.merging import merge as add
+    from ser_store_h5.store import Store
+
+    source = Store(other)
+    done = add(
+        Store(store),
+        source,
+        **_find_renamed(source, rename or []),
+        watch=lambda names: bar(names, total=len(names), label="merging"),
+    )
+    for run in done.kept_selections:
+        warn(f"{run}: the other store had selected another step; the selection of {store} stays")
+    changes = {
+        "added": done.added,
+        "replaced": done.replaced,
+        "identical": done.identical,
+        "runs": done.runs,
+        "splits": done.splits,
+        "columns": done.columns,
+    }
+    if json:
+        print_json({"store": str(store), **{name: list(found) for name, found in changes.items()}})
+        return
+    said = [f"added {_list(done.added, 'member')}"]
+    said += [
+        f"added {_list(found, noun)}" for noun, found in (("split", done.splits), ("column", done.columns)) if found
+    ]
+    said += [f"completed {_list(done.replaced, 'member')}"] if done.replaced else []
+    said += [f"{_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
+    typer.echo("; ".join(said))
+
+
+def _find_renamed(source: "Store", pairs: list[str]) -> dict[str, dict[str, str]]:
+    """New names by kind, as the library takes them; a name that nothing bears is left to it to refuse."""
+    from ser_store.errors import StoreError
+
+    kinds = {"splits_as": source.corpus.splits, "columns_as": source.corpus.columns, "runs_as": source.runs()}
+    renamed: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise StoreError(f"--rename {pair}: expected OLD=NEW")
+        bearing = [kind for kind, names in kinds.items() if old in names]
+        for kind in bearing or ["runs_as"]:
+            renamed[kind][old] = new
+    return renamed
+
+
+@stated
+def rm(
+    name: Annotated[str, typer.Argument(help="run@step, or a run with all it has.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Remove a member, or a run with its members, curves and checkpoints."""
+    from ser_store_h5.store import Store
+
+    removed = Store(store).remove(name)
+    if json:
+        print_json({"removed": removed})
+    else:
+        typer.echo(f"removed {', '.join(removed) or name}")
+
+
+@stated
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Remove what writers that were killed left behind; what a living writer holds is kept."""
+    from ser_store_h5.sweeping import sweep
+
+    swept = sweep(store, dry_run=dry_run)
+    if json:
+        document = {"removed": list(swept.removed), "in_use": list(swept.in_use), "bytes": swept.bytes}
+        print_json({**document, "dry_run": dry_run})
+        return
+    for leftover in swept.removed:
+        typer.echo(leftover)
+    verb = "would remove" if dry_run else "removed"
+    kept = f"; {_count(len(swept.in_use), 'file')} of writers at work kept" if swept.in_use else ""
+    typer.echo(f"{verb} {_count(len(swept.removed), 'leftover')}, {format_bytes(swept.bytes)}{kept}")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _list(names: Sequence[str], noun: str) -> str:
+    return _count(len(names), noun) + (f" ({', '.join(names)})" if names else "")

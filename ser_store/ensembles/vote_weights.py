@@ -1,0 +1,140 @@
+"""How much each candidate's vote weighs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.ensembles.candidates import Candidates
+from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.metrics import compute_balanced_accuracy
+
+Weights = str | Mapping[str, float] | Sequence[float]
+
+DERIVED = ("accuracy", "balanced_accuracy")
+_DESCRIPTIONS = {
+    "accuracy": "utterances predicted right",
+    "balanced_accuracy": "balanced accuracy",
+    "given": "as given",
+}
+
+
+@dataclass(frozen=True)
+class VoteWeights:
+    """Where the weights come from: ``accuracy``, ``balanced_accuracy`` or ``given``, and in the last case by member."""
+
+    source: str
+    given: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the weights follow from what is right on the utterances searched: then they are a choice as well."""
+        return self.source != "given"
+
+    @property
+    def description(self) -> str:
+        return _DESCRIPTIONS[self.source]
+
+    def weigh(self, candidates: Candidates) -> NDArray[np.float64]:
+        """The weight of each candidate, ``(m,)``.
+
+        By accuracy it is the number of utterances predicted right, a whole number, so that equal sums are ties.
+        """
+        if self.source == "accuracy":
+            return candidates.correct.astype(np.float64)
+        if self.source == "given":
+            return np.array([self.given[name] for name in candidates.names], dtype=np.float64)
+        return np.array(
+            [
+                compute_balanced_accuracy(candidates.truth, predicted, n_classes=candidates.n_classes)
+                for predicted in candidates.predictions
+            ]
+        )
+
+
+def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:
+    """The weights meant for the candidates ``names``.
+
+    Args:
+        weights: ``accuracy`` or ``balanced_accuracy``; a weight for each member or run by its name; or as many numbers
+            as there are candidates, in their order.
+
+    Raises:
+        EnsembleError: if a candidate has no weight, or one that is negative or not finite.
+        UnknownNameError: if there is no such source of weights, or no candidate of a name.
+    """
+    if isinstance(weights, str):
+        source = weights.replace("-", "_")
+        if source not in DERIVED:
+            raise UnknownNameError(describe_unknown("source of weights", weights, DERIVED))
+        return VoteWeights(source)
+    if isinstance(weights, Mapping):
+        given = _spread_over_steps(weights, names)
+    else:
+        if len(weights) != len(names):
+            raise EnsembleError(
+                f"{len(weights)} weights for {len(names)} candidates: expected one each, in this order: "
+                f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
+            )
+        given = dict(zip(names, map(float, weights), strict=True))
+    if not all(np.isfinite(weight) and weight >= 0 for weight in given.values()) or not any(given.values()):
+        raise EnsembleError(
+            f"weights are {', '.join(f'{weight:g}' for weight in list(given.values())[:8])}: expected finite numbers "
+            "from 0 on, not all of them 0"
+        )
+    return VoteWeights("given", given)
+
+
+def read_weights(text: str) -> Weights:
+    """Weights as they are written on the command line.
+
+    Args:
+        text: ``accuracy`` or ``balanced-accuracy``; numbers with commas between; or a CSV file with the columns
+            ``member`` (a member or a run) and ``weight``.
+
+    Raises:
+        EnsembleError: if it is none of these.
+    """
+    if text.replace("-", "_") in DERIVED:
+        return text.replace("-", "_")
+    if Path(text).is_file():
+        return _read_file(Path(text))
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise EnsembleError(
+            f"weights {text!r}: expected accuracy, balanced-accuracy, numbers with commas between, or a CSV file with "
+            "the columns member and weight"
+        ) from None
+
+
+def _read_file(path: Path) -> dict[str, float]:
+    import csv
+
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        weights = {row["member"]: float(row["weight"]) for row in rows}
+    except (KeyError, TypeError, ValueError, csv.Error) as problem:
+        raise EnsembleError(
+            f"{path}: is no table of weights ({type(problem).__name__}: {problem}): expected CSV with the columns "
+            "member and weight, a number in each row"
+        ) from problem
+    if len(weights) < len(rows) or not weights:
+        raise EnsembleError(f"{path}: has {len(rows)} rows for {len(weights)} members: expected one for each")
+    return weights
+
+
+def _spread_over_steps(weights: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """A member's own weight, else its run's; weights of others are of no account."""
+    given = {name: float(weights[run]) for name in names if (run := name.partition("@")[0]) in weights}
+    given |= {name: float(weights[name]) for name in names if name in weights}
+    without = [name for name in names if name not in given]
+    if without:
+        raise EnsembleError(
+            f"there is no weight for {', '.join(without[:8])}{', …' if len(without) > 8 else ''}: expected one for "
+            "each candidate, by its name or its run's"
+        )
+    return given

@@ -1,0 +1,245 @@
+"""Comparison of members and ensembles from the store, on the same utterances."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.evaluation.ensemble_names import check_voting_rule, format_ensemble, resolve_ensemble, vote_ensemble
+from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
+from ser_store.metrics import Evaluation, evaluate_predictions
+from ser_store.statistics.comparisons import CochranQ, PairComparison, cochran_q, compare_pairs, holm, mcnemar
+from ser_store.statistics.intervals import Interval
+from ser_store_h5.store import Store
+
+ALPHA = 0.05
+# What is drawn and swapped whole, and the rule of intervals that goes with it.
+UNITS = {"auto": "auto", "speaker": "speaker", "utterance": "wilson"}
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One member, or one ensemble of several.
+
+    Attributes:
+        name: the member's full name, or those of an ensemble's members joined by plus signs.
+        members: full names.
+        metrics: every metric of the confusion matrix.
+        interval: of the accuracy.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    metrics: Evaluation
+    interval: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "members": list(self.members),
+            "n": self.metrics.n,
+            "correct": self.metrics.correct,
+            "accuracy": self.metrics.accuracy,
+            "balanced_accuracy": self.metrics.balanced_accuracy,
+            "ci95": list(self.interval.bounds),
+            "ci95_method": self.interval.method,
+        }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two of them against each other.
+
+    Attributes:
+        test: by speaker where speakers are the units, else McNemar's exact test; corrected for all pairs compared.
+        p_mcnemar: of this pair alone, McNemar's exact test, which takes utterances as independent.
+    """
+
+    test: PairComparison
+    p_mcnemar: float
+
+    def to_json(self) -> dict[str, Any]:
+        test = self.test
+        return {
+            "first": test.first,
+            "second": test.second,
+            "only_first": test.only_first,
+            "only_second": test.only_second,
+            "difference": test.difference,
+            "ci95": list(test.interval.bounds),
+            "p": test.p,
+            "p_holm": test.p_holm,
+            "method": test.method,
+            "p_mcnemar": self.p_mcnemar,
+            "verdict": test.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Members and ensembles on the same utterances.
+
+    Attributes:
+        on: the part of the split.
+        unit: ``speaker`` or ``utterance``: what is taken as independent of each other.
+        n_units: how many of them there are.
+        rule: how ensembles vote.
+        tie: who wins their ties.
+        alpha: the chance taken to call any two different that are not.
+        compared: the members and ensembles, in the order named.
+        cochran: whether they differ at all, for three or more; takes utterances as independent.
+        pairs: every two of them, or each with the one that all were compared with, second.
+        cautions: why the verdicts may mislead; empty if there is no known reason.
+    """
+
+    on: str
+    unit: str
+    n_units: int
+    rule: str
+    tie: str
+    alpha: float
+    compared: tuple[Compared, ...]
+    cochran: CochranQ | None
+    pairs: tuple[Pair, ...]
+    cautions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "on": self.on,
+            "n": self.compared[0].metrics.n,
+            "unit": self.unit,
+            "n_units": self.n_units,
+            "rule": self.rule,
+            "tie": self.tie,
+            "alpha": self.alpha,
+            "compared": [one.to_json() for one in self.compared],
+            "cochran": None if self.cochran is None else vars(self.cochran),
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "cautions": list(self.cautions),
+        }
+
+
+def compare(
+    store: Store,
+    names: Sequence[str] = (),
+    *,
+    on: str | None = None,
+    split: str | None = None,
+    against: str | None = None,
+    unit: str = "auto",
+    rule: str = "hard",
+    tie: str = "lowest",
+    alpha: float = ALPHA,
+) -> Comparison:
+    """Whether members and ensembles differ in accuracy on the same utterances, or whether one cannot tell.
+
+    Args:
+        names: two or more members, or ensembles ``a@1+b@2+c@3``. Default: every run's selected step.
+        on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        against: compare all with this one only, which leaves fewer tests to correct for; ``best``: with the most
+            accurate, of equals the first. It joins ``names`` where it is not among them.
+        unit: ``speaker``: speakers are swapped and drawn whole; ``utterance``: McNemar's exact test; ``auto``: by
+            speaker where three or more are known.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        tie: who wins the ties of hard voting: ``lowest``, ``confidence``, ``best`` or ``abstain``.
+        alpha: the chance taken to call any two different that are not.
+
+    Raises:
+        EnsembleError: if there are not two to compare, or one is named twice.
+        StoreError: if a member covers not all utterances asked for, or lacks what the rule needs.
+        UnknownNameError: if there is no such member, part, unit or rule.
+        CorpusError: if speakers are asked for and none are known.
+    """
+    if unit not in UNITS:
+        raise UnknownNameError(describe_unknown("unit", unit, UNITS))
+    voting = check_voting_rule(rule, tie)
+    corpus = store.corpus
+    on = name_part(corpus, on, split)
+    rows = corpus.rows(on, split=split)
+    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    drawn = choose_rule(speakers, UNITS[unit])
+    ensembles = _resolve(store, names, against)
+    truth = corpus.labels[rows]
+    predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
+    labels = [format_ensemble(members) for members in ensembles]
+    correct = predicted == truth
+    other = None if against is None else _find_other(store, against, labels, correct)
+    n_units = len(rows) if drawn.speakers is None else len(set(drawn.speakers.tolist()))
+    return Comparison(
+        on=on,
+        unit="utterance" if drawn.speakers is None else "speaker",
+        n_units=n_units,
+        rule=rule,
+        tie=tie,
+        alpha=alpha,
+        compared=tuple(
+            Compared(label, tuple(members), evaluate_predictions(truth, own, n_classes=len(corpus.classes)), interval)
+            for label, members, own, interval in zip(
+                labels, ensembles, predicted, find_accuracy_intervals(correct, drawn), strict=True
+            )
+        ),
+        cochran=cochran_q(correct) if len(labels) > 2 else None,
+        pairs=_compare(correct, labels, other, drawn, alpha),
+        cautions=tuple(_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against)),
+    )
+
+
+def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[list[str]]:
+    """The members of each that is compared, ``against`` included."""
+    ensembles = [resolve_ensemble(store, name) for name in names] or [[name] for name in choose_members(store)]
+    if against not in (None, BEST):
+        other = resolve_ensemble(store, against)
+        ensembles += [] if other in ensembles else [other]
+    sets = [frozenset(members) for members in ensembles]
+    for place, members in enumerate(sets):
+        if members in sets[:place]:
+            raise EnsembleError(f"{format_ensemble(ensembles[place])} is named twice: expected every one once")
+    if len(ensembles) < 2:
+        raise EnsembleError(
+            f"there is only {format_ensemble(ensembles[0])} to compare: expected two members or ensembles or more; an "
+            "ensemble is written run@step+run@step+run@step"
+        )
+    return ensembles
+
+
+def _find_other(store: Store, against: str, labels: Sequence[str], correct: NDArray[np.bool_]) -> int:
+    """The place of the one that all are compared with."""
+    if against == BEST:
+        return int(correct.sum(axis=1).argmax())
+    return labels.index(format_ensemble(resolve_ensemble(store, against)))
+
+
+def _compare(
+    correct: NDArray[np.bool_], labels: Sequence[str], other: int | None, drawn: IntervalRule, alpha: float
+) -> tuple[Pair, ...]:
+    places = {label: place for place, label in enumerate(labels)}
+    if other is None:
+        tests = compare_pairs(correct, labels, alpha=alpha, groups=drawn.speakers)
+    else:
+        alone = [
+            compare_pairs(correct[[place, other]], [label, labels[other]], alpha=alpha, groups=drawn.speakers)[0]
+            for label, place in places.items()
+            if place != other
+        ]
+        tests = tuple(
+            replace(test, p_holm=p_holm, verdict=test.verdict if p_holm < alpha else "cannot tell")
+            for test, p_holm in zip(alone, holm([test.p for test in alone]).tolist(), strict=True)
+        )
+    return tuple(Pair(test, mcnemar(correct[places[test.first]], correct[places[test.second]]).p) for test in tests)
+
+
+def _iter_cautions(
+    ensembles: Sequence[Sequence[str]], n_speakers: int | None, alpha: float, against: str | None
+) -> Iterator[str]:
+    if n_speakers is not None and 2.0 ** (1 - n_speakers) >= alpha:
+        lowest = 2.0 ** (1 - n_speakers)
+        yield f"{n_speakers} speakers cannot give a p below {lowest:g}, whatever the difference"
+    if any(len(members) > 1 for members in ensembles):
+        yield "an ensemble that was chosen on these utterances looks better than it is, and its p is too low"
+    if against == BEST:
+        yield "the best was chosen on these utterances: it looks better than it is, and p is too low"

@@ -1,0 +1,154 @@
+"""Which utterances every member gets wrong, and which only one gets right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.metrics.class_indices import check_pair
+from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How many members get each utterance right.
+
+    Attributes:
+        n_right: ``(n,)`` int64, members that predict the utterance right.
+        all_wrong: ascending indices of the utterances that no member predicts right.
+        one_right: ascending indices of the utterances that exactly one member predicts right.
+        only: for each of ``one_right``, the index of that member.
+    """
+
+    n_right: NDArray[np.int64]
+    all_wrong: NDArray[np.intp]
+    one_right: NDArray[np.intp]
+    only: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class HardUtterance:
+    """One utterance that at most one member gets right.
+
+    Attributes:
+        utterance: its id.
+        label: its true class.
+        predicted: the members behind each class that was predicted, most predicted first.
+        only: the member that gets it right, or None.
+    """
+
+    utterance: str
+    label: str
+    predicted: dict[str, tuple[str, ...]]
+    only: str | None
+
+
+@dataclass(frozen=True)
+class HardUtterances:
+    """What members find hard on the same utterances.
+
+    Attributes:
+        on: the part of the split.
+        members: names of the members.
+        all_wrong: utterances that none of them gets right.
+        one_right: utterances that exactly one of them gets right.
+        n_by_right: how many utterances 0, 1, … and all members get right; sums to all utterances.
+    """
+
+    on: str
+    members: tuple[str, ...]
+    all_wrong: tuple[HardUtterance, ...]
+    one_right: tuple[HardUtterance, ...]
+    n_by_right: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "on": self.on,
+            "members": list(self.members),
+            "n": sum(self.n_by_right),
+            "n_by_right": list(self.n_by_right),
+            "all_wrong": [vars(one) for one in self.all_wrong],
+            "one_right": [vars(one) for one in self.one_right],
+        }
+
+
+def compute_difficulty(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Difficulty:
+    """How many members get each utterance right.
+
+    Args:
+        truth: ``(n,)`` class indices in ``0..n_classes-1``.
+        predicted: ``(m, n)`` class indices, or -1, an abstention, which is wrong.
+        n_classes: number of classes.
+
+    Raises:
+        MetricError: if the arrays are empty, do not fit each other or leave the range.
+
+    >>> compute_difficulty([0, 1, 1], [[0, 0, 1], [0, 0, 0]], n_classes=2).n_right.tolist()
+    [2, 0, 1]
+    """
+    true, guess = check_pair(truth, predicted, n_classes)
+    right = np.atleast_2d(guess) == true
+    n_right = np.count_nonzero(right, axis=0).astype(np.int64, copy=False)
+    one_right = np.flatnonzero(n_right == 1)
+    return Difficulty(
+        n_right=n_right,
+        all_wrong=np.flatnonzero(n_right == 0),
+        one_right=one_right,
+        only=right[:, one_right].argmax(axis=0),
+    )
+
+
+def find_hard_utterances(
+    store: Store,
+    members: Sequence[str] = (),
+    *,
+    on: str | None = None,
+    split: str | None = None,
+    steps: str = "selected",
+) -> HardUtterances:
+    """Which utterances every member gets wrong, and which only one gets right.
+
+    Args:
+        members: default: every run's selected step, as far as it predicts anything.
+        on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
+
+    Raises:
+        StoreError: if a member covers not all utterances asked for, or predicts nothing.
+        UnknownNameError: if there is no such member or part.
+    """
+    corpus = store.corpus
+    on = name_part(corpus, on, split)
+    rows = corpus.rows(on, split=split)
+    names = choose_members(store, members, steps=steps)
+    predicted = store.predictions(names, rows)
+    difficulty = compute_difficulty(corpus.labels[rows], predicted, n_classes=len(corpus.classes))
+
+    def describe(place: int, only: str | None) -> HardUtterance:
+        return HardUtterance(
+            utterance=str(corpus.ids[rows[place]]),
+            label=corpus.classes[corpus.labels[rows[place]]],
+            predicted=_group_members(names, predicted[:, place], corpus.classes),
+            only=only,
+        )
+
+    return HardUtterances(
+        on=on,
+        members=tuple(names),
+        all_wrong=tuple(describe(place, None) for place in difficulty.all_wrong),
+        one_right=tuple(
+            describe(place, names[member]) for place, member in zip(difficulty.one_right, difficulty.only, strict=True)
+        ),
+        n_by_right=tuple(np.bincount(difficulty.n_right, minlength=len(names) + 1).tolist()),
+    )
+
+
+def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The members behind each class, most members first, then by the order of the classes."""
+    order = sorted(set(said.tolist()), key=lambda label: (-np.count_nonzero(said == label), label))
+    return {
+        classes[label]: tuple(name for name, own in zip(names, said, strict=True) if own == label) for label in order
+    }

@@ -1,0 +1,138 @@
+"""Evaluation of members from the store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.evaluation.slices import Slices, find_groups, slice_members
+from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_intervals
+from ser_store.metrics import Evaluation, evaluate_outcomes
+from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits
+from ser_store.metrics.confusion import count_outcomes
+from ser_store.statistics.intervals import Interval
+from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True)
+class MemberEvaluation:
+    """One member's metrics, and the same by group where groups were asked for.
+
+    Attributes:
+        member: the member's full name.
+        classes: class names in order.
+        metrics: every metric of the confusion matrix.
+        interval: of the accuracy.
+        probabilities: top-2 accuracy, log-loss, Brier and calibration error; None where the member holds labels only.
+            An SVM head holds decision values; its losses say how good the softmax of these is.
+        intervals: of every figure by its name; empty for members that were not named.
+        sliced: the same for each group of utterances; None where no groups were asked for.
+    """
+
+    member: str
+    classes: tuple[str, ...]
+    metrics: Evaluation
+    interval: Interval
+    probabilities: ProbabilityScores | None = None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    sliced: Slices | None = None
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """Metrics of several members on the same utterances.
+
+    Attributes:
+        on: the part of the split.
+        by: the column of the groups, or None.
+        members: one entry for each member, in the order asked for.
+    """
+
+    on: str
+    by: str | None
+    members: tuple[MemberEvaluation, ...]
+
+    def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
+        """The document of ``serstore evaluate --json``; with the confusion matrix as shares over ``normalise``."""
+        from ser_store.evaluation.json_form import describe_evaluations
+
+        return describe_evaluations(self, normalise=normalise)
+
+
+def evaluate(
+    store: Store,
+    members: Sequence[str] = (),
+    *,
+    on: str | None = None,
+    split: str | None = None,
+    by: str | None = None,
+    interval: str = "auto",
+    steps: str = "selected",
+) -> Evaluations:
+    """Metrics of members from the store.
+
+    Args:
+        members: default: every run's selected step, as far as it predicts anything. Members that are named get an
+            interval for every figure, all others for the accuracy.
+        on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        by: ``speaker``, ``label`` or a column: the metrics again for each of its values.
+        interval: ``wilson``, ``bootstrap`` (of utterances), ``speaker`` (bootstrap of whole speakers), or ``auto``:
+            by speaker where three or more are known, else Wilson's for the accuracy and bootstrap for the rest.
+        steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
+
+    Raises:
+        StoreError: if a member covers not all utterances asked for, or predicts nothing.
+        UnknownNameError: if there is no such member, part, column or interval.
+        CorpusError: if intervals by speaker are asked for and no speakers are known.
+    """
+    corpus = store.corpus
+    on = name_part(corpus, on, split)
+    rows = corpus.rows(on, split=split)
+    groups = None if by is None else find_groups(corpus, by)[rows]
+    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    rule = choose_rule(speakers, interval)
+    names = choose_members(store, members, steps=steps)
+    truth, n_classes = corpus.labels[rows], len(corpus.classes)
+    predicted, logits = load_members(store, names, rows)
+    outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
+    intervals = find_accuracy_intervals(predicted == truth, rule)
+    sliced: Sequence[Slices | None] = [None] * len(names)
+    if by is not None and groups is not None:
+        sliced = slice_members(
+            truth, predicted, groups, by=by, n_classes=n_classes, rule=rule, logits=logits, speakers=speakers
+        )
+    evaluated = tuple(
+        MemberEvaluation(
+            member=name,
+            classes=corpus.classes,
+            metrics=evaluate_outcomes(outcomes[place]),
+            interval=intervals[place],
+            probabilities=None if own is None else evaluate_logits(truth, own),
+            intervals=find_intervals(truth, predicted[place], n_classes=n_classes, rule=rule, logits=own)
+            if members
+            else {},
+            sliced=sliced[place],
+        )
+        for place, (name, own) in enumerate(zip(names, logits, strict=True))
+    )
+    return Evaluations(on=on, by=by, members=evaluated)
+
+
+def load_members(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32]
+) -> tuple[NDArray[np.int16], list[NDArray[np.floating] | None]]:
+    """What members said: predictions ``(m, n)``, and of each the logits ``(n, c)``, or None where it has labels only.
+
+    Raises:
+        StoreError: if a member covers not all the rows, or has neither logits nor labels.
+    """
+    predicted = np.empty((len(names), len(rows)), dtype=np.int16)
+    logits: list[NDArray[np.floating] | None] = []
+    for place, name in enumerate(names):
+        own = store.logits([name], rows)[0] if store.describe_member(name).logits is not None else None
+        predicted[place] = store.predictions([name], rows)[0] if own is None else own.argmax(axis=1)
+        logits.append(own)
+    return predicted, logits

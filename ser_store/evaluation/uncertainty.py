@@ -1,0 +1,119 @@
+"""The intervals of a member's figures, by the way that what is known of the speakers allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.metrics.calibration import score_utterances
+from ser_store.statistics.intervals import (
+    Interval,
+    accuracy_interval,
+    mean_interval,
+    metric_intervals,
+    resample_intervals,
+)
+
+INTERVALS = ("auto", "wilson", "bootstrap", "speaker")
+# Samples of two speakers are either of them or their mean: no interval comes of that.
+FEWEST_SPEAKERS = 3
+
+
+@dataclass(frozen=True)
+class IntervalRule:
+    """How intervals are found.
+
+    Attributes:
+        kind: ``wilson``: Wilson's score interval of the accuracy, bootstrap of utterances for the rest;
+            ``bootstrap``: bootstrap of utterances for all; ``speaker``: bootstrap of whole speakers for all.
+        speakers: ``(n,)``, the speaker of every utterance; None unless ``kind`` is ``speaker``.
+    """
+
+    kind: str
+    speakers: NDArray[Any] | None = None
+
+    def within(self, inside: NDArray[np.bool_]) -> "IntervalRule":
+        """The rule for some of the utterances, ``(n,)`` bool; Wilson's where they are of one or two speakers."""
+        if self.speakers is None:
+            return self
+        return choose_rule(self.speakers[inside])
+
+
+def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRule:
+    """The rule meant by ``kind``; by ``auto``, whole speakers where three or more are known, else Wilson's.
+
+    Args:
+        speakers: ``(n,)``, the speaker of every utterance, or None where unknown.
+        kind: one of ``INTERVALS``.
+
+    Raises:
+        UnknownNameError: if there is no such kind.
+        CorpusError: if intervals by speaker are asked for and fewer than two speakers are known.
+    """
+    if kind not in INTERVALS:
+        raise UnknownNameError(describe_unknown("interval", kind, INTERVALS))
+    n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
+    if kind == "speaker" and n_speakers < 2:
+        raise CorpusError(
+            f"{n_speakers or 'no'} speaker{'s are' if n_speakers != 1 else ' is'} known here: expected two or more for "
+            "intervals by speaker; use --interval auto"
+        )
+    if kind == "speaker" or (kind == "auto" and n_speakers >= FEWEST_SPEAKERS):
+        return IntervalRule("speaker", speakers)
+    return IntervalRule("wilson" if kind == "auto" else kind)
+
+
+def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> list[Interval]:
+    """The interval of every member's accuracy; all members are drawn together, so that many cost little.
+
+    Args:
+        correct: ``(m, n)`` bool, which utterances each member predicts right.
+        rule: how.
+
+    Raises:
+        MetricError: if there is no utterance.
+    """
+    n_members, n = correct.shape
+    if rule.kind == "wilson":
+        return [accuracy_interval(right) for right in correct]
+
+    def compute(sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        return {str(place): sums[:, place] / sums[:, -1] for place in range(n_members)}
+
+    columns = np.concatenate([correct, np.ones((1, n), dtype=bool)]).T.astype(np.float32)
+    found = resample_intervals(columns, compute, groups=rule.speakers)
+    # Where all are right, or none, no sample shows any spread.
+    return [
+        found[str(place)] if 0 < np.count_nonzero(right) < n else accuracy_interval(right)
+        for place, right in enumerate(correct)
+    ]
+
+
+def find_intervals(
+    truth: NDArray[Any], predicted: NDArray[Any], *, n_classes: int, rule: IntervalRule, logits: ArrayLike | None = None
+) -> dict[str, Interval]:
+    """The intervals of all of one member's figures, by name.
+
+    Those of the confusion matrix (:func:`ser_store.metrics.confusion.compute_metrics_from_confusion`), and where there
+    are logits, of top2, log_loss and brier. The calibration error has none: samples of it lie above the
+    figure itself, because what is drawn again strays from its confidence by chance as well.
+
+    Args:
+        truth: ``(n,)`` class indices.
+        predicted: ``(n,)`` class indices, or -1, an abstention.
+        n_classes: number of classes.
+        rule: how.
+        logits: ``(n, c)``, or None where the member holds labels only.
+
+    Raises:
+        MetricError: if the arrays do not fit each other.
+    """
+    found = metric_intervals(truth, predicted, n_classes=n_classes, groups=rule.speakers)
+    found["accuracy"] = find_accuracy_intervals((truth == predicted)[None], rule)[0]
+    if logits is not None:
+        for name, scores in score_utterances(truth, logits).items():
+            found[name] = mean_interval(scores, groups=rule.speakers)
+    return found

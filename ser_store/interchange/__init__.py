@@ -1,0 +1,1 @@
+"""Members as tables and arrays, to and from other programs."""

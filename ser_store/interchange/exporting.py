@@ -1,0 +1,210 @@
+"""Members as tables and arrays that other programs read."""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation import choose_members, name_part
+from ser_store_h5.atomic import write_atomically
+from ser_store_h5.member import MemberInfo
+from ser_store_h5.names import format_member
+from ser_store_h5.store import Store
+
+CONTENTS = ("predicted", "logits", "pooled")
+EVERYTHING = "everything"
+_HOLDS = {
+    ".csv": ("predicted", "logits"),
+    ".parquet": ("predicted", "logits"),
+    ".npz": CONTENTS,
+    ".h5ad": (EVERYTHING, *CONTENTS),
+}
+LONG_COLUMNS = ("utterance", "run", "step", "label")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the content, the number of members and of utterances."""
+
+    what: str
+    members: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``."""
+
+    store: Store
+    names: tuple[str, ...]
+    rows: NDArray[np.int32]
+    what: str
+    on: str
+    split: str | None
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        return self.store.corpus.ids[self.rows]
+
+    @property
+    def labels(self) -> NDArray[np.int16]:
+        return self.store.corpus.labels[self.rows]
+
+
+def export(
+    store: Store,
+    path: Path,
+    members: Sequence[str] = (),
+    *,
+    what: str | None = None,
+    on: str | None = None,
+    split: str | None = None,
+    steps: str = "selected",
+) -> Exported:
+    """Write members to a CSV, Parquet, NPZ or h5ad file. ``serstore import`` reads CSV and Parquet again, bit for bit.
+
+    Args:
+        path: a new file; its suffix says the type.
+        members: default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
+        what: ``predicted`` (default): a wide table with ``utterance``, ``label`` and one column of class names for
+            each member; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for
+            each class; ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``),
+            ``classes`` and one array for each member. For h5ad files see
+            :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
+        on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+
+    Raises:
+        ExistsError: if the file is there.
+        StoreError: if a member covers not all utterances, or lacks what is asked for.
+        MissingExtraError: for h5ad without the package anndata.
+    """
+    what = _check_type(path, what)
+    on = name_part(store.corpus, on, split)
+    rows = store.corpus.rows(on, split=split)
+    names = tuple(_choose(store, members, what=what, steps=steps))
+    selected = Selected(store, names, rows, what, on, split)
+    prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
+    write = prepare[path.suffix.lower()](selected)
+
+    def write_flushed(temporary: Path) -> None:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+
+    write_atomically(path, write_flushed)
+    return Exported(what, len(names), len(rows))
+
+
+def _check_type(path: Path, what: str | None) -> str:
+    """The content meant by ``what``, if the type of ``path`` can hold it."""
+    suffix = path.suffix.lower()
+    if suffix not in _HOLDS:
+        raise StoreError(
+            f"{path.name}: cannot be written as {suffix or 'a file without suffix'}: expected {', '.join(_HOLDS)}"
+        )
+    if what is None:
+        return _HOLDS[suffix][0]
+    if what not in (EVERYTHING, *CONTENTS):
+        raise UnknownNameError(describe_unknown("content", what, (*CONTENTS, EVERYTHING)))
+    if what not in _HOLDS[suffix]:
+        able = ", ".join(other for other, contents in _HOLDS.items() if what in contents)
+        raise StoreError(f"{path.name}: cannot hold {what} as {suffix}: expected {able}")
+    return what
+
+
+def _holds(member: MemberInfo, what: str) -> bool:
+    wanted = {"predicted": member.can_vote, "logits": member.logits is not None, "pooled": member.pooled is not None}
+    return wanted.get(what, True)
+
+
+def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> list[str]:
+    """Those named; else, of the selected or of all steps of every run, those that hold ``what``."""
+    if members or what == "predicted":
+        return choose_members(store, members, steps=steps)
+    if steps not in ("selected", "all"):
+        raise UnknownNameError(describe_unknown("choice of steps", steps, ["selected", "all"]))
+    runs = [run for run in store.runs() if store.steps(run)]
+    names = [
+        name
+        for run in runs
+        for name in (store.member_names(run) if steps == "all" else [format_member(run, store.selected_step(run))])
+    ]
+    found = [name for name in names if _holds(store.describe_member(name), what)]
+    if not found:
+        held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
+        raise StoreError(f"{store.path} has no {what} to export: {held}; `serstore ls` shows what there is")
+    return found
+
+
+def _prepare_npz(selected: Selected) -> Callable[[Path], None]:
+    def iter_arrays() -> Iterator[tuple[str, NDArray[Any]]]:
+        """One member at a time: the pooled representations of all may be more than memory holds."""
+        store, rows = selected.store, selected.rows
+        yield from (("ids", selected.ids), ("labels", selected.labels), ("classes", np.array(store.corpus.classes)))
+        for name in selected.names:
+            if selected.what == "pooled":
+                yield name, store.pooled(name, rows)
+            else:
+                yield name, (store.logits if selected.what == "logits" else store.predictions)([name], rows)[0]
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, array in iter_arrays():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+
+    return write
+
+
+def _prepare_h5ad(selected: Selected) -> Callable[[Path], None]:
+    from ser_store.interchange.annotated import annotate, write_h5ad
+
+    annotated = annotate(selected)
+    return lambda path: write_h5ad(path, annotated)
+
+
+def _prepare_csv(selected: Selected) -> Callable[[Path], None]:
+    table = _make_table(selected)
+    # A float32 is written in the fewest digits that stand for no other.
+    return lambda path: table.write_csv(path)
+
+
+def _prepare_parquet(selected: Selected) -> Callable[[Path], None]:
+    table = _make_table(selected)
+    return lambda path: table.write_parquet(path)
+
+
+def _make_table(selected: Selected) -> Any:
+    return _make_long_table(selected) if selected.what == "logits" else _make_wide_table(selected)
+
+
+def _make_wide_table(selected: Selected) -> Any:
+    import polars
+
+    classes = np.array(selected.store.corpus.classes)
+    said = selected.store.predictions(selected.names, selected.rows)
+    columns = {name: classes[predicted].tolist() for name, predicted in zip(selected.names, said, strict=True)}
+    return polars.DataFrame({"utterance": selected.ids.tolist(), "label": classes[selected.labels].tolist(), **columns})
+
+
+def _make_long_table(selected: Selected) -> Any:
+    import polars
+
+    store = selected.store
+    classes = store.corpus.classes
+    taken = sorted(set(classes) & {*LONG_COLUMNS, "predicted"})
+    if taken:
+        raise StoreError(f"class {taken[0]!r} has the name of a column of the table: expected .npz or .h5ad for logits")
+    labels = np.array(classes)[selected.labels].tolist()
+    parts = []
+    for name, logits in zip(selected.names, store.logits(selected.names, selected.rows), strict=True):
+        run, step = store.resolve(name)
+        named = {"utterance": selected.ids.tolist(), "run": run, "step": step, "label": labels}
+        parts.append(polars.DataFrame({**named, **dict(zip(classes, logits.T, strict=True))}))
+    return polars.concat(parts)

@@ -1,0 +1,91 @@
+"""What leakage is worth: a member's accuracy on test utterances that training gave away, against the clean ones."""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.metrics import MetricError
+from ser_store.statistics.intervals import wilson_interval
+
+
+@dataclass(frozen=True)
+class Share:
+    """``correct`` of ``n`` utterances, n at least 1."""
+
+    n: int
+    correct: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.n
+
+    def to_json(self) -> dict[str, Any]:
+        interval = wilson_interval(self.correct, self.n)
+        return {"n": self.n, "correct": self.correct, "accuracy": self.accuracy, "ci95": list(interval)}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One member's accuracy by one kind of leak.
+
+    Attributes:
+        member: the member's name.
+        kind: ``twin``, ``speaker`` or ``audio``: what of the utterance training has seen.
+        leaked: the utterances of which training has seen that.
+        clean: the others.
+        difference: accuracy on the leaked less that on the clean ones.
+        interval: 95% interval of the difference.
+    """
+
+    member: str
+    kind: str
+    leaked: Share
+    clean: Share
+    difference: float
+    interval: tuple[float, float]
+
+    @property
+    def verdict(self) -> str:
+        """``higher`` or ``lower`` on what was leaked, or ``cannot tell``."""
+        low, high = self.interval
+        return "higher" if low > 0 else "lower" if high < 0 else "cannot tell"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "member": self.member,
+            "kind": self.kind,
+            "leaked": self.leaked.to_json(),
+            "clean": self.clean.to_json(),
+            "difference": self.difference,
+            "ci95": list(self.interval),
+            "verdict": self.verdict,
+        }
+
+
+def measure_damage(member: str, kind: str, correct: NDArray[np.bool_], leaked: NDArray[np.bool_]) -> Damage:
+    """Compare accuracies on leaked and clean utterances.
+
+    The interval is Newcombe's: the difference plus or minus the distances of the two Wilson intervals' bounds, added
+    in squares. Source: R. G. Newcombe, "Interval estimation for the difference between independent proportions:
+    comparison of eleven methods", Statistics in Medicine 17, 1998, method 10.
+
+    Args:
+        correct: ``(n,)`` bool, which utterances the member predicts right.
+        leaked: ``(n,)`` bool, which of them training gave away.
+
+    Raises:
+        MetricError: if none is leaked, or none clean.
+    """
+    if leaked.all() or not leaked.any():
+        raise MetricError(
+            f"{int(leaked.sum())} of {len(leaked)} utterances are leaked: expected some that are, and some not"
+        )
+    given, kept = (Share(int(side.sum()), int(correct[side].sum())) for side in (leaked, ~leaked))
+    (given_low, given_high), (kept_low, kept_high) = (wilson_interval(side.correct, side.n) for side in (given, kept))
+    difference = given.accuracy - kept.accuracy
+    low = difference - sqrt((given.accuracy - given_low) ** 2 + (kept_high - kept.accuracy) ** 2)
+    high = difference + sqrt((given_high - given.accuracy) ** 2 + (kept.accuracy - kept_low) ** 2)
+    return Damage(member, kind, given, kept, difference, (low, high))

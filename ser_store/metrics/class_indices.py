@@ -1,0 +1,63 @@
+"""Class indices as metrics take them, checked before anything is counted."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.errors import SerstoreError
+
+ABSTAINED = -1
+
+Indices = NDArray[np.intp]
+
+
+class MetricError(SerstoreError):
+    """Numbers that cannot be computed from what was given."""
+
+
+def check_pair(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> tuple[Indices, Indices]:
+    """Truth ``(n,)`` and predictions ``(..., n)`` as indices, -1 among the predictions being an abstention.
+
+    Raises:
+        MetricError: if the arrays are empty, do not fit each other or leave ``0..n_classes-1``.
+    """
+    if n_classes < 1:
+        raise MetricError(f"n_classes is {n_classes}: expected at least 1")
+    true, guess = check_truth(truth), check_predicted(predicted)
+    check_same_length(true, guess)
+    check_range("truth", true, n_classes, lowest=0)
+    check_range("predicted", guess, n_classes, lowest=ABSTAINED)
+    return true, guess
+
+
+def check_truth(truth: ArrayLike) -> Indices:
+    """``truth``, ``(n,)``, as indices that numpy's own indexing takes without another copy."""
+    labels = np.asarray(truth)
+    if labels.ndim != 1 or len(labels) == 0:
+        raise MetricError(f"truth has shape {labels.shape}: expected (n,), one class index per utterance, n >= 1")
+    return _check_indices("truth", labels, lowest=0)
+
+
+def check_predicted(predicted: ArrayLike) -> Indices:
+    """``predicted``, ``(n,)`` or with further axes before it, as indices; -1 is an abstention."""
+    labels = np.asarray(predicted)
+    if labels.ndim < 1 or labels.size == 0:
+        raise MetricError(f"predicted has shape {labels.shape}: expected (n,), one class index per utterance, n >= 1")
+    return _check_indices("predicted", labels, lowest=ABSTAINED)
+
+
+def check_same_length(true: Indices, guess: Indices) -> None:
+    if guess.shape[-1] != len(true):
+        raise MetricError(f"predicted has {guess.shape[-1]} entries: expected {len(true)}, as many as truth")
+
+
+def check_range(name: str, labels: Indices, n_classes: int, *, lowest: int) -> None:
+    if labels.max() >= n_classes:
+        raise MetricError(f"{name} holds {labels.max()}: expected {lowest}..{n_classes - 1}, indices of the classes")
+
+
+def _check_indices(name: str, labels: NDArray[np.generic], *, lowest: int) -> Indices:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise MetricError(f"{name} is of type {labels.dtype}: expected integers, indices of the classes")
+    if labels.min() < lowest:
+        raise MetricError(f"{name} holds {labels.min()}: expected class indices from {lowest} up")
+    return labels.astype(np.intp, copy=False)

@@ -1,0 +1,261 @@
+"""Confusion matrices, and every metric that rests on one alone.
+
+The metrics take counts of shape ``(..., c, c)``, rows = true, columns = predicted, or ``(..., c, c + 1)`` whose last
+column counts the abstentions, and give one figure for each matrix: a thousand bootstrap samples, or all members of a
+store, in one call. Counts may be integers or weights, none negative.
+
+Classes that never occur, here as everywhere: precision, recall and F1 are 0 where their denominator is 0. The macro
+average is taken over all classes, also over those that never occur; balanced accuracy over the classes that occur in
+the truth. This is what scikit-learn gives with ``labels=range(n_classes)`` and ``zero_division=0``. An abstention is
+wrong; for kappa and Matthews it is a class of its own that is never true. Of no utterances at all, every figure is 0.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store.metrics.class_indices import ABSTAINED, MetricError, check_pair
+
+Floats = NDArray[np.float64]
+
+NORMALISATIONS = ("true", "predicted", "all")
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """One figure per class, in the order of the classes; each ``(..., c)``, float64 in 0..1, ``support`` int64.
+
+    Attributes:
+        precision: share of what was predicted as the class that is of it, ``TP / (TP + FP)``.
+        recall: share of the class that was predicted as it, ``TP / (TP + FN)``.
+        f1: harmonic mean of both, ``2 TP / (2 TP + FP + FN)``.
+        support: utterances of the class.
+    """
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    support: NDArray[np.int64]
+
+
+def count_outcomes(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> NDArray[np.int64]:
+    """How often each class was predicted as each, abstentions included, ``(..., c, c + 1)`` int64.
+
+    Rows = true, columns = predicted, the last column counts abstentions, so that rows sum to the supports.
+
+    Args:
+        truth: ``(n,)`` class indices in ``0..n_classes-1``.
+        predicted: ``(n,)`` class indices, or -1, an abstention; or ``(..., n)``, such as one row for each member.
+        n_classes: number of classes, ``c``.
+
+    Raises:
+        MetricError: if the arrays are empty, do not fit each other or leave the range.
+
+    >>> count_outcomes([0, 0, 1, 1], [0, 1, 1, -1], n_classes=2).tolist()
+    [[1, 1, 0], [0, 1, 1]]
+    """
+    true, guess = check_pair(truth, predicted, n_classes)
+    members = guess.reshape(-1, guess.shape[-1])
+    width = n_classes + 1
+    column = np.where(members == ABSTAINED, n_classes, members)
+    cells = column + true * width + np.arange(len(members))[:, None] * (n_classes * width)
+    counts = np.bincount(cells.ravel(), minlength=len(members) * n_classes * width)
+    return counts.reshape(*guess.shape[:-1], n_classes, width).astype(np.int64, copy=False)
+
+
+def compute_confusion(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> NDArray[np.int64]:
+    """The confusion matrix, ``(c, c)`` int64: rows = true, columns = predicted.
+
+    Abstentions (-1) are in no column, so that a row sums to its support less the abstentions;
+    :func:`count_outcomes` keeps them.
+
+    Args:
+        truth: ``(n,)`` class indices in ``0..n_classes-1``.
+        predicted: ``(n,)`` class indices, or -1; or ``(..., n)``, which gives ``(..., c, c)``.
+        n_classes: number of classes, ``c``.
+
+    Raises:
+        MetricError: if the arrays are empty, do not fit each other or leave the range.
+
+    >>> compute_confusion([0, 0, 1, 1], [0, 1, 1, -1], n_classes=2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    return count_outcomes(truth, predicted, n_classes=n_classes)[..., :n_classes]
+
+
+def normalise_confusion(confusion: ArrayLike, over: str = "true") -> Floats:
+    """The confusion matrix as shares in 0..1, float64 of the same shape.
+
+    Args:
+        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts.
+        over: ``true``: each row sums to 1, its diagonal is the recall; ``predicted``: each column sums to 1, its
+            diagonal is the precision; ``all``: the whole matrix sums to 1. What sums to 0 stays 0.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+        UnknownNameError: if ``over`` is none of these.
+
+    >>> normalise_confusion([[3, 1], [0, 0]]).tolist()
+    [[0.75, 0.25], [0.0, 0.0]]
+    """
+    check_normalisation(over)
+    counts = check_confusion(confusion)
+    axes: Any = {"true": -1, "predicted": -2, "all": (-2, -1)}[over]
+    return divide(counts, counts.sum(axis=axes, keepdims=True))
+
+
+def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
+    """The share of utterances on the diagonal, in 0..1, ``(...)``.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+    """
+    counts = check_confusion(confusion)
+    return divide(_find_diagonal(counts).sum(axis=-1), counts.sum(axis=(-2, -1)))
+
+
+def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
+    """The mean recall over the classes that occur in the truth, in 0..1, ``(...)``.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+    """
+    counts = check_confusion(confusion)
+    support = counts.sum(axis=-1)
+    return divide(divide(_find_diagonal(counts), support).sum(axis=-1), (support > 0).sum(axis=-1))
+
+
+def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
+    """Precision, recall, F1 and support of every class, each ``(..., c)``; 0 where the denominator is 0.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+    """
+    counts = check_confusion(confusion)
+    right, support, n_predicted = _find_diagonal(counts), counts.sum(axis=-1), _count_predicted(counts)
+    return PerClass(
+        precision=divide(right, n_predicted),
+        recall=divide(right, support),
+        f1=divide(2 * right, support + n_predicted),
+        support=support.astype(np.int64, copy=False),
+    )
+
+
+def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
+    """Cohen's kappa of truth and predictions, at most 1, 0 for agreement by chance, ``(...)``.
+
+    ``(p_o - p_e) / (1 - p_e)`` with the accuracy ``p_o`` and the agreement ``p_e`` of independent labels with the same
+    marginals. 0 where ``p_e`` is 1, that is where truth and predictions hold one and the same class only: nothing is
+    known beyond chance then (scikit-learn gives nan there).
+
+    Source: J. Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20,
+    1960.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+    """
+    # In whole numbers times n squared, as float64: exact to 94 million utterances.
+    counts = check_confusion(confusion).astype(np.float64)
+    n = counts.sum(axis=(-2, -1))
+    by_chance = (counts.sum(axis=-1) * _count_predicted(counts)).sum(axis=-1)
+    return divide(n * _find_diagonal(counts).sum(axis=-1) - by_chance, n * n - by_chance)
+
+
+def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
+    """Matthews' correlation coefficient for several classes, R_K, in -1..1, ``(...)``.
+
+    With ``s`` utterances, ``r`` right, and for each class ``t`` true and ``p`` predicted ones::
+
+        (r s - sum(t p)) / sqrt((s² - sum(p²)) (s² - sum(t²)))
+
+    0 where truth or predictions hold one class only.
+
+    Source: J. Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", Computational
+    Biology and Chemistry 28, 2004.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+    """
+    counts = check_confusion(confusion).astype(np.float64)
+    n, true, said = counts.sum(axis=(-2, -1)), counts.sum(axis=-1), counts.sum(axis=-2)
+    covariance = n * _find_diagonal(counts).sum(axis=-1) - (true * _count_predicted(counts)).sum(axis=-1)
+    spread_true = n * n - (true * true).sum(axis=-1)
+    spread_said = n * n - (said * said).sum(axis=-1)
+    return divide(covariance, np.sqrt(spread_true) * np.sqrt(spread_said))
+
+
+def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
+    """Every single figure that a confusion matrix gives, by name, each ``(...)``.
+
+    accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, weighted_precision, weighted_recall,
+    weighted_f1, kappa and mcc.
+
+    Raises:
+        MetricError: if it is no confusion matrix.
+    """
+    counts = check_confusion(confusion)
+    per_class = compute_per_class_from_confusion(counts)
+    support = counts.sum(axis=-1)
+    figures = {
+        "accuracy": compute_accuracy_from_confusion(counts),
+        "balanced_accuracy": compute_balanced_accuracy_from_confusion(counts),
+    }
+    scores = {"precision": per_class.precision, "recall": per_class.recall, "f1": per_class.f1}
+    figures |= {f"macro_{name}": np.asarray(score.mean(axis=-1)) for name, score in scores.items()}
+    figures |= {
+        f"weighted_{name}": divide((score * support).sum(axis=-1), support.sum(axis=-1))
+        for name, score in scores.items()
+    }
+    figures["kappa"] = compute_kappa_from_confusion(counts)
+    figures["mcc"] = compute_matthews_from_confusion(counts)
+    return figures
+
+
+def check_normalisation(over: str) -> str:
+    """``over`` itself, if confusion matrices can be normalised over it.
+
+    Raises:
+        UnknownNameError: listing what there is.
+    """
+    if over not in NORMALISATIONS:
+        raise UnknownNameError(describe_unknown("normalisation", over, NORMALISATIONS))
+    return over
+
+
+def check_confusion(confusion: ArrayLike) -> NDArray[Any]:
+    """``confusion`` as an array of counts.
+
+    Raises:
+        MetricError: if it is not ``(..., c, c)`` or ``(..., c, c + 1)`` with counts that are finite and not negative.
+    """
+    counts = np.asarray(confusion)
+    if counts.ndim < 2 or not 0 < counts.shape[-2] <= counts.shape[-1] <= counts.shape[-2] + 1:
+        raise MetricError(
+            f"the confusion matrix has shape {counts.shape}: expected (..., c, c), rows = true, columns = predicted, "
+            "or (..., c, c + 1) with the abstentions in the last column"
+        )
+    if not (np.issubdtype(counts.dtype, np.integer) or np.issubdtype(counts.dtype, np.floating)):
+        raise MetricError(f"the confusion matrix is of type {counts.dtype}: expected counts")
+    if counts.size and not (counts.min() >= 0 and np.isfinite(counts.max())):
+        raise MetricError("the confusion matrix holds counts that are negative or not finite: expected counts from 0")
+    return counts
+
+
+def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
+    """Quotients, 0 where the denominator is 0."""
+    shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
+    quotients = np.zeros(shape)
+    np.divide(numerator, denominator, out=quotients, where=np.broadcast_to(denominator != 0, shape))
+    return quotients
+
+
+def _find_diagonal(counts: NDArray[Any]) -> NDArray[Any]:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def _count_predicted(counts: NDArray[Any]) -> NDArray[Any]:
+    """How often each of the ``c`` classes was predicted, ``(..., c)``; abstentions are in none."""
+    return np.asarray(counts.sum(axis=-2)[..., : counts.shape[-2]])

@@ -1,0 +1,147 @@
+"""Bootstrap intervals of whatever is a function of sums over utterances."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.metrics.class_indices import MetricError
+from ser_store.statistics.distributions import find_student_quantile
+from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_sums
+
+REPEATS = 1000
+
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a figure's true value lies, with the stated confidence.
+
+    Attributes:
+        low: the lower bound.
+        high: the upper bound, at least ``low``.
+        method: how it was found: ``Wilson``, ``bootstrap``, or ``bootstrap by speaker``.
+        confidence: share of such intervals that hold the true value, in 0..1.
+        n_groups: groups that were drawn whole; None if utterances were drawn.
+        caution: why the interval holds the true value less often than it says; None if there is no known reason.
+    """
+
+    low: float
+    high: float
+    method: str
+    confidence: float
+    n_groups: int | None = None
+    caution: str | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
+
+def resample_intervals(
+    values: NDArray[Any],
+    compute: Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]],
+    *,
+    limits: Limits = (0.0, 1.0),
+    groups: ArrayLike | Sequence[Any] | None = None,
+    group_name: str = "speaker",
+    repeats: int = REPEATS,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> dict[str, Interval]:
+    """Bootstrap intervals of figures that are functions of sums over utterances.
+
+    Every sample draws as many utterances as there are, or with groups as many groups, with replacement. With the figure
+    ``x`` and the standard deviation ``s`` of the samples' figures the interval is ``x ± r s``, on a scale on which the
+    limits lie at infinity: the logit where there are two, the logarithm where there is one. The reach ``r`` is
+    Student's quantile times ``sqrt(n / (n - 1))``, the factor by which samples of ``n`` units vary too little.
+
+    Percentiles of the samples, plain or corrected for bias and acceleration, are the more common choice, but too narrow
+    where units are few: of 24 speakers theirs hold the truth in 89 to 93% instead of 95%, of 5 in 80 to 83%, of 2 in
+    47 to 50%. These do in 93 to 96%, 95 to 96% and 92 to 96% (``benchmarks/simulate_intervals.py``).
+
+    Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, chapter 12; for clusters and the
+    logit, N. Dean, M. Pagano, "Evaluating confidence interval methods for binomial proportions in clustered surveys",
+    Journal of Survey Statistics and Methodology 3, 2015.
+
+    Args:
+        values: ``(n, d)``, what each utterance adds to each of ``d`` sums.
+        compute: takes sums, ``(r, d)``, and gives ``(r,)`` for each figure, by name.
+        limits: the lowest and the highest value that a figure can have; infinite where there is none.
+        groups, group_name, repeats, seed, confidence: as for :func:`~ser_store.statistics.intervals.accuracy_interval`.
+
+    Raises:
+        MetricError: as :func:`~ser_store.statistics.intervals.accuracy_interval`, or if a figure leaves the limits.
+    """
+    check_confidence(confidence)
+    check_repeats(repeats)
+    units = find_units(len(values), groups, group_name=group_name)
+    by_unit = units.sum(values)
+    samples = compute(resample_sums(by_unit, repeats=repeats, seed=seed))
+    return bound_figures(compute(by_unit.sum(axis=0)[None]), samples, units, limits=limits, confidence=confidence)
+
+
+def bound_figures(
+    figures: Mapping[str, NDArray[np.float64]],
+    samples: Mapping[str, NDArray[np.float64]],
+    units: Units,
+    *,
+    limits: Limits,
+    confidence: float,
+) -> dict[str, Interval]:
+    """The intervals of figures, ``(1,)`` each, of which there are samples, ``(repeats,)`` each.
+
+    Raises:
+        MetricError: if a figure leaves the limits.
+    """
+    method = "bootstrap" if units.name is None else f"bootstrap by {units.name}"
+    n_groups = None if units.name is None else units.count
+    reach = find_reach(units.count, confidence=confidence)
+    intervals = {}
+    for name, figure in figures.items():
+        centre, spread = float(figure[0]), float(samples[name].std())
+        if not limits[0] <= centre <= limits[1]:
+            raise MetricError(f"figure {name} is {centre}: expected {limits[0]} to {limits[1]}; state its limits")
+        low, high = find_bounds(centre, reach * spread, limits=limits)
+        caution = None if low < high else "the samples do not show how far the figure can be trusted"
+        intervals[name] = Interval(low, high, method, confidence, n_groups, caution)
+    return intervals
+
+
+def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[float, float]:
+    """``centre`` plus and minus ``half_width``, on a scale on which finite limits lie at infinity."""
+    lowest, highest = limits
+    if half_width == 0 or centre in limits:
+        return centre, centre
+    if math.isinf(lowest):
+        return centre - half_width, centre + half_width
+    above = centre - lowest
+    if math.isinf(highest):
+        factor = math.exp(half_width / above)
+        return lowest + above / factor, lowest + above * factor
+    below = highest - centre
+    # The slope of the logit; a factor beyond all floats is as good as the limit.
+    factor = math.exp(min(700.0, half_width * (highest - lowest) / (above * below)))
+    low = lowest + (highest - lowest) * above / (above + below * factor)
+    high = highest - (highest - lowest) * below / (below + above * factor)
+    return low, high
+
+
+def find_reach(n_units: int, *, confidence: float) -> float:
+    """How many standard deviations of the bootstrap an interval reaches: ``sqrt(n / (n - 1)) * t(n - 1)``.
+
+    Of a single unit there is no spread to reach over: 0.
+    """
+    if n_units < 2:
+        return 0.0
+    student = find_student_quantile((1 + confidence) / 2, freedom=n_units - 1)
+    return student * math.sqrt(n_units / (n_units - 1))
+
+
+def check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise MetricError(f"confidence is {confidence}: expected a number between 0 and 1, such as 0.95")

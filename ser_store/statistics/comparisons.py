@@ -1,0 +1,127 @@
+"""Whether one member is better than another on the same utterances, or whether one cannot tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.metrics.class_indices import MetricError
+from ser_store.statistics.bootstrap import REPEATS, Interval, resample_intervals
+from ser_store.statistics.matched_tests import CochranQ, McNemar, check_members, cochran_q, flip_groups, holm, mcnemar
+from ser_store.statistics.resampling import find_units
+
+__all__ = [
+    "CochranQ",
+    "McNemar",
+    "PairComparison",
+    "cochran_q",
+    "compare_pairs",
+    "flip_groups",
+    "holm",
+    "mcnemar",
+]
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """Two members on the same utterances.
+
+    Attributes:
+        first: name of the one.
+        second: name of the other.
+        only_first: utterances that only the first gets right.
+        only_second: utterances that only the second gets right.
+        difference: accuracy of the first less that of the second, in -1..1.
+        p: of this pair alone: McNemar's exact test, or with groups :func:`flip_groups`.
+        p_holm: ``p`` with Holm's correction for all pairs that were compared.
+        verdict: of the first against the second: ``better`` or ``worse`` where ``p_holm`` is below alpha, else
+            ``cannot tell``.
+        interval: of the difference, for this pair alone, by bootstrap.
+        method: the test's name, ``McNemar``, or ``permutation by speaker``.
+    """
+
+    first: str
+    second: str
+    only_first: int
+    only_second: int
+    difference: float
+    p: float
+    p_holm: float
+    verdict: str
+    interval: Interval
+    method: str
+
+
+def compare_pairs(
+    correct: ArrayLike,
+    names: Sequence[str],
+    *,
+    alpha: float = 0.05,
+    groups: ArrayLike | Sequence[Any] | None = None,
+    group_name: str = "speaker",
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> tuple[PairComparison, ...]:
+    """Every two members against each other, in the order of ``names``, with Holm's correction for their number.
+
+    Args:
+        correct: ``(m, n)`` bool, which utterances each member predicts right, m >= 2.
+        names: of the members.
+        alpha: the chance one takes to call any two different that are not.
+        groups: ``(n,)``, the speaker of every utterance: they are swapped and drawn whole. Default: every utterance
+            for itself.
+        group_name: what the groups are.
+        repeats: bootstrap samples, for the intervals of the differences.
+        seed: of the samples; the same seed gives the same intervals.
+
+    Raises:
+        MetricError: if there are fewer than two members, no utterances, or names and groups do not fit them.
+    """
+    right = check_members(correct)
+    m, n = right.shape
+    if len(names) != m:
+        raise MetricError(f"there are {len(names)} names for {m} members: expected as many")
+    if not 0 < alpha < 1:
+        raise MetricError(f"alpha is {alpha}: expected a number between 0 and 1, such as 0.05")
+    pairs = list(combinations(range(m), 2))
+    intervals = _find_difference_intervals(
+        right, pairs, groups=groups, group_name=group_name, repeats=repeats, seed=seed
+    )
+    by_group = find_units(n, groups, group_name=group_name).sum(right.T).astype(np.int64)
+    p_values = [flip_groups(by_group[:, a] - by_group[:, b]) for a, b in pairs]
+    only = right.astype(np.float32) @ (~right).T.astype(np.float32)
+    compared = []
+    for (a, b), p, p_holm, interval in zip(pairs, p_values, holm(p_values).tolist(), intervals, strict=True):
+        only_first, only_second = int(only[a, b]), int(only[b, a])
+        verdict = "cannot tell" if p_holm >= alpha else "better" if only_first > only_second else "worse"
+        compared.append(
+            PairComparison(
+                first=names[a],
+                second=names[b],
+                only_first=only_first,
+                only_second=only_second,
+                difference=(only_first - only_second) / n,
+                p=p,
+                p_holm=p_holm,
+                verdict=verdict,
+                interval=interval,
+                method="McNemar" if groups is None else f"permutation by {group_name}",
+            )
+        )
+    return tuple(compared)
+
+
+def _find_difference_intervals(
+    right: NDArray[np.bool_], pairs: Sequence[tuple[int, int]], **options: Any
+) -> list[Interval]:
+    """Of every pair's difference, from the same samples."""
+
+    def compute(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        accuracies = sums[:, :-1] / sums[:, -1:]
+        return {f"{a} {b}": accuracies[:, a] - accuracies[:, b] for a, b in pairs}
+
+    columns = np.concatenate([right, np.ones((1, right.shape[1]), dtype=np.bool_)]).T
+    return list(resample_intervals(columns, compute, limits=(-1.0, 1.0), **options).values())

@@ -1,0 +1,208 @@
+"""What remains of an accuracy that was chosen for being the highest.
+
+Whatever is chosen on the utterances it is reported on, a step, an ensemble, a threshold, was also chosen for its luck
+on them. All corrections here repeat the choice on some utterances and score what it chose on others:
+
+- :func:`correct_selection_by_bootstrap`, where the outcomes of all candidates fit in memory: the fastest;
+- :func:`correct_search_by_bootstrap`, the same with the real search run every time: for whatever can be searched;
+- :func:`correct_selection_by_halves`, with the real search run on halves: for searches that must not see an utterance
+  twice.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ser_store.metrics.class_indices import MetricError
+from ser_store.progress import Progress, silent
+from ser_store.statistics.repeated_choice import (
+    Selection,
+    check_options,
+    find_chosen_units,
+    find_limits,
+    is_outcome,
+    make_scorer,
+    make_weighed_scorer,
+    summarise_scores,
+)
+from ser_store.statistics.repeated_search import Search, Searching, correct_by_splits
+from ser_store.statistics.resampling import iter_counts
+from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
+
+__all__ = [
+    "Selection",
+    "correct_search_by_bootstrap",
+    "correct_selection_by_bootstrap",
+    "correct_selection_by_halves",
+    "weigh_alike",
+    "weigh_classes_alike",
+]
+
+BOOTSTRAP_REPEATS = 1000
+SEARCH_REPEATS = 200
+HALVES_REPEATS = 100
+
+Groups = ArrayLike | Sequence[Any] | None
+
+
+def correct_selection_by_bootstrap(
+    correct: ArrayLike,
+    *,
+    groups: Groups = None,
+    group_name: str = "speaker",
+    weigh: Weighing = weigh_alike,
+    repeats: int = BOOTSTRAP_REPEATS,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Selection:
+    """The accuracy to expect from the best of several candidates: bootstrap bias correction of the selection.
+
+    Every repeat draws ``n`` utterances with replacement, chooses the candidate with most right among them (of equals
+    the first) and scores it on the utterances that were not drawn; the corrected accuracy is the mean of these
+    scores. Repeats that draw every utterance leave none to score on and are left out. With groups these are drawn,
+    and come along whole: the figure is then that on utterances of further speakers.
+
+    A sample holds 63.2% of the utterances, and choosing on fewer chooses worse: the figure is unbiased for candidates
+    that are equally good, and errs on the low side where they differ (by 0.3 points for 26 candidates of 80 to 93% on
+    288 utterances, by 0.6 on 60; by 0.3 for the ensembles of six members; ``benchmarks/simulate_selection.py``).
+
+    The interval is ``corrected ± t s sqrt(m / (n - m))`` with the standard deviation ``s`` of the scores, the mean
+    number ``m`` of utterances, or groups, that they rest on, and Student's t. Scores on ``m`` out of ``n`` spread that
+    much more than the score on ``n`` does (J. Shao, C. F. J. Wu, "A general theory for jackknife variance estimation",
+    Annals of Statistics 17, 1989); the plain percentiles of Tsamardinos et al. are a third wider, and cover more than
+    they say. In simulations an interval of 95% held the true accuracy of the chosen in 95 to 100%; where speakers
+    differ and utterances are drawn all the same, in 82%, the figure being 1.7 points too high: give ``groups``.
+
+    Source: I. Tsamardinos, E. Greasidou, G. Borboudakis, "Bootstrapping the out-of-sample predictions for efficient
+    and accurate cross-validation", Machine Learning 107, 2018 (BBC-CV).
+
+    Args:
+        correct: ``(n_candidates, n)`` bool, which utterances each candidate predicts right: the ensembles of a search,
+            the steps of a run. Or float, such as minus the loss, of which the highest mean is chosen.
+        groups: ``(n,)``, the speaker of every utterance, or another group; numbers, strings or anything hashable.
+        group_name: what the groups are, for ``method``.
+        weigh: what is chosen by, and reported: :func:`~ser_store.statistics.weighing.weigh_alike` for accuracy,
+            ``weigh_classes_alike(truth)`` for balanced accuracy over the classes that a sample holds.
+        repeats: bootstrap samples.
+        seed: of the samples; the same seed gives the same figures.
+        confidence: of the interval.
+
+    Raises:
+        MetricError: if there is no candidate, fewer than two utterances or groups, or no repeat.
+    """
+    outcomes = np.asarray(correct)
+    if outcomes.ndim != 2 or outcomes.shape[0] < 1 or not is_outcome(outcomes):
+        raise MetricError(
+            f"correct is of shape {outcomes.shape} and type {outcomes.dtype}: expected (n_candidates, n) bool, or "
+            "finite float, one candidate or more"
+        )
+    check_options(repeats, confidence)
+    units = find_chosen_units(outcomes.shape[1], groups, group_name)
+    score = make_scorer(outcomes, units) if weigh is weigh_alike else make_weighed_scorer(outcomes, units, weigh)
+    blocks = iter_counts(seed, repeats=repeats, n_units=units.count, width=max(outcomes.shape))
+    parts = [score(counts) for counts in blocks]
+    everything = weigh(np.ones((1, units.n), dtype=np.intp))
+    return summarise_scores(
+        float(score_outcomes(outcomes, everything).max()),
+        np.concatenate([scores for scores, _ in parts]),
+        np.concatenate([n_outside for _, n_outside in parts]),
+        units=units,
+        limits=find_limits(outcomes),
+        repeats=repeats,
+        method="bootstrap",
+        confidence=confidence,
+    )
+
+
+def correct_search_by_bootstrap(
+    choose: Search,
+    *,
+    n_utterances: int,
+    groups: Groups = None,
+    group_name: str = "speaker",
+    weigh: Weighing = weigh_alike,
+    repeats: int = SEARCH_REPEATS,
+    seed: int = 0,
+    confidence: float = 0.95,
+    progress: Progress = silent,
+) -> Selection:
+    """The accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
+
+    The real search runs on every sample, so that everything it does is corrected for: also how it leaves members out
+    by their accuracy, or sets a threshold. It must take an utterance as often as it is given::
+
+        def choose(rows):
+            accuracies = right[:, rows].mean(axis=1)
+            kept = np.flatnonzero(accuracies >= 0.9) if (accuracies >= 0.9).any() else [accuracies.argmax()]
+            found = search_ensembles(predictions[kept][:, rows], truth[rows], k=min(3, len(kept)), n_classes=8, top=1)
+            members = kept[list(found.results[0].members)]
+            return hard_vote(predictions[members], n_classes=8).predicted == truth
+
+    Args:
+        choose: the search. Takes the utterances to choose on, ``(r,)`` ascending, those drawn twice twice, and returns
+            which of all utterances the chosen predicts right, ``(n_utterances,)`` bool, or float scores of them, of
+            which the higher is the better. Called ``repeats + 1`` times, last with every utterance once.
+        n_utterances: all utterances, at least 2.
+        groups, group_name, weigh, repeats, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
+        progress: shows how many searches are done.
+
+    Raises:
+        MetricError: if there are fewer than two utterances or groups, or no repeat, or ``choose`` returns another
+            shape.
+    """
+    check_options(repeats, confidence)
+    units = find_chosen_units(n_utterances, groups, group_name)
+    samples = (sample for block in iter_counts(seed, repeats=repeats, n_units=units.count) for sample in block)
+    return correct_by_splits(
+        Searching(choose, units, weigh, progress),
+        [(sample, sample == 0) for sample in samples if (sample == 0).any()],
+        repeats=repeats,
+        method="bootstrap",
+        confidence=confidence,
+    )
+
+
+def correct_selection_by_halves(
+    choose: Search,
+    *,
+    n_utterances: int,
+    groups: Groups = None,
+    group_name: str = "speaker",
+    weigh: Weighing = weigh_alike,
+    repeats: int = HALVES_REPEATS,
+    seed: int = 0,
+    confidence: float = 0.95,
+    progress: Progress = silent,
+) -> Selection:
+    """The accuracy to expect from a search: repeated disjoint halves, choosing on one and reporting on the other.
+
+    Every repeat splits the utterances, or the groups, at random into two halves (of an odd number the second is larger
+    by one), searches each and scores what it chose on the other; the corrected accuracy is the mean over halves. Half
+    the utterances choose worse than all of them, so that the figure errs on the low side where candidates differ, more
+    than the bootstrap does (by 0.5 points for 26 candidates of 80 to 93% on 288 utterances, by 1.4 on 60). The interval
+    is that of :func:`correct_selection_by_bootstrap`.
+
+    Args:
+        choose: as for :func:`correct_search_by_bootstrap`, but no utterance comes twice. Called ``2 * repeats + 1``
+            times, last with all utterances.
+        n_utterances: all utterances, at least 2.
+        groups, group_name, weigh, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
+        repeats: random splits.
+        progress: shows how many searches are done.
+
+    Raises:
+        MetricError: if there are fewer than two utterances or groups, or no repeat, or ``choose`` returns another
+            shape.
+    """
+    check_options(repeats, confidence)
+    units = find_chosen_units(n_utterances, groups, group_name)
+    rng = np.random.default_rng(seed)
+    splits = []
+    for _ in range(repeats):
+        is_first = rng.permutation(units.count) < units.count // 2
+        splits += [(is_first.astype(np.intp), ~is_first), ((~is_first).astype(np.intp), is_first)]
+    return correct_by_splits(
+        Searching(choose, units, weigh, progress), splits, repeats=repeats, method="halves", confidence=confidence
+    )

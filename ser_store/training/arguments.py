@@ -1,0 +1,72 @@
+"""A recipe as the Hugging Face Trainer takes it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from transformers import TrainingArguments
+
+from ser_store.errors import MissingExtraError, SerstoreError
+from ser_store.training.recipe import Recipe
+
+
+def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
+    """The Trainer's arguments for a recipe.
+
+    Raises:
+        SerstoreError: if this machine cannot compute in the recipe's precision.
+        MissingExtraError: if what the recipe reports to is not installed.
+    """
+    _check_reporter(recipe.report_to)
+    try:
+        return _build_arguments(recipe, checkpoints)
+    except ValueError as problem:
+        raise SerstoreError(
+            f"precision {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
+            "choose another --precision"
+        ) from problem
+
+
+def _check_reporter(name: str) -> None:
+    if name != "none" and find_spec(name) is None:
+        raise MissingExtraError(f"{name} is not installed: --report-to {name} needs it; pip install {name}")
+
+
+def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.max_steps or -1,
+        per_device_train_batch_size=recipe.train_batch_size,
+        per_device_eval_batch_size=recipe.eval_batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        # Below 1, the Trainer takes it for a share of all steps.
+        warmup_steps=recipe.warmup_share or recipe.warmup_steps,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        eval_strategy="steps",
+        eval_steps=recipe.eval_steps,
+        logging_strategy="steps",
+        logging_steps=recipe.logging_steps,
+        save_strategy="steps",
+        save_steps=recipe.save_steps,
+        save_total_limit=recipe.save_total_limit,
+        fp16=recipe.precision == "fp16",
+        bf16=recipe.precision == "bf16",
+        tf32=True if recipe.precision == "tf32" else None,
+        torch_compile=recipe.compile,
+        seed=recipe.seed,
+        label_names=["labels", "rows"],
+        remove_unused_columns=False,
+        dataloader_num_workers=recipe.dataloader_workers,
+        dataloader_pin_memory=_has_accelerator(),
+        report_to=recipe.report_to,
+        log_level="error",
+    )
+
+
+def _has_accelerator() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,124 @@
+"""The Trainer's checkpoints on disk: which of them are whole, which are kept, and the last to go on from.
+
+The Trainer writes ``checkpoint-N`` in place, one file after the other. A checkpoint counts here only once it holds a
+mark, written when all processes are done with it, that names every file and its size.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ser_store_h5.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
+
+MARK_NAME = "whole.json"
+_STATE_NAME = "trainer_state.json"
+_FOLDER = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint.
+
+    Attributes:
+        folder: where it lies.
+        step: optimizer steps done.
+        is_last: whether training was over when it was taken.
+    """
+
+    folder: Path
+    step: int
+    is_last: bool
+
+
+def find_folders(checkpoints: Path) -> list[Path]:
+    """All checkpoint folders, whole or not, by ascending step."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if _FOLDER.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=_step)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("checkpoint-"))
+
+
+def find_last(checkpoints: Path) -> Checkpoint | None:
+    """The whole checkpoint of the highest step, if there is one."""
+    for folder in reversed(find_folders(checkpoints)):
+        if is_whole(folder):
+            state = json.loads((folder / _STATE_NAME).read_text(encoding="utf-8"))
+            control = state["stateful_callbacks"]["TrainerControl"]["args"]
+            return Checkpoint(folder, int(state["global_step"]), bool(control["should_training_stop"]))
+    return None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all files are there that the mark names, in the sizes it names."""
+    try:
+        sizes: dict[str, int] = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))["files"]
+        return _STATE_NAME in sizes and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def mark_whole(folder: Path) -> None:
+    """State that all files in ``folder`` are written."""
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _iter_files(folder)}
+    write_text_atomically(folder / MARK_NAME, json.dumps({"files": sizes}, indent=1), replace=True)
+
+
+def _iter_files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MARK_NAME)
+
+
+def flush(folder: Path) -> None:
+    """Wait until all files in ``folder`` are on the disk."""
+    for path in _iter_files(folder):
+        handle = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def keep_last(checkpoints: Path, limit: int) -> None:
+    """Remove all but the last ``limit`` whole checkpoints, and what was only half written or half removed."""
+    kept = [folder for folder in find_folders(checkpoints) if is_whole(folder)][-limit:]
+    for folder in find_folders(checkpoints):
+        if folder not in kept:
+            remove_folder(folder)
+    for leftover in checkpoints.glob(f".checkpoint-*{LEFTOVER_SUFFIX}"):
+        _remove_tree(leftover)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class CheckpointKeeper(TrainerCallback):
+    """Marks each checkpoint once it is whole, and then only removes older ones: at no time more than ``limit`` + 1.
+
+    The checkpoint before is flushed to the disk first, which costs little as it has mostly got there by itself: so one
+    of the two that are kept outlives a power failure, too.
+    """
+
+    def __init__(self, checkpoints: Path, *, limit: int, wait_for_all: Callable[[], None]) -> None:
+        self._checkpoints = checkpoints
+        self._limit = limit
+        self._wait_for_all = wait_for_all
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._wait_for_all()  # each process writes the state of its own random generators
+        if not state.is_world_process_zero:
+            return
+        for folder in find_folders(self._checkpoints):
+            if folder.name != f"checkpoint-{state.global_step}" and is_whole(folder):
+                flush(folder)
+        mark_whole(self._checkpoints / f"checkpoint-{state.global_step}")
+        keep_last(self._checkpoints, self._limit)

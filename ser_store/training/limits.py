@@ -1,0 +1,67 @@
+"""What the values of a recipe may be: one line for each that is something else."""
+
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from ser_store.errors import SerstoreError, UnknownNameError, describe_unknown
+
+
+def check_whole(name: str, value: object, *, at_least: int) -> None:
+    """Refuse what is not a whole number from ``at_least`` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise SerstoreError(f"{name} is {value}: expected a whole number of at least {at_least}")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Refuse what is not a finite number above 0."""
+    if not _is_number(value) or value <= 0:
+        raise SerstoreError(f"{name} is {value}: expected a number above 0")
+
+
+def check_not_negative(name: str, value: object) -> None:
+    """Refuse what is not a finite number of at least 0."""
+    if not _is_number(value) or value < 0:
+        raise SerstoreError(f"{name} is {value}: expected a number of at least 0")
+
+
+def check_share(name: str, value: object, *, below_one: bool = False) -> None:
+    """Refuse what is not a number from 0 to 1, or below 1."""
+    if not _is_number(value) or not 0 <= value <= 1 or (below_one and value == 1):
+        raise SerstoreError(f"{name} is {value}: expected a number from 0 to {'below 1' if below_one else '1'}")
+
+
+def check_range(name: str, value: object, *, lowest: float, highest: float) -> None:
+    """Refuse what is not a pair of numbers from ``lowest`` to ``highest``, the lower one first."""
+    if not _is_pair(value) or not lowest <= value[0] <= value[1] <= highest:
+        shown = list(value) if isinstance(value, tuple) else value
+        raise SerstoreError(
+            f"{name} is {shown}: expected two numbers from {lowest:g} to {highest:g}, the lower one first"
+        )
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Refuse what is none of the names allowed."""
+    if value not in allowed:
+        raise SerstoreError(f"{name} is {value!r}: expected one of {', '.join(allowed)}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false."""
+    if not isinstance(value, bool):
+        raise SerstoreError(f"{name} is {value!r}: expected true or false")
+
+
+def check_names(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse the first name that is not known; says the nearest ones."""
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(describe_unknown(what, name, known))
+
+
+def _is_pair(value: object) -> TypeGuard[tuple[float, float]]:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,71 @@
+"""How many utterances go through the model at once: as many as the recipe says, until memory runs out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ser_store.reports import report_out_of_memory
+from ser_store.training.out_of_memory import explain_limit, explain_processes, halve
+from ser_store.training.parallel import count_processes, is_main
+from ser_store.training.recipe import Recipe
+
+
+class MicroBatches:
+    """The sizes in force, in training and in evaluation.
+
+    Attributes:
+        train: utterances for each forward and backward pass of one process.
+        evaluation: utterances for each forward pass of one process in evaluation.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, run: str, note: Callable[..., object], resolved: Mapping[str, Any] | None = None
+    ) -> None:
+        resolved = resolved or {}
+        self._recipe = recipe
+        self._run = run
+        self._note = note
+        self.train: int = resolved.get("train_batch_size", recipe.train_batch_size)
+        self.evaluation: int = resolved.get("eval_batch_size", recipe.eval_batch_size)
+
+    def shrink_training(self, step: int) -> None:
+        """Halve the micro-batch; the batches of an optimizer step, and so its gradient, stay as they are.
+
+        Raises:
+            MemoryLimitError: if it is one utterance already, or several processes train together.
+        """
+        if self.train == 1:
+            raise explain_limit(step, phase="training")
+        if count_processes() > 1:
+            size, self.train = self.train, halve(self.train)
+            self._note(resolved=self.describe())
+            raise explain_processes(step, size=size, processes=count_processes())
+        self.train = halve(self.train)
+        report_out_of_memory(self._run, step, phase="training", size=self.train, times=self._count_passes())
+        self._note(resolved=self.describe())
+
+    def shrink_evaluation(self, step: int) -> None:
+        """Halve the micro-batch of evaluation.
+
+        Raises:
+            MemoryLimitError: if it is one utterance already.
+        """
+        if self.evaluation == 1:
+            raise explain_limit(step, phase="evaluation")
+        self.evaluation = halve(self.evaluation)
+        report_out_of_memory(self._run, step, phase="evaluation", size=self.evaluation)
+        if is_main():
+            self._note(resolved=self.describe())
+
+    def _count_passes(self) -> int:
+        return self._recipe.accumulation * -(-self._recipe.train_batch_size // self.train)
+
+    def describe(self) -> dict[str, int]:
+        """What the run's record says was used."""
+        processes = count_processes()
+        return {
+            "train_batch_size": self.train,
+            "accumulation": self._count_passes(),
+            "eval_batch_size": self.evaluation,
+            "processes": processes,
+            "effective_batch_size": self._recipe.train_batch_size * self._recipe.accumulation * processes,
+        }

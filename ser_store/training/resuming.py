@@ -1,0 +1,174 @@
+"""Resuming: what a run was begun with is in its record, and nothing else may be asked for on the way."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_store.errors import ExistsError, SerstoreError, StoreError
+from ser_store.sides import Sides
+from ser_store.training.recipe import Recipe
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+DEFAULT_INIT = "pretrained"
+_UNFINISHED = ("running", "interrupted", "failed")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What decides a run.
+
+    Attributes:
+        model: key of the catalogue, hub id, or local folder, as it was asked for.
+        run: the run's name.
+        recipe: as it was asked for.
+        split: the split's name; None for the corpus' default.
+        fold: the fold that is evaluated.
+        init: ``pretrained`` or ``random``.
+        checkpoint: a folder with pretrained weights, instead of the hub.
+    """
+
+    model: str
+    run: str
+    recipe: Recipe
+    split: str | None = None
+    fold: int | None = None
+    init: str = DEFAULT_INIT
+    checkpoint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the run's record keeps of it, for :func:`read_request`."""
+        stated = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "run"}
+        return {**stated, "recipe": self.recipe.to_json()}
+
+
+def read_request(record: RunRecord) -> Request:
+    """What a run was begun with.
+
+    Raises:
+        StoreError: if its record does not say, or says it in options of another release.
+    """
+    details = record.details
+    try:
+        return Request(
+            model=str(details["model"]),
+            run=record.run,
+            recipe=Recipe.from_json(details["recipe"]),
+            split=str(details["split"]),
+            fold=details["fold"],
+            init=str(details["init"]),
+            checkpoint=details["checkpoint"],
+        )
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise StoreError(
+            f"run {record.run} does not say how it was begun ({problem}): expected a run of `serstore finetune` of "
+            f"this release; train another with --run NAME, or remove it with `serstore rm {record.run}`"
+        ) from problem
+
+
+def stored_recipe(store: Store, *, model: str | None = None, run: str | None = None) -> Recipe | None:
+    """The recipe that a run to be resumed was begun with; None where there is no such run yet."""
+    run = name_run(store, model, run, resume=True)
+    return read_request(store.run(run)).recipe if store.has_run(run) else None
+
+
+def name_run(store: Store, model: str | None, run: str | None, *, resume: bool) -> str:
+    """The name of the run that is meant: the one given, else the model's, else the only one that can be resumed.
+
+    Raises:
+        SerstoreError: if neither is given, and not exactly one run can be resumed.
+    """
+    if run is not None:
+        return run
+    if model is not None:
+        return Path(model).name
+    unfinished = [record.run for record in map(store.run, store.runs()) if resume and _is_unfinished(record)]
+    if len(unfinished) != 1:
+        found = ", ".join(unfinished) or "none"
+        raise SerstoreError(
+            f"no --model and no --run is given, and the runs in {store.path} that can be resumed are: {found}; "
+            "expected one of the options, or exactly one such run"
+        )
+    return unfinished[0]
+
+
+def _is_unfinished(record: RunRecord) -> bool:
+    return record.kind == "finetune" and record.state in _UNFINISHED and "diverged" not in record.details
+
+
+def find_begun(store: Store, run: str, *, resume: bool) -> RunRecord | None:
+    """The record of the run that is to go on; None if it is to begin.
+
+    Raises:
+        ExistsError: if there is a run of this name, and it is not to be resumed.
+        SerstoreError: if it cannot be resumed.
+    """
+    if not store.has_run(run):
+        return None
+    record = store.run(run)
+    if not resume:
+        if _is_unfinished(record):
+            raise ExistsError(
+                f"run {run} is in {store.path} already and is {record.state}: go on with --resume, name this one with "
+                f"--run NAME, or remove the old one with `serstore rm {run}`"
+            )
+        store.refuse_run(run)
+    _refuse_divergence(record)
+    return record
+
+
+def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:
+    """Compare a resumed run's request with what is asked for now, by name; what is not asked for is not compared.
+
+    Raises:
+        SerstoreError: naming the first option that differs.
+    """
+    before = {**vars(begun), **vars(begun.recipe)}
+    now = {name: value for name, value in asked.items() if name != "recipe"}
+    if now.get("init") == DEFAULT_INIT:
+        del now["init"]
+    for name, value in {**now, **(vars(asked["recipe"]) if "recipe" in asked else {})}.items():
+        if before[name] != value:
+            raise SerstoreError(
+                f"run {begun.run} was begun with {name} {before[name]}: got {value}; a run is resumed as it was begun, "
+                "so leave the option out, or train another with --run NAME"
+            )
+
+
+def _refuse_divergence(record: RunRecord) -> None:
+    """A diverged run would only diverge once more.
+
+    Raises:
+        SerstoreError: if the run has diverged.
+    """
+    diverged = record.details.get("diverged")
+    if diverged:
+        raise SerstoreError(
+            f"run {record.run} diverged at step {diverged['step']} ({diverged['reason']}): expected one that was "
+            f"interrupted; try another recipe with --run NAME, or remove it with `serstore rm {record.run}`"
+        )
+
+
+def compute_sides_digest(sides: Sides) -> str:
+    """SHA-256 (hex) of who is trained on and who is evaluated: splits of a store may be changed."""
+    digest = hashlib.sha256()
+    for rows in (sides.train, sides.evaluated, sides.monitored):
+        digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes() + b"|")
+    return digest.hexdigest()
+
+
+def refuse_other_sides(record: RunRecord, sides: Sides) -> None:
+    """Compare the split with that the run was begun with.
+
+    Raises:
+        StoreError: if other utterances are trained on or evaluated now.
+    """
+    if record.details.get("sides_digest") != compute_sides_digest(sides):
+        raise StoreError(
+            f"the split {record.details.get('split')} is not the one that run {record.run} was begun with: expected "
+            "the same utterances in the same parts; restore it, or train another run with --run NAME"
+        )

@@ -1,0 +1,178 @@
+"""One session of training: from its beginning, or from a checkpoint, to the end of the run or of the session."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from ser_store.backbones.checkpoint import quiet_transformers
+from ser_store.backbones.loading import LoadedModel
+from ser_store.provenance import describe_hardware, list_versions
+from ser_store.sides import Rows, Sides
+from ser_store.training.checkpoints import Checkpoint, CheckpointKeeper, find_folders, find_last, keep_last
+from ser_store.training.curves import CurveCallback, CurveWriter
+from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
+from ser_store.training.early_stopping import EarlyStopping
+from ser_store.training.inference import exact_convolutions
+from ser_store.training.journal import RunJournal
+from ser_store.training.loss_meter import LossMeter
+from ser_store.training.member_cache import MemberCache
+from ser_store.training.member_trainer import MemberTrainer
+from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.out_of_memory import explain_limit, is_out_of_memory
+from ser_store.training.parallel import is_main, tell_all, wait_for_all
+from ser_store.training.resuming import Request, compute_sides_digest
+from ser_store.training.speech_dataset import SpeechDataset
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+
+class TrainingSession:
+    """Everything that trains one run, in one process of those that train it together."""
+
+    def __init__(
+        self,
+        store: Store,
+        request: Request,
+        sides: Sides,
+        *,
+        audio: Path,
+        arguments: TrainingArguments,
+        loaded: LoadedModel,
+        show_progress: bool,
+    ) -> None:
+        self._store = store
+        self._request = request
+        self._sides = sides
+        self._audio = audio
+        self._arguments = arguments
+        self._loaded = loaded
+        self._show_progress = show_progress
+        self._checkpoints = Path(arguments.output_dir)
+        labels = store.corpus.labels
+        self._meter = LossMeter()
+        self._watch = DivergenceWatch(
+            compute_chance(labels[sides.train], labels[sides.monitored]),
+            patience=PATIENCE,
+            loss=lambda: self._meter.last,
+        )
+
+    def describe(self) -> RunRecord:
+        """The record that the run begins with."""
+        loaded, sides, request = self._loaded, self._sides, self._request
+        return RunRecord(
+            run=request.run,
+            kind="finetune",
+            backbone=loaded.backbone_key,
+            state="running",
+            details={
+                **request.to_json(),
+                "split": request.split or self._store.corpus.default_split,
+                "on": sides.on,
+                "n_train": len(sides.train),
+                "n_evaluated": len(sides.evaluated),
+                "sides_digest": compute_sides_digest(sides),
+                "origin": loaded.origin,
+                "missing_keys": list(loaded.missing_keys),
+                "unused_keys": list(loaded.unused_keys),
+                "checkpoints": str(self._checkpoints.resolve()),
+                "versions": list_versions(),
+                "hardware": describe_hardware(),
+            },
+        )
+
+    def train(self, begun: RunRecord | None) -> RunRecord:
+        """Train to the end; ``begun`` is the record of a run that goes on.
+
+        Raises:
+            DivergedError: if the training has diverged.
+            MemoryLimitError: if a single utterance does not fit into memory.
+        """
+        run = self._request.run
+        journal = RunJournal(self._store, run)
+        begun = begun and self._store.run(run)
+        start = tell_all(lambda: find_last(self._checkpoints)) if begun else None
+        wait_for_all()
+        resolved = dict(begun.details.get("resolved", {})) if begun else {}
+        micro_batches = MicroBatches(self._request.recipe, run=run, note=journal.note, resolved=resolved)
+        if is_main():
+            keep_last(self._checkpoints, self._request.recipe.save_total_limit)
+            self._note_start(journal, begun, start, micro_batches)
+        trainer = self._make_trainer(journal, micro_batches)
+        state = "failed"
+        try:
+            self._run(trainer, start)
+            state = "failed" if self._watch.reason else "finished"
+        except KeyboardInterrupt:
+            state = "interrupted"
+            raise
+        finally:
+            if is_main():
+                self._close(journal, state, max(trainer.state.global_step, start.step if start else 0))
+        if self._watch.reason:
+            raise explain_divergence(run, step=self._watch.step, reason=self._watch.reason)
+        return self._store.run(run)
+
+    def _note_start(
+        self, journal: RunJournal, begun: RunRecord | None, start: Checkpoint | None, micro_batches: MicroBatches
+    ) -> None:
+        resumed = []
+        if begun is not None:
+            resumed = [*begun.details.get("resumed", []), {"step": start.step if start else 0}]
+            resumed[-1] |= {"seconds": round(journal.seconds(), 3), "versions": list_versions()}
+        journal.note(state="running", resolved=micro_batches.describe(), **({"resumed": resumed} if resumed else {}))
+
+    def _make_trainer(self, journal: RunJournal, micro_batches: MicroBatches) -> MemberTrainer:
+        recipe = self._request.recipe
+        curves = CurveWriter(self._store, self._request.run, seconds=journal.seconds)
+        model = self._loaded.model
+        cache = MemberCache(self._store, self._request.run, model, self._sides, recipe=recipe, curves=curves)
+        callbacks = [
+            self._meter,
+            CurveCallback(curves, loss=lambda: self._meter.last, show_progress=self._show_progress),
+            self._watch,
+            CheckpointKeeper(self._checkpoints, limit=recipe.save_total_limit, wait_for_all=wait_for_all),
+        ]
+        patience = recipe.early_stopping_patience
+        if patience is not None:
+            callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=journal.note))
+        # Older checkpoints are removed by the keeper: the Trainer does so before the new one is whole.
+        self._arguments.save_total_limit = None
+        return MemberTrainer(
+            model=model,
+            args=self._arguments,
+            train_dataset=self._make_dataset(self._sides.train),
+            eval_dataset=self._make_dataset(self._sides.evaluated),
+            processing_class=self._loaded.feature_extractor,
+            on_evaluated=cache.add,
+            micro_batches=micro_batches,
+            meter=self._meter,
+            callbacks=callbacks,
+        )
+
+    def _make_dataset(self, rows: Rows) -> SpeechDataset:
+        extractor = self._loaded.feature_extractor
+        return SpeechDataset(self._store.corpus, rows, audio=self._audio, feature_extractor=extractor)
+
+    def _run(self, trainer: MemberTrainer, start: Checkpoint | None) -> None:
+        if start is not None and start.is_last:
+            return  # killed after the last step, before the record said so
+        try:
+            with quiet_transformers(), exact_convolutions(self._request.recipe.precision):
+                trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
+        except Exception as problem:
+            if is_out_of_memory(problem):
+                raise explain_limit(trainer.state.global_step, phase="training") from problem
+            raise
+
+    def _close(self, journal: RunJournal, state: str, steps_done: int) -> None:
+        """Record how the session ended. A run that ended before it left anything is taken back, to be begun again."""
+        run = self._request.run
+        steps = self._store.steps(run)
+        if not (steps or find_folders(self._checkpoints) or self._watch.reason):
+            self._store.remove(run)
+            return
+        done: dict[str, Any] = {"seconds": round(journal.seconds(), 3), "steps_done": steps_done}
+        if self._watch.reason:
+            done["diverged"] = {"step": self._watch.step, "reason": self._watch.reason}
+        journal.note(state=state, **done, evaluations=len(steps))

@@ -1,0 +1,196 @@
+"""Members on disk: a file each, or a group each of a packed store."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store_h5 import __version__
+from ser_store_h5.arrays import StoredArray, copy_array, write_array
+from ser_store_h5.atomic import write_atomically
+from ser_store_h5.attributes import write_text
+from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.errors import FormatError, StoreError
+from ser_store_h5.files import create_file, open_file
+from ser_store_h5.finite import is_finite
+from ser_store_h5.groups import Group
+from ser_store_h5.json_objects import parse_object
+from ser_store_h5.member import Member, MemberInfo, check_member
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT_NAME = "ser-store/member"
+FORMAT_VERSION = 1
+_create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION)
+POOLED_KINDS = ("f2", "f4")
+DATASETS = ("rows", "logits", "pooled", "predicted")
+
+Places = NDArray[np.integer[Any]]
+
+
+def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, replace: bool = False) -> None:
+    """Write a member file, whole or not at all.
+
+    Raises:
+        StoreError: if the member contradicts itself or the corpus, or the disk refuses.
+        ExistsError: if the file is there and ``replace`` is not set.
+    """
+    check_member(member, corpus)
+
+    def write(temporary: Path) -> None:
+        with _create(temporary, bears=path) as (file, _):
+            _write_attributes(file, member.run, member.step, corpus.digest, member.provenance)
+            write_text(file, "written_by", f"ser-store {__version__}")
+            write_array(file, "rows", member.rows.astype(np.int32, copy=False))
+            if member.logits is not None:
+                write_array(file, "logits", member.logits.astype(np.float32, copy=False))
+            if member.pooled is not None:
+                write_array(file, "pooled", member.pooled)
+            if member.predicted is not None:
+                write_array(file, "predicted", member.predicted.astype(np.int16, copy=False))
+
+    write_atomically(path, write, replace=replace, below=path.parent)  # the run may just have been removed
+
+
+def _write_attributes(target: "h5py.Group", run: str, step: int, digest: str, provenance: Any) -> None:
+    write_text(target, "corpus", digest)
+    write_text(target, "run", run)
+    target.attrs["step"] = np.int64(step)
+    write_text(target, "provenance", json.dumps(dict(provenance), sort_keys=True))
+
+
+@contextmanager
+def open_member(path: Path, corpus: Corpus | CorpusHeader) -> Iterator["MemberFile"]:
+    """Open a member file for reading.
+
+    Raises:
+        FormatError: if the file is not what FORMAT.md says.
+        IntegrityError: if its bytes are damaged.
+        StoreError: if it belongs to another corpus.
+    """
+    with open_file(path, format_name=FORMAT_NAME, version=FORMAT_VERSION) as group:
+        yield MemberFile(group, corpus)
+
+
+class MemberFile:
+    """An open member that belongs to ``corpus``. Made by :func:`open_member`."""
+
+    def __init__(self, group: Group, corpus: Corpus | CorpusHeader, *, is_packed: bool = False) -> None:
+        self._group, self._is_packed = group, is_packed
+        self._where = group.where
+        self._n_classes, self._n_corpus = len(corpus.classes), len(corpus)
+        digest = group.text("corpus")
+        if digest != corpus.digest:
+            raise StoreError(
+                f"{self._where}: belongs to another corpus (digest {digest[:12]}…): expected "
+                f"{corpus.digest[:12]}…, this store's {corpus.name}; keep stores of different corpora apart"
+            )
+        self.names = {name for name in DATASETS if name in group}
+        if not self.names & {"logits", "pooled", "predicted"}:
+            raise FormatError(f"{self._where}: holds neither logits, pooled nor predicted")
+
+    def _find(self, name: str, m: int | None) -> StoredArray:
+        """The array of this name, of ``m`` rows, before any of it is read."""
+        if name == "rows":
+            return self._group.array(name, kinds=("i4",), shape=(m,))
+        if name == "logits":
+            return self._group.array(name, kinds=("f4",), shape=(m, self._n_classes))
+        if name == "pooled":
+            return self._group.array(name, kinds=POOLED_KINDS, shape=(m, None))
+        return self._group.array(name, kinds=("i2",), shape=(m,))
+
+    def check(self, name: str, values: NDArray[Any]) -> None:
+        """Refuse values that cannot be those of some rows of an array."""
+        if name == "predicted":
+            if values.size and not 0 <= values.min() <= values.max() < self._n_classes:
+                raise FormatError(f"{self._where}: predicted: expected class indices below {self._n_classes}")
+        elif name != "rows" and not is_finite(values):
+            raise FormatError(f"{self._where}: {name}: holds NaN or infinity: expected finite numbers")
+
+    def read_rows(self) -> NDArray[np.int32]:
+        """The utterances covered, ``(m,)`` int32."""
+        rows = self._find("rows", None).read()
+        if not len(rows) or rows[0] < 0 or rows[-1] >= self._n_corpus or not bool(np.all(rows[:-1] < rows[1:])):
+            raise FormatError(f"{self._where}: rows: expected ascending unique indices below {self._n_corpus}")
+        return rows
+
+    def read_array(self, name: str, m: int, places: Places | None = None) -> NDArray[Any]:
+        """``logits``, ``pooled`` or ``predicted`` of all ``m`` rows, or of those at ``places`` among them."""
+        stored = self._find(name, m)
+        values = stored.read() if places is None else stored.read_rows(places)
+        self.check(name, values)
+        return values
+
+    def verify(self) -> MemberInfo:
+        """Read everything and keep nothing, however large it is; returns what the member holds.
+
+        Raises:
+            FormatError: if the member is not what FORMAT.md says.
+            IntegrityError: if its bytes are not those that were written.
+        """
+        m = len(self.read_rows())
+        for name in sorted(self.names - {"rows"}):
+            for block in self._find(name, m).iter_blocks():
+                self.check(name, block)
+        return self.describe()
+
+    def find_arrays(self) -> dict[str, StoredArray]:
+        """Every array of the member, before any is read."""
+        rows = self._find("rows", None)
+        others = [name for name in DATASETS if name in self.names and name != "rows"]
+        return {"rows": rows} | {name: self._find(name, rows.shape[0]) for name in others}
+
+    def describe(self) -> MemberInfo:
+        arrays = self.find_arrays()
+        shapes: dict[str, Any] = {name: array.shape for name, array in arrays.items()}
+        packed_bytes = sum(array.stored_bytes for array in arrays.values())
+        return MemberInfo(
+            run=self._group.text("run"),
+            step=self._group.integer("step"),
+            n=arrays["rows"].shape[0],
+            pooled=shapes.get("pooled"),
+            logits=shapes.get("logits"),
+            can_vote=bool(self.names & {"logits", "predicted"}),
+            provenance=self.read_provenance(),
+            bytes=packed_bytes if self._is_packed else self._group.file_bytes,
+            dataset_bytes={name: array.nbytes for name, array in arrays.items()},
+        )
+
+    def read_provenance(self) -> dict[str, Any]:
+        try:
+            return parse_object(self._group.text("provenance"))
+        except ValueError as problem:
+            raise FormatError(f"{self._where}: attribute provenance: expected a JSON object") from problem
+
+    def read(self) -> Member:
+        """Everything, each array compared with its digest."""
+        rows = self.read_rows()
+        held = {name: self.read_array(name, len(rows)) for name in sorted(self.names - {"rows"})}
+        return Member(
+            run=self._group.text("run"),
+            step=self._group.integer("step"),
+            rows=rows,
+            provenance=self.read_provenance(),
+            **held,
+        )
+
+    def copy_into(self, target: "h5py.Group", *, without: frozenset[str] = frozenset()) -> None:
+        """Write the member into a group that bears its format already, a few MiB at a time.
+
+        Raises:
+            FormatError: if the member is not what FORMAT.md says.
+            IntegrityError: if its bytes are not those that were written.
+        """
+        info = self.describe()
+        self.read_rows()
+        _write_attributes(target, info.run, info.step, self._group.text("corpus"), info.provenance)
+        write_text(target, "written_by", self._group.text("written_by"))
+        for name, array in self.find_arrays().items():
+            if name not in without:
+                copy_array(array, target, name)

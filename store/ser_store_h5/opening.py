@@ -1,0 +1,37 @@
+"""What there is at the path of a store: a folder, a packed file, or neither."""
+
+from pathlib import Path
+
+from ser_store_h5.errors import FormatError, StoreError
+from ser_store_h5.folder import FolderSource
+from ser_store_h5.packed import PackedSource
+from ser_store_h5.seal import check_magic
+from ser_store_h5.sources import Source
+
+
+def open_source(path: Path) -> Source:
+    """The store at ``path``.
+
+    Raises:
+        StoreError: if there is none, naming the way to one.
+    """
+    if (path / "corpus.h5").is_file():
+        return FolderSource(path)
+    if path.is_file() and _is_sealed(path):
+        return PackedSource(path)
+    if not path.exists():
+        found = "there is no such folder"
+    else:
+        found = "there is no corpus.h5 in it" if path.is_dir() else "it is a file that `serstore pack` did not write"
+    raise StoreError(
+        f"no store at {path}: {found}; make one with `serstore init` or `serstore import`, "
+        "or name one with --store PATH"
+    )
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        check_magic(path)
+    except FormatError:
+        return False
+    return True

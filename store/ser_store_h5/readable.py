@@ -1,0 +1,213 @@
+"""Reading a store, which is the same whether it is a folder or packed into one file."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.folder import FolderSource
+from ser_store_h5.member import Member, MemberInfo
+from ser_store_h5.names import check_run_name, format_member, parse_member
+from ser_store_h5.opening import open_source
+from ser_store_h5.reading import Reader, Rows, check_rows
+from ser_store_h5.runs import RunRecord
+
+
+class ReadableStore:
+    """What can be read of a store. Reading never changes a byte.
+
+    Any number of threads and processes may read at once, also while others write. ``corpus``, ``header`` and the names
+    in a packed file are read once and kept; a store that others change is opened again to see it.
+
+    Attributes:
+        path: the folder, or the packed file.
+        source: where the bytes are; it tells their sizes.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open an existing store: a folder, or a file that ``serstore pack`` wrote.
+
+        Raises:
+            StoreError: if there is none at ``path``.
+        """
+        self.path = Path(path)
+        self.source = open_source(self.path)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the store is one file, which is never written to again."""
+        return not isinstance(self.source, FolderSource)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """All there is to know of the utterances, compared with its digests."""
+        return self.source.read_corpus()
+
+    @cached_property
+    def header(self) -> CorpusHeader:
+        """What is known of the corpus without reading its utterances; a store of millions is opened by it."""
+        return self.source.read_header()
+
+    def runs(self) -> list[str]:
+        """Names of the runs, ascending."""
+        return self.source.runs()
+
+    def has_run(self, run: str) -> bool:
+        return self.source.has_run(check_run_name(run))
+
+    def run(self, run: str) -> RunRecord:
+        """The record of a run.
+
+        Raises:
+            UnknownNameError: naming the nearest runs.
+        """
+        if not self.has_run(run):
+            raise UnknownNameError(describe_unknown("run", run, self.runs(), way_out="`serstore ls` lists them"))
+        return self.source.read_run(run)
+
+    def curves(self, run: str) -> list[dict[str, Any]]:
+        """The run's curves, one dictionary per logging or evaluation step, in the order written."""
+        return self.source.read_curves(check_run_name(run))
+
+    def steps(self, run: str) -> list[int]:
+        """The steps of a run that have a member, ascending."""
+        return self.source.steps(check_run_name(run))
+
+    def member_names(self, run: str | None = None) -> list[str]:
+        """Names of all members, by run and step, or of one run's."""
+        chosen = self.runs() if run is None else [self.run(run).run]
+        return [format_member(name, step) for name in chosen for step in self.steps(name)]
+
+    def selected_step(self, run: str) -> int:
+        """The run's selected step; its last one if none was selected.
+
+        Raises:
+            StoreError: if the run has no member yet.
+        """
+        record = self.run(run)
+        steps = self.steps(run)
+        if not steps:
+            raise StoreError(f"run {run} has no members yet: it is {record.state}; expected at least one cached step")
+        if record.selected is not None and record.selected.step in steps:
+            return record.selected.step
+        return steps[-1]
+
+    def resolve(self, name: str) -> tuple[str, int]:
+        """Run and step that a member name stands for; a run alone stands for its selected step.
+
+        Raises:
+            UnknownNameError: naming the nearest members.
+        """
+        run, step = parse_member(name)
+        if not self.has_run(run):
+            self._require_members()
+            known = [*self.runs(), *self.member_names()]
+            raise UnknownNameError(describe_unknown("member", name, known, way_out="`serstore ls` lists them"))
+        if step is None:
+            return run, self.selected_step(run)
+        if not self.source.has_member(run, step):
+            raise UnknownNameError(
+                describe_unknown("member", name, self.member_names(run), way_out="`serstore ls` lists them")
+            )
+        return run, step
+
+    def _require_members(self) -> None:
+        if not self.member_names():
+            raise StoreError(
+                f"{self.path} has no members yet: make some with `serstore finetune`, `serstore extract` or "
+                "`serstore import`"
+            )
+
+    def read_member(self, name: str) -> Member:
+        """One member with all it holds, each array compared with its digest."""
+        run, step = self.resolve(name)
+        with self.source.opened(self.header) as open_member, open_member(run, step) as file:
+            return file.read()
+
+    def describe_member(self, name: str) -> MemberInfo:
+        return self._describe([self.resolve(name)])[0]
+
+    def members(self, run: str | None = None) -> list[MemberInfo]:
+        """What every member holds, by run and step, without reading its arrays."""
+        return self._describe([self.resolve(name) for name in self.member_names(run)])
+
+    def _describe(self, members: Sequence[tuple[str, int]]) -> list[MemberInfo]:
+        found = []
+        with self.source.opened(self.header) as open_member:
+            for run, step in members:
+                with open_member(run, step) as file:
+                    found.append(file.describe())
+        return found
+
+    def predictions(
+        self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
+    ) -> NDArray[np.int16]:
+        """Predicted classes ``(n_members, n_utterances)`` int16; the lowest class where logits are equal.
+
+        Args:
+            members: names; a bare string is refused, since the first axis is that of the members.
+            rows: indices into the corpus, in any order.
+            on: in place of rows, a part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+            split: default: the corpus' default split.
+
+        Raises:
+            StoreError: if a member covers not all the rows, or has neither logits nor labels.
+        """
+        return self._make_reader(members, rows, on, split).read_predictions()
+
+    def logits(
+        self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
+    ) -> NDArray[np.float32]:
+        """Logits ``(n_members, n_utterances, n_classes)`` float32 in the corpus' class order.
+
+        Args:
+            members: as for :meth:`predictions`, and so ``rows``, ``on`` and ``split``.
+
+        Raises:
+            StoreError: if a member covers not all the rows, or has no logits.
+        """
+        return self._make_reader(members, rows, on, split).read_logits()
+
+    def pooled(
+        self,
+        members: str | Sequence[str],
+        rows: Rows | None = None,
+        *,
+        on: str | None = None,
+        split: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> NDArray[Any]:
+        """Pooled representations of one member ``(n_utterances, hidden)``, or of several.
+
+        Args:
+            members: one name; or a sequence of names, which gives ``(n_members, n_utterances, hidden)``.
+            rows: as for :meth:`predictions`, and so ``on`` and ``split``.
+            dtype: ``float32`` or ``float64`` to widen; default: float16 or float32 as stored, the wider of the two
+                where members differ.
+
+        Raises:
+            StoreError: if a member covers not all the rows or has no pooled representations, if members of
+                different hidden sizes are to be stacked, or if ``dtype`` is narrower than what is stored.
+        """
+        names = [members] if isinstance(members, str) else members
+        stacked = self._make_reader(names, rows, on, split).read_pooled(dtype)
+        return stacked[0] if isinstance(members, str) else stacked
+
+    def _make_reader(self, members: Sequence[str], rows: Rows | None, on: str | None, split: str | None) -> Reader:
+        if isinstance(members, str):
+            raise StoreError(
+                f"members is the text {members[:120]!r}: expected a sequence of names, as [{members[:120]!r}]"
+            )
+        if rows is not None and not (on is None and split is None):
+            raise StoreError("rows and a part of a split were both named: expected rows, or on and split, not both")
+        chosen = self.header.rows(on, split=split) if rows is None else check_rows(rows, len(self.header))
+        resolved = [self.resolve(name) for name in members]
+        return Reader(self.source, self.header, resolved, chosen, lambda missing: self.corpus.ids[missing].tolist())

@@ -1,0 +1,58 @@
+"""Where a store's bytes are: in a folder of files, or in one packed file. Reading is the same for both."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.member_file import MemberFile
+from ser_store_h5.runs import RunRecord
+
+OpenMember = Callable[[str, int], AbstractContextManager[MemberFile]]
+
+
+class Source(Protocol):
+    """What a store reads from. Names of runs are checked by the caller; steps are whole numbers."""
+
+    path: Path
+
+    def read_corpus(self) -> Corpus: ...
+
+    def read_header(self) -> CorpusHeader: ...
+
+    def runs(self) -> list[str]:
+        """Names of the runs, ascending."""
+        ...
+
+    def has_run(self, run: str) -> bool: ...
+
+    def steps(self, run: str) -> list[int]:
+        """Steps that have a member, ascending."""
+        ...
+
+    def has_member(self, run: str, step: int) -> bool: ...
+
+    def read_run(self, run: str) -> RunRecord: ...
+
+    def read_curves(self, run: str) -> list[dict[str, Any]]: ...
+
+    def read_texts(self, run: str) -> dict[str, bytes]:
+        """The bytes of ``run.json``, and of ``curves.jsonl`` where there is one."""
+        ...
+
+    def opened(self, corpus: Corpus | CorpusHeader) -> AbstractContextManager[OpenMember]:
+        """Within the block: a function that opens one member after another."""
+        ...
+
+    def measure_corpus(self) -> int:
+        """Size of the corpus in bytes."""
+        ...
+
+    def measure_run(self, run: str) -> int:
+        """Size of a run in bytes, without checkpoints."""
+        ...
+
+    def measure_checkpoints(self, run: str) -> int:
+        """Size of a run's checkpoints in bytes."""
+        ...

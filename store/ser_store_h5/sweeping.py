@@ -1,0 +1,191 @@
+"""Leftovers of writers that were killed: found by verification, removed by a sweep that spares who is still at work."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_store_h5.appending import cut_torn_line, measure_torn_line
+from ser_store_h5.atomic import LEFTOVER_SUFFIX, is_leftover
+from ser_store_h5.errors import SerstoreError, StoreError
+from ser_store_h5.locking import act_if_free
+from ser_store_h5.opening import open_source
+from ser_store_h5.runs import read_curves
+
+TORN = " (torn last line)"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did.
+
+    Attributes:
+        removed: what was removed, or would be if the sweep were not dry: the names that
+            :class:`.verify.Verification` has in ``leftovers``.
+        in_use: leftovers that a living writer holds, or may hold where the file system has no locks.
+        bytes: the space that was freed, or would be.
+    """
+
+    removed: tuple[str, ...]
+    in_use: tuple[str, ...]
+    bytes: int
+
+
+def find_leftovers(root: Path) -> list[Path]:
+    """Files and folders of writers that did not finish: ``.partial`` ones, and runs that hold nothing else."""
+    found = sorted(root.glob(f".*{LEFTOVER_SUFFIX}"))
+    for folder in _find_runs(root):
+        if is_leftover(folder) or _holds_nothing(folder):
+            found.append(folder)
+        elif _is_folder(folder):
+            found += sorted(folder.glob(f".*{LEFTOVER_SUFFIX}"))
+    return found
+
+
+def find_torn(root: Path) -> list[Path]:
+    """Curves that are whole but for a last line torn by a kill."""
+    return [folder / "curves.jsonl" for folder in _find_runs(root) if _is_folder(folder) and _is_torn(folder)]
+
+
+def name_leftovers(root: Path) -> list[str]:
+    """What :func:`find_leftovers` and :func:`find_torn` find, by the names that verification and sweeps give it."""
+    return [name for _, name in [*_name(find_leftovers(root), root), *_name(find_torn(root), root, TORN)]]
+
+
+def _name(paths: Iterable[Path], root: Path, suffix: str = "") -> list[tuple[Path, str]]:
+    return [(path, f"{path.relative_to(root)}{suffix}") for path in paths]
+
+
+def _find_runs(root: Path) -> list[Path]:
+    return sorted((root / "runs").glob("*")) if _is_folder(root / "runs") else []
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _holds_nothing(folder: Path) -> bool:
+    """Whether a run was killed while its record was being written, before anything could be added to it."""
+    try:
+        return _is_folder(folder) and all(is_leftover(found) for found in folder.iterdir())
+    except FileNotFoundError:
+        return False
+
+
+def _is_torn(run: Path) -> bool:
+    try:
+        read_curves(run)
+        return measure_torn_line(run / "curves.jsonl") > 0
+    except (SerstoreError, OSError):  # damaged or gone: nothing is to be cut
+        return False
+
+
+def sweep(path: Path | str, *, dry_run: bool = False) -> Swept:
+    """Remove what killed writers left in a store; what a living writer holds is left alone and named.
+
+    Writers lock their temporary files (FORMAT.md, section 1). Where the file system has no locks, what is younger than
+    an hour is taken to be in use.
+
+    Args:
+        path: the folder of a store, or one in which a store was begun and nothing else is.
+        dry_run: only say what would be removed.
+
+    Raises:
+        StoreError: if there is no store, it is a packed file, or a leftover may not be removed.
+    """
+    root = Path(path)
+    if root.is_file():
+        raise StoreError(
+            f"{root} is a file: expected the folder of a store; a packed store is never written to again, so there is "
+            "nothing to sweep"
+        )
+    leftovers = find_leftovers(root)
+    if not leftovers or not all(found.name.startswith(".corpus.h5.") for found in root.iterdir()):
+        open_source(root)
+    removed, in_use, freed = [], [], 0
+    for found, name in [*_name(leftovers, root), *_name(find_torn(root), root, TORN)]:
+        try:
+            with _stated(found):
+                freed += _cut(found, dry_run) if name.endswith(TORN) else _remove(found, dry_run)
+        except _InUseError:
+            in_use.append(name)
+        except FileNotFoundError:  # its writer has finished
+            continue
+        else:
+            removed.append(name)
+    return Swept(tuple(removed), tuple(in_use), freed)
+
+
+class _InUseError(Exception):
+    """A writer holds it."""
+
+
+@contextmanager
+def _stated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):  # a writer has begun in a folder that held nothing
+            raise _InUseError from problem
+        raise StoreError(
+            f"{path}: could not be removed ({problem.strerror}): check permissions, then run the command again"
+        ) from problem
+
+
+def _cut(curves: Path, dry_run: bool) -> int:
+    torn = measure_torn_line(curves)
+    if not (act_if_free(curves, lambda _: None) if dry_run else cut_torn_line(curves)):
+        raise _InUseError
+    return torn
+
+
+def _remove(leftover: Path, dry_run: bool) -> int:
+    """Remove a file or folder; returns the bytes that this frees.
+
+    Raises:
+        _InUseError: if a writer holds it or anything in it; nothing is removed then.
+    """
+    if not _is_folder(leftover):
+        return _remove_file(leftover, dry_run)
+    inside = [found for found in leftover.rglob("*") if not _is_folder(found)]
+    freed = sum(_measure(found) for found in inside)
+    for found in inside:
+        if is_leftover(found):
+            _remove_file(found, dry_run=True)
+    if dry_run:
+        return freed
+    if is_leftover(leftover):  # somebody else may be removing it as well
+        import shutil  # with its compressors it takes longer to import than a small store to read
+
+        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.exists():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return freed
+    for found in inside:
+        _remove_file(found, dry_run)
+    leftover.rmdir()
+    return freed
+
+
+def _measure(file: Path) -> int:
+    """What removing a file frees: nothing where a member is the same file by another name."""
+    found = file.lstat()
+    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
+
+
+def _remove_file(file: Path, dry_run: bool) -> int:
+    freed = _measure(file)
+    if not stat.S_ISREG(file.lstat().st_mode):  # writers make neither links nor pipes
+        is_free = True
+        if not dry_run:
+            file.unlink()
+    else:
+        is_free = act_if_free(file, lambda _: None if dry_run else file.unlink())
+    if not is_free:
+        raise _InUseError
+    return freed

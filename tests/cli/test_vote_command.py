@@ -1,0 +1,283 @@
+"""The vote command: each option beside its library twin, what is printed, and what is refused."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ser_store import Store, vote
+from ser_store.ensembles import Distribution
+from ser_store_cli.vote_output import draw_histogram
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.member import Member
+from ser_store_h5.runs import RunRecord
+
+N = 48
+
+
+def make_store(path, *, n_steps, n=N):
+    """Three runs with logits, on two thirds test and one third valid utterances of six speakers."""
+    rng = np.random.default_rng(5)
+    corpus = Corpus(
+        name="sample",
+        ids=np.array([f"u{row:03}" for row in range(n)]),
+        labels=rng.integers(4, size=n).astype(np.int16),
+        classes=("angry", "calm", "happy", "sad"),
+        speakers=np.array([f"s{row % 6}" for row in range(n)]),
+        columns={"room": np.array([f"r{row % 4}" for row in range(n)])},
+        splits={"usual": np.where(np.arange(n) % 3 == 2, "valid", "test")},
+        default_split="usual",
+    )
+    store = Store.create(path, corpus)
+    for run in ("base", "large", "xl"):
+        store.add_run(RunRecord(run, "finetune", "tiny-hubert"))
+        for step in range(1, n_steps + 1):
+            logits = rng.normal(size=(n, 4)).astype(np.float32)
+            logits[np.arange(n), corpus.labels] += 1.4
+            store.write_member(Member(run, step, np.arange(n, dtype=np.int32), logits=logits))
+    return path
+
+
+@pytest.fixture(scope="module")
+def votes(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("votes") / "votes.store", n_steps=3)
+
+
+def without_seconds(document):
+    if isinstance(document, dict):
+        return {key: without_seconds(value) for key, value in document.items() if key != "seconds"}
+    return [without_seconds(entry) for entry in document] if isinstance(document, list) else document
+
+
+ALL = {"all_combos": True, "steps": "all"}
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (("--k", 3, "--all-combos", "--steps", "all"), {"k": 3, **ALL}),
+        (("base", "xl@2", "--k", 2), {"members": ["base", "xl@2"], "k": 2}),
+        (("--k", "2,3", "--all-combos", "--steps", "all", "--top", 4), {"k": [2, 3], "top": 4, **ALL}),
+        (
+            ("--k", 2, "--all-combos", "--steps", "all", "--rule", "soft-log", "--weights", "balanced-accuracy"),
+            {"k": 2, "rule": "soft-log", "weights": "balanced_accuracy", **ALL},
+        ),
+        (("--rule", "weighted", "--weights", "3,1,1"), {"rule": "weighted", "weights": [3, 1, 1]}),
+        (("--k", 2, "--all-combos", "--tie", "abstain"), {"k": 2, "all_combos": True, "tie": "abstain"}),
+        (
+            ("--k", 3, "--all-combos", "--steps", "all", "--objective", "balanced-accuracy", "--correct-by", "room"),
+            {"k": 3, "objective": "balanced_accuracy", "correct_by": "room", **ALL},
+        ),
+        (
+            ("--k", 3, "--all-combos", "--steps", "all", "--one-step-per-run", "--include", "xl", "--exclude", "*@1"),
+            {"k": 3, "one_step_per_run": True, "include": ["xl"], "exclude": ["*@1"], **ALL},
+        ),
+        (
+            ("--k", 2, "--all-combos", "--steps", "all", "--min-accuracy", 0.5, "--repeats", 15, "--seed", 4),
+            {"k": 2, "min_accuracy": 0.5, "repeats": 15, "seed": 4, **ALL},
+        ),
+        (
+            ("--k", 2, "--all-combos", "--steps", "all", "--select-on", "valid", "--on", "test", "--split", "usual"),
+            {"k": 2, "select_on": "valid", "on": "test", "split": "usual", **ALL},
+        ),
+        (("--k", 4, "--search", "greedy", "--correct", "none"), {"k": 4, "search": "greedy", "correct": "none"}),
+        (
+            ("--k", 4, "--steps", "all", "--search", "pruned", "--max-seconds", 50, "--correct", "none"),
+            {"k": 4, "steps": "all", "search": "pruned", "max_seconds": 50, "correct": "none"},
+        ),
+        (
+            ("--k", 2, "--all-combos", "--correct", "halves", "--backend", "threading", "--threads", 2),
+            {"k": 2, "all_combos": True, "correct": "halves", "backend": "threading", "threads": 2},
+        ),
+        (("--k", 2, "--all-combos", "--diversity"), {"k": 2, "all_combos": True, "diversity": True}),
+    ],
+    ids=lambda given: " ".join(map(str, given)) if isinstance(given, tuple) else "",
+)
+def test_the_command_says_what_the_library_says(serstore, votes, words, options):
+    outcome = serstore("vote", *words, "--json", "--store", votes)
+    assert outcome.code == 0, outcome.err
+    expected = vote(Store(votes), **options).to_json()
+    assert without_seconds(outcome.json) == without_seconds(json.loads(json.dumps(expected)))
+    assert serstore("vote", *words, "--store", votes).code == 0
+
+
+CONTRACT = ("on", "k", "rule", "tie", "candidates", "searched", "seconds", "results", "selection")
+
+
+@pytest.mark.parametrize("sizes", ["3", "3,5"])
+def test_the_fields_that_must_keep_their_names_are_there(serstore, paper_store, sizes):
+    document = serstore("vote", "--k", sizes, "--all-combos", "--json", "--store", paper_store).json
+    assert set(CONTRACT) <= set(document)
+    assert document["k"] == (3 if sizes == "3" else [3, 5])
+    assert (document["on"], document["rule"], document["tie"]) == ("test", "hard", "lowest")
+    for result in document["results"]:
+        assert {"members", "correct", "n", "accuracy", "balanced_accuracy", "ci95", "ties"} <= set(result)
+    assert {"apparent", "corrected", "repeats", "method"} <= set(document["selection"])
+    assert document["results"][0]["accuracy"] == document["selection"]["apparent"]
+
+
+@pytest.mark.parametrize(
+    ("k", "correct", "corrected_by_utterance", "corrected_by_speaker"),
+    [(5, 279, 0.9627, 0.9631), (3, 278, 0.9540, 0.9503)],
+)
+def test_the_published_ensembles_with_what_can_be_expected_of_them(
+    serstore, paper_store, k, correct, corrected_by_utterance, corrected_by_speaker
+):
+    words = ("vote", "--k", k, "--all-combos", "--json", "--store", paper_store)
+    for by, corrected in (("utterance", corrected_by_utterance), ("speaker", corrected_by_speaker)):
+        document = serstore(*words, "--correct-by", by).json
+        assert document["results"][0]["correct"] == correct > document["results"][1]["correct"]
+        assert document["selection"]["corrected"] == pytest.approx(corrected, abs=0.002)
+    assert serstore(*words).json["selection"]["method"] == "bootstrap by speaker"
+
+
+def test_several_sizes_are_searched_together(serstore, paper_store):
+    document = serstore("vote", "--k", "5,3", "--all-combos", "--json", "--store", paper_store).json
+    assert document["searched"] == 26
+    assert [(one["k"], one["results"][0]["correct"]) for one in document["by_k"]] == [(3, 278), (5, 279)]
+    assert document["results"][0]["k"] == 5
+    text = serstore("vote", "--k", "5,3", "--all-combos", "--top", 2, "--store", paper_store).out
+    assert text.startswith("3 or 5 of 6 members on test, hard voting, ties to lowest\n")
+    best_of_each, of_all = text.split("of all sizes:")
+    assert "278/288" in best_of_each
+    assert "279/288" in of_all
+    assert "of all 26 ensembles" in of_all
+
+
+def test_the_report_shows_the_distribution_the_gain_and_two_figures(serstore, paper_store):
+    lines = serstore("vote", "--k", 5, "--all-combos", "--store", paper_store).out.splitlines()
+    place = lines.index("right of 288, of all 6 ensembles: lowest 268, quartiles 270, 273, 276, highest 279")
+    assert lines[place + 1] == "  268 ▄ ▄  █  ▄  ▄ 279"
+    assert "best member alone: xlsr53@1100 with 92.71%; gain of the best ensemble: +4.17 points" in lines
+    assert "95% intervals: bootstrap by speaker" in lines
+    assert lines[-1].startswith("chosen on the utterances it is reported on: apparent 96.88%, corrected 96.")
+    assert lines[-1].endswith("(bootstrap by speaker, 1000 repeats)")
+
+
+def test_a_histogram_puts_close_scores_together():
+    wide = Distribution((0, 1, 99, 100), (1, 1, 8, 8))
+    drawn = draw_histogram(wide)
+    assert len(drawn) <= 48
+    assert (drawn[0], drawn[-1], set(drawn[1:-1])) == ("▁", "█", {" "})
+
+
+def test_what_was_chosen_elsewhere_needs_no_correction(serstore, votes):
+    text = serstore("vote", "--k", 2, "--all-combos", "--select-on", "valid", "--store", votes).out
+    assert text.startswith("2 of 3 members on test, chosen on valid, hard voting")
+    assert "on valid" in text.splitlines()[1]
+    assert "on test needs no correction" in text
+
+
+def test_weights_and_abstentions_are_named(serstore, votes):
+    text = serstore("vote", "--k", 2, "--all-combos", "--weights", "accuracy", "--tie", "abstain", "--store", votes).out
+    assert "weighted by utterances predicted right" in text
+    assert "abstained" in text
+    assert "the weights follow from the same utterances: they are chosen, and corrected for, as well" in text
+
+
+def test_searches_that_do_not_vote_all_say_what_they_prove(serstore, votes):
+    words = ("vote", "--k", 4, "--steps", "all", "--correct", "none", "--store", votes)
+    assert "nothing proves that there is no better ensemble" in serstore(*words, "--search", "greedy").out
+    text = serstore(*words, "--search", "pruned").out
+    assert "proved: no better ensemble of 4 exists among 126" in text
+    assert "not corrected: --correct none" in text
+    unfinished = serstore(*words, "--search", "pruned", "--max-seconds", 1e-9, "--json").json
+    assert not unfinished["proved"]
+    assert unfinished["bound"] >= unfinished["results"][0]["correct"]
+    assert (
+        "not proved: of 126 ensembles of 4 none has more than"
+        in serstore(*words, "--search", "pruned", "--max-seconds", 1e-9).out
+    )
+
+
+def test_diversity_is_a_table_of_members_and_one_of_pairs(serstore, votes):
+    text = serstore("vote", "--k", 2, "--all-combos", "--diversity", "--store", votes).out
+    assert "what each member of the best ensemble brings" in text
+    assert "base@3 large@3" in text
+    assert "mean of the best ensemble" in text
+    assert "any member of the best ensemble right (oracle):" in text
+    alone = serstore("vote", "xl", "--diversity", "--json", "--store", votes).json["diversity"]
+    assert (alone["contributions"], alone["pairs"], alone["ensemble"]["kappa"]) == ([], [], None)
+
+
+def test_all_scores_are_written_once(serstore, votes, tmp_path):
+    words = ("vote", "--k", 3, "--all-combos", "--steps", "all", "--store", votes, "--scores", tmp_path / "all.parquet")
+    assert serstore(*words).code == 0
+    assert pl.read_parquet(tmp_path / "all.parquet").shape == (84, 4)
+    again = serstore(*words)
+    assert again.code == 1
+    assert "is there already: choose another name" in again.err
+
+
+def test_weights_come_from_a_file(serstore, votes, tmp_path):
+    (tmp_path / "weights.csv").write_text("member,weight\nbase,3\nlarge,1\nxl,1\n")
+    words = ("vote", "--json", "--store", votes, "--weights")
+    document = serstore(*words, tmp_path / "weights.csv").json
+    assert document["weights"]["by_member"] == {"base@3": 3.0, "large@3": 1.0, "xl@3": 1.0}
+    assert without_seconds(document) == without_seconds(serstore(*words, "3,1,1").json)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--k", 9, "--all-combos"), "k is 9 with 3 candidates"),
+        (("--k", 2), "with --all-combos"),
+        (("--k", 2, "--all-combos", "--rule", "soft", "--tie", "best"), "drop --tie"),
+        (("--k", 2, "--all-combos", "--weights", "heavy"), "expected accuracy, balanced-accuracy, numbers"),
+        (("--k", 2, "--all-combos", "--include", "xm"), "xl (nearest)"),
+        (("--k", 2, "--search", "greedy", "--scores", "x.parquet"), "--scores with --search greedy"),
+        (("--k", 2, "--all-combos", "--backend", "dask"), "`dask scheduler` starts one"),
+        (("--k", 2, "--all-combos", "--select-on", "test"), "32 utterances in common"),
+    ],
+    ids=str,
+)
+def test_a_refusal_is_one_line_and_ends_with_one(serstore, votes, words, message):
+    outcome = serstore("vote", *words, "--store", votes)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize("words", [("--k", "3,x"), ("--k", "three"), ("--top", 0), ("--repeats", 0)])
+def test_what_is_no_number_is_wrong_usage(serstore, votes, words):
+    assert serstore("vote", *words, "--store", votes).code == 2
+
+
+def test_ctrl_c_while_correcting_prints_what_was_found(serstore, votes, monkeypatch):
+    def interrupt(items, /, *, total, label):
+        if label.startswith("correcting"):
+            raise KeyboardInterrupt
+        return items
+
+    monkeypatch.setattr("ser_store.progress.bar", interrupt)
+    outcome = serstore("vote", "--k", 2, "--all-combos", "--weights", "accuracy", "--store", votes)
+    assert outcome.code == 130
+    assert "interrupted: all ensembles are searched, but nothing is corrected" in outcome.err
+    assert "3 ensembles searched" in outcome.out
+    assert "not corrected: interrupted" in outcome.out
+
+
+def test_ctrl_c_prints_the_best_so_far(tmp_path):
+    store = make_store(tmp_path / "long.store", n_steps=25, n=120)
+    words = ["vote", "--steps", "all", "--k", "5", "--all-combos", "--tie", "best", "--json", "--store", str(store)]
+    program = "from ser_store_cli.app import main; main()"
+    # 17,259,390 ensembles, which take minutes.
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    shown = ""
+    while "voting" not in shown:
+        shown += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: the best of the first" in err
+    document = json.loads(out)
+    assert (document["complete"], document["selection"]) == (False, None)
+    assert 0 < document["searched"] < 17_259_390
+    assert document["results"]

@@ -1,0 +1,46 @@
+"""Sizes beside the checkpoints: files really written, parameters of the catalogue, the paper's Table 6."""
+
+import json
+
+import pytest
+
+from ser_store.measuring.sizes import PUBLISHED_BYTES, compare_sizes
+
+UNITS = {"MB": 1e6, "GB": 1e9}
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return compare_sizes()
+
+
+def test_the_published_sizes_are_those_of_table_6(paper_dir):
+    models = json.loads((paper_dir / "tables.json").read_text())["models"]
+    published = {
+        key: float(model["table_6_size"][:-2]) * UNITS[model["table_6_size"][-2:]] for key, model in models.items()
+    }
+    assert published == PUBLISHED_BYTES
+
+
+def test_parameters_in_float32_are_the_published_sizes_within_their_digits(compared):
+    for one in compared.backbones:
+        digit = 1e6 if one.published_bytes < 1e9 else 1e7
+        assert abs(one.checkpoint_bytes - one.published_bytes) <= digit / 2
+        assert one.checkpoint_bytes == 4 * one.parameters
+
+
+def test_a_member_file_holds_its_arrays_and_little_else(compared):
+    assert [one.hidden_size for one in compared.backbones] == [1024, 1024, 768, 1280, 1024, 1024]
+    for one in compared.backbones:
+        arrays = 1440 * (2 * one.hidden_size + 4 * 8 + 4)
+        assert arrays < one.member_bytes < 1.5 * arrays
+        assert one.ratio > 100
+
+
+def test_totals_count_every_step(compared):
+    assert compared.members == 84
+    assert compared.checkpoints_bytes == 14 * sum(one.checkpoint_bytes for one in compared.backbones)
+    assert 130e9 < compared.checkpoints_bytes < 131e9
+    document = compared.to_json()
+    assert document["ratio"] == document["checkpoints_bytes"] / document["store_bytes"]
+    assert [one["backbone"] for one in document["backbones"]] == list(PUBLISHED_BYTES)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+
+from ser_store.errors import UnknownNameError
+from ser_store.metrics import evaluate_predictions
+from ser_store.metrics.class_indices import MetricError
+from ser_store.metrics.confusion import (
+    compute_accuracy_from_confusion,
+    compute_balanced_accuracy_from_confusion,
+    compute_confusion,
+    compute_kappa_from_confusion,
+    compute_matthews_from_confusion,
+    compute_metrics_from_confusion,
+    compute_per_class_from_confusion,
+    count_outcomes,
+    normalise_confusion,
+)
+
+ONE_FIGURE = (
+    compute_accuracy_from_confusion,
+    compute_balanced_accuracy_from_confusion,
+    compute_kappa_from_confusion,
+    compute_matthews_from_confusion,
+)
+
+
+@pytest.fixture
+def members():
+    """Truth of 40 utterances in 4 classes of which one never occurs, and what 2 × 3 members predict."""
+    rng = np.random.default_rng(0)
+    return rng.integers(3, size=40), rng.integers(-1, 4, size=(2, 3, 40))
+
+
+def test_the_figures_of_many_members_are_those_of_each_alone(members):
+    truth, predicted = members
+    outcomes = count_outcomes(truth, predicted, n_classes=4)
+    assert outcomes.shape == (2, 3, 4, 5)
+    figures = compute_metrics_from_confusion(outcomes)
+    per_class = compute_per_class_from_confusion(outcomes)
+    for place in np.ndindex(2, 3):
+        alone = evaluate_predictions(truth, predicted[place], n_classes=4)
+        np.testing.assert_array_equal(outcomes[place][:, :4], alone.confusion)
+        np.testing.assert_array_equal(compute_confusion(truth, predicted, n_classes=4)[place], alone.confusion)
+        assert {name: figure[place] for name, figure in figures.items()} == {
+            "accuracy": alone.accuracy,
+            "balanced_accuracy": alone.balanced_accuracy,
+            "macro_precision": alone.macro_avg.precision,
+            "macro_recall": alone.macro_avg.recall,
+            "macro_f1": alone.macro_avg.f1,
+            "weighted_precision": alone.weighted_avg.precision,
+            "weighted_recall": alone.weighted_avg.recall,
+            "weighted_f1": alone.weighted_avg.f1,
+            "kappa": alone.kappa,
+            "mcc": alone.mcc,
+        }
+        for name in ("precision", "recall", "f1", "support"):
+            np.testing.assert_array_equal(getattr(per_class, name)[place], getattr(alone.per_class, name))
+
+
+def test_rows_of_outcomes_sum_to_the_supports_abstentions_included(members):
+    truth, predicted = members
+    sums = count_outcomes(truth, predicted, n_classes=4).sum(axis=-1)
+    assert (sums == np.bincount(truth, minlength=4)).all()
+
+
+@pytest.mark.parametrize("over", ["true", "predicted", "all"])
+def test_normalised_confusion_equals_scikit_learn_s(over):
+    truth, predicted = np.array([0, 0, 1, 1, 1, 3]), np.array([0, 1, 1, 1, 0, 0])
+    normalize = {"predicted": "pred"}.get(over, over)
+    expected = oracle.confusion_matrix(truth, predicted, labels=range(4), normalize=normalize)
+    ours = normalise_confusion(compute_confusion(truth, predicted, n_classes=4), over)
+    np.testing.assert_allclose(ours, expected, atol=1e-15)
+
+
+def test_normalisation_over_the_true_class_counts_abstentions():
+    assert normalise_confusion(count_outcomes([0, 0], [0, -1], n_classes=2))[0].tolist() == [0.5, 0.0, 0.5]
+
+
+def test_every_figure_of_no_utterances_is_0():
+    assert set(map(float, compute_metrics_from_confusion(np.zeros((3, 3), dtype=int)).values())) == {0.0}
+
+
+def test_matthews_and_kappa_of_very_many_utterances_do_not_overflow():
+    few = np.array([[40, 10], [20, 30]])
+    for compute in (compute_kappa_from_confusion, compute_matthews_from_confusion):
+        assert compute(few * 10**11) == pytest.approx(compute(few), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("confusion", "message"),
+    [
+        ([1, 2], r"shape \(2,\): expected \(\.\.\., c, c\)"),
+        (np.zeros((3, 2)), r"shape \(3, 2\): expected \(\.\.\., c, c\)"),
+        (np.zeros((2, 4)), r"shape \(2, 4\): expected \(\.\.\., c, c\)"),
+        (np.zeros((0, 0)), r"shape \(0, 0\)"),
+        ([["1", "2"], ["3", "4"]], "type <U1: expected counts"),
+        ([[1, -1], [0, 1]], "negative or not finite"),
+        ([[1, np.nan], [0, 1]], "negative or not finite"),
+        ([[1, np.inf], [0, 1]], "negative or not finite"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused_in_one_line(confusion, message):
+    for compute in (
+        *ONE_FIGURE,
+        compute_per_class_from_confusion,
+        compute_metrics_from_confusion,
+        normalise_confusion,
+    ):
+        with pytest.raises(MetricError, match=message):
+            compute(confusion)
+
+
+def test_an_unknown_normalisation_is_refused_by_name():
+    with pytest.raises(UnknownNameError, match="pred"):
+        normalise_confusion([[1, 0], [0, 1]], "pred")

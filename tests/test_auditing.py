@@ -1,0 +1,70 @@
+"""The audit of a whole store: what the leaks are worth."""
+
+import numpy as np
+import pytest
+
+from ser_store.auditing import audit
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.errors import IntegrityError
+from ser_store_h5.member import Member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Ten speakers, forty utterances each; of the last eight, in test, the first four have their twin in train."""
+    n = 400
+    place = np.arange(n) % 40
+    corpus = Corpus(
+        name="x",
+        ids=np.array([f"u{i:03}" for i in range(n)]),
+        labels=(np.arange(n) % 2).astype(np.int16),
+        classes=("a", "b"),
+        speakers=np.repeat([f"s{i}" for i in range(10)], 40),
+        columns={"statement": np.where(place < 36, place % 32, place), "repetition": np.where(place < 32, 1, 2)},
+    ).with_split("mine", np.where(place < 32, "train", "test"))
+    store = Store.create(tmp_path / "x.store", corpus)
+    rows = corpus.rows("test")
+    leaked = (rows % 40) < 36
+    for run, right, split in (("learnt", leaked, "mine"), ("elsewhere", leaked, "other"), ("all", rows >= 0, None)):
+        store.add_run(RunRecord(run, "import", "x", details={"split": split}))
+        predicted = np.where(right, corpus.labels[rows], 1 - corpus.labels[rows]).astype(np.int16)
+        store.write_member(Member(run, 1, rows, predicted=predicted))
+    return store
+
+
+def test_the_damage_of_twins_is_a_number_for_every_member_of_the_split(store):
+    document = audit(store.path).to_json()
+    assert document["test_with_twin_in_train"] == 40
+    by_member = {damage["member"]: damage for damage in document["leakage"]}
+    assert sorted(by_member) == ["all@1", "learnt@1"]
+    damage = by_member["learnt@1"]
+    assert (damage["kind"], damage["leaked"]["n"], damage["clean"]["n"]) == ("twin", 40, 40)
+    assert (damage["leaked"]["accuracy"], damage["clean"]["accuracy"], damage["difference"]) == (1.0, 0.0, 1.0)
+    assert damage["verdict"] == "higher"
+    assert by_member["all@1"]["verdict"] == "cannot tell"
+
+
+def test_it_is_printed(store, serstore):
+    out = serstore("audit", "--store", store.path).out
+    assert "what the leaks are worth" in out
+    assert "same twin in train" in out
+
+
+def test_members_that_cover_not_all_test_utterances_are_left_out(store):
+    corpus = store.corpus
+    store.add_run(RunRecord("part", "import", "x"))
+    rows = corpus.rows("test")[:5]
+    store.write_member(Member("part", 1, rows, predicted=corpus.labels[rows]))
+    assert {damage.member for damage in audit(store.path).damage} == {"learnt@1", "all@1"}
+
+
+def test_a_damaged_member_is_not_left_out_in_silence(store):
+    file = store.member_path("learnt", 1)
+    content = bytearray(file.read_bytes())
+    place = content.index(store.predictions(["learnt@1"], store.corpus.rows("test"))[0].tobytes())
+    content[place] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(IntegrityError, match=r"step-000001\.h5"):
+        audit(store.path)

@@ -1,0 +1,94 @@
+"""Trains in child processes that may be killed, at a moment that the job names: run as a program by test_resuming.py.
+
+Reads one job for each line of stdin and writes one outcome for each to stdout, both JSON. Loading torch takes longer
+than such a training, so every child is a fork of this process, which has loaded it and never computes itself.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+_WRITING = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate"}
+
+
+def main():
+    import ser_store.training.finetuning  # noqa: F401 - loaded once, for all children
+
+    for line in sys.stdin:
+        job = json.loads(line)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            train(job, writing)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            told = pipe.read()
+        _, status = os.waitpid(child, 0)
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        print(json.dumps({"killed": killed, **json.loads(told or "{}")}), flush=True)
+
+
+def train(job, writing):
+    """In the child: fine-tune as the job says, and report what came of it."""
+    import torch
+
+    from ser_store.training.finetuning import finetune
+    from ser_store.training.recipe import Recipe
+    from ser_store_h5.store import Store
+
+    torch.set_num_threads(1)
+    writes = watch_writes(job)
+    kill_in_method(job)
+    told = {}
+    try:
+        recipe = Recipe(**job["recipe"])
+        record = finetune(Store(Path(job["store"])), job["model"], run="r", recipe=recipe, resume=job["resume"])
+        told = {"state": record.state}
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the test is to see it
+        told = {"problem": f"{type(problem).__name__}: {problem}"}
+    with os.fdopen(writing, "w") as pipe:
+        json.dump({**told, "writes": len(writes)}, pipe)
+    os._exit(0)
+
+
+def watch_writes(job):
+    """Count what changes the disk, and be killed at the write of a number or of a path."""
+    writes = []
+
+    def watch(event, arguments):
+        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if not opened and event not in _WRITING:
+            return
+        writes.append(str(arguments[0]))
+        at_path = job.get("kill_at_path")
+        if len(writes) == job.get("kill_at_write") or (at_path and at_path in writes[-1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    return writes
+
+
+def kill_in_method(job):
+    """Be killed at the n-th call of a method of the trainer."""
+    from ser_store.training.member_trainer import MemberTrainer
+
+    if "kill_in" not in job:
+        return
+    name, times = job["kill_in"]
+    method = getattr(MemberTrainer, name)
+    calls = []
+
+    def counted(*arguments, **keywords):
+        calls.append(name)
+        if len(calls) == times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return method(*arguments, **keywords)
+
+    setattr(MemberTrainer, name, counted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""When memory runs out, batches are computed in parts: the same gradients, the same steps, and a line that says so."""
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from ser_store.backbones.loading import build_model
+from ser_store.training import finetuning
+from ser_store.training.finetuning import finetune
+from ser_store.training.inference import single_torch_thread
+from ser_store.training.out_of_memory import MemoryLimitError, halve, is_out_of_memory, iter_parts
+from ser_store.training.recipe import Recipe
+from ser_store_h5.store import Store
+
+RECIPE = {
+    "max_steps": 6,
+    "train_batch_size": 4,
+    "accumulation": 2,
+    "eval_steps": 3,
+    "save_steps": 6,
+    "logging_steps": 1,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with single_torch_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def roomy(serstore, speech, tmp_path_factory):
+    """A store with a run that had all the memory it asked for. Read only."""
+    path = tmp_path_factory.mktemp("roomy") / "speech.store"
+    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    finetune(Store(path), "tiny-wav2vec2", run="roomy", recipe=Recipe(**RECIPE))
+    return path
+
+
+@pytest.fixture
+def store(roomy, tmp_path):
+    return Store(shutil.copytree(roomy, tmp_path / "speech.store"))
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    """Gives every model that is built so little memory that a batch of more than so many utterances does not fit."""
+
+    def set_limits(*, forward=None, backward=None, evaluation=None):
+        def refuse(what, most, count):
+            if most is not None and count > most:
+                raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to {what} {count} utterances.")
+
+        def build(*arguments, **keywords):
+            loaded = build_model(*arguments, **keywords)
+
+            def before(module, inputs, named):
+                refuse("hold", forward if module.training else evaluation, len(named["rows"]))
+
+            def after(module, inputs, said):
+                if module.training:
+                    # In the middle of the backward pass, when the head has got its gradients and the backbone has not.
+                    said.pooled.register_hook(lambda gradient: refuse("derive", backward, len(gradient)))
+
+            loaded.model.register_forward_pre_hook(before, with_kwargs=True)
+            loaded.model.register_forward_hook(after)
+            return loaded
+
+        monkeypatch.setattr(finetuning, "build_model", build)
+
+    return set_limits
+
+
+def read_run(store, run):
+    curves = [(point["step"], point.get("train_loss", point.get("eval_loss"))) for point in store.curves(run)]
+    return curves, [store.read_member(name) for name in store.member_names(run)]
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_run_goes_on_in_smaller_parts_to_the_same_curve_and_members(where, store, limit, caplog):
+    limit(**{where: 1})
+    with caplog.at_level(logging.INFO, logger="ser_store"):
+        record = finetune(store, "tiny-wav2vec2", run="tight", recipe=Recipe(**RECIPE))
+    said = (
+        "tight: out of memory in training after step 0: goes on with {} at a time, {} times for each optimizer step as "
+    )
+    said += "large as before"
+    assert [line.getMessage() for line in caplog.records] == [said.format(2, 4), said.format(1, 8)]
+    assert record.details["recipe"]["train_batch_size"] == 4
+    assert record.details["resolved"] == {
+        "train_batch_size": 1,
+        "accumulation": 8,
+        "eval_batch_size": 4,
+        "processes": 1,
+        "effective_batch_size": 8,
+    }
+    (curve, members), (roomy_curve, roomy_members) = read_run(store, "tight"), read_run(store, "roomy")
+    np.testing.assert_allclose(curve, roomy_curve, rtol=1e-4)
+    for member, roomy in zip(members, roomy_members, strict=True):
+        np.testing.assert_array_equal(member.rows, roomy.rows)
+        np.testing.assert_allclose(member.logits, roomy.logits, atol=1e-3)
+
+
+def test_evaluation_goes_on_in_smaller_parts_to_the_same_members(store, limit, caplog):
+    limit(evaluation=1)
+    with caplog.at_level(logging.INFO, logger="ser_store"):
+        record = finetune(store, "tiny-wav2vec2", run="tight", recipe=Recipe(**RECIPE))
+    assert "tight: out of memory in evaluation after step 3: goes on with 1 at a time" in caplog.text
+    assert (record.details["resolved"]["eval_batch_size"], record.details["resolved"]["train_batch_size"]) == (1, 4)
+    (_, members), (_, roomy_members) = read_run(store, "tight"), read_run(store, "roomy")
+    for member, roomy in zip(members, roomy_members, strict=True):
+        np.testing.assert_array_equal(member.rows, roomy.rows)
+        np.testing.assert_allclose(member.logits, roomy.logits, atol=1e-5)
+
+
+def test_one_utterance_that_does_not_fit_ends_with_ways_out(store, limit):
+    limit(forward=0)
+    message = "with a single utterance at a time: expected room for one; try --gradient-checkpointing, --precision bf16"
+    with pytest.raises(MemoryLimitError, match=message):
+        finetune(store, "tiny-wav2vec2", recipe=Recipe(**RECIPE))
+    assert store.runs() == ["roomy"]
+
+
+def test_parts_are_padded_no_further_than_their_own_longest_utterance():
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
+    batch = {"input_values": mask * 2.0, "attention_mask": mask, "rows": torch.arange(3), "labels": torch.zeros(3)}
+    first, second = iter_parts(batch, 2)
+    assert first["input_values"].tolist() == [[2, 2, 0], [2, 2, 2]]
+    assert (first["rows"].tolist(), second["rows"].tolist()) == ([0, 1], [2])
+    assert second["attention_mask"].shape == (1, 4)
+    assert next(iter_parts(batch, 3)) is batch
+
+
+def test_micro_batches_are_halved_down_to_one():
+    assert [halve(size) for size in (8, 5, 3, 2)] == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            True,
+        ),
+        (MemoryError(), True),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (KeyError("memory"), False),
+    ],
+)
+def test_only_want_of_memory_is_taken_for_it(problem, expected):
+    assert is_out_of_memory(problem) is expected

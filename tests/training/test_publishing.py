@@ -1,0 +1,141 @@
+"""A trained model goes to a small hub on this machine by the hub's real client, and comes back from it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from ser_store.backbones.digest import compute_model_digest
+from ser_store.backbones.loading import build_model, load_classifier
+from ser_store.errors import ModelError
+from ser_store.training.publishing import push_to_hub, reserve_repository
+from ser_store_h5.store import Store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
+
+from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, serve_hub
+
+RECIPE = ("--max-steps", 2, "--eval-steps", 1, "--save-steps", 1, "--logging-steps", 1, "--accumulation", 1)
+
+
+@pytest.fixture(scope="module")
+def trained(serstore, speech, tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "speech.store"
+    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    assert serstore("finetune", "--model", "tiny-hubert", *RECIPE, "--store", path).code == 0
+    return Store(path)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    with serve_hub(tmp_path, monkeypatch) as server:
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+def test_a_pushed_model_comes_back_by_its_name_as_it_was(trained, hub, tmp_path, serstore):
+    pushed = push_to_hub(trained, "tiny-hubert", "me/emotions")
+    assert (pushed.member, pushed.url, pushed.commit) == ("tiny-hubert@2", f"{hub.address}/me/emotions", COMMIT)
+    assert hub.commits == ["tiny-hubert@2 of ser-store"]
+    folder = hub.folder / "me" / "emotions"
+    assert {path.name for path in folder.iterdir()} == {
+        ".gitattributes", "README.md", "config.json", "model.safetensors", "preprocessor_config.json",
+    }  # fmt: skip
+    checkpoint = load_classifier(trained.run_folder("tiny-hubert") / "checkpoints" / "checkpoint-2")
+    loaded = load_classifier(folder)
+    assert compute_model_digest(loaded.model) == compute_model_digest(checkpoint.model)
+    assert loaded.model.config.classes == trained.corpus.classes
+    fetched = build_model("me/emotions", classes=["no", "yes"])
+    assert compute_model_digest(fetched.model.backbone) == compute_model_digest(checkpoint.model.backbone)
+    words = ("--split", "speaker", *RECIPE, "--store", shutil.copytree(trained.path, tmp_path / "other.store"))
+    assert serstore("finetune", "--model", folder, *words).code == 0
+
+
+def test_the_card_says_what_the_model_is_and_how_well_it_does(trained, hub, serstore):
+    push_to_hub(trained, "tiny-hubert", "me/emotions", step=1)
+    text = (hub.folder / "me" / "emotions" / "README.md").read_text()
+    evaluated = serstore("evaluate", "tiny-hubert@1", "--store", trained.path, "--json").json["members"][0]
+    low, high = evaluated["ci95"]
+    for said in (
+        "step 1",
+        f"| accuracy (WA) | {evaluated['accuracy']:.2%} |",
+        f"{low:.2%} to {high:.2%}",
+        "angry, calm, disgust, fearful, happy, neutral, sad, surprised",
+        "48 utterances of 3 speakers",
+        "| learning_rate | 0.0001 |",
+        "speaker: test 16, train 16, valid 16",
+        'snapshot_download("me/emotions")',
+        "random before fine-tuning",
+    ):
+        assert said in text
+    metadata = yaml.safe_load(text.split("---")[1])
+    assert metadata["tags"] == ["speech-emotion-recognition"]
+    assert "license" not in metadata
+    figures = {result.metric_type: result.metric_value for result in ModelCard(text).data.eval_results}
+    assert figures["accuracy"] == pytest.approx(evaluated["accuracy"], abs=1e-6)
+
+
+def test_no_folder_of_this_machine_is_published(trained, hub, tmp_path):
+    store = Store(shutil.copytree(trained.path, tmp_path / "copy.store"))
+    config = store.run_folder("tiny-hubert") / "checkpoints" / "checkpoint-2" / "config.json"
+    config.write_text(config.read_text().replace('"folder": null', '"folder": "/home/me/secret/weights"'))
+    push_to_hub(store, "tiny-hubert", "me/emotions")
+    for path in (hub.folder / "me" / "emotions").iterdir():
+        assert b"/home/me" not in path.read_bytes()
+        assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("token", "repository", "message"),
+    [
+        (None, "me/emotions", r"^no token to write to me/emotions with: .* `hf auth login`, or set HF_TOKEN"),
+        ("hf_wrong", "me/emotions", r"does not know the token for me/emotions \(401\)"),
+        (OTHERS_TOKEN, "me/emotions", r"the token may not write to me/emotions \(403\): .* write access to me"),
+        (TOKEN, "me/taken", r"^me/taken is on the hub already and holds config.json: .* choose another name"),
+        (TOKEN, "emotions", r"^'emotions' is no repository of the hub: expected OWNER/NAME"),
+        (TOKEN, "me/../you", r"is no repository of the hub"),
+    ],
+)
+def test_what_keeps_a_model_from_the_hub_is_one_line(trained, hub, monkeypatch, token, repository, message):
+    taken = hub.folder / "me" / "taken"
+    taken.mkdir(parents=True)
+    (taken / "config.json").write_text("{}")
+    monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(ModelError, match=message) as stated:
+        push_to_hub(trained, "tiny-hubert", repository)
+    assert "\n" not in str(stated.value)
+    assert hub.commits == []
+
+
+def test_a_reserved_repository_and_one_whose_upload_failed_can_be_pushed_to(trained, hub):
+    assert reserve_repository("me/emotions") == f"{hub.address}/me/emotions"
+    hub.refusals["/commit/main"] = 400
+    with pytest.raises(ModelError, match=r"^me/emotions could not be written to \(.*\): .* push it again later"):
+        push_to_hub(trained, "tiny-hubert", "me/emotions")
+    hub.refusals.clear()
+    assert push_to_hub(trained, "tiny-hubert", "me/emotions").commit == COMMIT
+    with pytest.raises(ModelError, match="is on the hub already"):
+        push_to_hub(trained, "tiny-hubert", "me/emotions")
+
+
+def test_a_hub_out_of_reach_is_one_line(trained, hub):
+    hub.shutdown()
+    hub.server_close()
+    with pytest.raises(ModelError, match=r"^me/emotions could not be written to") as stated:
+        reserve_repository("me/emotions")
+    assert "\n" not in str(stated.value)
+
+
+def test_a_run_without_checkpoints_is_refused_before_the_hub_is_asked(trained, hub, tmp_path):
+    store = Store(shutil.copytree(trained.path, tmp_path / "copy.store"))
+    shutil.rmtree(store.run_folder("tiny-hubert") / "checkpoints")
+    record = store.run("tiny-hubert")
+    store.update_run(record.updated(checkpoints=str(tmp_path / "gone")))
+    with pytest.raises(ModelError, match="run tiny-hubert has no checkpoint left"):
+        push_to_hub(store, "tiny-hubert", "me/emotions")
+    assert not hub.folder.exists()
+    assert hub.address == huggingface_hub.constants.ENDPOINT

@@ -1,0 +1,100 @@
+"""Several models, one after the other: what is done is left alone, what fails stops nobody, memory is given back."""
+
+import gc
+import shutil
+
+import pytest
+
+from ser_store.errors import SerstoreError, UnknownNameError
+from ser_store.training.recipe import Recipe
+from ser_store.training.reproducing import ModelOutcome, finetune_all, list_published_models
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+RECIPE = Recipe(max_steps=2, eval_steps=1, save_steps=1, logging_steps=1, accumulation=1)
+
+
+@pytest.fixture(scope="module")
+def corpus_store(serstore, speech, tmp_path_factory):
+    path = tmp_path_factory.mktemp("made") / "speech.store"
+    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    return path
+
+
+@pytest.fixture
+def store(corpus_store, tmp_path):
+    return Store(shutil.copytree(corpus_store, tmp_path / "speech.store"))
+
+
+def count_models():
+    from ser_store.backbones.model import SpeechClassifier
+
+    return sum(type(thing) is SpeechClassifier for thing in gc.get_objects())
+
+
+def test_models_are_trained_in_turn_and_one_that_fails_is_reported_at_the_end(store, tmp_path):
+    empty = tmp_path / "no-weights"
+    empty.mkdir()
+    alive = []
+
+    def watch(items, /, *, total, label):
+        for item in items:
+            alive.append(count_models())
+            yield item
+        alive.append(count_models())
+
+    before = count_models()
+    models = ["tiny-hubert", str(empty), "tiny-wav2vec2"]
+    first, failed, last = finetune_all(store, models, recipe=RECIPE, progress=watch)
+    assert first == ModelOutcome("tiny-hubert", "tiny-hubert", "trained")
+    assert last == ModelOutcome("tiny-wav2vec2", "tiny-wav2vec2", "trained")
+    assert (failed.outcome, failed.run) == ("failed", "no-weights")
+    assert "config.json cannot be read" in failed.problem
+    assert "\n" not in failed.problem
+    assert store.steps("tiny-hubert") == store.steps("tiny-wav2vec2") == [1, 2]
+    assert store.runs() == ["tiny-hubert", "tiny-wav2vec2"]
+    assert alive == [before] * 4
+
+
+def test_finished_runs_are_skipped_and_interrupted_ones_resumed(store):
+    (once,) = finetune_all(store, ["tiny-hubert"], recipe=RECIPE)
+    written = {path: path.stat().st_mtime_ns for path in store.path.rglob("step-*.h5")}
+    store.update_run(store.run("tiny-hubert").updated(state="interrupted"))
+    (resumed,) = finetune_all(store, ["tiny-hubert"], recipe=RECIPE)
+    (skipped,) = finetune_all(store, ["tiny-hubert"], recipe=RECIPE)
+    assert [one.outcome for one in (once, resumed, skipped)] == ["trained", "resumed", "skipped"]
+    assert {path: path.stat().st_mtime_ns for path in store.path.rglob("step-*.h5")} == written
+
+
+def test_a_run_of_another_recipe_or_kind_is_not_taken_for_the_one_asked_for(store):
+    finetune_all(store, ["tiny-hubert"], recipe=RECIPE)
+    (failed,) = finetune_all(store, ["tiny-hubert"], recipe=RECIPE.changed(max_steps=3))
+    assert failed.outcome == "failed"
+    assert failed.problem.startswith("run tiny-hubert was begun with max_steps 2: got 3")
+    (failed,) = finetune_all(store, ["tiny-hubert"])
+    assert failed.problem.startswith("run tiny-hubert was begun with max_steps 2: got None")
+    store.add_run(RunRecord("tiny-wavlm", "import", "tiny-wavlm"))
+    (failed,) = finetune_all(store, ["tiny-wavlm"], recipe=RECIPE)
+    assert failed.outcome == "failed"
+    assert store.run("tiny-wavlm").kind == "import"
+
+
+@pytest.mark.parametrize(
+    ("models", "kind", "message"),
+    [
+        (["tiny-hubert", "tiny-hubrt"], UnknownNameError, "unknown backbone 'tiny-hubrt'"),
+        (["tiny-hubert", "tiny-hubert"], SerstoreError, "two models would be trained in the run tiny-hubert"),
+        (["some/model", "other/model"], SerstoreError, "two models would be trained in the run model"),
+        ([], SerstoreError, "no model is named"),
+    ],
+)
+def test_names_that_cannot_be_right_are_refused_before_anything_is_trained(store, models, kind, message):
+    with pytest.raises(kind, match=message):
+        finetune_all(store, models, recipe=RECIPE)
+    assert store.runs() == []
+
+
+def test_the_published_models_are_the_papers_six():
+    assert list_published_models() == (
+        "w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge", "unispeech-large", "unispeech-ml",
+    )  # fmt: skip

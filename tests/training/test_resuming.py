@@ -1,0 +1,263 @@
+"""A run that is killed at any moment and resumed has the members and the curves of one that went through."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ser_store.errors import ExistsError, SerstoreError, StoreError
+from ser_store.training import training_lock
+from ser_store.training.checkpoints import find_folders, find_last, is_whole
+from ser_store.training.finetuning import finetune
+from ser_store.training.recipe import Recipe
+from ser_store_h5.store import Store
+from ser_store_h5.verify import verify_store
+
+# Evaluation, saving and logging fall on different steps, and the last of them on none of their multiples; an epoch has
+# four steps.
+RECIPE = {
+    "max_steps": 14,
+    "train_batch_size": 2,
+    "accumulation": 2,
+    "eval_steps": 3,
+    "save_steps": 4,
+    "logging_steps": 3,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "warmup_steps": 2,
+    "weight_decay": 0.01,
+}
+# Everything random that a backbone has: dropout, layer drop, and masks over time and features.
+BACKBONE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "feat_extract_norm": "layer",
+    "conv_dim": (16, 16),
+    "conv_kernel": (400, 2),
+    "conv_stride": (160, 2),
+    "conv_bias": True,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "mask_time_prob": 0.2,
+    "mask_time_length": 2,
+    "mask_feature_prob": 0.1,
+    "mask_feature_length": 2,
+    "layerdrop": 0.3,
+    "hidden_dropout": 0.1,
+    "attention_dropout": 0.1,
+    "activation_dropout": 0.1,
+    "final_dropout": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The folder of a small backbone with random weights."""
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    from ser_store.backbones.checkpoint import quiet_transformers
+
+    folder = tmp_path_factory.mktemp("backbone") / "tiny"
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(1)
+        Wav2Vec2Model(Wav2Vec2Config(**BACKBONE)).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def empty(serstore, speech, tmp_path_factory):
+    """A store without runs. Read only: its copies are trained in."""
+    path = tmp_path_factory.mktemp("empty") / "speech.store"
+    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def train(model):
+    """Trains in a process of its own; says whether it was killed, and how often it had written by its end."""
+    program = Path(__file__).with_name("forking_trainer.py")
+    with subprocess.Popen(
+        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+
+        def run(store, *, resume=False, **job):
+            job |= {"store": str(store), "model": str(model), "recipe": RECIPE, "resume": resume}
+            server.stdin.write(json.dumps(job) + "\n")
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        yield run
+        server.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def through(empty, train, tmp_path_factory):
+    """A store with a run that went through, and how often that wrote. Read only."""
+    path = tmp_path_factory.mktemp("through") / "speech.store"
+    shutil.copytree(empty, path)
+    outcome = train(path)
+    assert outcome["state"] == "finished", outcome
+    return path, outcome["writes"]
+
+
+@pytest.fixture
+def store(empty, tmp_path):
+    return shutil.copytree(empty, tmp_path / "speech.store")
+
+
+@pytest.fixture
+def unfinished(through, tmp_path):
+    """A copy of the run that went through, whose record says that it is still running."""
+    store = Store(shutil.copytree(through[0], tmp_path / "speech.store"))
+    store.update_run(store.run("r").updated(state="running", checkpoints=str(tmp_path / "gone")))
+    return store
+
+
+def read_members(path):
+    """Every array of every member, as bytes, and where it came from."""
+    store = Store(path)
+    members = [store.read_member(name) for name in store.member_names("r")]
+    return {one.step: (*(a.tobytes() for a in (one.rows, one.logits, one.pooled)), one.provenance) for one in members}
+
+
+def read_points(path):
+    return [{name: value for name, value in point.items() if name != "seconds"} for point in Store(path).curves("r")]
+
+
+def assert_same_run(path, through):
+    assert read_members(path) == read_members(through)
+    assert read_points(path) == read_points(through)
+    record = Store(path).run("r")
+    assert (record.state, record.details["steps_done"], record.details["evaluations"]) == ("finished", 14, 5)
+    seconds = [point["seconds"] for point in Store(path).curves("r")]
+    assert seconds == sorted(seconds)
+    assert record.details["seconds"] >= seconds[-1]
+    assert [folder.name for folder in find_folders(path / "runs/r/checkpoints")] == ["checkpoint-12", "checkpoint-14"]
+    assert verify_store(path).ok
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(seed, store, train, through):
+    draw = random.Random(seed)
+    finished, writes = through
+    assert train(store, kill_at_write=draw.randrange(1, writes))["killed"]
+    train(store, resume=True, kill_at_write=draw.randrange(1, writes))
+    assert train(store, resume=True)["state"] == "finished"
+    assert_same_run(store, finished)
+
+
+def test_a_kill_in_an_evaluation_is_made_good(store, train, through):
+    assert train(store, kill_in=("prediction_step", 19))["killed"]
+    assert Store(store).steps("r") == [3, 6]
+    assert train(store, resume=True)["state"] == "finished"
+    assert Store(store).run("r").details["resumed"][0]["step"] == 8
+    assert_same_run(store, through[0])
+
+
+@pytest.mark.parametrize("file", ["config.json", "trainer_state.json", "whole.json"])
+def test_a_checkpoint_that_was_half_written_is_not_gone_on_from(file, store, train, through):
+    assert train(store, kill_at_path=f"checkpoint-8/{'.' if file == 'whole.json' else ''}{file}")["killed"]
+    assert [folder.name for folder in find_folders(store / "runs/r/checkpoints")] == ["checkpoint-4", "checkpoint-8"]
+    assert train(store, resume=True)["state"] == "finished"
+    assert [session["step"] for session in Store(store).run("r").details["resumed"]] == [4]
+    assert_same_run(store, through[0])
+
+
+def test_a_checkpoint_with_a_file_cut_short_is_not_whole(through, tmp_path):
+    checkpoints = shutil.copytree(through[0] / "runs/r/checkpoints", tmp_path / "checkpoints")
+    assert (find_last(checkpoints).step, find_last(checkpoints).is_last) == (14, True)
+    with (checkpoints / "checkpoint-14" / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    assert not is_whole(checkpoints / "checkpoint-14")
+    assert (find_last(checkpoints).step, find_last(checkpoints).is_last) == (12, False)
+
+
+def test_a_finished_run_is_left_alone(through, model):
+    before = (through[0] / "runs/r/run.json").read_bytes()
+    assert finetune(Store(through[0]), str(model), run="r", resume=True).state == "finished"
+    assert (through[0] / "runs/r/run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"recipe": Recipe(**{**RECIPE, "learning_rate": 0.1})}, "learning_rate 0.001: got 0.1"),
+        ({"split": "paper"}, "split speaker: got paper"),
+        ({"model": "tiny-hubert"}, "model .*tiny: got tiny-hubert"),
+        ({"init": "random"}, "init pretrained: got random"),
+    ],
+)
+def test_what_contradicts_the_run_is_refused(options, got, through):
+    with pytest.raises(SerstoreError, match=f"run r was begun with {got}; a run is resumed as it was begun"):
+        finetune(Store(through[0]), run="r", resume=True, **options)
+
+
+def test_other_sides_than_those_begun_with_are_refused(unfinished):
+    unfinished.update_run(unfinished.run("r").updated(sides_digest="0" * 64))
+    with pytest.raises(StoreError, match="the split speaker is not the one that run r was begun with"):
+        finetune(unfinished, resume=True)
+
+
+def test_a_run_that_was_begun_says_how_to_go_on(unfinished, model):
+    with pytest.raises(ExistsError, match="already and is running: go on with --resume"):
+        finetune(unfinished, str(model), run="r")
+
+
+def test_two_processes_do_not_train_one_run(unfinished, monkeypatch):
+    monkeypatch.setattr(training_lock, "PATIENCE_SECONDS", 0.0)
+    refusal = pytest.raises(StoreError, match="run r is being trained by another process")
+    with training_lock.hold_run(unfinished.run_folder("r")), refusal:
+        finetune(unfinished, resume=True)
+    assert unfinished.run("r").state == "running"
+
+
+def test_without_a_model_the_only_unfinished_run_is_resumed(unfinished):
+    # Killed after its last checkpoint: nothing is left to do but to say so.
+    assert finetune(unfinished, resume=True).state == "finished"
+    with pytest.raises(SerstoreError, match=r"the runs in .* that can be resumed are: none"):
+        finetune(unfinished, resume=True)
+
+
+def test_the_disk_holds_three_checkpoints_at_most_while_training_runs(store):
+    checkpoints = store / "runs/tiny-wav2vec2/checkpoints"
+    most, ended = [0, 0], threading.Event()
+
+    def watch():
+        while not ended.is_set():
+            try:
+                sizes = [path.stat().st_size for path in checkpoints.rglob("*") if path.is_file()]
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            most[:] = [max(most[0], len(find_folders(checkpoints))), max(most[1], sum(sizes))]
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        recipe = Recipe(
+            max_steps=8, train_batch_size=1, accumulation=1, eval_steps=8, save_steps=1, eval_batch_size=16
+        )
+        finetune(Store(store), "tiny-wav2vec2", recipe=recipe)
+    finally:
+        ended.set()
+        watcher.join()
+    one = sum(path.stat().st_size for path in (checkpoints / "checkpoint-8").rglob("*") if path.is_file())
+    assert 2 <= most[0] <= 3
+    assert most[1] <= 3.1 * one
+    assert [folder.name for folder in find_folders(checkpoints)] == ["checkpoint-7", "checkpoint-8"]
+
+
+def test_checkpoints_of_another_training_are_not_removed(store, through):
+    others = through[0] / "runs/r/checkpoints"
+    with pytest.raises(StoreError, match="holds checkpoint-14 of another training"):
+        finetune(Store(store), "tiny-wav2vec2", checkpoints=others)
+    assert len(find_folders(others)) == 2
+    assert Store(store).runs() == []
