@@ -169,7 +169,8 @@ def _compare_with_checkpoints(runs: Iterable[RunDescription]) -> Iterable[Checkp
     found: dict[str, tuple[Backbone, list[RunDescription]]] = {}
     for run in runs:
         backbone = _find_backbone(run.record)
-        if backbone is not None and run.members:
+        # Labels alone take the place of no checkpoint.
+        if backbone is not None and run.members and {"pooled", "logits"} & run.dataset_bytes.keys():
             found.setdefault(backbone.key, (backbone, []))[1].append(run)
     for key, (backbone, its_runs) in found.items():
         yield CheckpointComparison(

@@ -180,13 +180,15 @@ def extract_run(
 
 
 def list_checkpoints(store: Store, record: RunRecord) -> dict[int, Path]:
-    """Step to folder of the checkpoints that a run still has, ascending."""
+    """Step to folder of the whole checkpoints that a run still has, ascending."""
+    from ser_store.training.checkpoints import is_whole  # loads transformers, which frozen extraction may not need
+
     folders = [store.run_folder(record.run) / "checkpoints", Path(str(record.details.get("checkpoints", "")) or ".")]
     found: dict[int, Path] = {}
     for folder in folders:
         for checkpoint in folder.glob("checkpoint-*"):
             step = checkpoint.name.removeprefix("checkpoint-")
-            if step.isdigit() and (checkpoint / "config.json").is_file():
+            if step.isdigit() and is_whole(checkpoint):
                 found.setdefault(int(step), checkpoint)
     return dict(sorted(found.items()))
 

@@ -13,6 +13,7 @@ from ser_store_cli import (
     interchange_commands,
     model_commands,
     paper_command,
+    reproduce_command,
     steps_command,
     store_commands,
     vote_command,
@@ -38,6 +39,7 @@ for module in (
     vote_command,
     head_command,
     paper_command,
+    reproduce_command,
     bench_commands,
     demo_command,
 ):

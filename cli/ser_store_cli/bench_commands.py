@@ -2,11 +2,12 @@
 
 import typer
 
-from ser_store_cli import bench_store_commands, bench_vote_command
+from ser_store_cli import bench_store_commands, bench_train_commands, bench_vote_command
 
 
 def register(app: typer.Typer) -> None:
     bench = typer.Typer(help="Measure on this machine, beside what others do.", no_args_is_help=True)
     bench_store_commands.register(bench)
     bench_vote_command.register(bench)
+    bench_train_commands.register(bench)
     app.add_typer(bench, name="bench")

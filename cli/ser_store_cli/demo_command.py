@@ -8,11 +8,6 @@ from ser_store_cli.options import DEFAULT_STORE, AudioOption, DebugOption, Store
 
 
 def register(app: typer.Typer) -> None:
-    def run(words: list[str]) -> None:
-        exit_code = app(words, standalone_mode=False)
-        if exit_code:
-            raise typer.Exit(exit_code)
-
     @app.command()
     @stated
     def demo(
@@ -24,6 +19,7 @@ def register(app: typer.Typer) -> None:
         """The main job from audio to a vote: on a synthetic corpus, or with --audio on RAVDESS."""
         from ser_store.errors import require
         from ser_store_cli.demonstration import demonstrate
+        from ser_store_cli.printed_commands import make_runner
 
         require("torch")
-        demonstrate(store, audio=audio, steps=steps, run=run)
+        demonstrate(store, audio=audio, steps=steps, run=make_runner(app))

@@ -1,11 +1,12 @@
 """The demo: the main job from audio to a vote, each step a command that is printed before it runs."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+
+from ser_store_cli.printed_commands import Runner, print_title, run_printed
 
 TINY = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech")
 HEADS = ("logreg", "svm", "mlp")
@@ -29,14 +30,14 @@ class Demonstration:
     steps: int
 
 
-def demonstrate(store: Path, *, audio: Path | None, steps: int | None, run: Callable[[list[str]], None]) -> None:
+def demonstrate(store: Path, *, audio: Path | None, steps: int | None, run: Runner) -> None:
     """Run the demo.
 
     Args:
         store: where the store shall be; where something is there already, beside it under a number.
         audio: RAVDESS recordings, or None for a synthetic corpus.
         steps: optimizer steps of each backbone.
-        run: runs one ``serstore`` command, given its words.
+        run: runs one ``serstore`` command, given its words; the first that fails ends the demo.
     """
     started = time.perf_counter()
     store = _find_free(store)
@@ -47,11 +48,11 @@ def demonstrate(store: Path, *, audio: Path | None, steps: int | None, run: Call
     else:
         plan = Demonstration(store, audio, steps or STEPS_RAVDESS)
     for title, commands in _list_commands(plan):
-        typer.secho(f"\n── {title}", bold=True)
+        print_title(title)
         for command in commands:
-            words = [*command, "--store", str(store)]
-            typer.secho(f"$ serstore {' '.join(words)}", dim=True)
-            run(words)
+            code = run_printed([*command, "--store", str(store)], run=run)
+            if code:
+                raise typer.Exit(code)
     typer.secho(f"\nDone in {time.perf_counter() - started:.0f} s. The store is {store}: try next", bold=True)
     typer.echo(
         f"  serstore evaluate tiny-wav2vec2 --by speaker --store {store}\n"
@@ -72,7 +73,7 @@ def _write_corpus(folder: Path) -> None:
     from ser_store.corpora.synthetic import write_synthetic_corpus
     from ser_store.progress import bar
 
-    typer.secho("── A synthetic corpus: speech-like, deterministic, all eight emotions", bold=True)
+    print_title("A synthetic corpus: speech-like, deterministic, all eight emotions")
     paths = write_synthetic_corpus(folder, progress=bar)
     typer.echo(f"{len(paths)} recordings in {folder}")
 

@@ -1,7 +1,8 @@
 """finetune."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,102 +18,241 @@ from ser_store_cli.options import (
     StoreOption,
     show_reports,
     stated,
+    warn,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import format_table, print_json
+from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
+
+if TYPE_CHECKING:
+    from ser_store.training.recipe import Recipe
+    from ser_store_h5.runs import RunRecord
+    from ser_store_h5.store import Store
+
+Pair = tuple[float, float]
+
+LENGTH = "Length and order"
+RATE = "Learning rate"
+LOSS = "Loss and what is trained"
+HEARD = "What training hears"
+INTERVALS = "Intervals"
+MACHINE = "Machine"
 
 
 def register(app: typer.Typer) -> None:
     app.command()(finetune)
 
 
+def _in(panel: str, text: str, *names: str, default: str | None = None) -> Any:
+    """An option of the recipe in a panel of the help; None stands for what the recipe says, or else for ``default``."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False)
+
+
 @stated
 def finetune(
-    model: Annotated[str, typer.Option("--model", help="A key of `serstore models`, a hub id, or a local folder.")],
+    context: typer.Context,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A key of `serstore models`, a hub id, or a local folder.")
+    ] = None,
+    all_models: Annotated[
+        bool, typer.Option("--all", help="The paper's six, one after the other; what is done is left alone.")
+    ] = False,
     run: RunOption = None,
     split: SplitOption = None,
     fold: Annotated[int | None, typer.Option("--fold", help="The fold to evaluate, for splits into folds.")] = None,
     init: InitOption = "pretrained",
     checkpoint: CheckpointOption = None,
     checkpoints: Annotated[
-        Path | None, typer.Option("--checkpoints", help="Where checkpoints go. [default: in the run's folder]")
+        Path | None,
+        typer.Option("--checkpoints", help="Where checkpoints go.", show_default="in the run's folder"),
     ] = None,
     audio: AudioOption = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training part. [default: 10]")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
-    train_batch_size: Annotated[int | None, typer.Option("--train-batch-size", help="[default: 4]")] = None,
-    eval_batch_size: Annotated[int | None, typer.Option("--eval-batch-size", help="[default: 4]")] = None,
-    accumulation: Annotated[int | None, typer.Option(help="Batches for each optimizer step. [default: 2]")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="[default: 1e-4]")] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="linear, cosine, constant or constant_with_warmup. [default: linear]")
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed, as it was begun.")
+    ] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="A TOML file, or a run to train like. Options given here win over it."),
     ] = None,
-    warmup_steps: Annotated[int | None, typer.Option(help="[default: 0]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="[default: 0]")] = None,
-    max_grad_norm: Annotated[float | None, typer.Option(help="[default: 1]")] = None,
+    print_recipe: Annotated[
+        bool, typer.Option("--print-recipe", help="Print the recipe as TOML, all values resolved, and do no more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what steps, memory, disk and time it will take, and do no more.")
+    ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option("--push-to-hub", help="OWNER/NAME on the Hugging Face hub that gets the model, private."),
+    ] = None,
+    epochs: Annotated[float | None, _in(LENGTH, "Passes over the training part.", default="10")] = None,
+    max_steps: Annotated[int | None, _in(LENGTH, "Optimizer steps, instead of epochs.")] = None,
+    train_batch_size: Annotated[int | None, _in(LENGTH, "Utterances for each device and pass.", default="4")] = None,
+    eval_batch_size: Annotated[int | None, _in(LENGTH, "The same in evaluation.", default="4")] = None,
+    accumulation: Annotated[int | None, _in(LENGTH, "Batches for each optimizer step.", default="2")] = None,
+    group_by_length: Annotated[bool | None, _in(LENGTH, "Batches of utterances of similar length.")] = None,
+    early_stopping_patience: Annotated[
+        int | None, _in(LENGTH, "Evaluations that get no better before training ends.")
+    ] = None,
+    early_stopping_metric: Annotated[
+        str | None, _in(LENGTH, "eval_loss, accuracy or balanced_accuracy. [default: eval_loss]")
+    ] = None,
+    seed: Annotated[
+        int | None, _in(LENGTH, "Of initialisation, order, dropout and augmentation. [default: 42]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, _in(RATE, "At its peak. [default: 1e-4]", "--learning-rate", "--lr", default="it goes on")
+    ] = None,
+    schedule: Annotated[str | None, _in(RATE, "linear, cosine, constant or constant_with_warmup.")] = None,
+    warmup_steps: Annotated[int | None, _in(RATE, "Steps until its peak. [default: 0]", default="linear")] = None,
+    warmup_share: Annotated[float | None, _in(RATE, "The same, as a share of all steps.")] = None,
+    layer_decay: Annotated[float | None, _in(RATE, "Factor for each layer further down.", default="1")] = None,
+    weight_decay: Annotated[float | None, _in(RATE, "Of AdamW.", default="0")] = None,
+    max_grad_norm: Annotated[float | None, _in(RATE, "Gradients are clipped to it.", default="1")] = None,
+    class_weights: Annotated[str | None, _in(LOSS, "none, balanced, or by class: angry=2,calm=0.5.")] = None,
+    label_smoothing: Annotated[
+        float | None, _in(LOSS, "Share of the target spread over all. [default: 0]", default="none")
+    ] = None,
+    freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Leave the convolutions as they are.")] = None,
+    frozen_layers: Annotated[int | None, _in(LOSS, "Layers from the bottom left as they are.", default="0")] = None,
+    pooling: Annotated[str | None, _in(LOSS, "mean, sum or max over frames.", default="mean")] = None,
+    max_seconds: Annotated[float | None, _in(HEARD, "Longer utterances are cropped.")] = None,
+    crop: Annotated[str | None, _in(HEARD, "random or head.", default="random")] = None,
+    mask_time_prob: Annotated[float | None, _in(HEARD, "Share of frames masked.", default="the backbone's")] = None,
+    mask_time_length: Annotated[int | None, _in(HEARD, "Frames of a mask.", default="the backbone's")] = None,
+    mask_feature_prob: Annotated[float | None, _in(HEARD, "Share of channels.", default="the backbone's")] = None,
+    mask_feature_length: Annotated[int | None, _in(HEARD, "Channels of a mask.", default="the backbone's")] = None,
+    layerdrop: Annotated[float | None, _in(HEARD, "How often a layer is skipped.", default="the backbone's")] = None,
+    speed_prob: Annotated[float | None, _in(HEARD, "Share played at another speed.", default="0")] = None,
+    speed_range: Annotated[Pair | None, _in(HEARD, "Factors.", default="0.9 1.1")] = None,
+    reverb_prob: Annotated[float | None, _in(HEARD, "Share heard in a room.", default="0")] = None,
+    reverb_seconds: Annotated[Pair | None, _in(HEARD, "Reverberation times.", default="0.2 0.8")] = None,
+    noise_prob: Annotated[float | None, _in(HEARD, "Share with white noise.", default="0")] = None,
+    noise_db: Annotated[Pair | None, _in(HEARD, "Signal-to-noise ratios.", default="10 30")] = None,
+    gain_prob: Annotated[float | None, _in(HEARD, "Share made louder or softer.", default="0")] = None,
+    gain_db: Annotated[Pair | None, _in(HEARD, "By how much.", default="-12 12")] = None,
     eval_steps: Annotated[
-        int | None, typer.Option(help="Steps between evaluations, each of which caches a member. [default: 100]")
+        int | None, _in(INTERVALS, "Steps between evaluations, each of which caches a member.")
     ] = None,
-    logging_steps: Annotated[int | None, typer.Option(help="[default: 100]")] = None,
-    save_steps: Annotated[int | None, typer.Option(help="Steps between checkpoints. [default: 100]")] = None,
-    save_total_limit: Annotated[int | None, typer.Option(help="Checkpoints kept. [default: 2]")] = None,
-    pooling: Annotated[str | None, typer.Option(help="mean, sum or max. [default: mean]")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, tf32, fp16 or bf16. [default: fp32]")] = None,
-    gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing", help="Time for memory.")] = False,
-    seed: Annotated[int | None, typer.Option(help="[default: 42]")] = None,
+    logging_steps: Annotated[int | None, _in(INTERVALS, "Steps between entries of the loss.", default="100")] = None,
+    save_steps: Annotated[int | None, _in(INTERVALS, "Steps between checkpoints.", default="100")] = None,
+    save_total_limit: Annotated[int | None, _in(INTERVALS, "Checkpoints kept.", default="2")] = None,
+    report_to: Annotated[str | None, _in(INTERVALS, "none, tensorboard or wandb.", default="none")] = None,
+    precision: Annotated[str | None, _in(MACHINE, "fp32, tf32, fp16 or bf16.", default="fp32")] = None,
+    attention: Annotated[str | None, _in(MACHINE, "eager, sdpa or flash_attention_2.")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, _in(MACHINE, "Time for memory.", default="the best there is")
+    ] = None,
+    compile: Annotated[bool | None, _in(MACHINE, "Have torch compile the model.")] = None,  # noqa: A002  # the option
+    dataloader_workers: Annotated[int | None, _in(MACHINE, "Processes that decode beside it.", default="0")] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Train all parameters of a backbone, and cache a member at every evaluation. Defaults: the published recipe."""
-    from ser_store.errors import require
-    from ser_store.training.recipe import Recipe
-    from ser_store_h5.store import Store
-
-    recipe = Recipe().changed(
-        epochs=epochs,
-        max_steps=max_steps,
-        train_batch_size=train_batch_size,
-        eval_batch_size=eval_batch_size,
-        accumulation=accumulation,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup_steps=warmup_steps,
-        weight_decay=weight_decay,
-        max_grad_norm=max_grad_norm,
-        eval_steps=eval_steps,
-        logging_steps=logging_steps,
-        save_steps=save_steps,
-        save_total_limit=save_total_limit,
-        pooling=pooling,
-        precision=precision,
-        gradient_checkpointing=gradient_checkpointing or None,
-        seed=seed,
-    )
-    opened = Store(store)
-    require("torch")
-    require("transformers")
+    asked = {name: value for name, value in context.params.items() if value is not None}
+    resolved = resolve_recipe(asked, recipe=recipe, store=store, resume=resume)
+    if print_recipe:
+        print_recipe_text(resolved, json=json)
+        return
+    if (model is not None) + all_models > 1:
+        raise typer.BadParameter("expected one of --model and --all")
+    if model is None and not (all_models or resume):
+        raise typer.BadParameter("expected --model MODEL, or --all for the paper's six", param_hint="--model")
+    if all_models and (run or checkpoint or checkpoints or push_to_hub):
+        raise typer.BadParameter(
+            "--all trains several models: --run, --checkpoint, --checkpoints, --push-to-hub do not fit"
+        )
+    opened = _open(store)
+    places: dict[str, Any] = {"split": split, "fold": fold, "init": init, "audio": audio}
+    if dry_run:
+        _dry_run(opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json)
+        return
+    show_reports()
+    if all_models:
+        _finetune_all(opened, resolved, places, json=json)
+        return
     from ser_store.training.finetuning import finetune as train
 
-    show_reports()
+    if push_to_hub:
+        from ser_store.training.publishing import reserve_repository
 
+        reserve_repository(push_to_hub)
     record = train(
         opened,
         model,
         run=run,
-        split=split,
-        fold=fold,
-        recipe=recipe,
-        init=init,
+        **places,
+        recipe=resolved,
         checkpoint=checkpoint,
         checkpoints=checkpoints,
-        audio=audio,
+        resume=resume,
         show_progress=True,
     )
+    published = _push(opened, record.run, push_to_hub)
     if json:
-        print_json({**record.to_json(), "members": opened.member_names(record.run)})
+        print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
         return
+    _print_run(opened, record, split)
+
+
+def _open(store: Path) -> "Store":
+    from ser_store.errors import require
+    from ser_store_h5.store import Store
+
+    opened = Store(store)
+    require("torch")
+    require("transformers")
+    return opened
+
+
+def _dry_run(
+    store: "Store", model: str | None, resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool
+) -> None:
+    from ser_store.training.estimating import estimate
+    from ser_store.training.reproducing import list_published_models
+    from ser_store_cli.estimate_output import print_estimates
+
+    models = list_published_models() if model is None else [model]
+    estimates = [estimate(store, one, recipe=resolved, **places) for one in models]
+    if json:
+        print_json({"estimates": [one.to_json() for one in estimates]})
+        return
+    print_estimates(estimates)
+
+
+def _finetune_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:
+    from ser_store.training.parallel import is_main
+    from ser_store.training.reproducing import finetune_all
+
+    outcomes = finetune_all(store, recipe=resolved, **places, show_progress=True)
+    if is_main():
+        if json:
+            print_json({"models": [one.to_json() for one in outcomes]})
+        else:
+            typer.echo(
+                format_table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])
+            )
+            for one in outcomes:
+                if one.problem:
+                    warn(f"{one.model}: {one.problem}")
+    if any(one.problem for one in outcomes):
+        raise typer.Exit(1)
+
+
+def _push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
+    from ser_store.training.parallel import is_main
+
+    if repository is None or not is_main():
+        return {}
+    from ser_store.training.publishing import push_to_hub
+
+    published = push_to_hub(store, run, repository)
+    warn(f"{published.member} is at {published.url}")
+    return {"published": vars(published)}
+
+
+def _print_run(store: "Store", record: "RunRecord", split: str | None) -> None:
     from ser_store.step_comparison import steps as compare
     from ser_store_cli.steps_command import print_steps
 
     typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
-    print_steps(compare(opened, [record.run], on=record.details["on"], split=split))
+    print_steps(compare(store, [record.run], on=record.details["on"], split=split))

@@ -73,7 +73,7 @@ def _find_problem(hub_id: str, revision: str | None) -> str:
 def describe_refusal(refused: Exception) -> str:
     """What the hub or the network had against a request, with what to do about it where that is known."""
     status = getattr(getattr(refused, "response", None), "status_code", None)
-    advice = _ADVICE.get(status if status is None or status < 500 else 500)
+    advice = None if status is None else _ADVICE.get(min(status, 500))
     return describe_problem(refused) if advice is None else f"{status}: {advice}"
 
 

@@ -1,14 +1,16 @@
 """Predictions and logits from elsewhere, by utterance id, as members."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ser_store.errors import CorpusError, ExistsError, describe_unknown
+from ser_store.errors import CorpusError, ExistsError, SerstoreError, describe_unknown
 from ser_store.interchange.prediction_table import PredictionTable, Said, load_predictions
 from ser_store.interchange.tables import read_table
+from ser_store_h5.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
@@ -54,7 +56,8 @@ def import_predictions(path: Path, *, store: Path, label: str | None = None) -> 
         CorpusError: if columns are missing or cannot be meant, ids repeat, or labels are unknown or contradict the
             corpus.
         UnknownNameError: if an utterance is unknown.
-        ExistsError: if a member is in the store already; nothing is imported then.
+        ExistsError: if a member is in the store already.
+        StoreError: if the disk refuses. Whatever is raised, an interrupt too, nothing is imported then.
     """
     opened = Store(store) if store.is_file() or (store / "corpus.h5").is_file() else None
     if opened is None and label is None:
@@ -68,8 +71,10 @@ def import_predictions(path: Path, *, store: Path, label: str | None = None) -> 
     _check_truth(corpus, table)
     _check_classes(corpus, table)
     members = [_align(said, corpus, path) for said in table.members]
-    target = Store.create(store, corpus) if opened is None else opened
-    _add(target, members, path)
+    if opened is None:
+        _create(store, corpus, members, path)
+    else:
+        _add(opened, members, path)
     used = set(corpus.labels.tolist())
     return Imported(
         store=store,
@@ -155,7 +160,31 @@ def _add(store: Store, members: Sequence[Member], path: Path) -> None:
             f"{there[0]} is in {store.path} already ({len(there)} of {len(members)} are): nothing was imported; rename "
             f"the column, or remove the old one with `serstore rm {there[0]}`"
         )
-    for member in members:
-        if not store.has_run(member.run):
-            store.add_run(RunRecord(run=member.run, kind="import", backbone=member.run, details={"source": path.name}))
-        store.write_member(member)
+    begun: list[str] = []  # what is being added may be there before the call that adds it returns
+    try:
+        for member in members:
+            if not store.has_run(member.run):
+                begun.append(member.run)
+                details = {"source": path.name}
+                store.add_run(RunRecord(run=member.run, kind="import", backbone=member.run, details=details))
+            begun.append(member.name)
+            store.write_member(member)
+    except BaseException as problem:  # a full disk or Ctrl-C: all of the file is imported, or nothing
+        for name in reversed(begun[:-1] if isinstance(problem, ExistsError) else begun):
+            with suppress(SerstoreError):
+                store.remove(name)
+        raise
+
+
+def _create(store: Path, corpus: Corpus, members: Sequence[Member], path: Path) -> None:
+    """A store with these members; none where that fails."""
+    is_refused = True
+    try:
+        created = Store.create(store, corpus)
+        is_refused = False
+        _add(created, members, path)
+    except BaseException as problem:
+        # An interrupt may come when the store is there and has not been returned yet.
+        if (not is_refused or not isinstance(problem, SerstoreError)) and (store / "corpus.h5").exists():
+            remove_folder(store.resolve())
+        raise

@@ -121,7 +121,8 @@ def metric_intervals(
     """Bootstrap intervals of every metric that is a function of the confusion matrix, by its name.
 
     The names are those of :func:`~ser_store.metrics.confusion.compute_metrics_from_confusion`. The accuracy's interval
-    is that of :func:`accuracy_interval`; the others are those of :func:`~ser_store.statistics.bootstrap.resample_intervals`.
+    is that of :func:`accuracy_interval`; the others are those of
+    :func:`~ser_store.statistics.bootstrap.resample_intervals`.
 
     Args:
         truth: ``(n,)`` class indices in ``0..n_classes-1``.

@@ -70,6 +70,8 @@ def augment(samples: NDArray[np.float32], augmentation: Augmentation, rng: np.ra
     """
     import torch
 
+    from ser_store.training.inference import single_torch_thread
+
     chosen = {part: bool(rng.random() < getattr(augmentation, f"{part}_prob")) for part in PARTS}
     # All numbers are drawn, so that one part's probability does not change what another one does.
     factor = int(rng.integers(*_to_hundredths(augmentation.speed_range)))
@@ -80,7 +82,8 @@ def augment(samples: NDArray[np.float32], augmentation: Augmentation, rng: np.ra
     room_rng, noise_rng = rng.spawn(2)
     if not any(chosen.values()):
         return samples
-    with torch.inference_mode():
+    # Sums round differently in another number of threads, and a data-loading process has one.
+    with torch.inference_mode(), single_torch_thread():
         heard = torch.from_numpy(samples)
         if chosen["speed"]:
             heard = _change_speed(heard, factor)

@@ -10,7 +10,8 @@ from ser_store.reports import report_keys
 from ser_store.sides import choose_sides
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.checkpoints import find_folders
-from ser_store.training.parallel import is_main, leave_together, stated_once, wait_for_all
+from ser_store.training.parallel import choose_device, is_main, leave_together, stated_once, wait_for_all
+from ser_store.training.preparing import prepare
 from ser_store.training.recipe import Recipe
 from ser_store.training.resuming import (
     DEFAULT_INIT,
@@ -82,6 +83,7 @@ def finetune(
         sides = choose_sides(store.corpus, split=request.split, fold=request.fold)
         if begun is not None:
             refuse_other_sides(begun, sides)
+        choose_device()
         place = _choose_place(store, begun, name, checkpoints)
         session = TrainingSession(
             store,
@@ -145,8 +147,5 @@ def _load(request: Request, classes: tuple[str, ...]) -> LoadedModel:
     )
     if is_main():
         report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
-    if recipe.gradient_checkpointing:
-        # Renamed in the course of transformers 5; without arguments both names do the same.
-        model_type: Any = type(loaded.model)
-        getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(loaded.model)
+    prepare(loaded.model, recipe)
     return loaded

@@ -16,10 +16,13 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
+from ser_store.training.length_grouping import LengthGroupedSampler
 from ser_store.training.loss_meter import LossMeter
 from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.optimising import Loss, make_optimizer_groups
 from ser_store.training.out_of_memory import Batch, count_utterances, free_memory, is_out_of_memory, iter_parts
-from ser_store.training.parallel import tell_all
+from ser_store.training.parallel import count_processes, tell_all
+from ser_store.training.recipe import Recipe
 from ser_store.training.speech_dataset import collate_speech
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
@@ -35,10 +38,21 @@ class MemberTrainer(Trainer):
     memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
     """
 
+    optimizer: Any
+
     def __init__(
-        self, *, on_evaluated: OnEvaluated, micro_batches: MicroBatches, meter: LossMeter, **arguments: Any
+        self,
+        *,
+        recipe: Recipe,
+        loss: Loss | None,
+        on_evaluated: OnEvaluated,
+        micro_batches: MicroBatches,
+        meter: LossMeter,
+        **arguments: Any,
     ) -> None:
         super().__init__(data_collator=collate_speech, **arguments)
+        self._recipe = recipe
+        self._loss = loss
         self._on_evaluated = on_evaluated
         self._micro_batches = micro_batches
         self._meter = meter
@@ -48,6 +62,21 @@ class MemberTrainer(Trainer):
         # Both write to stdout, which belongs to the command's result.
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self._recipe.layer_decay != 1 and self.optimizer is None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = kind(make_optimizer_groups(self.model, self._recipe), **options)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        return optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Utterances of similar length together, where the recipe asks for it."""
+        if not self._recipe.group_by_length:
+            return super()._get_train_sampler(train_dataset)
+        recipe, processes = self._recipe, count_processes()
+        size = recipe.train_batch_size * recipe.accumulation * processes
+        return LengthGroupedSampler(self.train_dataset, batch_size=size, seed=recipe.seed)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One batch forth and back; where memory runs out, again in parts, with all batches of the optimizer step."""
@@ -81,7 +110,7 @@ class MemberTrainer(Trainer):
         losses = []
         try:
             for place, part in enumerate(parts):
-                self._share = count_utterances(part) / count_utterances(batch)
+                self._share = self._weigh(part) / self._weigh(batch) if len(parts) > 1 else 1.0
                 is_last = place == len(parts) - 1
                 # Gradients are exchanged between processes once for each batch.
                 with nullcontext() if is_last else self.accelerator.no_sync(model):
@@ -90,10 +119,16 @@ class MemberTrainer(Trainer):
             self._share = 1.0
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
+    def _weigh(self, batch: Batch) -> float:
+        """What a batch, or a part of one, counts in a mean loss."""
+        return count_utterances(batch) if self._loss is None else self._loss.weigh(batch["labels"])
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self._loss is not None and model.training:
+            loss = self._loss(outputs["logits"], inputs["labels"])
         if self._share != 1.0:
             loss = loss * self._share
         return (loss, outputs) if return_outputs else loss

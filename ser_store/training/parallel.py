@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ser_store.errors import SerstoreError
 
@@ -42,6 +42,14 @@ def stated_once() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
+def choose_device() -> None:
+    """Before the processes meet: without an accelerator, they compute on the CPU, which accelerate wants to be told."""
+    import torch
+
+    if count_processes() > 1 and not torch.accelerator.is_available():
+        os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+
+
 def tell_all(compute: Callable[[], T]) -> T:
     """What ``compute`` gives in the main process, in every process. All must call it."""
     if count_processes() == 1:
@@ -54,14 +62,14 @@ def tell_all(compute: Callable[[], T]) -> T:
     return value
 
 
-def compute_mean(value: float, device: object) -> float:
+def compute_mean(value: float, device: Any) -> float:
     """The mean of a number over all processes, rounded to float32. All must call it."""
     if count_processes() == 1:
         return value
     import torch
     from accelerate.utils import reduce
 
-    told: torch.Tensor = reduce(torch.tensor(value, device=device), reduction="mean")  # type: ignore[arg-type]  # a device
+    told: torch.Tensor = reduce(torch.tensor(value, device=device), reduction="mean")
     return told.item()
 
 

@@ -212,6 +212,26 @@ def _read_part(name: str, stated: Any) -> Any:
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()})
 
 
+def parse_class_weights(text: str) -> str | dict[str, float]:
+    """``none``, ``balanced``, or weights by class as a command line has them.
+
+    >>> parse_class_weights("angry=2, calm=0.5")
+    {'angry': 2.0, 'calm': 0.5}
+
+    Raises:
+        SerstoreError: for anything else.
+    """
+    if "=" not in text:
+        return text
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    try:
+        return {label.strip(): float(weight) for label, _, weight in pairs}
+    except ValueError as problem:
+        raise SerstoreError(
+            f"class_weights is {text!r} ({problem}): expected none, balanced, or weights such as angry=2,calm=0.5"
+        ) from problem
+
+
 def _check_class_weights(weights: str | Mapping[str, float]) -> None:
     if isinstance(weights, str):
         check_choice("class_weights", weights, CLASS_WEIGHTS)

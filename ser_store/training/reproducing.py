@@ -83,7 +83,7 @@ def finetune_all(
         UnknownNameError: if the catalogue has no such key; nothing has been trained then.
         SerstoreError: if two models would have the same run.
     """
-    names = _name_runs(list_published_models() if models is None else models)
+    names = name_runs(list_published_models() if models is None else models)
     recipe = recipe or Recipe()
     options = {"split": split, "fold": fold, "init": init, "audio": audio, "show_progress": show_progress}
     return tuple(
@@ -92,8 +92,13 @@ def finetune_all(
     )
 
 
-def _name_runs(models: Sequence[str]) -> dict[str, str]:
-    """Each model's run, or the first thing that is wrong with the names."""
+def name_runs(models: Sequence[str]) -> dict[str, str]:
+    """The run of each model: the last part of its name.
+
+    Raises:
+        UnknownNameError: if the catalogue has no such key.
+        SerstoreError: if none is named, or two would have the same run.
+    """
     if not models:
         raise SerstoreError("no model is named: expected at least one; leave the option out for the six published ones")
     names: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import TrainingArguments
 
 from ser_store.backbones.checkpoint import quiet_transformers
@@ -13,16 +14,19 @@ from ser_store.training.checkpoints import Checkpoint, CheckpointKeeper, find_fo
 from ser_store.training.curves import CurveCallback, CurveWriter
 from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.early_stopping import EarlyStopping
+from ser_store.training.epochs import EpochCallback
 from ser_store.training.inference import exact_convolutions
 from ser_store.training.journal import RunJournal
 from ser_store.training.loss_meter import LossMeter
 from ser_store.training.member_cache import MemberCache
 from ser_store.training.member_trainer import MemberTrainer
 from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.optimising import make_loss
 from ser_store.training.out_of_memory import explain_limit, is_out_of_memory
 from ser_store.training.parallel import is_main, tell_all, wait_for_all
 from ser_store.training.resuming import Request, compute_sides_digest
-from ser_store.training.speech_dataset import SpeechDataset
+from ser_store.training.speech_dataset import CACHE_BYTES, SpeechDataset
+from ser_store.training.variation import Variation, make_variation
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -109,6 +113,7 @@ class TrainingSession:
         finally:
             if is_main():
                 self._close(journal, state, max(trainer.state.global_step, start.step if start else 0))
+        wait_for_all()  # the record is complete for everybody
         if self._watch.reason:
             raise explain_divergence(run, step=self._watch.step, reason=self._watch.reason)
         return self._store.run(run)
@@ -136,23 +141,38 @@ class TrainingSession:
         patience = recipe.early_stopping_patience
         if patience is not None:
             callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=journal.note))
+        learned = self._make_dataset(self._sides.train, variation=make_variation(recipe))
+        callbacks.append(EpochCallback(learned))
         # Older checkpoints are removed by the keeper: the Trainer does so before the new one is whole.
         self._arguments.save_total_limit = None
         return MemberTrainer(
             model=model,
             args=self._arguments,
-            train_dataset=self._make_dataset(self._sides.train),
+            train_dataset=learned,
             eval_dataset=self._make_dataset(self._sides.evaluated),
             processing_class=self._loaded.feature_extractor,
+            recipe=recipe,
+            loss=make_loss(recipe, self._count_classes()),
             on_evaluated=cache.add,
             micro_batches=micro_batches,
             meter=self._meter,
             callbacks=callbacks,
         )
 
-    def _make_dataset(self, rows: Rows) -> SpeechDataset:
-        extractor = self._loaded.feature_extractor
-        return SpeechDataset(self._store.corpus, rows, audio=self._audio, feature_extractor=extractor)
+    def _make_dataset(self, rows: Rows, *, variation: Variation | None = None) -> SpeechDataset:
+        return SpeechDataset(
+            self._store.corpus,
+            rows,
+            audio=self._audio,
+            feature_extractor=self._loaded.feature_extractor,
+            variation=variation,
+            cache_bytes=CACHE_BYTES,
+        )
+
+    def _count_classes(self) -> dict[str, int]:
+        corpus = self._store.corpus
+        counts = np.bincount(corpus.labels[self._sides.train], minlength=len(corpus.classes))
+        return dict(zip(corpus.classes, counts.tolist(), strict=True))
 
     def _run(self, trainer: MemberTrainer, start: Checkpoint | None) -> None:
         if start is not None and start.is_last:

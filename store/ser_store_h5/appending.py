@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +17,11 @@ _FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)  # a stranger's link would have us write to a file elsewhere
 
 
-def append_line(path: Path, line: bytes) -> None:
+def append_line(path: Path, line: bytes, *, check_torn: Callable[[bytes], object] = bytes) -> None:
     """Append one line and flush it to the disk. A kill can tear the last line only; the next writer cuts it off.
+
+    Args:
+        check_torn: is shown what is to be cut off, and raises if no kill can have left that.
 
     Raises:
         StoreError: for a full disk, a folder that is gone and the like, or if another process keeps the file.
@@ -30,6 +34,10 @@ def append_line(path: Path, line: bytes) -> None:
     with stated_disk_problems(path):
         handle = _open_locked(path)
         try:
+            end, size = _find_end(handle)
+            if end < size:
+                os.lseek(handle, end, os.SEEK_SET)
+                check_torn(os.read(handle, size - end))
             _append(handle, path, whole)
         finally:
             os.close(handle)

@@ -67,7 +67,7 @@ class _PatientFile(RawIOBase):
         super().__init__()
         self._disk, self._bears = disk, bears
         self._end = 0
-        self._problem: OSError | None = None
+        self._problem: BaseException | None = None
 
     def check(self) -> None:
         """
@@ -90,7 +90,7 @@ class _PatientFile(RawIOBase):
         try:
             while self._problem is None and rest:  # a disk that fills up takes a part first, and refuses the rest
                 rest = rest[self._disk.write(rest) :]
-        except OSError as problem:
+        except BaseException as problem:  # noqa: BLE001 - libhdf5 forgets some, and the file would be sealed without it
             self._problem = problem
         return len(content)
 

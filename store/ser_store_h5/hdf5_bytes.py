@@ -12,6 +12,7 @@ from ser_store_h5.seal import SEAL_BYTES
 
 UNDEFINED = 2**64 - 1
 _WINDOW_BYTES = 1 << 13
+_MAX_METADATA_BYTES = 1 << 28  # of one file while it is open; their checksums take about 0.1 s for each MiB
 _MASK = 0xFFFFFFFF
 # Signature, version, size of addresses, size of lengths, flags; base address, extension, end of file, root; checksum.
 _SUPERBLOCK = struct.Struct("<8s4B4QI")
@@ -74,7 +75,7 @@ class FileBytes:
         self.objects: dict[int, Any] = {}
         self._window, self._start = b"", 0
         # Blocks of metadata do not overlap, and each is read once: more of them than bytes would go on for ever.
-        self._allowance = self.end
+        self._allowance = min(self.end, _MAX_METADATA_BYTES)
 
     def read(self, address: int, count: int) -> bytes:
         """``count`` bytes of metadata from ``address`` on."""
@@ -118,7 +119,7 @@ class FileBytes:
     def _allow(self, count: int) -> None:
         self._allowance -= count
         if self._allowance < 0:
-            raise StructureError("its blocks overlap")
+            raise StructureError("its blocks overlap, or are too many")
 
     def read_into(self, address: int, view: memoryview) -> None:
         """Fill ``view`` with the bytes from ``address`` on."""

@@ -84,6 +84,7 @@ class MemberFile:
     def __init__(self, group: Group, corpus: Corpus | CorpusHeader, *, is_packed: bool = False) -> None:
         self._group, self._is_packed = group, is_packed
         self._where = group.where
+        self._found: dict[str, StoredArray] = {}
         self._n_classes, self._n_corpus = len(corpus.classes), len(corpus)
         digest = group.text("corpus")
         if digest != corpus.digest:
@@ -96,7 +97,13 @@ class MemberFile:
             raise FormatError(f"{self._where}: holds neither logits, pooled nor predicted")
 
     def _find(self, name: str, m: int | None) -> StoredArray:
-        """The array of this name, of ``m`` rows, before any of it is read."""
+        """The array of this name, of ``m`` rows, before any of it is read; looked up once."""
+        found = self._found.get(name)
+        if found is None or m not in (None, found.shape[0]):
+            found = self._found[name] = self._look_up(name, m)
+        return found
+
+    def _look_up(self, name: str, m: int | None) -> StoredArray:
         if name == "rows":
             return self._group.array(name, kinds=("i4",), shape=(m,))
         if name == "logits":

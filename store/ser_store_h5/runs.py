@@ -178,7 +178,7 @@ def append_curve(folder: Path, point: Mapping[str, Any]) -> None:
     """Append one logging or evaluation step to ``curves.jsonl`` and flush it to the disk."""
     path = folder / "curves.jsonl"
     line = seal_line(_to_text({key: value for key, value in point.items() if key != LINE_KEY}, path))
-    append_line(path, line)
+    append_line(path, line, check_torn=lambda torn: _check_torn(str(path), torn))
 
 
 def read_curves(folder: Path) -> list[dict[str, Any]]:
@@ -202,9 +202,14 @@ def parse_curves(content: bytes, *, where: str) -> list[dict[str, Any]]:
     """
     *lines, torn = content.split(b"\n")
     points = [_parse_point(f"{where}: line {number}", line) for number, line in enumerate(lines, start=1)]
-    if check_line(torn[:-1]) is Check.WHOLE:  # a kill leaves a part of a line, and nothing in its line feed's place
-        raise _damaged_line(f"{where}: line {len(lines) + 1}")
+    _check_torn(where, torn)
     return points
+
+
+def _check_torn(where: str, torn: bytes) -> None:
+    """Refuse what no kill can have left: all of a line, and something in its line feed's place."""
+    if check_line(torn[:-1]) is Check.WHOLE:
+        raise _damaged_line(f"{where}: last line")
 
 
 def _parse_point(where: str, line: bytes) -> dict[str, Any]:

@@ -151,25 +151,30 @@ def _remove(leftover: Path, dry_run: bool) -> int:
         _InUseError: if a writer holds it or anything in it; nothing is removed then.
     """
     if not _is_folder(leftover):
-        return _remove_file(leftover, dry_run)
+        return _remove_file(leftover, dry_run=dry_run)
     inside = [found for found in leftover.rglob("*") if not _is_folder(found)]
+    if not is_leftover(leftover):
+        inside = [found for found in inside if is_leftover(found)]  # its writer may just have finished
     freed = sum(_measure(found) for found in inside)
     for found in inside:
         if is_leftover(found):
             _remove_file(found, dry_run=True)
-    if dry_run:
-        return freed
-    if is_leftover(leftover):  # somebody else may be removing it as well
-        import shutil  # with its compressors it takes longer to import than a small store to read
-
-        shutil.rmtree(leftover, ignore_errors=True)
-        if leftover.exists():
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return freed
-    for found in inside:
-        _remove_file(found, dry_run)
-    leftover.rmdir()
+    if not dry_run:
+        _remove_folder(leftover, inside)
     return freed
+
+
+def _remove_folder(leftover: Path, inside: list[Path]) -> None:
+    if not is_leftover(leftover):
+        for found in inside:
+            _remove_file(found, dry_run=False)
+        leftover.rmdir()
+        return
+    import shutil  # with its compressors it takes longer to import than a small store to read
+
+    shutil.rmtree(leftover, ignore_errors=True)  # somebody else may be removing it as well
+    if leftover.exists():
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _measure(file: Path) -> int:
@@ -178,7 +183,7 @@ def _measure(file: Path) -> int:
     return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
 
 
-def _remove_file(file: Path, dry_run: bool) -> int:
+def _remove_file(file: Path, *, dry_run: bool) -> int:
     freed = _measure(file)
     if not stat.S_ISREG(file.lstat().st_mode):  # writers make neither links nor pipes
         is_free = True

@@ -21,7 +21,7 @@ from ser_store_h5.sweeping import name_leftovers
 from ser_store_h5.whole import is_whole
 
 CHECKPOINTS = "checkpoints"
-THREADS = min(4, os.cpu_count() or 1)  # all hash at once, one reads
+THREADS = min(4, os.cpu_count() or 1)  # hashing lets the others run
 
 Watch = Callable[[list[Any]], Iterable[Any]]
 

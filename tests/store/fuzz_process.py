@@ -29,11 +29,12 @@ SECONDS = 10.0  # for one input
 MEMORY = 256 << 20  # more than the process has when it forks
 PARTS = ("ids", "labels", "speakers", "paths", "audio_digests")
 ARRAYS = ("rows", "logits", "pooled", "predicted")
+BARE_PLACES = ("/", "columns", "splits", "corpus", "runs", "runs/tiny", "runs/tiny/step-000010")
 NOTHING = "-"  # said of an array that is not there
 Found = dict[str, str]
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
     """Of an array: dtype, shape and bytes. Widths of text do not count."""
     if value is None:
         return NOTHING
@@ -44,15 +45,15 @@ def _digest(value: Any) -> str:
 def _describe_corpus(store: Store) -> Iterator[tuple[str, str]]:
     corpus = store.corpus
     for name in PARTS:
-        yield name, _digest(getattr(corpus, name))
+        yield name, digest(getattr(corpus, name))
     for name, values in (*corpus.columns.items(), *corpus.splits.items()):
-        yield name, _digest(values)
+        yield name, digest(values)
     yield "stated", json.dumps([corpus.name, corpus.classes, corpus.default_split, corpus.audio_root])
 
 
 def _describe_member(member: Member) -> Iterator[tuple[str, str]]:
     for name in ARRAYS:
-        yield name, _digest(getattr(member, name))
+        yield name, digest(getattr(member, name))
     yield "stated", json.dumps([member.run, member.step, member.provenance], sort_keys=True)
 
 
@@ -60,18 +61,18 @@ def _iter_calls(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Everything that can be asked of a store, each with what it says in one text or in several named ones."""
     store = Store(path)
     yield "corpus", lambda: dict(_describe_corpus(store))
-    yield "test part", lambda: _digest(store.header.rows())
+    yield "test part", lambda: digest(store.header.rows())
     yield "runs", lambda: json.dumps([store.runs(), store.member_names()])
     yield "members", lambda: json.dumps([repr(member) for member in store.members()])
     for run in store.runs():
-        yield f"{run}: record", lambda run=run: repr(store.run(run))
-        yield f"{run}: curves", lambda run=run: repr(store.curves(run))
+        yield f"record of {run}", lambda run=run: repr(store.run(run))
+        yield f"curves of {run}", lambda run=run: repr(store.curves(run))
     rows = np.array([7, 0, 3], dtype=np.int32)
     for name in store.member_names():
         yield name, lambda name=name: dict(_describe_member(store.read_member(name)))
-        yield f"{name}: predictions", lambda name=name: _digest(store.predictions([name], rows))
-        yield f"{name}: logits", lambda name=name: _digest(store.logits([name], rows))
-        yield f"{name}: pooled", lambda name=name: _digest(store.pooled(name, rows))
+        yield f"predictions of {name}", lambda name=name: digest(store.predictions([name], rows))
+        yield f"logits of {name}", lambda name=name: digest(store.logits([name], rows))
+        yield f"pooled of {name}", lambda name=name: digest(store.pooled(name, rows))
 
 
 def probe(path: Path) -> Found:
@@ -132,11 +133,29 @@ def _probe_damaged(order: dict[str, Any], sample: Sample) -> None:
         ser_store_h5.arrays.WHOLE_BYTES = 0
     folder = Path(order["folder"])
     path = sample.write(folder, sample.content)
-    whole = probe(path)
+    ask: Callable[[Path], Found] = probe
+    if order["is_bare"]:
+        path, ask = path / sample.victim if sample.victim else path, probe_bare
+    whole = ask(path)
     for seed in range(order["start"], order["stop"]):
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         sample.write(folder, sample.damage(order["kind"], seed))
-        _say({name: _compare(said, whole.get(name)) for name, said in probe(path).items()})
+        _say({name: _compare(said, whole.get(name)) for name, said in ask(path).items()})
+
+
+def probe_bare(path: Path) -> Found:
+    """How libhdf5 alone takes the same file: everything in it is read."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            for name in BARE_PLACES:
+                for node in (file.get(name), *getattr(file.get(name), "values", tuple)()):
+                    dict(node.attrs if node is not None else {})
+                    node[()] if isinstance(node, h5py.Dataset) else None
+    except Exception as problem:  # noqa: BLE001 - what it raises does not matter here, only that it comes back
+        return {"file": f"refused: {type(problem).__name__}"}
+    return {"file": "same"}
 
 
 def _compare(said: str, whole: str | None) -> str:

@@ -56,11 +56,11 @@ class Prober:
         return found[0] if found and code == 0 else {"process": f"escaped: {describe_end(code)}"}
 
     def damage(
-        self, folder: Path, sample: str, kind: str, *, start: int, stop: int, in_chunks: int = 0
+        self, folder: Path, sample: str, kind: str, *, start: int, stop: int, in_chunks: int = 0, is_bare: int = 0
     ) -> Iterator[tuple[int, dict[str, str]]]:
-        """Seed of every damaged input from ``start`` to ``stop``, and how it was answered."""
+        """Seed of every damaged input from ``start`` to ``stop``, and how it was answered; ``is_bare``: by libhdf5."""
         while start < stop:
-            order = {"folder": str(folder), "sample": sample, "kind": kind, "in_chunks": in_chunks}
+            order = {"folder": str(folder), "sample": sample, "kind": kind, "in_chunks": in_chunks, "is_bare": is_bare}
             found, code = self._ask(order | {"start": start, "stop": min(stop, start + 500)})
             yield from enumerate(found, start=start)
             start += len(found)
@@ -89,7 +89,7 @@ def sum_up(answers: dict[str, str]) -> str:
     if worst:
         return worst[0]
     others = [name for name, said in answers.items() if said == "other"]
-    if any(name.rpartition(": ")[2] in GUARDED for name in others):
+    if any(name.rpartition(": ")[2] in GUARDED or name.startswith(("logits of", "pooled of")) for name in others):
         return f"wrong: {others}"
     if others or "gone" in answers.values():
         return "forged"

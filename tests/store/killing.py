@@ -4,6 +4,7 @@ A test and ``benchmarks/soak_store.py`` use it. The state of the store is compar
 be the one before the writing or the one after, and no other file may have changed by a byte.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -12,14 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 from store_samples import make_store
-from writer_process import KINDS, expect, name_made, name_targets
+from writer_process import KINDS, expect, make_ready, name_made, name_targets
 
 from ser_store_h5.atomic import is_leftover
 from ser_store_h5.store import Store
@@ -94,7 +95,7 @@ class Seen:
 
 @dataclass
 class Tally:
-    """What became of the writers of one kind. ``seconds``: how long those took that were not stopped before."""
+    """What became of the writers of one kind. ``seconds``: how long those took that nobody stopped."""
 
     stopped: int = 0
     old: int = 0
@@ -121,7 +122,7 @@ def observe(path: Path, turn: int) -> dict[str, Any]:
         "points": [point["step"] for point in store.curves("tiny")],
         "noted": store.run("tiny").details.get("noted"),
         "split": str(store.corpus.splits["usual"][0]),
-        "passing": 1 + len(store.steps("passing")) if store.has_run("passing") else 0,
+        "passing": int(store.has_run("passing")),
         "made": turn if (name_made(path, turn) / "corpus.h5").exists() else None,
     }
 
@@ -149,7 +150,8 @@ def get_contents(path: Path) -> dict[str, bytes]:
 def stop_writers(folder: Path, *, times: int, seed: int, by: signal.Signals = signal.SIGKILL) -> dict[str, Tally]:
     """Let so many writers write, one after the other, and stop each at a random instant; returns a tally by kind.
 
-    The instants are spread evenly over 1.1 times the median duration of the writers of that kind which ended.
+    The instants are spread evenly over 1.2 times the median duration of the last writers of that kind which were not
+    stopped: every ninth, so that a machine that grows busier is followed.
 
     Raises:
         AssertionError: if anything but the old or the new state was left; the message names seed and turn.
@@ -158,16 +160,27 @@ def stop_writers(folder: Path, *, times: int, seed: int, by: signal.Signals = si
     tallies = {kind: Tally() for kind in KINDS}
     path = folder / "store"
     seen = Seen(prepare_store(path), get_contents(path))
+    turns = itertools.count()
     with forking_writers() as writers:
-        for turn in range(times + 3 * len(KINDS)):
-            tally = tallies[KINDS[turn % len(KINDS)]]
+        while sum(tally.stopped for tally in tallies.values()) < times:
+            turn = next(turns)
+            kind, round_ = KINDS[turn % len(KINDS)], turn // len(KINDS)
+            tally = tallies[kind]
+            is_free = round_ < 2 or round_ % 9 == 0
+            wait = None if is_free else random.uniform(0, 1.2 * median(tally.seconds[-5:]))
             try:
-                wait = random.uniform(0, 1.1 * median(tally.seconds)) if len(tally.seconds) > 2 else None
+                seen = _make_ready(path, turn, seen)
                 ended = _stop(writers, path, turn, wait, by, tally)
                 seen = _check(path, turn, seen, tally, must_be_new=ended)
             except AssertionError as problem:
-                raise AssertionError(f"seed {seed}, turn {turn} ({KINDS[turn % len(KINDS)]}): {problem}") from problem
+                raise AssertionError(f"seed {seed}, turn {turn} ({kind}): {problem}") from problem
     return tallies
+
+
+def _make_ready(path: Path, turn: int, seen: Seen) -> Seen:
+    if not make_ready(Store(path), turn):
+        return seen
+    return replace(seen, state=observe(path, turn), contents=get_contents(path))
 
 
 def _stop(writers: Writers, path: Path, turn: int, wait: float | None, by: signal.Signals, tally: Tally) -> bool:
@@ -183,7 +196,7 @@ def _stop(writers: Writers, path: Path, turn: int, wait: float | None, by: signa
         tally.stopped += 1
     os.kill(process, by)
     heard += writers.hear_out(codes=(130,) if by == signal.SIGINT else (-by,))
-    tally.seconds += [seconds for _, seconds in heard]
+    tally.seconds += [seconds for _, seconds in heard if wait is None]
     tally.midway += not heard
     return bool(heard)
 

@@ -16,6 +16,7 @@ from ser_store_h5.checksums import Check, check_line, check_record, seal_line, s
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
+from ser_store_h5.sweeping import sweep
 from ser_store_h5.verify import verify_store
 
 RECORD, CURVES = "runs/tiny/run.json", "runs/tiny/curves.jsonl"
@@ -37,9 +38,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def flip(content: bytes) -> Iterator[bytes]:
-    """Copies with one byte changed: every byte, eight ways."""
+    """Copies with one byte changed: every byte, three ways."""
     for place in range(len(content)):
-        for flipped in (0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x80, 0xFF):
+        for flipped in (0x01, 0x20, 0xFF):
             yield content[:place] + bytes([content[place] ^ flipped]) + content[place + 1 :]
 
 
@@ -52,7 +53,7 @@ def test_every_flipped_byte_is_found(store: Store, file: str) -> None:
         problem = get_problem(lambda: read(store))
         assert problem is not None
         assert str(problem).startswith(f"{path}: ")
-        if number % 97 == 0:
+        if number % 37 == 0:
             assert find_problem_files(store.path) == [file]
 
 
@@ -82,6 +83,17 @@ def test_what_was_put_behind_a_file_is_found(store: Store, file: str, tail: byte
     else:
         assert isinstance(get_problem(lambda: read(store)), FormatError | IntegrityError)
         assert find_problem_files(store.path) == [file]
+
+
+def test_a_line_whose_line_feed_is_damaged_is_not_cut_off_by_the_next_writer(store: Store) -> None:
+    path = store.path / CURVES
+    content = path.read_bytes()[:-1] + b"\v"
+    path.write_bytes(content)
+    for use in (READS[CURVES], lambda store: store.append_curve("tiny", step=30)):
+        with pytest.raises(IntegrityError, match=r"curves.jsonl: last line: its bytes are not those that were written"):
+            use(store)
+    assert verify_store(store.path).leftovers == sweep(store.path).removed == ()
+    assert path.read_bytes() == content
 
 
 def test_the_checksums_are_those_of_the_page(store: Store) -> None:

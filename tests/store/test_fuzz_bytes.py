@@ -12,7 +12,7 @@ from fuzzing import Prober, sum_up
 from hdf5_blocks import find_blocks, repair
 from mutations import KINDS
 
-INPUTS = 25  # of each kind for each sample
+INPUTS = 20  # of each kind for each sample
 
 
 @pytest.fixture(scope="module")

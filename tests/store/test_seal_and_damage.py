@@ -111,12 +111,11 @@ def test_every_byte_of_the_structure_of_a_small_member_counts(tmp_path: Path) ->
     path, expected = store.member_path("tiny", 10), store.read_member("tiny@10")
     content = path.read_bytes()
     for place in range(min(2_048, len(content))):
-        for flipped in (0x01, 0x80, 0xFF):
-            path.write_bytes(content[:place] + bytes([content[place] ^ flipped]) + content[place + 1 :])
-            found: list[Any] = []
-            if not get_problem(lambda found=found: found.append(store.read_member("tiny@10"))):  # type: ignore[misc]
-                assert_same_member(found[0], expected)
-        if place % 8 == 0:  # reading is cheaper than verifying
+        path.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+        found: list[Any] = []
+        if not get_problem(lambda found=found: found.append(store.read_member("tiny@10"))):  # type: ignore[misc]
+            assert_same_member(found[0], expected)
+        if place % 16 == 0:  # reading is cheaper than verifying
             assert find_problem_files(store.path) == ["runs/tiny/step-000010.h5"]
 
 

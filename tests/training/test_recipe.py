@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from ser_store.errors import SerstoreError
-from ser_store.training.recipe import Recipe
+from ser_store.errors import SerstoreError, UnknownNameError
+from ser_store.training.augmentation import Augmentation
+from ser_store.training.masking import Masking
+from ser_store.training.recipe import Recipe, parse_class_weights
 
 
 def test_the_defaults_are_table_2(paper_dir):
@@ -25,23 +27,100 @@ def test_the_defaults_are_table_2(paper_dir):
     } == table
 
 
+def test_beyond_table_2_the_defaults_change_nothing():
+    recipe = Recipe()
+    assert recipe.augmentation.changes_nothing
+    assert set(vars(recipe.masking).values()) == {None}
+    assert (recipe.max_seconds, recipe.layer_decay, recipe.frozen_layers, recipe.label_smoothing) == (None, 1, 0, 0)
+
+
 def test_options_that_are_none_change_nothing():
     assert Recipe().changed(epochs=None, seed=None) == Recipe()
     assert Recipe().changed(seed=7).seed == 7
+
+
+def test_options_of_masking_and_augmentation_are_changed_by_their_own_names():
+    changed = Recipe().changed(noise_prob=0.5, layerdrop=0.2)
+    assert changed == Recipe(augmentation=Augmentation(noise_prob=0.5), masking=Masking(layerdrop=0.2))
+    assert changed.changed(noise_db=(0.0, 5.0)).augmentation == Augmentation(noise_prob=0.5, noise_db=(0.0, 5.0))
+
+
+def test_a_recipe_comes_back_from_json():
+    recipe = Recipe(class_weights={"angry": 2.0}, masking=Masking(mask_time_prob=0.1), warmup_share=0.1)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def test_what_json_leaves_out_is_as_published():
+    assert Recipe.from_json({"learning_rate": 3e-5}) == Recipe(learning_rate=3e-5)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"eval_steps": 0}, "eval_steps is 0: expected a whole number of at least 1"),
-        ({"max_steps": 0}, "max_steps is 0: expected at least 1"),
+        ({"eval_steps": 2.5}, "eval_steps is 2.5: expected a whole number of at least 1"),
+        ({"save_total_limit": True}, "save_total_limit is True: expected a whole number of at least 1"),
+        ({"max_steps": 0}, "max_steps is 0: expected a whole number of at least 1"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0: expected a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: expected a number above 0"),
+        ({"learning_rate": "1e-4"}, "learning_rate is 1e-4: expected a number above 0"),
+        ({"layer_decay": 1.5}, "layer_decay is 1.5: expected a number from 0 to 1"),
+        ({"label_smoothing": 1}, "label_smoothing is 1: expected a number from 0 to below 1"),
+        ({"weight_decay": -1}, "weight_decay is -1: expected a number of at least 0"),
+        ({"compile": "yes"}, "compile is 'yes': expected true or false"),
         ({"pooling": "median"}, "pooling is 'median': expected one of mean, sum, max"),
         ({"precision": "fp8"}, "precision is 'fp8': expected one of fp32, tf32, fp16, bf16"),
+        ({"attention": "flash"}, "attention is 'flash': expected one of eager, sdpa, flash_attention_2"),
+        (
+            {"attention": "flash_attention_2"},
+            "attention is flash_attention_2 and precision is fp32: expected fp16 or bf16",
+        ),
+        (
+            {"warmup_steps": 5, "warmup_share": 0.1},
+            "warmup_steps is 5 and warmup_share is 0.1: expected one of the two",
+        ),
+        (
+            {"schedule": "constant", "warmup_steps": 5},
+            "the schedule is constant and a warm-up is given: expected none; choose constant_with_warmup",
+        ),
+        ({"max_seconds": 0.1}, "max_seconds is 0.1: expected at least 0.25"),
+        ({"class_weights": "even"}, "class_weights is 'even': expected one of none, balanced"),
+        ({"class_weights": {"sad": 0}}, "the class weight of sad is 0: expected a number above 0"),
     ],
 )
 def test_nonsense_is_refused(options, message):
     with pytest.raises(SerstoreError) as refusal:
         Recipe(**options)
     assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"augmentation": {"noise_db": [30, 10]}}, "noise_db is [30, 10]: expected two numbers from -60 to 120"),
+        ({"augmentation": {"speed_range": [0.1, 1]}}, "speed_range is [0.1, 1]: expected two numbers from 0.5 to 2"),
+        ({"augmentation": {"gain_prob": 2}}, "gain_prob is 2: expected a number from 0 to 1"),
+        ({"masking": {"layerdrop": -0.1}}, "layerdrop is -0.1: expected a number from 0 to 1"),
+        ({"masking": 0.1}, "masking is 0.1: expected a table with its options"),
+    ],
+)
+def test_nonsense_in_a_table_is_refused(stated, message):
+    with pytest.raises(SerstoreError) as refusal:
+        Recipe.from_json(stated)
+    assert str(refusal.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("stated", "nearest"),
+    [({"learningrate": 1}, "learning_rate"), ({"masking": {"mask_time_probs": 1}}, "mask_time_prob")],
+)
+def test_unknown_options_are_answered_with_the_nearest(stated, nearest):
+    with pytest.raises(UnknownNameError, match=rf"expected one of {nearest} \(nearest\)"):
+        Recipe.from_json(stated)
+
+
+def test_class_weights_are_read_as_a_command_line_has_them():
+    assert parse_class_weights("balanced") == "balanced"
+    assert parse_class_weights("angry=2, calm=.5") == {"angry": 2.0, "calm": 0.5}
+    with pytest.raises(SerstoreError, match="expected none, balanced, or weights such as angry=2"):
+        parse_class_weights("angry=much")

@@ -1,0 +1,29 @@
+"""Commands that a command runs: each is printed before it runs, so that it can be run again by hand."""
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+Runner = Callable[[list[str]], int]
+
+
+def make_runner(app: typer.Typer) -> Runner:
+    """What runs one ``serstore`` command in this process, given its words, and returns its exit code."""
+
+    def run(words: list[str]) -> int:
+        code: Any = app(words, standalone_mode=False)
+        return code or 0
+
+    return run
+
+
+def print_title(title: str) -> None:
+    typer.secho(f"\n── {title}", bold=True)
+
+
+def run_printed(words: list[str], *, run: Runner) -> int:
+    """Print a command, run it, and return its exit code."""
+    typer.secho(f"$ serstore {shlex.join(words)}", dim=True)
+    return run(words)

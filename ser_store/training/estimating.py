@@ -1,0 +1,246 @@
+"""What a fine-tuning will take, before anything is spent: steps, memory, disk and time."""
+
+import math
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.audio import SAMPLE_RATE
+from ser_store.backbones.model import SpeechClassifierConfig, build_config
+from ser_store.backbones.source import find_source
+from ser_store.recordings import resolve_audio
+from ser_store.sides import choose_sides
+from ser_store.training.durations import load_durations
+from ser_store.training.footprint import compute_activation_bytes, count_flops, count_parameters
+from ser_store.training.matrix_rate import measure_matrix_rate
+from ser_store.training.parallel import count_processes
+from ser_store.training.recipe import Recipe
+from ser_store_h5.store import Store
+
+_FLOAT32, _FLOAT16, _ROW = 4, 2, 4
+_ADAMW_STATES = 2
+_SAMPLED_BATCHES = 1_000
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each device at the fullest moment: weights, gradients and optimizer in float32, and one batch.
+
+    Attributes:
+        activations: of the batch of the longest training utterances; see
+            :func:`ser_store.training.footprint.compute_activation_bytes`.
+        longest_seconds: the longest of them.
+        available: what the device has in all, or None where it does not say.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    total: int
+    longest_seconds: float
+    available: int | None
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes on disk when they are most: the checkpoints kept and one being written, and all members.
+
+    Attributes:
+        checkpoints: (kept + 1) × (parameters × 4 + trained parameters × 4 × 2 states of AdamW).
+        members: members × utterances × (hidden size × 2 + classes × 4 + 4 for the row).
+        free: on the disk of the checkpoints.
+    """
+
+    checkpoints: int
+    members: int
+    total: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Duration:
+    """The floor that arithmetic sets: all operations at the rate at which this machine multiplies matrices.
+
+    Attributes:
+        flops_per_step: of an optimizer step, over all devices, at the mean padded length.
+        flops_total: of all steps and evaluations.
+        flops_per_second: measured here, of one device.
+        device: what it was measured on.
+        seconds: ``flops_total`` over ``flops_per_second`` and the number of devices. A real training takes longer.
+    """
+
+    flops_per_step: int
+    flops_total: int
+    flops_per_second: float
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fine-tuning will take.
+
+    Attributes:
+        model: the backbone's key.
+        parameters: of backbone and head.
+        trained: those of them that are not frozen.
+        n_train: utterances trained on.
+        n_evaluated: utterances of each member.
+        processes: devices that train together.
+        steps: optimizer steps, unless it stops early.
+        steps_per_epoch: optimizer steps of one pass.
+        members: evaluations, each of which caches one.
+    """
+
+    model: str
+    parameters: int
+    trained: int
+    n_train: int
+    n_evaluated: int
+    processes: int
+    steps: int
+    steps_per_epoch: int
+    members: int
+    memory: Memory
+    disk: Disk
+    time: Duration
+
+    def to_json(self) -> dict[str, Any]:
+        """All values, ready for :func:`json.dumps`."""
+        return asdict(self)
+
+
+def estimate(
+    store: Store,
+    model: str,
+    *,
+    split: str | None = None,
+    fold: int | None = None,
+    recipe: Recipe | None = None,
+    init: str = "pretrained",
+    checkpoint: Path | None = None,
+    audio: Path | None = None,
+    checkpoints: Path | None = None,
+) -> Estimate:
+    """What :func:`ser_store.training.finetuning.finetune` with the same arguments will take. Needs no weights.
+
+    Args:
+        init: makes no difference here; a key of the catalogue needs no network either way.
+
+    Raises:
+        ModelError: if there is no such backbone, or the recipe does not fit it.
+        CorpusError: if there is nothing to train on.
+    """
+    recipe = recipe or Recipe()
+    corpus = store.corpus
+    sides = choose_sides(corpus, split=split, fold=fold)
+    source = find_source(model, init="random" if checkpoint is None else init, checkpoint=checkpoint)
+    backbone = getattr(source.config, "backbone_config", source.config)
+    config = build_config(backbone, corpus.classes, pooling=recipe.pooling)
+    folder = resolve_audio(corpus, audio)
+    heard = _vary(load_durations(corpus, sides.train, audio=folder), recipe)
+    evaluated = load_durations(corpus, sides.evaluated, audio=folder)
+    per_epoch, steps = count_steps(recipe, len(sides.train), processes=count_processes())
+    members = -(-steps // recipe.eval_steps)
+    parameters, trained = count_parameters(config, recipe)
+    row_bytes = backbone.hidden_size * _FLOAT16 + len(corpus.classes) * _FLOAT32 + _ROW
+    return Estimate(
+        model=source.key,
+        parameters=parameters,
+        trained=trained,
+        n_train=len(sides.train),
+        n_evaluated=len(sides.evaluated),
+        processes=count_processes(),
+        steps=steps,
+        steps_per_epoch=per_epoch,
+        members=members,
+        memory=_estimate_memory(config, recipe, parameters, trained, heard),
+        disk=_estimate_disk(
+            recipe, parameters, trained, members * len(sides.evaluated) * row_bytes, checkpoints or store.path
+        ),
+        time=_estimate_time(config, recipe, steps, members, heard, evaluated),
+    )
+
+
+def count_steps(recipe: Recipe, n_train: int, *, processes: int = 1) -> tuple[int, int]:
+    """Optimizer steps of one epoch and of all, as the Trainer counts them: a last, smaller batch is trained on too."""
+    batches = math.ceil(n_train / (recipe.train_batch_size * processes))
+    per_epoch = math.ceil(batches / recipe.accumulation)
+    return per_epoch, recipe.max_steps or math.ceil(recipe.epochs * per_epoch)
+
+
+def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
+    """The lengths that training hears, at the slowest speed that it may play."""
+    if recipe.augmentation.speed_prob:
+        seconds = seconds / recipe.augmentation.speed_range[0]
+    return seconds if recipe.max_seconds is None else np.minimum(seconds, recipe.max_seconds)
+
+
+def _estimate_memory(
+    config: SpeechClassifierConfig, recipe: Recipe, parameters: int, trained: int, heard: NDArray[np.float64]
+) -> Memory:
+    longest = np.sort(heard)[::-1][: recipe.train_batch_size]
+    samples = [math.ceil(seconds * SAMPLE_RATE) for seconds in longest.tolist()]
+    parts = {
+        "weights": parameters * _FLOAT32,
+        # Several processes exchange gradients through a second copy.
+        "gradients": trained * _FLOAT32 * (2 if count_processes() > 1 else 1),
+        "optimizer": trained * _FLOAT32 * _ADAMW_STATES,
+        "activations": compute_activation_bytes(config, recipe, samples=samples),
+    }
+    return Memory(
+        **parts, total=sum(parts.values()), longest_seconds=float(longest[0]), available=_find_available_memory()
+    )
+
+
+def _find_available_memory() -> int | None:
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not on every system
+        return None
+
+
+def _estimate_disk(recipe: Recipe, parameters: int, trained: int, members: int, folder: Path) -> Disk:
+    checkpoint = parameters * _FLOAT32 + trained * _FLOAT32 * _ADAMW_STATES
+    checkpoints = (recipe.save_total_limit + 1) * checkpoint
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return Disk(checkpoints, members, checkpoints + members, shutil.disk_usage(existing).free)
+
+
+def _estimate_time(
+    config: SpeechClassifierConfig,
+    recipe: Recipe,
+    steps: int,
+    members: int,
+    heard: NDArray[np.float64],
+    evaluated: NDArray[np.float64],
+) -> Duration:
+    padded = _compute_padded_mean(heard, recipe.train_batch_size, grouped=recipe.group_by_length)
+    forth, both = count_flops(config, recipe, samples=round(padded * SAMPLE_RATE))
+    padded_evaluated = _compute_padded_mean(evaluated, recipe.eval_batch_size, grouped=False)
+    processes = count_processes()
+    step = both * min(recipe.train_batch_size * recipe.accumulation * processes, len(heard))
+    evaluation = round(forth * padded_evaluated / padded) * len(evaluated)
+    total = step * steps + evaluation * members
+    rate = measure_matrix_rate(recipe.precision)
+    return Duration(step, total, rate.flops, rate.device, total / rate.flops / processes)
+
+
+def _compute_padded_mean(seconds: NDArray[np.float64], batch_size: int, *, grouped: bool) -> float:
+    """The mean length of the longest utterance of a batch, over batches drawn at random, or of similar length."""
+    if grouped:
+        longest = np.sort(seconds)[::-1][::batch_size]
+    else:
+        rng = np.random.default_rng(0)
+        longest = rng.choice(seconds, (_SAMPLED_BATCHES, min(batch_size, len(seconds)))).max(axis=1)
+    return float(longest.mean())

@@ -1,0 +1,106 @@
+"""Writing commands stopped by Ctrl-C or by the disk: one line, the store as before, and nothing left behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ser_store_h5.store import Store
+from ser_store_h5.sweeping import sweep
+from ser_store_h5.verify import verify_store
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
+COMMAND = "import sys; from ser_store_cli.app import main; main()"
+# The same within a limit on the size of files, and on a disk that refuses what is flushed to it after a while.
+LIMITED = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); {COMMAND}"
+FULL = f"""
+import itertools, os, stat
+flush, flushed = os.fsync, itertools.count()
+def refuse(handle):
+    if next(flushed) >= 100 and stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError(28, "No space left on device")
+    flush(handle)
+os.fsync = refuse
+{COMMAND}
+"""
+
+
+@pytest.fixture(scope="module")
+def predictions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tables of 60 utterances: two members, and ninety more of other runs."""
+    folder, chance = tmp_path_factory.mktemp("predictions"), random.Random(0)
+    names = {"few": ["first@1", "first@2"], "many": [f"run-{run}@{step}" for run in range(10) for step in range(9)]}
+    for name, members in names.items():
+        rows = [["utterance", "emotion", *members]]
+        rows += [[f"u{row:03}", "abc"[row % 3], *chance.choices("abc", k=len(members))] for row in range(60)]
+        (folder / f"{name}.csv").write_text("".join(",".join(cells) + "\n" for cells in rows))
+    return {name: folder / f"{name}.csv" for name in names}
+
+
+def start(code: str, table: Path, store: Path) -> "subprocess.Popen[str]":
+    words = ["import", str(table), "--label", "emotion", "--store", str(store)]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Exit code, and the one line on stderr."""
+    out, err = process.communicate(timeout=60)
+    if process.returncode:
+        assert out == ""
+        assert len(err.splitlines()) == 1, err
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["into a store", "a new store"])
+def test_ctrl_c_in_the_middle_of_an_import_leaves_the_store_as_before(
+    tmp_path: Path, predictions: dict[str, Path], is_there: bool
+) -> None:
+    store = tmp_path / "store"
+    if is_there:
+        assert finish(start(COMMAND, predictions["few"], store)) == (0, "")
+    for written in (0, 20):
+        process = start(COMMAND, predictions["many"], store)
+        while len(list(store.glob("runs/run-*/step-*.h5"))) < written or not (store / "corpus.h5").exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        if is_there and not written:
+            time.sleep(0.4)  # it is reading the table
+        process.send_signal(signal.SIGINT)
+        code, text = finish(process)
+        assert (code, text) == (130, "interrupted; what was written is complete\n")
+        if is_there:
+            sweep(store)
+            verification = verify_store(store)
+            assert (verification.problems, verification.leftovers) == ((), ())
+            assert Store(store).member_names() == ["first@1", "first@2"]
+        else:
+            assert not store.exists()
+    assert finish(start(COMMAND, predictions["many"], store)) == (0, "")
+    assert len(Store(store).member_names()) == 90 + 2 * is_there
+
+
+@pytest.mark.parametrize(("code", "reason"), [(LIMITED, "File too large"), (FULL, "No space left on device")])
+@pytest.mark.parametrize("is_there", [True, False], ids=["into a store", "a new store"])
+def test_a_disk_that_refuses_in_the_middle_of_an_import_leaves_the_store_as_before(
+    tmp_path: Path, predictions: dict[str, Path], is_there: bool, code: str, reason: str
+) -> None:
+    store = tmp_path / "store"
+    if is_there:
+        assert finish(start(COMMAND, predictions["few"], store)) == (0, "")
+    status, text = finish(start(code, predictions["many"], store))
+    assert status == 1
+    assert text.startswith(f"serstore: {store}/")
+    assert f"could not be written ({reason}); nothing there was changed: check space and permissions" in text
+    if is_there:
+        verification = verify_store(store)
+        assert (verification.problems, verification.leftovers) == ((), ())
+        assert Store(store).member_names() == ["first@1", "first@2"]
+    else:
+        assert not store.exists()

@@ -1,0 +1,163 @@
+"""What is trained, how fast and against which loss: every parameter once, and torch's own cross entropy."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional
+from transformers import Trainer
+
+from ser_store.backbones.loading import build_model, load_classifier
+from ser_store.errors import MissingExtraError, ModelError, SerstoreError, UnknownNameError
+from ser_store.training.arguments import build_training_arguments
+from ser_store.training.optimising import make_loss, make_optimizer_groups
+from ser_store.training.preparing import prepare
+from ser_store.training.recipe import Recipe
+
+FAMILIES = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech", "tiny-wavlm", "tiny-data2vec-audio")
+COUNTS = {"angry": 6, "calm": 2, "sad": 4}
+
+
+def build(key, recipe=None):
+    model = build_model(key, classes=list(COUNTS)).model
+    prepare(model, recipe or Recipe())
+    return model
+
+
+def train_once(model):
+    model.train()
+    model(torch.randn(2, 16_000), labels=torch.tensor([0, 1])).loss.backward()
+
+
+@pytest.mark.parametrize("key", FAMILIES)
+def test_every_parameter_is_in_one_group_and_learns_by_its_depth(key):
+    model = build(key)
+    groups = make_optimizer_groups(model, Recipe(layer_decay=0.5, learning_rate=1.0, weight_decay=0.1))
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(rates) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        if name.startswith("classifier."):
+            expected = 1.0
+        elif name.startswith("backbone.encoder.layers.0."):
+            expected = 0.5
+        elif name.startswith("backbone.encoder.layer_norm.") and key == "tiny-unispeech":  # comes after the layers
+            expected = 1.0
+        else:
+            expected = 0.25
+        assert rates[id(parameter)] == expected, name
+    assert groups[0]["lr"] == 1.0, "the curves show the rate of the first group"
+
+
+@pytest.mark.parametrize("key", FAMILIES)
+def test_weight_decay_leaves_out_what_the_trainer_leaves_out(key, tmp_path):
+    model = build(key)
+    recipe = Recipe(weight_decay=0.1)
+    trainer = Trainer(model=model, args=build_training_arguments(recipe, tmp_path), eval_dataset=[0])
+    theirs = {
+        id(one): group["weight_decay"] for group in trainer.create_optimizer().param_groups for one in group["params"]
+    }
+    ours = {id(one): group["weight_decay"] for group in make_optimizer_groups(model, recipe) for one in group["params"]}
+    assert ours == theirs
+    assert set(ours.values()) == {0.0, 0.1}
+
+
+@pytest.mark.parametrize("key", FAMILIES)
+def test_a_frozen_feature_encoder_learns_nothing_and_all_else_does(key):
+    model = build(key, Recipe(freeze_feature_encoder=True))
+    train_once(model)
+    learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert not any(name.startswith("backbone.feature_extractor.") for name in learned)
+    assert any(name.startswith("backbone.feature_projection.") for name in learned)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_frozen_layers_take_all_below_with_them(checkpointing):
+    model = build("tiny-unispeech", Recipe(frozen_layers=1, gradient_checkpointing=checkpointing))
+    train_once(model)
+    learned = {name.rpartition(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learned == {"backbone.encoder.layer_norm", "classifier.dense", "classifier.out_proj"}
+    grouped = [one for group in make_optimizer_groups(model, Recipe(layer_decay=0.5)) for one in group["params"]]
+    assert len(grouped) == sum(one.requires_grad for one in model.parameters())
+
+
+def test_more_frozen_layers_than_there_are_is_refused():
+    with pytest.raises(SerstoreError, match="frozen_layers is 3: expected at most the 1 layers of the backbone"):
+        build("tiny-hubert", Recipe(frozen_layers=3))
+
+
+def test_plain_cross_entropy_is_left_to_the_model():
+    assert make_loss(Recipe(), COUNTS) is None
+
+
+@pytest.mark.parametrize(("stated", "smoothing"), [("balanced", 0.0), ("none", 0.2), ({"calm": 3.0}, 0.1)])
+def test_the_loss_is_torchs_and_adds_up_over_parts(stated, smoothing):
+    labels = torch.tensor([0] * 6 + [1] * 2 + [2] * 4)[torch.randperm(12, generator=torch.manual_seed(0))]
+    logits = torch.randn(12, 3)
+    weights = {
+        "none": None,
+        "balanced": compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy()).astype(np.float32),
+    }.get(stated if isinstance(stated, str) else "", np.array([1, 3, 1], dtype=np.float32))
+    expected = functional.cross_entropy(
+        logits, labels, None if weights is None else torch.from_numpy(weights), label_smoothing=smoothing
+    )
+    loss = make_loss(Recipe(class_weights=stated, label_smoothing=smoothing), COUNTS)
+    assert torch.allclose(loss(logits, labels), expected)
+    parts = [(logits[part], labels[part]) for part in (slice(0, 5), slice(5, 12))]
+    mean = sum(loss(*part) * loss.weigh(part[1]) for part in parts) / loss.weigh(labels)
+    assert torch.allclose(mean, expected)
+
+
+def test_weights_that_cannot_be_are_refused():
+    with pytest.raises(
+        UnknownNameError, match=r"unknown class in class_weights 'angri': expected one of angry \(nearest\)"
+    ):
+        make_loss(Recipe(class_weights={"angri": 2}), COUNTS)
+    with pytest.raises(SerstoreError, match="no training utterance is calm: expected some of each class"):
+        make_loss(Recipe(class_weights="balanced"), {**COUNTS, "calm": 0})
+
+
+@pytest.mark.parametrize("key", FAMILIES)
+def test_masking_takes_the_place_of_the_backbones_own_and_is_saved_with_the_model(key, tmp_path):
+    recipe = Recipe().changed(mask_time_prob=0.5, mask_time_length=2, mask_feature_prob=0.2, layerdrop=0.1)
+    model = build(key, recipe)
+    config = model.backbone.encoder.config
+    assert (config.mask_time_prob, config.mask_feature_prob, config.layerdrop) == (0.5, 0.2, 0.1)
+    train_once(model)
+    model.save_pretrained(tmp_path)
+    build_model("tiny-hubert", classes=list(COUNTS)).feature_extractor.save_pretrained(tmp_path)
+    again = load_classifier(tmp_path).model
+    assert again.backbone.config.mask_time_prob == 0.5
+    assert torch.equal(again.backbone.masked_spec_embed, model.backbone.masked_spec_embed)
+    prepare(again, Recipe().changed(mask_time_prob=0.0, mask_feature_prob=0.0))
+    again.save_pretrained(tmp_path)
+    assert load_classifier(tmp_path).model.backbone.config.mask_time_prob == 0
+
+
+def test_masks_as_long_as_the_representation_are_refused():
+    with pytest.raises(SerstoreError, match="mask_feature_length is 128: expected less than the 128 channels"):
+        build("tiny-hubert", Recipe().changed(mask_feature_prob=0.1, mask_feature_length=128))
+
+
+def test_attention_is_what_was_asked_for_and_hears_the_same():
+    samples = torch.randn(1, 16_000)
+    eager, sdpa = (build("tiny-wav2vec2", Recipe(attention=name)) for name in ("eager", "sdpa"))
+    assert eager.backbone.encoder.layers[0].attention.config._attn_implementation == "eager"
+    assert torch.allclose(eager(samples).logits, sdpa(samples).logits, atol=1e-5)
+
+
+def test_warm_up_and_compilation_reach_the_trainer(tmp_path):
+    arguments = build_training_arguments(Recipe(warmup_share=0.1, dataloader_workers=2), tmp_path)
+    assert arguments.get_warmup_steps(250) == 25
+    assert (arguments.dataloader_num_workers, arguments.torch_compile) == (2, False)
+
+
+def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_path):
+    with pytest.raises(
+        MissingExtraError, match="wandb is not installed: --report-to wandb needs it; pip install wandb"
+    ):
+        build_training_arguments(Recipe(report_to="wandb"), tmp_path)
+
+
+def test_attention_that_is_not_to_be_had_is_refused():
+    with pytest.raises(ModelError, match="wavlm has an attention of its own and not sdpa"):
+        build("tiny-wavlm", Recipe(attention="sdpa"))

@@ -1,0 +1,110 @@
+"""Two processes train the run that one would: the same members, complete and in corpus order, written once."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ser_store.training.checkpoints import find_folders
+from ser_store_h5.store import Store
+from ser_store_h5.verify import verify_store
+
+# Thirty-two utterances are evaluated: in batches of three that leaves one process with a batch less and a last batch of
+# two. An epoch has two steps, so that the fifth, from which one is resumed, lies within one.
+WORDS = ("finetune", "--model", "tiny-wav2vec2", "--max-steps", "7", "--eval-steps", "3", "--save-steps", "5")
+WORDS = (*WORDS, "--logging-steps", "1", "--eval-batch-size", "3", "--train-batch-size", "4")
+RUN = "tiny-wav2vec2"
+
+
+def launch(*words):
+    """Run the command in two processes under torchrun, on the CPU."""
+    return launch_program("from ser_store_cli.app import main; main()", *words)
+
+
+def launch_program(program, *words):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = ("torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
+    child = ("--no-python", sys.executable, "-c", program)
+    command = [sys.executable, "-m", *launcher, "--master_port", port, *child, *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope="module")
+def two(serstore, speech, tmp_path_factory):
+    """A store that two processes trained a run in. Read only."""
+    path = tmp_path_factory.mktemp("two") / "speech.store"
+    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    done = launch(*WORDS, "--accumulation", 1, "--store", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def copy(two, tmp_path):
+    return shutil.copytree(two, tmp_path / "speech.store")
+
+
+def assert_same_run(path, expected, *, within):
+    store, other = Store(path), Store(expected)
+    assert store.member_names(RUN) == other.member_names(RUN) == [f"{RUN}@{step}" for step in (3, 6, 7)]
+    for name in store.member_names(RUN):
+        member, same = store.read_member(name), other.read_member(name)
+        np.testing.assert_array_equal(member.rows, same.rows)
+        np.testing.assert_allclose(member.logits, same.logits, atol=within)
+    for point, same in zip(store.curves(RUN), other.curves(RUN), strict=True):
+        assert point.keys() == same.keys()
+        assert (point["step"], point.get("accuracy")) == (same["step"], same.get("accuracy"))
+        for loss in {"train_loss", "eval_loss", "grad_norm"} & point.keys():
+            assert point[loss] == pytest.approx(same[loss], rel=1e-4)
+
+
+def test_two_processes_train_the_run_that_one_trains_with_twice_the_accumulation(two, serstore, speech, tmp_path):
+    path = tmp_path / "one.store"
+    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    assert serstore(*WORDS, "--accumulation", 2, "--store", path).code == 0
+    assert_same_run(two, path, within=1e-3)
+    assert Store(path).run(RUN).details["resolved"]["processes"] == 1
+    resolved = Store(two).run(RUN).details["resolved"]
+    assert (resolved["processes"], resolved["effective_batch_size"]) == (2, 8)
+    assert verify_store(two).ok
+
+
+def test_members_hold_every_evaluated_utterance_once_in_corpus_order(two):
+    store = Store(two)
+    evaluated = np.flatnonzero(store.corpus.splits["speaker"] != "train")
+    for name in store.member_names(RUN):
+        np.testing.assert_array_equal(store.read_member(name).rows, evaluated)
+
+
+def test_two_processes_resume_a_run_within_an_epoch(two, copy):
+    store = Store(copy)
+    checkpoints = copy / "runs" / RUN / "checkpoints"
+    shutil.rmtree(checkpoints / "checkpoint-7")
+    for step in (6, 7):
+        store.member_path(RUN, step).unlink()
+    curves = copy / "runs" / RUN / "curves.jsonl"
+    lines = curves.read_text().splitlines(keepends=True)
+    curves.write_text("".join(line for line in lines if json.loads(line)["step"] <= 5))
+    record = store.run(RUN)
+    store.update_run(record.updated(state="running", checkpoints=str(checkpoints)))
+    program = "import sys; from ser_store_h5.store import Store; from ser_store.training.finetuning import finetune; "
+    program += "finetune(Store(sys.argv[1]), resume=True)"
+    done = launch_program(program, copy)
+    assert done.returncode == 0, done.stderr
+    assert [session["step"] for session in Store(copy).run(RUN).details["resumed"]] == [5]
+    assert_same_run(copy, two, within=1e-6)
+    assert [folder.name for folder in find_folders(checkpoints)] == ["checkpoint-5", "checkpoint-7"]
+
+
+def test_a_problem_of_all_processes_is_stated_once(two):
+    ended = launch(*WORDS, "--accumulation", 1, "--store", two)
+    assert ended.returncode == 1
+    assert ended.stderr.count(f"run {RUN} is in {two} already") == 1
