@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     from ser_store.initializing import init
     from ser_store.interchange.exporting import export
     from ser_store.interchange.importing import import_predictions
+    from ser_store.measuring.extracting import compare_extraction
+    from ser_store.measuring.running import compare_runtimes
     from ser_store.measuring.sizes import compare_sizes
     from ser_store.measuring.storing import compare_storage
     from ser_store.measuring.voting import compare_voting
     from ser_store.paper_tables import paper
     from ser_store.step_comparison import steps
+    from ser_store.training.estimating import estimate
     from ser_store.training.finetuning import finetune
+    from ser_store.training.publishing import push_to_hub
     from ser_store.training.recipe import Recipe
+    from ser_store.training.reproducing import finetune_all
     from ser_store_h5.corpus import Corpus
     from ser_store_h5.member import Member
     from ser_store_h5.merging import merge
@@ -46,21 +51,26 @@ _HOMES = {
     "Store": "ser_store_h5.store",
     "audit": "ser_store.auditing",
     "compare": "ser_store.evaluation.comparing",
+    "compare_extraction": "ser_store.measuring.extracting",
+    "compare_runtimes": "ser_store.measuring.running",
     "compare_sizes": "ser_store.measuring.sizes",
     "compare_storage": "ser_store.measuring.storing",
     "compare_voting": "ser_store.measuring.voting",
     "describe_store": "ser_store.describing",
+    "estimate": "ser_store.training.estimating",
     "evaluate": "ser_store.evaluation",
     "export": "ser_store.interchange.exporting",
     "extract": "ser_store.extraction",
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetuning",
+    "finetune_all": "ser_store.training.reproducing",
     "head": "ser_store.heads",
     "import_predictions": "ser_store.interchange.importing",
     "init": "ser_store.initializing",
     "merge": "ser_store_h5.merging",
     "pack": "ser_store_h5.packing",
     "paper": "ser_store.paper_tables",
+    "push_to_hub": "ser_store.training.publishing",
     "steps": "ser_store.step_comparison",
     "sweep": "ser_store_h5.sweeping",
     "unpack": "ser_store_h5.packing",
@@ -78,21 +88,26 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "compare_extraction",
+    "compare_runtimes",
     "compare_sizes",
     "compare_storage",
     "compare_voting",
     "describe_store",
+    "estimate",
     "evaluate",
     "export",
     "extract",
     "find_hard_utterances",
     "finetune",
+    "finetune_all",
     "head",
     "import_predictions",
     "init",
     "merge",
     "pack",
     "paper",
+    "push_to_hub",
     "steps",
     "sweep",
     "unpack",

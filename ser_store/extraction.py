@@ -124,7 +124,7 @@ def extract_model(
         require("transformers")
         from ser_store.backbones.loading import build_model
 
-        run = run or f"{Path(model).name}-frozen"
+        run = run or f"{Path(model).name.partition('@')[0]}-frozen"
         loaded = build_model(
             model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
         )

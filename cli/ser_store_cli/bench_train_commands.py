@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from ser_store.measuring.running import RuntimeComparison
 
 ModelsOption = Annotated[
-    str | None, typer.Option("--models", help="Keys, with commas between them. [default: the tiny presets]")
+    str | None, typer.Option("--models", help="Keys, with commas between them.", show_default="the tiny presets")
 ]
 FullOption = Annotated[bool, typer.Option("--full", help="The paper's six at full size, which needs a GPU.")]
 FolderOption = Annotated[
-    Path | None, typer.Option("--folder", help="Where checkpoints lie for a while. [default: the temporary folder]")
+    Path | None,
+    typer.Option("--folder", help="Where checkpoints lie for a while.", show_default="the temporary folder"),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0)]
 

@@ -30,8 +30,8 @@ def init(
         str | None,
         typer.Option(
             "--split",
-            help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column. "
-            "[default: the manifest's own split, else paper]",
+            help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column.",
+            show_default="the manifest's own split, else paper",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split.")] = None,

@@ -93,24 +93,24 @@ def finetune(
         int | None, _in(LENGTH, "Evaluations that get no better before training ends.")
     ] = None,
     early_stopping_metric: Annotated[
-        str | None, _in(LENGTH, "eval_loss, accuracy or balanced_accuracy. [default: eval_loss]")
+        str | None, _in(LENGTH, "eval_loss, accuracy or balanced_accuracy.", default="eval_loss")
     ] = None,
     seed: Annotated[
-        int | None, _in(LENGTH, "Of initialisation, order, dropout and augmentation. [default: 42]")
+        int | None, _in(LENGTH, "Of initialisation, order, dropout and augmentation.", default="42")
     ] = None,
-    learning_rate: Annotated[
-        float | None, _in(RATE, "At its peak. [default: 1e-4]", "--learning-rate", "--lr", default="it goes on")
+    learning_rate: Annotated[float | None, _in(RATE, "At its peak.", "--learning-rate", "--lr", default="1e-4")] = None,
+    schedule: Annotated[
+        str | None, _in(RATE, "linear, cosine, constant or constant_with_warmup.", default="linear")
     ] = None,
-    schedule: Annotated[str | None, _in(RATE, "linear, cosine, constant or constant_with_warmup.")] = None,
-    warmup_steps: Annotated[int | None, _in(RATE, "Steps until its peak. [default: 0]", default="linear")] = None,
+    warmup_steps: Annotated[int | None, _in(RATE, "Steps until its peak.", default="0")] = None,
     warmup_share: Annotated[float | None, _in(RATE, "The same, as a share of all steps.")] = None,
     layer_decay: Annotated[float | None, _in(RATE, "Factor for each layer further down.", default="1")] = None,
     weight_decay: Annotated[float | None, _in(RATE, "Of AdamW.", default="0")] = None,
     max_grad_norm: Annotated[float | None, _in(RATE, "Gradients are clipped to it.", default="1")] = None,
-    class_weights: Annotated[str | None, _in(LOSS, "none, balanced, or by class: angry=2,calm=0.5.")] = None,
-    label_smoothing: Annotated[
-        float | None, _in(LOSS, "Share of the target spread over all. [default: 0]", default="none")
+    class_weights: Annotated[
+        str | None, _in(LOSS, "none, balanced, or by class: angry=2,calm=0.5.", default="none")
     ] = None,
+    label_smoothing: Annotated[float | None, _in(LOSS, "Share of the target spread over all.", default="0")] = None,
     freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Leave the convolutions as they are.")] = None,
     frozen_layers: Annotated[int | None, _in(LOSS, "Layers from the bottom left as they are.", default="0")] = None,
     pooling: Annotated[str | None, _in(LOSS, "mean, sum or max over frames.", default="mean")] = None,
@@ -130,17 +130,17 @@ def finetune(
     gain_prob: Annotated[float | None, _in(HEARD, "Share made louder or softer.", default="0")] = None,
     gain_db: Annotated[Pair | None, _in(HEARD, "By how much.", default="-12 12")] = None,
     eval_steps: Annotated[
-        int | None, _in(INTERVALS, "Steps between evaluations, each of which caches a member.")
+        int | None, _in(INTERVALS, "Steps between evaluations, each of which caches a member.", default="100")
     ] = None,
     logging_steps: Annotated[int | None, _in(INTERVALS, "Steps between entries of the loss.", default="100")] = None,
     save_steps: Annotated[int | None, _in(INTERVALS, "Steps between checkpoints.", default="100")] = None,
     save_total_limit: Annotated[int | None, _in(INTERVALS, "Checkpoints kept.", default="2")] = None,
     report_to: Annotated[str | None, _in(INTERVALS, "none, tensorboard or wandb.", default="none")] = None,
     precision: Annotated[str | None, _in(MACHINE, "fp32, tf32, fp16 or bf16.", default="fp32")] = None,
-    attention: Annotated[str | None, _in(MACHINE, "eager, sdpa or flash_attention_2.")] = None,
-    gradient_checkpointing: Annotated[
-        bool | None, _in(MACHINE, "Time for memory.", default="the best there is")
+    attention: Annotated[
+        str | None, _in(MACHINE, "eager, sdpa or flash_attention_2.", default="the best there is")
     ] = None,
+    gradient_checkpointing: Annotated[bool | None, _in(MACHINE, "Time for memory.")] = None,
     compile: Annotated[bool | None, _in(MACHINE, "Have torch compile the model.")] = None,  # noqa: A002  # the option
     dataloader_workers: Annotated[int | None, _in(MACHINE, "Processes that decode beside it.", default="0")] = None,
     store: StoreOption = DEFAULT_STORE,
@@ -171,6 +171,7 @@ def finetune(
         _finetune_all(opened, resolved, places, json=json)
         return
     from ser_store.training.finetuning import finetune as train
+    from ser_store.training.parallel import is_main
 
     if push_to_hub:
         from ser_store.training.publishing import reserve_repository
@@ -188,6 +189,8 @@ def finetune(
         show_progress=True,
     )
     published = _push(opened, record.run, push_to_hub)
+    if not is_main():
+        return
     if json:
         print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
         return

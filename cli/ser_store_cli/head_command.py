@@ -27,9 +27,12 @@ def register(app: typer.Typer) -> None:
 def head(
     kind: Annotated[str, typer.Option("--kind", help="logreg, svm, mlp, knn or lda.")] = "logreg",
     from_: Annotated[
-        list[str] | None, typer.Option("--from", help="A member; may be given several times. [default: all that fit]")
+        list[str] | None,
+        typer.Option("--from", help="A member; may be given several times.", show_default="all that fit"),
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", help="The head's run. [default: source's run and kind]")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The head's run.", show_default="source's run and kind")
+    ] = None,
     cv: Annotated[str | None, typer.Option("--cv", help="speaker or utterance: score everyone out of fold.")] = None,
     folds: Annotated[int, typer.Option("--folds", help="Folds of --cv.")] = 5,
     fold: Annotated[int | None, typer.Option("--fold", help="The fold to score, for splits into folds.")] = None,

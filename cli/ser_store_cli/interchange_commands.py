@@ -61,7 +61,7 @@ def export(
     what: Annotated[
         str | None,
         typer.Option(
-            "--what", help="predicted, logits or pooled (NPZ, h5ad). [default: predicted; for h5ad all there is]"
+            "--what", help="predicted, logits or pooled (NPZ, h5ad).", show_default="predicted; for h5ad all there is"
         ),
     ] = None,
     steps: Annotated[str, typer.Option("--steps", help="selected or all.")] = "selected",

@@ -13,19 +13,23 @@ import typer
 from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="SERSTORE", help="The store's folder.", show_default="./ser.store")
+    Path,
+    typer.Option("--store", envvar="SERSTORE", help="A store's folder, or a packed file.", show_default="./ser.store"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a stated problem.")]
 OnOption = Annotated[
-    str | None, typer.Option("--on", help="Part of the split: train, valid, test, fold-1 …, or all. [default: test]")
+    str | None,
+    typer.Option("--on", help="Part of the split: train, valid, test, fold-1 …, or all.", show_default="test"),
 ]
-SplitOption = Annotated[str | None, typer.Option("--split", help="A split of the corpus. [default: its default one]")]
+SplitOption = Annotated[
+    str | None, typer.Option("--split", help="A split of the corpus.", show_default="its default one")
+]
 MembersArgument = Annotated[
     list[str] | None, typer.Argument(help="run@step, or a run for its selected step.", show_default="every run")
 ]
 AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder of the recordings.")]
-RunOption = Annotated[str | None, typer.Option("--run", help="The run's name. [default: after the model]")]
+RunOption = Annotated[str | None, typer.Option("--run", help="The run's name.", show_default="after the model")]
 CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="A folder with the weights, instead of the hub.")
 ]

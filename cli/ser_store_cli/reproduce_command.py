@@ -15,7 +15,8 @@ def register(app: typer.Typer) -> None:
         context: typer.Context,
         audio: Annotated[Path, typer.Option("--audio", help="The folder of the RAVDESS recordings.")],
         models: Annotated[
-            str | None, typer.Option("--models", help="Others, with commas between them. [default: the paper's six]")
+            str | None,
+            typer.Option("--models", help="Others, with commas between them.", show_default="the paper's six"),
         ] = None,
         store: StoreOption = DEFAULT_STORE,
         debug: DebugOption = False,

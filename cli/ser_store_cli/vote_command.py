@@ -44,7 +44,9 @@ def vote(
     members: MembersArgument = None,
     k: Annotated[
         str | None,
-        typer.Option("--k", metavar="K[,K…]", help="Members of an ensemble. [default: all candidates]", **_CANDIDATES),
+        typer.Option(
+            "--k", metavar="K[,K…]", help="Members of an ensemble.", show_default="all candidates", **_CANDIDATES
+        ),
     ] = None,
     all_combos: Annotated[
         bool, typer.Option("--all-combos", help="Search every ensemble of k candidates.", **_CANDIDATES)
@@ -91,7 +93,7 @@ def vote(
         typer.Option("--backend", help="auto, batched, bitsliced, summed; loky, threading, dask or ray.", **_SEARCH),
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads or workers. [default: all processors]", **_SEARCH)
+        int | None, typer.Option("--threads", help="Threads or workers.", show_default="all processors", **_SEARCH)
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Of Dask, such as tcp://127.0.0.1:8786.", **_SEARCH)
@@ -104,11 +106,11 @@ def vote(
     correct_by: Annotated[
         str | None,
         typer.Option(
-            "--correct-by", help="Draw whole: speaker, a column; or utterance. [default: speaker]", **_CORRECTION
+            "--correct-by", help="Draw whole: speaker, a column; or utterance.", show_default="speaker", **_CORRECTION
         ),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option("--repeats", min=1, help="Of the correction. [default: by size]", **_CORRECTION)
+        int | None, typer.Option("--repeats", min=1, help="Of the correction.", show_default="by size", **_CORRECTION)
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the correction.", **_CORRECTION)] = 0,
     top: Annotated[int, typer.Option("--top", min=1, help="How many of the best to show.")] = 20,

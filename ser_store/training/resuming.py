@@ -85,7 +85,7 @@ def name_run(store: Store, model: str | None, run: str | None, *, resume: bool) 
     if run is not None:
         return run
     if model is not None:
-        return Path(model).name
+        return Path(model).name.partition("@")[0]
     unfinished = [record.run for record in map(store.run, store.runs()) if resume and _is_unfinished(record)]
     if len(unfinished) != 1:
         found = ", ".join(unfinished) or "none"

@@ -44,7 +44,7 @@ class Store(ReadableStore):
             return self.source
         raise StoreError(
             f"{self.path} is a packed store, which is never changed: expected a folder; make one with "
-            f"`serstore unpack {self.path} FOLDER`"
+            f"`serstore unpack {self.path} --store FOLDER`"
         )
 
     def update_corpus(self, corpus: Corpus) -> None:

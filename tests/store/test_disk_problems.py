@@ -100,6 +100,7 @@ def test_a_disk_that_refuses_any_one_call_is_told_in_one_line_and_nothing_change
 
 
 @operations
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # interrupted between opening and binding
 @pytest.mark.parametrize("fault", [interrupt_before, interrupt_after])
 def test_an_interrupt_at_any_call_leaves_the_old_state_or_the_new_one(
     store: Store, operation: str, fault: Callable[[Callable[[], Any]], Any]

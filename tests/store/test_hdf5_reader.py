@@ -185,7 +185,10 @@ def test_a_header_that_continues_in_itself_for_ever_is_refused(tmp_path: Path) -
         content[start + 4 : end] = message + b"\0" + (rest - 4).to_bytes(2, "little") + bytes(rest - 3)
 
     claim_header(tmp_path / "a.h5", circle)
-    with pytest.raises(StructureError, match="its blocks overlap, or are too many"), open_root(tmp_path / "a.h5") as root:
+    with (
+        pytest.raises(StructureError, match="its blocks overlap, or are too many"),
+        open_root(tmp_path / "a.h5") as root,
+    ):
         root.names()
 
 
