@@ -64,8 +64,8 @@ def mask(model: Any, masking: Masking, *, seed: int) -> None:
     config = backbone.config
     if config.mask_feature_prob > 0 and config.mask_feature_length >= config.hidden_size:
         raise SerstoreError(
-            f"mask_feature_length is {config.mask_feature_length}: expected less than the {config.hidden_size} channels "
-            "of the backbone"
+            f"mask_feature_length is {config.mask_feature_length}: expected less than the {config.hidden_size} "
+            "channels of the backbone"
         )
     _fit_masked_embedding(backbone, seed=seed)
 
