@@ -128,7 +128,8 @@ def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[fl
     factor = math.exp(min(700.0, half_width * (highest - lowest) / (above * below)))
     low = lowest + (highest - lowest) * above / (above + below * factor)
     high = highest - (highest - lowest) * below / (below + above * factor)
-    return low, high
+    # Rounding must not move the figure out of its own interval.
+    return min(low, centre), max(high, centre)
 
 
 def find_reach(n_units: int, *, confidence: float) -> float:

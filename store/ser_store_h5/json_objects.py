@@ -1,11 +1,24 @@
 """JSON objects that nobody vouches for: what two programs could read differently is refused."""
 
 import json
+import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 
 class JsonProblem(ValueError):
     """What is wrong with a text that should be a JSON object."""
+
+
+def without_nan(value: Any) -> Any:
+    """Numbers that are not finite become None: JSON has no other way to say them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return value
 
 
 def parse_object(content: bytes | str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ser_store_h5.errors import FormatError, StoreError
 from ser_store_h5.files import create_file, open_file
 from ser_store_h5.finite import is_finite
 from ser_store_h5.groups import Group
-from ser_store_h5.json_objects import parse_object
+from ser_store_h5.json_objects import parse_object, without_nan
 from ser_store_h5.member import Member, MemberInfo, check_member
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _write_attributes(target: "h5py.Group", run: str, step: int, digest: str, pr
     write_text(target, "corpus", digest)
     write_text(target, "run", run)
     target.attrs["step"] = np.int64(step)
-    write_text(target, "provenance", json.dumps(dict(provenance), sort_keys=True))
+    write_text(target, "provenance", json.dumps(without_nan(provenance), sort_keys=True, allow_nan=False))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """``run.json`` and ``curves.jsonl``: how a run came to be, and what was logged while it ran."""
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from ser_store_h5.atomic import write_atomically, write_flushed
 from ser_store_h5.checksums import LINE_KEY, RECORD_KEY, Check, check_line, check_record, seal_line, seal_record
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.inside import check_inside, open_regular
-from ser_store_h5.json_objects import parse_object
+from ser_store_h5.json_objects import parse_object, without_nan
 from ser_store_h5.names import check_run_name
 
 FORMAT_NAME = "ser-store/run"
@@ -71,20 +70,9 @@ class RunRecord:
         return stated | {key: value for key, value in self.details.items() if key not in {*stated, RECORD_KEY}}
 
 
-def _without_nan(value: Any) -> Any:
-    """Numbers that are not finite become None: JSON has no other way to say them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return value
-
-
 def _to_text(stated: Mapping[str, Any], where: Path, **layout: Any) -> str:
     try:
-        text = json.dumps(_without_nan(stated), allow_nan=False, **layout)
+        text = json.dumps(without_nan(stated), allow_nan=False, **layout)
         text.encode()
     except (TypeError, ValueError, RecursionError) as problem:
         raise FormatError(f"{where}: cannot be said in JSON ({problem}): expected texts, numbers, lists …") from problem

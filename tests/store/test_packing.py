@@ -139,7 +139,8 @@ def test_a_pack_is_never_written_to(packed: Store) -> None:
     }
     for change in changes.values():
         with pytest.raises(
-            StoreError, match=r"store.h5 is a packed store, which is never changed: .*`serstore unpack .*store.h5 FOLD"
+            StoreError,
+            match=r"store.h5 is a packed store, which is never changed: .*`serstore unpack .*store.h5 --store FOLD",
         ):
             change()
     assert packed.path.read_bytes() == before

@@ -20,7 +20,11 @@ from ser_store_h5.store import Store
 CORPUS = make_corpus()
 ALL = np.arange(12, dtype=np.int32)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=9),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -314,3 +318,11 @@ def test_a_folder_in_a_members_place_is_told(tmp_path: Path) -> None:
         open_member(tmp_path / "step-000001.h5", CORPUS),
     ):
         pass
+
+
+def test_a_number_that_json_does_not_have_is_kept_as_null(tmp_path: Path) -> None:
+    provenance = {"loss": float("nan"), "rates": [float("inf"), 0.5]}
+    store = Store.create(tmp_path / "x.store", CORPUS)
+    store.add_run(RunRecord("r", "finetune", "tiny"))
+    store.write_member(Member("r", 1, ALL, predicted=CORPUS.labels, provenance=provenance))
+    assert store.read_member("r@1").provenance == {"loss": None, "rates": [None, 0.5]}
