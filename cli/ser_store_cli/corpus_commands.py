@@ -119,7 +119,7 @@ def _print_audit(document: dict[str, Any]) -> None:
     rows.append(("bad files", "not looked at" if bad is None else len(bad)))
     typer.echo("")
     for text, value in rows:
-        typer.echo(f"{text:<50} {'unknown' if value is None else value}")
+        typer.echo(f"{text:<52} {'unknown' if value is None else value}")
     for line in bad or []:
         typer.echo(f"  {line}")
     for group in near or []:
