@@ -6,6 +6,7 @@ tests are skipped where they are absent; under continuous integration their abse
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from typer.testing import CliRunner
 # How long an example takes is the machine's business, not the test's.
 settings.register_profile("serstore", deadline=None)
 settings.load_profile("serstore")
+
+# A shell lets what it runs in the background ignore Ctrl-C, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent / "shared"))
 

@@ -5,6 +5,7 @@ read here is the part of the HDF5 file format (specification version 3.0) that F
 """
 
 import struct
+from functools import lru_cache
 from io import FileIO
 from typing import Any
 
@@ -14,6 +15,7 @@ UNDEFINED = 2**64 - 1
 _WINDOW_BYTES = 1 << 13
 _MAX_METADATA_BYTES = 1 << 28  # of one file while it is open; their checksums take about 0.1 s for each MiB
 _MASK = 0xFFFFFFFF
+_SMALL_BYTES = 1 << 10
 # Signature, version, size of addresses, size of lengths, flags; base address, extension, end of file, root; checksum.
 _SUPERBLOCK = struct.Struct("<8s4B4QI")
 _UNCHECKED_HEAD = 17  # of a heap's block: signature, version, address of the heap, offset
@@ -29,7 +31,14 @@ class DamageError(StructureError):
 
 
 def compute_lookup3(block: bytes) -> int:
-    """The checksum of HDF5's metadata: Bob Jenkins' lookup3 (hashlittle) with the initial value 0."""
+    """The checksum of HDF5's metadata: Bob Jenkins' lookup3 (hashlittle) with the initial value 0.
+
+    Small blocks, many of which members of one store have in common, are summed once.
+    """
+    return _remember_lookup3(block) if len(block) <= _SMALL_BYTES else _sum_lookup3(block)
+
+
+def _sum_lookup3(block: bytes) -> int:
     n = len(block)
     a = b = c = (0xDEADBEEF + n) & _MASK
     if not n:
@@ -57,6 +66,9 @@ def compute_lookup3(block: bytes) -> int:
     a = ((a ^ c) - (c << 4 | c >> 28)) & _MASK
     b = ((b ^ a) - (a << 14 | a >> 18)) & _MASK
     return ((c ^ b) - (b << 24 | b >> 8)) & _MASK
+
+
+_remember_lookup3 = lru_cache(maxsize=2048)(_sum_lookup3)
 
 
 class FileBytes:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -26,21 +27,26 @@ _FLOATS = {
 }
 
 
+_TOO_SHORT = "a block is too short for what it says"
+_MESSAGE, _TRACKED_MESSAGE = struct.Struct("<BHB"), struct.Struct("<BHBH")  # kind, size, flags; order of creation
+_ATTRIBUTE = struct.Struct("<BBHHHB")  # version, flags; sizes of name, datatype and dataspace; encoding of the name
+
+
 class Cursor:
     """Takes little-endian numbers off a block."""
 
-    def __init__(self, block: bytes) -> None:
-        self._block, self.at = block, 0
+    def __init__(self, block: bytes, *, at: int = 0) -> None:
+        self._block, self.at = block, at
 
     @property
     def left(self) -> int:
         return len(self._block) - self.at
 
     def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise StructureError("a block is too short for what it says")
-        self.at += count
-        return self._block[self.at - count : self.at]
+        start, self.at = self.at, self.at + count
+        if self.at > len(self._block):
+            raise StructureError(_TOO_SHORT)
+        return self._block[start : self.at]
 
     def number(self, width: int) -> int:
         return int.from_bytes(self.take(width), "little")
@@ -121,6 +127,7 @@ def _iter_messages(file: FileBytes, address: int) -> Iterator[tuple[int, bytes]]
     flags = start[5]
     head = 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width = 1 << (flags & 3)
+    message = _TRACKED_MESSAGE if flags & 4 else _MESSAGE
     size = int.from_bytes(file.read(address + head, width), "little")
     blocks = [(address, head + width + size + 4, b"OHDR", head + width)]
     total = 0
@@ -129,13 +136,14 @@ def _iter_messages(file: FileBytes, address: int) -> Iterator[tuple[int, bytes]]
         total += count
         if total > MAX_HEADER_BYTES:
             raise StructureError(f"the object header at {address} has more than {MAX_HEADER_BYTES} bytes")
-        cursor = Cursor(file.read_block(place, count, signature))
-        cursor.take(skipped)
-        while cursor.left >= (6 if flags & 4 else 4):
-            kind, length, message_flags = cursor.number(1), cursor.number(2), cursor.number(1)
-            if flags & 4:
-                cursor.take(2)
-            body = cursor.take(length)
+        block = file.read_block(place, count, signature)
+        at = skipped
+        while at + message.size <= len(block):
+            kind, length, message_flags, *_ = message.unpack_from(block, at)
+            body = block[at + message.size : at + message.size + length]
+            at += message.size + length
+            if at > len(block):
+                raise StructureError(_TOO_SHORT)
             if kind == NIL:
                 continue
             if kind not in _KNOWN or message_flags & _SHARED:
@@ -173,12 +181,12 @@ def parse_link(body: bytes) -> tuple[bytes, int | None]:
 
 
 def _parse_attribute(body: bytes) -> tuple[bytes, Value]:
-    cursor = Cursor(body)
-    version, flags = cursor.number(1), cursor.number(1)
+    if len(body) < _ATTRIBUTE.size:
+        raise StructureError(_TOO_SHORT)
+    version, flags, name_size, type_size, space_size, _ = _ATTRIBUTE.unpack_from(body)
     if version != 3:
         raise StructureError(f"an attribute of version {version}: expected 3")
-    name_size, type_size, space_size = cursor.number(2), cursor.number(2), cursor.number(2)
-    cursor.take(1)
+    cursor = Cursor(body, at=_ATTRIBUTE.size)
     name = cursor.take(name_size).removesuffix(b"\0")
     # The type of a shared datatype lies elsewhere: no such type is any that is read.
     datatype = cursor.take(type_size) if not flags & 1 else cursor.take(type_size) and b""
@@ -186,6 +194,7 @@ def _parse_attribute(body: bytes) -> tuple[bytes, Value]:
     return name, Value(dataspace, datatype, cursor.take(cursor.left))
 
 
+@lru_cache(maxsize=256)  # members of a store are much alike
 def parse_shape(dataspace: bytes) -> tuple[int, ...] | None:
     """The lengths of the axes, () for a single value; None for a null dataspace."""
     cursor = Cursor(dataspace)
@@ -198,6 +207,7 @@ def parse_shape(dataspace: bytes) -> tuple[int, ...] | None:
     return None if kind == 2 else shape
 
 
+@lru_cache(maxsize=256)
 def parse_dtype(datatype: bytes) -> np.dtype[np.generic] | str:
     """The datatype as numpy has it, or the name of its class where the format uses none of that class."""
     cursor = Cursor(datatype)

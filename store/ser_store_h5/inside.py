@@ -15,11 +15,11 @@ def check_inside(path: Path, root: Path) -> None:
     Raises:
         FormatError: naming the link and where it leads.
     """
-    place = path
-    while place != root and place != place.parent:
-        if place.is_symlink():
-            _check_link(place, root)
-        place = place.parent
+    base, place, above = os.fspath(root), os.fspath(path), ""  # as texts: a store of many members asks often
+    while place not in (base, above):
+        if os.path.islink(place):
+            _check_link(Path(place), root)
+        place, above = os.path.dirname(place), place
 
 
 def _check_link(place: Path, root: Path) -> None:

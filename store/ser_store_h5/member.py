@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError
+from ser_store_h5.finite import is_finite
 from ser_store_h5.names import MAX_STEP, format_member
 
 
@@ -89,7 +90,7 @@ def find_places(
 def _is_finite(array: NDArray[Any]) -> bool:
     """Whether all numbers are finite as they are stored: float64 beyond the range of float32 is not."""
     with np.errstate(over="ignore"):
-        return bool(np.isfinite(array.astype(np.float32) if array.dtype == np.float64 else array).all())
+        return is_finite(array.astype(np.float32) if array.dtype == np.float64 else array)
 
 
 def check_member(member: Member, corpus: Corpus | CorpusHeader) -> None:
