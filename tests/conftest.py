@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 settings.register_profile("serstore", deadline=None)
 settings.load_profile("serstore")
 
-# A shell lets what it runs in the background ignore Ctrl-C, and so would every process that a test starts and interrupts.
+# What a shell runs in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent / "shared"))

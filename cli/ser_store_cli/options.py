@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli import INTERRUPTED
 from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
@@ -36,7 +37,6 @@ CheckpointOption = Annotated[
 InitOption = Annotated[str, typer.Option("--init", help="pretrained or random.")]
 
 DEFAULT_STORE = Path("ser.store")
-INTERRUPTED = 130
 
 
 def stated(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +55,8 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
             name = f"{problem.filename}: " if problem.filename else ""
             _fail(f"{name}{problem.strerror or problem}; check that the file is there and may be read", debug)
         except KeyboardInterrupt:
-            typer.echo("interrupted; what was written is complete", err=True)
+            if _speaks_for_all():
+                typer.echo("interrupted; what was written is complete", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
     return run
@@ -64,8 +65,18 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
 def _fail(problem: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    typer.echo(f"serstore: {' '.join(problem.split())}", err=True)
+    if _speaks_for_all():
+        typer.echo(f"serstore: {' '.join(problem.split())}", err=True)
     raise typer.Exit(1) from None
+
+
+def _speaks_for_all() -> bool:
+    """Whether this process is the one to say why the command ends; under ``torchrun``, the first that has to."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    from ser_store.training.parallel import claim_last_word
+
+    return claim_last_word()
 
 
 def show_reports() -> None:

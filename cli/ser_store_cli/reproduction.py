@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ser_store_cli.options import INTERRUPTED, warn
+from ser_store_cli import INTERRUPTED
+from ser_store_cli.options import warn
 from ser_store_cli.printed_commands import Runner, print_title, run_printed
 
 if TYPE_CHECKING:

@@ -123,6 +123,42 @@ def _create_temporary(path: Path, made: list[Path], below: Path | None) -> tuple
 
 
 @contextmanager
+def growing_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder``, locked while the block lasts, whose name is then ``folder``; gone if it fails.
+
+    ``folder`` is not there, or empty.
+    """
+    growing, handle = _create_temporary_folder(folder)
+    try:
+        yield growing
+        sync_folder(growing)
+        if folder.is_dir():
+            folder.rmdir()
+        growing.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException:
+        import shutil  # with its compressors it takes longer to import than a small store to read
+
+        shutil.rmtree(growing, ignore_errors=True)
+        raise
+    finally:
+        _close(handle)
+
+
+def _create_temporary_folder(folder: Path) -> tuple[Path, int | None]:
+    """A new empty folder beside ``folder`` and the handle that keeps it locked; a sweep may come in between."""
+    for _ in range(ATTEMPTS):
+        growing = name_leftover(folder)
+        growing.mkdir(parents=True)
+        with suppress(FileNotFoundError):
+            handle = _open_folder(growing)
+            if handle is None or (try_lock(handle) is not Lock.BUSY and is_at(handle, growing)):
+                return growing, handle
+            os.close(handle)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
+@contextmanager
 def _held_temporary(path: Path, below: Path | None) -> Iterator[Path]:
     """A temporary file, locked while the block lasts and gone after it; a block that fails leaves no new folder."""
     made: list[Path] = []

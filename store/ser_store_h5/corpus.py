@@ -106,7 +106,7 @@ class Corpus(Splitted):
 
     Attributes:
         name: what the corpus is called, e.g. ``ravdess``.
-        ids: ``(n,)`` str, unique, ascending.
+        ids: ``(n,)`` str, unique, ascending, none empty.
         labels: ``(n,)`` int16, indices into ``classes``.
         classes: class names; alphabetical unless stated otherwise where the corpus was made.
         speakers: ``(n,)`` str, or None where unknown.
@@ -142,6 +142,8 @@ class Corpus(Splitted):
             )
         if n > 1 and not bool(np.all(self.ids[:-1] < self.ids[1:])):
             raise CorpusError("utterance ids must be unique and ascending; sort them and drop the duplicates")
+        if not self.ids[0]:
+            raise CorpusError("an utterance has an empty id: expected a name, such as that of its recording")
         if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
             raise CorpusError(f"labels must lie in 0..{len(self.classes) - 1}, the indices of the classes")
         if len(set(self.classes)) < len(self.classes) or any(not name or "\0" in name for name in self.classes):

@@ -82,5 +82,6 @@ class FolderSource:
         return sum(file.stat().st_size for file in self.run_folder(run).iterdir() if file.is_file())
 
     def measure_checkpoints(self, run: str) -> int:
-        found = (self.run_folder(run) / "checkpoints").rglob("*")
-        return sum(file.stat().st_size for file in found if file.is_file())
+        folder = self.run_folder(run) / "checkpoints"
+        found = () if folder.is_symlink() else folder.rglob("*")
+        return sum(file.stat().st_size for file in found if file.is_file() and not file.is_symlink())

@@ -44,7 +44,7 @@ def is_at(handle: int, path: Path) -> bool:
 
 
 def act_if_free(path: Path, act: Callable[[int], object]) -> bool:
-    """Call ``act`` with a handle of a regular file while no writer holds or can lock it; whether that was possible.
+    """Call ``act`` with a handle of a file or folder while no writer holds or can lock it; whether that was possible.
 
     Where there are no locks, a file younger than an hour is taken to be in use.
 
@@ -53,7 +53,7 @@ def act_if_free(path: Path, act: Callable[[int], object]) -> bool:
     """
     try:
         handle = os.open(path, _OPEN)  # for writing, since network file systems lock nothing else
-    except PermissionError:
+    except (PermissionError, IsADirectoryError):
         handle = os.open(path, _OPEN & ~os.O_RDWR)
     try:
         lock = try_lock(handle)

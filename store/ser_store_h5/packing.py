@@ -1,8 +1,7 @@
 """Packing: a whole store in one HDF5 file, and back, member by member, so that any size fits into little memory."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from ser_store_h5 import __version__, corpus_file, member_file
 from ser_store_h5.arrays import write_array
-from ser_store_h5.atomic import name_leftover, stated_disk_problems, sync_folder, write_atomically, write_flushed
+from ser_store_h5.atomic import growing_folder, stated_disk_problems, sync_folder, write_atomically, write_flushed
 from ser_store_h5.attributes import write_text
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
 from ser_store_h5.files import create_file, write_format
@@ -135,7 +134,7 @@ def unpack(path: Path | str, folder: Path | str, *, watch: Watch = iter) -> Stor
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ExistsError(f"{folder} is there and not empty: nothing written is overwritten; name a new folder")
     check_claims(packed.source, packed.members())
-    with stated_disk_problems(folder), _becoming(folder) as growing:
+    with stated_disk_problems(folder), growing_folder(folder) as growing:
         for run in packed.runs():
             (growing / "runs" / run).mkdir(parents=True)
             for name, content in packed.source.read_texts(run).items():
@@ -162,25 +161,6 @@ def _unpack_members(packed: Store, growing: Path, folder: Path, watch: Watch) ->
             place = growing / "runs" / run / name_member_file(step)
             with create(place, bears=folder) as (file, _), open_member(run, step) as member:
                 member.copy_into(file)
-
-
-@contextmanager
-def _becoming(folder: Path) -> Iterator[Path]:
-    """A new folder under the name of a leftover, which gets its own name when the block ends, and goes if it fails."""
-    growing = name_leftover(folder)
-    growing.mkdir(parents=True)
-    try:
-        yield growing
-        sync_folder(growing)
-        if folder.is_dir():
-            folder.rmdir()
-        growing.rename(folder)
-        sync_folder(folder.parent)
-    except BaseException:
-        import shutil  # with its compressors it takes longer to import than a small store to read
-
-        shutil.rmtree(growing, ignore_errors=True)
-        raise
 
 
 def check_claims(source: PackedSource, members: Sequence[MemberInfo]) -> None:

@@ -86,7 +86,9 @@ class _Aligned:
 
     def _read(self, array: str) -> NDArray[Any]:
         own = self.file.read_rows()
-        return self.file.read_array(array, len(own), find_places(self.name, own, self.rows, self.tell_ids))
+        is_all = np.array_equal(own, self.rows)
+        places = None if is_all else find_places(self.name, own, self.rows, self.tell_ids)
+        return self.file.read_array(array, len(own), places)
 
     def read_predictions(self) -> NDArray[np.int16]:
         if "logits" in self.file.names:
@@ -133,8 +135,12 @@ class _Stack:
             raise StoreError(
                 f"{name} has {pooled.dtype} pooled representations: expected no narrower a dtype than that"
             )
+        dtype = self._dtype or pooled.dtype
+        if place == 0 and len(self._names) == 1:
+            self.values = pooled.astype(dtype, copy=False)[np.newaxis]
+            return
         if place == 0:
-            self.values = np.empty((len(self._names), *pooled.shape), dtype=self._dtype or pooled.dtype)
+            self.values = np.empty((len(self._names), *pooled.shape), dtype=dtype)
         if pooled.shape[1] != self.values.shape[2]:
             raise StoreError(
                 f"{name} has {pooled.shape[1]} hidden dimensions, {self._names[0]} has {self.values.shape[2]}: "

@@ -1,9 +1,10 @@
 """Leftovers of writers that were killed: found by verification, removed by a sweep that spares who is still at work."""
 
 import errno
+import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class Swept:
     bytes: int
 
 
+def find_beside(root: Path) -> list[Path]:
+    """What a pack, or an unpacking, to ``root`` left beside it when it was killed."""
+    place = Path(os.path.abspath(root))  # noqa: PTH100 - a link to a store has its own name
+    return sorted(place.parent.glob(f".{glob.escape(place.name)}.{'[0-9a-f]' * 12}{LEFTOVER_SUFFIX}"))
+
+
 def find_leftovers(root: Path) -> list[Path]:
     """Files and folders of writers that did not finish: ``.partial`` ones, and runs that hold nothing else."""
     found = sorted(root.glob(f".*{LEFTOVER_SUFFIX}"))
@@ -52,11 +59,16 @@ def find_torn(root: Path) -> list[Path]:
 
 def name_leftovers(root: Path) -> list[str]:
     """What :func:`find_leftovers` and :func:`find_torn` find, by the names that verification and sweeps give it."""
-    return [name for _, name in [*_name(find_leftovers(root), root), *_name(find_torn(root), root, TORN)]]
+    return [name for _, name in _list(root)]
 
 
-def _name(paths: Iterable[Path], root: Path, suffix: str = "") -> list[tuple[Path, str]]:
-    return [(path, f"{path.relative_to(root)}{suffix}") for path in paths]
+def _list(root: Path) -> list[tuple[Path, str]]:
+    """What was left in a store and beside it, each with its name."""
+    return [
+        *[(path, f"../{path.name}") for path in find_beside(root)],
+        *[(path, str(path.relative_to(root))) for path in find_leftovers(root)],
+        *[(path, f"{path.relative_to(root)}{TORN}") for path in find_torn(root)],
+    ]
 
 
 def _find_runs(root: Path) -> list[Path]:
@@ -90,23 +102,18 @@ def sweep(path: Path | str, *, dry_run: bool = False) -> Swept:
     an hour is taken to be in use.
 
     Args:
-        path: the folder of a store, or one in which a store was begun and nothing else is.
+        path: the folder of a store, or one in which a store was begun and nothing else is; or a packed file, or a
+            place where there is nothing yet, to remove what a killed ``pack`` or ``unpack`` left beside it.
         dry_run: only say what would be removed.
 
     Raises:
         StoreError: if there is no store, it is a packed file, or a leftover may not be removed.
     """
     root = Path(path)
-    if root.is_file():
-        raise StoreError(
-            f"{root} is a file: expected the folder of a store; a packed store is never written to again, so there is "
-            "nothing to sweep"
-        )
-    leftovers = find_leftovers(root)
-    if not leftovers or not all(found.name.startswith(".corpus.h5.") for found in root.iterdir()):
-        open_source(root)
+    if not find_beside(root) or (root.is_dir() and any(root.iterdir())):
+        _require_store(root)
     removed, in_use, freed = [], [], 0
-    for found, name in [*_name(leftovers, root), *_name(find_torn(root), root, TORN)]:
+    for found, name in _list(root):
         try:
             with _stated(found):
                 freed += _cut(found, dry_run) if name.endswith(TORN) else _remove(found, dry_run)
@@ -117,6 +124,18 @@ def sweep(path: Path | str, *, dry_run: bool = False) -> Swept:
         else:
             removed.append(name)
     return Swept(tuple(removed), tuple(in_use), freed)
+
+
+def _require_store(root: Path) -> None:
+    """Refuse what is neither a store nor one that was only begun."""
+    if root.is_file():
+        raise StoreError(
+            f"{root} is a file: expected the folder of a store; a packed store is never written to again, so there is "
+            "nothing to sweep"
+        )
+    held = list(root.iterdir()) if root.is_dir() else []
+    if not held or not all(is_leftover(found) and found.name.startswith(".corpus.h5.") for found in held):
+        open_source(root)
 
 
 class _InUseError(Exception):
@@ -152,6 +171,8 @@ def _remove(leftover: Path, dry_run: bool) -> int:
     """
     if not _is_folder(leftover):
         return _remove_file(leftover, dry_run=dry_run)
+    if is_leftover(leftover) and os.name != "nt" and not act_if_free(leftover, lambda _: None):
+        raise _InUseError
     inside = [found for found in leftover.rglob("*") if not _is_folder(found)]
     if not is_leftover(leftover):
         inside = [found for found in inside if is_leftover(found)]  # its writer may just have finished

@@ -12,6 +12,7 @@ from ser_store_h5.groups import Group
 from ser_store_h5.names import check_run_name, member_group, parse_member_group
 from ser_store_h5.packed import TEXTS, PackedSource, find_corpus, find_run, find_texts, open_packed_member
 from ser_store_h5.seal import check_seal
+from ser_store_h5.sweeping import name_leftovers
 from ser_store_h5.verify import Problem, Verification
 
 Watch = Callable[[list[Any]], Iterable[Any]]
@@ -35,7 +36,7 @@ def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
     if not found.problems:
         with found.noting(path.name):
             check_seal(path)
-    return Verification(1, path.stat().st_size, tuple(found.problems), ())
+    return Verification(1, path.stat().st_size, tuple(found.problems), tuple(name_leftovers(path)))
 
 
 class _Findings:

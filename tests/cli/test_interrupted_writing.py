@@ -30,6 +30,23 @@ os.fsync = refuse
 """
 
 
+LOADING = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ser_store_cli.vote_command":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from ser_store_cli.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_while_the_commands_are_loaded_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; what was written is complete\n")
+
+
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tables of 60 utterances: two members, and ninety more of other runs."""

@@ -320,7 +320,7 @@ def finite(shape: tuple[int, ...], dtype: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def stores(draw: st.DrawFn) -> tuple[Corpus, list[Member]]:
-    ids = np.unique(np.array(draw(st.lists(plain, min_size=1, max_size=6)), dtype=np.str_))
+    ids = np.unique(np.array(draw(st.lists(plain.filter(bool), min_size=1, max_size=6)), dtype=np.str_))
     n, classes = len(ids), tuple(draw(st.lists(plain.filter(bool), min_size=2, max_size=4, unique=True)))
     texts = st.lists(plain, min_size=n, max_size=n).map(lambda said: np.array(said, dtype=np.str_))
     names = plain.filter(lambda name: name and "/" not in name and name not in {".", ".."})

@@ -25,7 +25,8 @@ plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @st.composite
 def corpora(draw: st.DrawFn) -> Corpus:
-    ids = np.unique(np.array(draw(st.lists(texts, min_size=1, max_size=9)), dtype=np.str_))
+    named = texts.filter(lambda text: text.strip("\0") != "")
+    ids = np.unique(np.array(draw(st.lists(named, min_size=1, max_size=9)), dtype=np.str_))
     n = len(ids)
     classes = tuple(draw(st.lists(plain.filter(bool), min_size=2, max_size=5, unique=True)))
 
@@ -79,7 +80,7 @@ def test_the_digest_is_that_of_the_format_page_and_knows_no_split_or_column() ->
 
 
 def test_a_corpus_of_one_utterance_without_optional_parts_is_kept(tmp_path: Path) -> None:
-    corpus = Corpus("", np.array([""]), np.array([1], dtype=np.int16), ("no", "yes"))
+    corpus = Corpus("", np.array(["u"]), np.array([1], dtype=np.int16), ("no", "yes"))
     store = Store.create(tmp_path / "one", corpus)
     assert_same_corpus(Store(store.path).corpus, corpus)
 
@@ -129,6 +130,7 @@ def test_what_the_format_cannot_hold_is_refused_before_a_file_appears(
     ("changes", "message"),
     [
         ({"ids": np.array([], dtype=np.str_), "labels": np.array([], dtype=np.int16)}, r"has no utterances"),
+        ({"ids": np.array(["", *(f"u{i:04}" for i in range(11))])}, r"an utterance has an empty id: expected a name"),
         ({"classes": ("angry",)}, r"has 1 classes \(angry\): expected 2 to 1024"),
         ({"classes": tuple(f"c{i}" for i in range(1025))}, r"has 1025 classes"),
         ({"classes": ("a", "a", "b")}, r"classes are 'a', 'a', 'b': expected different names"),

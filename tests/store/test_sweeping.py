@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from ser_store_h5.appending import append_line
 from ser_store_h5.atomic import write_atomically, write_flushed
 from ser_store_h5.errors import StoreError
 from ser_store_h5.locking import Lock
+from ser_store_h5.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 from ser_store_h5.sweeping import sweep
@@ -100,6 +101,41 @@ def test_what_a_store_that_was_only_begun_left_is_swept(tmp_path: Path) -> None:
     assert Store.create(tmp_path, make_corpus()).runs() == []
 
 
+def test_what_a_killed_unpacking_left_beside_the_store_is_named_and_swept(tmp_path: Path) -> None:
+    """Whether the store is there by now, as a folder or packed, or is not."""
+    store = make_store(tmp_path / "a.store")
+    pack(store, tmp_path / "b.h5")
+    for name in ("a.store", "b.h5", "none"):
+        left, other = (tmp_path / f".{name}.{end}.partial" for end in ("0123456789ab", "mine"))
+        (left / "runs").mkdir(parents=True)
+        (left / "runs" / "file").write_bytes(b"0123456789")
+        other.write_bytes(b"x")
+        if name != "none":
+            assert verify_store(tmp_path / name).leftovers == (f"../{left.name}",)
+        assert sweep(tmp_path / name, dry_run=True).removed == (f"../{left.name}",)
+        assert left.exists()
+        swept = sweep(tmp_path / name)
+        assert (swept.removed, swept.in_use, swept.bytes) == ((f"../{left.name}",), (), 10)
+        assert (left.exists(), other.exists()) == (False, True)
+    assert verify_store(store.path).ok
+    assert verify_store(tmp_path / "b.h5").ok
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks")
+def test_an_unpacking_at_work_is_spared(tmp_path: Path) -> None:
+    pack(make_store(tmp_path / "store"), tmp_path / "store.h5")
+    swept = []
+
+    def watch(names: Sequence[str]) -> Sequence[str]:
+        swept.append(sweep(tmp_path / "new"))
+        return names
+
+    unpacked = unpack(tmp_path / "store.h5", tmp_path / "new", watch=watch)
+    assert (swept[0].removed, len(swept[0].in_use)) == ((), 1)
+    assert verify_store(unpacked.path).ok
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["new", "store", "store.h5"]
+
+
 def test_a_leftover_that_may_not_be_removed_is_told_in_one_line(
     littered: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +191,7 @@ def test_without_locks_what_is_younger_than_an_hour_is_taken_to_be_in_use(
 ) -> None:
     without_locks(monkeypatch)
     assert sorted(sweep(littered.path).in_use) == sorted(
-        [*FILES, "runs/begun", "runs/tiny/curves.jsonl (torn last line)"]
+        [*FILES, "runs/.old.dd.partial", "runs/begun", "runs/tiny/curves.jsonl (torn last line)"]
     )
     old = time.time() - 3_700
     for file in littered.path.rglob("*"):
