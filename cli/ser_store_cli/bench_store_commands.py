@@ -76,8 +76,8 @@ def print_storage(compared: "StorageComparison") -> None:
     typer.echo(
         f"\nwrite: flushed to the disk. open: list all members. logits: of {len(workload.test)} utterances by all "
         "members. pooled: all of one member. utterance: one, by all members.\n× times as long, or as large, as "
-        "serstore: below 1 the other is ahead.\nserstore compares what it reads with SHA-256 digests, "
-        "numpy.savez with CRC-32, the others with nothing."
+        "serstore: below 1 the other is ahead.\nserstore compares what it reads with SHA-256 digests, single rows with "
+        "Fletcher-32 checksums; numpy.savez with CRC-32, the others with nothing."
     )
     scaled = [other.members for other in others if other.members < workload.members]
     if scaled:

@@ -25,11 +25,6 @@ def find_normal_quantile(probability: float) -> float:
     return NormalDist().inv_cdf(probability)
 
 
-def compute_normal_probability(value: float) -> float:
-    """How probable a standard normal is to lie below ``value``; its relative precision holds in the lower tail."""
-    return 0.5 * math.erfc(-value / math.sqrt(2))
-
-
 def find_student_quantile(probability: float, *, freedom: float) -> float:
     """The value below which Student's t with ``freedom`` degrees of freedom lies with ``probability``.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 
-from ser_store_h5.atomic import write_all, write_flushed
+from ser_store_h5.atomic import write_all
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.inside import open_regular
 
@@ -23,11 +23,6 @@ _READ_BYTES = 1 << 20
 def compose_seal(size: int, sha256: str) -> bytes:
     text = _MAGIC + f"size {size:020d}\nsha256 {sha256}\n".encode()
     return text.ljust(SEAL_BYTES - 1, b"-") + b"\n"
-
-
-def write_sealed(path: Path, body: bytes) -> None:
-    """Write a file: the seal, then the HDF5 data, flushed to the disk."""
-    write_flushed(path, compose_seal(SEAL_BYTES + len(body), hashlib.sha256(body).hexdigest()), body)
 
 
 def seal_in_place(path: Path) -> None:

@@ -22,6 +22,7 @@ from ser_store_h5.whole import is_whole
 
 CHECKPOINTS = "checkpoints"
 THREADS = min(4, os.cpu_count() or 1)  # hashing lets the others run
+LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes them over
 
 Watch = Callable[[list[Any]], Iterable[Any]]
 
@@ -94,7 +95,8 @@ def _verify_folder(root: Path, watch: Watch) -> Verification:
     files = [corpus]
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            found = {file: pool.submit(look.at, file, look.verify_file) for held in listed.values() for file in held}
+            large = [file for held in listed.values() for file in held if _measure(file) >= LARGE_BYTES]
+            found = {file: pool.submit(look.at, file, look.verify_file) for file in large}
             for run in watch(list(listed)):
                 problems += look.at(run, look.verify_folder)
                 for file in dict.fromkeys([run / "run.json", *listed[run]] if listed[run] else []):

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.seal import SEAL_BYTES, write_sealed
+from ser_store_h5.seal import SEAL_BYTES, seal_in_place
 
 Change = Callable[[h5py.File], object]
 TEXT = h5py.string_dtype("utf-8", 64)
@@ -39,7 +39,7 @@ def put_digest(dataset: h5py.Dataset, array: Any) -> h5py.Dataset:
 
 def seal(path: Path) -> None:
     """Make the seal fit whatever follows it."""
-    write_sealed(path, path.read_bytes()[SEAL_BYTES:])
+    seal_in_place(path)
 
 
 def _write(path: Path, change: Change, fill: Change) -> None:

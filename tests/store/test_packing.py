@@ -98,6 +98,7 @@ def test_sizes_are_told_by_run_and_add_up_to_the_file(store: Store, packed: Stor
     assert sum(map(store.source.measure_run, store.runs())) + store.source.measure_corpus() == sum(files)
     (store.run_folder("tiny") / "checkpoints").mkdir()
     (store.run_folder("tiny") / "checkpoints" / "model").write_bytes(b"x" * 100)
+    (store.run_folder("tiny") / "checkpoints" / "link").symlink_to(store.path / "corpus.h5")
     assert store.source.measure_checkpoints("tiny") == 100
     assert packed.source.measure_checkpoints("tiny") == 0
 
