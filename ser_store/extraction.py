@@ -3,7 +3,7 @@
 What is in the store already, from the same model, recordings and preprocessing, is not computed again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ser_store.audio import load_speech
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.errors import CorpusError, ModelError, StoreError, require
+from ser_store.network_extraction import Compute, prepare_network
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
 from ser_store.provenance import compute_audio_digest, list_versions
@@ -26,9 +27,6 @@ from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-
-# Logits (m, c) float32 or None, pooled (m, d) float32, in the order of the rows given.
-Compute = Callable[[Rows], tuple[NDArray[np.float32] | None, NDArray[np.float32]]]
 
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
 _IDENTITY = {
@@ -112,6 +110,7 @@ def extract_model(
 
     Raises:
         ModelError: if the backbone cannot be loaded.
+        MemoryLimitError: if a single utterance does not fit into memory.
         StoreError: if the run is there from another model, recordings or preprocessing; says which differ.
     """
     folder = resolve_audio(store.corpus, audio)
@@ -129,7 +128,15 @@ def extract_model(
             model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
         )
         report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
-        identity, compute = _prepare_network(store.corpus, loaded, folder, batch_size, progress, with_logits=False)
+        identity, compute = prepare_network(
+            store.corpus,
+            loaded,
+            folder,
+            member=format_member(run, 0),
+            batch_size=batch_size,
+            with_logits=False,
+            progress=progress,
+        )
         origin = loaded.origin
     details = {"origin": dict(origin), "versions": list_versions()}
     record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
@@ -156,6 +163,7 @@ def extract_run(
 
     Raises:
         ModelError: if there is no checkpoint of the step.
+        MemoryLimitError: if a single utterance does not fit into memory.
         StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
     """
     require("transformers")
@@ -173,8 +181,15 @@ def extract_run(
             f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
         )
     recipe: Mapping[str, Any] = record.details.get("recipe", {})
-    identity, compute = _prepare_network(
-        store.corpus, loaded, folder, batch_size, progress, with_logits=True, precision=recipe.get("precision", "fp32")
+    identity, compute = prepare_network(
+        store.corpus,
+        loaded,
+        folder,
+        member=format_member(run, step),
+        batch_size=batch_size,
+        with_logits=True,
+        progress=progress,
+        precision=recipe.get("precision", "fp32"),
     )
     return _extract(store, record, step, identity, compute)
 
@@ -197,8 +212,10 @@ def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[
     """Step and folder of the checkpoint to extract from.
 
     Raises:
-        ModelError: naming the steps that have one.
+        ModelError: naming the steps that have one, or saying how its shards are joined.
     """
+    from ser_store.training.checkpoints import refuse_shards
+
     there = list_checkpoints(store, record)
     if not there:
         raise ModelError(
@@ -213,6 +230,7 @@ def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[
             f"run {record.run} has no checkpoint of step {step}: there are {', '.join(map(str, there))}; more are kept "
             "with `serstore finetune --save-total-limit N`"
         )
+    refuse_shards(there[step])
     return step, there[step]
 
 
@@ -281,36 +299,4 @@ def _prepare_acoustic(corpus: Corpus, key: str, folder: Path, progress: Progress
             return None, np.stack(map_threaded(describe, paths[rows].tolist(), progress=progress, label=key))
 
     identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
-    return identity, compute
-
-
-def _prepare_network(
-    corpus: Corpus,
-    loaded: Any,
-    folder: Path,
-    batch_size: int,
-    progress: Progress,
-    *,
-    with_logits: bool,
-    precision: str = "fp32",
-) -> tuple[dict[str, Any], Compute]:
-    from ser_store.backbones.digest import compute_model_digest
-    from ser_store.training.inference import iter_batches
-    from ser_store.training.speech_dataset import PREPROCESSING, SpeechDataset
-
-    # The head of a frozen backbone is random and says nothing, so its weights do not tell models apart.
-    identity = {
-        "model_digest": compute_model_digest(loaded.model if with_logits else loaded.model.backbone),
-        "preprocessing": PREPROCESSING,
-        "pooling": loaded.model.config.pooling,
-        "precision": precision,
-    }
-
-    def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        dataset = SpeechDataset(corpus, rows, audio=folder, feature_extractor=loaded.feature_extractor)
-        batches = iter_batches(loaded.model, dataset, batch_size=batch_size, precision=precision)
-        parts = list(progress(batches, total=-(-len(rows) // batch_size), label="extracting"))
-        pooled = np.concatenate([pooled for _, pooled in parts])
-        return (np.concatenate([logits for logits, _ in parts]) if with_logits else None), pooled
-
     return identity, compute

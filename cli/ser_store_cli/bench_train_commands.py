@@ -1,6 +1,8 @@
 """bench runtime and bench extract."""
 
+import os
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,9 @@ from ser_store_cli.output import format_bytes, print_json, print_table
 if TYPE_CHECKING:
     from ser_store.measuring.extracting import ExtractionComparison
     from ser_store.measuring.running import RuntimeComparison
+
+# Of each core; what measures keeps one of them busy itself when it begins.
+QUIET_LOAD = 0.6
 
 ModelsOption = Annotated[
     str | None, typer.Option("--models", help="Keys, with commas between them.", show_default="the tiny presets")
@@ -35,7 +40,14 @@ def runtime(
     full: FullOption = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps that are timed.")] = 24,
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, fp16 or bf16.")] = "fp32",
+    full_size_steps: Annotated[
+        int | None,
+        typer.Option("--full-size-steps", min=1, help="The same of full-size models.", show_default="as --steps"),
+    ] = None,
     notebook: Annotated[bool, typer.Option("--notebook", help="Train in the published notebook's way, too.")] = False,
+    notebook_precision: Annotated[
+        str | None, typer.Option("--notebook-precision", help="Of that way.", show_default="as --precision")
+    ] = None,
     folder: FolderOption = None,
     seed: SeedOption = 42,
     json: JsonOption = False,
@@ -49,8 +61,10 @@ def runtime(
         choose_models(models, full=full),
         audio=audio,
         steps=steps,
+        full_size_steps=full_size_steps,
         precision=precision,
         with_notebook=notebook,
+        notebook_precision=notebook_precision,
         seed=seed,
         folder=folder,
         progress=bar,
@@ -86,42 +100,71 @@ def choose_models(models: str | None, *, full: bool) -> tuple[str, ...] | None:
 
 def print_runtimes(compared: "RuntimeComparison") -> None:
     """Seconds of each backbone, and what Table 5 says."""
+    from ser_store.measuring.surroundings import describe_machine
+
     recipe = compared.recipe
-    gpus = ", ".join(compared.hardware["gpus"]) or "no GPU"
+    hardware = ", ".join(compared.hardware["gpus"]) or f"{describe_machine()['processor']}, {compared.threads} threads"
     typer.echo(
         f"{compared.corpus}: {compared.n_train} utterances trained on, {compared.n_evaluated} evaluated; "
         f"{recipe.precision}, batches of {recipe.train_batch_size} accumulated {recipe.accumulation} times; "
-        f"random weights; {gpus}"
+        f"random weights, seed {recipe.seed}; {hardware}"
     )
-    header = [
-        "model",
-        "step",
-        "evaluation",
-        "checkpoint",
-        "100 steps",
-        "Table 5",
-        "steps",
-        "in all",
-        "Table 5",
-        "memory",
-    ]
-    with_notebook = any(one.ratio is not None for one in compared.runtimes)
-    rows = []
+    rows: list[list[object]] = []
     for one in compared.runtimes:
         published = one.published or {}
-        row: list[object] = [one.model]
-        row += [_Seconds(value) for value in (one.step_seconds, one.evaluation_seconds, one.saving_seconds)]
-        row += [_Seconds(one.per_100_steps), _maybe(published.get("per_100_steps"))]
-        row += [one.recipe_steps, _Seconds(one.total), _maybe(published.get("total")), format_bytes(one.peak_bytes)]
-        rows.append([*row, f"× {one.ratio:.2f}"] if with_notebook and one.ratio else row)
-    print_table([*header, "notebook"] if with_notebook else header, rows)
-    typer.echo(
-        "\n100 steps with their evaluation and checkpoint; in all: the whole recipe, extrapolated. memory: on the GPU, "
-        "else what\nthe process grew by. Table 5: Gavali & Verma, IJDMMM 17(2), 2025, on 1,152 and 288 utterances of "
-        "RAVDESS."
-    )
-    if with_notebook:
-        typer.echo("notebook: how many times as long a step takes that resamples each utterance from 48 kHz anew.")
+        rows.append([one.model])
+        for name in ("per_100_steps", "total", "to_selected_step"):
+            rows[-1] += [_maybe(one.extrapolated[name]), _maybe(published.get(name))]
+        if one.notebook is not None:
+            rows[-1].append(_maybe(one.notebook["extrapolated"]["total"]))
+    header = ["model", "100 steps", "Table 5", "in all", "Table 5", "to selected step", "Table 5"]
+    with_notebook = compared.notebook_precision is not None
+    print_table([*header, "notebook in all"] if with_notebook else header, rows)
+    typer.echo("")
+    rows = []
+    for one in compared.runtimes:
+        rows.append([one.model, one.steps, f"{one.utterances_per_second:,.3g}", f"{one.floor_share:.0%}"])
+        rows[-1].append(format_bytes(one.peak_bytes))
+        if one.notebook is not None and one.ratio is not None:
+            rows[-1] += [f"{one.notebook['utterances_per_second']:,.3g}", f"× {one.ratio:.2f}"]
+            rows[-1].append(f"{min(one.ratios):.2f} to {max(one.ratios):.2f}")
+    header = ["model", "steps timed", "utterances/s", "of the floor", "memory"]
+    print_table([*header, "notebook/s", "ratio", "of pairs"] if with_notebook else header, rows)
+    typer.echo("")
+    for paragraph in _explain_runtimes(compared):
+        typer.echo(fill(paragraph, 118))
+
+
+def _explain_runtimes(compared: "RuntimeComparison") -> list[str]:
+    """What of the table was measured, and what was not."""
+    plan = compared.plan
+    lines = [
+        "Measured here: utterances/s of training, the median of all stretches of steps but the first; one evaluation, "
+        "one checkpoint, the start-up; memory, on the GPU, else what the process grew by.",
+        f"Extrapolated from these: 100 steps with their evaluation and checkpoint, and the {plan.steps:,} steps of the "
+        f"recipe on {plan.n_train:,} utterances with {plan.count_evaluations(plan.steps)} evaluations of "
+        f"{plan.n_evaluated}, start-up and the decoding of all recordings included.",
+        "of the floor: the floating-point operations forth and back of the very batches, at the "
+        f"{compared.matrix_rate / 1e9:,.0f} GFLOP/s that a product of matrices reached here in "
+        f"{compared.recipe.precision}, over the time they took.",
+        "Table 5: Gavali & Verma, IJDMMM 17(2), 2025, on RAVDESS, on a machine of theirs.",
+    ]
+    if compared.notebook_precision is not None:
+        differences = [one.loss_difference for one in compared.runtimes if one.loss_difference is not None]
+        losses = f", to the same losses within {max(differences):.0e}" if differences else ""
+        upsampled = f"; {compared.upsampled} recordings were brought to 48 kHz for that" if compared.upsampled else ""
+        lines.append(
+            f"notebook: the published way in {compared.notebook_precision}, by turns in the same process, on the same "
+            f"batches{losses}; each utterance is resampled from 48 kHz whenever it is asked for{upsampled}, and what "
+            "the checkpoints say is computed once more in the end. ratio: of utterances/s, the median of all pairs of "
+            "stretches."
+        )
+    if compared.load is not None and compared.load > QUIET_LOAD * (os.cpu_count() or 1):
+        lines.append(
+            f"The machine was busy when this began (load {compared.load:.1f}): measure again when it is quiet, the "
+            "more so where the ratios of pairs are far apart."
+        )
+    return lines
 
 
 class _Seconds(float):

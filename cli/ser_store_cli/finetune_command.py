@@ -1,6 +1,9 @@
 """finetune."""
 
+import os
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +74,7 @@ def finetune(
     ] = False,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="A TOML file, or a run to train like. Options given here win over it."),
+        typer.Option("--recipe", help="A TOML file, or a run to train like, from its weights too. Options here win."),
     ] = None,
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Print the recipe as TOML, all values resolved, and do no more.")
@@ -135,7 +138,9 @@ def finetune(
     logging_steps: Annotated[int | None, _in(INTERVALS, "Steps between entries of the loss.", default="100")] = None,
     save_steps: Annotated[int | None, _in(INTERVALS, "Steps between checkpoints.", default="100")] = None,
     save_total_limit: Annotated[int | None, _in(INTERVALS, "Checkpoints kept.", default="2")] = None,
-    report_to: Annotated[str | None, _in(INTERVALS, "none, tensorboard or wandb.", default="none")] = None,
+    report_to: Annotated[
+        str | None, _in(INTERVALS, "none, tensorboard or wandb; beside the store, in STORE.tracking/.", default="none")
+    ] = None,
     precision: Annotated[str | None, _in(MACHINE, "fp32, tf32, fp16 or bf16.", default="fp32")] = None,
     attention: Annotated[
         str | None, _in(MACHINE, "eager, sdpa or flash_attention_2.", default="the best there is")
@@ -153,6 +158,8 @@ def finetune(
     if print_recipe:
         print_recipe_text(resolved, json=json)
         return
+    if model is None and not (all_models or resume or checkpoint) and init == "pretrained":
+        model, init, checkpoint = _find_source(store, recipe)
     if (model is not None) + all_models > 1:
         raise typer.BadParameter("expected one of --model and --all")
     if model is None and not (all_models or resume):
@@ -173,7 +180,7 @@ def finetune(
     from ser_store.training.finetuning import finetune as train
     from ser_store.training.parallel import is_main
 
-    if push_to_hub:
+    if push_to_hub and is_main():
         from ser_store.training.publishing import reserve_repository
 
         reserve_repository(push_to_hub)
@@ -188,13 +195,14 @@ def finetune(
         resume=resume,
         show_progress=True,
     )
-    published = _push(opened, record.run, push_to_hub)
     if not is_main():
         return
     if json:
+        published = _push(opened, record.run, push_to_hub)
         print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
         return
     _print_run(opened, record, split)
+    _push(opened, record.run, push_to_hub)
 
 
 def _open(store: Path) -> "Store":
@@ -204,7 +212,22 @@ def _open(store: Path) -> "Store":
     opened = Store(store)
     require("torch")
     require("transformers")
+    if "WANDB_MODE" in os.environ:
+        with redirect_stdout(sys.stderr):  # transformers repeats it on stdout, which belongs to the result
+            require("transformers.integrations.integration_utils")
     return opened
+
+
+def _find_source(store: Path, recipe: str | None) -> tuple[str | None, str, Path | None]:
+    """Model, initialisation and checkpoint of the run whose recipe is asked for; no model where it is no run."""
+    from ser_store_h5.store import Store
+
+    if recipe is None or Path(recipe).exists() or not Store(store).has_run(recipe):
+        return None, "pretrained", None
+    from ser_store.training.rerunning import read_source
+
+    source = read_source(Store(store).run(recipe))
+    return source["model"], source["init"], source["checkpoint"]
 
 
 def _dry_run(
@@ -242,12 +265,11 @@ def _finetune_all(store: "Store", resolved: "Recipe | None", places: Mapping[str
 
 
 def _push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
-    from ser_store.training.parallel import is_main
-
-    if repository is None or not is_main():
+    if repository is None:
         return {}
     from ser_store.training.publishing import push_to_hub
 
+    warn(f"{run} goes to {repository}; it is whole in the store, whatever becomes of that")
     published = push_to_hub(store, run, repository)
     warn(f"{published.member} is at {published.url}")
     return {"published": vars(published)}

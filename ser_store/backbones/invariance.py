@@ -41,7 +41,7 @@ def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator
     Raises:
         AudioError: if an utterance is too short for a single frame.
     """
-    aware = [module for module in backbone.modules() if isinstance(module, LengthAware)]
+    aware: list[Any] = backbone._length_aware  # type: ignore[assignment]  # torch takes what it does not know for a tensor
     frame_counts = count_frames(sample_counts, backbone.config)
     for module in aware:
         first = module.after_first_convolution
@@ -97,6 +97,8 @@ def make_invariant(backbone: Any) -> Any:
 
         for layer in backbone.encoder.layers:
             layer.attention.__class__ = OneMaskAttention
+    # Not looked for in each forward pass, which takes a millisecond in a model of a thousand modules.
+    backbone._length_aware = [module for module in backbone.modules() if isinstance(module, LengthAware)]
     return backbone
 
 
@@ -159,5 +161,5 @@ class ValidBatchNorm(LengthAware, nn.BatchNorm1d):
 def _find_padding(lengths: Counts | None, frames: Tensor) -> Tensor:
     """``(b, f)`` bool, true where ``frames`` ``(b, f, h)`` are padding."""
     count = frames.shape[1]
-    valid = torch.tensor(lengths or (count,) * len(frames), device=frames.device)
+    valid = torch.tensor(lengths or (count,) * len(frames)).to(frames.device, non_blocking=True)
     return torch.arange(count, device=frames.device) >= valid[:, None]

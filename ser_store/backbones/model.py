@@ -115,6 +115,11 @@ class SpeechClassifier(PreTrainedModel):
         size: int = self.config.backbone_config.hidden_size
         self.classifier = ClassificationHead(size, len(config.classes), dropout=config.head_dropout)
         self.post_init()
+        # What FSDP shards as one, where accelerate's configuration does not say.
+        self._no_split_modules = {type(layer).__name__ for layer in self.backbone.encoder.layers}
+
+    def get_input_embeddings(self) -> None:
+        """There are none: speech is no table to look up. FSDP through accelerate asks, and shards them if there are."""
 
     def forward(
         self,
@@ -122,6 +127,7 @@ class SpeechClassifier(PreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         rows: Tensor | None = None,
+        sample_counts: Sequence[int] | None = None,
     ) -> SpeechClassifierOutput:
         """Logits and pooled representations of a batch, and the cross entropy where labels are given.
 
@@ -131,15 +137,17 @@ class SpeechClassifier(PreTrainedModel):
             attention_mask: ``(b, t)``, 1 for samples and 0 for padding; None where nothing is padded.
             labels: ``(b,)`` int64, indices of the classes.
             rows: ``(b,)``, indices into the corpus; not used, they travel with the batch.
+            sample_counts: what ``attention_mask`` sums up to for each utterance. Where it is given, nobody waits for
+                an accelerator to say so.
 
         Raises:
             AudioError: if an utterance is too short for a single frame.
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_values, dtype=torch.long)
-        sample_counts = attention_mask.sum(dim=1).tolist()
+        counts: Sequence[int] = attention_mask.sum(dim=1).tolist() if sample_counts is None else sample_counts
         input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
-        with known_lengths(self.backbone, sample_counts) as frame_counts:
+        with known_lengths(self.backbone, counts) as frame_counts:
             hidden = self.backbone(input_values, attention_mask=attention_mask).last_hidden_state
         pooled = pool_frames(hidden, frame_counts, self.config.pooling)
         logits = self.classifier(pooled.to(self.classifier.dense.weight.dtype))

@@ -23,7 +23,8 @@ def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Te
     Raises:
         UnknownNameError: for any other pooling.
     """
-    counts = torch.tensor(frame_counts, device=hidden.device)
+    # So small a tensor is copied without waiting for the accelerator to come to the end of what it does.
+    counts = torch.tensor(frame_counts).to(hidden.device, non_blocking=True)
     padded = torch.arange(hidden.shape[1], device=hidden.device) >= counts[:, None]
     if pooling == "max":
         return hidden.masked_fill(padded[:, :, None], -torch.inf).amax(dim=1).float()

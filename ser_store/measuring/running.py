@@ -1,78 +1,69 @@
 """How long the published recipe takes on this machine, for each backbone, beside Table 5 and the published way."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from ser_store.backbones.catalogue import list_backbones
 from ser_store.errors import SerstoreError, require
+from ser_store.measuring.plan import PUBLISHED, Plan
 from ser_store.measuring.surroundings import describe_machine, list_package_versions
 from ser_store.measuring.training_corpus import scratch_store
 from ser_store.progress import Progress, silent
-from ser_store.published import load_published
 from ser_store.training.recipe import Recipe
-from ser_store_h5.store import Store
 
-PACKAGES = ("ser-store", "torch", "torchaudio", "transformers", "accelerate", "soundfile")
+PACKAGES = ("ser-store", "numpy", "torch", "torchaudio", "transformers", "accelerate", "soundfile")
 # The steps are timed in stretches, of which the first warms up and the median of the others counts.
-STRETCHES = 6
-# One more than warms up.
-MIN_STEPS = 2 * STRETCHES
+STRETCHES = 8
+MIN_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """One backbone.
+    """One backbone. What is not called extrapolated was measured.
 
     Attributes:
         model: its key.
-        parameters: with the head.
-        step_seconds: of one optimizer step, median of stretches.
-        evaluation_seconds: of one evaluation, which caches a member.
+        parameters: with the head; 0 for a model that the catalogue does not have.
+        steps: optimizer steps that were timed, the first stretch included.
+        utterances_per_second: of training, the median of all stretches of steps but the first.
+        evaluation_seconds: of one evaluation of ``n_evaluated`` utterances, which caches a member.
         saving_seconds: of one checkpoint.
-        recipe_steps: optimizer steps of the whole recipe on this corpus.
-        evaluations: of the whole recipe.
-        peak_bytes: of memory, see :class:`ser_store.measuring.memory.Peak`.
-        notebook_step_seconds: of one optimizer step in the published way, in the same run; None where not asked for.
+        startup_seconds: until the first step; the weights are random, those of the hub have to be loaded.
+        peak_bytes: of memory while the first stretch is trained, see :class:`ser_store.measuring.memory.Peak`.
+        flops_per_utterance: forth and back at the lengths that the very batches were padded to.
+        floor_share: the time that these operations take at the matrix rate, over the time of training.
+        extrapolated: seconds of the plan: ``total``, ``per_100_steps``, ``to_selected_step`` or None.
+        notebook: the same figures of the published way, in the same run, where it was asked for: its
+            ``utterances_per_second``, ``evaluation_seconds``, ``saving_seconds``, ``extrapolated``.
+        ratio: how many times as many utterances per second as in the published way: the median of ``ratios``.
+        ratios: of each pair of stretches, which are of the same batches, but the first.
+        loss_difference: the largest relative difference between the losses of the two ways.
         published: Table 5: ``total``, ``per_100_steps``, ``to_selected_step``; None for other models.
     """
 
     model: str
     parameters: int
-    step_seconds: float
+    steps: int
+    utterances_per_second: float
     evaluation_seconds: float
     saving_seconds: float
-    recipe_steps: int
-    evaluations: int
+    startup_seconds: float
     peak_bytes: int
-    notebook_step_seconds: float | None
+    flops_per_utterance: float
+    floor_share: float
+    extrapolated: Mapping[str, float | None]
+    notebook: Mapping[str, Any] | None
+    ratio: float | None
+    ratios: tuple[float, ...]
+    loss_difference: float | None
     published: Mapping[str, float] | None
-
-    @property
-    def per_100_steps(self) -> float:
-        """Seconds for 100 steps, their evaluation and their checkpoint."""
-        return 100 * self.step_seconds + self.evaluation_seconds + self.saving_seconds
-
-    @property
-    def total(self) -> float:
-        """Seconds for the whole recipe, extrapolated."""
-        return self.recipe_steps * self.step_seconds + self.evaluations * (
-            self.evaluation_seconds + self.saving_seconds
-        )
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times as fast a step is as in the published way."""
-        return None if self.notebook_step_seconds is None else self.notebook_step_seconds / self.step_seconds
 
     def to_json(self) -> dict[str, Any]:
         published = None if self.published is None else dict(self.published)
-        derived = {"per_100_steps": self.per_100_steps, "total": self.total, "ratio": self.ratio}
-        return {**vars(self), **derived, "published": published}
+        return {**vars(self), "ratios": list(self.ratios), "published": published}
 
 
 @dataclass(frozen=True)
@@ -80,31 +71,46 @@ class RuntimeComparison:
     """All backbones, in one run.
 
     Attributes:
-        recipe: by which they were trained, for as many steps as were timed.
+        recipe: by which they were trained.
+        notebook_precision: of the published way.
+        plan: what is extrapolated to.
         corpus: of the recordings.
         n_train: utterances trained on.
         n_evaluated: utterances evaluated.
+        upsampled: recordings that had to be resampled to the 48 kHz that the published way begins with.
+        decoding_seconds: to decode one recording and resample it, on one thread.
+        matrix_rate: floating-point operations a second in the recipe's precision, the fastest of several.
+        threads: of torch on the CPU.
+        load: processes that wanted to compute in the minute before, or None where the system does not say.
         hardware: processor and accelerators.
         runtimes: of each backbone.
         problems: backbones that could not be trained here, and why.
     """
 
     recipe: Recipe
+    notebook_precision: str | None
+    plan: Plan
     corpus: str
     n_train: int
     n_evaluated: int
+    upsampled: int | None
+    decoding_seconds: float
+    matrix_rate: float
+    threads: int
+    load: float | None
     hardware: Mapping[str, Any]
     runtimes: tuple[Runtime, ...]
     problems: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
+        stated = ("notebook_precision", "corpus", "n_train", "n_evaluated", "upsampled", "decoding_seconds")
         return {
             "recipe": self.recipe.to_json(),
-            "corpus": self.corpus,
-            "n_train": self.n_train,
-            "n_evaluated": self.n_evaluated,
+            "plan": vars(self.plan),
+            **{name: getattr(self, name) for name in stated},
             "weights": "random",
-            "machine": {**describe_machine(), **self.hardware},
+            "machine": {**describe_machine(), **self.hardware, "threads": self.threads, "load_before": self.load},
+            "matrix_rate_flops": self.matrix_rate,
             "versions": list_package_versions(PACKAGES),
             "runtimes": [runtime.to_json() for runtime in self.runtimes],
             "problems": dict(self.problems),
@@ -121,9 +127,11 @@ def compare_runtimes(
     *,
     audio: Path | None = None,
     steps: int = 24,
+    full_size_steps: int | None = None,
     precision: str = "fp32",
     recipe: Recipe | None = None,
     with_notebook: bool = False,
+    notebook_precision: str | None = None,
     seed: int = 42,
     folder: Path | None = None,
     progress: Progress = silent,
@@ -134,78 +142,66 @@ def compare_runtimes(
         models: keys of the catalogue. Default: the tiny presets.
         audio: RAVDESS recordings. Default: synthetic ones.
         steps: optimizer steps that are timed.
+        full_size_steps: the same of models that are not tiny presets. Default: ``steps``.
         precision: as in the recipe.
         recipe: default: the published one.
-        with_notebook: train in the published way, too (:mod:`ser_store.measuring.notebook`).
+        with_notebook: train in the published way, too (:mod:`ser_store.measuring.notebook`), in turns.
+        notebook_precision: default: ``precision``. Losses are compared where they are the same.
         folder: where store and checkpoints lie for a while. Default: the system's temporary folder.
 
     Raises:
-        SerstoreError: if there are too few steps to time.
+        SerstoreError: if there are too few steps to time, or the two ways do not train alike.
     """
-    if steps < MIN_STEPS:
-        raise SerstoreError(f"{steps} steps cannot be timed: expected at least {MIN_STEPS}")
-    require("torch")
+    fewest = min(steps, full_size_steps or steps)
+    if fewest < MIN_STEPS:
+        raise SerstoreError(f"{fewest} steps cannot be timed: expected at least {MIN_STEPS}")
+    torch = require("torch")
+    from ser_store.measuring.notebook import find_originals
+    from ser_store.measuring.timing import time_decoding, time_model
     from ser_store.provenance import describe_hardware
     from ser_store.sides import choose_sides
+    from ser_store.training.matrix_rate import multiply_matrices
 
-    planned = (recipe or Recipe()).changed(precision=precision, seed=seed)
-    stretch = steps // STRETCHES
-    timed = planned.changed(max_steps=stretch * STRETCHES, logging_steps=stretch, eval_steps=steps, save_steps=steps)
+    asked = (recipe or Recipe()).changed(precision=precision, seed=seed)
+    notebook = (notebook_precision or precision) if with_notebook else None
     names = list_tiny_models() if models is None else tuple(models)
-    runtimes, problems = [], {}
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    # Before and after each backbone: on a machine that does other things too, the fastest of them comes closest.
+    rates = [multiply_matrices(precision).flops]
+    measured, problems = [], {}
     with scratch_store(audio, folder=folder, progress=progress) as store:
         sides = choose_sides(store.corpus)
+        originals = find_originals(store, store.path.parent / "originals") if with_notebook else None
+        decoding = time_decoding(store)
         for model in progress(names, total=len(names), label="backbones"):
+            timed = steps if model in list_tiny_models() else full_size_steps or steps
             try:
-                runtimes.append(_time_model(store, model, planned, timed, with_notebook=with_notebook))
+                shortened = _shorten(asked, timed)
+                measured.append(time_model(store, model, shortened, originals=originals, notebook_precision=notebook))
             except SerstoreError as problem:
                 problems[model] = str(problem)
-        described = (store.corpus.name, len(sides.train), len(sides.evaluated))
-    return RuntimeComparison(timed, *described, describe_hardware(), tuple(runtimes), problems)
+            rates.append(multiply_matrices(precision).flops)
+        rate = max(rates)
+        return RuntimeComparison(
+            recipe=asked,
+            notebook_precision=notebook,
+            plan=PUBLISHED,
+            corpus=store.corpus.name,
+            n_train=len(sides.train),
+            n_evaluated=len(sides.evaluated),
+            upsampled=None if originals is None else originals.upsampled,
+            decoding_seconds=decoding,
+            matrix_rate=rate,
+            threads=torch.get_num_threads(),
+            load=load,
+            hardware=describe_hardware(),
+            runtimes=tuple(one.summarise(PUBLISHED, decoding_seconds=decoding, matrix_rate=rate) for one in measured),
+            problems=problems,
+        )
 
 
-def _time_model(store: Store, model: str, planned: Recipe, timed: Recipe, *, with_notebook: bool) -> Runtime:
-    from ser_store.measuring.memory import measure_peak
-    from ser_store.training.finetuning import finetune
-    from ser_store.training.out_of_memory import free_memory
-
-    try:
-        with measure_peak() as peak:
-            record = finetune(store, model, recipe=timed, init="random")
-        curves = store.curves(record.run)
-        reached = {point["step"]: point["seconds"] for point in curves if "train_loss" in point}
-        evaluated = next(point["seconds"] for point in curves if "eval_loss" in point)
-        notebook = _time_notebook(store, model, timed) if with_notebook else None
-    finally:
-        free_memory()
-        if store.has_run(Path(model).name):
-            store.remove(Path(model).name)
-    per_epoch = ceil(ceil(record.details["n_train"] / planned.train_batch_size) / planned.accumulation)
-    recipe_steps = planned.max_steps or ceil(per_epoch * planned.epochs)
-    published = load_published().models.get(model)
-    return Runtime(
-        model=model,
-        parameters=next((one.parameters for one in list_backbones() if one.key == model), 0),
-        step_seconds=_find_step_seconds(reached),
-        evaluation_seconds=evaluated - max(reached.values()),
-        saving_seconds=max(0.0, record.details["seconds"] - evaluated),
-        recipe_steps=recipe_steps,
-        evaluations=ceil(recipe_steps / planned.eval_steps),
-        peak_bytes=peak.bytes,
-        notebook_step_seconds=notebook,
-        published=None if published is None else published.seconds,
-    )
-
-
-def _time_notebook(store: Store, model: str, timed: Recipe) -> float:
-    from ser_store.measuring.notebook import time_notebook, write_originals
-
-    scratch = store.path.parent
-    originals = write_originals(store, scratch / "originals")
-    return _find_step_seconds(time_notebook(store, model, timed, originals=originals, folder=scratch / "notebook"))
-
-
-def _find_step_seconds(reached: Mapping[int, float]) -> float:
-    """The median of the stretches between logged steps; the one before the first is left out, as it warms up."""
-    steps = sorted(reached)
-    return median((reached[end] - reached[start]) / (end - start) for start, end in pairwise(steps))
+def _shorten(asked: Recipe, steps: int) -> Recipe:
+    """As many steps as are timed, in stretches that each end with a loss; then all else that 100 steps have."""
+    stretch = max(1, steps // STRETCHES)
+    steps -= steps % stretch
+    return asked.changed(max_steps=steps, logging_steps=stretch, eval_steps=steps, save_steps=steps)

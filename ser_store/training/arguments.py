@@ -1,12 +1,12 @@
 """A recipe as the Hugging Face Trainer takes it."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from transformers import TrainingArguments
 
-from ser_store.errors import MissingExtraError, SerstoreError
+from ser_store.errors import SerstoreError
 from ser_store.training.recipe import Recipe
+from ser_store.training.tracking import check_reporter
 
 
 def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
@@ -16,7 +16,7 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
         SerstoreError: if this machine cannot compute in the recipe's precision.
         MissingExtraError: if what the recipe reports to is not installed.
     """
-    _check_reporter(recipe.report_to)
+    check_reporter(recipe.report_to)
     try:
         return _build_arguments(recipe, checkpoints)
     except ValueError as problem:
@@ -24,11 +24,6 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
             f"precision {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
             "choose another --precision"
         ) from problem
-
-
-def _check_reporter(name: str) -> None:
-    if name != "none" and find_spec(name) is None:
-        raise MissingExtraError(f"{name} is not installed: --report-to {name} needs it; pip install {name}")
 
 
 def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
@@ -45,6 +40,8 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         warmup_steps=recipe.warmup_share or recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
+        # It would ask the accelerator twice for every batch; LossMeter asks once where a loss is logged.
+        logging_nan_inf_filter=False,
         eval_strategy="steps",
         eval_steps=recipe.eval_steps,
         logging_strategy="steps",
@@ -55,13 +52,13 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         fp16=recipe.precision == "fp16",
         bf16=recipe.precision == "bf16",
         tf32=True if recipe.precision == "tf32" else None,
-        torch_compile=recipe.compile,
         seed=recipe.seed,
         label_names=["labels", "rows"],
         remove_unused_columns=False,
         dataloader_num_workers=recipe.dataloader_workers,
         dataloader_pin_memory=_has_accelerator(),
-        report_to=recipe.report_to,
+        accelerator_config={"non_blocking": _has_accelerator()},
+        report_to="none",  # by callbacks of our own, see tracking.py
         log_level="error",
     )
 

@@ -7,18 +7,35 @@ mark, written when all processes are done with it, that names every file and its
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import TrainerCallback
 
+from ser_store.errors import ModelError, StoreError
+from ser_store.training.out_of_memory import is_out_of_memory
+from ser_store.training.parallel import is_lost_connection
 from ser_store_h5.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
 
 MARK_NAME = "whole.json"
 _STATE_NAME = "trainer_state.json"
+_FULL_NAME = "pytorch_model_fsdp.bin"
+_SHARDS_NAME = "pytorch_model_fsdp_0"
 _FOLDER = re.compile(r"checkpoint-(\d+)")
+
+
+class Layout(Enum):
+    """How a checkpoint lies on disk: the weights of one process, or those of many with FSDP, whole or in shards."""
+
+    PLAIN = "without FSDP"
+    FULL = "with FSDP and FULL_STATE_DICT"
+    SHARDS = "with FSDP and SHARDED_STATE_DICT"
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,46 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
+def find_layout(folder: Path) -> Layout:
+    """How a whole checkpoint was written."""
+    if (folder / _SHARDS_NAME).is_dir():
+        return Layout.SHARDS
+    return Layout.FULL if (folder / _FULL_NAME).is_file() else Layout.PLAIN
+
+
+def refuse_shards(folder: Path) -> None:
+    """A checkpoint of shards can be gone on from; a model is read from it once they are joined.
+
+    Raises:
+        ModelError: if ``folder`` holds shards alone; says how to join them.
+    """
+    if find_layout(folder) is Layout.SHARDS and not (folder / "model.safetensors").is_file():
+        raise ModelError(
+            f"{folder} holds the shards of several processes: expected whole weights; join them with "
+            f"`accelerate merge-weights {folder / _SHARDS_NAME} {folder}`"
+        )
+
+
+@contextmanager
+def stated_writing(checkpoints: Path) -> Iterator[None]:
+    """Within, a checkpoint is written in ``checkpoints``.
+
+    Raises:
+        StoreError: if it cannot be, which torch and safetensors call by names of their own.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as problem:
+        if is_out_of_memory(problem) or is_lost_connection(problem):
+            raise
+        free = shutil.disk_usage(checkpoints).free
+        reason = " ".join(str(problem).split())[:120]
+        raise StoreError(
+            f"{checkpoints}: a checkpoint could not be written ({reason}; {free / 1e9:.1f} GB are free there): "
+            "expected space for one; make room, then run the same command with --resume"
+        ) from problem
+
+
 def mark_whole(folder: Path) -> None:
     """State that all files in ``folder`` are written."""
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _iter_files(folder)}
@@ -96,8 +153,6 @@ def keep_last(checkpoints: Path, limit: int) -> None:
 
 
 def _remove_tree(folder: Path) -> None:
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -113,12 +168,19 @@ class CheckpointKeeper(TrainerCallback):
         self._limit = limit
         self._wait_for_all = wait_for_all
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(
+        self, args: Any, state: Any, control: Any, model: Any = None, processing_class: Any = None, **_: Any
+    ) -> None:
         self._wait_for_all()  # each process writes the state of its own random generators
         if not state.is_world_process_zero:
             return
+        saved = self._checkpoints / f"checkpoint-{state.global_step}"
+        if find_layout(saved) is Layout.SHARDS:
+            # The Trainer leaves them out, and the shards alone are no model once they are joined.
+            model.config.save_pretrained(saved)
+            processing_class.save_pretrained(saved)
         for folder in find_folders(self._checkpoints):
-            if folder.name != f"checkpoint-{state.global_step}" and is_whole(folder):
+            if folder != saved and is_whole(folder):
                 flush(folder)
-        mark_whole(self._checkpoints / f"checkpoint-{state.global_step}")
+        mark_whole(saved)
         keep_last(self._checkpoints, self._limit)

@@ -73,5 +73,9 @@ class CurveCallback(TrainerCallback):
             self._bar.set_postfix(accuracy=f"{metrics.get('eval_accuracy', float('nan')):.3f}", refresh=False)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away, however training ended."""
         if self._bar is not None:
             self._bar.close()

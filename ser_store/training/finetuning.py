@@ -1,5 +1,7 @@
 """Fine-tuning: a run begins or goes on, the Trainer trains it, and every evaluation leaves a member in the store."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,19 @@ from ser_store.reports import report_keys
 from ser_store.sides import choose_sides
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.checkpoints import find_folders
-from ser_store.training.parallel import choose_device, is_main, leave_together, stated_once, wait_for_all
+from ser_store.training.parallel import (
+    choose_device,
+    count_processes,
+    is_main,
+    leave_together,
+    not_alone,
+    refuse_other_precision,
+    stated_once,
+    wait_for_all,
+)
 from ser_store.training.preparing import prepare
 from ser_store.training.recipe import Recipe
+from ser_store.training.rerunning import pin_model
 from ser_store.training.resuming import (
     DEFAULT_INIT,
     Request,
@@ -20,6 +32,7 @@ from ser_store.training.resuming import (
     name_run,
     read_request,
     refuse_contradictions,
+    refuse_other_processes,
     refuse_other_sides,
 )
 from ser_store.training.session import TrainingSession
@@ -42,6 +55,7 @@ def finetune(
     checkpoints: Path | None = None,
     resume: bool = False,
     show_progress: bool = False,
+    callbacks: Sequence[Any] = (),
 ) -> RunRecord:
     """Train all parameters of a backbone and its head, and cache a member at every evaluation.
 
@@ -58,6 +72,7 @@ def finetune(
         checkpoints: where model checkpoints go. Default: ``checkpoints/`` in the run's folder.
         resume: go on from the last whole checkpoint of a run that was killed or interrupted, to the curves and members
             that it would have had; begin it if there is none, and leave it alone if it is finished.
+        callbacks: further ones of the Trainer, after all of our own.
 
     Under ``torchrun`` or ``accelerate launch`` all processes call this alike; the main one alone writes.
 
@@ -71,6 +86,7 @@ def finetune(
         DivergedError: if the training has diverged; the run says so and keeps the members cached before.
         MemoryLimitError: if a single utterance does not fit into memory.
         StoreError: if another process trains the run.
+        ProcessLostError: if a process that trains it together with this one has ended.
     """
     with stated_once():
         name = name_run(store, model, run, resume=resume)
@@ -83,6 +99,8 @@ def finetune(
         sides = choose_sides(store.corpus, split=request.split, fold=request.fold)
         if begun is not None:
             refuse_other_sides(begun, sides)
+            refuse_other_processes(begun, count_processes())
+        refuse_other_precision(request.recipe.precision)
         choose_device()
         place = _choose_place(store, begun, name, checkpoints)
         session = TrainingSession(
@@ -91,17 +109,19 @@ def finetune(
             sides,
             audio=resolve_audio(store.corpus, audio),
             arguments=build_training_arguments(request.recipe, place),
-            loaded=_load(request, store.corpus.classes),
+            loaded=_load(request if begun is None else replace(request, model=pin_model(begun)), store.corpus.classes),
             show_progress=show_progress,
+            callbacks=callbacks,
         )
     leave_together()
-    wait_for_all()  # nobody looks for the run any more
-    if not is_main():
-        return session.train(begun)
-    if begun is None:
-        store.add_run(session.describe())
-    with hold_run(store.run_folder(name)):
-        return session.train(begun)
+    with not_alone(name):
+        wait_for_all()  # nobody looks for the run any more
+        if not is_main():
+            return session.train(begun)
+        if begun is None:
+            store.add_run(session.describe())
+        with hold_run(store.run_folder(name)):
+            return session.train(begun)
 
 
 def _settle_request(begun: RunRecord | None, run: str, **asked: Any) -> Request:

@@ -1,13 +1,17 @@
 """A model's forward passes outside of training."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ser_store.training.heap import kept_heap
 from ser_store.training.speech_dataset import SpeechDataset, collate_speech
 
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -18,17 +22,35 @@ def iter_batches(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
 
+    While a batch is computed, the next one is decoded.
+
     Args:
         precision: as in :class:`~ser_store.training.recipe.Recipe`, so that a checkpoint says here what it said in the
             evaluation passes of its training.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
-    for start in range(0, len(dataset), batch_size):
-        batch = collate_speech([dataset[index] for index in range(start, min(start + batch_size, len(dataset)))])
-        with torch.inference_mode(), exact_convolutions(precision), _autocast(device, precision):
-            said = model(batch["input_values"].to(device), attention_mask=batch["attention_mask"].to(device))
-        yield said.logits.float().cpu().numpy(), said.pooled.float().cpu().numpy()
+    with kept_heap():
+        for batch in _iter_read_ahead(dataset, batch_size):
+            with torch.inference_mode(), exact_convolutions(precision), _autocast(device, precision):
+                said = model(
+                    batch["input_values"].to(device),
+                    attention_mask=batch["attention_mask"].to(device),
+                    sample_counts=batch["sample_counts"],
+                )
+            yield said.logits.float().cpu().numpy(), said.pooled.float().cpu().numpy()
+
+
+def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[str, Any]]:
+    def read(start: int) -> dict[str, Any]:
+        return collate_speech(dataset.__getitems__(range(start, min(start + batch_size, len(dataset)))))
+
+    with ThreadPoolExecutor(1) as reader:
+        batches = (reader.submit(read, start) for start in range(0, len(dataset), batch_size))
+        ahead = deque(islice(batches, 2))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(islice(batches, 1))
 
 
 @contextmanager

@@ -9,6 +9,19 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from ser_store.training.speech_dataset import SpeechDataset
 
 
+class LongestFirstSampler(torch.utils.data.Sampler[int]):
+    """By falling length, for evaluation: hardly any padding, and memory runs out at once if it does."""
+
+    def __init__(self, dataset: SpeechDataset) -> None:
+        self._order = np.argsort(dataset.load_lengths(), kind="stable")[::-1].tolist()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+
 class LengthGroupedSampler(torch.utils.data.Sampler[int]):
     """The Trainer's order by length, drawn from seed and epoch alone, so that a resumed epoch goes on as it began.
 

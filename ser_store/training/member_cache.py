@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.backbones.digest import compute_model_digest
+from ser_store.backbones.digest import compute_model_digest, take_part_in_digest
 from ser_store.errors import SerstoreError
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.pooled import narrow_pooled
@@ -13,6 +13,7 @@ from ser_store.provenance import compute_audio_digest
 from ser_store.reports import report_differing_member
 from ser_store.sides import Rows, Sides
 from ser_store.training.curves import CurveWriter
+from ser_store.training.parallel import is_main, tell_all
 from ser_store.training.recipe import Recipe
 from ser_store.training.speech_dataset import PREPROCESSING
 from ser_store_h5.member import Member
@@ -36,8 +37,9 @@ class MemberCache:
     def add(self, step: int, rows: Rows, logits: NDArray[np.float32], pooled: NDArray[np.float32]) -> dict[str, float]:
         """Write the member ``run@step``; returns loss and accuracies of the monitored part.
 
-        A member that is there already, since a run was killed after it and is trained again from before, is kept and
-        compared. One with numbers that are not finite is not written, and its loss is NaN.
+        All processes have to call it alike: the digest of a sharded model takes all of them, then the main one writes
+        and the others are told. A member that is there already, since a run was killed after it and is trained again
+        from before, is kept and compared. One with numbers that are not finite is not written, and its loss is NaN.
 
         Raises:
             SerstoreError: if the pass did not cover exactly the utterances it had to.
@@ -49,7 +51,21 @@ class MemberCache:
             )
         if not (np.isfinite(logits).all() and np.isfinite(pooled).all()):
             return dict.fromkeys(("eval_loss", "eval_accuracy", "eval_balanced_accuracy"), float("nan"))
-        self._write(Member(self._run, step, rows, logits, narrow_pooled(pooled), provenance=self._describe(rows)))
+        digest = self._take_digest()
+        return tell_all(lambda: self._cache(step, rows, logits, pooled, digest))
+
+    def _take_digest(self) -> str | None:
+        """The digest of the weights, of which each process may hold a part; None in all but the main one."""
+        if is_main():
+            return compute_model_digest(self._model)
+        take_part_in_digest(self._model)
+        return None
+
+    def _cache(
+        self, step: int, rows: Rows, logits: NDArray[np.float32], pooled: NDArray[np.float32], digest: str | None
+    ) -> dict[str, float]:
+        provenance = self._describe(rows, digest)
+        self._write(Member(self._run, step, rows, logits, narrow_pooled(pooled), provenance=provenance))
         metrics = self._evaluate(rows, logits)
         self._curves.append_evaluation(
             step=step,
@@ -60,10 +76,10 @@ class MemberCache:
         )
         return metrics
 
-    def _describe(self, rows: Rows) -> dict[str, Any]:
+    def _describe(self, rows: Rows, digest: str | None) -> dict[str, Any]:
         return {
             "source": "evaluation pass while training",
-            "model_digest": compute_model_digest(self._model),
+            "model_digest": digest,
             "audio_digest": compute_audio_digest(self._store.corpus, rows),
             "preprocessing": PREPROCESSING,
             "pooling": self._recipe.pooling,

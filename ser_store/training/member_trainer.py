@@ -6,6 +6,7 @@ in smaller parts.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from ser_store.training.length_grouping import LengthGroupedSampler
+from ser_store.training.checkpoints import stated_writing
+from ser_store.training.length_grouping import LengthGroupedSampler, LongestFirstSampler
 from ser_store.training.loss_meter import LossMeter
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimising import Loss, make_optimizer_groups
 from ser_store.training.out_of_memory import Batch, count_utterances, free_memory, is_out_of_memory, iter_parts
-from ser_store.training.parallel import count_processes, tell_all
+from ser_store.training.parallel import count_processes
 from ser_store.training.recipe import Recipe
+from ser_store.training.sharding import is_sharded
 from ser_store.training.speech_dataset import collate_speech
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
@@ -31,8 +34,8 @@ OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.
 class MemberTrainer(Trainer):
     """Hands step, rows (m,) int32, logits (m, c) and pooled (m, d) float32 of each evaluation to ``on_evaluated``.
 
-    Rows are ascending, whatever order or process the utterances were evaluated in. ``on_evaluated`` returns the
-    metrics of the pass; it is called on the main process only, and every process is told.
+    Rows are ascending, whatever order or process the utterances were evaluated in. ``on_evaluated`` is called alike in
+    all processes and returns the metrics of the pass.
 
     What the Trainer calls a batch stays as it is, and with it the order of the utterances and the optimizer steps, when
     memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
@@ -59,6 +62,7 @@ class MemberTrainer(Trainer):
         self._batches: list[Batch] = []
         self._batches_step = -1
         self._share = 1.0
+        self._eval_order: LongestFirstSampler | None = None
         # Both write to stdout, which belongs to the command's result.
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
@@ -77,6 +81,12 @@ class MemberTrainer(Trainer):
         recipe, processes = self._recipe, count_processes()
         size = recipe.train_batch_size * recipe.accumulation * processes
         return LengthGroupedSampler(self.train_dataset, batch_size=size, seed=recipe.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """By length: what comes out for an utterance does not depend on the batch that it is in."""
+        if self._eval_order is None:
+            self._eval_order = LongestFirstSampler(eval_dataset)
+        return self._eval_order
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One batch forth and back; where memory runs out, again in parts, with all batches of the optimizer step."""
@@ -146,7 +156,11 @@ class MemberTrainer(Trainer):
                 if not is_out_of_memory(problem):
                     raise
             free_memory()
-            self._micro_batches.shrink_evaluation(self.state.global_step)
+            self._micro_batches.shrink_evaluation(self.state.global_step, in_step=is_sharded(self.accelerator))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with stated_writing(Path(self.args.output_dir)):
+            super()._save_checkpoint(model, trial)
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> EvalLoopOutput:
         keywords["prediction_loss_only"] = False
@@ -155,13 +169,11 @@ class MemberTrainer(Trainer):
         _, rows = output.label_ids
         # Processes that ran out of utterances before the others were given some a second time.
         rows, first = np.unique(rows.astype(np.int32), return_index=True)
-        metrics = tell_all(
-            lambda: self._on_evaluated(
-                self.state.global_step,
-                rows,
-                np.ascontiguousarray(logits[first], dtype=np.float32),
-                np.ascontiguousarray(pooled[first], dtype=np.float32),
-            )
+        metrics = self._on_evaluated(
+            self.state.global_step,
+            rows,
+            np.ascontiguousarray(logits[first], dtype=np.float32),
+            np.ascontiguousarray(pooled[first], dtype=np.float32),
         )
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=output.metrics | metrics, num_samples=output.num_samples

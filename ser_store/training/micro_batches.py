@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ser_store.reports import report_out_of_memory
-from ser_store.training.out_of_memory import explain_limit, explain_processes, halve
+from ser_store.training.out_of_memory import explain_processes, explain_single, halve
 from ser_store.training.parallel import count_processes, is_main
 from ser_store.training.recipe import Recipe
 
@@ -34,7 +34,7 @@ class MicroBatches:
             MemoryLimitError: if it is one utterance already, or several processes train together.
         """
         if self.train == 1:
-            raise explain_limit(step, phase="training")
+            raise explain_single(step, phase="training")
         if count_processes() > 1:
             size, self.train = self.train, halve(self.train)
             self._note(resolved=self.describe())
@@ -43,14 +43,21 @@ class MicroBatches:
         report_out_of_memory(self._run, step, phase="training", size=self.train, times=self._count_passes())
         self._note(resolved=self.describe())
 
-    def shrink_evaluation(self, step: int) -> None:
+    def shrink_evaluation(self, step: int, *, in_step: bool) -> None:
         """Halve the micro-batch of evaluation.
 
+        Args:
+            in_step: whether processes that evaluate together must do so in equal parts, as those that share a model do.
+
         Raises:
-            MemoryLimitError: if it is one utterance already.
+            MemoryLimitError: if it is one utterance already, or several processes have to be in step.
         """
         if self.evaluation == 1:
-            raise explain_limit(step, phase="evaluation")
+            raise explain_single(step, phase="evaluation")
+        if in_step and count_processes() > 1:
+            size, self.evaluation = self.evaluation, halve(self.evaluation)
+            self._note(resolved=self.describe())
+            raise explain_processes(step, size=size, processes=count_processes())
         self.evaluation = halve(self.evaluation)
         report_out_of_memory(self._run, step, phase="evaluation", size=self.evaluation)
         if is_main():

@@ -1,5 +1,7 @@
 """What to do when memory runs out: the same batch in smaller parts, so that nothing about the training changes."""
 
+import ctypes
+import sys
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
@@ -7,6 +9,16 @@ from torch import Tensor
 from ser_store.errors import SerstoreError
 
 Batch = Mapping[str, Tensor]
+
+# How oneDNN, which convolves on a CPU, and C++ call it; neither says more.
+_WORDLESS = frozenset(
+    {
+        "could not create a primitive",
+        "could not create a memory object",
+        "could not execute a primitive",
+        "std::bad_alloc",
+    }
+)
 
 
 class MemoryLimitError(SerstoreError):
@@ -20,6 +32,8 @@ def is_out_of_memory(problem: BaseException) -> bool:
 
     if isinstance(problem, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(problem, RuntimeError) and str(problem) in _WORDLESS:
+        return True
     return isinstance(problem, Exception) and should_reduce_batch_size(problem)
 
 
@@ -27,7 +41,13 @@ def free_memory() -> None:
     """Give back what the failed attempt left behind, so that the next one finds it."""
     from accelerate.utils.memory import clear_device_cache
 
+    from ser_store.training.heap import give_back_freed
+
     clear_device_cache(garbage_collection=True)
+    # A heap that keeps what is freed keeps it in pieces, too small for the next attempt.
+    give_back_freed()
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def count_utterances(batch: Batch) -> int:
@@ -54,10 +74,27 @@ def halve(size: int) -> int:
 
 
 def explain_limit(step: int, *, phase: str) -> MemoryLimitError:
+    """Memory ran out where smaller parts of a batch do not help: in loading it, or in the optimizer."""
+    return MemoryLimitError(
+        f"out of memory in {phase} after step {step}, outside of the model's passes: expected room for a batch of "
+        "recordings and for the optimizer; try a smaller --train-batch-size with more --accumulation, fewer "
+        "--dataloader-workers, or a smaller --model"
+    )
+
+
+def explain_single(step: int, *, phase: str) -> MemoryLimitError:
     """One utterance at a time does not fit: what does."""
     return MemoryLimitError(
         f"out of memory in {phase} after step {step} with a single utterance at a time: expected room for one; try "
         "--gradient-checkpointing, --precision bf16, a shorter maximum length, or a smaller --model"
+    )
+
+
+def explain_utterance(member: str, utterance: str) -> MemoryLimitError:
+    """One utterance does not fit in an extraction."""
+    return MemoryLimitError(
+        f"{member}: out of memory with the utterance {utterance} alone: expected room for it; end what else takes "
+        "memory, or leave the recording out of the corpus"
     )
 
 

@@ -4,13 +4,14 @@ from typing import Any
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.errors import ModelError
+from ser_store.training.compiling import compile_layers
 from ser_store.training.masking import mask
 from ser_store.training.optimising import freeze
 from ser_store.training.recipe import Recipe
 
 
 def prepare(model: Any, recipe: Recipe) -> None:
-    """Masking, frozen parameters, attention and gradient checkpointing, in place.
+    """Masking, frozen parameters, attention, gradient checkpointing and compiled layers, in place.
 
     Raises:
         ModelError: if the backbone has no attention of this kind, or it is not installed.
@@ -24,6 +25,8 @@ def prepare(model: Any, recipe: Recipe) -> None:
         # Renamed in the course of transformers 5; without arguments both names do the same.
         model_type: Any = type(model)
         getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(model)
+    if recipe.compile:
+        compile_layers(model)
 
 
 def _set_attention(model: Any, attention: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from ser_store.backbones.checkpoint import load_config
@@ -98,11 +99,18 @@ def push_to_hub(
     step, checkpoint = find_checkpoint(store, record, step)
     load_config(checkpoint)
     operations = _list_operations(checkpoint, write_card(store, record, step, repository=repository))
-    url = reserve_repository(repository, private=private)
-    with _stated(repository):
-        commit = HfApi().create_commit(
-            repository, operations, commit_message=f"{format_member(run, step)} of ser-store", repo_type="model"
-        )
+    message = f"{format_member(run, step)} of ser-store"
+    try:
+        url = reserve_repository(repository, private=private)
+        with _stated(repository):
+            commit = HfApi().create_commit(repository, operations, commit_message=message, repo_type="model")
+    except ModelError as refused:
+        if record.state != "finished":
+            raise
+        raise ModelError(
+            f"{refused}; the run is whole in the store: `serstore finetune --run {run} --resume --push-to-hub "
+            f"{repository}` pushes it without training again"
+        ) from refused
     return Publication(format_member(run, step), url, str(commit.oid))
 
 
@@ -130,20 +138,23 @@ def _read_config(checkpoint: Path) -> bytes:
 @contextmanager
 def _stated(repository: str) -> Iterator[None]:
     """Within, the hub's client is quiet, and what it has to say comes as one line."""
-    bars = not are_progress_bars_disabled()
+    bars, verbosity = not are_progress_bars_disabled(), logging.get_verbosity()
     disable_progress_bars()
+    logging.set_verbosity_error()
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
     except Exception as refused:  # the HTTP client, and so its errors, differs between hub releases
         raise ModelError(_explain(repository, refused)) from refused
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
             enable_progress_bars()
 
 
 def _explain(repository: str, refused: Exception) -> str:
     owner = repository.partition("/")[0]
+    refused = _find_reason(refused)
     status = _read_status(refused)
     if status == 401:
         return (
@@ -156,9 +167,23 @@ def _explain(repository: str, refused: Exception) -> str:
             "https://huggingface.co/settings/tokens, or choose another owner"
         )
     return (
-        f"{repository} could not be written to ({describe_refusal(refused)}): expected the hub to take it; the model "
-        "is in the checkpoint still, so push it again later"
+        f"{repository} could not be written to ({_describe(refused)}): expected the hub to take it, now or on "
+        "another try"
     )
+
+
+def _describe(refused: Exception) -> str:
+    """As fetching describes it, and what only writing is refused for."""
+    if _read_status(refused) == 413:
+        return "413: more than the hub takes"
+    return describe_refusal(refused)
+
+
+def _find_reason(refused: Exception) -> Exception:
+    """What an error was raised for: of an upload, the client itself only says which file it was."""
+    while _read_status(refused) is None and isinstance(refused.__cause__, Exception):
+        refused = refused.__cause__
+    return refused
 
 
 def _read_status(refused: Exception) -> int | None:

@@ -172,3 +172,17 @@ def refuse_other_sides(record: RunRecord, sides: Sides) -> None:
             f"the split {record.details.get('split')} is not the one that run {record.run} was begun with: expected "
             "the same utterances in the same parts; restore it, or train another run with --run NAME"
         )
+
+
+def refuse_other_processes(record: RunRecord, processes: int) -> None:
+    """Compare how many processes train now with how many there were: the batches are dealt out among them.
+
+    Raises:
+        SerstoreError: if their number differs.
+    """
+    before = record.details.get("resolved", {}).get("processes", processes)
+    if before != processes:
+        raise SerstoreError(
+            f"run {record.run} was begun with {before} processes: got {processes}; a run is resumed as it was begun, "
+            "so launch as many again, or train another with --run NAME"
+        )

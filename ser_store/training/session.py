@@ -1,10 +1,11 @@
 """One session of training: from its beginning, or from a checkpoint, to the end of the run or of the session."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
@@ -15,6 +16,7 @@ from ser_store.training.curves import CurveCallback, CurveWriter
 from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.early_stopping import EarlyStopping
 from ser_store.training.epochs import EpochCallback
+from ser_store.training.heap import kept_heap
 from ser_store.training.inference import exact_convolutions
 from ser_store.training.journal import RunJournal
 from ser_store.training.loss_meter import LossMeter
@@ -23,9 +25,26 @@ from ser_store.training.member_trainer import MemberTrainer
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimising import make_loss
 from ser_store.training.out_of_memory import explain_limit, is_out_of_memory
-from ser_store.training.parallel import is_main, tell_all, wait_for_all
+from ser_store.training.parallel import (
+    count_processes,
+    is_lost_connection,
+    is_main,
+    outlive_launcher,
+    stated_once,
+    tell_all,
+    wait_for_all,
+)
 from ser_store.training.resuming import Request, compute_sides_digest
+from ser_store.training.sharding import (
+    fit_for_shards,
+    is_sharded,
+    keep_precision,
+    may_leave_out_weights,
+    refuse_configuration,
+    refuse_other_layout,
+)
 from ser_store.training.speech_dataset import CACHE_BYTES, SpeechDataset
+from ser_store.training.tracking import list_trackers
 from ser_store.training.variation import Variation, make_variation
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -44,6 +63,7 @@ class TrainingSession:
         arguments: TrainingArguments,
         loaded: LoadedModel,
         show_progress: bool,
+        callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self._store = store
         self._request = request
@@ -52,6 +72,7 @@ class TrainingSession:
         self._arguments = arguments
         self._loaded = loaded
         self._show_progress = show_progress
+        self._callbacks = callbacks
         self._checkpoints = Path(arguments.output_dir)
         labels = store.corpus.labels
         self._meter = LossMeter()
@@ -111,6 +132,7 @@ class TrainingSession:
             state = "interrupted"
             raise
         finally:
+            self._close_bar()
             if is_main():
                 self._close(journal, state, max(trainer.state.global_step, start.step if start else 0))
         wait_for_all()  # the record is complete for everybody
@@ -132,10 +154,13 @@ class TrainingSession:
         curves = CurveWriter(self._store, self._request.run, seconds=journal.seconds)
         model = self._loaded.model
         cache = MemberCache(self._store, self._request.run, model, self._sides, recipe=recipe, curves=curves)
+        shown = CurveCallback(curves, loss=lambda: self._meter.last, show_progress=self._show_progress)
+        self._close_bar = shown.close
         callbacks = [
             self._meter,
-            CurveCallback(curves, loss=lambda: self._meter.last, show_progress=self._show_progress),
+            shown,
             self._watch,
+            *list_trackers(self._store.path, self._request.run, recipe, loss=lambda: self._meter.last),
             CheckpointKeeper(self._checkpoints, limit=recipe.save_total_limit, wait_for_all=wait_for_all),
         ]
         patience = recipe.early_stopping_patience
@@ -145,6 +170,7 @@ class TrainingSession:
         callbacks.append(EpochCallback(learned))
         # Older checkpoints are removed by the keeper: the Trainer does so before the new one is whole.
         self._arguments.save_total_limit = None
+        self._arguments.ddp_find_unused_parameters = may_leave_out_weights(model)
         return MemberTrainer(
             model=model,
             args=self._arguments,
@@ -156,7 +182,7 @@ class TrainingSession:
             on_evaluated=cache.add,
             micro_batches=micro_batches,
             meter=self._meter,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *self._callbacks],
         )
 
     def _make_dataset(self, rows: Rows, *, variation: Variation | None = None) -> SpeechDataset:
@@ -177,10 +203,19 @@ class TrainingSession:
     def _run(self, trainer: MemberTrainer, start: Checkpoint | None) -> None:
         if start is not None and start.is_last:
             return  # killed after the last step, before the record said so
+        with stated_once():
+            refuse_configuration(trainer.accelerator, self._loaded.model)
+            if start is not None:
+                refuse_other_layout(start.folder, trainer.accelerator)
+        if is_sharded(trainer.accelerator):
+            keep_precision(trainer.accelerator)
+            fit_for_shards(self._loaded.model)
         try:
-            with quiet_transformers(), exact_convolutions(self._request.recipe.precision):
+            with quiet_transformers(), kept_heap(), exact_convolutions(self._request.recipe.precision):
                 trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
         except Exception as problem:
+            if is_lost_connection(problem):
+                outlive_launcher()
             if is_out_of_memory(problem):
                 raise explain_limit(trainer.state.global_step, phase="training") from problem
             raise
@@ -189,10 +224,16 @@ class TrainingSession:
         """Record how the session ended. A run that ended before it left anything is taken back, to be begun again."""
         run = self._request.run
         steps = self._store.steps(run)
-        if not (steps or find_folders(self._checkpoints) or self._watch.reason):
+        if not (steps or find_folders(self._checkpoints) or self._watch.reason or self._has_learned_limits()):
             self._store.remove(run)
             return
         done: dict[str, Any] = {"seconds": round(journal.seconds(), 3), "steps_done": steps_done}
         if self._watch.reason:
             done["diverged"] = {"step": self._watch.step, "reason": self._watch.reason}
         journal.note(state=state, **done, evaluations=len(steps))
+
+    def _has_learned_limits(self) -> bool:
+        """Whether one of several processes ran out of memory, after which all are to begin anew with smaller parts."""
+        resolved, recipe = self._store.run(self._request.run).details["resolved"], self._request.recipe
+        sizes = (resolved["train_batch_size"], resolved["eval_batch_size"])
+        return count_processes() > 1 and sizes != (recipe.train_batch_size, recipe.eval_batch_size)

@@ -1,37 +1,48 @@
 """What training and extraction take, in small: real runs of tiny presets, whose figures must fit together."""
 
+import json
+from statistics import median
+
 import pytest
 
 from ser_store.errors import SerstoreError
 from ser_store.measuring.extracting import compare_extraction
-from ser_store.measuring.running import Runtime, compare_runtimes
+from ser_store.measuring.plan import PUBLISHED
+from ser_store.measuring.running import compare_runtimes
 
 
 def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path):
-    compared = compare_runtimes(["tiny-wav2vec2", "mfcc"], audio=speech, steps=12, with_notebook=True, folder=tmp_path)
+    compared = compare_runtimes(["tiny-wav2vec2", "mfcc"], audio=speech, steps=9, with_notebook=True, folder=tmp_path)
     (runtime,) = compared.runtimes
     assert list(compared.problems) == ["mfcc"]
-    assert (compared.n_train, compared.n_evaluated) == (38, 10)
-    # Ten epochs of ten batches of four, accumulated twice.
-    assert (runtime.recipe_steps, runtime.evaluations) == (50, 1)
-    assert min(runtime.step_seconds, runtime.evaluation_seconds, runtime.notebook_step_seconds, runtime.peak_bytes) > 0
-    assert runtime.published is None
-    stated = compared.to_json()
-    assert stated["recipe"]["max_steps"] == 12
-    assert {"machine", "versions", "weights"} <= set(stated)
+    assert (compared.n_train, compared.n_evaluated, compared.upsampled) == (38, 10, 48)
+    assert min(runtime.evaluation_seconds, runtime.saving_seconds, runtime.peak_bytes, runtime.floor_share) > 0
+    # Fifteen evaluations of 288 utterances, where ten were measured.
+    steps = 1440 * 8 / runtime.utterances_per_second
+    rest = 15 * (28.8 * runtime.evaluation_seconds + runtime.saving_seconds)
+    before = runtime.startup_seconds + 1440 * compared.decoding_seconds
+    assert runtime.extrapolated["total"] == pytest.approx(before + steps + rest)
+    assert runtime.extrapolated["to_selected_step"] is None
+    notebook = runtime.notebook
+    steps = 1440 * 8 / notebook["utterances_per_second"]
+    rest = 15 * (2 * 28.8 * notebook["evaluation_seconds"] + notebook["saving_seconds"])
+    assert notebook["extrapolated"]["total"] > steps + rest
+    assert (len(runtime.ratios), runtime.ratio) == (8, median(runtime.ratios))
+    assert runtime.loss_difference < 1e-2  # by way of 48 kHz
     assert list(tmp_path.iterdir()) == []
+    stated = json.loads(json.dumps(compared.to_json()))
+    assert stated["recipe"]["max_steps"] is None
+    assert {"machine", "versions", "weights", "plan", "matrix_rate_flops"} <= set(stated)
 
 
-def test_100_steps_are_with_their_evaluation_and_checkpoint():
-    runtime = Runtime("xlsr53", 1, 0.5, 20.0, 5.0, 1440, 15, 1, 2.0, {"total": 4277.0})
-    assert runtime.per_100_steps == 75
-    assert runtime.total == 1440 * 0.5 + 15 * 25
-    assert runtime.ratio == 4
+def test_the_plan_is_the_published_training():
+    assert (PUBLISHED.steps, PUBLISHED.batch, PUBLISHED.count_evaluations(1440)) == (1440, 8, 15)
+    assert PUBLISHED.count_evaluations(1100) == 11
 
 
 def test_too_few_steps_cannot_be_timed():
-    with pytest.raises(SerstoreError, match="11 steps cannot be timed: expected at least 12"):
-        compare_runtimes(["tiny-hubert"], steps=11)
+    with pytest.raises(SerstoreError, match="2 steps cannot be timed: expected at least 3"):
+        compare_runtimes(["tiny-hubert"], steps=24, full_size_steps=2)
 
 
 def test_every_recording_is_represented_once(speech, tmp_path):

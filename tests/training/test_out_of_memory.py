@@ -124,6 +124,15 @@ def test_one_utterance_that_does_not_fit_ends_with_ways_out(store, limit):
     assert store.runs() == ["roomy"]
 
 
+def test_memory_that_runs_out_in_the_optimizer_is_not_laid_to_an_utterance(store, monkeypatch):
+    def step(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(MemoryLimitError, match=r"after step 0, outside of the model's passes: .* for the optimizer"):
+        finetune(store, "tiny-wav2vec2", recipe=Recipe(**RECIPE))
+
+
 def test_parts_are_padded_no_further_than_their_own_longest_utterance():
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
     batch = {"input_values": mask * 2.0, "attention_mask": mask, "rows": torch.arange(3), "labels": torch.zeros(3)}
@@ -147,6 +156,12 @@ def test_micro_batches_are_halved_down_to_one():
             True,
         ),
         (MemoryError(), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (
+            RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
+            False,
+        ),
         (RuntimeError("shapes cannot be multiplied"), False),
         (KeyError("memory"), False),
     ],

@@ -6,11 +6,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 
 import numpy as np
 import pytest
+from torch.distributed import TCPStore
 
+from ser_store.errors import SerstoreError
+from ser_store.training import parallel
 from ser_store.training.checkpoints import find_folders
+from ser_store.training.parallel import claim_last_word, refuse_other_precision
 from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
 
@@ -21,9 +26,24 @@ WORDS = (*WORDS, "--logging-steps", "1", "--eval-batch-size", "3", "--train-batc
 RUN = "tiny-wav2vec2"
 
 
+COMMAND = "from ser_store_cli.app import main; main()"
+# The second process, at its fifth batch.
+KILLED = """
+import os, signal
+from ser_store.training.member_trainer import MemberTrainer
+train, calls = MemberTrainer.training_step, []
+def count(*arguments, **named):
+    calls.append(1)
+    if (os.environ["RANK"], len(calls)) == ("1", 5):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(*arguments, **named)
+MemberTrainer.training_step = count
+"""
+
+
 def launch(*words):
     """Run the command in two processes under torchrun, on the CPU."""
-    return launch_program("from ser_store_cli.app import main; main()", *words)
+    return launch_program(COMMAND, *words)
 
 
 def launch_program(program, *words):
@@ -38,10 +58,17 @@ def launch_program(program, *words):
 
 
 @pytest.fixture(scope="module")
-def two(serstore, speech, tmp_path_factory):
-    """A store that two processes trained a run in. Read only."""
-    path = tmp_path_factory.mktemp("two") / "speech.store"
+def empty(serstore, speech, tmp_path_factory):
+    """A store without runs. Read only: its copies are trained in."""
+    path = tmp_path_factory.mktemp("empty") / "speech.store"
     assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def two(empty, tmp_path_factory):
+    """A store that two processes trained a run in. Read only."""
+    path = shutil.copytree(empty, tmp_path_factory.mktemp("two") / "speech.store")
     done = launch(*WORDS, "--accumulation", 1, "--store", path)
     assert done.returncode == 0, done.stderr
     return path
@@ -66,9 +93,8 @@ def assert_same_run(path, expected, *, within):
             assert point[loss] == pytest.approx(same[loss], rel=1e-4)
 
 
-def test_two_processes_train_the_run_that_one_trains_with_twice_the_accumulation(two, serstore, speech, tmp_path):
-    path = tmp_path / "one.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+def test_two_processes_train_the_run_that_one_trains_with_twice_the_accumulation(two, empty, serstore, tmp_path):
+    path = shutil.copytree(empty, tmp_path / "one.store")
     assert serstore(*WORDS, "--accumulation", 2, "--store", path).code == 0
     assert_same_run(two, path, within=1e-3)
     assert Store(path).run(RUN).details["resolved"]["processes"] == 1
@@ -108,3 +134,40 @@ def test_a_problem_of_all_processes_is_stated_once(two):
     ended = launch(*WORDS, "--accumulation", 1, "--store", two)
     assert ended.returncode == 1
     assert ended.stderr.count(f"run {RUN} is in {two} already") == 1
+
+
+def test_a_process_that_is_killed_ends_the_other_with_one_line_and_a_store_that_is_whole(empty, tmp_path):
+    path = shutil.copytree(empty, tmp_path / "speech.store")
+    ended = launch_program(KILLED + COMMAND, *WORDS, "--accumulation", 1, "--store", path)
+    assert ended.returncode == 1
+    assert ended.stderr.count("serstore: ") == 1
+    assert f"serstore: another of the 2 processes that train {RUN} has ended: expected all of them to" in ended.stderr
+    assert "Traceback" not in ended.stderr.partition("serstore: ")[0]
+    assert Store(path).steps(RUN) == [3]
+    assert verify_store(path).ok
+
+
+def test_the_precision_of_the_recipe_is_not_overruled_in_silence(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    refuse_other_precision("bf16")
+    message = (
+        "accelerate's configuration has mixed_precision bf16, and the recipe's precision is fp32: expected the same"
+    )
+    with pytest.raises(SerstoreError, match=message):
+        refuse_other_precision("fp32")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    refuse_other_precision("fp32")
+    refuse_other_precision("fp16")
+
+
+def test_the_first_of_several_processes_has_the_last_word(monkeypatch):
+    assert claim_last_word()
+    kept = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    for name, value in {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": kept.port}.items():
+        monkeypatch.setenv(name, str(value))
+    assert [claim_last_word() for _ in range(3)] == [True, False, False]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert [claim_last_word() for _ in range(2)] == [True, False]
+    del kept
+    monkeypatch.setattr(parallel, "_STORE_PATIENCE", timedelta(milliseconds=50))
+    assert claim_last_word()

@@ -1,7 +1,12 @@
 """A trained model goes to a small hub on this machine by the hub's real client, and comes back from it."""
 
+import os
+import re
 import shutil
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -14,12 +19,33 @@ from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import ModelError
 from ser_store.training.publishing import push_to_hub, reserve_repository
 from ser_store_h5.store import Store
+from ser_store_h5.verify import verify_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
-from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, serve_hub
+from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, Handler, serve_hub
 
 RECIPE = ("--max-steps", 2, "--eval-steps", 1, "--save-steps", 1, "--logging-steps", 1, "--accumulation", 1)
+
+LATER = (
+    "the run is whole in the store: `serstore finetune --run tiny-hubert --resume --push-to-hub {}` pushes it without "
+    "training again"
+)
+
+
+class FaultyHandler(Handler):
+    """Takes no large files: answers with a status, or hangs up in the middle of them."""
+
+    fault: int | None = None
+
+    def do_PUT(self):
+        if self.fault is None:
+            self.rfile.read(1000)
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
+        self._read()
+        self._answer({"error": "refused"}, status=self.fault)
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +134,14 @@ def test_what_keeps_a_model_from_the_hub_is_one_line(trained, hub, monkeypatch, 
     with pytest.raises(ModelError, match=message) as stated:
         push_to_hub(trained, "tiny-hubert", repository)
     assert "\n" not in str(stated.value)
+    assert str(stated.value).endswith(LATER.format(repository))
     assert hub.commits == []
 
 
 def test_a_reserved_repository_and_one_whose_upload_failed_can_be_pushed_to(trained, hub):
     assert reserve_repository("me/emotions") == f"{hub.address}/me/emotions"
     hub.refusals["/commit/main"] = 400
-    with pytest.raises(ModelError, match=r"^me/emotions could not be written to \(.*\): .* push it again later"):
+    with pytest.raises(ModelError, match=r"^me/emotions could not be written to \(.*\): .* on another try"):
         push_to_hub(trained, "tiny-hubert", "me/emotions")
     hub.refusals.clear()
     assert push_to_hub(trained, "tiny-hubert", "me/emotions").commit == COMMIT
@@ -139,3 +166,76 @@ def test_a_run_without_checkpoints_is_refused_before_the_hub_is_asked(trained, h
         push_to_hub(store, "tiny-hubert", "me/emotions")
     assert not hub.folder.exists()
     assert hub.address == huggingface_hub.constants.ENDPOINT
+
+
+def test_a_command_trains_and_pushes_what_others_load_by_its_name(trained, hub, tmp_path, serstore):
+    path = shutil.copytree(trained.path, tmp_path / "speech.store")
+    words = ("finetune", "--model", "tiny-hubert", "--run", "pushed", *RECIPE, "--push-to-hub", "me/emotions")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-c", "from ser_store_cli.app import main; main()", *map(str, (*words, "--store", path))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("pushed: 2 steps in ")
+    assert done.stderr.splitlines()[-1] == f"serstore: pushed@2 is at {hub.address}/me/emotions"
+    store = Store(path)
+    backbone = load_classifier(store.run_folder("pushed") / "checkpoints" / "checkpoint-2").model.backbone
+    assert serstore("extract", "--model", "me/emotions", "--store", path).code == 0
+    extracted = store.read_member("emotions-frozen@0")
+    assert extracted.provenance["model_digest"] == compute_model_digest(backbone)
+    again = ("finetune", "--model", "me/emotions", "--run", "again", "--max-steps", 1, "--store", path)
+    assert serstore(*again).code == 0
+    origin = store.run("again").details["origin"]
+    assert (origin["hub_id"], origin["revision"]) == ("me/emotions", COMMIT)
+
+
+@pytest.mark.parametrize(
+    ("refused", "upload", "message"),
+    [
+        ({"/preupload/main": 401}, None, r"does not know the token for me/emotions \(401\)"),
+        ({"/preupload/main": 403}, None, r"the token may not write to me/emotions \(403\)"),
+        ({"/preupload/main": 404}, None, r"me/emotions could not be written to \(404: the hub has no such model"),
+        ({"/commit/main": 500}, None, r"me/emotions could not be written to \(500: the hub itself has a problem"),
+        ({}, 413, r"me/emotions could not be written to \(413: more than the hub takes\)"),
+        ({}, "hangs up", r"me/emotions could not be written to \(.*(disconnect|reset|pipe|EOF|clos).*\)"),
+    ],
+)
+def test_what_keeps_a_model_from_the_hub_keeps_nothing_from_the_store(
+    refused, upload, message, trained, hub, monkeypatch, serstore
+):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    hub.refusals |= refused
+    if upload is not None:
+        monkeypatch.setattr(FaultyHandler, "fault", upload if isinstance(upload, int) else None)
+        monkeypatch.setattr(hub, "RequestHandlerClass", FaultyHandler)
+    words = ("finetune", "--run", "tiny-hubert", "--resume", "--push-to-hub", "me/emotions", "--store", trained.path)
+    failed = serstore(*words)
+    assert failed.code == 1
+    assert failed.out.startswith("tiny-hubert: 2 steps in ")
+    told, problem = failed.err.splitlines()
+    assert told == "serstore: tiny-hubert goes to me/emotions; it is whole in the store, whatever becomes of that"
+    assert re.search(f"^serstore: .*{message}", problem), problem
+    assert problem.endswith(LATER.format("me/emotions"))
+    assert (trained.run("tiny-hubert").state, hub.commits) == ("finished", [])
+    assert verify_store(trained.path).ok
+    hub.refusals.clear()
+    hub.RequestHandlerClass = Handler
+    assert serstore(*words).code == 0
+    assert hub.commits == ["tiny-hubert@2 of ser-store"]
+
+
+def test_a_push_that_fails_right_after_training_prints_the_run_first(trained, hub, tmp_path, serstore):
+    path = shutil.copytree(trained.path, tmp_path / "speech.store")
+    hub.refusals["/commit/main"] = 500
+    words = ("finetune", "--model", "tiny-wav2vec2", "--max-steps", 1, "--push-to-hub", "me/other", "--store", path)
+    failed = serstore(*words)
+    assert failed.code == 1
+    assert failed.out.startswith("tiny-wav2vec2: 1 steps in ")
+    assert failed.err.splitlines()[-1].endswith("--push-to-hub me/other` pushes it without training again")
+    assert Store(path).run("tiny-wav2vec2").state == "finished"
+    assert Store(path).steps("tiny-wav2vec2") == [1]
+    hub.refusals.clear()
+    pushed = serstore(
+        "finetune", "--run", "tiny-wav2vec2", "--resume", "--push-to-hub", "me/other", "--json", "--store", path
+    )
+    assert pushed.json["published"]["commit"] == COMMIT

@@ -5,10 +5,16 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
+from ser_store.audio import load_speech
+from ser_store.backbones.loading import build_model
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.errors import CorpusError
 from ser_store.recordings import resolve_audio
+from ser_store.training import speech_dataset
+from ser_store.training.augmentation import Augmentation
+from ser_store.training.length_grouping import LongestFirstSampler
 from ser_store.training.speech_dataset import SpeechDataset, collate_speech
+from ser_store.training.variation import Variation
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +47,43 @@ def test_a_batch_is_padded_to_its_longest_utterance(dataset):
         assert torch.equal(batch["input_values"][place, :length], torch.from_numpy(item["input_values"]))
         assert not batch["input_values"][place, length:].any()
     assert batch["rows"].tolist() == [3, 17, 40]
+    assert batch["sample_counts"] == lengths
+
+
+@pytest.mark.parametrize("variation", [None, Variation(Augmentation(), 8_000, "head", 1)])
+def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(speech_dataset, "load_speech", lambda path: decoded.append(path) or load_speech(path))
+    rows = np.array([3, 17, 40], dtype=np.int32)
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+    options = {"audio": speech, "feature_extractor": extractor, "variation": variation}
+    alone = [item for one in rows for item in [SpeechDataset(corpus, np.array([one]), **options)[0]]]
+    room = 4 * sum(len(load_speech(speech / corpus.paths[row])) for row in (3, 17))
+    dataset = SpeechDataset(corpus, rows, cache_bytes=room, **options)
+    decoded.clear()
+    for epoch in range(2):
+        dataset.set_epoch(epoch)
+        for item, same in zip(dataset.__getitems__([0, 1, 2, 1]), [*alone, alone[1]], strict=True):
+            np.testing.assert_array_equal(item["input_values"], same["input_values"])
+            assert (item["row"], item["label"]) == (same["row"], same["label"])
+    assert [path.stem for path in decoded] == [corpus.ids[row] for row in (3, 17, 40, 40)]
+
+
+def test_the_longest_utterances_are_evaluated_first(dataset):
+    lengths = dataset.load_lengths()
+    order = list(LongestFirstSampler(dataset))
+    assert sorted(order) == [0, 1, 2]
+    assert [lengths[index] for index in order] == sorted(lengths, reverse=True)
 
 
 def test_recordings_that_moved_are_asked_for(corpus, tmp_path):
     with pytest.raises(CorpusError, match="no such folder; say where they are with --audio DIR"):
         resolve_audio(corpus, tmp_path / "gone")
+
+
+def test_lengths_beside_the_mask_change_nothing(dataset):
+    model = build_model("tiny-hubert", classes=list("abcdefgh"), init="random", seed=1).model
+    batch = collate_speech(dataset.__getitems__([0, 1, 2]))
+    inputs = {name: batch[name] for name in ("input_values", "attention_mask")}
+    with torch.inference_mode():
+        assert torch.equal(model(**inputs, sample_counts=batch["sample_counts"]).logits, model(**inputs).logits)

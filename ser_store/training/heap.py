@@ -1,0 +1,83 @@
+"""The C library's heap: what a step frees on a CPU is kept for the next one, not given back and asked for again.
+
+A training step frees all its activations. glibc maps each large one anew, and the kernel fills every page with zeros
+once more: 25% of the CPU time of a small backbone's step, 13% of hubert-base's. Kept, they take 15% more memory.
+"""
+
+import ctypes
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# mallopt(3).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_DEFAULT_MMAP_MAX = 65_536
+# What glibc's own thresholds grow to once a few large blocks have been freed.
+_GROWN_MMAP_THRESHOLD = 32 << 20
+
+# As the heap itself, it belongs to the process.
+_is_kept = threading.Event()
+
+
+@contextmanager
+def kept_heap() -> Iterator[None]:
+    """Within, freed memory stays with the process, where it computes on the CPU under glibc; afterwards it goes.
+
+    It does so until memory runs out, and somebody calls :func:`give_back_freed`.
+    """
+    if not _is_of_use():
+        yield
+        return
+    _keep_freed()
+    try:
+        yield
+    finally:
+        give_back_freed()
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def lent_heap() -> Iterator[None]:
+    """Within, what others free is not kept; what was kept until then is there again afterwards."""
+    was_kept = _is_kept.is_set()
+    give_back_freed()
+    try:
+        yield
+    finally:
+        if was_kept:
+            _keep_freed()
+
+
+def give_back_freed() -> None:
+    """From now on, do as glibc does by itself; nothing, where nothing is kept."""
+    if not _is_kept.is_set():
+        return
+    _is_kept.clear()
+    _set(
+        (_MMAP_MAX, _DEFAULT_MMAP_MAX),
+        (_MMAP_THRESHOLD, _GROWN_MMAP_THRESHOLD),
+        (_TRIM_THRESHOLD, 2 * _GROWN_MMAP_THRESHOLD),
+    )
+
+
+def _keep_freed() -> None:
+    """Map no block of its own, and never shorten the heap."""
+    _is_kept.set()
+    _set((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
+
+
+def _is_of_use() -> bool:
+    import torch
+
+    return not torch.cuda.is_available() and _has_glibc()
+
+
+def _has_glibc() -> bool:
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+
+
+def _set(*options: tuple[int, int]) -> None:
+    if _has_glibc():
+        for name, value in options:
+            ctypes.CDLL(None).mallopt(name, value)

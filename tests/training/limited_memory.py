@@ -1,0 +1,56 @@
+"""Runs commands of serstore one after the other, each in a fork of its own that may take only so much more memory.
+
+Reads a list of ``[mebibytes or null, [word, ...]]`` from standard input as JSON, and writes one of
+``{"code", "out", "err"}`` to standard output.
+"""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import torch
+
+import ser_store.backbones.loading
+import ser_store.training.finetuning  # noqa: F401  # loaded once, and so that no fork is short of memory for it
+from ser_store_cli.app import app
+
+
+def measure_private() -> int:
+    """Bytes of private memory that may be written to, which is what RLIMIT_DATA limits."""
+    return int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) << 10
+
+
+def work(mebibytes: int | None, words: list[str], out: int, err: int) -> None:
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    if mebibytes is not None:
+        limit = measure_private() + (mebibytes << 20)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    app(words)
+
+
+def run(mebibytes: int | None, words: list[str]) -> dict[str, object]:
+    with TemporaryFile() as out, TemporaryFile() as err:
+        child = os.fork()
+        if child == 0:
+            try:
+                work(mebibytes, words, out.fileno(), err.fileno())
+            finally:
+                code = getattr(sys.exception(), "code", 70)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return {"code": code, "out": texts[0], "err": texts[1]}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps([run(mebibytes, words) for mebibytes, words in json.load(sys.stdin)]))
