@@ -34,3 +34,13 @@ def report_differing_member(member: str, difference: float) -> None:
         member,
         difference,
     )
+
+
+def report_idle_gpus(count: int) -> None:
+    """Say that one GPU of several is used, and how all would be."""
+    LOGGER.info(
+        "%d GPUs are there, one of them is used: `torchrun --nproc-per-node=%d --no-python serstore finetune …` trains "
+        "on all; choose one with CUDA_VISIBLE_DEVICES",
+        count,
+        count,
+    )

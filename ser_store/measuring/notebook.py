@@ -97,7 +97,7 @@ def train_notebook(
 
     As in any notebook, convolutions of a GPU round to the 10 bits of TF32 in fp32, too.
     """
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, recipe.precision == "tf32"
     loaded = build_model(model, classes=store.corpus.classes, init="random", seed=recipe.seed)
     sides = choose_sides(store.corpus)
     trainer = Trainer(
@@ -130,7 +130,6 @@ def _build_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         save_total_limit=recipe.save_total_limit,
         fp16=recipe.precision == "fp16",
         bf16=recipe.precision == "bf16",
-        tf32=True if recipe.precision == "tf32" else None,
         seed=recipe.seed,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from transformers import TrainingArguments
+from transformers.utils import is_torch_tf32_available
 
 from ser_store.errors import SerstoreError
+from ser_store.reports import report_idle_gpus
 from ser_store.training.recipe import Recipe
 from ser_store.training.tracking import check_reporter
 
@@ -18,7 +20,7 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
     """
     check_reporter(recipe.report_to)
     try:
-        return _build_arguments(recipe, checkpoints)
+        return _use_one_gpu(_build_arguments(recipe, checkpoints))
     except ValueError as problem:
         raise SerstoreError(
             f"precision {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
@@ -27,6 +29,8 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
 
 
 def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
+    if recipe.precision == "tf32" and not is_torch_tf32_available():  # stated_rounding sees to it where it is
+        raise ValueError("it takes a GPU of the Ampere generation or a later one")
     return TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
@@ -51,7 +55,6 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         save_total_limit=recipe.save_total_limit,
         fp16=recipe.precision == "fp16",
         bf16=recipe.precision == "bf16",
-        tf32=True if recipe.precision == "tf32" else None,
         seed=recipe.seed,
         label_names=["labels", "rows"],
         remove_unused_columns=False,
@@ -61,6 +64,18 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         report_to="none",  # by callbacks of our own, see tracking.py
         log_level="error",
     )
+
+
+def _use_one_gpu(arguments: TrainingArguments) -> TrainingArguments:
+    """One GPU for each process, so that a batch is the recipe's on any machine, in place.
+
+    The Trainer would take all that a process sees, multiply the batch by their number, and copy the model to each for
+    every batch (``DataParallel``).
+    """
+    if arguments.n_gpu > 1:
+        report_idle_gpus(arguments.n_gpu)
+        arguments._n_gpu = 1  # as the Trainer itself sets it where a model is spread over GPUs
+    return arguments
 
 
 def _has_accelerator() -> bool:

@@ -32,7 +32,7 @@ def iter_batches(
     model = model.to(device).eval()
     with kept_heap():
         for batch in _iter_read_ahead(dataset, batch_size):
-            with torch.inference_mode(), exact_convolutions(precision), _autocast(device, precision):
+            with torch.inference_mode(), stated_rounding(precision), _autocast(device, precision):
                 said = model(
                     batch["input_values"].to(device),
                     attention_mask=batch["attention_mask"].to(device),
@@ -54,14 +54,20 @@ def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[s
 
 
 @contextmanager
-def exact_convolutions(precision: str) -> Iterator[None]:
-    """Within, ``fp32`` is what it says on a GPU too, where convolutions else round to the 10 bits of TF32."""
-    allowed = torch.backends.cudnn.allow_tf32
+def stated_rounding(precision: str) -> Iterator[None]:
+    """Within, a GPU rounds what it multiplies in float32 as the precision says, afterwards as before.
+
+    ``fp32`` rounds nothing, where torch's convolutions else round to the 10 bits of TF32; ``tf32`` rounds in products
+    of matrices too; ``fp16`` and ``bf16`` leave it at convolutions. torch's older flags alone are used, here and in all
+    of this package: once its newer ones are set, as transformers sets them for good, the older cannot be read any more.
+    """
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = allowed
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ser_store.training.inference import exact_convolutions
+from ser_store.training.inference import stated_rounding
 
 _SECONDS = 0.3
 _SIZES = {"cuda": 8192, "cpu": 1024}
@@ -39,14 +39,9 @@ def multiply_matrices(precision: str) -> MatrixRate:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = _SIZES[device]
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    try:
-        with torch.inference_mode(), exact_convolutions(precision):
-            left, right = (torch.ones(size, size, dtype=_TYPES.get(precision), device=device) for _ in range(2))
-            seconds = _time_product(left, right)
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed
+    with torch.inference_mode(), stated_rounding(precision):
+        left, right = (torch.ones(size, size, dtype=_TYPES.get(precision), device=device) for _ in range(2))
+        seconds = _time_product(left, right)
     return MatrixRate(2 * size**3 / seconds, name, size)
 
 

@@ -17,7 +17,7 @@ from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_cha
 from ser_store.training.early_stopping import EarlyStopping
 from ser_store.training.epochs import EpochCallback
 from ser_store.training.heap import kept_heap
-from ser_store.training.inference import exact_convolutions
+from ser_store.training.inference import stated_rounding
 from ser_store.training.journal import RunJournal
 from ser_store.training.loss_meter import LossMeter
 from ser_store.training.member_cache import MemberCache
@@ -211,7 +211,7 @@ class TrainingSession:
             keep_precision(trainer.accelerator)
             fit_for_shards(self._loaded.model)
         try:
-            with quiet_transformers(), kept_heap(), exact_convolutions(self._request.recipe.precision):
+            with quiet_transformers(), kept_heap(), stated_rounding(self._request.recipe.precision):
                 trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
         except Exception as problem:
             if is_lost_connection(problem):

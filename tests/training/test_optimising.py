@@ -1,11 +1,13 @@
 """What is trained, how fast and against which loss: every parameter once, and torch's own cross entropy."""
 
+from functools import cached_property
+
 import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import MissingExtraError, ModelError, SerstoreError, UnknownNameError
@@ -149,6 +151,21 @@ def test_warm_up_and_compilation_reach_the_trainer(tmp_path):
     arguments = build_training_arguments(Recipe(warmup_share=0.1, dataloader_workers=2), tmp_path)
     assert arguments.get_warmup_steps(250) == 25
     assert (arguments.dataloader_num_workers, arguments.torch_compile) == (2, False)
+
+
+def test_of_several_gpus_that_a_process_sees_one_is_used_and_batches_stay_the_recipe_s(tmp_path, monkeypatch, caplog):
+    def see_four(arguments):
+        arguments._n_gpu = 4
+        return torch.device("cpu")
+
+    seen = cached_property(see_four)
+    seen.__set_name__(TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", seen)
+    assert TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=3).train_batch_size == 12
+    with caplog.at_level("INFO", logger="ser_store"):
+        arguments = build_training_arguments(Recipe(train_batch_size=3), tmp_path)
+    assert (arguments.n_gpu, arguments.train_batch_size, arguments.device.type) == (1, 3, "cpu")
+    assert "4 GPUs are there, one of them is used: `torchrun --nproc-per-node=4" in caplog.text
 
 
 def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_path):
