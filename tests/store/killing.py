@@ -195,7 +195,8 @@ def _stop(writers: Writers, path: Path, turn: int, wait: float | None, by: signa
         time.sleep(max(0.0, start + wait - time.monotonic()))
         tally.stopped += 1
     os.kill(process, by)
-    heard += writers.hear_out(codes=(130,) if by == signal.SIGINT else (-by,))
+    # Python forgets an interrupt that comes while a weak reference is removed: that writer goes on to its end.
+    heard += writers.hear_out(codes=(130, 0) if by == signal.SIGINT else (-by,))
     tally.seconds += [seconds for _, seconds in heard if wait is None]
     tally.midway += not heard
     return bool(heard)
