@@ -1,4 +1,4 @@
-"""What loading a model has to report, to whoever listens to the logger ``ser_store``."""
+"""What loading and training a model have to report, to whoever listens to the logger ``ser_store``."""
 
 import logging
 from collections.abc import Sequence

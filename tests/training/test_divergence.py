@@ -35,13 +35,6 @@ def one_thread():
         yield
 
 
-@pytest.fixture(scope="module")
-def empty(serstore, speech, tmp_path_factory):
-    path = tmp_path_factory.mktemp("empty") / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
-    return path
-
-
 @pytest.fixture
 def store(empty, tmp_path):
     return Store(shutil.copytree(empty, tmp_path / "speech.store"))

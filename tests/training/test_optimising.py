@@ -11,6 +11,7 @@ from transformers import Trainer, TrainingArguments
 
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import MissingExtraError, ModelError, SerstoreError, UnknownNameError
+from ser_store.training import tracking
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.optimising import make_loss, make_optimizer_groups
 from ser_store.training.preparing import prepare
@@ -168,7 +169,8 @@ def test_of_several_gpus_that_a_process_sees_one_is_used_and_batches_stay_the_re
     assert "4 GPUs are there, one of them is used: `torchrun --nproc-per-node=4" in caplog.text
 
 
-def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_path):
+def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(
         MissingExtraError, match="wandb is not installed: --report-to wandb needs it; pip install wandb"
     ):

@@ -58,14 +58,6 @@ def launch_program(program, *words):
 
 
 @pytest.fixture(scope="module")
-def empty(serstore, speech, tmp_path_factory):
-    """A store without runs. Read only: its copies are trained in."""
-    path = tmp_path_factory.mktemp("empty") / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
-    return path
-
-
-@pytest.fixture(scope="module")
 def two(empty, tmp_path_factory):
     """A store that two processes trained a run in. Read only."""
     path = shutil.copytree(empty, tmp_path_factory.mktemp("two") / "speech.store")

@@ -80,14 +80,6 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def empty(serstore, speech, tmp_path_factory):
-    """A store without runs. Read only: its copies are trained in."""
-    path = tmp_path_factory.mktemp("empty") / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
-    return path
-
-
-@pytest.fixture(scope="module")
 def train(model):
     """Trains in a process of its own; says whether it was killed, and how often it had written by its end."""
     program = Path(__file__).with_name("forking_trainer.py")

@@ -32,14 +32,6 @@ COMMON = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_PO
 
 
 @pytest.fixture(scope="module")
-def empty(serstore, speech, tmp_path_factory):
-    """A store without runs. Read only: its copies are trained in."""
-    path = tmp_path_factory.mktemp("empty") / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
-    return path
-
-
-@pytest.fixture(scope="module")
 def launch(tmp_path_factory):
     """Runs the command in two processes that share a model; gives both exit codes and what both said on stderr."""
     program, folder = Path(__file__).with_name("forking_processes.py"), tmp_path_factory.mktemp("said")
