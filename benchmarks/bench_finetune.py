@@ -24,6 +24,7 @@ import torch
 from ser_store.measuring.extracting import ExtractionComparison, compare_extraction
 from ser_store.measuring.running import RuntimeComparison, compare_runtimes, list_tiny_models
 from ser_store.progress import bar
+from ser_store.training.recipe import Recipe
 from ser_store_cli.bench_train_commands import choose_models, print_rates, print_runtimes
 
 T = TypeVar("T")
@@ -55,6 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--full-size-steps", type=int, help="of models that are not tiny; default: as --steps")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--notebook-precision", help="of the published way; default: as --precision")
+    parser.add_argument("--train-batch-size", type=int, help="utterances of a pass; default: the recipe's 4")
+    parser.add_argument("--accumulation", type=int, help="passes of an optimizer step; default: the recipe's 2")
+    parser.add_argument("--compile", action="store_true", help="compile the layers")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--without-extraction", action="store_true")
     parser.add_argument("--without-notebook", action="store_true", help="leave the published way to train out")
@@ -90,6 +94,9 @@ def main() -> None:
         steps=args.steps,
         full_size_steps=args.full_size_steps,
         precision=args.precision,
+        recipe=Recipe().changed(
+            train_batch_size=args.train_batch_size, accumulation=args.accumulation, compile=args.compile
+        ),
         with_notebook=not args.without_notebook,
         notebook_precision=args.notebook_precision,
         **shared,

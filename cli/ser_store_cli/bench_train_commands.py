@@ -13,6 +13,7 @@ from ser_store_cli.output import format_bytes, print_json, print_table
 if TYPE_CHECKING:
     from ser_store.measuring.extracting import ExtractionComparison
     from ser_store.measuring.running import RuntimeComparison
+    from ser_store.training.recipe import Recipe
 
 # Of each core; what measures keeps one of them busy itself when it begins.
 QUIET_LOAD = 0.6
@@ -44,6 +45,14 @@ def runtime(
         int | None,
         typer.Option("--full-size-steps", min=1, help="The same of full-size models.", show_default="as --steps"),
     ] = None,
+    train_batch_size: Annotated[
+        int | None,
+        typer.Option("--train-batch-size", min=1, help="Utterances of a pass.", show_default="the recipe's 4"),
+    ] = None,
+    accumulation: Annotated[
+        int | None, typer.Option("--accumulation", min=1, help="Passes of a step.", show_default="the recipe's 2")
+    ] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the layers.")] = False,  # noqa: A002  # the option
     notebook: Annotated[bool, typer.Option("--notebook", help="Train in the published notebook's way, too.")] = False,
     notebook_precision: Annotated[
         str | None, typer.Option("--notebook-precision", help="Of that way.", show_default="as --precision")
@@ -56,13 +65,16 @@ def runtime(
     """How long the published recipe takes here, from random weights, beside the paper's Table 5."""
     from ser_store.measuring.running import compare_runtimes
     from ser_store.progress import bar
+    from ser_store.training.recipe import Recipe
 
+    recipe = Recipe().changed(train_batch_size=train_batch_size, accumulation=accumulation, compile=compile)
     compared = compare_runtimes(
         choose_models(models, full=full),
         audio=audio,
         steps=steps,
         full_size_steps=full_size_steps,
         precision=precision,
+        recipe=recipe,
         with_notebook=notebook,
         notebook_precision=notebook_precision,
         seed=seed,
@@ -106,7 +118,7 @@ def print_runtimes(compared: "RuntimeComparison") -> None:
     hardware = ", ".join(compared.hardware["gpus"]) or f"{describe_machine()['processor']}, {compared.threads} threads"
     typer.echo(
         f"{compared.corpus}: {compared.n_train} utterances trained on, {compared.n_evaluated} evaluated; "
-        f"{recipe.precision}, batches of {recipe.train_batch_size} accumulated {recipe.accumulation} times; "
+        f"{_describe_computing(recipe)}; "
         f"random weights, seed {recipe.seed}; {hardware}"
     )
     rows: list[list[object]] = []
@@ -118,7 +130,7 @@ def print_runtimes(compared: "RuntimeComparison") -> None:
         if one.notebook is not None:
             rows[-1].append(_maybe(one.notebook["extrapolated"]["total"]))
     header = ["model", "100 steps", "Table 5", "in all", "Table 5", "to selected step", "Table 5"]
-    with_notebook = compared.notebook_precision is not None
+    with_notebook = compared.notebook is not None
     print_table([*header, "notebook in all"] if with_notebook else header, rows)
     typer.echo("")
     rows = []
@@ -135,6 +147,11 @@ def print_runtimes(compared: "RuntimeComparison") -> None:
         typer.echo(fill(paragraph, 118))
 
 
+def _describe_computing(recipe: "Recipe") -> str:
+    compiled = ", compiled" if recipe.compile else ""
+    return f"{recipe.precision}{compiled}, batches of {recipe.train_batch_size} accumulated {recipe.accumulation} times"
+
+
 def _explain_runtimes(compared: "RuntimeComparison") -> list[str]:
     """What of the table was measured, and what was not."""
     plan = compared.plan
@@ -149,15 +166,15 @@ def _explain_runtimes(compared: "RuntimeComparison") -> list[str]:
         f"{compared.recipe.precision}, over the time they took.",
         "Table 5: Gavali & Verma, IJDMMM 17(2), 2025, on RAVDESS, on a machine of theirs.",
     ]
-    if compared.notebook_precision is not None:
+    if compared.notebook is not None:
         differences = [one.loss_difference for one in compared.runtimes if one.loss_difference is not None]
         losses = f", to the same losses within {max(differences):.0e}" if differences else ""
         upsampled = f"; {compared.upsampled} recordings were brought to 48 kHz for that" if compared.upsampled else ""
         lines.append(
-            f"notebook: the published way in {compared.notebook_precision}, by turns in the same process, on the same "
-            f"batches{losses}; each utterance is resampled from 48 kHz whenever it is asked for{upsampled}, and what "
-            "the checkpoints say is computed once more in the end. ratio: of utterances/s, the median of all pairs of "
-            "stretches."
+            f"notebook: the published way in {_describe_computing(compared.notebook)}, by turns in the same process, "
+            f"on the same utterances{losses}; each of them is resampled from 48 kHz whenever it is asked for"
+            f"{upsampled}, and what the checkpoints say is computed once more in the end. ratio: of utterances/s, the "
+            "median of all pairs of stretches."
         )
     if compared.load is not None and compared.load > QUIET_LOAD * (os.cpu_count() or 1):
         lines.append(

@@ -40,7 +40,7 @@ class Runtime:
             ``utterances_per_second``, ``evaluation_seconds``, ``saving_seconds``, ``extrapolated``.
         ratio: how many times as many utterances per second as in the published way: the median of ``ratios``.
         ratios: of each pair of stretches, which are of the same batches, but the first.
-        loss_difference: the largest relative difference between the losses of the two ways.
+        loss_difference: the largest relative difference between their losses; None where they compute otherwise.
         published: Table 5: ``total``, ``per_100_steps``, ``to_selected_step``; None for other models.
     """
 
@@ -72,7 +72,7 @@ class RuntimeComparison:
 
     Attributes:
         recipe: by which they were trained.
-        notebook_precision: of the published way.
+        notebook: the recipe of the published way; None where it was left out.
         plan: what is extrapolated to.
         corpus: of the recordings.
         n_train: utterances trained on.
@@ -88,7 +88,7 @@ class RuntimeComparison:
     """
 
     recipe: Recipe
-    notebook_precision: str | None
+    notebook: Recipe | None
     plan: Plan
     corpus: str
     n_train: int
@@ -103,9 +103,10 @@ class RuntimeComparison:
     problems: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        stated = ("notebook_precision", "corpus", "n_train", "n_evaluated", "upsampled", "decoding_seconds")
+        stated = ("corpus", "n_train", "n_evaluated", "upsampled", "decoding_seconds")
         return {
             "recipe": self.recipe.to_json(),
+            "notebook_recipe": None if self.notebook is None else self.notebook.to_json(),
             "plan": vars(self.plan),
             **{name: getattr(self, name) for name in stated},
             "weights": "random",
@@ -144,13 +145,14 @@ def compare_runtimes(
         steps: optimizer steps that are timed.
         full_size_steps: the same of models that are not tiny presets. Default: ``steps``.
         precision: as in the recipe.
-        recipe: default: the published one.
+        recipe: default: the published one. It may take an optimizer step's utterances in other parts, and compile.
         with_notebook: train in the published way, too (:mod:`ser_store.measuring.notebook`), in turns.
-        notebook_precision: default: ``precision``. Losses are compared where they are the same.
+        notebook_precision: default: ``precision``. Losses are compared where both ways compute the same.
         folder: where store and checkpoints lie for a while. Default: the system's temporary folder.
 
     Raises:
-        SerstoreError: if there are too few steps to time, or the two ways do not train alike.
+        SerstoreError: if there are too few steps to time, or an optimizer step is not of as many utterances as the
+            published way takes.
     """
     fewest = min(steps, full_size_steps or steps)
     if fewest < MIN_STEPS:
@@ -163,7 +165,7 @@ def compare_runtimes(
     from ser_store.training.matrix_rate import multiply_matrices
 
     asked = (recipe or Recipe()).changed(precision=precision, seed=seed)
-    notebook = (notebook_precision or precision) if with_notebook else None
+    notebook = _choose_notebook(asked, precision=notebook_precision) if with_notebook else None
     names = list_tiny_models() if models is None else tuple(models)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     # Before and after each backbone: on a machine that does other things too, the fastest of them comes closest.
@@ -176,15 +178,15 @@ def compare_runtimes(
         for model in progress(names, total=len(names), label="backbones"):
             timed = steps if model in list_tiny_models() else full_size_steps or steps
             try:
-                shortened = _shorten(asked, timed)
-                measured.append(time_model(store, model, shortened, originals=originals, notebook_precision=notebook))
+                ours, theirs = _shorten(asked, timed), notebook and _shorten(notebook, timed)
+                measured.append(time_model(store, model, ours, theirs, originals=originals))
             except SerstoreError as problem:
                 problems[model] = str(problem)
             rates.append(multiply_matrices(precision).flops)
         rate = max(rates)
         return RuntimeComparison(
             recipe=asked,
-            notebook_precision=notebook,
+            notebook=notebook,
             plan=PUBLISHED,
             corpus=store.corpus.name,
             n_train=len(sides.train),
@@ -200,8 +202,31 @@ def compare_runtimes(
         )
 
 
+def _choose_notebook(asked: Recipe, *, precision: str | None) -> Recipe:
+    """The recipe of the published way: the one asked for, in the published parts of an optimizer step.
+
+    Raises:
+        SerstoreError: if the two would not train on the same utterances in each optimizer step.
+    """
+    published = Recipe()
+    if asked.train_batch_size * asked.accumulation != PUBLISHED.batch:
+        raise SerstoreError(
+            f"batches of {asked.train_batch_size} accumulated {asked.accumulation} times cannot be compared with the "
+            f"published way: expected {PUBLISHED.batch} utterances in each optimizer step; change one of the two, or "
+            "leave the published way out"
+        )
+    return asked.changed(
+        precision=precision,
+        train_batch_size=published.train_batch_size,
+        accumulation=published.accumulation,
+        compile=published.compile,
+    )
+
+
 def _shorten(asked: Recipe, steps: int) -> Recipe:
     """As many steps as are timed, in stretches that each end with a loss; then all else that 100 steps have."""
     stretch = max(1, steps // STRETCHES)
     steps -= steps % stretch
-    return asked.changed(max_steps=steps, logging_steps=stretch, eval_steps=steps, save_steps=steps)
+    # The first evaluation of compiled layers compiles them once more.
+    interval = stretch * max(1, steps // stretch // 2) if asked.compile else steps
+    return asked.changed(max_steps=steps, logging_steps=stretch, eval_steps=interval, save_steps=steps)

@@ -21,10 +21,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Some optimizer steps in a row: all from asking for the first batch to the last update of the weights."""
+    """Some optimizer steps in a row: all from asking for the first batch to the last update of the weights.
+
+    Attributes:
+        seconds: that they took.
+        batches: their forward passes.
+        labels: class indices of all their utterances, in the order of training.
+    """
 
     seconds: float
     batches: tuple[Batch, ...]
+    labels: tuple[int, ...]
 
     @property
     def utterances(self) -> int:
@@ -38,7 +45,7 @@ class Way:
     Attributes:
         stretches: in the order of the training; the first warms up.
         losses: mean training loss of each stretch.
-        evaluation_seconds: of the evaluation after the last step.
+        evaluation_seconds: of the last evaluation, which comes after the last step.
         saving_seconds: of the checkpoint after it.
         startup_seconds: from being asked for to the first step.
     """
@@ -72,6 +79,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers ships no
         self._stretches: list[Stretch] = []
         self._losses: list[float] = []
         self._batches: list[Batch] = []
+        self._labels: list[torch.Tensor] = []
         self._layers = 0
         self._hooks: list[Any] = []
         self._evaluation = self._saving = self._startup = 0.0
@@ -89,13 +97,16 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers ships no
         if model.training:
             utterances, samples = inputs["input_values"].shape
             self._batches.append(Batch(utterances, samples, self._layers))
+            # Read once the clock has stopped, since it would make an accelerator be waited for.
+            self._labels.append(inputs["labels"])
         self._layers = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self._steps:
             return
-        self._stretches.append(Stretch(_read_clock() - self._started, tuple(self._batches)))
-        self._batches = []
+        seconds = _read_clock() - self._started
+        self._stretches.append(Stretch(seconds, tuple(self._batches), tuple(torch.cat(self._labels).tolist())))
+        self._batches, self._labels = [], []
         self._after_stretch()
         self._started = time.perf_counter()
 
@@ -106,6 +117,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers ships no
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._evaluated = _read_clock()
         self._evaluation = self._evaluated - self._started
+        self._started = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._saving = _read_clock() - self._evaluated

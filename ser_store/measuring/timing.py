@@ -40,24 +40,24 @@ _DECODED = 100
 
 
 def time_model(
-    store: Store, model: str, recipe: Recipe, *, originals: Originals | None, notebook_precision: str | None
+    store: Store, model: str, recipe: Recipe, notebook: Recipe | None = None, *, originals: Originals | None
 ) -> Measured:
     """Train a backbone as long as the recipe says, in stretches of its ``logging_steps``; the run goes again.
 
     Args:
-        originals: the recordings of the published way; None to leave it out.
-        notebook_precision: in which it is trained.
+        recipe: of our way.
+        notebook: of the published way; None to leave it out.
+        originals: the recordings of the published way.
 
     Raises:
         SerstoreError: if the backbone cannot be trained, or the two ways do not train alike.
     """
-    turns = Turns(1 if originals is None else 2)
+    turns = Turns(1 if notebook is None else 2)
     folder = store.path.parent / "notebook"
     with _left_as_found(store, model, folder), ThreadPoolExecutor(1) as other, ExitStack() as measuring:
         theirs = None
-        if originals is not None:
-            changed = recipe.changed(precision=notebook_precision)
-            theirs = other.submit(_train_notebook, turns, store, model, changed, originals=originals, folder=folder)
+        if notebook is not None:
+            theirs = other.submit(_train_notebook, turns, store, model, notebook, originals=originals, folder=folder)
         peak = measuring.enter_context(measure_peak())
 
         def after_stretch() -> None:
@@ -72,18 +72,19 @@ def time_model(
             turns.abandon()
             raise
         turns.leave(OURS)
-        ours, notebook = clock.read(), None if theirs is None else theirs.result()
+        ours, way = clock.read(), None if theirs is None else theirs.result()
     difference = None
-    if notebook is not None:
-        refuse_other_batches(model, ours, notebook)
-        if recipe.precision == notebook_precision:
+    if notebook is not None and way is not None:
+        refuse_other_utterances(model, ours, way)
+        if _computes_alike(recipe, notebook):
+            refuse_other_batches(model, ours, way)
             is_strict = originals is not None and not originals.upsampled and not torch.cuda.is_available()
-            difference = compare_losses(model, ours, notebook, tolerance=STRICT if is_strict else WIDE)
+            difference = compare_losses(model, ours, way, tolerance=STRICT if is_strict else WIDE)
     return Measured(
         model=model,
         recipe=recipe,
         ours=ours,
-        notebook=notebook,
+        notebook=way,
         n_evaluated=record.details["n_evaluated"],
         peak_bytes=peak.bytes,
         flops_per_utterance=count_flops_per_utterance(store.corpus.classes, model, recipe, ours.stretches[1:]),
@@ -114,6 +115,27 @@ def _train_notebook(turns: Turns, store: Store, model: str, recipe: Recipe, **pl
     finally:
         turns.leave(NOTEBOOK)
     return clock.read()
+
+
+def _computes_alike(recipe: Recipe, notebook: Recipe) -> bool:
+    """Whether losses have to be the same; dropout differs where an optimizer step is taken in other parts."""
+    return all(
+        getattr(recipe, name) == getattr(notebook, name) for name in ("precision", "train_batch_size", "accumulation")
+    )
+
+
+def refuse_other_utterances(model: str, ours: Way, notebook: Way) -> None:
+    """Have both ways trained on the same utterances, as far as their classes tell, in the same order?
+
+    Raises:
+        SerstoreError: if not.
+    """
+    for place, (one, other) in enumerate(zip(ours.stretches, notebook.stretches, strict=True)):
+        if one.labels != other.labels:
+            raise SerstoreError(
+                f"{model} was trained on other utterances than in the published way in stretch {place + 1} of "
+                f"{len(ours.stretches)}: expected the same from the same seed; please report this"
+            )
 
 
 def refuse_other_batches(model: str, ours: Way, notebook: Way) -> None:

@@ -9,6 +9,7 @@ from ser_store.errors import SerstoreError
 from ser_store.measuring.extracting import compare_extraction
 from ser_store.measuring.plan import PUBLISHED
 from ser_store.measuring.running import compare_runtimes
+from ser_store.training.recipe import Recipe
 
 
 def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path):
@@ -33,6 +34,25 @@ def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path):
     stated = json.loads(json.dumps(compared.to_json()))
     assert stated["recipe"]["max_steps"] is None
     assert {"machine", "versions", "weights", "plan", "matrix_rate_flops"} <= set(stated)
+
+
+def test_an_optimizer_step_in_one_pass_is_compared_with_the_published_two(serstore, speech, tmp_path):
+    one_pass = ("--train-batch-size", 8, "--accumulation", 1, "--notebook", "--steps", 3)
+    outcome = serstore(
+        "bench", "runtime", "--models", "tiny-wav2vec2", "--audio", speech, "--folder", tmp_path, *one_pass, "--json"
+    )
+    stated = json.loads(outcome.out)
+    (runtime,) = stated["runtimes"]
+    assert stated["problems"] == {}
+    assert (stated["recipe"]["train_batch_size"], stated["recipe"]["accumulation"]) == (8, 1)
+    assert (stated["notebook_recipe"]["train_batch_size"], stated["notebook_recipe"]["accumulation"]) == (4, 2)
+    assert runtime["ratio"] > 0
+    assert runtime["loss_difference"] is None  # dropout is drawn for other passes
+
+
+def test_another_number_of_utterances_in_a_step_is_not_compared(speech):
+    with pytest.raises(SerstoreError, match=r"batches of 4 accumulated 4 times cannot be compared .* expected 8 utter"):
+        compare_runtimes(["tiny-hubert"], audio=speech, recipe=Recipe(accumulation=4), with_notebook=True)
 
 
 def test_the_plan_is_the_published_training():

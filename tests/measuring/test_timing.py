@@ -10,7 +10,12 @@ from ser_store.errors import SerstoreError
 from ser_store.measuring.measured import compare
 from ser_store.measuring.notebook import ORIGINAL_RATE, find_originals
 from ser_store.measuring.step_clock import Batch, Stretch, Way
-from ser_store.measuring.timing import compare_losses, count_flops_per_utterance, refuse_other_batches
+from ser_store.measuring.timing import (
+    compare_losses,
+    count_flops_per_utterance,
+    refuse_other_batches,
+    refuse_other_utterances,
+)
 from ser_store.measuring.training_corpus import scratch_store
 from ser_store.measuring.turns import AbandonedError, Turns
 from ser_store.training.footprint import count_flops
@@ -19,9 +24,9 @@ from ser_store.training.recipe import Recipe
 CLASSES = tuple("abcdefgh")
 
 
-def make_way(*seconds, losses=(2.0, 1.9), samples=16_000):
+def make_way(*seconds, losses=(2.0, 1.9), samples=16_000, labels=(0, 1, 2, 3, 4, 5, 6, 7)):
     batches = (Batch(4, samples, 1), Batch(4, samples, 1))
-    return Way(tuple(Stretch(one, batches) for one in seconds), losses, 1.0, 1.0, 1.0)
+    return Way(tuple(Stretch(one, batches, labels) for one in seconds), losses, 1.0, 1.0, 1.0)
 
 
 def test_each_of_two_threads_draws_the_numbers_that_it_would_draw_alone():
@@ -65,6 +70,12 @@ def test_other_batches_are_refused():
         refuse_other_batches("x", make_way(1.0), make_way(1.0, 1.0))
 
 
+def test_other_utterances_are_refused():
+    refuse_other_utterances("x", make_way(1.0), make_way(2.0, samples=16_001))
+    with pytest.raises(SerstoreError, match=r"x was trained on other utterances .* in stretch 1 of 1: expected"):
+        refuse_other_utterances("x", make_way(1.0), make_way(1.0, labels=(1, 0, 2, 3, 4, 5, 6, 7)))
+
+
 @pytest.mark.parametrize("loss", [1.8, float("nan")])
 def test_other_losses_are_refused(loss):
     ours = make_way(1.0, 1.0)
@@ -80,11 +91,11 @@ def test_operations_are_those_of_the_batches_as_they_were_padded_without_the_lay
     config = build_config(find_source("tiny-wav2vec2", init="random", checkpoint=None).config, CLASSES, pooling="mean")
     layers = config.backbone_config.num_hidden_layers
     lengths = (16_000, 20_800, 30_400, 48_000)
-    stretch = Stretch(1.0, tuple(Batch(2, samples, layers) for samples in lengths))
+    stretch = Stretch(1.0, tuple(Batch(2, samples, layers) for samples in lengths), (0,) * 8)
     counted = count_flops_per_utterance(CLASSES, "tiny-wav2vec2", Recipe(), [stretch])
     exact = [count_flops(config, Recipe(), samples=samples)[1] for samples in lengths]
     assert counted == pytest.approx(sum(exact) / 4, rel=1e-3)
-    without = Stretch(1.0, tuple(Batch(2, samples, layers - 1) for samples in lengths))
+    without = Stretch(1.0, tuple(Batch(2, samples, layers - 1) for samples in lengths), (0,) * 8)
     assert count_flops_per_utterance(CLASSES, "tiny-wav2vec2", Recipe(), [without]) < 0.95 * counted
 
 
