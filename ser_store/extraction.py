@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ser_store.audio import load_speech
+from ser_store.acoustic_extraction import prepare_acoustic
 from ser_store.backbones.catalogue import is_acoustic
-from ser_store.errors import CorpusError, ModelError, StoreError, require
+from ser_store.errors import ModelError, StoreError, require
 from ser_store.network_extraction import Compute, prepare_network
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
 from ser_store.provenance import compute_audio_digest, list_versions
 from ser_store.recordings import resolve_audio
 from ser_store.reports import report_keys
-from ser_store.sides import Rows
-from ser_store.threads import map_threaded
+from ser_store.run_checkpoints import find_checkpoint, list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
@@ -117,7 +115,7 @@ def extract_model(
     require("torch")
     if is_acoustic(model):
         run = run or model
-        identity, compute = _prepare_acoustic(store.corpus, model, folder, progress)
+        identity, compute = prepare_acoustic(store.corpus, model, folder, progress=progress)
         origin: Mapping[str, Any] = {"feature_set": model}
     else:
         require("transformers")
@@ -194,46 +192,6 @@ def extract_run(
     return _extract(store, record, step, identity, compute)
 
 
-def list_checkpoints(store: Store, record: RunRecord) -> dict[int, Path]:
-    """Step to folder of the whole checkpoints that a run still has, ascending."""
-    from ser_store.training.checkpoints import is_whole  # loads transformers, which frozen extraction may not need
-
-    folders = [store.run_folder(record.run) / "checkpoints", Path(str(record.details.get("checkpoints", "")) or ".")]
-    found: dict[int, Path] = {}
-    for folder in folders:
-        for checkpoint in folder.glob("checkpoint-*"):
-            step = checkpoint.name.removeprefix("checkpoint-")
-            if step.isdigit() and is_whole(checkpoint):
-                found.setdefault(int(step), checkpoint)
-    return dict(sorted(found.items()))
-
-
-def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[int, Path]:
-    """Step and folder of the checkpoint to extract from.
-
-    Raises:
-        ModelError: naming the steps that have one, or saying how its shards are joined.
-    """
-    from ser_store.training.checkpoints import refuse_shards
-
-    there = list_checkpoints(store, record)
-    if not there:
-        raise ModelError(
-            f"run {record.run} has no checkpoint left: expected one in {store.run_folder(record.run) / 'checkpoints'}; "
-            "name its folder with --checkpoint DIR and its step with --step N"
-        )
-    if step is None:
-        selected = record.selected.step if record.selected else -1
-        step = selected if selected in there else max(there)
-    if step not in there:
-        raise ModelError(
-            f"run {record.run} has no checkpoint of step {step}: there are {', '.join(map(str, there))}; more are kept "
-            "with `serstore finetune --save-total-limit N`"
-        )
-    refuse_shards(there[step])
-    return step, there[step]
-
-
 def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
     corpus, run, name = store.corpus, record.run, format_member(record.run, step)
     everyone = np.arange(len(corpus), dtype=np.int32)
@@ -280,23 +238,3 @@ def _merge(cached: Member, computed: Member, provenance: Mapping[str, Any]) -> M
     if cached.logits is not None and computed.logits is not None:
         logits = np.concatenate([cached.logits, computed.logits])[order]
     return Member(cached.run, cached.step, rows[order], logits, pooled, provenance=provenance)
-
-
-def _prepare_acoustic(corpus: Corpus, key: str, folder: Path, progress: Progress) -> tuple[dict[str, Any], Compute]:
-    from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
-    from ser_store.training.inference import single_torch_thread
-
-    if corpus.paths is None:
-        raise CorpusError(f"corpus {corpus.name} has no recordings")
-    paths = corpus.paths
-
-    def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
-        def describe(path: str) -> NDArray[np.float32]:
-            return compute_mfcc_statistics(load_speech(folder / path))
-
-        # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
-        with single_torch_thread():
-            return None, np.stack(map_threaded(describe, paths[rows].tolist(), progress=progress, label=key))
-
-    identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
-    return identity, compute

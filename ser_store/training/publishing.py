@@ -17,8 +17,10 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progr
 from ser_store.backbones.checkpoint import load_config
 from ser_store.backbones.hub import describe_refusal
 from ser_store.errors import ModelError
-from ser_store.extraction import find_checkpoint
+from ser_store.run_checkpoints import find_checkpoint
+from ser_store.training.checkpoints import Layout
 from ser_store.training.model_card import write_card
+from ser_store.training.sharding import choose_layout, read_plugin
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -50,8 +52,10 @@ def reserve_repository(repository: str, *, private: bool = True) -> str:
         Its address.
 
     Raises:
-        ModelError: if the name is no ``owner/name`` or taken, or the hub refuses; says what to do.
+        ModelError: if the name is no ``owner/name`` or taken, the hub refuses, or the training that this is called in
+            would leave shards and no model; says what to do.
     """
+    _refuse_shards(repository)
     if not _REPOSITORY.fullmatch(repository):
         raise ModelError(
             f"{repository!r} is no repository of the hub: expected OWNER/NAME of letters, digits, '-', '_' and '.'"
@@ -75,6 +79,15 @@ def reserve_repository(repository: str, *, private: bool = True) -> str:
             "empty repository; choose another name, or delete that one first"
         )
     return f"{api.endpoint}/{repository}"
+
+
+def _refuse_shards(repository: str) -> None:
+    if choose_layout(read_plugin()) is Layout.SHARDS:
+        raise ModelError(
+            "--push-to-hub takes a whole model, and accelerate's configuration has fsdp_state_dict_type "
+            "SHARDED_STATE_DICT: expected FULL_STATE_DICT; or train without it, join the last checkpoint by `accelerate "
+            f"merge-weights`, and then call `serstore finetune --run RUN --resume --push-to-hub {repository}` by itself"
+        )
 
 
 def push_to_hub(
