@@ -5,11 +5,16 @@ how many utterances per second each backbone represents.
     python benchmarks/bench_finetune.py [--audio DIR] [--models tiny,KEY] [--full] [--steps 24] [--full-size-steps 3]
 
 Random weights, which take as long as any. Without --audio on synthetic recordings, without --models the tiny presets,
-which "tiny" stands for; --full takes the paper's six, which need a GPU. The two ways to train take turns of a few steps
-in one process. They have to train on the same batches and, in the same precision, come to the same losses; else there
-is no time but a problem. Originals of 48 kHz in --audio are what the published way begins with; others are brought to
-that rate first. Stops before the next model once --minutes are over, for each of the two tables, and says which are
-left out. Prints tables and writes benchmarks/results/runtime.json and benchmarks/results/extract.json.
+which "tiny" stands for; --full takes the paper's six, which need a GPU. On one,
+
+    python benchmarks/bench_finetune.py --audio DIR --full --steps 16 --without-extraction
+
+compares the two ways in the same precision, and with --precision bf16 --notebook-precision fp32 --train-batch-size 8
+--accumulation 1 the one that is meant for it with the published one. The two ways to train take turns of a few steps
+in one process. They have to train on the same utterances and, where they compute alike, come to the same losses; else
+there is no time but a problem. Originals of 48 kHz in --audio are what the published way begins with; others are
+brought to that rate first. Stops before the next model once --minutes are over, for each of the two tables, and says
+which are left out. Prints tables and writes benchmarks/results/runtime.json and benchmarks/results/extract.json.
 """
 
 import argparse

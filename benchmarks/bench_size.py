@@ -1,8 +1,9 @@
-"""The store beside the checkpoints it replaces, for the six published backbones, with member files really written.
+"""The store beside the checkpoints it replaces, for the six published backbones, both really written.
 
     python benchmarks/bench_size.py [--utterances 1440] [--steps 14]
 
-Prints a table and writes benchmarks/results/size.json.
+Where torch and transformers are installed and 5 GB are free, a checkpoint of each is written once and removed; else its
+size is by arithmetic. Prints a table and writes benchmarks/results/size.json.
 """
 
 import argparse

@@ -94,6 +94,9 @@ def _format_seconds(seconds: float) -> str:
 def size(
     utterances: Annotated[int, typer.Option("--utterances", min=1, max=10_000_000)] = 1440,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Cached steps of each backbone.")] = 14,
+    without_checkpoints: Annotated[
+        bool, typer.Option("--without-checkpoints", help="Count their weights; else each is written once, 3.9 GB.")
+    ] = False,
     store: BesideOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -101,7 +104,9 @@ def size(
     """The store beside the checkpoints it replaces, for the six published backbones."""
     from ser_store.measuring.sizes import compare_sizes
 
-    compared = compare_sizes(n=utterances, steps=steps, folder=store.resolve().parent)
+    compared = compare_sizes(
+        n=utterances, steps=steps, folder=store.resolve().parent, with_checkpoints=not without_checkpoints
+    )
     if json:
         print_json(compared.to_json())
     else:
@@ -114,7 +119,8 @@ def print_sizes(compared: "SizeComparison") -> None:
         [
             one.backbone,
             f"{one.parameters / 1e6:,.1f} M",
-            format_bytes(one.checkpoint_bytes),
+            format_bytes(one.weights_bytes),
+            *([format_bytes(one.checkpoint_bytes)] if one.is_written else []),
             format_bytes(one.published_bytes),
             one.hidden_size,
             format_bytes(one.member_bytes),
@@ -122,11 +128,13 @@ def print_sizes(compared: "SizeComparison") -> None:
         ]
         for one in compared.backbones
     ]
-    header = ["backbone", "parameters", "checkpoint", "Table 6", "hidden", "member file", "ratio"]
-    print_table(header, rows)
+    is_written = all(one.is_written for one in compared.backbones)
+    checkpoint = ["checkpoint"] if is_written else []
+    print_table(["backbone", "parameters", "weights", *checkpoint, "Table 6", "hidden", "member file", "ratio"], rows)
+    stated = "checkpoint: their file, written here once." if is_written else "No checkpoint was written."
     typer.echo(
         f"\n{compared.members} members ({compared.steps} steps each) on {compared.n:,} utterances: checkpoints "
         f"{format_bytes(compared.checkpoints_bytes)}, store {format_bytes(compared.store_bytes)}, ratio "
-        f"{compared.ratio:,.0f}\nfloat32 weights with a head for eight classes, no optimizer state; pooled float16, "
-        "logits float32.\nTable 6: Gavali & Verma, IJDMMM 17(2), 2025."
+        f"{compared.ratio:,.0f}\nweights: parameters in float32 with a head for eight classes, by arithmetic. "
+        f"{stated}\nmember file: pooled float16, logits float32. Table 6: Gavali & Verma, IJDMMM 17(2), 2025."
     )

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ser_store.backbones.catalogue import lookup
+from ser_store.measuring.checkpoint_files import write_checkpoints
 from ser_store.measuring.sizes import PUBLISHED_BYTES, compare_sizes
 
 UNITS = {"MB": 1e6, "GB": 1e9}
@@ -11,7 +13,7 @@ UNITS = {"MB": 1e6, "GB": 1e9}
 
 @pytest.fixture(scope="module")
 def compared():
-    return compare_sizes()
+    return compare_sizes(with_checkpoints=False)
 
 
 def test_the_published_sizes_are_those_of_table_6(paper_dir):
@@ -25,8 +27,16 @@ def test_the_published_sizes_are_those_of_table_6(paper_dir):
 def test_parameters_in_float32_are_the_published_sizes_within_their_digits(compared):
     for one in compared.backbones:
         digit = 1e6 if one.published_bytes < 1e9 else 1e7
-        assert abs(one.checkpoint_bytes - one.published_bytes) <= digit / 2
-        assert one.checkpoint_bytes == 4 * one.parameters
+        assert abs(one.weights_bytes - one.published_bytes) <= digit / 2
+        assert (one.weights_bytes, one.checkpoint_bytes) == (4 * one.parameters, 4 * one.parameters)
+        assert not one.is_written
+
+
+def test_a_checkpoint_is_as_large_as_its_parameters_and_a_header(tmp_path):
+    (file,) = write_checkpoints(["hubert-base"], n_classes=8, folder=tmp_path).values()
+    assert file.parameters == lookup("hubert-base").parameters
+    assert 0 < file.bytes - 4 * file.parameters < 100_000
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_member_file_holds_its_arrays_and_little_else(compared):
