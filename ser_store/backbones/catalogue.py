@@ -76,12 +76,14 @@ _TINY_STABLE = {**_TINY, "do_stable_layer_norm": True, "conv_kernel": (160, 4), 
 # In data2vec this is the number of stacked positional convolutions.
 _TINY_STACKED = {**_TINY, "num_conv_pos_embeddings": 2}
 
+# Revisions are those that the main branch has had since 2022 or 2023, where their full hash is known.
 _BACKBONES = (
     describe_transformer(
         "w2v2-large",
         "Wav2vec2.0-large",
         "wav2vec2",
         hub_id="facebook/wav2vec2-large-960h-lv60-self",
+        revision="54074b1c16f4de6a5ad59affb4caa8f2ea03a119",
         config={**_LARGE, "layerdrop": 0.1, "mask_time_prob": 0.05, "final_dropout": 0.1},
         parameters=315_438_720,
         pretraining="Libri-Light and LibriSpeech, fine-tuned on 960 hours with self-training",
@@ -93,6 +95,7 @@ _BACKBONES = (
         "Wav2vec2.0-large-XLSR-53",
         "wav2vec2",
         hub_id="facebook/wav2vec2-large-xlsr-53",
+        revision="c3f9d884181a224a6ac87bf8885c84d1cff3384f",
         config={**_LARGE, "layerdrop": 0.1, "mask_time_prob": 0.075, "final_dropout": 0.0},
         parameters=315_438_720,
         pretraining="Multilingual LibriSpeech, CommonVoice, BABEL",
@@ -104,6 +107,7 @@ _BACKBONES = (
         "HuBERT base",
         "hubert",
         hub_id="facebook/hubert-base-ls960",
+        revision="dba3bb02fda4248b6e082697eee756de8fe8aa8a",
         config={
             "hidden_size": 768,
             "num_hidden_layers": 12,
@@ -125,6 +129,7 @@ _BACKBONES = (
         "HuBERT x-large",
         "hubert",
         hub_id="facebook/hubert-xlarge-ls960-ft",
+        revision="86a09e67e0c8d074533992379242405825516eca",
         config={**_LARGE, "hidden_size": 1280, "num_hidden_layers": 48, "intermediate_size": 5120},
         parameters=962_497_408,
         pretraining="Libri-Light, fine-tuned on 960 hours of LibriSpeech",

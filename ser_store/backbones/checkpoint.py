@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
@@ -37,6 +37,9 @@ _UNREADABLE = (
 )
 # Only SpecAugment uses it, in training; many published checkpoints come without.
 _DISPENSABLE = frozenset({"masked_spec_embed"})
+# As safetensors calls the numbers of quantized weights, which mean nothing without their scales.
+_QUANTIZED = ("I8", "U8", "F8", "F6", "F4")
+_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,41 @@ def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
     """The backbone in ``folder``, from safetensors or ``.bin`` files, with or without another head on top.
 
     Raises:
-        ModelError: if the weights cannot be read, or one of the backbone's is missing or of another shape.
+        ModelError: if the weights cannot be read, or one of the backbone's is missing, quantized, not finite or of
+            another shape.
     """
+    _refuse_quantized(folder)
     loaded, report = load_weights(AutoModel, folder, config)
-    missing = sorted(report["missing_keys"])
+    missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     lost = [name for name in missing if name not in _DISPENSABLE]
     if lost:
+        others = f", and has {len(unused)} of no use, the first is {unused[0]}" if unused else ""
         raise ModelError(
-            f"{folder} lacks {len(lost)} weights of its backbone, the first is {lost[0]}: expected a complete "
+            f"{folder} lacks {len(lost)} weights of its backbone, the first is {lost[0]}{others}: expected a complete "
             f"checkpoint of {config.model_type}; save it again, or start from random weights with --init random"
         )
-    return LoadedBackbone(loaded, tuple(missing), tuple(sorted(report["unexpected_keys"])))
+    for name, weight in loaded.named_parameters():
+        if not weight.isfinite().all():
+            raise ModelError(
+                f"{name} in {folder} holds numbers that are not finite: expected weights that can be trained; copy or "
+                "save it again"
+            )
+    return LoadedBackbone(loaded, tuple(missing), tuple(unused))
+
+
+def _refuse_quantized(folder: Path) -> None:
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+        except _UNREADABLE:
+            continue  # stated where it is loaded
+        for name, kind in sorted(kinds.items()):
+            if str(kind).startswith(_QUANTIZED):
+                raise ModelError(
+                    f"{name} in {path} is quantized ({kind}): expected float32, float16 or bfloat16; name a folder "
+                    "with the weights as they were before"
+                )
 
 
 def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any, dict[str, Any]]:
@@ -112,8 +139,8 @@ def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any
             )
     except _UNREADABLE as problem:
         raise ModelError(
-            f"the weights in {folder} cannot be loaded ({describe_problem(problem)}): expected model.safetensors or "
-            f"pytorch_model.bin that fit its config.json; copy or save it again"
+            f"the weights in {folder} cannot be loaded ({_describe_weights(folder, problem)}): expected "
+            f"model.safetensors or pytorch_model.bin that fit its config.json; copy or save it again"
         ) from problem
     for name, found, expected in sorted(report["mismatched_keys"]):
         raise ModelError(
@@ -144,6 +171,11 @@ def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
             f"the feature extractor in {folder} is for {extractor.sampling_rate} Hz: expected {SAMPLE_RATE} Hz; "
             f"choose a backbone for {SAMPLE_RATE} Hz"
         )
+    if extractor.feature_size != 1:
+        raise ModelError(
+            f"the feature extractor in {folder} makes {extractor.feature_size} features of a frame: expected one that "
+            "leaves samples as they are; remove its preprocessor_config.json, or choose another backbone"
+        )
     # Without the mask, it normalises over the padding of a batch; the backbones here all take one.
     extractor.return_attention_mask = True
     extractor.padding_side = "right"
@@ -166,6 +198,21 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def _describe_weights(folder: Path, problem: BaseException) -> str:
+    """Why weights cannot be loaded."""
+    for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"))):
+        if path.is_file() and _has_start(path, _POINTER):
+            return f"{path.name} is a pointer of Git LFS: `git lfs pull` fetches what it stands for"
+    if isinstance(problem, pickle.UnpicklingError):
+        return "a .bin file is damaged, or holds other things than tensors, of which nothing was run"
+    return describe_problem(problem)
+
+
+def _has_start(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def describe_problem(problem: BaseException) -> str:

@@ -67,6 +67,7 @@ def describe_transformer(
     parameters: int,
     pretraining: str = "none: random initialisation",
     hub_id: str | None = None,
+    revision: str | None = None,
     hours: float | None = None,
     languages: str | None = None,
 ) -> Backbone:
@@ -81,7 +82,7 @@ def describe_transformer(
         kind="tiny" if hub_id is None else "pretrained",
         architecture=architecture,
         hub_id=hub_id,
-        revision=None,
+        revision=revision,
         hidden_size=hidden_size,
         num_hidden_layers=layers,
         backbone_parameters=parameters,

@@ -1,5 +1,6 @@
 """The hub's real client against a small hub on this machine."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hub_server import COMMIT, Hub, serve_hub
 from safetensors.torch import load_file
 from transformers import AutoModel, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining
 
+from ser_store.backbones.catalogue import list_backbones
 from ser_store.backbones.hub import fetch_checkpoint
 from ser_store.backbones.loading import build_model
 from ser_store.errors import ModelError
@@ -199,3 +201,79 @@ def test_a_hub_in_trouble_does_not_keep_anybody_from_the_cache(hub: Hub, publish
     first = fetch_checkpoint("some/model")
     hub.refusals["config.json"] = 500
     assert fetch_checkpoint("some/model") == first
+
+
+def test_a_file_that_was_damaged_on_its_way_or_in_the_cache_is_not_trained_from(hub: Hub, published: Path) -> None:
+    folder = fetch_checkpoint("some/model").folder
+    stored = (folder / "model.safetensors").resolve()
+    content = bytearray(stored.read_bytes())
+    content[-100] ^= 1
+    stored.write_bytes(content)
+    with pytest.raises(
+        ModelError, match=rf"is not what the hub has, its SHA-256 is .* remove {stored}, and it is fetch"
+    ):
+        fetch_checkpoint("some/model")
+    stored.unlink()
+    assert fetch_checkpoint("some/model").folder == folder
+
+
+def test_what_is_not_in_the_cache_is_named_with_its_revision_and_with_what_is_there(
+    hub: Hub, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_checkpoint("some/model", revision="mine")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        ModelError,
+        match=r"^some/model@other cannot be fetched \(HF_HUB_OFFLINE is set\) and is not in the Hugging Face cache, "
+        r"which has some/model@mine: give a folder",
+    ):
+        fetch_checkpoint("some/model", revision="other")
+    with pytest.raises(ModelError, match=r"\(HF_HUB_OFFLINE is set; a commit takes all its 40 digits\)"):
+        fetch_checkpoint("some/model", revision="0123abc")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_weights_that_are_refused_again_and_again_are_one_line_with_the_reason(
+    status: int, hub: Hub, published: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    hub.refusals["model.safetensors"] = status
+    with pytest.raises(ModelError, match=rf"^model.safetensors of some/model cannot be fetched \({status}: "):
+        fetch_checkpoint("some/model")
+    assert not caplog.records
+
+
+def divide(published: Path, weight_map: object) -> None:
+    (published / "model.safetensors").unlink()
+    (published / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def test_an_index_is_checked_and_its_files_are_all_asked_for(hub: Hub, published: Path) -> None:
+    divide(published, {"lm_head.bias": "model-00001-of-00002.safetensors"})
+    message = r"^model-00001-of-00002.safetensors of some/model is not on the hub, though its index names it: give a"
+    with pytest.raises(ModelError, match=message):
+        fetch_checkpoint("some/model")
+
+
+@pytest.mark.parametrize("weight_map", ["text", None, {"lm_head.bias": ["a list"]}])
+def test_what_is_no_index_is_one_line(weight_map: object, hub: Hub, published: Path) -> None:
+    divide(published, weight_map)
+    with pytest.raises(ModelError, match=r"model.safetensors.index.json is no index of weights \(.*--checkpoint DIR"):
+        fetch_checkpoint("some/model")
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    hub: Hub, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(
+        ModelError, match=r"^config.json of some/model cannot be fetched \(.*/file/cache: .*HF_HOME names"
+    ):
+        fetch_checkpoint("some/model")
+
+
+def test_revisions_are_pinned_by_their_full_commit() -> None:
+    pinned = {one.key: one.revision for one in list_backbones() if one.revision is not None}
+    assert set(pinned) == {"w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge"}
+    assert all(len(revision) == 40 and int(revision, 16) for revision in pinned.values())

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ser_store.backbones.catalogue import list_backbones
+from ser_store.backbones.catalogue import list_backbones, lookup
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import LoadedModel, build_model, load_classifier
 from ser_store.errors import ModelError, SerstoreError, UnknownNameError
@@ -74,7 +74,8 @@ def test_a_pretrained_backbone_without_network_names_both_ways_out() -> None:
     with pytest.raises(ModelError) as stated:
         build("xlsr53")
     text = state_one_line(stated)
-    assert text.startswith("facebook/wav2vec2-large-xlsr-53 cannot be fetched (")
+    revision = lookup("xlsr53").revision
+    assert text.startswith(f"facebook/wav2vec2-large-xlsr-53@{revision} cannot be fetched (HF_HUB_OFFLINE is set)")
     assert "--checkpoint DIR" in text
     assert "--init random" in text
 
