@@ -33,11 +33,13 @@ def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None =
     """The sides of a split; of one into folds, ``fold`` is evaluated and the others are trained on.
 
     Raises:
-        CorpusError: if the split has no part to train on or to evaluate, or needs a fold.
+        CorpusError: if the split has no part to train on or to evaluate, or a fold is missing or too much.
     """
     names = corpus.part_names(split)
     shown = split or corpus.default_split
     if "train" in names:
+        if fold is not None:
+            raise CorpusError(f"split {shown} has no folds: got --fold {fold}; expected none, or a --split into folds")
         others = [name for name in names if name != "train"]
         if not others:
             raise CorpusError(

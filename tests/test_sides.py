@@ -36,6 +36,11 @@ def test_a_split_into_folds_needs_one_of_them(fold):
         choose_sides(corpus(["fold-1", "fold-2"]), fold=fold)
 
 
+def test_a_fold_of_a_split_without_folds_is_refused():
+    with pytest.raises(CorpusError, match="split s has no folds: got --fold 1; expected none, or a --split into folds"):
+        choose_sides(corpus(["train", "test"]), fold=1)
+
+
 def test_a_split_without_a_part_to_evaluate_is_refused():
     with pytest.raises(CorpusError, match="split s has no valid or test part"):
         choose_sides(corpus(["train", "train"]))

@@ -1,15 +1,30 @@
 """Which recipe a command line means."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ser_store_cli.options import warn
 from ser_store_cli.output import print_json
 
 if TYPE_CHECKING:
     from ser_store.training.recipe import Recipe
+
+
+# What an option needs, to be of any effect: the one that it belongs to, and what that must not be.
+_BELONGS = {
+    "crop": ("max_seconds", None),
+    "early_stopping_metric": ("early_stopping_patience", None),
+    "mask_time_length": ("mask_time_prob", 0),
+    "mask_feature_length": ("mask_feature_prob", 0),
+    "speed_range": ("speed_prob", 0),
+    "reverb_seconds": ("reverb_prob", 0),
+    "noise_db": ("noise_prob", 0),
+    "gain_db": ("gain_prob", 0),
+}
 
 
 def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path, resume: bool) -> "Recipe | None":
@@ -27,9 +42,9 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
     if recipe is not None:
         from ser_store.training.recipe_file import find_recipe
 
-        return find_recipe(recipe, store=store).changed(**options)
+        return _warn_of_idle(options, find_recipe(recipe, store=store).changed(**options))
     if not resume:
-        return Recipe().changed(**options)
+        return _warn_of_idle(options, Recipe().changed(**options))
     if not options:
         return None
     from ser_store.training.resuming import stored_recipe
@@ -37,6 +52,23 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
 
     begun = stored_recipe(Store(store), model=asked.get("model"), run=asked.get("run"))
     return (begun or Recipe()).changed(**options)
+
+
+def _warn_of_idle(options: Mapping[str, Any], resolved: "Recipe") -> "Recipe":
+    """Name the options on the command line that change nothing, once for all processes; returns the recipe."""
+    if os.environ.get("RANK", "0") != "0":
+        return resolved
+    values = {**vars(resolved), **vars(resolved.masking), **vars(resolved.augmentation)}
+    for name, (needed, idle) in _BELONGS.items():
+        if name in options and values[needed] == idle:
+            warn(f"{_to_option(name)} is of no effect without {_to_option(needed)}")
+    if "epochs" in options and resolved.max_steps is not None:
+        warn(f"--epochs is of no effect beside --max-steps {resolved.max_steps}")
+    return resolved
+
+
+def _to_option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def print_recipe_text(resolved: "Recipe | None", *, json: bool) -> None:

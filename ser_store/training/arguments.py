@@ -1,7 +1,9 @@
 """A recipe as the Hugging Face Trainer takes it."""
 
+import os
 from pathlib import Path
 
+import torch
 from transformers import TrainingArguments
 from transformers.utils import is_torch_tf32_available
 
@@ -10,15 +12,18 @@ from ser_store.reports import report_idle_gpus
 from ser_store.training.recipe import Recipe
 from ser_store.training.tracking import check_reporter
 
+_MIN_WORKERS, _WORKERS_PER_CORE = 16, 4
+
 
 def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
     """The Trainer's arguments for a recipe.
 
     Raises:
-        SerstoreError: if this machine cannot compute in the recipe's precision.
+        SerstoreError: if this machine cannot compute in the recipe's precision, or load by so many processes.
         MissingExtraError: if what the recipe reports to is not installed.
     """
     check_reporter(recipe.report_to)
+    _refuse_crowd(recipe.dataloader_workers)
     try:
         return _use_one_gpu(_build_arguments(recipe, checkpoints))
     except ValueError as problem:
@@ -28,9 +33,25 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
         ) from problem
 
 
+def _refuse_crowd(workers: int) -> None:
+    """Each takes hundreds of megabytes; with a thousand of them the system ends what it finds, without a word.
+
+    Raises:
+        SerstoreError: for many more processes than cores.
+    """
+    most = max(_MIN_WORKERS, _WORKERS_PER_CORE * (os.cpu_count() or 1))
+    if workers > most:
+        raise SerstoreError(
+            f"dataloader_workers is {workers}: expected at most {most} on the {os.cpu_count()} cores of this machine; "
+            "choose fewer --dataloader-workers"
+        )
+
+
 def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
     if recipe.precision == "tf32" and not is_torch_tf32_available():  # stated_rounding sees to it where it is
         raise ValueError("it takes a GPU of the Ampere generation or a later one")
+    if recipe.precision == "fp16" and not torch.accelerator.is_available():  # only once the run is there, or never
+        raise ValueError("it takes a GPU; bf16 does without")
     return TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
@@ -53,6 +74,8 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         save_strategy="steps",
         save_steps=recipe.save_steps,
         save_total_limit=recipe.save_total_limit,
+        # bf16 has to be told that the CPU is meant.
+        use_cpu=not torch.accelerator.is_available(),
         fp16=recipe.precision == "fp16",
         bf16=recipe.precision == "bf16",
         seed=recipe.seed,
@@ -79,6 +102,4 @@ def _use_one_gpu(arguments: TrainingArguments) -> TrainingArguments:
 
 
 def _has_accelerator() -> bool:
-    import torch
-
     return torch.cuda.is_available()

@@ -1,5 +1,6 @@
 """Early stopping: training ends when the monitored part has not got better for a while."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ class EarlyStopping(TrainerCallback, ExportableState):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
         name = self._metric if self._metric.startswith("eval_") else f"eval_{self._metric}"
         value = metrics[name]
+        if math.isnan(value):
+            return  # diverged, which ends the training without a checkpoint
         if self._best is None or self._is_better(value, self._best):
             self._best, self._best_step, self._worse = value, state.global_step, 0
             return

@@ -1,34 +1,46 @@
 """What the values of a recipe may be: one line for each that is something else."""
 
-import math
+import sys
 from collections.abc import Sequence
 from typing import TypeGuard
 
 from ser_store.errors import SerstoreError, UnknownNameError, describe_unknown
 
+# Sizes and counts beyond it are mistyped, and torch fails on some of them only once training has begun.
+_MAX_WHOLE = 2**31 - 1
+_SHOWN = 60
 
-def check_whole(name: str, value: object, *, at_least: int) -> None:
-    """Refuse what is not a whole number from ``at_least`` on."""
+
+def check_whole(name: str, value: object, *, at_least: int, at_most: int = _MAX_WHOLE) -> None:
+    """Refuse what is not a whole number from ``at_least`` to ``at_most``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise SerstoreError(f"{name} is {value}: expected a whole number of at least {at_least}")
+        raise SerstoreError(f"{name} is {_show(value)}: expected a whole number of at least {at_least}")
+    if value > at_most:
+        raise SerstoreError(f"{name} is {_show(value)}: expected a whole number of at most {at_most:,}")
 
 
 def check_positive(name: str, value: object) -> None:
     """Refuse what is not a finite number above 0."""
     if not _is_number(value) or value <= 0:
-        raise SerstoreError(f"{name} is {value}: expected a number above 0")
+        raise SerstoreError(f"{name} is {_show(value)}: expected a finite number above 0")
 
 
 def check_not_negative(name: str, value: object) -> None:
     """Refuse what is not a finite number of at least 0."""
     if not _is_number(value) or value < 0:
-        raise SerstoreError(f"{name} is {value}: expected a number of at least 0")
+        raise SerstoreError(f"{name} is {_show(value)}: expected a finite number of at least 0")
+
+
+def check_between(name: str, value: object, *, lowest: float, highest: float) -> None:
+    """Refuse what is not a number from ``lowest`` to ``highest``."""
+    if not _is_number(value) or not lowest <= value <= highest:
+        raise SerstoreError(f"{name} is {_show(value)}: expected a number from {lowest:g} to {highest:,.15g}")
 
 
 def check_share(name: str, value: object, *, below_one: bool = False) -> None:
     """Refuse what is not a number from 0 to 1, or below 1."""
     if not _is_number(value) or not 0 <= value <= 1 or (below_one and value == 1):
-        raise SerstoreError(f"{name} is {value}: expected a number from 0 to {'below 1' if below_one else '1'}")
+        raise SerstoreError(f"{name} is {_show(value)}: expected a number from 0 to {'below 1' if below_one else '1'}")
 
 
 def check_range(name: str, value: object, *, lowest: float, highest: float) -> None:
@@ -59,9 +71,16 @@ def check_names(what: str, given: Sequence[str], known: Sequence[str]) -> None:
             raise UnknownNameError(describe_unknown(what, name, known))
 
 
+def _show(value: object) -> str:
+    """As a recipe has it; of what is very long, its beginning."""
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
 def _is_pair(value: object) -> TypeGuard[tuple[float, float]]:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is one that a float can hold; of a whole number with more digits, only a comparison can be asked."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

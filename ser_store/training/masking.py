@@ -1,6 +1,6 @@
 """Masking: SpecAugment and layer drop of a backbone while it trains."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ser_store.errors import SerstoreError
@@ -8,6 +8,8 @@ from ser_store.training.limits import check_share, check_whole
 
 _PROBABILITIES = ("mask_time_prob", "mask_feature_prob", "layerdrop")
 _LENGTHS = ("mask_time_length", "mask_feature_length")
+# A minute. Batches are padded to the length of a mask, and utterances shorter than one are not masked.
+_MAX_LENGTH = 3_000
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Masking:
 
     Attributes:
         mask_time_prob: share of the frames that is masked, 0 to 1.
-        mask_time_length: frames (20 ms) of one mask.
+        mask_time_length: frames (20 ms) of one mask; utterances that are shorter are not masked.
         mask_feature_prob: share of the channels that is masked, 0 to 1.
         mask_feature_length: channels of one mask.
         layerdrop: probability that a transformer layer is skipped, 0 to 1.
@@ -37,7 +39,7 @@ class Masking:
                 check_share(name, getattr(self, name))
         for name in _LENGTHS:
             if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), at_least=1)
+                check_whole(name, getattr(self, name), at_least=1, at_most=_MAX_LENGTH)
 
 
 def mask(model: Any, masking: Masking, *, seed: int) -> None:
@@ -68,6 +70,15 @@ def mask(model: Any, masking: Masking, *, seed: int) -> None:
             "channels of the backbone"
         )
     _fit_masked_embedding(backbone, seed=seed)
+
+
+def read_masking(model: Any) -> Masking:
+    """What a classifier's backbone hides from itself in training, all values resolved."""
+    config = model.backbone.config
+    stated = {entry.name: getattr(config, entry.name, None) for entry in fields(Masking)}
+    if not getattr(config, "apply_spec_augment", True):
+        stated |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    return Masking(**stated)
 
 
 def _iter_configs(model: Any) -> Any:

@@ -8,6 +8,7 @@ from ser_store.audio import MIN_SECONDS
 from ser_store.errors import SerstoreError
 from ser_store.training.augmentation import Augmentation
 from ser_store.training.limits import (
+    check_between,
     check_choice,
     check_flag,
     check_names,
@@ -23,6 +24,7 @@ POOLINGS = ("mean", "sum", "max")
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
 CROPS = ("random", "head")
 CLASS_WEIGHTS = ("none", "balanced")
+_EXPECTED_WEIGHTS = "expected none, balanced, or weights by class such as angry=2,calm=0.5"
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 MONITORED = ("eval_loss", "accuracy", "balanced_accuracy")
 REPORTERS = ("none", "tensorboard", "wandb")
@@ -45,10 +47,14 @@ _WHOLE = (
     "save_total_limit",
 )
 _MAYBE_WHOLE = ("max_steps", "early_stopping_patience")
-_COUNTS = ("warmup_steps", "frozen_layers", "dataloader_workers", "seed")
-_POSITIVE = ("epochs", "learning_rate", "max_grad_norm", "layer_decay")
+_COUNTS = ("warmup_steps", "frozen_layers", "dataloader_workers")
+_POSITIVE = ("learning_rate", "max_grad_norm")
 _FLAGS = ("freeze_feature_encoder", "gradient_checkpointing", "compile", "group_by_length")
 _PARTS = {"masking": Masking, "augmentation": Augmentation}
+# Two ways to say one thing: who states the first does not mean the second any more.
+_INSTEAD = {"epochs": ("max_steps", None), "warmup_steps": ("warmup_share", 0.0), "warmup_share": ("warmup_steps", 0)}
+_MAX_SEED = 2**32 - 1  # numpy's
+_LEAST, _MOST = 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,9 @@ class Recipe:
             check_whole(name, getattr(self, name), at_least=0)
         for name in _POSITIVE:
             check_positive(name, getattr(self, name))
-        check_share("layer_decay", self.layer_decay)
+        check_whole("seed", self.seed, at_least=0, at_most=_MAX_SEED)
+        check_between("epochs", self.epochs, lowest=_LEAST, highest=_MOST)
+        check_between("layer_decay", self.layer_decay, lowest=_LEAST, highest=1)
         check_share("warmup_share", self.warmup_share, below_one=True)
         check_share("label_smoothing", self.label_smoothing, below_one=True)
         check_not_negative("weight_decay", self.weight_decay)
@@ -193,8 +201,12 @@ class Recipe:
         return cls(**{**stated, **parts})
 
     def changed(self, **options: Any) -> "Recipe":
-        """The same recipe with the options that are not None; those of masking and augmentation by their own names."""
+        """The same recipe with the options that are not None; those of masking and augmentation by their own names.
+
+        ``epochs`` take the place of ``max_steps``, and either warm-up that of the other, unless both are given.
+        """
         stated = {name: value for name, value in options.items() if value is not None}
+        stated = {**{other: none for name, (other, none) in _INSTEAD.items() if name in stated}, **stated}
         changes = {entry.name: stated[entry.name] for entry in fields(self) if entry.name in stated}
         for name, kind in _PARTS.items():
             inner = {entry.name: stated[entry.name] for entry in fields(kind) if entry.name in stated}
@@ -225,18 +237,18 @@ def parse_class_weights(text: str) -> str | dict[str, float]:
         return text
     pairs = [part.rpartition("=") for part in text.split(",")]
     try:
-        return {label.strip(): float(weight) for label, _, weight in pairs}
+        weights = {label.strip(): float(weight) for label, _, weight in pairs}
     except ValueError as problem:
-        raise SerstoreError(
-            f"class_weights is {text!r} ({problem}): expected none, balanced, or weights such as angry=2,calm=0.5"
-        ) from problem
+        raise SerstoreError(f"class_weights is {text!r} ({problem}): {_EXPECTED_WEIGHTS}") from problem
+    if len(weights) < len(pairs) or "" in weights:
+        raise SerstoreError(f"class_weights is {text!r}: {_EXPECTED_WEIGHTS}, each class once")
+    return weights
 
 
 def _check_class_weights(weights: str | Mapping[str, float]) -> None:
-    if isinstance(weights, str):
-        check_choice("class_weights", weights, CLASS_WEIGHTS)
+    if isinstance(weights, str) and weights in CLASS_WEIGHTS:
         return
     if not isinstance(weights, Mapping) or not weights:
-        raise SerstoreError(f"class_weights is {weights!r}: expected none, balanced, or a table of weights by class")
+        raise SerstoreError(f"class_weights is {weights!r}: {_EXPECTED_WEIGHTS}")
     for label, weight in weights.items():
-        check_positive(f"the class weight of {label}", weight)
+        check_between(f"the class weight of {label}", weight, lowest=_LEAST, highest=_MOST)

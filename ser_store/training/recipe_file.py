@@ -7,6 +7,7 @@ from typing import Any
 
 from ser_store.errors import SerstoreError
 from ser_store.training.recipe import Recipe
+from ser_store_h5.names import check_run_name
 from ser_store_h5.store import Store
 
 _MAX_BYTES = 1 << 24
@@ -26,12 +27,12 @@ def find_recipe(name: str | Path, *, store: Path | None = None) -> Recipe:
         return _read_stated(path, _parse_json(path))
     if path.suffix == ".toml" or path.is_file():
         return load_recipe(path)
-    if store is not None and store.exists():
+    if store is not None and store.exists() and _may_be_run(str(name)):
         opened = Store(store)
         if opened.has_run(str(name)):
             return _read_stated(store / str(name), opened.run(str(name)).details)
     raise SerstoreError(
-        f"{name} is no recipe: expected a TOML file, the run.json of a run, or a run of the store"
+        f"{str(name)!r} is no recipe: expected a TOML file, the run.json of a run, or a run of the store"
         + ("" if store is None else f" {store}")
     )
 
@@ -47,7 +48,7 @@ def load_recipe(path: Path) -> Recipe:
 
     try:
         stated = tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # of numbers with thousands of digits, and of lists in lists
         raise SerstoreError(
             f"{path} is no TOML ({problem}): expected lines such as learning_rate = 3e-5; `serstore finetune "
             "--print-recipe` writes one"
@@ -98,10 +99,18 @@ def _format(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _may_be_run(name: str) -> bool:
+    try:
+        check_run_name(name)
+    except SerstoreError:
+        return False
+    return True
+
+
 def _parse_json(path: Path) -> Any:
     try:
         return json.loads(_read_text(path))
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise SerstoreError(f"{path} is no JSON ({problem}): expected the run.json of a run") from problem
 
 
@@ -124,7 +133,7 @@ def _read_text(path: Path) -> str:
     if path.is_file() and path.stat().st_size > _MAX_BYTES:
         raise SerstoreError(f"{path} has {path.stat().st_size:,} bytes: expected a recipe of at most {_MAX_BYTES:,}")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with the mark of its encoding
     except UnicodeDecodeError as problem:
         raise SerstoreError(f"{path} is no UTF-8 text ({problem.reason}): expected a recipe") from problem
     except OSError as problem:

@@ -106,6 +106,34 @@ def test_early_stopping_ends_a_run_that_gets_no_better_and_says_so(store):
     assert finetune(store, resume=True).details["steps_done"] == 6
 
 
+def test_a_command_says_why_it_stopped_early(store, serstore):
+    words = (
+        "--max-steps",
+        30,
+        "--eval-steps",
+        2,
+        "--lr",
+        1e-30,
+        "--early-stopping-patience",
+        2,
+        "--eval-batch-size",
+        16,
+    )
+    ended = serstore("finetune", "--model", "tiny-wav2vec2", *words, "--store", store.path)
+    best = store.run("tiny-wav2vec2").details["stopped_early"]["best"]
+    assert f"stopped early: eval_loss is not better than {best:.4g} at step 2, for 2 evaluations" in ended.out
+
+
+def test_early_stopping_saves_nothing_of_a_training_that_has_diverged(store):
+    # The first step is one of rate 0, so that there is something that the second is worse than.
+    exploding = {**SHORT, "learning_rate": 1e30, "schedule": "constant_with_warmup", "warmup_steps": 2}
+    recipe = Recipe(**exploding, max_steps=20, logging_steps=20, eval_steps=1, early_stopping_patience=1)
+    with pytest.raises(DivergedError, match="diverged at step 2: the logits are not finite"):
+        finetune(store, "tiny-hubert", recipe=recipe)
+    assert "stopped_early" not in store.run("tiny-hubert").details
+    assert list((store.run_folder("tiny-hubert") / "checkpoints").glob("*")) == []
+
+
 @pytest.mark.parametrize(("n", "p"), [(16, 0.125), (288, 39 / 288), (1000, 0.5), (7, 1.0)])
 def test_the_binomial_tail_is_scipys(n, p):
     for correct in range(n + 1):

@@ -61,12 +61,20 @@ def test_what_json_leaves_out_is_as_published():
         ({"eval_steps": 2.5}, "eval_steps is 2.5: expected a whole number of at least 1"),
         ({"save_total_limit": True}, "save_total_limit is True: expected a whole number of at least 1"),
         ({"max_steps": 0}, "max_steps is 0: expected a whole number of at least 1"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0: expected a number above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan: expected a number above 0"),
-        ({"learning_rate": "1e-4"}, "learning_rate is 1e-4: expected a number above 0"),
-        ({"layer_decay": 1.5}, "layer_decay is 1.5: expected a number from 0 to 1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0: expected a finite number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan: expected a finite number above 0"),
+        ({"learning_rate": "1e-4"}, "learning_rate is '1e-4': expected a finite number above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf: expected a finite number above 0"),
+        ({"learning_rate": 10**400}, f"learning_rate is 1{'0' * 59}…: expected a finite number above 0"),
+        ({"seed": 2**32}, "seed is 4294967296: expected a whole number of at most 4,294,967,295"),
+        ({"epochs": 1e300}, "epochs is 1e+300: expected a number from 1e-06 to 1,000,000"),
+        (
+            {"train_batch_size": 10**30},
+            f"train_batch_size is {10**30}: expected a whole number of at most 2,147,483,647",
+        ),
+        ({"layer_decay": 1.5}, "layer_decay is 1.5: expected a number from 1e-06 to 1"),
         ({"label_smoothing": 1}, "label_smoothing is 1: expected a number from 0 to below 1"),
-        ({"weight_decay": -1}, "weight_decay is -1: expected a number of at least 0"),
+        ({"weight_decay": -1}, "weight_decay is -1: expected a finite number of at least 0"),
         ({"compile": "yes"}, "compile is 'yes': expected true or false"),
         ({"pooling": "median"}, "pooling is 'median': expected one of mean, sum, max"),
         ({"precision": "fp8"}, "precision is 'fp8': expected one of fp32, tf32, fp16, bf16"),
@@ -84,8 +92,15 @@ def test_what_json_leaves_out_is_as_published():
             "the schedule is constant and a warm-up is given: expected none; choose constant_with_warmup",
         ),
         ({"max_seconds": 0.1}, "max_seconds is 0.1: expected at least 0.25"),
-        ({"class_weights": "even"}, "class_weights is 'even': expected one of none, balanced"),
-        ({"class_weights": {"sad": 0}}, "the class weight of sad is 0: expected a number above 0"),
+        (
+            {"class_weights": "even"},
+            "class_weights is 'even': expected none, balanced, or weights by class such as angry=2,calm=0.5",
+        ),
+        ({"class_weights": {"sad": 0}}, "the class weight of sad is 0: expected a number from 1e-06 to 1,000,000"),
+        (
+            {"class_weights": {"sad": 1e39}},
+            "the class weight of sad is 1e+39: expected a number from 1e-06 to 1,000,000",
+        ),
     ],
 )
 def test_nonsense_is_refused(options, message):
@@ -101,6 +116,10 @@ def test_nonsense_is_refused(options, message):
         ({"augmentation": {"speed_range": [0.1, 1]}}, "speed_range is [0.1, 1]: expected two numbers from 0.5 to 2"),
         ({"augmentation": {"gain_prob": 2}}, "gain_prob is 2: expected a number from 0 to 1"),
         ({"masking": {"layerdrop": -0.1}}, "layerdrop is -0.1: expected a number from 0 to 1"),
+        (
+            {"masking": {"mask_time_length": 10**9}},
+            "mask_time_length is 1000000000: expected a whole number of at most",
+        ),
         ({"masking": 0.1}, "masking is 0.1: expected a table with its options"),
     ],
 )
@@ -122,5 +141,24 @@ def test_unknown_options_are_answered_with_the_nearest(stated, nearest):
 def test_class_weights_are_read_as_a_command_line_has_them():
     assert parse_class_weights("balanced") == "balanced"
     assert parse_class_weights("angry=2, calm=.5") == {"angry": 2.0, "calm": 0.5}
-    with pytest.raises(SerstoreError, match="expected none, balanced, or weights such as angry=2"):
-        parse_class_weights("angry=much")
+
+
+@pytest.mark.parametrize("text", ["angry=much", "angry=2,calm", "angry=2,angry=3", "=2", "="])
+def test_class_weights_that_are_none_or_stated_twice_are_refused(text):
+    with pytest.raises(
+        SerstoreError, match=f"class_weights is '{text}'.*: expected none, balanced, or weights by class"
+    ):
+        parse_class_weights(text)
+
+
+@pytest.mark.parametrize(
+    ("begun", "options", "expected"),
+    [
+        ({"max_steps": 9}, {"epochs": 2.0}, {"epochs": 2.0}),
+        ({"max_steps": 9}, {"epochs": 2.0, "max_steps": 3}, {"epochs": 2.0, "max_steps": 3}),
+        ({"warmup_share": 0.1}, {"warmup_steps": 5}, {"warmup_steps": 5}),
+        ({"warmup_steps": 5}, {"warmup_share": 0.1}, {"warmup_share": 0.1}),
+    ],
+)
+def test_what_is_changed_takes_the_place_of_the_other_way_to_say_it(begun, options, expected):
+    assert Recipe(**begun).changed(**options) == Recipe(**expected)

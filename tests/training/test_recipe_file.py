@@ -17,25 +17,26 @@ from ser_store_h5.store import Store
 SHARES = st.floats(0, 1)
 COUNTS = st.integers(1, 10**6)
 POSITIVE = st.floats(1e-300, 1e300)
+PLAUSIBLE = st.floats(1e-6, 1e6)
 RECIPES = st.builds(
     Recipe,
-    epochs=POSITIVE,
+    epochs=PLAUSIBLE,
     max_steps=st.none() | COUNTS,
     learning_rate=POSITIVE,
     warmup_share=st.floats(0, 0.99),
     frozen_layers=st.integers(0, 48),
     compile=st.booleans(),
     class_weights=st.sampled_from(["none", "balanced"])
-    | st.dictionaries(st.text(min_size=1), POSITIVE, min_size=1, max_size=3),
+    | st.dictionaries(st.text(min_size=1), PLAUSIBLE, min_size=1, max_size=3),
     attention=st.sampled_from([None, "eager", "sdpa"]),
     max_seconds=st.none() | st.floats(0.25, 60),
-    masking=st.builds(Masking, mask_time_prob=st.none() | SHARES, mask_feature_length=st.none() | COUNTS),
+    masking=st.builds(Masking, mask_time_prob=st.none() | SHARES, mask_feature_length=st.none() | st.integers(1, 3000)),
     augmentation=st.builds(
         Augmentation,
         gain_prob=SHARES,
         noise_db=st.tuples(st.floats(-60, 120), st.floats(-60, 120)).map(lambda pair: tuple(sorted(pair))),
     ),
-    seed=st.integers(0, 2**64),
+    seed=st.integers(0, 2**32 - 1),
 )
 
 
@@ -68,6 +69,11 @@ def test_a_recipe_is_saved_once(tmp_path):
         ),
         ("seed = -1", SerstoreError, "mine.toml: seed is -1: expected a whole number of at least 0"),
         ("seed: 1", SerstoreError, "mine.toml is no TOML .* expected lines such as learning_rate = 3e-5"),
+        ("seed = 1\nseed = 2", SerstoreError, "mine.toml is no TOML .*Cannot overwrite a value"),
+        (f"seed = {'9' * 5_000}", SerstoreError, "mine.toml is no TOML .*limit"),
+        (f"seed = {'[' * 20_000}", SerstoreError, "mine.toml is no TOML .*recursion"),
+        ("[[masking]]\nlayerdrop = 0.1", SerstoreError, "mine.toml: masking is .*: expected a table with its options"),
+        ("precision = ['fp32']", SerstoreError, r"mine.toml: precision is \['fp32'\]: expected one of fp32"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path, text, kind, message):
@@ -80,11 +86,23 @@ def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path, text, kind, messa
 def test_what_is_no_recipe_at_all_is_refused(tmp_path):
     with pytest.raises(SerstoreError, match=r"cannot be read .* expected a recipe; check the path"):
         find_recipe("gone.toml", store=tmp_path)
-    with pytest.raises(SerstoreError, match=r"gone is no recipe: expected a TOML file, the run\.json"):
+    with pytest.raises(SerstoreError, match=r"'gone' is no recipe: expected a TOML file, the run\.json"):
         find_recipe("gone")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SerstoreError, match="is no UTF-8 text"):
         find_recipe(tmp_path / "binary.toml")
+
+
+def test_an_editors_mark_and_line_ends_are_no_part_of_a_recipe(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbfseed = 7\r\n[masking]\r\nlayerdrop = 0.1\r\n")
+    assert load_recipe(path) == Recipe(seed=7, masking=Masking(layerdrop=0.1))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../mine", "a/b"])
+def test_what_can_be_no_run_is_no_recipe_either(trained, name):
+    with pytest.raises(SerstoreError, match=f"^'{name}' is no recipe: expected a TOML file"):
+        find_recipe(name, store=trained[0])
 
 
 @pytest.fixture(scope="module")
