@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 LOGGER = logging.getLogger("ser_store")
 SHOWN = 3
@@ -34,6 +35,21 @@ def report_differing_member(member: str, difference: float) -> None:
         member,
         difference,
     )
+
+
+def report_endless_warmup(warmup: int, steps: int) -> None:
+    """Say that the learning rate never gets to its peak."""
+    LOGGER.info(
+        "the warm-up takes %d steps and the training %d: the learning rate does not get to its peak; expected fewer "
+        "--warmup-steps, or --warmup-share",
+        warmup,
+        steps,
+    )
+
+
+def report_damaged_checkpoint(folder: Path, file: str) -> None:
+    """Say that a checkpoint is not gone on from."""
+    LOGGER.info("%s is damaged (%s): training goes on from what was written before it", folder, file)
 
 
 def report_idle_gpus(count: int) -> None:

@@ -1,7 +1,7 @@
 """The Trainer's checkpoints on disk: which of them are whole, which are kept, and the last to go on from.
 
 The Trainer writes ``checkpoint-N`` in place, one file after the other. A checkpoint counts here only once it holds a
-mark, written when all processes are done with it, that names every file and its size.
+mark, written when all processes are done with it, that names the training, every file, its size and a checksum.
 """
 
 import json
@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from transformers import TrainerCallback
 
 from ser_store.errors import ModelError, StoreError
+from ser_store.reports import report_damaged_checkpoint
+from ser_store.training.damage import compute_checksums, find_damage
 from ser_store.training.out_of_memory import is_out_of_memory
 from ser_store.training.parallel import is_lost_connection
 from ser_store_h5.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
@@ -63,22 +65,46 @@ def _step(folder: Path) -> int:
     return int(folder.name.removeprefix("checkpoint-"))
 
 
-def find_last(checkpoints: Path) -> Checkpoint | None:
-    """The whole checkpoint of the highest step, if there is one."""
+def find_last(checkpoints: Path, *, training: str | None = None) -> Checkpoint | None:
+    """The whole checkpoint of the highest step, if there is one; damaged ones are reported and passed over.
+
+    Args:
+        checkpoints: their folder.
+        training: what :func:`mark_whole` was told; default: any.
+
+    Raises:
+        StoreError: if it is of another training.
+    """
     for folder in reversed(find_folders(checkpoints)):
-        if is_whole(folder):
+        if not is_whole(folder):
+            continue
+        mark = _read_mark(folder)
+        if training is not None and mark.get("training", training) != training:
+            raise StoreError(
+                f"{folder} is of another training: expected the checkpoints of this run; bring them back, or move that "
+                "folder away, then run the same command with --resume"
+            )
+        # Marks of earlier releases have no checksums.
+        damaged = find_damage(folder, list(mark["files"]), checksums=mark["crc32"]) if "crc32" in mark else None
+        if damaged is None:
             state = json.loads((folder / _STATE_NAME).read_text(encoding="utf-8"))
             control = state["stateful_callbacks"]["TrainerControl"]["args"]
             return Checkpoint(folder, int(state["global_step"]), bool(control["should_training_stop"]))
+        report_damaged_checkpoint(folder, damaged)
     return None
+
+
+def _read_mark(folder: Path) -> dict[str, Any]:
+    mark: dict[str, Any] = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))
+    return mark
 
 
 def is_whole(folder: Path) -> bool:
     """Whether all files are there that the mark names, in the sizes it names."""
     try:
-        sizes: dict[str, int] = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))["files"]
+        sizes = _read_mark(folder)["files"]
         return _STATE_NAME in sizes and all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -122,10 +148,11 @@ def stated_writing(checkpoints: Path) -> Iterator[None]:
         ) from problem
 
 
-def mark_whole(folder: Path) -> None:
-    """State that all files in ``folder`` are written."""
+def mark_whole(folder: Path, *, training: str) -> None:
+    """State that all files in ``folder`` are written, by the training of this name."""
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _iter_files(folder)}
-    write_text_atomically(folder / MARK_NAME, json.dumps({"files": sizes}, indent=1), replace=True)
+    mark = {"training": training, "files": sizes, "crc32": compute_checksums(folder, list(sizes))}
+    write_text_atomically(folder / MARK_NAME, json.dumps(mark, indent=1), replace=True)
 
 
 def _iter_files(folder: Path) -> Iterator[Path]:
@@ -142,9 +169,16 @@ def flush(folder: Path) -> None:
             os.close(handle)
 
 
-def keep_last(checkpoints: Path, limit: int) -> None:
-    """Remove all but the last ``limit`` whole checkpoints, and what was only half written or half removed."""
-    kept = [folder for folder in find_folders(checkpoints) if is_whole(folder)][-limit:]
+def keep_last(checkpoints: Path, limit: int, *, last: int | None = None) -> None:
+    """Remove all but the last ``limit`` whole checkpoints, and what was only half written or half removed.
+
+    Args:
+        checkpoints: their folder.
+        limit: how many are kept.
+        last: the step of the last that is good, those after it are damaged; default: all are good.
+    """
+    whole = [folder for folder in find_folders(checkpoints) if is_whole(folder)]
+    kept = [folder for folder in whole if last is None or _step(folder) <= last][-limit:]
     for folder in find_folders(checkpoints):
         if folder not in kept:
             remove_folder(folder)
@@ -163,8 +197,9 @@ class CheckpointKeeper(TrainerCallback):
     of the two that are kept outlives a power failure, too.
     """
 
-    def __init__(self, checkpoints: Path, *, limit: int, wait_for_all: Callable[[], None]) -> None:
+    def __init__(self, checkpoints: Path, *, training: str, limit: int, wait_for_all: Callable[[], None]) -> None:
         self._checkpoints = checkpoints
+        self._training = training
         self._limit = limit
         self._wait_for_all = wait_for_all
 
@@ -182,5 +217,5 @@ class CheckpointKeeper(TrainerCallback):
         for folder in find_folders(self._checkpoints):
             if folder != saved and is_whole(folder):
                 flush(folder)
-        mark_whole(saved)
+        mark_whole(saved, training=self._training)
         keep_last(self._checkpoints, self._limit)

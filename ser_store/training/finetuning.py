@@ -37,6 +37,7 @@ from ser_store.training.resuming import (
 )
 from ser_store.training.session import TrainingSession
 from ser_store.training.training_lock import hold_run
+from ser_store_h5.atomic import remove_folder
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -85,7 +86,7 @@ def finetune(
         AudioError: naming the recording that cannot be read; the run keeps what was cached until then.
         DivergedError: if the training has diverged; the run says so and keeps the members cached before.
         MemoryLimitError: if a single utterance does not fit into memory.
-        StoreError: if another process trains the run.
+        StoreError: if another process trains the run, or its checkpoints are of another training.
         ProcessLostError: if a process that trains it together with this one has ended.
     """
     with stated_once():
@@ -120,8 +121,13 @@ def finetune(
             return session.train(begun)
         if begun is None:
             store.add_run(session.describe())
-        with hold_run(store.run_folder(name)):
-            return session.train(begun)
+        with session.ending.heard(), hold_run(store.run_folder(name)):
+            try:
+                return session.train(begun)
+            except (SerstoreError, OSError) as problem:
+                if store.has_run(name) or session.is_taken_back:
+                    raise
+                raise _state_removal(store, name) from problem
 
 
 def _settle_request(begun: RunRecord | None, run: str, **asked: Any) -> Request:
@@ -153,6 +159,17 @@ def _choose_place(store: Store, begun: RunRecord | None, run: str, given: Path |
             "all but the last are removed; name another with --checkpoints DIR"
         )
     return place
+
+
+def _state_removal(store: Store, run: str) -> StoreError:
+    """What to say of a run that somebody has removed meanwhile; what was written after that goes, too."""
+    folder = store.run_folder(run)
+    if folder.is_dir():
+        remove_folder(folder)
+    return StoreError(
+        f"run {run} was removed from {store.path} while it was being trained: expected it to stay until it has ended; "
+        "begin it again without --resume"
+    )
 
 
 def _load(request: Request, classes: tuple[str, ...]) -> LoadedModel:

@@ -1,6 +1,7 @@
 """Resuming: what a run was begun with is in its record, and nothing else may be asked for on the way."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -159,6 +160,13 @@ def compute_sides_digest(sides: Sides) -> str:
     for rows in (sides.train, sides.evaluated, sides.monitored):
         digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes() + b"|")
     return digest.hexdigest()
+
+
+def compute_training_digest(record: RunRecord) -> str:
+    """SHA-256 (hex) of what a run was begun with, which its checkpoints bear; where it was trained does not count."""
+    names = [entry.name for entry in fields(Request) if entry.name != "run"]
+    begun = {name: record.details.get(name) for name in [*names, "sides_digest"]}
+    return hashlib.sha256(json.dumps(begun, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_other_sides(record: RunRecord, sides: Sides) -> None:

@@ -1,4 +1,6 @@
-"""Trains in child processes that may be killed, at a moment that the job names: run as a program by test_resuming.py.
+"""Trains in child processes that may be killed, or meet with worse, at a moment that the job names.
+
+Run as a program by test_resuming.py.
 
 Reads one job for each line of stdin and writes one outcome for each to stdout, both JSON. Loading torch takes longer
 than such a training, so every child is a fork of this process, which has loaded it and never computes itself.
@@ -7,6 +9,8 @@ than such a training, so every child is a fork of this process, which has loaded
 import json
 import logging
 import os
+import resource
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -49,6 +53,8 @@ def train(job, writing):
         recipe = Recipe.from_json(job["recipe"])
         record = finetune(Store(Path(job["store"])), job["model"], run="r", recipe=recipe, resume=job["resume"])
         told = {"state": record.state}
+    except KeyboardInterrupt:
+        told = {"problem": "KeyboardInterrupt"}
     except Exception as problem:  # noqa: BLE001 - whatever it is, the test is to see it
         told = {"problem": f"{type(problem).__name__}: {problem}"}
     with os.fdopen(writing, "w") as pipe:
@@ -67,7 +73,10 @@ def listen():
 
 
 def watch_writes(job):
-    """Count what changes the disk, and be killed at the write of a number or of a path."""
+    """Count what changes the disk, and be killed at the write of a number or of a path, or meet with something else.
+
+    At a path, too: lose the run's folder, find the disk full from then on, or get a signal.
+    """
     writes = []
 
     def watch(event, arguments):
@@ -75,9 +84,21 @@ def watch_writes(job):
         if not opened and event not in _WRITING:
             return
         writes.append(str(arguments[0]))
-        at_path = job.get("kill_at_path")
-        if len(writes) == job.get("kill_at_write") or (at_path and at_path in writes[-1]):
+        if len(writes) == job.get("kill_at_write") or is_at("kill_at_path"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if is_at("remove_at_path"):
+            shutil.rmtree(Path(job["store"]) / "runs/r")
+        if is_at("full_after_path"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        if is_at("end_at_path"):
+            os.kill(os.getpid(), job["signal"])
+
+    def is_at(moment):
+        """Whether it is the moment of this name, the first time."""
+        if moment not in job or job[moment] not in writes[-1]:
+            return False
+        del job[moment]
+        return True
 
     sys.addaudithook(watch)
     return writes

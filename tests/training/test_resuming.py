@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -93,7 +94,7 @@ def train(model):
             server.stdin.flush()
             outcome = json.loads(server.stdout.readline())
             # A member that comes out otherwise when it is trained again is reported.
-            assert not outcome.get("said"), outcome
+            assert not any("differ" in line for line in outcome.get("said", [])), outcome
             return outcome
 
         yield run
@@ -188,6 +189,72 @@ def test_a_checkpoint_with_a_file_cut_short_is_not_whole(through, tmp_path):
         file.truncate(1000)
     assert not is_whole(checkpoints / "checkpoint-14")
     assert (find_last(checkpoints).step, find_last(checkpoints).is_last) == (12, False)
+
+
+def cut_back(through, folder):
+    """The run that went through, as it would be after its step 12."""
+    path = shutil.copytree(through[0], folder / "speech.store")
+    shutil.rmtree(path / "runs/r/checkpoints/checkpoint-14")
+    store = Store(path)
+    store.member_path("r", 14).unlink()
+    store.update_run(store.run("r").updated(state="running", checkpoints=str(path / "runs/r/checkpoints")))
+    return path
+
+
+def flip_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["optimizer.pt", "model.safetensors", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_reported_and_passed_over(file, train, through, tmp_path):
+    path = cut_back(through, tmp_path)
+    damaged = path / "runs/r/checkpoints/checkpoint-12"
+    flip_byte(damaged / file)
+    outcome = train(path, resume=True)
+    assert outcome["state"] == "finished", outcome
+    assert outcome["said"] == [f"{damaged} is damaged ({file}): training goes on from what was written before it"]
+    assert Store(path).run("r").details["resumed"][-1]["step"] == 0
+    assert_same_run(path, through[0])
+
+
+def test_checkpoints_of_another_training_are_not_gone_on_from(train, through, tmp_path):
+    path = cut_back(through, tmp_path)
+    mark = path / "runs/r/checkpoints/checkpoint-12/whole.json"
+    mark.write_text(mark.read_text().replace('"training": "', '"training": "0'))
+    outcome = train(path, resume=True)
+    assert outcome["problem"].startswith(f"StoreError: {mark.parent} is of another training: expected the checkpoints")
+    assert Store(path).run("r").state == "running"
+
+
+def test_a_run_whose_checkpoints_are_gone_is_trained_again_from_its_beginning(train, through, tmp_path):
+    path = cut_back(through, tmp_path)
+    shutil.rmtree(path / "runs/r/checkpoints")
+    assert train(path, resume=True)["state"] == "finished"
+    assert_same_run(path, through[0])
+
+
+def test_a_run_that_is_removed_while_it_is_trained_says_so_and_leaves_nothing(store, train):
+    outcome = train(store, remove_at_path="step-000006.h5")
+    assert outcome["problem"].startswith(f"StoreError: run r was removed from {store} while it was being trained")
+    assert not (store / "runs/r").exists()
+    assert verify_store(store).ok
+
+
+def test_a_full_disk_is_what_is_stated_though_the_record_cannot_be_closed_either(store, train):
+    outcome = train(store, full_after_path="checkpoint-8/config.json")
+    assert "a checkpoint could not be written" in outcome["problem"], outcome
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_a_run_as_interrupted_and_it_goes_on_to_the_same_end(name, store, train, through):
+    ended = train(store, end_at_path="step-000006.h5", signal=int(getattr(signal, name)))
+    assert ended["problem"] == "KeyboardInterrupt"
+    assert Store(store).run("r").state == "interrupted"
+    assert Store(store).steps("r") == [3, 6]
+    assert train(store, resume=True)["state"] == "finished"
+    assert_same_run(store, through[0])
 
 
 def test_a_finished_run_is_left_alone(through, model):
