@@ -1,5 +1,8 @@
 """The `serstore` command."""
 
+import os
+import sys
+
 import typer
 
 from ser_store_cli import (
@@ -18,6 +21,7 @@ from ser_store_cli import (
     store_commands,
     vote_command,
 )
+from ser_store_cli.options import speaks_for_all, warn
 
 app = typer.Typer(
     name="serstore",
@@ -63,4 +67,20 @@ def serstore(
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        app()
+    else:
+        sys.exit(_run_with_others())
+
+
+def _run_with_others() -> int:
+    """The exit code; of several processes that were started with the same wrong words, the first says what is wrong."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except Exception as problem:
+        # click's error of wrong usage, of which typer has a copy that it does not export.
+        if not hasattr(problem, "format_message"):
+            raise
+        if speaks_for_all():
+            warn(" ".join(f"{problem.format_message()} `serstore --help` says what is.".split()))
+        return 2

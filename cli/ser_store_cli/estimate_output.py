@@ -8,7 +8,7 @@ import typer
 from ser_store_cli.output import format_bytes, print_table
 
 if TYPE_CHECKING:
-    from ser_store.training.estimating import Estimate
+    from ser_store.training.estimates import Estimate
 
 _HEADER = ("model", "parameters", "trained", "steps", "members", "memory", "disk", "time at least")
 
@@ -41,10 +41,11 @@ def print_estimates(estimates: Sequence["Estimate"]) -> None:
 
 def _print_parts(one: "Estimate") -> None:
     memory, disk = one.memory, one.disk
+    gathered = f", {format_bytes(memory.gathered)} gathered" if memory.gathered else ""
     typer.echo(
         f"memory  {format_bytes(memory.weights)} weights, {format_bytes(memory.gradients)} gradients, "
         f"{format_bytes(memory.optimizer)} AdamW, {format_bytes(memory.activations)} for a batch of the longest "
-        f"utterances ({memory.longest_seconds:.1f} s)"
+        f"utterances ({memory.longest_seconds:.1f} s){gathered}"
     )
     typer.echo(
         f"disk    {format_bytes(disk.checkpoints)} checkpoints, {format_bytes(disk.members)} members "
@@ -57,7 +58,7 @@ def _print_parts(one: "Estimate") -> None:
 
 
 def _print_basis(one: "Estimate") -> None:
-    devices = f", on each of {one.processes} devices" if one.processes > 1 else ""
+    devices = f", for each of {one.processes} processes {one.layout.value}" if one.processes > 1 else ""
     typer.echo(
         "An estimate. Memory: counted tensor by tensor, without what kernels take for themselves while they run"
         f"{devices}. Disk: the checkpoints kept and one being written. Time: all multiplications and additions at "
@@ -71,6 +72,10 @@ def _print_doubts(one: "Estimate") -> None:
         typer.echo(
             f"{one.model}: {format_bytes(one.memory.total)} are more than {format_bytes(one.memory.available)} here; "
             "try --gradient-checkpointing, --train-batch-size with --accumulation, or --max-seconds"
+        )
+    if one.memory.gathered and one.time.device.startswith("CPU"):
+        typer.echo(
+            f"{one.model}: accelerate shards on accelerators alone; without one, as here, each process has it whole"
         )
     if one.disk.total > one.disk.free:
         typer.echo(

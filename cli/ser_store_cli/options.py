@@ -1,5 +1,6 @@
 """Options that many commands share, and what every command does with a stated problem."""
 
+import errno
 import functools
 import os
 import sys
@@ -38,6 +39,12 @@ InitOption = Annotated[str, typer.Option("--init", help="pretrained or random.")
 
 DEFAULT_STORE = Path("ser.store")
 
+_NO_MEMORY = "memory ran out: expected more of it; end what else takes memory here, or lift the limit on it"
+_NO_THREAD = (
+    "no further thread or process could be started: expected memory for one, and fewer than `ulimit -u` allows; end "
+    "what else runs here, or set OMP_NUM_THREADS=1"
+)
+
 
 def stated(command: Callable[..., None]) -> Callable[..., None]:
     """Turn a stated problem into one line on stderr and exit code 1, Ctrl-C into 130."""
@@ -51,26 +58,41 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except MemoryError:
+            _fail(_NO_MEMORY, debug)
         except OSError as problem:
-            name = f"{problem.filename}: " if problem.filename else ""
-            _fail(f"{name}{problem.strerror or problem}; check that the file is there and may be read", debug)
+            _fail(_describe(problem), debug)
+        except RuntimeError as problem:
+            # Of a problem in a process that decodes, the text is the traceback there.
+            if "can't start new thread" not in str(problem) and str(problem) != os.strerror(errno.EAGAIN):
+                raise
+            _fail(_NO_THREAD, debug)
         except KeyboardInterrupt:
-            if _speaks_for_all():
+            if speaks_for_all():
                 typer.echo("interrupted; what was written is complete", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
     return run
 
 
+def _describe(problem: OSError) -> str:
+    if problem.errno == errno.ENOMEM:
+        return _NO_MEMORY
+    if problem.errno == errno.EAGAIN and not problem.filename:  # of a fork
+        return _NO_THREAD
+    name = f"{problem.filename}: " if problem.filename else ""
+    return f"{name}{problem.strerror or problem}; check that the file is there and may be read"
+
+
 def _fail(problem: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    if _speaks_for_all():
+    if speaks_for_all():
         typer.echo(f"serstore: {' '.join(problem.split())}", err=True)
     raise typer.Exit(1) from None
 
 
-def _speaks_for_all() -> bool:
+def speaks_for_all() -> bool:
     """Whether this process is the one to say why the command ends; under ``torchrun``, the first that has to."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True

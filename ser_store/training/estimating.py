@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,105 +14,24 @@ from ser_store.backbones.model import SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
 from ser_store.recordings import resolve_audio
 from ser_store.sides import choose_sides
+from ser_store.training.checkpoints import Layout
 from ser_store.training.durations import load_durations
-from ser_store.training.footprint import compute_activation_bytes, count_flops, count_parameters
+from ser_store.training.estimates import Disk, Duration, Estimate, Memory
+from ser_store.training.footprint import (
+    compute_activation_bytes,
+    compute_shard_bytes,
+    count_flops,
+    count_parameters,
+)
 from ser_store.training.matrix_rate import measure_matrix_rate
-from ser_store.training.parallel import count_processes
+from ser_store.training.parallel import count_processes, refuse_other_precision
 from ser_store.training.recipe import Recipe
+from ser_store.training.sharding import choose_layout, read_plugin
 from ser_store_h5.store import Store
 
 _FLOAT32, _FLOAT16, _ROW = 4, 2, 4
 _ADAMW_STATES = 2
 _SAMPLED_BATCHES = 1_000
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes on each device at the fullest moment: weights, gradients and optimizer in float32, and one batch.
-
-    Attributes:
-        activations: of the batch of the longest training utterances; see
-            :func:`ser_store.training.footprint.compute_activation_bytes`.
-        longest_seconds: the longest of them.
-        available: what the device has in all, or None where it does not say.
-    """
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-    total: int
-    longest_seconds: float
-    available: int | None
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Bytes on disk when they are most: the checkpoints kept and one being written, and all members.
-
-    Attributes:
-        checkpoints: (kept + 1) × (parameters × 4 + trained parameters × 4 × 2 states of AdamW).
-        members: members × utterances × (hidden size × 2 + classes × 4 + 4 for the row).
-        free: on the disk of the checkpoints.
-    """
-
-    checkpoints: int
-    members: int
-    total: int
-    free: int
-
-
-@dataclass(frozen=True)
-class Duration:
-    """The floor that arithmetic sets: all operations at the rate at which this machine multiplies matrices.
-
-    Attributes:
-        flops_per_step: of an optimizer step, over all devices, at the mean padded length.
-        flops_total: of all steps and evaluations.
-        flops_per_second: measured here, of one device.
-        device: what it was measured on.
-        seconds: ``flops_total`` over ``flops_per_second`` and the number of devices. A real training takes longer.
-    """
-
-    flops_per_step: int
-    flops_total: int
-    flops_per_second: float
-    device: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a fine-tuning will take.
-
-    Attributes:
-        model: the backbone's key.
-        parameters: of backbone and head.
-        trained: those of them that are not frozen.
-        n_train: utterances trained on.
-        n_evaluated: utterances of each member.
-        processes: devices that train together.
-        steps: optimizer steps, unless it stops early.
-        steps_per_epoch: optimizer steps of one pass.
-        members: evaluations, each of which caches one.
-    """
-
-    model: str
-    parameters: int
-    trained: int
-    n_train: int
-    n_evaluated: int
-    processes: int
-    steps: int
-    steps_per_epoch: int
-    members: int
-    memory: Memory
-    disk: Disk
-    time: Duration
-
-    def to_json(self) -> dict[str, Any]:
-        """All values, ready for :func:`json.dumps`."""
-        return asdict(self)
 
 
 def estimate(
@@ -133,11 +51,16 @@ def estimate(
     Args:
         init: makes no difference here; a key of the catalogue needs no network either way.
 
+    Under ``torchrun`` or ``accelerate launch`` it is that of each of the processes; one of them is enough to ask.
+
     Raises:
         ModelError: if there is no such backbone, or the recipe does not fit it.
         CorpusError: if there is nothing to train on.
+        SerstoreError: if accelerate's configuration does not fit model or recipe.
     """
     recipe = recipe or Recipe()
+    refuse_other_precision(recipe.precision)
+    plugin = read_plugin()
     corpus = store.corpus
     sides = choose_sides(corpus, split=split, fold=fold)
     source = find_source(model, init="random" if checkpoint is None else init, checkpoint=checkpoint)
@@ -148,6 +71,7 @@ def estimate(
     evaluated = load_durations(corpus, sides.evaluated, audio=folder)
     per_epoch, steps = count_steps(recipe, len(sides.train), processes=count_processes())
     members = -(-steps // recipe.eval_steps)
+    layout = choose_layout(plugin)
     parameters, trained = count_parameters(config, recipe)
     row_bytes = backbone.hidden_size * _FLOAT16 + len(corpus.classes) * _FLOAT32 + _ROW
     return Estimate(
@@ -157,12 +81,17 @@ def estimate(
         n_train=len(sides.train),
         n_evaluated=len(sides.evaluated),
         processes=count_processes(),
+        layout=layout,
         steps=steps,
         steps_per_epoch=per_epoch,
         members=members,
-        memory=_estimate_memory(config, recipe, parameters, trained, heard),
+        memory=_estimate_memory(config, recipe, parameters, trained, heard, plugin=plugin),
         disk=_estimate_disk(
-            recipe, parameters, trained, members * len(sides.evaluated) * row_bytes, checkpoints or store.path
+            recipe,
+            parameters * (2 if layout is Layout.FULL else 1),
+            trained,
+            members * len(sides.evaluated) * row_bytes,
+            checkpoints or store.path,
         ),
         time=_estimate_time(config, recipe, steps, members, heard, evaluated),
     )
@@ -183,16 +112,31 @@ def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
 
 
 def _estimate_memory(
-    config: SpeechClassifierConfig, recipe: Recipe, parameters: int, trained: int, heard: NDArray[np.float64]
+    config: SpeechClassifierConfig,
+    recipe: Recipe,
+    parameters: int,
+    trained: int,
+    heard: NDArray[np.float64],
+    *,
+    plugin: Any,
 ) -> Memory:
     longest = np.sort(heard)[::-1][: recipe.train_batch_size]
     samples = [math.ceil(seconds * SAMPLE_RATE) for seconds in longest.tolist()]
+    processes = count_processes()
+    if plugin is None:
+        shares, gathered = 1, 0
+        activations = compute_activation_bytes(config, recipe, samples=samples)
+    else:
+        shares = processes
+        activations, fullest = compute_shard_bytes(config, recipe, samples=samples, plugin=plugin, processes=processes)
+        gathered = fullest - activations
+    is_whole = plugin is None and processes > 1
     parts = {
-        "weights": parameters * _FLOAT32,
-        # Several processes exchange gradients through a second copy.
-        "gradients": trained * _FLOAT32 * (2 if count_processes() > 1 else 1),
-        "optimizer": trained * _FLOAT32 * _ADAMW_STATES,
-        "activations": compute_activation_bytes(config, recipe, samples=samples),
+        "weights": parameters * _FLOAT32 // shares,
+        "gradients": trained * _FLOAT32 * (2 if is_whole else 1) // shares,
+        "optimizer": trained * _FLOAT32 * _ADAMW_STATES // shares,
+        "activations": activations,
+        "gathered": gathered,
     }
     return Memory(
         **parts, total=sum(parts.values()), longest_seconds=float(longest[0]), available=_find_available_memory()
@@ -205,7 +149,8 @@ def _find_available_memory() -> int | None:
     if torch.cuda.is_available():
         return int(torch.cuda.get_device_properties(0).total_memory)
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return whole // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     except (ValueError, OSError, AttributeError):  # not on every system
         return None
 

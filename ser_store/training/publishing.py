@@ -85,8 +85,9 @@ def _refuse_shards(repository: str) -> None:
     if choose_layout(read_plugin()) is Layout.SHARDS:
         raise ModelError(
             "--push-to-hub takes a whole model, and accelerate's configuration has fsdp_state_dict_type "
-            "SHARDED_STATE_DICT: expected FULL_STATE_DICT; or train without it, join the last checkpoint by `accelerate "
-            f"merge-weights`, and then call `serstore finetune --run RUN --resume --push-to-hub {repository}` by itself"
+            "SHARDED_STATE_DICT: expected FULL_STATE_DICT; or train without it, join the last checkpoint by "
+            "`accelerate merge-weights`, and then call `serstore finetune --run RUN --resume --push-to-hub "
+            f"{repository}` by itself"
         )
 
 

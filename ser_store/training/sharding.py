@@ -3,6 +3,7 @@
 Layers are gathered from all processes just when they are computed, so that all must compute the same ones.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,30 +20,44 @@ _WAY_OUT = "mend the file that `accelerate launch --config_file` names"
 
 def is_sharded(accelerator: Any) -> bool:
     """Whether accelerate was told to shard what is trained."""
-    return getattr(accelerator.state, "fsdp_plugin", None) is not None
+    return find_plugin(accelerator) is not None
 
 
-def choose_layout(accelerator: Any) -> Layout:
+def find_plugin(accelerator: Any) -> Any:
+    """How accelerate was told to shard: its ``FullyShardedDataParallelPlugin``, or None."""
+    return getattr(accelerator.state, "fsdp_plugin", None)
+
+
+def read_plugin() -> Any:
+    """What :func:`find_plugin` will give in a training, from the environment that ``accelerate launch`` makes.
+
+    Raises:
+        SerstoreError: for the first version of FSDP.
+    """
+    from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env
+
+    if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        return None
+    _refuse_version(int(os.environ.get("FSDP_VERSION", "1")))  # which asks for an accelerator right away
+    return FullyShardedDataParallelPlugin()
+
+
+def choose_layout(plugin: Any) -> Layout:
     """How the Trainer's checkpoints will lie on disk."""
-    if not is_sharded(accelerator):
+    if plugin is None:
         return Layout.PLAIN
-    is_full = accelerator.state.fsdp_plugin.state_dict_type.name == "FULL_STATE_DICT"
-    return Layout.FULL if is_full else Layout.SHARDS
+    return Layout.FULL if plugin.state_dict_type.name == "FULL_STATE_DICT" else Layout.SHARDS
 
 
-def refuse_configuration(accelerator: Any, model: nn.Module) -> None:
+def refuse_configuration(plugin: Any, model: nn.Module) -> None:
     """Compare how accelerate is to shard with how this model can be.
 
     Raises:
         SerstoreError: naming the option and what it must be.
     """
-    if not is_sharded(accelerator):
+    if plugin is None:
         return
-    plugin = accelerator.state.fsdp_plugin
-    if plugin.fsdp_version != 2:
-        raise SerstoreError(
-            f"accelerate's configuration has fsdp_version {plugin.fsdp_version}: expected fsdp_version: 2; {_WAY_OUT}"
-        )
+    _refuse_version(plugin.fsdp_version)
     if plugin.activation_checkpointing:
         # accelerate 1.15 asks torch not to keep the state of the random generators (fsdp2_apply_ac).
         raise SerstoreError(
@@ -59,6 +74,13 @@ def refuse_configuration(accelerator: Any, model: nn.Module) -> None:
             )
 
 
+def _refuse_version(version: int) -> None:
+    if version != 2:
+        raise SerstoreError(
+            f"accelerate's configuration has fsdp_version {version}: expected fsdp_version: 2; {_WAY_OUT}"
+        )
+
+
 def _name_layer(model: Any) -> str:
     return type(model.backbone.encoder.layers[0]).__name__
 
@@ -69,7 +91,7 @@ def refuse_other_layout(start: Path, accelerator: Any) -> None:
     Raises:
         SerstoreError: if they differ.
     """
-    found, layout = find_layout(start), choose_layout(accelerator)
+    found, layout = find_layout(start), choose_layout(find_plugin(accelerator))
     if found is not layout:
         raise SerstoreError(
             f"{start} was written {found.value}: got a training {layout.value}; resume with the configuration of "
@@ -87,6 +109,14 @@ def keep_precision(accelerator: Any) -> None:
         plugin.mixed_precision_policy = replace(
             plugin.mixed_precision_policy, reduce_dtype=torch.float32, output_dtype=None
         )
+
+
+def reduce_each_batch(accelerator: Any) -> None:
+    """Add up the gradients of accumulated batches in shards, as they are exchanged after each.
+
+    Exchanged after the last one alone, they would lie in each process as a whole until then.
+    """
+    accelerator.gradient_state.plugin_kwargs["sync_each_batch"] = True
 
 
 def fit_for_shards(model: Any) -> None:
