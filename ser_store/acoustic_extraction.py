@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.audio import load_speech
-from ser_store.errors import CorpusError
 from ser_store.network_extraction import Compute
 from ser_store.progress import Progress
+from ser_store.recordings import load_recording
 from ser_store.sides import Rows
 from ser_store.threads import map_threaded
 from ser_store_h5.corpus import Corpus
@@ -21,24 +20,17 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
     Args:
         key: of the feature set.
         folder: of the recordings.
-
-    Raises:
-        CorpusError: if the corpus has none.
     """
     from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
     from ser_store.training.inference import single_torch_thread
 
-    if corpus.paths is None:
-        raise CorpusError(f"corpus {corpus.name} has no recordings")
-    paths = corpus.paths
-
     def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
-        def describe(path: str) -> NDArray[np.float32]:
-            return compute_mfcc_statistics(load_speech(folder / path))
+        def describe(row: int) -> NDArray[np.float32]:
+            return compute_mfcc_statistics(load_recording(corpus, row, audio=folder))
 
         # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
         with single_torch_thread():
-            return None, np.stack(map_threaded(describe, paths[rows].tolist(), progress=progress, label=key))
+            return None, np.stack(map_threaded(describe, rows.tolist(), progress=progress, label=key))
 
     identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
     return identity, compute

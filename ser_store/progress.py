@@ -25,9 +25,12 @@ def open_bar(*, total: int, label: str, unit: str = "it", done: int = 0) -> Any:
     """A tqdm bar on stderr that goes when it is closed; in a log file, a line every ten seconds."""
     from tqdm import tqdm
 
+    class Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
+        monitor_interval = 0  # no thread of its own; it would look after bars whose items come in bursts
+
     interval = 0.1 if sys.stderr.isatty() else 10.0
     looks: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "mininterval": interval, "miniters": 1}
-    return tqdm(total=total, initial=done, desc=label, unit=unit, **looks)
+    return Bar(total=total, initial=done, desc=label, unit=unit, **looks)
 
 
 def bar(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:

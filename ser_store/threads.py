@@ -1,5 +1,6 @@
 """Work on all cores by threads, for what leaves Python's lock: decoding, hashing, arithmetic."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,18 @@ from ser_store.progress import Progress
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+@functools.cache
+def open_pool(process: int, name: str, size: int) -> ThreadPoolExecutor:
+    """Threads that stay for the next call: Python waits for ever for a new one that finds no memory to begin with.
+
+    Args:
+        process: the id of this one, since one that was forked has none of its parent's threads.
+        name: what they are for; work that waits for other work takes another pool than that.
+        size: how many there are at most.
+    """
+    return ThreadPoolExecutor(size, thread_name_prefix=name)
 
 
 def map_threaded(function: Callable[[T], U], items: Sequence[T], *, progress: Progress, label: str) -> list[U]:

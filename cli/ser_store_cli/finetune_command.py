@@ -180,7 +180,7 @@ def finetune(
     from ser_store.training.finetuning import finetune as train
     from ser_store.training.parallel import is_main
 
-    if push_to_hub and is_main():
+    if push_to_hub is not None and is_main():
         from ser_store.training.publishing import reserve_repository
 
         reserve_repository(push_to_hub)
@@ -201,7 +201,7 @@ def finetune(
         published = _push(opened, record.run, push_to_hub)
         print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
         return
-    _print_run(opened, record, split)
+    _print_run(opened, record)
     _push(opened, record.run, push_to_hub)
 
 
@@ -233,6 +233,10 @@ def _find_source(store: Path, recipe: str | None) -> tuple[str | None, str, Path
 def _dry_run(
     store: "Store", model: str | None, resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool
 ) -> None:
+    from ser_store.training.parallel import is_main
+
+    if not is_main():
+        return  # what one of several processes says holds for each
     from ser_store.training.estimating import estimate
     from ser_store.training.reproducing import list_published_models
     from ser_store_cli.estimate_output import print_estimates
@@ -275,9 +279,13 @@ def _push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
     return {"published": vars(published)}
 
 
-def _print_run(store: "Store", record: "RunRecord", split: str | None) -> None:
+def _print_run(store: "Store", record: "RunRecord") -> None:
     from ser_store.step_comparison import steps as compare
     from ser_store_cli.steps_command import print_steps
 
     typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
-    print_steps(compare(store, [record.run], on=record.details["on"], split=split))
+    stopped = record.details.get("stopped_early")
+    if stopped:
+        best = f"{stopped['metric']} is not better than {stopped['best']:.4g} at step {stopped['best_step']}"
+        typer.echo(f"stopped early: {best}, for {stopped['patience']} evaluations")
+    print_steps(compare(store, [record.run], on=record.details["on"], split=record.details["split"]))

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.polynomial import Polynomial
 
-from ser_store.audio import load_speech
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.model import build_config
 from ser_store.backbones.source import find_source
@@ -24,7 +23,7 @@ from ser_store.measuring.memory import measure_peak
 from ser_store.measuring.notebook import Originals, train_notebook
 from ser_store.measuring.step_clock import StepClock, Stretch, Way
 from ser_store.measuring.turns import Turns, read_states, restore_states
-from ser_store.recordings import resolve_audio
+from ser_store.recordings import load_recording, resolve_audio
 from ser_store.training.finetuning import finetune
 from ser_store.training.footprint import count_flops
 from ser_store.training.heap import lent_heap
@@ -201,10 +200,9 @@ def count_flops_per_utterance(
 def time_decoding(store: Store) -> float:
     """Seconds to decode a recording and to resample it, if need be: the median of some."""
     corpus, audio = store.corpus, resolve_audio(store.corpus, None)
-    paths: Any = corpus.paths  # resolve_audio has refused a corpus without them
     taken = []
-    for path in paths[:_DECODED].tolist():
+    for row in range(min(_DECODED, len(corpus))):
         start = time.perf_counter()
-        load_speech(audio / path)
+        load_recording(corpus, row, audio=audio)
         taken.append(time.perf_counter() - start)
     return median(taken)

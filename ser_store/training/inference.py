@@ -1,8 +1,9 @@
 """A model's forward passes outside of training."""
 
+import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ser_store.threads import open_pool
 from ser_store.training.heap import kept_heap
 from ser_store.training.speech_dataset import SpeechDataset, collate_speech
 
@@ -45,12 +47,17 @@ def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[s
     def read(start: int) -> dict[str, Any]:
         return collate_speech(dataset.__getitems__(range(start, min(start + batch_size, len(dataset)))))
 
-    with ThreadPoolExecutor(1) as reader:
-        batches = (reader.submit(read, start) for start in range(0, len(dataset), batch_size))
-        ahead = deque(islice(batches, 2))
+    reader = open_pool(os.getpid(), "reading ahead", 1)
+    batches = (reader.submit(read, start) for start in range(0, len(dataset), batch_size))
+    ahead = deque(islice(batches, 2))
+    try:
         while ahead:
             yield ahead.popleft().result()
             ahead.extend(islice(batches, 1))
+    finally:
+        for batch in ahead:
+            batch.cancel()
+        wait(ahead)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
+from ser_store.reports import report_endless_warmup
 from ser_store.training.checkpoints import stated_writing
 from ser_store.training.length_grouping import LengthGroupedSampler, LongestFirstSampler
 from ser_store.training.loss_meter import LossMeter
@@ -74,6 +75,12 @@ class MemberTrainer(Trainer):
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         return optimizer
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        warmup = self.args.get_warmup_steps(num_training_steps)
+        if warmup >= num_training_steps > 1 and self.args.process_index == 0:
+            report_endless_warmup(warmup, num_training_steps)
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Utterances of similar length together, where the recipe asks for it."""
         if not self._recipe.group_by_length:
@@ -122,8 +129,8 @@ class MemberTrainer(Trainer):
             for place, part in enumerate(parts):
                 self._share = self._weigh(part) / self._weigh(batch) if len(parts) > 1 else 1.0
                 is_last = place == len(parts) - 1
-                # Gradients are exchanged between processes once for each batch.
-                with nullcontext() if is_last else self.accelerator.no_sync(model):
+                # Gradients are exchanged between processes once for each batch, but not gathered for it in one of them.
+                with nullcontext() if is_last or is_sharded(self.accelerator) else self.accelerator.no_sync(model):
                     losses.append(super().training_step(model, part, num_items_in_batch))
         finally:
             self._share = 1.0

@@ -1,6 +1,8 @@
 """One session of training: from its beginning, or from a checkpoint, to the end of the run or of the session."""
 
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,20 @@ from transformers import TrainerCallback, TrainingArguments
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
+from ser_store.errors import StoreError, UnknownNameError
 from ser_store.provenance import describe_hardware, list_versions
 from ser_store.sides import Rows, Sides
 from ser_store.training.checkpoints import Checkpoint, CheckpointKeeper, find_folders, find_last, keep_last
 from ser_store.training.curves import CurveCallback, CurveWriter
 from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.early_stopping import EarlyStopping
+from ser_store.training.ending import EndingCallback
 from ser_store.training.epochs import EpochCallback
 from ser_store.training.heap import kept_heap
 from ser_store.training.inference import stated_rounding
 from ser_store.training.journal import RunJournal
 from ser_store.training.loss_meter import LossMeter
+from ser_store.training.masking import read_masking
 from ser_store.training.member_cache import MemberCache
 from ser_store.training.member_trainer import MemberTrainer
 from ser_store.training.micro_batches import MicroBatches
@@ -34,16 +39,19 @@ from ser_store.training.parallel import (
     tell_all,
     wait_for_all,
 )
-from ser_store.training.resuming import Request, compute_sides_digest
+from ser_store.training.resuming import Request, compute_sides_digest, compute_training_digest
 from ser_store.training.sharding import (
+    find_plugin,
     fit_for_shards,
     is_sharded,
     keep_precision,
     may_leave_out_weights,
+    reduce_each_batch,
     refuse_configuration,
     refuse_other_layout,
 )
-from ser_store.training.speech_dataset import CACHE_BYTES, SpeechDataset
+from ser_store.training.speech_cache import SpeechCache
+from ser_store.training.speech_dataset import SpeechDataset
 from ser_store.training.tracking import list_trackers
 from ser_store.training.variation import Variation, make_variation
 from ser_store_h5.runs import RunRecord
@@ -74,7 +82,11 @@ class TrainingSession:
         self._show_progress = show_progress
         self._callbacks = callbacks
         self._checkpoints = Path(arguments.output_dir)
+        self._cache = SpeechCache()
+        self.is_taken_back = False
+        self.ending = EndingCallback()
         labels = store.corpus.labels
+        self._close_bar: Callable[[], None] = lambda: None
         self._meter = LossMeter()
         self._watch = DivergenceWatch(
             compute_chance(labels[sides.train], labels[sides.monitored]),
@@ -98,6 +110,8 @@ class TrainingSession:
                 "n_evaluated": len(sides.evaluated),
                 "sides_digest": compute_sides_digest(sides),
                 "origin": loaded.origin,
+                "masking": vars(read_masking(loaded.model)),
+                "attention": loaded.model.backbone.config._attn_implementation,
                 "missing_keys": list(loaded.missing_keys),
                 "unused_keys": list(loaded.unused_keys),
                 "checkpoints": str(self._checkpoints.resolve()),
@@ -116,16 +130,17 @@ class TrainingSession:
         run = self._request.run
         journal = RunJournal(self._store, run)
         begun = begun and self._store.run(run)
-        start = tell_all(lambda: find_last(self._checkpoints)) if begun else None
+        self._training = tell_all(lambda: compute_training_digest(self._store.run(run)))
+        start = tell_all(lambda: find_last(self._checkpoints, training=self._training)) if begun else None
         wait_for_all()
         resolved = dict(begun.details.get("resolved", {})) if begun else {}
         micro_batches = MicroBatches(self._request.recipe, run=run, note=journal.note, resolved=resolved)
         if is_main():
-            keep_last(self._checkpoints, self._request.recipe.save_total_limit)
+            keep_last(self._checkpoints, self._request.recipe.save_total_limit, last=start.step if start else 0)
             self._note_start(journal, begun, start, micro_batches)
-        trainer = self._make_trainer(journal, micro_batches)
-        state = "failed"
+        trainer, state = None, "failed"
         try:
+            trainer = self._make_trainer(journal, micro_batches)
             self._run(trainer, start)
             state = "failed" if self._watch.reason else "finished"
         except KeyboardInterrupt:
@@ -134,7 +149,10 @@ class TrainingSession:
         finally:
             self._close_bar()
             if is_main():
-                self._close(journal, state, max(trainer.state.global_step, start.step if start else 0))
+                done = trainer.state.global_step if trainer else 0
+                # Where the disk is full, what it was that did not fit is to be said, not that this did not either.
+                with suppress(*() if state == "finished" else (StoreError, UnknownNameError)):
+                    self._close(journal, state, max(done, start.step if start else 0))
         wait_for_all()  # the record is complete for everybody
         if self._watch.reason:
             raise explain_divergence(run, step=self._watch.step, reason=self._watch.reason)
@@ -159,9 +177,12 @@ class TrainingSession:
         callbacks = [
             self._meter,
             shown,
+            self.ending,
             self._watch,
             *list_trackers(self._store.path, self._request.run, recipe, loss=lambda: self._meter.last),
-            CheckpointKeeper(self._checkpoints, limit=recipe.save_total_limit, wait_for_all=wait_for_all),
+            CheckpointKeeper(
+                self._checkpoints, training=self._training, limit=recipe.save_total_limit, wait_for_all=wait_for_all
+            ),
         ]
         patience = recipe.early_stopping_patience
         if patience is not None:
@@ -186,14 +207,17 @@ class TrainingSession:
         )
 
     def _make_dataset(self, rows: Rows, *, variation: Variation | None = None) -> SpeechDataset:
-        return SpeechDataset(
+        dataset = SpeechDataset(
             self._store.corpus,
             rows,
             audio=self._audio,
             feature_extractor=self._loaded.feature_extractor,
             variation=variation,
-            cache_bytes=CACHE_BYTES,
+            cache=self._cache,
         )
+        if self._request.recipe.dataloader_workers and multiprocessing.get_start_method() == "fork":
+            dataset.fill_cache()
+        return dataset
 
     def _count_classes(self) -> dict[str, int]:
         corpus = self._store.corpus
@@ -204,11 +228,12 @@ class TrainingSession:
         if start is not None and start.is_last:
             return  # killed after the last step, before the record said so
         with stated_once():
-            refuse_configuration(trainer.accelerator, self._loaded.model)
+            refuse_configuration(find_plugin(trainer.accelerator), self._loaded.model)
             if start is not None:
                 refuse_other_layout(start.folder, trainer.accelerator)
         if is_sharded(trainer.accelerator):
             keep_precision(trainer.accelerator)
+            reduce_each_batch(trainer.accelerator)
             fit_for_shards(self._loaded.model)
         try:
             with quiet_transformers(), kept_heap(), stated_rounding(self._request.recipe.precision):
@@ -226,6 +251,7 @@ class TrainingSession:
         steps = self._store.steps(run)
         if not (steps or find_folders(self._checkpoints) or self._watch.reason or self._has_learned_limits()):
             self._store.remove(run)
+            self.is_taken_back = True
             return
         done: dict[str, Any] = {"seconds": round(journal.seconds(), 3), "steps_done": steps_done}
         if self._watch.reason:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ser_store.audio import SAMPLE_RATE, load_speech
+from ser_store.audio import SAMPLE_RATE
 from ser_store.errors import CorpusError, SerstoreError
+from ser_store.recordings import load_recording
+from ser_store.threads import open_pool
 from ser_store.training.durations import load_durations
+from ser_store.training.speech_cache import SpeechCache
 from ser_store.training.variation import Variation
 from ser_store_h5.corpus import Corpus
 
 # Part of a member's provenance: what happened to the samples before the model saw them.
 PREPROCESSING = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
-# Decoding costs 0.8 ms an utterance, 2 ms where it is to be resampled from 48 kHz; 1,440 of them take 0.35 GB.
-CACHE_BYTES = 1 << 30
 _READERS = min(8, os.cpu_count() or 1)
+_AT_ONCE = 64
 
 
 class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
@@ -28,8 +29,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     Args:
         variation: what training does to the samples of an epoch; None leaves them as they were recorded.
-        cache_bytes: decoded samples are kept in memory, normalised too where no epoch varies them, until they take
-            this much. Of use in the process that asks for the items; data-loading processes begin each epoch anew.
+        cache: where decoded samples are kept, normalised too where no epoch varies them; may be shared with others.
     """
 
     def __init__(
@@ -40,19 +40,18 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         audio: Path,
         feature_extractor: Any,
         variation: Variation | None = None,
-        cache_bytes: int = 0,
+        cache: SpeechCache | None = None,
     ) -> None:
         if corpus.paths is None:
             raise CorpusError(f"corpus {corpus.name} has no recordings")
         self._corpus = corpus
         self._audio = audio
-        self._paths = [audio / path for path in corpus.paths[rows].tolist()]
         self._labels = corpus.labels[rows].tolist()
         self._rows = rows.tolist()
         self._extractor = feature_extractor
         self._variation = variation
-        self._kept: dict[int, NDArray[np.float32]] = {}
-        self._room = cache_bytes
+        self._cache = cache or SpeechCache(limit=0)
+        self._keys = [self._name_content(row) for row in self._rows]
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -63,14 +62,21 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The items of a batch, which torch asks for at once; those that are new are decoded side by side."""
-        new = [index for index in dict.fromkeys(indices) if index not in self._kept]
+        kept = {index: self._cache.get(self._keys[index]) for index in indices}
+        new = [index for index, samples in kept.items() if samples is None]
         read = dict(zip(new, self._read_all(new), strict=True))
-        items = [self._describe(index, read[index] if index in read else self._kept[index]) for index in indices]
+        items = [self._describe(index, read[index] if index in read else kept[index]) for index in indices]
         for index, samples in read.items():
-            if samples.nbytes <= self._room:
-                self._kept[index] = samples
-                self._room -= samples.nbytes
+            self._cache.keep(self._keys[index], samples)
         return items
+
+    def fill_cache(self) -> None:
+        """Decode what fits now, for data-loading processes, which forget after each epoch what they decode."""
+        for start in range(0, len(self), _AT_ONCE):
+            indices = range(start, min(start + _AT_ONCE, len(self)))
+            read = zip(indices, self._read_all(indices), strict=True)
+            if not all(self._cache.keep(self._keys[index], samples) for index, samples in read):
+                return  # no room
 
     def set_epoch(self, epoch: int) -> None:
         """Items are those of this epoch from now on."""
@@ -81,18 +87,23 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         seconds = load_durations(self._corpus, np.array(self._rows, dtype=np.int32), audio=self._audio)
         return [round(one * SAMPLE_RATE) for one in seconds.tolist()]
 
+    def _name_content(self, row: int) -> bytes:
+        """A key for what :meth:`_read` gives: equal recordings have equal ones, wherever they lie."""
+        digests = self._corpus.audio_digests
+        content = str(row).encode() if digests is None else digests[row].tobytes()
+        return content if self._variation is None else b"varied " + content
+
     def _read(self, index: int) -> NDArray[np.float32]:
         """What can be kept of an utterance: all that is the same in each epoch."""
-        samples = load_speech(self._paths[index])
+        samples = load_recording(self._corpus, self._rows[index], audio=self._audio)
         return self._normalise(samples) if self._variation is None else samples
 
     def _read_all(self, indices: Sequence[int]) -> list[NDArray[np.float32]]:
         if len(indices) < 2:
             return [self._read(index) for index in indices]
-        with ThreadPoolExecutor(_READERS) as readers:
-            return list(readers.map(self._read, indices))
+        return list(open_pool(os.getpid(), "readers", _READERS).map(self._read, indices))
 
-    def _describe(self, index: int, kept: NDArray[np.float32]) -> dict[str, Any]:
+    def _describe(self, index: int, kept: Any) -> dict[str, Any]:
         values = kept
         if self._variation is not None:
             values = self._normalise(self._variation(kept, epoch=self.epoch, row=self._rows[index]))

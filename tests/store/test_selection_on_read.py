@@ -214,7 +214,8 @@ def test_texts_are_encoded_as_numpy_encodes_them_and_decoded_again(said: list[st
     assert decode_strings(encoded, where="x").tolist() == strings.tolist()
 
 
-@given(said=st.sets(texts.filter(bool), min_size=1, max_size=12).map(sorted))
+# numpy takes zeros at the end for none.
+@given(said=st.sets(texts.map(lambda text: text.rstrip("\0")).filter(bool), min_size=1, max_size=12).map(sorted))
 @settings(max_examples=60, database=None)
 def test_the_digest_of_any_ids_is_that_of_ten_plain_lines(said: list[str]) -> None:
     ids = np.unique(np.array(said, dtype=np.str_))

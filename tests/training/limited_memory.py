@@ -7,6 +7,7 @@ Reads a list of ``[mebibytes or null, [word, ...]]`` from standard input as JSON
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +18,8 @@ import ser_store.backbones.loading
 import ser_store.training.finetuning  # noqa: F401  # loaded once, and so that no fork is short of memory for it
 from ser_store_cli.app import app
 
+_SECONDS = 120
+
 
 def measure_private() -> int:
     """Bytes of private memory that may be written to, which is what RLIMIT_DATA limits."""
@@ -24,6 +27,7 @@ def measure_private() -> int:
 
 
 def work(mebibytes: int | None, words: list[str], out: int, err: int) -> None:
+    signal.alarm(_SECONDS)  # a hang is to fail, not to last
     os.dup2(out, 1)
     os.dup2(err, 2)
     if mebibytes is not None:

@@ -10,6 +10,7 @@ from ser_store.corpora.ravdess import load_ravdess
 from ser_store.training.augmentation import Augmentation, augment
 from ser_store.training.length_grouping import LengthGroupedSampler
 from ser_store.training.recipe import Recipe
+from ser_store.training.speech_cache import SpeechCache
 from ser_store.training.speech_dataset import SpeechDataset
 from ser_store.training.variation import Variation, make_variation
 from ser_store_h5.store import Store
@@ -96,7 +97,7 @@ def test_items_depend_on_seed_epoch_and_row_and_on_nothing_else(make_dataset):
     first = make_dataset(varied)
     items = list_items(first, 1)
     assert list_items(first, 2) != items
-    assert list_items(make_dataset(varied, cache_bytes=1 << 20), 1, order=(2, 0, 1)) == items
+    assert list_items(make_dataset(varied, cache=SpeechCache(1 << 20)), 1, order=(2, 0, 1)) == items
     assert list_items(make_dataset(make_variation(Recipe(max_seconds=0.5, seed=1).changed(**EVERYTHING))), 1) != items
     with_workers = torch.utils.data.DataLoader(make_dataset(varied), batch_size=None, num_workers=1)
     with_workers.dataset.set_epoch(1)
@@ -104,7 +105,7 @@ def test_items_depend_on_seed_epoch_and_row_and_on_nothing_else(make_dataset):
 
 
 def test_cached_samples_are_those_that_were_decoded(make_dataset):
-    plain, cached, full = make_dataset(), make_dataset(cache_bytes=1 << 20), make_dataset(cache_bytes=10)
+    plain, cached, full = make_dataset(), make_dataset(cache=SpeechCache(1 << 20)), make_dataset(cache=SpeechCache(10))
     for _ in range(2):
         assert list_items(plain, 0) == list_items(cached, 0) == list_items(full, 0)
 

@@ -1,5 +1,8 @@
 """Utterances are normalised one by one and padded with zeros that the mask tells from samples."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,12 @@ from transformers import Wav2Vec2FeatureExtractor
 from ser_store.audio import load_speech
 from ser_store.backbones.loading import build_model
 from ser_store.corpora.ravdess import load_ravdess
-from ser_store.errors import CorpusError
-from ser_store.recordings import resolve_audio
+from ser_store.errors import AudioError, CorpusError
+from ser_store.recordings import load_recording, resolve_audio
 from ser_store.training import speech_dataset
 from ser_store.training.augmentation import Augmentation
 from ser_store.training.length_grouping import LongestFirstSampler
+from ser_store.training.speech_cache import SpeechCache
 from ser_store.training.speech_dataset import SpeechDataset, collate_speech
 from ser_store.training.variation import Variation
 
@@ -53,20 +57,68 @@ def test_a_batch_is_padded_to_its_longest_utterance(dataset):
 @pytest.mark.parametrize("variation", [None, Variation(Augmentation(), 8_000, "head", 1)])
 def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, monkeypatch):
     decoded = []
-    monkeypatch.setattr(speech_dataset, "load_speech", lambda path: decoded.append(path) or load_speech(path))
+
+    def load(corpus, row, *, audio):
+        decoded.append(row)
+        return load_recording(corpus, row, audio=audio)
+
+    monkeypatch.setattr(speech_dataset, "load_recording", load)
     rows = np.array([3, 17, 40], dtype=np.int32)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     options = {"audio": speech, "feature_extractor": extractor, "variation": variation}
     alone = [item for one in rows for item in [SpeechDataset(corpus, np.array([one]), **options)[0]]]
     room = 4 * sum(len(load_speech(speech / corpus.paths[row])) for row in (3, 17))
-    dataset = SpeechDataset(corpus, rows, cache_bytes=room, **options)
+    dataset = SpeechDataset(corpus, rows, cache=SpeechCache(room), **options)
     decoded.clear()
     for epoch in range(2):
         dataset.set_epoch(epoch)
         for item, same in zip(dataset.__getitems__([0, 1, 2, 1]), [*alone, alone[1]], strict=True):
             np.testing.assert_array_equal(item["input_values"], same["input_values"])
             assert (item["row"], item["label"]) == (same["row"], same["label"])
-    assert [path.stem for path in decoded] == [corpus.ids[row] for row in (3, 17, 40, 40)]
+    assert sorted(decoded) == [3, 17, 40, 40]
+
+
+def test_equal_recordings_are_decoded_once_wherever_they_lie(corpus, speech, tmp_path, monkeypatch):
+    decoded = []
+
+    def load(corpus, row, *, audio):
+        decoded.append(row)
+        return load_recording(corpus, row, audio=audio)
+
+    monkeypatch.setattr(speech_dataset, "load_recording", load)
+    for name in ("03-01-01-01-01-01-01", "03-01-02-01-01-01-01"):
+        shutil.copy(speech / corpus.paths[3], tmp_path / f"{name}{Path(corpus.paths[3]).suffix}")
+    twins = load_ravdess(tmp_path).corpus
+    options = {"audio": tmp_path, "feature_extractor": Wav2Vec2FeatureExtractor(), "cache": SpeechCache()}
+    for row in (0, 1):
+        dataset = SpeechDataset(twins, np.array([row], dtype=np.int32), **options)
+        assert dataset[0]["row"] == row
+    assert decoded == [0]
+
+
+def test_what_a_data_loading_process_would_forget_is_decoded_before(corpus, speech, monkeypatch):
+    rows = np.arange(3, dtype=np.int32)
+    lengths = [len(load_speech(speech / corpus.paths[row])) for row in rows]
+    for limit, kept in ((1 << 30, 3), (4 * lengths[0], 1)):
+        cache = SpeechCache(limit)
+        dataset = SpeechDataset(corpus, rows, audio=speech, feature_extractor=Wav2Vec2FeatureExtractor(), cache=cache)
+        dataset.fill_cache()
+        with monkeypatch.context() as patched:
+            patched.setattr(speech_dataset, "load_recording", None)
+            assert [dataset[index]["row"] for index in range(kept)] == list(range(kept))
+            if kept < 3:
+                with pytest.raises(TypeError):
+                    dataset[2]
+
+
+def test_another_recording_than_the_store_was_made_from_is_refused(corpus, speech, tmp_path):
+    path = tmp_path / corpus.paths[3]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(speech / corpus.paths[3], path)
+    assert len(load_recording(corpus, 3, audio=tmp_path)) == len(load_speech(path))
+    shutil.copy(speech / corpus.paths[4], path)
+    with pytest.raises(AudioError, match="is not the recording that the store was made from, its samples"):
+        load_recording(corpus, 3, audio=tmp_path)
 
 
 def test_the_longest_utterances_are_evaluated_first(dataset):
