@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ser_store_cli.finetune_output import print_dry_run, print_run, push, train_all
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -21,14 +21,11 @@ from ser_store_cli.options import (
     StoreOption,
     show_reports,
     stated,
-    warn,
 )
-from ser_store_cli.output import format_table, print_json
+from ser_store_cli.output import print_json
 from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 
 if TYPE_CHECKING:
-    from ser_store.training.recipe import Recipe
-    from ser_store_h5.runs import RunRecord
     from ser_store_h5.store import Store
 
 Pair = tuple[float, float]
@@ -171,11 +168,13 @@ def finetune(
     opened = _open(store)
     places: dict[str, Any] = {"split": split, "fold": fold, "init": init, "audio": audio}
     if dry_run:
-        _dry_run(opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json)
+        print_dry_run(
+            opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json
+        )
         return
     show_reports()
     if all_models:
-        _finetune_all(opened, resolved, places, json=json)
+        train_all(opened, resolved, places, json=json)
         return
     from ser_store.training.finetuning import finetune as train
     from ser_store.training.parallel import is_main
@@ -198,11 +197,11 @@ def finetune(
     if not is_main():
         return
     if json:
-        published = _push(opened, record.run, push_to_hub)
+        published = push(opened, record.run, push_to_hub)
         print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
         return
-    _print_run(opened, record)
-    _push(opened, record.run, push_to_hub)
+    print_run(opened, record)
+    push(opened, record.run, push_to_hub)
 
 
 def _open(store: Path) -> "Store":
@@ -228,64 +227,3 @@ def _find_source(store: Path, recipe: str | None) -> tuple[str | None, str, Path
 
     source = read_source(Store(store).run(recipe))
     return source["model"], source["init"], source["checkpoint"]
-
-
-def _dry_run(
-    store: "Store", model: str | None, resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool
-) -> None:
-    from ser_store.training.parallel import is_main
-
-    if not is_main():
-        return  # what one of several processes says holds for each
-    from ser_store.training.estimating import estimate
-    from ser_store.training.reproducing import list_published_models
-    from ser_store_cli.estimate_output import print_estimates
-
-    models = list_published_models() if model is None else [model]
-    estimates = [estimate(store, one, recipe=resolved, **places) for one in models]
-    if json:
-        print_json({"estimates": [one.to_json() for one in estimates]})
-        return
-    print_estimates(estimates)
-
-
-def _finetune_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:
-    from ser_store.training.parallel import is_main
-    from ser_store.training.reproducing import finetune_all
-
-    outcomes = finetune_all(store, recipe=resolved, **places, show_progress=True)
-    if is_main():
-        if json:
-            print_json({"models": [one.to_json() for one in outcomes]})
-        else:
-            typer.echo(
-                format_table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])
-            )
-            for one in outcomes:
-                if one.problem:
-                    warn(f"{one.model}: {one.problem}")
-    if any(one.problem for one in outcomes):
-        raise typer.Exit(1)
-
-
-def _push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
-    if repository is None:
-        return {}
-    from ser_store.training.publishing import push_to_hub
-
-    warn(f"{run} goes to {repository}; it is whole in the store, whatever becomes of that")
-    published = push_to_hub(store, run, repository)
-    warn(f"{published.member} is at {published.url}")
-    return {"published": vars(published)}
-
-
-def _print_run(store: "Store", record: "RunRecord") -> None:
-    from ser_store.step_comparison import steps as compare
-    from ser_store_cli.steps_command import print_steps
-
-    typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
-    stopped = record.details.get("stopped_early")
-    if stopped:
-        best = f"{stopped['metric']} is not better than {stopped['best']:.4g} at step {stopped['best_step']}"
-        typer.echo(f"stopped early: {best}, for {stopped['patience']} evaluations")
-    print_steps(compare(store, [record.run], on=record.details["on"], split=record.details["split"]))

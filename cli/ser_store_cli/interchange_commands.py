@@ -203,9 +203,13 @@ def rm(
     debug: DebugOption = False,
 ) -> None:
     """Remove a member, or a run with its members, curves and checkpoints."""
+    from ser_store.training.training_lock import refuse_training
     from ser_store_h5.store import Store
 
-    removed = Store(store).remove(name)
+    opened = Store(store)
+    if opened.has_run(name):
+        refuse_training(opened.run_folder(name))
+    removed = opened.remove(name)
     if json:
         print_json({"removed": removed})
     else:

@@ -137,9 +137,11 @@ def _size(size: int) -> str:
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Hash and read every file; exit 1 if anything is not as it was written."""
     from ser_store.progress import bar
+    from ser_store_h5.sweeping import sweep
     from ser_store_h5.verify import verify_store
 
     found = verify_store(store, watch=lambda runs: bar(runs, total=len(runs), label="verifying"))
+    in_use = sweep(store, dry_run=True).in_use if found.leftovers else ()
     if json:
         print_json(
             {
@@ -148,7 +150,8 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
                 "bytes": found.bytes,
                 "seconds": found.seconds,
                 "problems": [vars(problem) for problem in found.problems],
-                "leftovers": list(found.leftovers),
+                "leftovers": [name for name in found.leftovers if name not in in_use],
+                "in_use": [name for name in found.leftovers if name in in_use],
             }
         )
     else:
@@ -158,6 +161,9 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
         files = "1 file" if found.files == 1 else f"{found.files} files"
         typer.echo(f"{files}, {format_bytes(found.bytes)} ({format_bytes(found.rate)}/s): {state}")
     for leftover in found.leftovers:
-        warn(f"{leftover} was left by a writer that was killed; nothing reads it, `serstore gc` removes it")
+        if leftover in in_use:
+            warn(f"{leftover} is held by a writer that is at work")
+        else:
+            warn(f"{leftover} was left by a writer that was killed; nothing reads it, `serstore gc` removes it")
     if not found.ok:
         raise typer.Exit(1)

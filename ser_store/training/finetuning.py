@@ -35,6 +35,7 @@ from ser_store.training.resuming import (
     refuse_other_processes,
     refuse_other_sides,
 )
+from ser_store.training.run_record import describe_run
 from ser_store.training.session import TrainingSession
 from ser_store.training.training_lock import hold_run
 from ser_store_h5.atomic import remove_folder
@@ -104,13 +105,15 @@ def finetune(
         refuse_other_precision(request.recipe.precision)
         choose_device()
         place = _choose_place(store, begun, name, checkpoints)
+        speech, arguments = resolve_audio(store.corpus, audio), build_training_arguments(request.recipe, place)
+        loaded = _load(request if begun is None else replace(request, model=pin_model(begun)), store.corpus.classes)
         session = TrainingSession(
             store,
             request,
             sides,
-            audio=resolve_audio(store.corpus, audio),
-            arguments=build_training_arguments(request.recipe, place),
-            loaded=_load(request if begun is None else replace(request, model=pin_model(begun)), store.corpus.classes),
+            audio=speech,
+            arguments=arguments,
+            loaded=loaded,
             show_progress=show_progress,
             callbacks=callbacks,
         )
@@ -120,7 +123,7 @@ def finetune(
         if not is_main():
             return session.train(begun)
         if begun is None:
-            store.add_run(session.describe())
+            store.add_run(describe_run(request, sides, loaded, corpus=store.corpus, checkpoints=place))
         with session.ending.heard(), hold_run(store.run_folder(name)):
             try:
                 return session.train(begun)

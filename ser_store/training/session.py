@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainingArguments
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
 from ser_store.errors import StoreError, UnknownNameError
-from ser_store.provenance import describe_hardware, list_versions
+from ser_store.provenance import list_versions
 from ser_store.sides import Rows, Sides
 from ser_store.training.checkpoints import Checkpoint, CheckpointKeeper, find_folders, find_last, keep_last
 from ser_store.training.curves import CurveCallback, CurveWriter
@@ -24,7 +24,6 @@ from ser_store.training.heap import kept_heap
 from ser_store.training.inference import stated_rounding
 from ser_store.training.journal import RunJournal
 from ser_store.training.loss_meter import LossMeter
-from ser_store.training.masking import read_masking
 from ser_store.training.member_cache import MemberCache
 from ser_store.training.member_trainer import MemberTrainer
 from ser_store.training.micro_batches import MicroBatches
@@ -39,7 +38,7 @@ from ser_store.training.parallel import (
     tell_all,
     wait_for_all,
 )
-from ser_store.training.resuming import Request, compute_sides_digest, compute_training_digest
+from ser_store.training.resuming import Request, compute_training_digest
 from ser_store.training.sharding import (
     find_plugin,
     fit_for_shards,
@@ -92,32 +91,6 @@ class TrainingSession:
             compute_chance(labels[sides.train], labels[sides.monitored]),
             patience=PATIENCE,
             loss=lambda: self._meter.last,
-        )
-
-    def describe(self) -> RunRecord:
-        """The record that the run begins with."""
-        loaded, sides, request = self._loaded, self._sides, self._request
-        return RunRecord(
-            run=request.run,
-            kind="finetune",
-            backbone=loaded.backbone_key,
-            state="running",
-            details={
-                **request.to_json(),
-                "split": request.split or self._store.corpus.default_split,
-                "on": sides.on,
-                "n_train": len(sides.train),
-                "n_evaluated": len(sides.evaluated),
-                "sides_digest": compute_sides_digest(sides),
-                "origin": loaded.origin,
-                "masking": vars(read_masking(loaded.model)),
-                "attention": loaded.model.backbone.config._attn_implementation,
-                "missing_keys": list(loaded.missing_keys),
-                "unused_keys": list(loaded.unused_keys),
-                "checkpoints": str(self._checkpoints.resolve()),
-                "versions": list_versions(),
-                "hardware": describe_hardware(),
-            },
         )
 
     def train(self, begun: RunRecord | None) -> RunRecord:

@@ -35,6 +35,26 @@ def hold_run(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def refuse_training(folder: Path) -> None:
+    """What is to be done with a run waits until nobody trains it.
+
+    Raises:
+        StoreError: if a process does, as far as the file system has locks.
+    """
+    try:
+        handle = os.open(folder / LOCK_NAME, _FLAGS)
+    except OSError:
+        return
+    try:
+        if try_lock(handle) is Lock.BUSY:
+            raise StoreError(
+                f"run {folder.name} is being trained: expected one that has ended; wait until it has, or end its "
+                "training, which Ctrl-C does"
+            )
+    finally:
+        os.close(handle)
+
+
 def _wait_for_lock(path: Path) -> int:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -1,6 +1,18 @@
 """What several tests of training begin with."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
+
+from hub_server import TOKEN, serve_hub
+from process_samples import COMMON
 
 
 @pytest.fixture(scope="module")
@@ -9,3 +21,37 @@ def empty(serstore, speech, tmp_path_factory):
     path = tmp_path_factory.mktemp("empty") / "speech.store"
     assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
     return path
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A hub on this machine, which these tests and all that they launch talk to."""
+    folder = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch, serve_hub(folder, patch) as server:
+        environment = {"HF_ENDPOINT": server.address, "HF_HOME": str(folder), "HF_TOKEN": TOKEN}
+        for name, value in {**environment, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def launch(hub, tmp_path_factory):
+    """Runs the command in two processes that share a model; gives both exit codes and what both said on stderr."""
+    program, folder = Path(__file__).with_name("forking_processes.py"), tmp_path_factory.mktemp("said")
+    with subprocess.Popen(
+        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+
+        def run(*words, environment, **job):
+            job |= {"words": [str(word) for word in words], "folder": str(folder)}
+            if environment is not None:
+                job["environment"] = {**COMMON, **environment}
+            server.stdin.write(json.dumps(job) + "\n")
+            server.stdin.flush()
+            told = json.loads(server.stdout.readline())
+            if job.get("measure") and told["codes"] == [0, 0]:
+                told["memory"] = [json.loads((folder / f"{rank}.memory").read_text()) for rank in (0, 1)]
+            return SimpleNamespace(**told)
+
+        yield run
+        server.stdin.close()

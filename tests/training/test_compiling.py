@@ -1,19 +1,13 @@
 """Compiled layers give the same numbers, and are compiled once for all lengths: not once for each."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from backbone_samples import make_model, make_utterances, pad
 from torch._dynamo.utils import counters
 
 from ser_store.errors import SerstoreError
 from ser_store.training.compiling import compile_layers
 from ser_store.training.inference import single_torch_thread
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
-
-from backbone_samples import make_model, make_utterances, pad
 
 # torch's own, while it traces.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import yaml
+from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, Handler, serve_hub
 from huggingface_hub import ModelCard
 
 from ser_store.backbones.digest import compute_model_digest
@@ -20,10 +20,6 @@ from ser_store.errors import ModelError
 from ser_store.training.publishing import push_to_hub, reserve_repository
 from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
-
-from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, Handler, serve_hub
 
 RECIPE = ("--max-steps", 2, "--eval-steps", 1, "--save-steps", 1, "--logging-steps", 1, "--accumulation", 1)
 

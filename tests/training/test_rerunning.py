@@ -1,10 +1,10 @@
 """A run can be begun once more from the commit of its weights, though the hub has moved on."""
 
 import shutil
-import sys
-from pathlib import Path
 
+import hub_server
 import pytest
+from backbone_samples import make_config
 from safetensors.torch import load_file
 
 from ser_store.backbones.loading import build_model
@@ -12,11 +12,6 @@ from ser_store.errors import StoreError
 from ser_store.training.rerunning import pin_model, read_source
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
-
-import hub_server
-from backbone_samples import make_config
 
 REPOSITORY = "facebook/wav2vec2-large-xlsr-53"
 FIRST, SECOND = hub_server.COMMIT, "fedcba9876543210fedcba9876543210fedcba98"

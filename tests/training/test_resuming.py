@@ -296,6 +296,20 @@ def test_two_processes_do_not_train_one_run(unfinished, monkeypatch):
     assert unfinished.run("r").state == "running"
 
 
+def test_a_run_in_training_is_not_removed_and_what_it_holds_is_not_called_left_behind(unfinished, serstore):
+    words = ("--store", unfinished.path)
+    with training_lock.hold_run(unfinished.run_folder("r")):
+        refused, verified = serstore("rm", "r", *words), serstore("verify", *words)
+        assert json.loads(serstore("verify", "--json", *words).out)["in_use"] == ["runs/r/.training.partial"]
+    assert refused.err.startswith("serstore: run r is being trained: expected one that has ended")
+    assert (verified.code, verified.err) == (
+        0,
+        "serstore: runs/r/.training.partial is held by a writer that is at work\n",
+    )
+    assert serstore("rm", "r", *words).code == 0
+    assert not unfinished.has_run("r")
+
+
 def test_without_a_model_the_only_unfinished_run_is_resumed(unfinished):
     # Killed after its last checkpoint: nothing is left to do but to say so.
     assert finetune(unfinished, resume=True).state == "finished"

@@ -54,15 +54,21 @@ def test_a_batch_is_padded_to_its_longest_utterance(dataset):
     assert batch["sample_counts"] == lengths
 
 
-@pytest.mark.parametrize("variation", [None, Variation(Augmentation(), 8_000, "head", 1)])
-def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, monkeypatch):
-    decoded = []
+@pytest.fixture
+def decoded(monkeypatch):
+    """The rows that were decoded."""
+    rows = []
 
     def load(corpus, row, *, audio):
-        decoded.append(row)
+        rows.append(row)
         return load_recording(corpus, row, audio=audio)
 
     monkeypatch.setattr(speech_dataset, "load_recording", load)
+    return rows
+
+
+@pytest.mark.parametrize("variation", [None, Variation(Augmentation(), 8_000, "head", 1)])
+def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, decoded):
     rows = np.array([3, 17, 40], dtype=np.int32)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     options = {"audio": speech, "feature_extractor": extractor, "variation": variation}
@@ -78,14 +84,7 @@ def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, mon
     assert sorted(decoded) == [3, 17, 40, 40]
 
 
-def test_equal_recordings_are_decoded_once_wherever_they_lie(corpus, speech, tmp_path, monkeypatch):
-    decoded = []
-
-    def load(corpus, row, *, audio):
-        decoded.append(row)
-        return load_recording(corpus, row, audio=audio)
-
-    monkeypatch.setattr(speech_dataset, "load_recording", load)
+def test_equal_recordings_are_decoded_once_wherever_they_lie(corpus, speech, tmp_path, decoded):
     for name in ("03-01-01-01-01-01-01", "03-01-02-01-01-01-01"):
         shutil.copy(speech / corpus.paths[3], tmp_path / f"{name}{Path(corpus.paths[3]).suffix}")
     twins = load_ravdess(tmp_path).corpus

@@ -1,0 +1,47 @@
+"""The record that a run of fine-tuning begins with: what decides it, and where and with what it is trained."""
+
+from pathlib import Path
+
+from ser_store.backbones.loading import LoadedModel
+from ser_store.provenance import describe_hardware, list_versions
+from ser_store.sides import Sides
+from ser_store.training.masking import read_masking
+from ser_store.training.resuming import Request, compute_sides_digest
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.runs import RunRecord
+
+
+def describe_run(
+    request: Request, sides: Sides, loaded: LoadedModel, *, corpus: Corpus, checkpoints: Path
+) -> RunRecord:
+    """The record, running.
+
+    Args:
+        request: what was asked for.
+        sides: who is trained on and who is evaluated.
+        loaded: the model, prepared as the recipe says.
+        corpus: of the store.
+        checkpoints: their folder.
+    """
+    return RunRecord(
+        run=request.run,
+        kind="finetune",
+        backbone=loaded.backbone_key,
+        state="running",
+        details={
+            **request.to_json(),
+            "split": request.split or corpus.default_split,
+            "on": sides.on,
+            "n_train": len(sides.train),
+            "n_evaluated": len(sides.evaluated),
+            "sides_digest": compute_sides_digest(sides),
+            "origin": loaded.origin,
+            "masking": vars(read_masking(loaded.model)),
+            "attention": loaded.model.backbone.config._attn_implementation,
+            "missing_keys": list(loaded.missing_keys),
+            "unused_keys": list(loaded.unused_keys),
+            "checkpoints": str(checkpoints.resolve()),
+            "versions": list_versions(),
+            "hardware": describe_hardware(),
+        },
+    )
