@@ -1,6 +1,7 @@
 """Utterances as a model takes them: decoded, normalised one by one, padded to the longest of their batch."""
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The items of a batch, which torch asks for at once; those that are new are decoded side by side."""
+        if torch.utils.data.get_worker_info() is not None:
+            _leave_ending_to_parent()
         kept = {index: self._cache.get(self._keys[index]) for index in indices}
         new = [index for index, samples in kept.items() if samples is None]
         read = dict(zip(new, self._read_all(new), strict=True))
@@ -112,6 +115,16 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
     def _normalise(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         # One utterance at a time: normalisation over a padded batch would depend on who else is in it.
         return np.asarray(self._extractor(samples, sampling_rate=SAMPLE_RATE).input_values[0], dtype=np.float32)
+
+
+def _leave_ending_to_parent() -> None:
+    """In a data-loading process: ignore what ends the one that asks for the items, which ends this one in time.
+
+    A batch system or a terminal sends its signals to both, and the other would miss the next batch.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def collate_speech(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

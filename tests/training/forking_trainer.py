@@ -27,6 +27,7 @@ def main():
         child = os.fork()
         if child == 0:
             os.close(reading)
+            os.setpgid(0, 0)  # signals are sent to a group, of this process and those that load data for it
             train(job, writing)
         os.close(writing)
         with os.fdopen(reading) as pipe:
@@ -91,7 +92,7 @@ def watch_writes(job):
         if is_at("full_after_path"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         if is_at("end_at_path"):
-            os.kill(os.getpid(), job["signal"])
+            os.killpg(0, job["signal"])
 
     def is_at(moment):
         """Whether it is the moment of this name, the first time."""

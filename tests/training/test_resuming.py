@@ -88,8 +88,9 @@ def train(model):
         [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
 
-        def run(store, *, resume=False, **job):
-            job |= {"store": str(store), "model": str(model), "recipe": RECIPE, "resume": resume}
+        def run(store, *, resume=False, workers=0, **job):
+            recipe = {**RECIPE, "dataloader_workers": workers}
+            job |= {"store": str(store), "model": str(model), "recipe": recipe, "resume": resume}
             server.stdin.write(json.dumps(job) + "\n")
             server.stdin.flush()
             outcome = json.loads(server.stdout.readline())
@@ -247,13 +248,14 @@ def test_a_full_disk_is_what_is_stated_though_the_record_cannot_be_closed_either
     assert "a checkpoint could not be written" in outcome["problem"], outcome
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_a_run_as_interrupted_and_it_goes_on_to_the_same_end(name, store, train, through):
-    ended = train(store, end_at_path="step-000006.h5", signal=int(getattr(signal, name)))
+# A batch system sends its signal to the processes that load data, too.
+@pytest.mark.parametrize(("name", "workers"), [("SIGTERM", 0), ("SIGINT", 0), ("SIGTERM", 2), ("SIGINT", 2)])
+def test_a_signal_ends_a_run_as_interrupted_and_it_goes_on_to_the_same_end(name, workers, store, train, through):
+    ended = train(store, workers=workers, end_at_path="step-000006.h5", signal=int(getattr(signal, name)))
     assert ended["problem"] == "KeyboardInterrupt"
     assert Store(store).run("r").state == "interrupted"
     assert Store(store).steps("r") == [3, 6]
-    assert train(store, resume=True)["state"] == "finished"
+    assert train(store, workers=workers, resume=True)["state"] == "finished"
     assert_same_run(store, through[0])
 
 
