@@ -63,6 +63,8 @@ def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: 
         name = f"{hub_id}@{revision}" if revision else hub_id
         if revision and _SHORT_HASH.fullmatch(revision):
             reason = f"{reason}; a commit takes all its 40 digits"
+        elif revision and reason.startswith("404"):
+            reason = f"{reason}; the newest is {hub_id}@main"
         others = _list_cached(hub_id)
         cached = f", which has {', '.join(others)}" if others else ""
         raise ModelError(f"{name} cannot be fetched ({reason}) and is not in the Hugging Face cache{cached}: {way_out}")
