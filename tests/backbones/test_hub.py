@@ -86,9 +86,7 @@ def test_what_the_hub_does_not_have_is_one_line(hub: Hub, published: Path) -> No
         match=r"^some/other cannot be fetched \(404: the hub has no such model, revision or file\) .* --checkpoint DIR",
     ):
         fetch_checkpoint("some/other")
-    with pytest.raises(
-        ModelError, match=r"^some/other@v2 .* or file; the newest is some/other@main\) and is"
-    ):
+    with pytest.raises(ModelError, match=r"^some/other@v2 .* or file; the newest is some/other@main\) and is"):
         fetch_checkpoint("some/other", revision="v2")
     (published / "model.safetensors").unlink()
     with pytest.raises(
