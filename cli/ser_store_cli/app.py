@@ -6,6 +6,7 @@ import sys
 import typer
 
 from ser_store_cli import (
+    INTERRUPTED,
     bench_commands,
     compare_command,
     corpus_commands,
@@ -67,10 +68,22 @@ def serstore(
 
 def main() -> None:
     """Entry point of the console script."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    try:
+        code = _run_with_others() if os.environ.get("WORLD_SIZE", "1") != "1" else _run()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    # Here alone, since Ctrl-C may come before a command has begun or when it has ended.
+    if code == INTERRUPTED and speaks_for_all():
+        typer.echo("interrupted; what was written is complete", err=True)
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    try:
         app()
-    else:
-        sys.exit(_run_with_others())
+    except SystemExit as ended:
+        return ended.code
+    return 0
 
 
 def _run_with_others() -> int:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_store_cli import INTERRUPTED
 from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
@@ -47,7 +46,7 @@ _NO_THREAD = (
 
 
 def stated(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn a stated problem into one line on stderr and exit code 1, Ctrl-C into 130."""
+    """Turn a stated problem into one line on stderr and exit code 1."""
 
     @functools.wraps(command)
     def run(*arguments: Any, debug: bool = False, **options: Any) -> None:
@@ -67,10 +66,6 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
             if "can't start new thread" not in str(problem) and str(problem) != os.strerror(errno.EAGAIN):
                 raise
             _fail(_NO_THREAD, debug)
-        except KeyboardInterrupt:
-            if speaks_for_all():
-                typer.echo("interrupted; what was written is complete", err=True)
-            raise typer.Exit(INTERRUPTED) from None
 
     return run
 
