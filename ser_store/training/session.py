@@ -103,8 +103,8 @@ class TrainingSession:
         run = self._request.run
         journal = RunJournal(self._store, run)
         begun = begun and self._store.run(run)
-        self._training = tell_all(lambda: compute_training_digest(self._store.run(run)))
-        start = tell_all(lambda: find_last(self._checkpoints, training=self._training)) if begun else None
+        training = tell_all(lambda: compute_training_digest(self._store.run(run)))
+        start = tell_all(lambda: find_last(self._checkpoints, training=training)) if begun else None
         wait_for_all()
         resolved = dict(begun.details.get("resolved", {})) if begun else {}
         micro_batches = MicroBatches(self._request.recipe, run=run, note=journal.note, resolved=resolved)
@@ -113,7 +113,7 @@ class TrainingSession:
             self._note_start(journal, begun, start, micro_batches)
         trainer, state = None, "failed"
         try:
-            trainer = self._make_trainer(journal, micro_batches)
+            trainer = self._make_trainer(journal, micro_batches, training)
             self._run(trainer, start)
             state = "failed" if self._watch.reason else "finished"
         except KeyboardInterrupt:
@@ -140,7 +140,7 @@ class TrainingSession:
             resumed[-1] |= {"seconds": round(journal.seconds(), 3), "versions": list_versions()}
         journal.note(state="running", resolved=micro_batches.describe(), **({"resumed": resumed} if resumed else {}))
 
-    def _make_trainer(self, journal: RunJournal, micro_batches: MicroBatches) -> MemberTrainer:
+    def _make_trainer(self, journal: RunJournal, micro_batches: MicroBatches, training: str) -> MemberTrainer:
         recipe = self._request.recipe
         curves = CurveWriter(self._store, self._request.run, seconds=journal.seconds)
         model = self._loaded.model
@@ -154,7 +154,7 @@ class TrainingSession:
             self._watch,
             *list_trackers(self._store.path, self._request.run, recipe, loss=lambda: self._meter.last),
             CheckpointKeeper(
-                self._checkpoints, training=self._training, limit=recipe.save_total_limit, wait_for_all=wait_for_all
+                self._checkpoints, training=training, limit=recipe.save_total_limit, wait_for_all=wait_for_all
             ),
         ]
         patience = recipe.early_stopping_patience

@@ -15,15 +15,8 @@ RECIPE = Recipe(max_steps=2, eval_steps=1, save_steps=1, logging_steps=1, accumu
 
 
 @pytest.fixture(scope="module")
-def corpus_store(serstore, speech, tmp_path_factory):
-    path = tmp_path_factory.mktemp("made") / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def trained_store(corpus_store):
-    path = shutil.copytree(corpus_store, corpus_store.parent / "trained.store")
+def trained_store(empty):
+    path = shutil.copytree(empty, empty.parent / "trained.store")
     (outcome,) = finetune_all(Store(path), ["tiny-hubert"], recipe=RECIPE)
     assert outcome.outcome == "trained"
     return path
@@ -37,8 +30,8 @@ def trained(trained_store, tmp_path):
 
 
 @pytest.fixture
-def store(corpus_store, tmp_path):
-    return Store(shutil.copytree(corpus_store, tmp_path / "speech.store"))
+def store(empty, tmp_path):
+    return Store(shutil.copytree(empty, tmp_path / "speech.store"))
 
 
 def count_models():
