@@ -125,9 +125,9 @@ def write_scores_parquet(
 
     unfinished = Path(path).with_name(f".{Path(path).name}.unfinished")
     try:
-        register_io_source(iter_frames, schema=schema, is_pure=True).sink_parquet(
-            unfinished, row_group_size=_CHUNK_ROWS
-        )
+        # Opened here: polars opens what it is given by name in a thread of its own, even once it has failed.
+        with unfinished.open("wb") as file:
+            register_io_source(iter_frames, schema=schema, is_pure=True).sink_parquet(file, row_group_size=_CHUNK_ROWS)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -84,11 +84,11 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path):
     def interrupt(items, /, *, total, label):
         raise OSError("no space left")
 
-    with pytest.raises(Exception, match="no space left"):
-        write_scores_parquet(
-            tmp_path / "a.parquet", np.zeros(3, dtype=np.int16), k=2, n_candidates=3, progress=interrupt
-        )
-    assert list(tmp_path.iterdir()) == []
+    scores = np.zeros(3, dtype=np.int16)
+    for _ in range(30):  # what is left behind by a thread that comes late is not left every time
+        with pytest.raises(Exception, match="no space left"):
+            write_scores_parquet(tmp_path / "a.parquet", scores, k=2, n_candidates=3, progress=interrupt)
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
