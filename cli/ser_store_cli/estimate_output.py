@@ -61,7 +61,7 @@ def _print_basis(one: "Estimate") -> None:
     devices = f", for each of {one.processes} processes {one.layout.value}" if one.processes > 1 else ""
     typer.echo(
         "An estimate. Memory: counted tensor by tensor, without what kernels take for themselves while they run"
-        f"{devices}. Disk: the checkpoints kept and one being written. Time: all multiplications and additions at "
+        f"{devices}. Disk: the most that there is at once. Time: all multiplications and additions at "
         f"{one.time.flops_per_second / 1e12:.3g} TFLOP/s, measured just now by multiplying matrices on "
         f"{one.time.device}; a real training takes longer."
     )

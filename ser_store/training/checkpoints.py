@@ -22,7 +22,7 @@ from ser_store.errors import ModelError, StoreError
 from ser_store.reports import report_damaged_checkpoint
 from ser_store.training.damage import compute_checksums, find_damage
 from ser_store.training.out_of_memory import is_out_of_memory
-from ser_store.training.parallel import is_lost_connection
+from ser_store.training.parallel import is_lost_connection, is_main
 from ser_store_h5.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
 
 MARK_NAME = "whole.json"
@@ -191,10 +191,11 @@ def _remove_tree(folder: Path) -> None:
 
 
 class CheckpointKeeper(TrainerCallback):
-    """Marks each checkpoint once it is whole, and then only removes older ones: at no time more than ``limit`` + 1.
+    """Marks each checkpoint once it is whole, and removes older ones before the next is written.
 
-    The checkpoint before is flushed to the disk first, which costs little as it has mostly got there by itself: so one
-    of the two that are kept outlives a power failure, too.
+    At no time are there more than ``limit`` of them on the disk, or two where ``limit`` is one; and at all times, from
+    the first on, one is whole. That one is flushed to the disk before another goes, which costs little as it has mostly
+    got there by itself: so a power failure leaves it, too.
     """
 
     def __init__(self, checkpoints: Path, *, training: str, limit: int, wait_for_all: Callable[[], None]) -> None:
@@ -202,6 +203,15 @@ class CheckpointKeeper(TrainerCallback):
         self._training = training
         self._limit = limit
         self._wait_for_all = wait_for_all
+
+    def make_room(self) -> None:
+        """Before a checkpoint is written: remove those that will be too many by it. All processes must call it."""
+        if is_main():
+            for folder in find_folders(self._checkpoints):
+                if is_whole(folder):
+                    flush(folder)
+            keep_last(self._checkpoints, max(1, self._limit - 1))
+        self._wait_for_all()
 
     def on_save(
         self, args: Any, state: Any, control: Any, model: Any = None, processing_class: Any = None, **_: Any
@@ -214,8 +224,5 @@ class CheckpointKeeper(TrainerCallback):
             # The Trainer leaves them out, and the shards alone are no model once they are joined.
             model.config.save_pretrained(saved)
             processing_class.save_pretrained(saved)
-        for folder in find_folders(self._checkpoints):
-            if folder != saved and is_whole(folder):
-                flush(folder)
         mark_whole(saved, training=self._training)
         keep_last(self._checkpoints, self._limit)

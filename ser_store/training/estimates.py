@@ -36,10 +36,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes on disk when they are most: the checkpoints kept and one being written, and all members.
+    """Bytes on disk when they are most: the checkpoints kept, the last of which may be being written, and all members.
 
     Attributes:
-        checkpoints: (kept + 1) × (parameters × 4 + trained parameters × 4 × 2 states of AdamW); with FSDP and
+        checkpoints: max(kept, 2) × (parameters × 4 + trained parameters × 4 × 2 states of AdamW); with FSDP and
             ``FULL_STATE_DICT``, parameters × 8, since they are written a second time.
         members: members × utterances × (hidden size × 2 + classes × 4 + 4 for the row).
         free: on the disk of the checkpoints.

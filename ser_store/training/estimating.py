@@ -157,7 +157,7 @@ def _find_available_memory() -> int | None:
 
 def _estimate_disk(recipe: Recipe, parameters: int, trained: int, members: int, folder: Path) -> Disk:
     checkpoint = parameters * _FLOAT32 + trained * _FLOAT32 * _ADAMW_STATES
-    checkpoints = (recipe.save_total_limit + 1) * checkpoint
+    checkpoints = max(recipe.save_total_limit, 2) * checkpoint
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return Disk(checkpoints, members, checkpoints + members, shutil.disk_usage(existing).free)
 

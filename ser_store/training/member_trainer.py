@@ -36,7 +36,7 @@ class MemberTrainer(Trainer):
     """Hands step, rows (m,) int32, logits (m, c) and pooled (m, d) float32 of each evaluation to ``on_evaluated``.
 
     Rows are ascending, whatever order or process the utterances were evaluated in. ``on_evaluated`` is called alike in
-    all processes and returns the metrics of the pass.
+    all processes and returns the metrics of the pass. ``make_room`` is called in all before a checkpoint is written.
 
     What the Trainer calls a batch stays as it is, and with it the order of the utterances and the optimizer steps, when
     memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
@@ -50,6 +50,7 @@ class MemberTrainer(Trainer):
         recipe: Recipe,
         loss: Loss | None,
         on_evaluated: OnEvaluated,
+        make_room: Callable[[], None],
         micro_batches: MicroBatches,
         meter: LossMeter,
         **arguments: Any,
@@ -58,6 +59,7 @@ class MemberTrainer(Trainer):
         self._recipe = recipe
         self._loss = loss
         self._on_evaluated = on_evaluated
+        self._make_room = make_room
         self._micro_batches = micro_batches
         self._meter = meter
         self._batches: list[Batch] = []
@@ -167,6 +169,7 @@ class MemberTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         with stated_writing(Path(self.args.output_dir)):
+            self._make_room()
             super()._save_checkpoint(model, trial)
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> EvalLoopOutput:

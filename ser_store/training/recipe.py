@@ -87,7 +87,7 @@ class Recipe:
         eval_steps: optimizer steps between evaluations, each of which caches a member.
         logging_steps: optimizer steps between entries of the training loss.
         save_steps: optimizer steps between checkpoints.
-        save_total_limit: checkpoints kept on disk.
+        save_total_limit: checkpoints kept on disk; with 1, there are two while the next is written.
         early_stopping_patience: evaluations without a better ``early_stopping_metric`` after which training ends.
         early_stopping_metric: ``eval_loss``, ``accuracy`` or ``balanced_accuracy`` of the monitored part.
         pooling: how frames become one vector: ``mean``, ``sum`` or ``max``.

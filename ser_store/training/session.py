@@ -147,22 +147,23 @@ class TrainingSession:
         cache = MemberCache(self._store, self._request.run, model, self._sides, recipe=recipe, curves=curves)
         shown = CurveCallback(curves, loss=lambda: self._meter.last, show_progress=self._show_progress)
         self._close_bar = shown.close
+        keeper = CheckpointKeeper(
+            self._checkpoints, training=training, limit=recipe.save_total_limit, wait_for_all=wait_for_all
+        )
         callbacks = [
             self._meter,
             shown,
             self.ending,
             self._watch,
             *list_trackers(self._store.path, self._request.run, recipe, loss=lambda: self._meter.last),
-            CheckpointKeeper(
-                self._checkpoints, training=training, limit=recipe.save_total_limit, wait_for_all=wait_for_all
-            ),
+            keeper,
         ]
         patience = recipe.early_stopping_patience
         if patience is not None:
             callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=journal.note))
         learned = self._make_dataset(self._sides.train, variation=make_variation(recipe))
         callbacks.append(EpochCallback(learned))
-        # Older checkpoints are removed by the keeper: the Trainer does so before the new one is whole.
+        # Older checkpoints are removed by the keeper: the Trainer has one more while it writes, and marks none as whole.
         self._arguments.save_total_limit = None
         self._arguments.ddp_find_unused_parameters = may_leave_out_weights(model)
         return MemberTrainer(
@@ -174,6 +175,7 @@ class TrainingSession:
             recipe=recipe,
             loss=make_loss(recipe, self._count_classes()),
             on_evaluated=cache.add,
+            make_room=keeper.make_room,
             micro_batches=micro_batches,
             meter=self._meter,
             callbacks=[*callbacks, *self._callbacks],

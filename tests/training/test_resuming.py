@@ -15,6 +15,7 @@ from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.training import training_lock
 from ser_store.training.checkpoints import find_folders, find_last, is_whole
 from ser_store.training.finetuning import finetune
+from ser_store.training.member_trainer import MemberTrainer
 from ser_store.training.recipe import Recipe
 from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
@@ -319,9 +320,10 @@ def test_without_a_model_the_only_unfinished_run_is_resumed(unfinished):
         finetune(unfinished, resume=True)
 
 
-def test_the_disk_holds_three_checkpoints_at_most_while_training_runs(store):
+@pytest.mark.parametrize(("limit", "left"), [(2, ["checkpoint-7", "checkpoint-8"]), (1, ["checkpoint-8"])])
+def test_the_disk_holds_two_checkpoints_at_most_and_one_that_is_whole(limit, left, store, monkeypatch):
     checkpoints = store / "runs/tiny-wav2vec2/checkpoints"
-    most, ended = [0, 0], threading.Event()
+    most, whole, ended = [0, 0], [], threading.Event()
 
     def watch():
         while not ended.wait(0.001):
@@ -331,18 +333,25 @@ def test_the_disk_holds_three_checkpoints_at_most_while_training_runs(store):
                 continue
             most[:] = [max(most[0], len(find_folders(checkpoints))), max(most[1], sum(sizes))]
 
+    def save(self, *arguments, save=MemberTrainer.save_model, **named):
+        whole.append(len(list(filter(is_whole, find_folders(checkpoints)))))
+        save(self, *arguments, **named)
+
+    monkeypatch.setattr(MemberTrainer, "save_model", save)
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        recipe = Recipe(max_steps=8, train_batch_size=1, accumulation=1, eval_steps=8, save_steps=1, eval_batch_size=16)
+        intervals = {"eval_steps": 8, "save_steps": 1, "save_total_limit": limit}
+        recipe = Recipe(max_steps=8, train_batch_size=1, accumulation=1, eval_batch_size=16, **intervals)
         finetune(Store(store), "tiny-wav2vec2", recipe=recipe)
     finally:
         ended.set()
         watcher.join()
     one = sum(path.stat().st_size for path in (checkpoints / "checkpoint-8").rglob("*") if path.is_file())
-    assert 2 <= most[0] <= 3
-    assert most[1] <= 3.1 * one
-    assert [folder.name for folder in find_folders(checkpoints)] == ["checkpoint-7", "checkpoint-8"]
+    assert most[0] == 2
+    assert most[1] <= 2.1 * one
+    assert whole == [0, *[1] * 7]
+    assert [folder.name for folder in find_folders(checkpoints)] == left
 
 
 def test_checkpoints_of_another_training_are_not_removed(store, through):
