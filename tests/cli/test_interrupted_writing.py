@@ -68,7 +68,7 @@ def start(code: str, table: Path, store: Path) -> "subprocess.Popen[str]":
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     """Exit code, and the one line on stderr."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     if process.returncode:
         assert out == ""
         assert len(err.splitlines()) == 1, err

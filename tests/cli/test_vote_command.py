@@ -274,7 +274,7 @@ def test_ctrl_c_prints_the_best_so_far(tmp_path):
     while "voting" not in shown:
         shown += process.stderr.read(1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "interrupted: the best of the first" in err
     document = json.loads(out)

@@ -71,7 +71,7 @@ class Writers:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
-        assert self.process.wait(timeout=30) == 0
+        assert self.process.wait(timeout=600) == 0
         self.process.stdout.close()
 
 

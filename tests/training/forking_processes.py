@@ -17,7 +17,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 600
 
 
 class Mallinfo(ctypes.Structure):

@@ -22,7 +22,7 @@ RECIPE = (
     "--accumulation",
     "1",
 )
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_a_dry_run_of_several_processes_is_printed_once(wide, empty, launch):
     done = launch(*words, environment=SHARDS)
     assert (done.codes, done.said, done.printed[1]) == ([0, 0], ["", ""], "")
     assert "13.7 MB weights, 13.7 MB gradients, 27.4 MB AdamW" in done.printed[0]
-    assert " gathered\ndisk    246 MB checkpoints" in done.printed[0]
+    assert " gathered\ndisk    164 MB checkpoints" in done.printed[0]
     assert "for each of 2 processes with FSDP and SHARDED_STATE_DICT" in done.printed[0]
     refused = launch(*words, environment={**SHARDS, "FSDP_VERSION": "1"})
     assert refused.codes in ([1, 0], [1, -15])  # the launcher ends the other where that is still at it

@@ -108,8 +108,8 @@ def start_cluster(folder, *, n_workers):
             yield address, []
             return
         with start(*worker, folder=folder) as one, start(*worker, folder=folder) as other:
-            with distributed.Client(address, timeout=30, set_as_default=False) as client:
-                client.wait_for_workers(n_workers, timeout=30)
+            with distributed.Client(address, timeout=600, set_as_default=False) as client:
+                client.wait_for_workers(n_workers, timeout=600)
             yield address, [one, other]
 
 
@@ -124,7 +124,7 @@ def test_a_worker_killed_half_way_changes_nothing(monkeypatch, tmp_path):
             for count, item in enumerate(items):
                 if count == total // 2:
                     os.kill(workers[0].pid, signal.SIGKILL)
-                    assert workers[0].wait(timeout=5) == -signal.SIGKILL
+                    assert workers[0].wait(timeout=600) == -signal.SIGKILL
                 done_before_and_after[count >= total // 2] += 1
                 yield item
 
