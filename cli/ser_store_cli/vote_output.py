@@ -98,7 +98,8 @@ def draw_histogram(distribution: "Distribution") -> str:
 
 def _print_search(report: "VoteReport") -> None:
     rate = f" ({report.searched / report.seconds:,.0f} a second)" if report.searched > 10**6 else ""
-    typer.echo(f"{report.searched:,} ensembles searched in {report.seconds:.3g} s{rate}")
+    noun = "ensemble" if report.searched == 1 else "ensembles"
+    typer.echo(f"{report.searched:,} {noun} searched in {report.seconds:.3g} s{rate}")
     if report.search == "greedy":
         typer.echo("greedy forward selection with replacement: nothing proves that there is no better ensemble")
     for one in report.found if report.search == "pruned" else ():

@@ -163,7 +163,7 @@ class TrainingSession:
             callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=journal.note))
         learned = self._make_dataset(self._sides.train, variation=make_variation(recipe))
         callbacks.append(EpochCallback(learned))
-        # Older checkpoints are removed by the keeper: the Trainer has one more while it writes, and marks none as whole.
+        # Older checkpoints are removed by the keeper: the Trainer would have one more while it writes.
         self._arguments.save_total_limit = None
         self._arguments.ddp_find_unused_parameters = may_leave_out_weights(model)
         return MemberTrainer(
