@@ -1,7 +1,7 @@
-"""The Hugging Face Trainer, with two additions.
+"""The Hugging Face Trainer, with three additions.
 
-What an evaluation pass computed is handed on before it is forgotten, and a batch that does not fit into memory is taken
-in smaller parts.
+What an evaluation pass computed is handed on before it is forgotten, a batch that does not fit into memory is taken in
+smaller parts, and no utterance is learned from twice in an epoch, whatever number of processes there is.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,19 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ser_store.reports import report_endless_warmup
 from ser_store.training.checkpoints import stated_writing
+from ser_store.training.dealing import Deal
 from ser_store.training.length_grouping import LengthGroupedSampler, LongestFirstSampler
 from ser_store.training.loss_meter import LossMeter
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimising import Loss, make_optimizer_groups
-from ser_store.training.out_of_memory import Batch, count_utterances, free_memory, is_out_of_memory, iter_parts
+from ser_store.training.out_of_memory import (
+    Batch,
+    count_utterances,
+    free_memory,
+    is_out_of_memory,
+    iter_parts,
+    take_utterances,
+)
 from ser_store.training.parallel import count_processes
 from ser_store.training.recipe import Recipe
 from ser_store.training.sharding import is_sharded
@@ -62,7 +70,9 @@ class MemberTrainer(Trainer):
         self._make_room = make_room
         self._micro_batches = micro_batches
         self._meter = meter
-        self._batches: list[Batch] = []
+        self._deal = Deal(len(self.train_dataset), recipe.train_batch_size, recipe.accumulation, count_processes())
+        # Of the optimizer step that is under way, with the factors on their losses.
+        self._batches: list[tuple[Batch, float]] = []
         self._batches_step = -1
         self._share = 1.0
         self._eval_order: LongestFirstSampler | None = None
@@ -101,8 +111,8 @@ class MemberTrainer(Trainer):
         """One batch forth and back; where memory runs out, again in parts, with all batches of the optimizer step."""
         if self._batches_step != self.state.global_step:
             self._batches, self._batches_step = [], self.state.global_step
-        self._batches.append(inputs)
-        loss = self._try_batches(model, [inputs], num_items_in_batch)
+        self._batches.append(self._leave_out_repeated(inputs, place=len(self._batches)))
+        loss = self._try_batches(model, self._batches[-1:], num_items_in_batch)
         while loss is None:
             self._micro_batches.shrink_training(self.state.global_step)
             # The attempt that failed may have left half of its gradients behind.
@@ -111,11 +121,17 @@ class MemberTrainer(Trainer):
         self._meter.add(loss)
         return loss
 
-    def _try_batches(self, model: Any, batches: list[Batch], num_items_in_batch: Any) -> Tensor | None:
+    def _leave_out_repeated(self, batch: Batch, *, place: int) -> tuple[Batch, float]:
+        """A batch without what its epoch has had before, and the factor on its loss; one utterance is left, with 0."""
+        where = {"step": self.state.global_step, "place": place, "process": self.args.process_index}
+        own = self._deal.count_own(**where)
+        return take_utterances(batch, 0, max(own, 1)), self._deal.weigh(**where)
+
+    def _try_batches(self, model: Any, batches: list[tuple[Batch, float]], num_items_in_batch: Any) -> Tensor | None:
         """The loss of the last of the batches; None if memory ran out."""
         try:
-            for batch in batches:
-                loss = self._train_in_parts(model, batch, num_items_in_batch)
+            for batch, weight in batches:
+                loss = self._train_in_parts(model, batch, weight, num_items_in_batch)
             return loss
         except Exception as problem:
             if not is_out_of_memory(problem):
@@ -124,12 +140,12 @@ class MemberTrainer(Trainer):
         free_memory()
         return None
 
-    def _train_in_parts(self, model: Any, batch: Batch, num_items_in_batch: Any) -> Tensor:
+    def _train_in_parts(self, model: Any, batch: Batch, weight: float, num_items_in_batch: Any) -> Tensor:
         parts = list(iter_parts(batch, self._micro_batches.train))
         losses = []
         try:
             for place, part in enumerate(parts):
-                self._share = self._weigh(part) / self._weigh(batch) if len(parts) > 1 else 1.0
+                self._share = weight * (self._weigh(part) / self._weigh(batch) if len(parts) > 1 else 1.0)
                 is_last = place == len(parts) - 1
                 # Gradients are exchanged between processes once for each batch, but not gathered for it in one of them.
                 with nullcontext() if is_last or is_sharded(self.accelerator) else self.accelerator.no_sync(model):

@@ -56,16 +56,19 @@ def count_utterances(batch: Batch) -> int:
 
 def iter_parts(batch: Batch, size: int) -> Iterator[Batch]:
     """A batch in parts of at most ``size`` utterances, each padded no further than its own longest utterance."""
-    count = count_utterances(batch)
-    if size >= count:
-        yield batch
-        return
-    for start in range(0, count, size):
-        part = {name: values[start : start + size] for name, values in batch.items()}
-        longest = int(part["attention_mask"].sum(dim=1).max())
-        for name in ("input_values", "attention_mask"):
-            part[name] = part[name][:, :longest]
-        yield part
+    for start in range(0, count_utterances(batch), size):
+        yield take_utterances(batch, start, start + size)
+
+
+def take_utterances(batch: Batch, start: int, stop: int) -> Batch:
+    """Those of a batch from ``start`` to before ``stop``, padded no further than the longest of them."""
+    if start == 0 and stop >= count_utterances(batch):
+        return batch
+    part = {name: values[start:stop] for name, values in batch.items()}
+    longest = int(part["attention_mask"].sum(dim=1).max())
+    for name in ("input_values", "attention_mask"):
+        part[name] = part[name][:, :longest]
+    return part
 
 
 def halve(size: int) -> int:
