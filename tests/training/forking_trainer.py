@@ -1,6 +1,6 @@
 """Trains in child processes that may be killed, or meet with worse, at a moment that the job names.
 
-Run as a program by test_resuming.py.
+Run as a program by training_kills.py.
 
 Reads one job for each line of stdin and writes one outcome for each to stdout, both JSON. Loading torch takes longer
 than such a training, so every child is a fork of this process, which has loaded it and never computes itself.
@@ -74,9 +74,9 @@ def listen():
 
 
 def watch_writes(job):
-    """Count what changes the disk, and be killed at the write of a number or of a path, or meet with something else.
+    """Count what changes the disk, and be killed or get a signal at the write of a number or of a path.
 
-    At a path, too: lose the run's folder, find the disk full from then on, or get a signal.
+    At a path, too: lose the run's folder, or find the disk full from then on.
     """
     writes = []
 
@@ -91,7 +91,7 @@ def watch_writes(job):
             shutil.rmtree(Path(job["store"]) / "runs/r")
         if is_at("full_after_path"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        if is_at("end_at_path"):
+        if is_at("end_at_path") or len(writes) == job.get("end_at_write"):
             os.killpg(0, job["signal"])
 
     def is_at(moment):

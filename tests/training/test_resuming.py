@@ -4,12 +4,17 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
+from training_kills import (
+    assert_same_run,
+    forking_trainer,
+    name_checkpoints,
+    read_points,
+    save_backbone,
+    stop_trainings,
+)
 
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.training import training_lock
@@ -40,67 +45,23 @@ RECIPE = {
     "group_by_length": True,
     "augmentation": {"gain_prob": 0.5, "noise_prob": 0.5},
 }
-# Everything random that a backbone has: dropout, layer drop, and masks over time and features.
-BACKBONE = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "feat_extract_norm": "layer",
-    "conv_dim": (16, 16),
-    "conv_kernel": (400, 2),
-    "conv_stride": (160, 2),
-    "conv_bias": True,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "mask_time_prob": 0.2,
-    "mask_time_length": 2,
-    "mask_feature_prob": 0.1,
-    "mask_feature_length": 2,
-    "layerdrop": 0.3,
-    "hidden_dropout": 0.1,
-    "attention_dropout": 0.1,
-    "activation_dropout": 0.1,
-    "final_dropout": 0.1,
-}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """The folder of a small backbone with random weights."""
-    import torch
-    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
-
-    from ser_store.backbones.checkpoint import quiet_transformers
-
-    folder = tmp_path_factory.mktemp("backbone") / "tiny"
-    with torch.random.fork_rng(), quiet_transformers():
-        torch.manual_seed(1)
-        Wav2Vec2Model(Wav2Vec2Config(**BACKBONE)).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
-    return folder
+    return save_backbone(tmp_path_factory.mktemp("backbone") / "tiny")
 
 
 @pytest.fixture(scope="module")
 def train(model):
-    """Trains in a process of its own; says whether it was killed, and how often it had written by its end."""
-    program = Path(__file__).with_name("forking_trainer.py")
-    with subprocess.Popen(
-        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
+    """Trains by the recipe above in a process of its own."""
+    with forking_trainer(model) as train:
 
-        def run(store, *, resume=False, workers=0, **job):
-            recipe = {**RECIPE, "dataloader_workers": workers}
-            job |= {"store": str(store), "model": str(model), "recipe": recipe, "resume": resume}
-            server.stdin.write(json.dumps(job) + "\n")
-            server.stdin.flush()
-            outcome = json.loads(server.stdout.readline())
-            # A member that comes out otherwise when it is trained again is reported.
-            assert not any("differ" in line for line in outcome.get("said", [])), outcome
-            return outcome
+        def run(store, *, workers=0, **job):
+            return train(store, {**RECIPE, "dataloader_workers": workers}, **job)
 
         yield run
-        server.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +71,8 @@ def through(empty, train, tmp_path_factory):
     shutil.copytree(empty, path)
     outcome = train(path)
     assert outcome["state"] == "finished", outcome
+    assert name_checkpoints(path) == ["checkpoint-12", "checkpoint-14"]
+    assert Store(path).steps("r") == [3, 6, 9, 12, 14]
     return path, outcome["writes"]
 
 
@@ -126,29 +89,6 @@ def unfinished(through, tmp_path):
     return store
 
 
-def read_members(path):
-    """Every array of every member, as bytes, and where it came from."""
-    store = Store(path)
-    members = [store.read_member(name) for name in store.member_names("r")]
-    return {one.step: (*(a.tobytes() for a in (one.rows, one.logits, one.pooled)), one.provenance) for one in members}
-
-
-def read_points(path):
-    return [{name: value for name, value in point.items() if name != "seconds"} for point in Store(path).curves("r")]
-
-
-def assert_same_run(path, through):
-    assert read_members(path) == read_members(through)
-    assert read_points(path) == read_points(through)
-    record = Store(path).run("r")
-    assert (record.state, record.details["steps_done"], record.details["evaluations"]) == ("finished", 14, 5)
-    seconds = [point["seconds"] for point in Store(path).curves("r")]
-    assert seconds == sorted(seconds)
-    assert record.details["seconds"] >= seconds[-1]
-    assert [folder.name for folder in find_folders(path / "runs/r/checkpoints")] == ["checkpoint-12", "checkpoint-14"]
-    assert verify_store(path).ok
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(seed, store, train, through):
     draw = random.Random(seed)
@@ -157,6 +97,14 @@ def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(se
     train(store, resume=True, kill_at_write=draw.randrange(1, writes))
     assert train(store, resume=True)["state"] == "finished"
     assert_same_run(store, finished)
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_runs_with_options_drawn_at_random_are_resumed_to_the_same_end(by, empty, model, tmp_path):
+    with forking_trainer(model) as train:
+        *_, tally = stop_trainings(tmp_path, empty, train, times=1, seed=int(by), by=by)
+    assert tally.runs == 1
+    assert tally.stopped >= 1
 
 
 def test_a_kill_in_an_evaluation_is_made_good(store, train, through):
@@ -178,7 +126,7 @@ def test_the_first_loss_after_a_checkpoint_is_of_all_steps_since_the_last(store,
 @pytest.mark.parametrize("file", ["config.json", "trainer_state.json", "whole.json"])
 def test_a_checkpoint_that_was_half_written_is_not_gone_on_from(file, store, train, through):
     assert train(store, kill_at_path=f"checkpoint-8/{'.' if file == 'whole.json' else ''}{file}")["killed"]
-    assert [folder.name for folder in find_folders(store / "runs/r/checkpoints")] == ["checkpoint-4", "checkpoint-8"]
+    assert name_checkpoints(store) == ["checkpoint-4", "checkpoint-8"]
     assert train(store, resume=True)["state"] == "finished"
     assert [session["step"] for session in Store(store).run("r").details["resumed"]] == [4]
     assert_same_run(store, through[0])
