@@ -37,8 +37,8 @@ _UNREADABLE = (
 )
 # Only SpecAugment uses it, in training; many published checkpoints come without.
 _DISPENSABLE = frozenset({"masked_spec_embed"})
-# As safetensors calls the numbers of quantized weights, which mean nothing without their scales.
-_QUANTIZED = ("I8", "U8", "F8", "F6", "F4")
+# As safetensors and torch call the numbers of quantized weights, which mean nothing without their scales.
+_QUANTIZED = ("I8", "U8", "F8", "F6", "F4", "int8", "uint8", "float8", "float4")
 _POINTER = b"version https://git-lfs"
 
 
@@ -107,18 +107,27 @@ def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
 
 
 def _refuse_quantized(folder: Path) -> None:
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")):
         try:
-            with safe_open(path, framework="pt") as file:
-                kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+            with quiet_transformers():
+                kinds = _read_kinds(path)
         except _UNREADABLE:
             continue  # stated where it is loaded
         for name, kind in sorted(kinds.items()):
-            if str(kind).startswith(_QUANTIZED):
+            if kind.startswith(_QUANTIZED):
                 raise ModelError(
                     f"{name} in {path} is quantized ({kind}): expected float32, float16 or bfloat16; name a folder "
                     "with the weights as they were before"
                 )
+
+
+def _read_kinds(path: Path) -> dict[str, str]:
+    """The kind of number of each weight in a file, without reading the weights."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            return {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    weights = torch.load(path, map_location="meta", weights_only=True)
+    return {name: str(weight.dtype).removeprefix("torch.") for name, weight in weights.items()}
 
 
 def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any, dict[str, Any]]:

@@ -48,6 +48,20 @@ def test_quantized_weights_are_not_taken_for_numbers(folder: Path) -> None:
     assert text.startswith(f"{NAME} in {folder / 'model.safetensors'} is quantized (I8): expected float32, float16 or")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "zipped"),  # torch before 1.6 wrote no archives
+    [(torch.int8, True), (torch.uint8, True), (torch.float8_e4m3fn, True), (torch.int8, False)],
+)
+def test_quantized_weights_of_a_bin_file_are_not_either(dtype: torch.dtype, zipped: bool, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    weights[NAME] = weights[NAME].to(dtype)
+    weights["num_batches_tracked"] = torch.tensor(3)  # a count, which is no weight
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    text, kind = refuse(folder), str(dtype).removeprefix("torch.")
+    assert text.startswith(f"{NAME} in {folder / 'pytorch_model.bin'} is quantized ({kind}): expected float32, float16")
+
+
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
 def test_a_pointer_of_git_lfs_says_how_to_get_the_file(file: str, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
