@@ -1,26 +1,53 @@
 """The digest of a model: equal for equal weights, however and wherever they were saved, and whoever holds a part."""
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ser_store.threads import open_pool
+
+_THREADS = min(8, os.cpu_count() or 1)
+# To hand fewer bytes to a thread takes longer than to hash them.
+_SMALL_BYTES = 1 << 14
+
 
 def compute_model_digest(model: nn.Module) -> str:
-    """SHA-256 (hex) over name, dtype, shape and bytes of every entry of the state dict, by name.
+    """SHA-256 (hex) over name, dtype, shape and the SHA-256 of the bytes of every entry of the state dict, by name.
 
     Independent of device, memory layout, sharing between tensors, sharding and the format of the file they came from;
     buffers that a state dict leaves out do not count. Of a model that FSDP2 shards, every other process has to call
-    :func:`take_part_in_digest` meanwhile; one entry at a time is gathered.
+    :func:`take_part_in_digest` meanwhile; one entry after the other is gathered, and a few are held at a time.
     """
     digest = hashlib.sha256()
+    for header, hashed in _iter_hashed(model):
+        digest.update(len(header).to_bytes(4, "little") + header + hashed)
+    return digest.hexdigest()
+
+
+def _iter_hashed(model: nn.Module) -> Iterator[tuple[bytes, bytes]]:
+    """What each entry is called and is, and the hash of its bytes; several are hashed side by side."""
+    pool = open_pool(os.getpid(), "digest", _THREADS)
+    ahead: deque[tuple[bytes, Callable[[], bytes]]] = deque()
     for name, tensor in _iter_whole_entries(model):
         header = f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{tuple(tensor.shape)}\0".encode()
-        digest.update(len(header).to_bytes(4, "little") + header)
-        digest.update(_view_bytes(tensor))
-    return digest.hexdigest()
+        hash_bytes = partial(_hash, _view_bytes(tensor))
+        is_small = tensor.nbytes <= _SMALL_BYTES
+        ahead.append((header, hash_bytes if is_small else pool.submit(hash_bytes).result))
+        if len(ahead) > 2 * _THREADS:
+            before, take_hash = ahead.popleft()
+            yield before, take_hash()
+    for header, take_hash in ahead:
+        yield header, take_hash()
+
+
+def _hash(content: memoryview) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def take_part_in_digest(model: nn.Module) -> None:

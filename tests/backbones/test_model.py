@@ -146,7 +146,20 @@ def test_the_digest_is_that_of_names_types_shapes_and_bytes() -> None:
         model.bias.zero_()
     expected = hashlib.sha256()
     for header, numbers in ((b"bias\0float32\0(1,)\0", [0.0]), (b"weight\0float32\0(1, 2)\0", [1.0, 2.0])):
-        expected.update(len(header).to_bytes(4, "little") + header + torch.tensor(numbers).numpy().tobytes())
+        hashed = hashlib.sha256(torch.tensor(numbers).numpy().tobytes()).digest()
+        expected.update(len(header).to_bytes(4, "little") + header + hashed)
+    assert compute_model_digest(model) == expected.hexdigest()
+
+
+def test_the_digest_of_many_large_and_small_weights_is_that_of_one_after_the_other() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(*(torch.nn.Linear(100, 1 + 20 * (layer % 4)) for layer in range(40)))
+    expected = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        header = f"{name}\0float32\0{tuple(weight.shape)}\0".encode()
+        expected.update(len(header).to_bytes(4, "little") + header)
+        expected.update(hashlib.sha256(weight.numpy().tobytes()).digest())
     assert compute_model_digest(model) == expected.hexdigest()
 
 

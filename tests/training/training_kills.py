@@ -67,23 +67,21 @@ def forking_trainer(model: Path) -> Iterator[Train]:
     with subprocess.Popen(
         [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
+        jobs, outcomes = server.stdin, server.stdout
+        assert jobs is not None
+        assert outcomes is not None
 
         def train(store: Path, recipe: dict[str, Any], *, resume: bool = False, **job: Any) -> dict[str, Any]:
-            assert server.stdin is not None
-            assert server.stdout is not None
             job |= {"store": str(store), "model": str(model), "recipe": recipe, "resume": resume}
-            server.stdin.write(json.dumps(job) + "\n")
-            server.stdin.flush()
-            outcome: dict[str, Any] = json.loads(server.stdout.readline())
+            jobs.write(json.dumps(job) + "\n")
+            jobs.flush()
+            outcome: dict[str, Any] = json.loads(outcomes.readline())
             # A member that comes out otherwise when it is trained again is reported.
             assert not any("differ" in line for line in outcome.get("said", [])), outcome
             return outcome
 
         yield train
-        assert server.stdin is not None
-        server.stdin.close()
+        jobs.close()
 
 
 def read_members(path: Path) -> dict[int, Any]:
