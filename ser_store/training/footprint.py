@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from ser_store.training.shard_footprint import Shards, drop_gradients
 from ser_store.training.sharding import refuse_configuration
 
 _HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+# The first layer of WavLM does what the others do not.
+_COUNTED_LAYERS = 2
 # Float32 samples and an int64 mask.
 _BYTES_PER_SAMPLE = 4 + 8
 
@@ -129,8 +132,21 @@ def count_flops(config: SpeechClassifierConfig, recipe: Recipe, *, samples: int)
     """Floating-point operations of one utterance: forth (evaluation), and forth and back (training).
 
     Multiplications and additions of matrix products, convolutions and attention, each counting as one; those that
-    gradient checkpointing repeats count again.
+    gradient checkpointing repeats count again. Of many layers, two and three are counted: all further ones take what
+    the third does.
     """
+    layers: int = config.backbone_config.num_hidden_layers
+    if layers <= _COUNTED_LAYERS + 1 or recipe.frozen_layers:
+        return _count_all_flops(config, recipe, samples=samples)
+    few, more = deepcopy(config), deepcopy(config)
+    few.backbone_config.num_hidden_layers = _COUNTED_LAYERS
+    more.backbone_config.num_hidden_layers = _COUNTED_LAYERS + 1
+    counted = zip(*(_count_all_flops(one, recipe, samples=samples) for one in (few, more)), strict=True)
+    forth, both = ((layers - _COUNTED_LAYERS) * (three - two) + two for two, three in counted)
+    return forth, both
+
+
+def _count_all_flops(config: SpeechClassifierConfig, recipe: Recipe, *, samples: int) -> tuple[int, int]:
     with FakeTensorMode():
         model = _build(config, recipe)
         with FlopCounterMode(display=False, custom_mapping=_COUNTS) as counter:

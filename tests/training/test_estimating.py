@@ -8,6 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ser_store.backbones.catalogue import lookup
 from ser_store.backbones.loading import build_model
+from ser_store.training import footprint
 from ser_store.training.estimating import count_steps, estimate
 from ser_store.training.footprint import compute_activation_bytes, count_flops, count_parameters
 from ser_store.training.recipe import Recipe
@@ -109,6 +110,16 @@ def test_the_operations_are_those_of_all_products():
     assert forth == sum(counts) + attention
     # Backward, every product is taken twice, and attention has its scores computed once more.
     assert both == 3 * forth + attention // 2
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("key", ["tiny-wav2vec2", "tiny-hubert", "tiny-unispeech", "tiny-wavlm", "tiny-data2vec-audio"])
+def test_the_operations_of_many_layers_are_those_of_all_of_them(key, checkpointing, monkeypatch):
+    config, recipe = build_config(key, layers=6), Recipe(gradient_checkpointing=checkpointing)
+    counted = count_flops(config, recipe, samples=16_000)
+    assert config.backbone_config.num_hidden_layers == 6
+    monkeypatch.setattr(footprint, "_COUNTED_LAYERS", 6)
+    assert counted == count_flops(config, recipe, samples=16_000)
 
 
 def test_what_is_frozen_takes_less(path):
