@@ -58,6 +58,18 @@ def test_two_processes_learn_from_each_utterance_once(
             assert point[number] == pytest.approx(same[number], rel=1e-4), (number, point)
 
 
+def test_a_run_that_is_resumed_before_the_end_of_such_an_epoch_goes_on_to_the_same_end(empty, launch, tmp_path):
+    words = ("--train-batch-size", 3, "--accumulation", 1, "--save-steps", 2)
+    through = train(launch, *words, path=tmp_path / "through.store", empty=empty, environment=None)
+    path = shutil.copytree(empty, tmp_path / "killed.store")
+    # Both epochs have three steps, and the last checkpoint is of the fourth.
+    assert launch(*WORDS, *words, "--store", path, environment=None, kill={"rank": 1, "batch": 6}).codes == [1, -9]
+    assert launch(*WORDS, *words, "--store", path, "--resume", environment=None).codes == [0, 0]
+    store = Store(path)
+    assert [session["step"] for session in store.run(MODEL).details["resumed"]] == [4]
+    assert store.read_member(f"{MODEL}@6").logits.tobytes() == through[0].logits.tobytes()
+
+
 few = st.integers(1, 4)
 
 
