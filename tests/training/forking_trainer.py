@@ -33,8 +33,8 @@ def main():
         with os.fdopen(reading) as pipe:
             told = pipe.read()
         _, status = os.waitpid(child, 0)
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        print(json.dumps({"killed": killed, **json.loads(told or "{}")}), flush=True)
+        # By SIGKILL, or by another signal before it heard any.
+        print(json.dumps({"killed": os.WIFSIGNALED(status), **json.loads(told or "{}")}), flush=True)
 
 
 def train(job, writing):
