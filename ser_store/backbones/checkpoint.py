@@ -37,8 +37,10 @@ _UNREADABLE = (
 )
 # Only SpecAugment uses it, in training; many published checkpoints come without.
 _DISPENSABLE = frozenset({"masked_spec_embed"})
-# As safetensors and torch call the numbers of quantized weights, which mean nothing without their scales.
-_QUANTIZED = ("I8", "U8", "F8", "F6", "F4", "int8", "uint8", "float8", "float4")
+# As safetensors and torch call what weights, counts and masks are made of. Others are those of quantized weights, which
+# mean nothing without their scales.
+_NUMBERS = frozenset({"F64", "F32", "F16", "BF16", "I64", "BOOL"})
+_NUMBERS |= frozenset({"float64", "float32", "float16", "bfloat16", "int64", "bool"})
 _POINTER = b"version https://git-lfs"
 
 
@@ -107,14 +109,15 @@ def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
 
 
 def _refuse_quantized(folder: Path) -> None:
-    for path in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")):
+    loaded = [*folder.glob("model.safetensors"), *folder.glob("model-*.safetensors")]
+    for path in sorted(loaded or [*folder.glob("pytorch_model.bin"), *folder.glob("pytorch_model-*.bin")]):
         try:
             with quiet_transformers():
                 kinds = _read_kinds(path)
         except _UNREADABLE:
             continue  # stated where it is loaded
         for name, kind in sorted(kinds.items()):
-            if kind.startswith(_QUANTIZED):
+            if kind not in _NUMBERS:
                 raise ModelError(
                     f"{name} in {path} is quantized ({kind}): expected float32, float16 or bfloat16; name a folder "
                     "with the weights as they were before"
@@ -122,12 +125,14 @@ def _refuse_quantized(folder: Path) -> None:
 
 
 def _read_kinds(path: Path) -> dict[str, str]:
-    """The kind of number of each weight in a file, without reading the weights."""
+    """The kind of number of each weight in a file, which is all that is read of a file that is an archive."""
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:
             return {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118 - no mapping
-    weights = torch.load(path, map_location="meta", weights_only=True)
-    return {name: str(weight.dtype).removeprefix("torch.") for name, weight in weights.items()}
+    entries = torch.load(path, map_location="meta", weights_only=True).items()
+    return {
+        str(name): str(entry.dtype).removeprefix("torch.") for name, entry in entries if isinstance(entry, torch.Tensor)
+    }
 
 
 def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any, dict[str, Any]]:

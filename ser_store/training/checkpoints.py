@@ -194,8 +194,8 @@ class CheckpointKeeper(TrainerCallback):
     """Marks each checkpoint once it is whole, and removes older ones before the next is written.
 
     At no time are there more than ``limit`` of them on the disk, or two where ``limit`` is one; and at all times, from
-    the first on, one is whole. That one is flushed to the disk before another goes, which costs little as it has mostly
-    got there by itself: so a power failure leaves it, too.
+    the first on, one is there that was written whole. It is flushed to the disk before another goes, so that a power
+    failure leaves it, too: which costs little where it has mostly got there by itself, since the next is written.
     """
 
     def __init__(self, checkpoints: Path, *, training: str, limit: int, wait_for_all: Callable[[], None]) -> None:
@@ -224,5 +224,7 @@ class CheckpointKeeper(TrainerCallback):
             # The Trainer leaves them out, and the shards alone are no model once they are joined.
             model.config.save_pretrained(saved)
             processing_class.save_pretrained(saved)
+        if self._limit == 1:
+            flush(saved)  # it alone is left
         mark_whole(saved, training=self._training)
         keep_last(self._checkpoints, self._limit)

@@ -141,11 +141,10 @@ class MemberTrainer(Trainer):
         return None
 
     def _train_in_parts(self, model: Any, batch: Batch, weight: float, num_items_in_batch: Any) -> Tensor:
-        parts = list(iter_parts(batch, self._micro_batches.train))
+        parts = self._split(batch, weight)
         losses = []
         try:
-            for place, part in enumerate(parts):
-                self._share = weight * (self._weigh(part) / self._weigh(batch) if len(parts) > 1 else 1.0)
+            for place, (part, self._share) in enumerate(parts):
                 is_last = place == len(parts) - 1
                 # Gradients are exchanged between processes once for each batch, but not gathered for it in one of them.
                 with nullcontext() if is_last or is_sharded(self.accelerator) else self.accelerator.no_sync(model):
@@ -153,6 +152,23 @@ class MemberTrainer(Trainer):
         finally:
             self._share = 1.0
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _split(self, batch: Batch, weight: float) -> list[tuple[Batch, float]]:
+        """A batch in parts that fit into memory, with the factors on their losses.
+
+        Processes that share a model are in as many passes each, however many utterances are left to one of them: what
+        it has no utterances for, it computes for the others' sake, with 0.
+        """
+        parts = list(iter_parts(batch, self._micro_batches.train))
+        if len(parts) == 1:
+            split = [(batch, weight)]
+        else:
+            whole = self._weigh(batch)
+            split = [(part, weight * self._weigh(part) / whole) for part in parts]
+        if is_sharded(self.accelerator):
+            passes = -(-self._recipe.train_batch_size // self._micro_batches.train)
+            split += [(take_utterances(batch, 0, 1), 0.0)] * (passes - len(split))
+        return split
 
     def _weigh(self, batch: Batch) -> float:
         """What a batch, or a part of one, counts in a mean loss."""

@@ -48,18 +48,37 @@ def test_quantized_weights_are_not_taken_for_numbers(folder: Path) -> None:
     assert text.startswith(f"{NAME} in {folder / 'model.safetensors'} is quantized (I8): expected float32, float16 or")
 
 
+def save_bin(folder: Path, *, zipped: bool = True, **further: object) -> Path:
+    """The weights as torch saves them, with ``further`` ones, instead of safetensors."""
+    weights = {**load_file(folder / "model.safetensors"), **further}
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    return folder / "pytorch_model.bin"
+
+
 @pytest.mark.parametrize(
     ("dtype", "zipped"),  # torch before 1.6 wrote no archives
-    [(torch.int8, True), (torch.uint8, True), (torch.float8_e4m3fn, True), (torch.int8, False)],
+    [*((one, True) for one in (torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn)), (torch.int8, False)],
 )
 def test_quantized_weights_of_a_bin_file_are_not_either(dtype: torch.dtype, zipped: bool, folder: Path) -> None:
-    weights = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    weights[NAME] = weights[NAME].to(dtype)
-    weights["num_batches_tracked"] = torch.tensor(3)  # a count, which is no weight
-    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    # What is no weight does not hide those that are: a count, and what belongs to a training.
+    further = {NAME: torch.ones(32, 32).to(dtype), "num_batches_tracked": torch.tensor(3), "epoch": 3}
+    path = save_bin(folder, zipped=zipped, **further)
     text, kind = refuse(folder), str(dtype).removeprefix("torch.")
-    assert text.startswith(f"{NAME} in {folder / 'pytorch_model.bin'} is quantized ({kind}): expected float32, float16")
+    assert text.startswith(f"{NAME} in {path} is quantized ({kind}): expected float32, float16 or")
+
+
+def test_what_lies_beside_the_weights_is_not_taken_for_them(folder: Path) -> None:
+    quantized = {NAME: torch.ones(32, 32, dtype=torch.int8)}
+    torch.save(quantized, folder / "pytorch_model_quantized.bin")
+    torch.save(quantized, folder / "pytorch_model.bin")
+    build_model(str(folder), classes=CLASSES)
+    path = save_bin(folder, **quantized)
+    save_file({"weight": torch.ones(2)}, folder / "adapter.eng.safetensors")
+    assert refuse(folder).startswith(f"{NAME} in {path} is quantized (int8)")
+    weights: dict[object, object] = {**torch.load(path, weights_only=True), 3: torch.ones(2)}
+    torch.save(weights, path)
+    refuse(folder)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])

@@ -70,6 +70,21 @@ def test_a_run_that_is_resumed_before_the_end_of_such_an_epoch_goes_on_to_the_sa
     assert store.read_member(f"{MODEL}@6").logits.tobytes() == through[0].logits.tobytes()
 
 
+def test_processes_that_share_a_model_are_in_as_many_passes_when_memory_has_run_out(empty, launch, serstore, tmp_path):
+    words = ("--train-batch-size", 6, "--save-steps", 1)
+    one = train(serstore, *words, "--accumulation", 2, path=tmp_path / "one.store", empty=empty)
+    path = shutil.copytree(empty, tmp_path / "two.store")
+    words = (*WORDS, *words, "--accumulation", 1, "--store", path)
+    assert launch(*words, environment=FULL, kill={"rank": 1, "batch": 2}).codes == [1, -9]
+    # What a run keeps where memory has run out in training: from its second step on it takes batches in two parts.
+    store = Store(path)
+    resolved = {**store.run(MODEL).details["resolved"], "train_batch_size": 3}
+    store.update_run(store.run(MODEL).updated(resolved=resolved))
+    assert launch(*words, "--resume", environment=FULL).codes == [0, 0]
+    (name,) = store.member_names(MODEL)
+    np.testing.assert_allclose(store.read_member(name).logits, one[0].logits, atol=1e-4)
+
+
 few = st.integers(1, 4)
 
 

@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import signal
-import threading
 
 import pytest
 from training_kills import (
@@ -17,6 +16,7 @@ from training_kills import (
 )
 
 from ser_store.errors import ExistsError, SerstoreError, StoreError
+from ser_store.training import checkpoints as checkpoints_module
 from ser_store.training import training_lock
 from ser_store.training.checkpoints import find_folders, find_last, is_whole
 from ser_store.training.finetuning import finetune
@@ -271,34 +271,35 @@ def test_without_a_model_the_only_unfinished_run_is_resumed(unfinished):
 @pytest.mark.parametrize(("limit", "left"), [(2, ["checkpoint-7", "checkpoint-8"]), (1, ["checkpoint-8"])])
 def test_the_disk_holds_two_checkpoints_at_most_and_one_that_is_whole(limit, left, store, monkeypatch):
     checkpoints = store / "runs/tiny-wav2vec2/checkpoints"
-    most, whole, ended = [0, 0], [], threading.Event()
-
-    def watch():
-        while not ended.wait(0.001):
-            try:
-                sizes = [path.stat().st_size for path in checkpoints.rglob("*") if path.is_file()]
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            most[:] = [max(most[0], len(find_folders(checkpoints))), max(most[1], sum(sizes))]
+    whole, there, flushed = [], [], []
 
     def save(self, *arguments, save=MemberTrainer.save_model, **named):
         whole.append(len(list(filter(is_whole, find_folders(checkpoints)))))
         save(self, *arguments, **named)
 
+    def mark(folder, mark=checkpoints_module.mark_whole, **named):
+        # The fullest moment: all of the new one is written.
+        there.append(sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file()))
+        mark(folder, **named)
+
+    def flush(folder, flush=checkpoints_module.flush):
+        flushed.append(folder)
+        flush(folder)
+
+    def remove(folder, remove=checkpoints_module.remove_folder):
+        assert set(find_folders(checkpoints)) - {folder} <= set(flushed), "what is left outlives a power failure"
+        remove(folder)
+
     monkeypatch.setattr(MemberTrainer, "save_model", save)
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        intervals = {"eval_steps": 8, "save_steps": 1, "save_total_limit": limit}
-        recipe = Recipe(max_steps=8, train_batch_size=1, accumulation=1, eval_batch_size=16, **intervals)
-        finetune(Store(store), "tiny-wav2vec2", recipe=recipe)
-    finally:
-        ended.set()
-        watcher.join()
+    for name, watch in (("mark_whole", mark), ("flush", flush), ("remove_folder", remove)):
+        monkeypatch.setattr(checkpoints_module, name, watch)
+    intervals = {"eval_steps": 8, "save_steps": 1, "save_total_limit": limit}
+    recipe = Recipe(max_steps=8, train_batch_size=1, accumulation=1, eval_batch_size=16, **intervals)
+    finetune(Store(store), "tiny-wav2vec2", recipe=recipe)
     one = sum(path.stat().st_size for path in (checkpoints / "checkpoint-8").rglob("*") if path.is_file())
-    assert most[0] == 2
-    assert most[1] <= 2.1 * one
     assert whole == [0, *[1] * 7]
+    assert len(there) == 8
+    assert max(there) <= 2.1 * one
     assert [folder.name for folder in find_folders(checkpoints)] == left
 
 
