@@ -100,6 +100,18 @@ def name_checkpoints(path: Path) -> list[str]:
     return [folder.name for folder in find_folders(path / "runs" / RUN / "checkpoints")]
 
 
+def read_checkpoints(path: Path) -> dict[str, Any]:
+    """What training goes on from, as bytes, and the state of all that takes part in it, but for the Trainer's log."""
+    found: dict[str, Any] = {}
+    for folder in find_folders(path / "runs" / RUN / "checkpoints"):
+        state = json.loads((folder / "trainer_state.json").read_text())
+        found[folder.name] = {name: state[name] for name in ("global_step", "epoch", "max_steps")}
+        found[folder.name] |= state["stateful_callbacks"]
+        for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+            found[folder.name][name] = (folder / name).read_bytes()
+    return found
+
+
 def assert_same_run(path: Path, through: Path) -> None:
     """A run that was resumed has the members, curves and checkpoints of the one that went through."""
     assert read_members(path) == read_members(through)
@@ -111,7 +123,11 @@ def assert_same_run(path: Path, through: Path) -> None:
     seconds = [point["seconds"] for point in Store(path).curves(RUN)]
     assert seconds == sorted(seconds)
     assert record.details["seconds"] >= seconds[-1]
-    assert name_checkpoints(path) == name_checkpoints(through)
+    checkpoints, expected_checkpoints = read_checkpoints(path), read_checkpoints(through)
+    assert checkpoints.keys() == expected_checkpoints.keys()
+    for name, checkpoint in checkpoints.items():
+        differing = [part for part, value in expected_checkpoints[name].items() if checkpoint[part] != value]
+        assert not differing, (name, differing)
     assert verify_store(path).ok
 
 
