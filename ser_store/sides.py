@@ -48,6 +48,11 @@ def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None =
         on = "valid" if "valid" in others else "test" if "test" in others else others[0]
         train = corpus.rows("train", split=split)
         evaluated = np.sort(np.concatenate([corpus.rows(name, split=split) for name in others]))
+    elif not any(name.startswith("fold-") for name in names):
+        raise CorpusError(
+            f"split {shown} has the parts {', '.join(names)}: expected train and others, or folds; choose another "
+            "--split"
+        )
     else:
         on = f"fold-{fold}"
         if fold is None or on not in names:

@@ -71,7 +71,8 @@ def init(
     speakers = "" if described.speakers is None else f", {len(set(described.speakers.tolist()))} speakers"
     typer.echo(f"{described.name}: {len(described)} utterances{speakers}, {len(described.classes)} classes")
     typer.echo(f"split {made.split}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
-    typer.echo(f"{'made' if made.created else 'updated'} {store}")
+    default = "" if made.created else f"; its default split is {described.default_split} now"
+    typer.echo(f"{'made' if made.created else 'updated'} {store}{default}")
 
 
 @stated

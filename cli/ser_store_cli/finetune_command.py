@@ -22,10 +22,12 @@ from ser_store_cli.options import (
     show_reports,
     stated,
 )
+from ser_store_cli.origin_choice import Origin, find_like, read_begun, refuse_begun
 from ser_store_cli.output import print_json
 from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 
 if TYPE_CHECKING:
+    from ser_store.training.resuming import Request
     from ser_store_h5.store import Store
 
 Pair = tuple[float, float]
@@ -71,7 +73,9 @@ def finetune(
     ] = False,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="A TOML file, or a run to train like, from its weights too. Options here win."),
+        typer.Option(
+            "--recipe", help="A TOML file, or a run to train like, by its weights and split too. Options here win."
+        ),
     ] = None,
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Print the recipe as TOML, all values resolved, and do no more.")
@@ -152,11 +156,16 @@ def finetune(
     """Train all parameters of a backbone, and cache a member at every evaluation. Defaults: the published recipe."""
     asked = {name: value for name, value in context.params.items() if value is not None}
     resolved = resolve_recipe(asked, recipe=recipe, store=store, resume=resume)
+    begun = _find_begun(store, model, run) if resume and not all_models and (print_recipe or dry_run) else None
     if print_recipe:
-        print_recipe_text(resolved, json=json)
+        print_recipe_text(resolved if begun is None else resolved or begun.recipe, json=json)
         return
-    if model is None and not (all_models or resume or checkpoint) and init == "pretrained":
-        model, init, checkpoint = _find_source(store, recipe)
+    origin = Origin(model, init, checkpoint, split, fold)
+    if begun is not None:
+        origin, resolved = read_begun(begun), resolved or begun.recipe
+    else:
+        origin = find_like(origin, store, recipe=recipe, run=run, resume=resume, with_weights=not all_models)
+    model, checkpoint = origin.model, origin.checkpoint
     if (model is not None) + all_models > 1:
         raise typer.BadParameter("expected one of --model and --all")
     if model is None and not (all_models or resume):
@@ -166,8 +175,10 @@ def finetune(
             "--all trains several models: --run, --checkpoint, --checkpoints, --push-to-hub do not fit"
         )
     opened = _open(store)
-    places: dict[str, Any] = {"split": split, "fold": fold, "init": init, "audio": audio}
+    places: dict[str, Any] = {"split": origin.split, "fold": origin.fold, "init": origin.init, "audio": audio}
     if dry_run:
+        if model is not None:
+            refuse_begun(opened, model, run=run, resume=resume)
         print_dry_run(
             opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json
         )
@@ -217,13 +228,8 @@ def _open(store: Path) -> "Store":
     return opened
 
 
-def _find_source(store: Path, recipe: str | None) -> tuple[str | None, str, Path | None]:
-    """Model, initialisation and checkpoint of the run whose recipe is asked for; no model where it is no run."""
+def _find_begun(store: Path, model: str | None, run: str | None) -> "Request | None":
+    from ser_store.training.resuming import find_request
     from ser_store_h5.store import Store
 
-    if recipe is None or Path(recipe).exists() or not Store(store).has_run(recipe):
-        return None, "pretrained", None
-    from ser_store.training.rerunning import read_source
-
-    source = read_source(Store(store).run(recipe))
-    return source["model"], source["init"], source["checkpoint"]
+    return find_request(Store(store), model=model, run=run)

@@ -204,16 +204,31 @@ def rm(
 ) -> None:
     """Remove a member, or a run with its members, curves and checkpoints."""
     from ser_store.training.training_lock import refuse_training
+    from ser_store_h5.names import parse_member
     from ser_store_h5.store import Store
 
     opened = Store(store)
-    if opened.has_run(name):
-        refuse_training(opened.run_folder(name))
+    run, step = parse_member(name)
+    left = None
+    if opened.has_run(run):
+        refuse_training(opened.run_folder(run))
+        left = _find_checkpoints_outside(opened, run) if step is None else None
     removed = opened.remove(name)
+    if left is not None:
+        warn(f"the checkpoints of {run} are left in {left}: remove them too, if they are not needed")
     if json:
         print_json({"removed": removed})
     else:
         typer.echo(f"removed {', '.join(removed) or name}")
+
+
+def _find_checkpoints_outside(store: "Store", run: str) -> Path | None:
+    """The folder that the checkpoints of a run are in, where that is not the run's own."""
+    stated_place = store.run(run).details.get("checkpoints")
+    if not stated_place or not any(Path(stated_place).glob("checkpoint-*")):
+        return None
+    place = Path(stated_place).resolve()
+    return None if place.is_relative_to(store.run_folder(run).resolve()) else place
 
 
 @stated

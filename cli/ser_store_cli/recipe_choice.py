@@ -47,11 +47,11 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
         return _warn_of_idle(options, Recipe().changed(**options))
     if not options:
         return None
-    from ser_store.training.resuming import stored_recipe
+    from ser_store.training.resuming import find_request
     from ser_store_h5.store import Store
 
-    begun = stored_recipe(Store(store), model=asked.get("model"), run=asked.get("run"))
-    return (begun or Recipe()).changed(**options)
+    begun = find_request(Store(store), model=asked.get("model"), run=asked.get("run"))
+    return (Recipe() if begun is None else begun.recipe).changed(**options)
 
 
 def _warn_of_idle(options: Mapping[str, Any], resolved: "Recipe") -> "Recipe":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from polars import DataFrame, Series
 
 _NEEDED = ("path", "label")
+_HEADER_BYTES = 1_000
 # Read as text whatever they look like: speaker 01 is not speaker 1.
 _TEXT = (*_NEEDED, "utterance", "speaker", "split")
 
@@ -69,6 +70,10 @@ def _read_table(manifest: Path) -> "DataFrame":
         raise CorpusError(
             f"{manifest} cannot be read ({problem.strerror}): expected a .csv or .parquet file; check the path"
         ) from problem
+    if suffix == ".csv" and b"\0" in content[:_HEADER_BYTES]:
+        raise CorpusError(
+            f"{manifest} cannot be read (NUL in its header): expected CSV in UTF-8, not UTF-16; save it again as UTF-8"
+        )
     try:
         if suffix != ".csv":
             table = polars.read_parquet(BytesIO(content))

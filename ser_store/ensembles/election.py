@@ -16,6 +16,7 @@ from ser_store.ensembles.terms import WEIGHTED, Terms, check_terms, settle_sizes
 from ser_store.ensembles.utterances import find_other_rows, find_units
 from ser_store.ensembles.vote_weights import Weights, settle_weights
 from ser_store.evaluation.member_choice import name_part
+from ser_store.evaluation.trained_on import caution_trained_on
 from ser_store.progress import Progress, silent
 from ser_store.statistics.selection import Selection
 from ser_store_h5.store import Store
@@ -177,6 +178,7 @@ def vote(
         note=note,
         diversity=differing,
         distribution=distribute(found),
+        trained_on=caution_trained_on(store, electorate.candidates.names, rows),
     )
 
 

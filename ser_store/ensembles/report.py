@@ -111,6 +111,7 @@ class VoteReport:
         note: why nothing was corrected, if so.
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
+        trained_on: a line for each run among the candidates that was trained on some of the utterances.
     """
 
     on: str
@@ -128,6 +129,7 @@ class VoteReport:
     note: str = ""
     diversity: "DiversityReport | None" = None
     distribution: Distribution | None = None
+    trained_on: tuple[str, ...] = ()
 
     @property
     def gain(self) -> float:
@@ -151,9 +153,9 @@ class VoteReport:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Why intervals and corrections can be trusted less than they say."""
+        """Why figures, intervals and corrections can be trusted less than they say."""
         cautions = [self.ensembles[0].interval.caution, None if self.selection is None else self.selection.caution]
-        return tuple(dict.fromkeys(caution for caution in cautions if caution is not None))
+        return (*self.trained_on, *dict.fromkeys(caution for caution in cautions if caution is not None))
 
     @property
     def search(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.evaluation.ensemble_names import check_voting_rule, format_ensemble, resolve_ensemble, vote_ensemble
 from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.evaluation.trained_on import caution_trained_on
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.statistics.comparisons import CochranQ, PairComparison, cochran_q, compare_pairs, holm, mcnemar
@@ -185,7 +186,10 @@ def compare(
         ),
         cochran=cochran_q(correct) if len(labels) > 2 else None,
         pairs=_compare(correct, labels, other, drawn, alpha),
-        cautions=tuple(_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against)),
+        cautions=(
+            *_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against),
+            *caution_trained_on(store, [member for members in ensembles for member in members], rows),
+        ),
     )
 
 

@@ -18,7 +18,7 @@ PROBABILITY_SCORES = ("top2", "log_loss", "brier", "ece")
 def describe_evaluations(evaluations: "Evaluations", *, normalise: str | None = None) -> dict[str, Any]:
     grouped = {} if evaluations.by is None else {"by": evaluations.by}
     members = [_describe_member(member, normalise) for member in evaluations.members]
-    return {"on": evaluations.on, **grouped, "members": members}
+    return {"on": evaluations.on, **grouped, "members": members, "cautions": list(evaluations.cautions)}
 
 
 def _describe_member(member: "MemberEvaluation", normalise: str | None) -> dict[str, Any]:

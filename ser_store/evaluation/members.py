@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.evaluation.member_choice import choose_members, name_part
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
+from ser_store.evaluation.trained_on import caution_trained_on
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_intervals
 from ser_store.metrics import Evaluation, evaluate_outcomes
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits
@@ -49,11 +50,13 @@ class Evaluations:
         on: the part of the split.
         by: the column of the groups, or None.
         members: one entry for each member, in the order asked for.
+        cautions: why the figures may mislead; empty if there is no known reason.
     """
 
     on: str
     by: str | None
     members: tuple[MemberEvaluation, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
         """The document of ``serstore evaluate --json``; with the confusion matrix as shares over ``normalise``."""
@@ -118,7 +121,7 @@ def evaluate(
         )
         for place, (name, own) in enumerate(zip(names, logits, strict=True))
     )
-    return Evaluations(on=on, by=by, members=evaluated)
+    return Evaluations(on=on, by=by, members=evaluated, cautions=caution_trained_on(store, names, rows))
 
 
 def load_members(

@@ -152,6 +152,10 @@ def _settle_request(begun: RunRecord | None, run: str, **asked: Any) -> Request:
 def _choose_place(store: Store, begun: RunRecord | None, run: str, given: Path | None) -> Path:
     """The folder of the checkpoints; that of a new run must have none, for old ones are removed from it."""
     place = given or store.run_folder(run) / "checkpoints"
+    if place.exists() and not place.is_dir():
+        raise StoreError(
+            f"{place} is a file: expected a folder for the checkpoints; name another with --checkpoints DIR"
+        )
     if begun is not None:
         stated = Path(str(begun.details["checkpoints"]))
         return stated if given is None and stated.is_dir() else place
@@ -159,7 +163,7 @@ def _choose_place(store: Store, begun: RunRecord | None, run: str, given: Path |
     if others:
         raise StoreError(
             f"{place} holds {others[-1].name} of another training: expected a folder without checkpoints, since "
-            "all but the last are removed; name another with --checkpoints DIR"
+            "all but the last are removed; remove them, or name another folder with --checkpoints DIR"
         )
     return place
 

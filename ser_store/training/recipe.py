@@ -198,6 +198,9 @@ class Recipe:
         """
         check_names("option of a recipe", list(stated), [entry.name for entry in fields(cls)])
         parts = {name: _read_part(name, stated[name]) for name in _PARTS if name in stated}
+        weights = stated.get("class_weights")
+        if isinstance(weights, str):  # as on the command line, which a file may have it from
+            parts["class_weights"] = parse_class_weights(weights)
         return cls(**{**stated, **parts})
 
     def changed(self, **options: Any) -> "Recipe":

@@ -1,4 +1,4 @@
-"""A run once more: from the very weights that it was trained from."""
+"""A run once more: from the very weights that it was trained from, on the same utterances."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ def pin_model(record: RunRecord) -> str:
 
 
 def read_source(record: RunRecord) -> dict[str, Any]:
-    """``model``, ``init`` and ``checkpoint`` of :func:`.finetuning.finetune` for another run from the same weights.
+    """What :func:`.finetuning.finetune` takes for another run from the same weights, on the same utterances.
+
+    Returns:
+        ``model``, ``init``, ``checkpoint``, ``split`` and ``fold``.
 
     Raises:
         StoreError: if the record does not say how the run was begun.
     """
     request = read_request(record)
     checkpoint = None if request.checkpoint is None else Path(request.checkpoint)
-    return {"model": pin_model(record), "init": request.init, "checkpoint": checkpoint}
+    weights = {"model": pin_model(record), "init": request.init, "checkpoint": checkpoint}
+    return {**weights, "split": request.split, "fold": request.fold}

@@ -71,10 +71,14 @@ def read_request(record: RunRecord) -> Request:
         ) from problem
 
 
-def stored_recipe(store: Store, *, model: str | None = None, run: str | None = None) -> Recipe | None:
-    """The recipe that a run to be resumed was begun with; None where there is no such run yet."""
+def find_request(store: Store, *, model: str | None = None, run: str | None = None) -> Request | None:
+    """What the run that is to be resumed was begun with; None where there is no such run yet.
+
+    Raises:
+        SerstoreError: if neither is given, and not exactly one run can be resumed.
+    """
     run = name_run(store, model, run, resume=True)
-    return read_request(store.run(run)).recipe if store.has_run(run) else None
+    return read_request(store.run(run)) if store.has_run(run) else None
 
 
 def name_run(store: Store, model: str | None, run: str | None, *, resume: bool) -> str:

@@ -107,7 +107,8 @@ def test_a_branch_is_replaced_by_its_commit_and_a_folder_stays(details, model):
 
 def test_weights_of_a_folder_and_random_ones_are_named_as_they_were(tmp_path):
     record = make_record(checkpoint=str(tmp_path), origin={"revision": None})
-    assert read_source(record) == {"model": "xlsr53", "init": "pretrained", "checkpoint": tmp_path}
+    weights = {"model": "xlsr53", "init": "pretrained", "checkpoint": tmp_path}
+    assert read_source(record) == {**weights, "split": "paper", "fold": None}
     assert read_source(make_record(init="random"))["init"] == "random"
     with pytest.raises(StoreError, match="run r does not say how it was begun"):
         read_source(RunRecord(run="r", kind="import", backbone="file.csv"))
