@@ -99,12 +99,13 @@ def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(se
     assert_same_run(store, finished)
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
-def test_runs_with_options_drawn_at_random_are_resumed_to_the_same_end(by, empty, model, tmp_path):
+# A run that is killed while a checkpoint is half written, and one that is ended by a signal.
+@pytest.mark.parametrize(("by", "seed", "midway", "most"), [(signal.SIGKILL, 101, 1, 2), (signal.SIGTERM, 15, 0, 1)])
+def test_runs_with_options_drawn_at_random_are_resumed_to_the_same_end(by, seed, midway, most, empty, model, tmp_path):
     with forking_trainer(model) as train:
-        *_, tally = stop_trainings(tmp_path, empty, train, times=1, seed=int(by), by=by)
-    assert tally.runs == 1
+        *_, tally = stop_trainings(tmp_path, empty, train, times=1, seed=seed, by=by)
     assert tally.stopped >= 1
+    assert (tally.runs, tally.midway, tally.most) == (1, midway, most)
 
 
 def test_a_kill_in_an_evaluation_is_made_good(store, train, through):
