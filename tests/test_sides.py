@@ -44,3 +44,9 @@ def test_a_fold_of_a_split_without_folds_is_refused():
 def test_a_split_without_a_part_to_evaluate_is_refused():
     with pytest.raises(CorpusError, match="split s has no valid or test part"):
         choose_sides(corpus(["train", "train"]))
+
+
+@pytest.mark.parametrize("fold", [None, 1])
+def test_a_split_without_a_part_to_train_on_is_refused(fold):
+    with pytest.raises(CorpusError, match="split s has the parts test, valid: expected train and others, or folds"):
+        choose_sides(corpus(["test", "valid"]), fold=fold)

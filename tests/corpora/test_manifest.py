@@ -213,3 +213,9 @@ def test_names_that_cannot_be_columns_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "x" * 100, "Größe", "a b", "...", "split"])
 def test_all_other_names_can_be_columns(name: str) -> None:
     check_column_name(name)
+
+
+def test_a_table_in_utf_16_is_said_to_be_one(folder: Path) -> None:
+    manifest = folder / "mine.csv"
+    manifest.write_text("path,label\nwav/b.wav,sad\n", encoding="utf-16")
+    assert "(NUL in its header): expected CSV in UTF-8, not UTF-16; save it again as UTF-8" in refusal(manifest)

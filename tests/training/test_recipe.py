@@ -140,6 +140,7 @@ def test_unknown_options_are_answered_with_the_nearest(stated, nearest):
 
 def test_class_weights_are_read_as_a_command_line_has_them():
     assert parse_class_weights("balanced") == "balanced"
+    assert Recipe.from_json({"class_weights": "angry=2"}) == Recipe(class_weights={"angry": 2.0})
     assert parse_class_weights("angry=2, calm=.5") == {"angry": 2.0, "calm": 0.5}
 
 
