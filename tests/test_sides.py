@@ -48,5 +48,5 @@ def test_a_split_without_a_part_to_evaluate_is_refused():
 
 @pytest.mark.parametrize("fold", [None, 1])
 def test_a_split_without_a_part_to_train_on_is_refused(fold):
-    with pytest.raises(CorpusError, match="split s has the parts test, valid: expected train and others, or folds"):
+    with pytest.raises(CorpusError, match="split s has the parts valid, test: expected train and others, or folds"):
         choose_sides(corpus(["test", "valid"]), fold=fold)
