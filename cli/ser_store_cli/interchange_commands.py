@@ -223,8 +223,13 @@ def rm(
 
 
 def _find_checkpoints_outside(store: "Store", run: str) -> Path | None:
-    """The folder that the checkpoints of a run are in, where that is not the run's own."""
-    stated_place = store.run(run).details.get("checkpoints")
+    """The folder that the checkpoints of a run are in, where that is not the run's own, as far as its record tells."""
+    from ser_store.errors import StoreError
+
+    try:
+        stated_place = store.run(run).details.get("checkpoints")
+    except StoreError:  # a damaged run can be removed, too
+        return None
     if not stated_place or not any(Path(stated_place).glob("checkpoint-*")):
         return None
     place = Path(stated_place).resolve()

@@ -66,3 +66,9 @@ def test_a_member_is_removed_alone_and_checkpoints_elsewhere_are_named(path, ser
     assert removed.out == "removed first@2\n"
     assert removed.err.startswith("serstore: the checkpoints of first are left in ")
     assert not Store(path).has_run("first")
+
+
+def test_a_run_with_a_damaged_record_can_be_removed(path, serstore):
+    (path / "runs/first/run.json").write_text("{")
+    assert serstore("rm", "first", "--store", path).code == 0
+    assert not (path / "runs/first").exists()
