@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ser_store.corpora.audit import Audit, compute_audit, flag_leaks
+from ser_store.corpora.split_cautions import caution_split
 from ser_store.errors import StoreError
 from ser_store.leakage import Damage, measure_damage
 from ser_store.progress import Progress, silent
@@ -27,15 +28,18 @@ class StoreAudit:
         bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
         damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
             part has both.
+        cautions: a plain line for each thing that makes figures of the split too good or of little worth.
     """
 
     audit: Audit
     bad_files: list[str] | None
     damage: tuple[Damage, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         leakage = [damage.to_json() for damage in self.damage]
-        return {**self.audit.to_json(), "bad_files": self.bad_files, "leakage": leakage}
+        told = {"bad_files": self.bad_files, "leakage": leakage, "cautions": list(self.cautions)}
+        return {**self.audit.to_json(), **told}
 
 
 def audit(
@@ -54,7 +58,8 @@ def audit(
     corpus = store.corpus
     bad_files, copies = _listen(corpus, audio, progress)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
-    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()))
+    cautions = caution_split(corpus, split) if corpus.splits else ()
+    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()), cautions)
 
 
 def _listen(
