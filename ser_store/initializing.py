@@ -135,5 +135,5 @@ def _describe_changes(there: Corpus, described: Corpus) -> list[str]:
         is_kept = (old == new) | ((old != old) & (new != new))  # NaN is not itself
         changed = np.flatnonzero(~is_kept.reshape(len(there), -1).all(axis=1))
         if len(changed):
-            told.append(f"{what} of {len(changed)} utterances, the first {str(there.ids[changed[0]])!r}")
-    return [f"the store was told otherwise before, and holds what was given now: {'; '.join(told)}"] if told else []
+            told.append(f"{what} (of {len(changed)}, the first {str(there.ids[changed[0]])!r})")
+    return [f"what the store holds of the same utterances was changed: {', '.join(told)}"] if told else []

@@ -14,7 +14,7 @@ from ser_store_h5.store import Store
 
 @pytest.fixture
 def manifest(speech, tmp_path):
-    """Writes a manifest of the 48 recordings in order of id; each column is given by a function of row number and RAVDESS name."""
+    """Writes a manifest of the 48 recordings in order of id; columns are functions of row number and RAVDESS name."""
 
     def write(label=None, *, name="table.csv", **columns):
         paths = sorted(speech.rglob("*.wav"), key=lambda path: path.stem)
@@ -214,8 +214,8 @@ def test_what_is_given_otherwise_about_the_same_utterances_is_said_and_the_rest_
     outcome = make(second)
     ids = Store(make.store).corpus.ids
     assert (
-        "serstore: the store was told otherwise before, and holds what was given now: speakers of 1 utterances, the "
-        f"first '{ids[0]}'; column 'place' of 1 utterances, the first '{ids[0]}'\n"
+        f"serstore: what the store holds of the same utterances was changed: speakers (of 1, the first '{ids[0]}'), "
+        f"column 'place' (of 1, the first '{ids[0]}')\n"
     ) in outcome.err
     corpus = Store(make.store).corpus
     assert set(corpus.columns) >= {"place", "room", "gap"}

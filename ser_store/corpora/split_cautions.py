@@ -104,8 +104,8 @@ def _caution_copies(corpus: Corpus, split: str | None) -> list[str]:
     if not len(copied):
         return []
     return [
-        f"the recordings of {len(copied)} utterances are trained on too, under other names (the first is "
-        f"{str(corpus.ids[copied[0]])!r}): figures are too good; drop the copies from the corpus"
+        f"recordings that are trained on too, under other names: {len(copied)}, the first that of "
+        f"{str(corpus.ids[copied[0]])!r}: figures are too good; drop the copies from the corpus"
     ]
 
 

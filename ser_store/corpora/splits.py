@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
-from ser_store.corpora.speaker_splits import deal_speakers, draw_speakers, list_splits_apart
+from ser_store.corpora.speaker_splits import count_speakers, deal_speakers, draw_speakers, list_splits_apart
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
 from ser_store.sides import check_sides
 from ser_store_h5.corpus import Column, Corpus, StrArray
@@ -149,8 +149,8 @@ def _read_draw(corpus: Corpus, name: str, *, seed: int | None, folds: int | None
         raise UnknownNameError(describe_unknown("split", name, known, way_out="or name a column"))
     kind, named_folds, named_seed = (name, None, None) if drawn is None else drawn.groups()
     default_seed, default_folds = _DEFAULT_SEEDS.get(kind), _DEFAULT_FOLDS.get(kind)
-    if kind == "speaker-folds" and corpus.speakers is not None:
-        default_folds = min(_DEFAULT_FOLDS[kind], len(np.unique(corpus.speakers)))
+    if kind == "speaker-folds":
+        default_folds = min(_DEFAULT_FOLDS[kind], count_speakers(corpus))
     seed = _settle("seed", name, given=seed, named=named_seed, default=default_seed)
     folds = _settle("number of folds", name, given=folds, named=named_folds, default=default_folds)
     if seed is not None and not 0 <= seed < 2**32:

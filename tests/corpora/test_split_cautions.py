@@ -110,10 +110,10 @@ def test_utterances_outside_the_split_and_parts_without_a_use_are_counted() -> N
     ("parts", "copies", "expected"),
     [
         ("te" * 20, [(0, 2)], None),
-        ("te" * 20, [(0, 1), (0, 2), (0, 3)], "the recordings of 2 utterances are trained on too, under other names "
-         "(the first is 'u001')"),
-        ("tv" * 20, [(0, 1)], "the recordings of 1 utterances are trained on too"),
-        ("12" * 20, [(0, 1)], "the recordings of 2 utterances are trained on too"),
+        ("te" * 20, [(0, 1), (0, 2), (0, 3)], "recordings that are trained on too, under other names: 2, the first "
+         "that of 'u001': figures"),
+        ("tv" * 20, [(0, 1)], "under other names: 1, "),
+        ("12" * 20, [(0, 1)], "under other names: 2, "),
         ("te" * 19 + "  ", [(0, 39)], None),
     ],
 )  # fmt: skip

@@ -95,6 +95,12 @@ def test_the_paper_split_has_the_published_supports(ravdess: Corpus) -> None:
     assert np.bincount(corpus.labels[corpus.rows("test")]).tolist() == [38, 39, 38, 39, 38, 19, 38, 39]
 
 
+def test_of_a_split_drawn_by_another_seed_most_was_trained_on_by_the_first(ravdess: Corpus) -> None:
+    corpus = add_split(add_split(ravdess, "paper"), "paper", seed=7)
+    trained = corpus.parts("paper") == "train"
+    assert np.count_nonzero(trained[corpus.rows("test", split="paper-7")]) == 227
+
+
 def test_the_paper_split_is_drawn_by_class_names_whatever_the_order_of_classes(ravdess: Corpus) -> None:
     order = [7, 2, 5, 0, 1, 3, 6, 4]
     shuffled = Corpus(
@@ -404,7 +410,7 @@ def test_an_unknown_split_offers_the_nearest_and_the_columns(ravdess: Corpus) ->
         ("speaker-folds", {"seed": 7}, "split 'speaker-folds' has no seed, got 7: expected none"),
         ("take", {"seed": 7}, "split 'take' has no seed, got 7"),
         ("take", {"folds": 7}, "split 'take' has no number of folds, got 7"),
-        ("said", {}, "split said has the parts dogs, kids: expected train and others, or folds"),
+        ("said", {}, "split said has the parts test, dogs: expected train and others, or folds"),
         ("judged", {}, "split judged has the parts valid, test: expected train and others, or folds"),
         ("fraction", {}, "column 'fraction' holds fractions"),
         ("constant", {}, "column 'constant' has 1 different values"),
@@ -417,10 +423,21 @@ def test_what_the_corpus_does_not_hold_is_said_in_one_line(name: str, options: d
         "constant": np.full(9, "x"),
         "distinct": np.arange(9),
         "take": np.array([1, 2] * 4 + [1]),
-        "said": np.array(["dogs"] * 5 + ["kids"] * 4),
+        "said": np.array(["dogs"] * 5 + ["test"] * 4),
         "judged": np.array(["dev"] * 5 + ["test"] * 4),
     }
     assert expected in refusal(make_corpus("aaaaaaaab", columns=columns), name, **options)
+
+
+def test_who_is_unknown_is_outside_of_splits_by_speaker() -> None:
+    corpus = make_corpus("ab" * 30, speakers="abc " * 15)
+    corpus = replace(corpus, speakers=np.char.strip(corpus.speakers))
+    for name in ("speaker", "speaker-folds"):
+        parts = add_split(corpus, name).parts(name)
+        np.testing.assert_array_equal(parts == "", corpus.speakers == "")
+        assert len(set(parts.tolist())) == 4
+    unknown = replace(corpus, speakers=np.full(60, ""))
+    assert "needs to know who speaks" in refusal(unknown, "speaker-folds")
 
 
 def test_too_few_speakers_are_counted_and_sent_where_they_are_kept_apart() -> None:
