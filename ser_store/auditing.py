@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ser_store.corpora.audit import Audit, compute_audit, flag_leaks
+from ser_store.corpora.split_cautions import caution_split
 from ser_store.errors import StoreError
 from ser_store.evaluation.heard import caution_heard
 from ser_store.leakage import Damage, measure_damage
@@ -26,9 +27,10 @@ class StoreAudit:
     Attributes:
         audit: leakage and balance of the split.
         bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
-        cautions: what the members' models have heard of the test part, a line each.
         damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
             part has both.
+        cautions: a plain line for each thing that makes figures of the split too good or of little worth, and for
+            what the members' models have heard of its test part.
     """
 
     audit: Audit
@@ -38,8 +40,8 @@ class StoreAudit:
 
     def to_json(self) -> dict[str, Any]:
         leakage = [damage.to_json() for damage in self.damage]
-        document = {**self.audit.to_json(), "bad_files": self.bad_files, "leakage": leakage}
-        return {**document, "cautions": list(self.cautions)}
+        told = {"bad_files": self.bad_files, "leakage": leakage, "cautions": list(self.cautions)}
+        return {**self.audit.to_json(), **told}
 
 
 def audit(
@@ -58,7 +60,9 @@ def audit(
     corpus = store.corpus
     bad_files, copies = _listen(corpus, audio, progress)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
-    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()), _caution(store, split))
+    about_split = caution_split(corpus, split) if corpus.splits else ()
+    damage = _measure_damage(store, split, copies or ())
+    return StoreAudit(computed, bad_files, damage, cautions=(*about_split, *_caution(store, split)))
 
 
 def _listen(

@@ -32,11 +32,15 @@ def init(
         typer.Option(
             "--split",
             help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column.",
-            show_default="the manifest's own split, else paper",
+            show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split.")] = None,
-    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds, for splits into folds.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the split; another than its own is part of its name: paper-7.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Number of folds; part of the split's name: kfold-10-folds.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad recordings out instead of refusing.")] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -54,6 +58,8 @@ def init(
         warn(f"left out: {line}")
     if made.ignored:
         warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
+    for line in made.cautions:
+        warn(line)
     parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
     if json:
         print_json(
@@ -66,6 +72,7 @@ def init(
                 "split": made.split,
                 "parts": parts,
                 "skipped": list(made.skipped),
+                "cautions": list(made.cautions),
             }
         )
         return

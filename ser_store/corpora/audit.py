@@ -24,9 +24,9 @@ class Audit:
         shared_speakers: speakers in more than one part; None where speakers are unknown.
         twins_across: groups of twins (:func:`~ser_store.corpora.splits.twin_groups`) in more than one part; this and
             the next two are None where twins are unknown.
-        test_with_twin_in_train: test utterances with a twin in train. Where a split has no train and test but folds,
-            each fold is the test of what is trained on the others: utterances with a twin in another part.
-        test_with_twin_in_train_share: the same as a fraction of the test utterances (of all utterances for folds).
+        test_with_twin_in_train: test utterances (without a test part: all outside train) with a twin in train. Where
+            a split has folds, each is the test of what is trained on the others: utterances with a twin in another.
+        test_with_twin_in_train_share: the same as a fraction of these utterances (of all utterances for folds).
         duplicate_audio: groups of ids whose decoded audio is the same, sample by sample; None without audio.
         duplicate_audio_across: how many of these groups are in more than one part; None without audio.
         near_duplicates: groups of ids whose recordings are one and the same, bit by bit or cut, amplified, resampled
@@ -69,7 +69,7 @@ def compute_audit(
         name, parts, part_names = split or corpus.default_split, corpus.parts(split), corpus.part_names(split)
     n = {part: int(np.count_nonzero(parts == part)) for part in part_names}
     twins = twin_groups(corpus)
-    tried = parts == "test" if {"train", "test"} <= n.keys() else parts != ""
+    tried = parts == "test" if {"train", "test"} <= n.keys() else (parts != "") & (parts != "train")
     leaked = None if twins is None else int(np.count_nonzero(_flag_seen(parts, twins) & tried))
     duplicates = None if corpus.audio_digests is None else _find_duplicates(corpus.audio_digests)
     return Audit(
@@ -82,7 +82,7 @@ def compute_audit(
         shared_speakers=None if corpus.speakers is None else _count_across(parts, corpus.speakers),
         twins_across=None if twins is None else _count_across(parts, twins),
         test_with_twin_in_train=leaked,
-        test_with_twin_in_train_share=None if leaked is None else leaked / int(np.count_nonzero(tried)),
+        test_with_twin_in_train_share=None if leaked is None else leaked / max(1, int(np.count_nonzero(tried))),
         duplicate_audio=_name_groups(corpus, duplicates),
         duplicate_audio_across=_count_groups_across(parts, duplicates),
         near_duplicates=_name_groups(corpus, near_duplicates),
@@ -151,7 +151,7 @@ def _flag_seen(parts: StrArray, groups: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether one of the utterance's group is trained on when the utterance itself is evaluated, ``(n,)`` bool."""
     sides = _sides(parts, groups)
     rows = zip(parts.tolist(), groups.tolist(), strict=True)
-    if {"train", "test"} <= set(parts.tolist()):
+    if "train" in parts.tolist():
         return np.array([part not in ("", "train") and "train" in sides[group] for part, group in rows])
     return np.array([part != "" and len(sides[group]) > 1 for part, group in rows])
 

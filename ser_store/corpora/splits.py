@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
+from ser_store.corpora.speaker_splits import count_speakers, deal_speakers, draw_speakers, list_splits_apart
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.sides import check_sides
 from ser_store_h5.corpus import Column, Corpus, StrArray
 
 SPLITS: Mapping[str, str] = {
     "paper": "the published 80:20 train and test, stratified by label (seed 101); speakers are on both sides",
     "paper-valid": "as paper, with an eighth of train carved out as valid",
-    "speaker": "train, valid and test without a speaker on two sides; about a sixth of the speakers each",
+    "speaker": "train, valid and test (a sixth of the speakers each) without a speaker on two sides; the first draw "
+    "with enough of every class in every part",
     "speaker-folds": "folds of whole speakers in their order (default 6; RAVDESS: four actors each)",
     "twin": "80:20 train and test with both takes of an utterance on one side, stratified by label",
     "kfold": "folds stratified by label (default 5); speakers are in several folds",
@@ -21,8 +25,11 @@ SPLITS: Mapping[str, str] = {
 """What :func:`add_split` makes, in one line each. Any column of the corpus can be a split too."""
 
 PAPER_SEED = 101
-_SPEAKER_FOLDS = 6
-_STRATIFIED_FOLDS = 5
+_DEFAULT_SEEDS = {"paper": PAPER_SEED, "paper-valid": PAPER_SEED, "speaker": 0, "twin": 0, "kfold": 0}
+_DEFAULT_FOLDS = {"speaker-folds": 6, "kfold": 5}
+_DRAWN_NAME = re.compile(
+    rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?:-([0-9]{{1,9}})-folds)?(?:-([0-9]{{1,10}}))?"
+)
 _USUAL_PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),
@@ -31,42 +38,58 @@ _USUAL_PARTS = {
 
 
 def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int | None = None) -> Corpus:
-    """The corpus with the split ``name``: one of ``SPLITS``, or a column of the corpus, whose values are the parts.
+    """The corpus with one more split, called as :func:`name_split` says.
 
     Args:
+        name: one of ``SPLITS``, the name of one that was drawn otherwise (``paper-7``), a column of the corpus, whose
+            values are the parts, or a split that the corpus has.
         seed: default: 101 for ``paper`` and ``paper-valid``, else 0. No chance is in ``speaker-folds`` and columns.
         folds: how many, for ``speaker-folds`` (default: 6, or one per speaker where there are fewer) and ``kfold``
             (default: 5).
 
     Raises:
-        UnknownNameError: if ``name`` is neither a split nor a column.
-        CorpusError: if the corpus does not hold what the split needs: speakers, twins, enough of every class.
+        UnknownNameError: if ``name`` is none of these.
+        CorpusError: if the corpus does not hold what the split needs: speakers, twins, enough of every class, parts to
+            train on and to evaluate; or if it has a split of this name with other parts.
     """
-    if folds is not None and name not in {"speaker-folds", "kfold"}:
-        raise CorpusError(f"split {name!r} has no number of folds, got {folds}: expected speaker-folds or kfold")
-    if seed is not None and not 0 <= seed < 2**32:
-        raise CorpusError(f"seed {seed} is out of range: expected 0 to {2**32 - 1}")
-    if name == "paper":
-        parts = _paper_parts(corpus, name, seed=PAPER_SEED if seed is None else seed, valid=False)
-    elif name == "paper-valid":
-        parts = _paper_parts(corpus, name, seed=PAPER_SEED if seed is None else seed, valid=True)
-    elif name == "speaker":
-        parts = _speaker_parts(corpus, seed=seed or 0)
-    elif name == "speaker-folds":
-        parts = _speaker_folds(corpus, folds=folds)
-    elif name == "twin":
-        parts = _twin_parts(corpus, seed=seed or 0)
-    elif name == "kfold":
-        parts = _stratified_folds(corpus, seed=seed or 0, folds=_STRATIFIED_FOLDS if folds is None else folds)
-    elif name in corpus.columns:
-        parts = _column_parts(corpus, name)
-    elif name in corpus.splits:  # the manifest's own
-        return corpus
-    else:
-        raise UnknownNameError(
-            describe_unknown("split", name, [*SPLITS, *corpus.splits, *corpus.columns], way_out="or name a column")
+    draw = _read_draw(corpus, name, seed=seed, folds=folds)
+    if draw is not None:
+        return assign_split(corpus, draw.name, _draw_parts(corpus, draw))
+    parts = _column_parts(corpus, name) if name in corpus.columns else corpus.splits[name]
+    assigned = assign_split(corpus, name, parts)
+    check_sides(assigned, name)
+    return assigned
+
+
+def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int | None = None) -> str:
+    """What :func:`add_split` calls the split, which takes the same arguments and raises the same errors.
+
+    The name belongs to one assignment, so a seed or a number of folds that is not the default is part of it:
+    ``paper-7``, ``kfold-10-folds``, ``kfold-10-folds-7``.
+    """
+    draw = _read_draw(corpus, name, seed=seed, folds=folds)
+    return name if draw is None else draw.name
+
+
+def assign_split(corpus: Corpus, name: str, parts: StrArray) -> Corpus:
+    """The corpus with the split ``name``, unless it has one of this name with other parts.
+
+    Raises:
+        CorpusError: if it has: how many utterances are in another part, and the first of them.
+    """
+    there = corpus.splits.get(name)
+    if there is None:
+        return corpus.with_split(name, parts)
+    moved = np.flatnonzero(there != parts)
+    if len(moved):
+        first = moved[0]
+        was, now = (f"in {part[first]}" if part[first] else "outside" for part in (there, parts))
+        raise CorpusError(
+            f"split {name!r} is there with other parts: {len(moved)} of {len(parts)} utterances differ, the first is "
+            f"{str(corpus.ids[first])!r} ({was} there, {now} here); a name belongs to one split, since models are "
+            "trained by it: rename the column, choose another seed, or choose another --store"
         )
-    return corpus.with_split(name, parts)
+    return corpus
 
 
 def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
@@ -106,6 +129,62 @@ def normalise_parts(values: Column) -> StrArray:
     return np.array([normalise_part(str(value)) for value in values.tolist()], dtype=np.str_)
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """How a split is drawn; None where it has no seed or no number of folds."""
+
+    kind: str
+    seed: int | None
+    folds: int | None
+    name: str
+
+
+def _read_draw(corpus: Corpus, name: str, *, seed: int | None, folds: int | None) -> _Draw | None:
+    """What is asked for by name and options; None if it is not drawn, but a column or a split that is there."""
+    if name in SPLITS and name in corpus.columns:
+        raise CorpusError(f"{name!r} is a column, and a split that is drawn: expected one of them; rename the column")
+    drawn = None if name in corpus.columns else _DRAWN_NAME.fullmatch(name)
+    if drawn is None and name not in corpus.columns and name not in corpus.splits:
+        known = dict.fromkeys([*SPLITS, *corpus.splits, *corpus.columns])
+        raise UnknownNameError(describe_unknown("split", name, known, way_out="or name a column"))
+    kind, named_folds, named_seed = (name, None, None) if drawn is None else drawn.groups()
+    default_seed, default_folds = _DEFAULT_SEEDS.get(kind), _DEFAULT_FOLDS.get(kind)
+    if kind == "speaker-folds":
+        default_folds = min(_DEFAULT_FOLDS[kind], count_speakers(corpus))
+    seed = _settle("seed", name, given=seed, named=named_seed, default=default_seed)
+    folds = _settle("number of folds", name, given=folds, named=named_folds, default=default_folds)
+    if seed is not None and not 0 <= seed < 2**32:
+        raise CorpusError(f"seed {seed} is out of range: expected 0 to {2**32 - 1}")
+    if drawn is None:
+        return None
+    suffix = f"-{folds}-folds" if folds != default_folds else ""
+    suffix += f"-{seed}" if seed != default_seed else ""
+    return _Draw(kind, seed, folds, kind + suffix)
+
+
+def _settle(what: str, split: str, *, given: int | None, named: str | None, default: int | None) -> int | None:
+    """One number from the option, the name and the default."""
+    stated = {given, None if named is None else int(named)} - {None}
+    if stated and default is None:
+        raise CorpusError(f"split {split!r} has no {what}, got {stated.pop()}: expected none; leave it out")
+    if len(stated) > 1:
+        raise CorpusError(f"split {split!r} has another {what} in its name than {given}: expected one; leave one out")
+    return stated.pop() if stated else default
+
+
+def _draw_parts(corpus: Corpus, draw: _Draw) -> StrArray:
+    seed, folds = draw.seed or 0, draw.folds or 0
+    if draw.kind == "speaker":
+        return draw_speakers(corpus, seed=seed)
+    if draw.kind == "speaker-folds":
+        return deal_speakers(corpus, folds=folds)
+    if draw.kind == "twin":
+        return _twin_parts(corpus, seed=seed)
+    if draw.kind == "kfold":
+        return _stratified_folds(corpus, seed=seed, folds=folds)
+    return _paper_parts(corpus, draw.kind, seed=seed, valid=draw.kind == "paper-valid")
+
+
 def _paper_parts(corpus: Corpus, name: str, *, seed: int, valid: bool) -> StrArray:
     parts = np.full(len(corpus), "train")
     train, test = _hold_out(corpus, name, np.arange(len(corpus)), corpus.labels, share=0.2, seed=seed)
@@ -121,7 +200,7 @@ def _twin_parts(corpus: Corpus, *, seed: int) -> StrArray:
     if groups is None:
         raise CorpusError(
             "split 'twin' needs speakers and a column 'repetition': expected them in the manifest; add them, or choose "
-            "the split speaker or kfold"
+            f"the split {list_splits_apart(corpus) or 'kfold'}"
         )
     group_ids, first = np.unique(groups, return_index=True)
     _, test = _hold_out(corpus, "twin", group_ids, corpus.labels[first], share=0.2, seed=seed)
@@ -166,49 +245,6 @@ def _too_small(corpus: Corpus, name: str, labels: NDArray[np.int16], *, needed: 
         f"to draw from, expected at least {needed} of every class; add recordings, merge classes or give a column "
         f"'split' in the manifest"
     )
-
-
-def _speaker_parts(corpus: Corpus, *, seed: int) -> StrArray:
-    speakers = _known_speakers(corpus, "speaker", at_least=3)
-    names, first = np.unique(speakers, return_index=True)
-    sexes = np.asarray(corpus.columns["sex"])[first].astype(np.str_) if "sex" in corpus.columns else None
-    if sexes is None or np.unique(sexes, return_counts=True)[1].min() < 3:
-        sexes = np.full(len(names), "")  # too few of one sex to have one in every part
-    rng = np.random.default_rng(seed)
-    part_of = dict.fromkeys(names.tolist(), "train")
-    for sex in np.unique(sexes):
-        drawn = rng.permutation(names[sexes == sex]).tolist()
-        size = max(1, round(len(drawn) / 6))
-        part_of |= dict.fromkeys(drawn[:size], "test") | dict.fromkeys(drawn[size : 2 * size], "valid")
-    return np.array([part_of[speaker] for speaker in speakers.tolist()], dtype=np.str_)
-
-
-def _speaker_folds(corpus: Corpus, *, folds: int | None) -> StrArray:
-    speakers = _known_speakers(corpus, "speaker-folds", at_least=2)
-    names = np.unique(speakers)
-    wanted = min(_SPEAKER_FOLDS, len(names)) if folds is None else folds
-    if not 2 <= wanted <= len(names):
-        raise CorpusError(f"split 'speaker-folds' got {wanted} folds: expected 2 to {len(names)}, one speaker each")
-    fold_of = {
-        speaker: f"fold-{fold}"
-        for fold, run in enumerate(np.array_split(names, wanted), start=1)
-        for speaker in run.tolist()
-    }
-    return np.array([fold_of[speaker] for speaker in speakers.tolist()], dtype=np.str_)
-
-
-def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
-    if corpus.speakers is None:
-        raise CorpusError(
-            f"split {name!r} needs to know who speaks: expected a column 'speaker' in the manifest; add it, or choose "
-            f"the split kfold"
-        )
-    number = len(np.unique(corpus.speakers))
-    if number < at_least:
-        raise CorpusError(
-            f"split {name!r} needs at least {at_least} speakers: the corpus has {number}; choose the split kfold"
-        )
-    return corpus.speakers
 
 
 def _column_parts(corpus: Corpus, name: str) -> StrArray:

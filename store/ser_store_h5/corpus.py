@@ -172,6 +172,25 @@ class Corpus(Splitted):
         identity.update(self.labels.astype("<i2").tobytes())
         return identity.hexdigest()
 
+    def describe_difference(self, given: "Corpus") -> str:
+        """What keeps ``given`` from sharing members with this corpus, each with its first example; empty if nothing."""
+        found = []
+        for kind, own, other in (("ids", self.ids, given.ids), ("classes", self.classes, given.classes)):
+            for names, others, text in ((other, own, "given but not there"), (own, other, "there but not given")):
+                only = np.setdiff1d(names, others)
+                if len(only):
+                    found.append(f"{kind} {text}: {len(only)}, the first {str(only[0])!r}")
+        common, here, there = np.intersect1d(self.ids, given.ids, return_indices=True)
+        was, now = np.array(self.classes)[self.labels[here]], np.array(given.classes)[given.labels[there]]
+        changed = np.flatnonzero(was != now)
+        if len(changed):
+            label = f"that of {str(common[changed[0]])!r} ({was[changed[0]]} there, {now[changed[0]]} given)"
+            found.append(f"labels that differ: {len(changed)} of {len(common)}, the first {label}")
+        if not found and self.classes != given.classes:
+            orders = f"{', '.join(self.classes[:12])} there; {', '.join(given.classes[:12])} given"
+            found.append(f"the classes are in another order ({orders})")
+        return "; ".join(found)
+
     def with_split(self, name: str, parts: StrArray) -> "Corpus":
         """The same corpus with one more split, which becomes the default one if there was none."""
         return replace(self, splits={**self.splits, name: parts}, default_split=self.default_split or name)

@@ -95,6 +95,15 @@ def test_utterances_outside_the_split_leak_nothing(corpus: Corpus) -> None:
     assert audit.duplicate_audio == [["u0", "u6"], ["u1", "u2", "u3"]]
 
 
+def test_without_a_test_part_what_is_not_trained_on_is_tried(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "tvtttvtt"))
+    assert (audit.test_with_twin_in_train, audit.test_with_twin_in_train_share) == (2, 1.0)
+    split = with_parts(corpus, "tvtttvtt")
+    assert flag_leaks(split, np.arange(8, dtype=np.int32))["twin"].tolist() == [part == "v" for part in "tvtttvtt"]
+    alone = compute_audit(with_parts(corpus, "tttttttt"))
+    assert (alone.test_with_twin_in_train, alone.test_with_twin_in_train_share) == (0, 0.0)
+
+
 def test_of_three_takes_the_one_outside_the_split_does_not_count(corpus: Corpus) -> None:
     three = replace(corpus, labels=np.array([0, 0, 0, 1, 0, 0, 1, 1], dtype=np.int16))
     audit = compute_audit(with_parts(three, "12 12211"))

@@ -1,6 +1,7 @@
 """``corpus.h5``: what is written is read, and the corpus value's own rules."""
 
 import hashlib
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -189,6 +190,49 @@ def test_another_corpus_does_not_take_the_place_of_the_stores_own(tmp_path: Path
     ):
         store.update_corpus(make_corpus(9, name="other"))
     assert get_bytes(store.path) == before
+
+
+def make_plain(labels: dict[str, str], classes: tuple[str, ...] | None = None) -> Corpus:
+    ids = sorted(labels)
+    classes = classes or tuple(sorted(set(labels.values())))
+    places = np.array([classes.index(labels[utterance]) for utterance in ids], dtype=np.int16)
+    return Corpus(name="plain", ids=np.array(ids), labels=places, classes=classes)
+
+
+BEFORE = {"u1": "fear", "u2": "joy", "u3": "joy", "u4": "fear"}
+
+
+@pytest.mark.parametrize(
+    ("given", "classes", "expected"),
+    [
+        (BEFORE, None, ""),
+        (BEFORE | {"u3": "fear"}, None, "labels that differ: 1 of 4, the first that of 'u3' (joy there, fear given)"),
+        (BEFORE | {"u5": "joy", "u0": "joy"}, None, "ids given but not there: 2, the first 'u0'"),
+        ({"u1": "fear", "u2": "joy"}, None, "ids there but not given: 2, the first 'u3'"),
+        ({"v1": "fear", "u2": "joy", "u3": "joy", "u4": "fear"}, None,
+         "ids given but not there: 1, the first 'v1'; ids there but not given: 1, the first 'u1'"),
+        (BEFORE | {"u4": "Fear"}, None, "classes given but not there: 1, the first 'Fear'; labels that differ: 1 of 4, "
+         "the first that of 'u4' (fear there, Fear given)"),
+        ({name: label.title() for name, label in BEFORE.items()}, None, "classes given but not there: 2, the first "
+         "'Fear'; classes there but not given: 2, the first 'fear'; labels that differ: 4 of 4, the first that of 'u1' "
+         "(fear there, Fear given)"),
+        (BEFORE, ("joy", "fear"), "the classes are in another order (fear, joy there; joy, fear given)"),
+        ({"v1": "fear", "v2": "joy"}, None,
+         "ids given but not there: 2, the first 'v1'; ids there but not given: 4, the first 'u1'"),
+    ],
+)  # fmt: skip
+def test_what_makes_another_corpus_is_said_with_the_first_example(
+    tmp_path: Path, given: dict[str, str], classes: tuple[str, ...] | None, expected: str
+) -> None:
+    own, other = make_plain(BEFORE), make_plain(given, classes)
+    assert own.describe_difference(other) == expected
+    assert (own.digest == other.digest) == (expected == "")
+    store = Store.create(tmp_path / "store", own)
+    if expected:
+        with pytest.raises(StoreError, match=re.escape(f": {expected}; its members rest on these, so choose another")):
+            store.update_corpus(other)
+    else:
+        store.update_corpus(other)
 
 
 def test_a_store_is_not_made_where_something_else_is(tmp_path: Path) -> None:
