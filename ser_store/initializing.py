@@ -24,6 +24,7 @@ class Initialized:
         created: whether the store was made now, or gained a split.
         skipped: one line for each recording left out.
         ignored: files that are not part of the corpus.
+        notes: one line for each recording that is not as its header says, and on what else was seen and not read.
     """
 
     store: Store
@@ -31,6 +32,7 @@ class Initialized:
     created: bool
     skipped: tuple[str, ...]
     ignored: int
+    notes: tuple[str, ...]
 
 
 def init(
@@ -42,6 +44,7 @@ def init(
     seed: int | None = None,
     folds: int | None = None,
     skip_bad: bool = False,
+    strict: bool = False,
     progress: Progress = silent,
 ) -> Initialized:
     """Make a store for a corpus; where the store is there and holds the same corpus, add a split to it.
@@ -53,6 +56,7 @@ def init(
         split: name of a split (see :data:`ser_store.corpora.splits.SPLITS`) or of a column. Default: the manifest's
             own ``split`` column where it has one, else ``paper``.
         skip_bad: leave bad recordings out instead of refusing.
+        strict: a recording that is not as its header says is a bad one.
 
     Raises:
         CorpusError: if the corpus contradicts itself or has too few utterances for the split.
@@ -62,9 +66,9 @@ def init(
     if corpus == "ravdess":
         if audio is None:
             raise UnknownNameError("corpus ravdess without its recordings: expected --audio DIR, their folder")
-        built = load_ravdess(audio, skip_bad=skip_bad, progress=progress)
+        built = load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
     elif Path(corpus).suffix.lower() in (".csv", ".parquet"):
-        built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, progress=progress)
+        built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)
     else:
         raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
     described = built.corpus
@@ -84,6 +88,7 @@ def init(
         created=created,
         skipped=built.skipped,
         ignored=built.ignored,
+        notes=built.notes,
     )
 
 
