@@ -17,7 +17,6 @@ from ser_store_cli.options import (
 )
 from ser_store_cli.output import Percent, print_json, print_table
 
-
 # Lines of one kind; the rest are counted.
 _TOLD = 5
 
@@ -114,6 +113,8 @@ def audit(
 
     report = compute(store, split=split, audio=audio, progress=bar)
     document = report.to_json()
+    for line in report.cautions:
+        warn(line)
     if json:
         print_json(document)
     else:
@@ -146,6 +147,8 @@ def _print_audit(document: dict[str, Any]) -> None:
     typer.echo("")
     for text, value in rows:
         typer.echo(f"{text:<52} {'unknown' if value is None else value}")
+    for one in document["unusual_durations"][:_TOLD]:
+        typer.echo(f"  length out of line: {one['utterance']}, {one['seconds']:,.1f} s")
     for line in bad or []:
         typer.echo(f"  {line}")
     for group in near or []:

@@ -66,6 +66,8 @@ def _compute_band_energies(samples: NDArray[np.float32], sample_rate: int) -> ND
     power = spectrum.real.astype(np.float64) ** 2 + spectrum.imag.astype(np.float64) ** 2
     edges = np.geomspace(*BANDS_HZ, WORD_BITS + 2) * FRAME_SECONDS
     # A band narrower than a bin takes its share of the bin: energies summed up to an edge, interpolated between bins.
+    missing = max(0, math.ceil(edges[-1]) + 1 - power.shape[1])  # bins above half the sample rate, below 6 kHz
+    power = np.pad(power, ((0, 0), (0, missing)))
     below = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, axis=1)], axis=1)
     low = np.floor(edges).astype(int)
     at_edges = below[:, low] + (edges - low) * (below[:, low + 1] - below[:, low])
@@ -147,7 +149,8 @@ def _correlate(first: Waveform, second: Waveform, offset: float) -> float:
     starts = max(0.0, -offset), max(0.0, offset)
     seconds = min(one.seconds - start for one, start in zip((first, second), starts, strict=True))
     length = math.ceil(seconds + FRAME_SECONDS)  # whole seconds, so that every rate has the same frequencies
-    low, high = (round(edge * length) for edge in BANDS_HZ)
+    highest = min(BANDS_HZ[1], first.sample_rate / 2, second.sample_rate / 2)
+    low, high = round(BANDS_HZ[0] * length), round(highest * length)
     spectra = []
     for one, start in zip((first, second), starts, strict=True):
         begin = round(start * one.sample_rate)
