@@ -61,6 +61,6 @@ def name_foreign(path: Path) -> tuple[str, str] | None:
             return kind, way_out
     if not head.strip(b"\0"):
         return "nothing but zeros", "copy it again or leave it out"
-    if not any(byte < 32 and byte not in b"\t\n\f\r" for byte in head):
+    if len(head) >= 16 and not any(byte < 32 and byte not in b"\t\n\f\r" for byte in head):
         return "text", "fetch the recording that it stands for, or leave it out"
     return None
