@@ -7,8 +7,8 @@ from typing import BinaryIO, NamedTuple
 
 from ser_store.containers.extent import Extent
 
-# Writers to a pipe do not know the length; SoX writes 0x7FFFF000, others 0xFFFFFFFF, -1 or 0.
-_UNKNOWN_LENGTH = 0x7FFFF000
+# Writers to a pipe do not know the length; SoX writes 0x7FFFF000, some less their headers, others 0xFFFFFFFF, -1 or 0.
+_UNKNOWN_LENGTH = 0x7FFF0000
 
 
 class Layout(NamedTuple):
@@ -102,7 +102,7 @@ def measure_au(head: bytes, size: int) -> Extent:
 
 def measure_nist(head: bytes, size: int) -> Extent:
     """NIST SPHERE, as of TIMIT: a header in text, whose own size stands in its second line."""
-    named = dict(re.findall(rb"(\w+) -i (\d+)", head))
+    named = dict(re.findall(rb"(\w+) -\w+ (\d+)", head))
     counts = [int(named.get(name, 0)) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
     stated, start = math.prod(counts), head[8:16].strip()
     present = size - (int(start) if start.isdigit() else len(head))

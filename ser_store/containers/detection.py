@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ser_store.containers.chunks import LAYOUTS, measure_au, measure_chunks, measure_nist
 from ser_store.containers.extent import Extent, truncated
-from ser_store.containers.streams import check_ogg, find_mp3_frame, measure_mp3
+from ser_store.containers.streams import check_flac, check_ogg, find_mp3_frame, measure_mp3
 
 _HEAD = 1_024
 _CONVERT = "convert it to WAV or FLAC"
@@ -27,7 +27,7 @@ _FOREIGN = (
 def measure_extent(path: Path) -> Extent | None:
     """Compare what a WAV (RF64 and W64 too), AIFF, CAF, AU, NIST or MP3 file states with what it holds.
 
-    None for a container that states no length in bytes: FLAC; Ogg, which is checked to be one whole stream.
+    None for a container that states no length in bytes: FLAC and Ogg, which are checked to be one stream.
 
     Raises:
         AudioError: if the file is cut off.
@@ -45,6 +45,8 @@ def measure_extent(path: Path) -> Extent | None:
             extent = measure_nist(head, size)
         elif head[:4] == b"OggS":
             check_ogg(path, head + file.read())
+        elif head[:4] == b"fLaC":
+            check_flac(path, head + file.read())
         elif head[:3] == b"ID3" or find_mp3_frame(head):
             extent = measure_mp3(path, head + file.read())
     if extent is not None and extent.stated is not None and extent.stated - extent.present > extent.slack:

@@ -1,4 +1,4 @@
-"""Compressed streams, of frames or pages: MP3 and Ogg."""
+"""Compressed streams, of frames or pages: MP3, Ogg and FLAC."""
 
 import struct
 from pathlib import Path
@@ -26,10 +26,19 @@ def check_ogg(path: Path, content: bytes) -> None:
             f"{path} is truncated (its last Ogg page is missing or incomplete): expected a complete recording; "
             f"copy it again or leave it out"
         )
+    _refuse_joined(path, streams)
+
+
+def check_flac(path: Path, content: bytes) -> None:
+    """Refuse several files behind each other; whether the one is whole, its decoder knows."""
+    _refuse_joined(path, content.count(b"fLaC\0"))  # the name, and the kind of the block that follows
+
+
+def _refuse_joined(path: Path, streams: int) -> None:
     if streams > 1:
         raise AudioError(
-            f"{path} holds {streams} Ogg streams, of which only the first would be heard: expected one; convert it "
-            f"again, or cut it into its recordings"
+            f"{path} holds {streams} streams, of which only the first would be heard: expected one; convert it again, "
+            f"or cut it into its recordings"
         )
 
 
