@@ -66,7 +66,9 @@ def audit(
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
     durations, cautions = find_unusual_durations(corpus)
     if heard is not None and heard.notes:
-        cautions += (f"{len(heard.notes):,} recordings are not as their headers say; the first: {heard.notes[0]}",)
+        cautions += (
+            f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
+        )
     return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()), durations, cautions)
 
 

@@ -282,3 +282,23 @@ LFS = (
 )
 def test_what_is_no_recording_is_named_for_what_it_is(tmp_path: Path, name: str, content: bytes, what: str) -> None:
     assert what in refusal(save(tmp_path / name, content))
+
+
+@pytest.mark.parametrize("kind", sorted(READ - {"WAVEX"}))
+def test_damaged_headers_are_read_or_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.bin"
+    whole = encode(path, kind, n=6_000)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in rng.integers(0, 120, rng.integers(1, 4)):
+            content[place] = rng.choice([0, 127, 128, 255, rng.integers(256)])
+        save(path, content)
+        try:
+            assert np.isfinite(load_waveform(path).samples).all()
+        except AudioError as problem:
+            refused += 1
+            assert str(path) in str(problem)
+            assert "\n" not in str(problem)
+    assert refused

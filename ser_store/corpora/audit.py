@@ -111,8 +111,8 @@ def find_unusual_durations(corpus: Corpus) -> tuple[tuple[tuple[str, float], ...
     ends = found[:: max(1, len(found) - 1)]
     extremes = " to ".join(f"{utterance} of {seconds:,.1f} s" for utterance, seconds in ends)
     return found, (
-        f"{len(found):,} of {len(corpus):,} recordings are out of line in length, {extremes}, where the median is "
-        f"{median:,.1f} s: whole sessions among utterances, or cut off?",
+        f"recordings out of line in length: {len(found):,} of {len(corpus):,}, {extremes}, where the median is "
+        f"{median:,.1f} s; are they whole sessions among utterances, or cut off?",
     )
 
 

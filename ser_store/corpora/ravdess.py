@@ -116,7 +116,7 @@ def _tell_unnamed(files: Sequence[Path]) -> list[str]:
     ]
     if not unnamed:
         return []
-    return [f"{len(unnamed):,} audio files have no RAVDESS name and are left out; the first is {unnamed[0]}"]
+    return [f"audio files without a RAVDESS name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
 
 
 def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:

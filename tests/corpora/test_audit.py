@@ -116,7 +116,7 @@ def test_a_corpus_without_a_split_is_one_part(corpus: Corpus) -> None:
         (
             [3.0, 4.0, 4.5, 5.0, 3.5, 4.0, 2.0, 60.0],
             [("u7", 60.0)],
-            "1 of 8 recordings are out of line in length, u7 of 60.0",
+            "out of line in length: 1 of 8, u7 of 60.0",
         ),
         (
             [3.0, 4.0, 4.5, 184.0, 3.5, 0.3, 4.0, 90.0],

@@ -174,7 +174,7 @@ def test_audio_under_other_names_is_noted(tmp_path: Path) -> None:
     built = load_ravdess(tmp_path, strict=True)
     assert len(built.corpus) == 2
     first = tmp_path / "03-01-05-01-01-01-01 (1).wav"
-    assert built.notes == (f"2 audio files have no RAVDESS name and are left out; the first is {first}",)
+    assert built.notes == (f"audio files without a RAVDESS name, left out: 2; the first is {first}",)
 
 
 def claim(path: Path, more: int) -> None:
