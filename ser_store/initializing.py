@@ -30,6 +30,7 @@ class Initialized:
         ignored: files that are not part of the corpus.
         cautions: one line for each thing to beware of: in the split, and in what the store holds now that it held
             otherwise before.
+        notes: one line for each recording that is not as its header says, and on what else was seen and not read.
     """
 
     store: Store
@@ -37,6 +38,7 @@ class Initialized:
     created: bool
     skipped: tuple[str, ...]
     ignored: int
+    notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
 
 
@@ -49,6 +51,7 @@ def init(
     seed: int | None = None,
     folds: int | None = None,
     skip_bad: bool = False,
+    strict: bool = False,
     progress: Progress = silent,
 ) -> Initialized:
     """Make a store for a corpus; where the store is there and holds the same corpus, add a split to it.
@@ -62,6 +65,7 @@ def init(
         seed: of the split; one that is not the split's own is part of its name: ``paper-7``.
         folds: how many, of a split into folds; part of its name likewise: ``kfold-10-folds``.
         skip_bad: leave bad recordings out instead of refusing.
+        strict: a recording that is not as its header says is a bad one.
 
     Raises:
         CorpusError: if the corpus contradicts itself or has too few utterances for the split.
@@ -71,9 +75,9 @@ def init(
     if corpus == "ravdess":
         if audio is None:
             raise UnknownNameError("corpus ravdess without its recordings: expected --audio DIR, their folder")
-        built = load_ravdess(audio, skip_bad=skip_bad, progress=progress)
+        built = load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
     elif Path(corpus).suffix.lower() in (".csv", ".parquet"):
-        built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, progress=progress)
+        built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)
     else:
         raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
@@ -105,6 +109,7 @@ def init(
         skipped=built.skipped,
         ignored=built.ignored,
         cautions=(*cautions, *caution_split(described, name)),
+        notes=built.notes,
     )
 
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ser_store.corpora.splits import twin_groups
 from ser_store_h5.corpus import Corpus, StrArray
 
+# Minutes among seconds. Natural corpora get there at their very ends: half of IEMOCAP is below 3.5 s, one has 34 s.
+UNUSUAL_FACTOR = 8.0
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -87,6 +90,29 @@ def compute_audit(
         duplicate_audio_across=_count_groups_across(parts, duplicates),
         near_duplicates=_name_groups(corpus, near_duplicates),
         near_duplicates_across=_count_groups_across(parts, near_duplicates),
+    )
+
+
+def find_unusual_durations(corpus: Corpus) -> tuple[tuple[tuple[str, float], ...], tuple[str, ...]]:
+    """Ids and seconds of recordings far longer or shorter than the median one, longest first; and a caution on them.
+
+    Far means by a factor of more than ``UNUSUAL_FACTOR``. Both are empty where durations are not known.
+    """
+    column = corpus.columns.get("duration")
+    if column is None or column.dtype.kind != "f":
+        return (), ()
+    durations = np.asarray(column, dtype=np.float64)
+    median = float(np.nanmedian(durations))
+    unusual = np.flatnonzero((durations > UNUSUAL_FACTOR * median) | (durations * UNUSUAL_FACTOR < median))
+    longest_first = unusual[np.argsort(-durations[unusual], kind="stable")].tolist()
+    found = tuple((str(corpus.ids[row]), float(durations[row])) for row in longest_first)
+    if not found:
+        return (), ()
+    ends = found[:: max(1, len(found) - 1)]
+    extremes = " to ".join(f"{utterance} of {seconds:,.1f} s" for utterance, seconds in ends)
+    return found, (
+        f"recordings out of line in length: {len(found):,} of {len(corpus):,}, {extremes}, where the median is "
+        f"{median:,.1f} s; are they whole sessions among utterances, or cut off?",
     )
 
 

@@ -22,7 +22,12 @@ _TEXT = (*_NEEDED, "utterance", "speaker", "split")
 
 
 def load_manifest(
-    manifest: Path, *, audio: Path | None = None, skip_bad: bool = False, progress: Progress = silent
+    manifest: Path,
+    *,
+    audio: Path | None = None,
+    skip_bad: bool = False,
+    strict: bool = False,
+    progress: Progress = silent,
 ) -> BuiltCorpus:
     """The recordings that a CSV or Parquet table lists, as a corpus named after the file.
 
@@ -35,6 +40,7 @@ def load_manifest(
     Args:
         audio: the folder that relative paths start from; default: the manifest's folder.
         skip_bad: leave out recordings that cannot be used, instead of refusing.
+        strict: a recording that is not as its header says cannot be used.
 
     Raises:
         CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, or repeats an id.
@@ -54,7 +60,7 @@ def load_manifest(
         raise CorpusError(f"{audio} is not a folder: expected the one that the paths in {manifest} start from")
     root = manifest.parent if audio is None else audio
     drafts = _make_drafts(manifest, table, root)
-    built = build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, progress=progress)
+    built = build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, strict=strict, progress=progress)
     return _with_own_split(built)
 
 
