@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.ravdess import load_ravdess
-from ser_store.corpora.splits import add_split
+from ser_store.corpora.splits import add_split, describe_folds
 from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store.progress import Progress, silent
 from ser_store_h5.corpus import Corpus
@@ -24,6 +24,7 @@ class Initialized:
         created: whether the store was made now, or gained a split.
         skipped: one line for each recording left out.
         ignored: files that are not part of the corpus.
+        notes: one line for each thing that was understood and may not have been meant.
     """
 
     store: Store
@@ -31,6 +32,7 @@ class Initialized:
     created: bool
     skipped: tuple[str, ...]
     ignored: int
+    notes: tuple[str, ...] = ()
 
 
 def init(
@@ -67,10 +69,12 @@ def init(
         built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, progress=progress)
     else:
         raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
-    described = built.corpus
+    described, notes = built.corpus, built.notes
     if split is not None or not described.splits:
         split = split or "paper"
         described = replace(add_split(described, split, seed=seed, folds=folds), default_split=split)
+        if split in described.columns:
+            notes += describe_folds(described.columns[split], described.parts(split))
     created = not (path / "corpus.h5").is_file()
     if created:
         store = Store.create(path, described)
@@ -84,6 +88,7 @@ def init(
         created=created,
         skipped=built.skipped,
         ignored=built.ignored,
+        notes=notes,
     )
 
 

@@ -49,6 +49,8 @@ def init(
         store, corpus=corpus, audio=audio, split=split, seed=seed, folds=folds, skip_bad=skip_bad, progress=bar
     )
     described = made.store.corpus
+    for line in made.notes:
+        warn(line)
     for line in made.skipped:
         warn(f"left out: {line}")
     if made.ignored:
@@ -65,10 +67,11 @@ def init(
                 "split": made.split,
                 "parts": parts,
                 "skipped": list(made.skipped),
+                "notes": list(made.notes),
             }
         )
         return
-    speakers = "" if described.speakers is None else f", {len(set(described.speakers.tolist()))} speakers"
+    speakers = f", {len(described.known_speakers)} speakers" if described.known_speakers else ""
     typer.echo(f"{described.name}: {len(described)} utterances{speakers}, {len(described.classes)} classes")
     typer.echo(f"split {made.split}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
     default = "" if made.created else f"; its default split is {described.default_split} now"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
+from ser_store.corpora.texts import is_missing, normalise_text, unite_spellings
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Column, Corpus, StrArray
 
@@ -23,6 +24,7 @@ SPLITS: Mapping[str, str] = {
 PAPER_SEED = 101
 _SPEAKER_FOLDS = 6
 _STRATIFIED_FOLDS = 5
+_USUAL_PART = re.compile(r"train|valid|test|fold-[0-9]+")
 _USUAL_PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),
@@ -76,7 +78,8 @@ def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
     fractions; on RAVDESS the same actor, emotion, intensity and statement. None where the corpus has no speakers
     or no column ``repetition``.
     """
-    if corpus.speakers is None or "repetition" not in corpus.columns:
+    speakers = corpus.speaker_groups()
+    if speakers is None or "repetition" not in corpus.columns:
         return None
     described = [
         values.tolist()
@@ -84,26 +87,61 @@ def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
         if column not in {"repetition", *MEASURED_COLUMNS} and values.dtype.kind != "f"
     ]
     groups: dict[tuple[object, ...], int] = {}
-    keys = zip(corpus.speakers.tolist(), corpus.labels.tolist(), *described, strict=True)
+    keys = zip(speakers.tolist(), corpus.labels.tolist(), *described, strict=True)
     return np.array([groups.setdefault(key, len(groups)) for key in keys], dtype=np.int64)
+
+
+def describe_unknown_speakers(corpus: Corpus) -> tuple[str, ...]:
+    """A line that says how many speakers are unknown, where others are known, and what becomes of them."""
+    if corpus.speakers is None or not corpus.known_speakers:
+        return ()
+    unknown = corpus.ids[corpus.speakers == ""].tolist()
+    if not unknown:
+        return ()
+    return (
+        f"the speaker of {len(unknown)} of {len(corpus)} utterances is unknown (first: {unknown[0]}): each of them "
+        f"counts as a speaker of its own, and is outside of splits by speaker",
+    )
 
 
 def normalise_part(name: str) -> str:
     """One name per part: ``train``, ``valid``, ``test``, ``fold-N`` for numbers, any other name as it is.
 
-    >>> [normalise_part(name) for name in ("Training", "dev", "eval", "3", "fold_03", "fold-3", "speakers A", "")]
+    >>> [normalise_part(name) for name in ("Training", "dev", "eval", "3.0", "fold_03", "fold-3", "speakers A", "nan")]
     ['train', 'valid', 'test', 'fold-3', 'fold-3', 'fold-3', 'speakers A', '']
     """
-    name = name.strip()
-    number = re.fullmatch(r"(?:fold[ _-]?)?(\d+)", name.lower(), re.ASCII)
+    name = "" if is_missing(name) else normalise_text(name)
+    number = re.fullmatch(r"(?:fold[ _-]?)?(\d+)(?:\.0+)?", name.lower(), re.ASCII)
     if number is not None:
         return f"fold-{int(number[1])}"
     return _USUAL_PARTS.get(name.lower(), name)
 
 
 def normalise_parts(values: Column) -> StrArray:
-    """:func:`normalise_part` of every value, ``(n,)`` str."""
-    return np.array([normalise_part(str(value)) for value in values.tolist()], dtype=np.str_)
+    """:func:`normalise_part` of every value, ``(n,)`` str.
+
+    Where none is a usual one, as with sessions by name, the parts are folds: ``fold-1`` … in the order of the names.
+    """
+    parts, _ = unite_spellings([normalise_part(str(value)) for value in values.tolist()])
+    names = sorted(set(parts) - {""}, key=_by_numbers)
+    if not any(_USUAL_PART.fullmatch(name) for name in names):
+        folds = {name: f"fold-{place}" for place, name in enumerate(names, start=1)}
+        parts = [folds.get(part, "") for part in parts]
+    return np.array(parts, dtype=np.str_)
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """A key that sorts Ses2 before Ses10: text and numbers in turn."""
+    return [int(piece) if place % 2 else piece for place, piece in enumerate(re.split(r"([0-9]+)", name))]
+
+
+def describe_folds(values: Column, parts: StrArray) -> tuple[str, ...]:
+    """A line that says which fold is what, where :func:`normalise_parts` gave names of folds to other values."""
+    named = {part: str(value) for value, part in zip(values.tolist(), parts.tolist(), strict=True) if part}
+    if all(normalise_part(value) == part for part, value in named.items()):
+        return ()
+    ordered = sorted(named, key=lambda part: (len(part), part))
+    return (f"the folds are: {', '.join(f'{part} {named[part]}' for part in ordered)}",)
 
 
 def _paper_parts(corpus: Corpus, name: str, *, seed: int, valid: bool) -> StrArray:
@@ -171,6 +209,7 @@ def _too_small(corpus: Corpus, name: str, labels: NDArray[np.int16], *, needed: 
 def _speaker_parts(corpus: Corpus, *, seed: int) -> StrArray:
     speakers = _known_speakers(corpus, "speaker", at_least=3)
     names, first = np.unique(speakers, return_index=True)
+    names, first = names[names != ""], first[names != ""]
     sexes = np.asarray(corpus.columns["sex"])[first].astype(np.str_) if "sex" in corpus.columns else None
     if sexes is None or np.unique(sexes, return_counts=True)[1].min() < 3:
         sexes = np.full(len(names), "")  # too few of one sex to have one in every part
@@ -180,12 +219,12 @@ def _speaker_parts(corpus: Corpus, *, seed: int) -> StrArray:
         drawn = rng.permutation(names[sexes == sex]).tolist()
         size = max(1, round(len(drawn) / 6))
         part_of |= dict.fromkeys(drawn[:size], "test") | dict.fromkeys(drawn[size : 2 * size], "valid")
-    return np.array([part_of[speaker] for speaker in speakers.tolist()], dtype=np.str_)
+    return np.array([part_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
 
 
 def _speaker_folds(corpus: Corpus, *, folds: int | None) -> StrArray:
     speakers = _known_speakers(corpus, "speaker-folds", at_least=2)
-    names = np.unique(speakers)
+    names = np.array(corpus.known_speakers)
     wanted = min(_SPEAKER_FOLDS, len(names)) if folds is None else folds
     if not 2 <= wanted <= len(names):
         raise CorpusError(f"split 'speaker-folds' got {wanted} folds: expected 2 to {len(names)}, one speaker each")
@@ -194,7 +233,7 @@ def _speaker_folds(corpus: Corpus, *, folds: int | None) -> StrArray:
         for fold, run in enumerate(np.array_split(names, wanted), start=1)
         for speaker in run.tolist()
     }
-    return np.array([fold_of[speaker] for speaker in speakers.tolist()], dtype=np.str_)
+    return np.array([fold_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
 
 
 def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
@@ -203,7 +242,7 @@ def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
             f"split {name!r} needs to know who speaks: expected a column 'speaker' in the manifest; add it, or choose "
             f"the split kfold"
         )
-    number = len(np.unique(corpus.speakers))
+    number = len(corpus.known_speakers)
     if number < at_least:
         raise CorpusError(
             f"split {name!r} needs at least {at_least} speakers: the corpus has {number}; choose the split kfold"
@@ -217,9 +256,7 @@ def _column_parts(corpus: Corpus, name: str) -> StrArray:
         known = values[~np.isnan(values.astype(np.float64))].astype(np.float64)
         if not np.array_equal(known, np.round(known)):
             raise CorpusError(f"column {name!r} holds fractions: expected the names or numbers of the parts of a split")
-        parts = np.array(["" if np.isnan(value) else normalise_part(f"{value:.0f}") for value in values.tolist()])
-    else:
-        parts = normalise_parts(values)
+    parts = normalise_parts(values)
     number = len(set(parts.tolist()) - {""})
     if not 2 <= number <= max(2, len(corpus) // 2):
         raise CorpusError(

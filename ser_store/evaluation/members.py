@@ -95,7 +95,7 @@ def evaluate(
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
     groups = None if by is None else find_groups(corpus, by)[rows]
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    speakers = corpus.speaker_groups(rows)
     rule = choose_rule(speakers, interval)
     names = choose_members(store, members, steps=steps)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
