@@ -45,8 +45,6 @@ def import_(
         warn(f"ignored, since they are neither ids nor predictions: {', '.join(done.ignored)}")
     if done.unlabelled:
         warn(f"no utterance is labelled {', '.join(done.unlabelled)}: drop the columns if they are no classes")
-    for line in done.notes:
-        warn(line)
     if json:
         print_json({"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)})
         return

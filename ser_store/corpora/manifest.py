@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from ser_store.corpora.building import MEASURED_COLUMNS, BuiltCorpus, Cell, Draft, build_corpus
 from ser_store.corpora.manifest_columns import find_fields, read_cells, read_filled, read_names, refuse_segments
 from ser_store.corpora.splits import describe_folds, describe_unknown_speakers, normalise_parts
@@ -66,29 +64,33 @@ def _strip_headers(table: TableFile, manifest: Path) -> TableFile:
 def _make_drafts(
     manifest: Path, table: TableFile, fields: Mapping[str, str], root: Path
 ) -> tuple[list[Draft], list[str]]:
-    frame = table.frame
+    cells = table.frame.get_column  # not frame[…], which takes ^…$ for a pattern
     recordings = _Recordings(root)
-    paths = [recordings.find(path) for path in read_filled(frame[fields["path"]], manifest, what="path")[0]]
+    paths = [recordings.find(path) for path in read_filled(cells(fields["path"]), manifest, what="path")[0]]
     ids = [normalise_text(path.stem) for path in paths]
     notes: list[str] = []
     if "utterance" in fields:
-        ids, notes = read_filled(frame[fields["utterance"]], manifest, what="utterance")
-    labels, said = _unite(*read_filled(frame[fields["label"]], manifest, what="label"), "label", "class")
-    notes += said
+        ids, notes = read_filled(cells(fields["utterance"]), manifest, what="utterance")
+    labels, said = read_filled(cells(fields["label"]), manifest, what="label")
+    labels, united = _unite(labels, "labels that are one class")
+    notes += said + united
     speakers: list[str] | list[None] = [None] * len(ids)
     if "speaker" in fields:
-        names, said = read_names(frame[fields["speaker"]], manifest)
+        names, said = read_names(cells(fields["speaker"]), manifest)
         known = ["" if name.casefold() == "unknown" else name for name in names]
-        known, said = _unite(known, said, "speaker", "speaker")
-        notes += said
-        speakers = known if any(known) else speakers
+        known, united = _unite(known, "speakers that are one")
+        notes += said + united
+        if any(known):
+            speakers = known
+        else:
+            notes.append(f"column {fields['speaker']!r} is empty: no speaker is known")
     further: dict[str, list[Cell]] = {
-        header: read_cells(frame[header], manifest, separator=table.separator)
-        for header in frame.columns
+        header: read_cells(cells(header), manifest, separator=table.separator)
+        for header in table.frame.columns
         if header not in fields.values()
     }
     if "split" in fields:
-        further[fields["split"]] = list(read_names(frame[fields["split"]], manifest)[0])
+        further[fields["split"]] = list(read_names(cells(fields["split"]), manifest)[0])
     rows = zip(*further.values(), strict=True) if further else [()] * len(ids)
     drafts = [
         Draft(utterance, path, label, speaker, dict(zip(further, row, strict=True)))
@@ -98,15 +100,10 @@ def _make_drafts(
     return drafts, notes + said
 
 
-def _unite(names: Sequence[str], notes: Sequence[str], what: str, kind: str) -> tuple[list[str], list[str]]:
+def _unite(names: Sequence[str], what: str) -> tuple[list[str], list[str]]:
     united, others = unite_spellings(names)
-    return united, [
-        *notes,
-        *(
-            f"{what}s {', '.join(map(repr, [name, *spellings]))} are one {kind}: {name}"
-            for name, spellings in others.items()
-        ),
-    ]
+    told = [f"{name!r} ({', '.join(map(repr, spellings))})" for name, spellings in others.items()]
+    return united, [f"{what} but for their spelling: {', '.join(told)}"] if told else []
 
 
 def _drop_repeated(drafts: Sequence[Draft], manifest: Path) -> tuple[list[Draft], list[str]]:
@@ -145,14 +142,13 @@ def _with_own_split(corpus: Corpus, header: str) -> tuple[Corpus, tuple[str, ...
     columns = dict(corpus.columns)
     values = columns.pop(header)
     parts = normalise_parts(values)
-    outside = int(np.count_nonzero(parts == ""))
     notes = describe_folds(values, parts)
     if notes:  # what the folds are called stays known
         columns[name] = values
-    if outside:
-        notes += (f"{outside} of {len(corpus)} utterances are in no part of the split {name}",)
     corpus = replace(corpus, columns=columns)
-    return corpus if outside == len(corpus) else corpus.with_split(name, parts), notes
+    if not (parts != "").any():
+        return corpus, (f"column {header!r} is empty: there is no split of the manifest's own",)
+    return corpus.with_split(name, parts), notes
 
 
 def _describe_columns(manifest: Path, fields: Mapping[str, str], corpus: Corpus) -> list[str]:

@@ -79,7 +79,7 @@ def refuse_segments(table: "DataFrame", manifest: Path) -> None:
     """Refuse a table whose rows are stretches of recordings: whole files would stand under every stretch's label."""
     for header in table.columns:
         if _SEGMENT.fullmatch(_fold_header(header)):
-            for row, cell in enumerate(read_texts(table[header], manifest), start=1):
+            for row, cell in enumerate(read_texts(table.get_column(header), manifest), start=1):
                 if re.search("[1-9]", cell):
                     raise CorpusError(
                         f"{manifest} has a column {header!r} ({cell} in row {row}): expected whole recordings, not "

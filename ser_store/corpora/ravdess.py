@@ -90,10 +90,10 @@ def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
 def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
     """Speakers ``(n,)`` and columns (sex, intensity, statement, repetition) told by the ids alone, without audio.
 
-    A folder before a name and a suffix behind it do not matter. What other ids do not tell is empty, NaN for the
-    repetition; None if no id is that of a RAVDESS speech recording. Labels are not told: predictions bring their own.
+    What other ids do not tell is empty, NaN for the repetition; None if no id is that of a RAVDESS speech recording.
+    Labels are not told: predictions bring their own.
     """
-    parsed = [parse_ravdess_id(re.split(r"[/\\]", utterance_id)[-1].partition(".")[0]) for utterance_id in ids]
+    parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
     if not any(parsed):
         return None
     told = [fields or _UNTOLD for fields in parsed]

@@ -137,11 +137,12 @@ def _by_numbers(name: str) -> list[str | int]:
 
 def describe_folds(values: Column, parts: StrArray) -> tuple[str, ...]:
     """A line that says which fold is what, where :func:`normalise_parts` gave names of folds to other values."""
-    named = {part: str(value) for value, part in zip(values.tolist(), parts.tolist(), strict=True) if part}
-    if all(normalise_part(value) == part for part, value in named.items()):
-        return ()
-    ordered = sorted(named, key=lambda part: (len(part), part))
-    return (f"the folds are: {', '.join(f'{part} {named[part]}' for part in ordered)}",)
+    named: dict[str, str] = {}
+    for value, part in zip(values.tolist(), parts.tolist(), strict=True):
+        if part and normalise_part(str(value)) != part:
+            named.setdefault(part, str(value))
+    ordered = sorted(named, key=_by_numbers)
+    return (f"the folds are {', '.join(f'{part}: {named[part]}' for part in ordered)}",) if named else ()
 
 
 def _paper_parts(corpus: Corpus, name: str, *, seed: int, valid: bool) -> StrArray:
@@ -209,7 +210,6 @@ def _too_small(corpus: Corpus, name: str, labels: NDArray[np.int16], *, needed: 
 def _speaker_parts(corpus: Corpus, *, seed: int) -> StrArray:
     speakers = _known_speakers(corpus, "speaker", at_least=3)
     names, first = np.unique(speakers, return_index=True)
-    names, first = names[names != ""], first[names != ""]
     sexes = np.asarray(corpus.columns["sex"])[first].astype(np.str_) if "sex" in corpus.columns else None
     if sexes is None or np.unique(sexes, return_counts=True)[1].min() < 3:
         sexes = np.full(len(names), "")  # too few of one sex to have one in every part
@@ -219,12 +219,12 @@ def _speaker_parts(corpus: Corpus, *, seed: int) -> StrArray:
         drawn = rng.permutation(names[sexes == sex]).tolist()
         size = max(1, round(len(drawn) / 6))
         part_of |= dict.fromkeys(drawn[:size], "test") | dict.fromkeys(drawn[size : 2 * size], "valid")
-    return np.array([part_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
+    return np.array([part_of[speaker] for speaker in speakers.tolist()], dtype=np.str_)
 
 
 def _speaker_folds(corpus: Corpus, *, folds: int | None) -> StrArray:
     speakers = _known_speakers(corpus, "speaker-folds", at_least=2)
-    names = np.array(corpus.known_speakers)
+    names = np.unique(speakers)
     wanted = min(_SPEAKER_FOLDS, len(names)) if folds is None else folds
     if not 2 <= wanted <= len(names):
         raise CorpusError(f"split 'speaker-folds' got {wanted} folds: expected 2 to {len(names)}, one speaker each")
@@ -233,7 +233,7 @@ def _speaker_folds(corpus: Corpus, *, folds: int | None) -> StrArray:
         for fold, run in enumerate(np.array_split(names, wanted), start=1)
         for speaker in run.tolist()
     }
-    return np.array([fold_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
+    return np.array([fold_of[speaker] for speaker in speakers.tolist()], dtype=np.str_)
 
 
 def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
@@ -242,7 +242,7 @@ def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
             f"split {name!r} needs to know who speaks: expected a column 'speaker' in the manifest; add it, or choose "
             f"the split kfold"
         )
-    number = len(corpus.known_speakers)
+    number = len(np.unique(corpus.speakers))
     if number < at_least:
         raise CorpusError(
             f"split {name!r} needs at least {at_least} speakers: the corpus has {number}; choose the split kfold"

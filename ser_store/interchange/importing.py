@@ -30,7 +30,6 @@ class Imported:
         created: whether the store was made by this import.
         ignored: columns that were left aside.
         unlabelled: classes of a new store that no utterance is labelled with.
-        notes: one line for each thing that was understood and may not have been meant.
     """
 
     store: Path
@@ -39,7 +38,6 @@ class Imported:
     created: bool
     ignored: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def import_predictions(path: Path, *, store: Path, label: str | None = None) -> Imported:
@@ -85,7 +83,6 @@ def import_predictions(path: Path, *, store: Path, label: str | None = None) -> 
         created=opened is None,
         ignored=table.ignored,
         unlabelled=tuple(name for place, name in enumerate(corpus.classes) if opened is None and place not in used),
-        notes=_describe(corpus) if opened is None else (),
     )
 
 
@@ -107,12 +104,6 @@ def _make_corpus(table: PredictionTable) -> Corpus:
         columns=columns,
     )
     return corpus.with_split(IMPORTED_SPLIT, np.full(len(corpus), "test"))
-
-
-def _describe(corpus: Corpus) -> tuple[str, ...]:
-    from ser_store.corpora.splits import describe_unknown_speakers
-
-    return describe_unknown_speakers(corpus)
 
 
 def _check_truth(corpus: Corpus, table: PredictionTable) -> None:

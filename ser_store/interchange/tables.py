@@ -19,6 +19,7 @@ READABLE = (".csv", ".parquet")
 _SEPARATORS = ",;\t|"
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*[\r\n])+")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*\r?\n', re.IGNORECASE)  # Excel's
+_SPACED_QUOTE = re.compile(' +"')
 # What pandas calls a column without a name when it reads one, and when it writes Parquet.
 _UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?|__index_level_\d+__")
 
@@ -29,12 +30,12 @@ class TableFile:
 
     Attributes:
         frame: a polars data frame; of a CSV all is text, and empty cells are null.
-        separator: what stands between the cells of a CSV: a comma, semicolon, tab or bar.
+        separator: what stands between the cells of a CSV: a comma, semicolon, tab or bar; None for Parquet.
         notes: one line for each thing that was understood of it and may not have been meant.
     """
 
     frame: "DataFrame"
-    separator: str = ","
+    separator: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -59,7 +60,7 @@ def load_table(path: Path) -> TableFile:
         raise CorpusError(f"{path}: no such file: expected a CSV or Parquet table; check the path")
     if path.suffix.lower() not in READABLE:
         raise CorpusError(f"{path}: is of type {path.suffix!r}: expected one of {', '.join(READABLE)}")
-    separator = ","
+    separator = None
     try:
         content = path.read_bytes()
         if path.suffix.lower() == ".csv":
@@ -67,7 +68,7 @@ def load_table(path: Path) -> TableFile:
             frame = _parse_csv(text, separator, path)
         else:
             frame = polars.read_parquet(BytesIO(content))
-    except (polars.exceptions.PolarsError, csv.Error, OSError, ValueError) as problem:
+    except (polars.exceptions.PolarsError, OSError, ValueError) as problem:
         reason = (str(problem).strip().splitlines() or ["unreadable"])[0].rstrip(".:")
         expected = "CSV in UTF-8" if path.suffix.lower() == ".csv" else "Parquet"
         raise CorpusError(
@@ -90,7 +91,7 @@ def _decode(content: bytes) -> str:
 
 
 def _find_separator(text: str) -> tuple[str, str]:
-    """The text from its header on, and what splits its first rows into equally many columns; in doubt, commas."""
+    """The text from its header on, and what splits its first rows alike, into most columns; in doubt, commas."""
     text = _BLANK_LINES.sub("", text)
     if said := _SEPARATOR_LINE.match(text):
         return _BLANK_LINES.sub("", text[said.end() :]), said[1]
@@ -102,11 +103,12 @@ def _find_separator(text: str) -> tuple[str, str]:
             widths[mark] = [len(row) for row in islice(_read_rows(text, mark), 20) if row]
     splitting = [mark for mark, found in widths.items() if found[0] > 1]
     even = [mark for mark in splitting if len(set(widths[mark])) == 1]
-    return text, [*even, *splitting, ","][0]
+    return text, max(even or splitting or [","], key=lambda mark: widths.get(mark, [0])[0])
 
 
-def _read_rows(text: str, separator: str) -> Iterator[list[str]]:
-    return csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+def _read_rows(text: str, separator: str, *, spaced: bool = False) -> Iterator[list[str]]:
+    """The rows; ``spaced``: with spaces between a separator and the quotation mark behind it."""
+    return csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaced, strict=True)
 
 
 def _parse_csv(text: str, separator: str, path: Path) -> "DataFrame":
@@ -130,7 +132,7 @@ def _parse_cells(text: str, separator: str) -> "DataFrame":
         plain = text.replace("\r\n", "\n").replace("\r", "\n").encode()
         with suppress(polars.exceptions.PolarsError):  # where it cannot, the slow way says in which row
             return polars.read_csv(plain, separator=separator, has_header=False, infer_schema=False)
-    header, *rows = [row for row in _read_rows(text, separator) if row]
+    header, *rows = _split_rows(text, separator)
     for number, row in enumerate(rows, start=1):
         if any(cell.strip() for cell in row[len(header) :]):
             raise ValueError(
@@ -141,11 +143,25 @@ def _parse_cells(text: str, separator: str) -> "DataFrame":
     return polars.DataFrame([polars.Series([cell or None for cell in cells], dtype=polars.String) for cells in columns])
 
 
+def _split_rows(text: str, separator: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    try:
+        for row in _read_rows(text, separator):
+            if any(_SPACED_QUOTE.match(cell) for cell in row):
+                return [row for row in _read_rows(text, separator, spaced=True) if row]
+            if row:
+                rows.append(row)
+    except csv.Error as problem:
+        where = f"row {len(rows)}" if rows else "the header"
+        raise ValueError(f"{problem} in {where}: is a quotation mark missing?") from problem
+    return rows
+
+
 def _drop_unnamed(frame: "DataFrame", path: Path) -> tuple["DataFrame", tuple[str, ...]]:
     """Without the columns that have no name and say nothing; a number for each row, as data frames write, is named."""
     import polars
 
-    notes: list[str] = []
+    indices: list[str] = []
     for place, name in enumerate(frame.columns, start=1):
         if not _UNNAMED.fullmatch(name):
             continue
@@ -157,6 +173,7 @@ def _drop_unnamed(frame: "DataFrame", path: Path) -> tuple["DataFrame", tuple[st
                     f"{path}: column {place} has no name, but cells such as {filled[0]!r}: expected a name for every "
                     f"column; name it or drop it"
                 )
-            notes.append(f"column {place} has no name and numbers the rows: it is left out")
+            indices.append(str(place))
         frame = frame.drop(name)
-    return frame, tuple(notes)
+    notes = f"left out, since it has no name and numbers the rows: column {' and '.join(indices)}"
+    return frame, (notes,) if indices else ()

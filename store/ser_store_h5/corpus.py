@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ StrArray = NDArray[np.str_]
 Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
 
 MAX_CLASSES = 1024
-_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.0+)?")
 
 
 class CorpusError(SerstoreError):
@@ -26,15 +27,18 @@ class CorpusError(SerstoreError):
 
 
 def order_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Different names in the order of classes: by number where all are whole numbers, else by alphabet.
+    """The classes in the order they have unless another is stated, each once: by alphabet; whole numbers as numbers.
 
-    >>> order_classes(["10", "9", "-1"]), order_classes(["10", "9", "sad"])
-    (('-1', '9', '10'), ('10', '9', 'sad'))
+    Ties go to the lowest class, so the order decides who wins them: data frames, too, sort labels that are all whole
+    numbers as numbers, and any others as text.
+
+    >>> order_classes(["10", "2", "1"]), order_classes(["happy", "angry"]), order_classes(["10", "2", "x"])
+    (('1', '2', '10'), ('angry', 'happy'), ('10', '2', 'x'))
     """
-    different = set(names)
-    if all(_WHOLE_NUMBER.fullmatch(name) for name in different):
-        return tuple(sorted(different, key=int))
-    return tuple(sorted(different))
+    classes = sorted(set(names))
+    if all(_NUMBER.fullmatch(name) for name in classes):
+        classes.sort(key=Decimal)
+    return tuple(classes)
 
 
 class Splitted(ABC):
