@@ -9,7 +9,7 @@ import numpy as np
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.corpora.split_cautions import caution_split
-from ser_store.corpora.splits import add_split, assign_split, name_split
+from ser_store.corpora.splits import add_split, assign_split, describe_folds, name_split
 from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store.progress import Progress, silent
 from ser_store_h5.corpus import Corpus
@@ -30,7 +30,8 @@ class Initialized:
         ignored: files that are not part of the corpus.
         cautions: one line for each thing to beware of: in the split, and in what the store holds now that it held
             otherwise before.
-        notes: one line for each recording that is not as its header says, and on what else was seen and not read.
+        notes: one line for each recording that is not as its header says, for what else was seen and not read, and for
+            what was understood and may not have been meant.
     """
 
     store: Store
@@ -82,6 +83,7 @@ def init(
         raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
+    notes = built.notes
     if there is not None:
         there.refuse_other_corpus(described)
         cautions += _describe_changes(there.corpus, described)
@@ -92,6 +94,8 @@ def init(
         described = replace(add_split(described, name), default_split=name)
         if asked != name:
             cautions.append(f"the split is called {name}, after its seed or number of folds: --split {name} means it")
+        if name in described.columns:
+            notes += describe_folds(described.columns[name], described.parts(name))
     if there is not None and there.corpus.default_split not in (None, name):
         cautions.append(
             f"the default split is {name} now, it was {there.corpus.default_split}: commands that name no --split "
@@ -109,7 +113,7 @@ def init(
         skipped=built.skipped,
         ignored=built.ignored,
         cautions=(*cautions, *caution_split(described, name)),
-        notes=built.notes,
+        notes=notes,
     )
 
 

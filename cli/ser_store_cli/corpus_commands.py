@@ -73,7 +73,8 @@ def init(
     _tell("note", made.notes)
     if made.ignored:
         warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
-    warn_cautions(made.cautions)
+    for line in made.cautions:
+        warn(line)
     parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
     if json:
         print_json(
@@ -92,7 +93,7 @@ def init(
             }
         )
         return
-    speakers = "" if described.speakers is None else f", {len(set(described.speakers.tolist()))} speakers"
+    speakers = f", {len(described.known_speakers)} speakers" if described.known_speakers else ""
     typer.echo(f"{described.name}: {len(described)} utterances{speakers}, {len(described.classes)} classes")
     typer.echo(f"split {made.split}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
     default = "" if made.created else f"; its default split is {described.default_split} now"

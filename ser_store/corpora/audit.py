@@ -74,15 +74,16 @@ def compute_audit(
     twins = twin_groups(corpus)
     tried = parts == "test" if {"train", "test"} <= n.keys() else (parts != "") & (parts != "train")
     leaked = None if twins is None else int(np.count_nonzero(_flag_seen(parts, twins) & tried))
+    speakers = corpus.speaker_groups()
     duplicates = None if corpus.audio_digests is None else _find_duplicates(corpus.audio_digests)
     return Audit(
         split=name,
         n=n,
         classes={part: _count_classes(corpus, parts == part) for part in part_names},
         speakers=None
-        if corpus.speakers is None
-        else {part: len(np.unique(corpus.speakers[parts == part])) for part in part_names},
-        shared_speakers=None if corpus.speakers is None else _count_across(parts, corpus.speakers),
+        if corpus.speakers is None or speakers is None
+        else {part: len(set(corpus.speakers[parts == part].tolist()) - {""}) for part in part_names},
+        shared_speakers=None if speakers is None else _count_across(parts, speakers),
         twins_across=None if twins is None else _count_across(parts, twins),
         test_with_twin_in_train=leaked,
         test_with_twin_in_train_share=None if leaked is None else leaked / max(1, int(np.count_nonzero(tried))),
@@ -135,8 +136,8 @@ def flag_leaks(
     parts = corpus.parts(split)
     twins = twin_groups(corpus)
     leaks: dict[str, NDArray[np.bool_]] = {}
-    if corpus.speakers is not None:
-        leaks["speaker"] = _flag_seen(parts, corpus.speakers)[rows]
+    if (speakers := corpus.speaker_groups()) is not None:
+        leaks["speaker"] = _flag_seen(parts, speakers)[rows]
     if twins is not None:
         leaks["twin"] = _flag_seen(parts, twins)[rows]
     if corpus.audio_digests is not None or copies:

@@ -15,7 +15,7 @@ from ser_store.errors import AudioError, CorpusError, require
 from ser_store.progress import Progress, silent
 from ser_store.threads import map_threaded
 from ser_store_h5 import corpus_file as store_format
-from ser_store_h5.corpus import Column, Corpus
+from ser_store_h5.corpus import Column, Corpus, order_classes
 
 RESERVED_COLUMNS = frozenset({"utterance", "path", "label", "speaker"})
 MEASURED_COLUMNS = ("duration", "sample_rate")
@@ -35,7 +35,7 @@ class Draft:
         id: the utterance's id.
         path: its recording.
         label: its class by name.
-        speaker: who speaks, or None where unknown; known for all utterances of a corpus or for none.
+        speaker: who speaks, empty where unknown; None for all utterances of a corpus that knows no speakers.
         columns: further columns, the same names for all utterances of a corpus.
     """
 
@@ -54,7 +54,8 @@ class BuiltCorpus:
         corpus: the utterances whose recordings are sound.
         skipped: one line per recording that was left out because it cannot be used.
         ignored: how many files belong to the data set but are not meant: songs, videos.
-        notes: one line for each recording that is not as its header says, and on what else was seen and not read.
+        notes: one line for each recording that is not as its header says, for what else was seen and not read, and for
+            what was understood and may not have been meant.
     """
 
     corpus: Corpus
@@ -119,7 +120,7 @@ def build_corpus(
     usable.sort(key=lambda pair: pair[0].id)
     kept, read = [draft for draft, _ in usable], [recording for _, recording in usable]
     root = _find_root([draft.path for draft in kept], audio_root)
-    classes = tuple(sorted({draft.label for draft in kept}))
+    classes = order_classes(draft.label for draft in kept)
     index = {label: place for place, label in enumerate(classes)}
     columns = {column: as_column([draft.columns[column] for draft in kept]) for column in kept[0].columns}
     columns["duration"] = np.array([recording.seconds for recording in read], dtype=np.float64)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
 from ser_store.corpora.speaker_splits import count_speakers, deal_speakers, draw_speakers, list_splits_apart
+from ser_store.corpora.texts import is_missing, normalise_text, unite_spellings
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
 from ser_store.sides import check_sides
 from ser_store_h5.corpus import Column, Corpus, StrArray
@@ -30,6 +31,7 @@ _DEFAULT_FOLDS = {"speaker-folds": 6, "kfold": 5}
 _DRAWN_NAME = re.compile(
     rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?:-([0-9]{{1,9}})-folds)?(?:-([0-9]{{1,10}}))?"
 )
+_USUAL_PART = re.compile(r"train|valid|test|fold-[0-9]+")
 _USUAL_PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),
@@ -99,7 +101,8 @@ def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
     fractions; on RAVDESS the same actor, emotion, intensity and statement. None where the corpus has no speakers
     or no column ``repetition``.
     """
-    if corpus.speakers is None or "repetition" not in corpus.columns:
+    speakers = corpus.speaker_groups()
+    if speakers is None or "repetition" not in corpus.columns:
         return None
     described = [
         values.tolist()
@@ -107,26 +110,62 @@ def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
         if column not in {"repetition", *MEASURED_COLUMNS} and values.dtype.kind != "f"
     ]
     groups: dict[tuple[object, ...], int] = {}
-    keys = zip(corpus.speakers.tolist(), corpus.labels.tolist(), *described, strict=True)
+    keys = zip(speakers.tolist(), corpus.labels.tolist(), *described, strict=True)
     return np.array([groups.setdefault(key, len(groups)) for key in keys], dtype=np.int64)
+
+
+def describe_unknown_speakers(corpus: Corpus) -> tuple[str, ...]:
+    """A line that says how many speakers are unknown, where others are known, and what becomes of them."""
+    if corpus.speakers is None or not corpus.known_speakers:
+        return ()
+    unknown = corpus.ids[corpus.speakers == ""].tolist()
+    if not unknown:
+        return ()
+    return (
+        f"the speaker of {len(unknown)} of {len(corpus)} utterances is unknown (first: {unknown[0]}): each of them "
+        f"counts as a speaker of its own, and is outside of splits by speaker",
+    )
 
 
 def normalise_part(name: str) -> str:
     """One name per part: ``train``, ``valid``, ``test``, ``fold-N`` for numbers, any other name as it is.
 
-    >>> [normalise_part(name) for name in ("Training", "dev", "eval", "3", "fold_03", "fold-3", "speakers A", "")]
+    >>> [normalise_part(name) for name in ("Training", "dev", "eval", "3.0", "fold_03", "fold-3", "speakers A", "nan")]
     ['train', 'valid', 'test', 'fold-3', 'fold-3', 'fold-3', 'speakers A', '']
     """
-    name = name.strip()
-    number = re.fullmatch(r"(?:fold[ _-]?)?(\d+)", name.lower(), re.ASCII)
+    name = "" if is_missing(name) else normalise_text(name)
+    number = re.fullmatch(r"(?:fold[ _-]?)?(\d+)(?:\.0+)?", name.lower(), re.ASCII)
     if number is not None:
         return f"fold-{int(number[1])}"
     return _USUAL_PARTS.get(name.lower(), name)
 
 
 def normalise_parts(values: Column) -> StrArray:
-    """:func:`normalise_part` of every value, ``(n,)`` str."""
-    return np.array([normalise_part(str(value)) for value in values.tolist()], dtype=np.str_)
+    """:func:`normalise_part` of every value, ``(n,)`` str.
+
+    Where none is a usual one, as with sessions by name, the parts are folds: ``fold-1`` … in the order of the names.
+    """
+    parts, _ = unite_spellings([normalise_part(str(value)) for value in values.tolist()])
+    names = sorted(set(parts) - {""}, key=_by_numbers)
+    if not any(_USUAL_PART.fullmatch(name) for name in names):
+        folds = {name: f"fold-{place}" for place, name in enumerate(names, start=1)}
+        parts = [folds.get(part, "") for part in parts]
+    return np.array(parts, dtype=np.str_)
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """A key that sorts Ses2 before Ses10: text and numbers in turn."""
+    return [int(piece) if place % 2 else piece for place, piece in enumerate(re.split(r"([0-9]+)", name))]
+
+
+def describe_folds(values: Column, parts: StrArray) -> tuple[str, ...]:
+    """A line that says which fold is what, where :func:`normalise_parts` gave names of folds to other values."""
+    named: dict[str, str] = {}
+    for value, part in zip(values.tolist(), parts.tolist(), strict=True):
+        if part and normalise_part(str(value)) != part:
+            named.setdefault(part, str(value))
+    ordered = sorted(named, key=_by_numbers)
+    return (f"the folds are {', '.join(f'{part}: {named[part]}' for part in ordered)}",) if named else ()
 
 
 @dataclass(frozen=True)
@@ -253,9 +292,7 @@ def _column_parts(corpus: Corpus, name: str) -> StrArray:
         known = values[~np.isnan(values.astype(np.float64))].astype(np.float64)
         if not np.array_equal(known, np.round(known)):
             raise CorpusError(f"column {name!r} holds fractions: expected the names or numbers of the parts of a split")
-        parts = np.array(["" if np.isnan(value) else normalise_part(f"{value:.0f}") for value in values.tolist()])
-    else:
-        parts = normalise_parts(values)
+    parts = normalise_parts(values)
     number = len(set(parts.tolist()) - {""})
     if not 2 <= number <= max(2, len(corpus) // 2):
         raise CorpusError(

@@ -1,10 +1,13 @@
 """The corpus as a value: labelled utterances, their columns and their splits. Knows no file and no emotion."""
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +19,26 @@ StrArray = NDArray[np.str_]
 Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
 
 MAX_CLASSES = 1024
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.0+)?")
 
 
 class CorpusError(SerstoreError):
     """The labelled utterances contradict themselves or each other."""
+
+
+def order_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """The classes in the order they have unless another is stated, each once: by alphabet; whole numbers as numbers.
+
+    Ties go to the lowest class, so the order decides who wins them: data frames, too, sort labels that are all whole
+    numbers as numbers, and any others as text.
+
+    >>> order_classes(["10", "2", "1"]), order_classes(["happy", "angry"]), order_classes(["10", "2", "x"])
+    (('1', '2', '10'), ('angry', 'happy'), ('10', '2', 'x'))
+    """
+    classes = sorted(set(names))
+    if all(_NUMBER.fullmatch(name) for name in classes):
+        classes.sort(key=Decimal)
+    return tuple(classes)
 
 
 class Splitted(ABC):
@@ -109,7 +128,7 @@ class Corpus(Splitted):
         ids: ``(n,)`` str, unique, ascending, none empty.
         labels: ``(n,)`` int16, indices into ``classes``.
         classes: class names; alphabetical unless stated otherwise where the corpus was made.
-        speakers: ``(n,)`` str, or None where unknown.
+        speakers: ``(n,)`` str, the empty string where unknown; None where all are.
         columns: further columns, each ``(n,)`` of str, int64 or float64.
         splits: split name to the part of every utterance, ``(n,)`` str: ``train``, ``valid``, ``test``,
             ``fold-1`` …, or the empty string for utterances outside the split.
@@ -194,6 +213,24 @@ class Corpus(Splitted):
     def with_split(self, name: str, parts: StrArray) -> "Corpus":
         """The same corpus with one more split, which becomes the default one if there was none."""
         return replace(self, splits={**self.splits, name: parts}, default_split=self.default_split or name)
+
+    @property
+    def known_speakers(self) -> list[str]:
+        """The different speakers, ascending, without the unknown ones."""
+        return [] if self.speakers is None else sorted(set(self.speakers.tolist()) - {""})
+
+    def speaker_groups(self, rows: NDArray[np.integer[Any]] | None = None) -> StrArray | None:
+        """Whose voices may be alike: the group of every utterance of ``rows`` (default: all), ``(m,)`` str.
+
+        An utterance whose speaker is unknown is a group of its own. None where no speaker is known.
+        """
+        if self.speakers is None or not (self.speakers != "").any():
+            return None
+        chosen = np.arange(len(self)) if rows is None else rows
+        speakers = self.speakers[chosen]
+        if (speakers != "").all():
+            return speakers
+        return np.where(speakers == "", np.char.add("unknown speaker of ", self.ids[chosen]), speakers)
 
     def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
         """The row of every id, ``(len(ids),)`` int32, in the order asked for.

@@ -51,7 +51,7 @@ def test_other_ids_say_nothing(utterance_id: str) -> None:
     assert parse_ravdess_id(utterance_id) is None
 
 
-def test_ids_alone_tell_speakers_and_columns_if_all_of_them_are_ravdess() -> None:
+def test_ids_alone_tell_speakers_and_columns() -> None:
     told = describe_ravdess_ids(["03-01-01-01-01-01-01", "03-01-05-02-02-02-24"])
     assert told is not None
     speakers, columns = told
@@ -63,8 +63,17 @@ def test_ids_alone_tell_speakers_and_columns_if_all_of_them_are_ravdess() -> Non
         "repetition": [1, 2],
     }
     assert columns["repetition"].dtype == np.int64
-    assert describe_ravdess_ids(["03-01-01-01-01-01-01", "a"]) is None
+    assert describe_ravdess_ids(["b", "a"]) is None
     assert describe_ravdess_ids([]) is None
+
+
+def test_an_odd_id_costs_no_other_its_speaker() -> None:
+    told = describe_ravdess_ids(["a", "03-01-05-02-02-02-24"])
+    assert told is not None
+    speakers, columns = told
+    assert speakers.tolist() == ["", "24"]
+    assert columns["sex"].tolist() == ["", "female"]
+    np.testing.assert_array_equal(columns["repetition"], [np.nan, 2])
 
 
 def test_recordings_are_found_at_any_depth_and_in_any_container(tmp_path: Path) -> None:

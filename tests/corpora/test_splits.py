@@ -345,6 +345,7 @@ def test_ten_folds_and_more_keep_their_whole_names() -> None:
 
 
 def test_a_column_is_a_split_by_its_name(ravdess: Corpus) -> None:
+    assert add_split(ravdess, "statement").part_names("statement") == ["fold-1", "fold-2"]
     assert add_split(ravdess, "repetition").part_names("repetition") == ["fold-1", "fold-2"]
 
 

@@ -127,8 +127,23 @@ WIDE = "utterance,m@1\na,sad\nb,angry\nc,happy\nd,sad\n"
         "utterance , m@1\n a ,sad \nc,happy\nd,sad\nb,\tangry\n",
         'utterance,m@1\n"a","sad"\n"b","angry"\n"d","sad"\n"c","happy"\n',
         WIDE.rstrip("\n"),
+        WIDE.replace(",", ";"),
+        WIDE.replace(",", "\t"),
+        WIDE.replace("\nc", "\n\n,\nc"),
+        "".join(f"{place},{line}\n" for place, line in zip(["", 4, 0, 2, 1], WIDE.split(), strict=True)),
     ],
-    ids=["byte order mark", "line ends of Windows", "spaces after commas", "spaces and shuffled", "quoted", "no end"],
+    ids=[
+        "byte order mark",
+        "line ends of Windows",
+        "spaces after commas",
+        "spaces and shuffled",
+        "quoted",
+        "no end",
+        "semicolons",
+        "tabs",
+        "blank lines",
+        "index of a data frame",
+    ],
 )
 def test_what_spreadsheets_add_to_a_csv_changes_nothing(store, tmp_path, text):
     import_predictions(save(tmp_path / "m.csv", text), store=store)
@@ -178,13 +193,12 @@ LONG = "utterance,run,step,angry,happy,sad\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (WIDE.replace(",", ";"), r"is separated by ';': expected commas"),
         ("utterance,emotion,m@1,speaker\na,sad,sad,1\n", r"column 'emotion' is not .*; the same with speaker$"),
         ("utterance,m@1,m@1\na,sad,happy\n", r"column 'm@1' stands twice"),
         ("utterance,m@1,m@01\na,sad,happy\n", r"two columns stand for the member m@1"),
         ("utterance,m@1\na,sad,happy\n", r"cannot be read as a table \(found more fields"),
         ("utterance,m@1,n@1\na,sad\n", r"column n@1 is empty in row 1"),
-        ("utterance,m@1\na,sad\n\nb,sad\n", r"column utterance is empty in row 2"),
+        ("utterance,m@1\na,sad\n,sad\n", r"column utterance is empty in row 2"),
         ("utterance,m@1\na,  \n", r"column m@1 is empty in row 1"),
         ("utterance,m@1\na,sad\n a,sad\n", r"utterance a stands in 2 rows"),
         ("utterance,m@1\na,Sad\n", r"m@1: unknown label 'Sad': expected one of sad \(nearest\)"),
