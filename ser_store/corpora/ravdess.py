@@ -89,14 +89,14 @@ def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
 def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
     """Speakers ``(n,)`` and columns (sex, intensity, statement, repetition) told by the ids alone, without audio.
 
-    None unless every id is that of a RAVDESS speech recording. Labels are not told: predictions bring their own.
+    Empty for an id that is not that of a RAVDESS speech recording; None if none is. Labels are not told: predictions
+    bring their own.
     """
-    parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
-    known = [fields for fields in parsed if fields is not None]
-    if not known or len(known) < len(parsed):
+    parsed = [parse_ravdess_id(utterance_id) or {} for utterance_id in ids]
+    if not any(parsed):
         return None
-    speakers = np.array([fields["speaker"] for fields in known], dtype=np.str_)
-    return speakers, {column: as_column([fields[column] for fields in known]) for column in COLUMNS}
+    speakers = np.array([fields.get("speaker", "") for fields in parsed], dtype=np.str_)
+    return speakers, {column: as_column([fields.get(column, "") for fields in parsed]) for column in COLUMNS}
 
 
 def _draft(path: Path, fields: Mapping[str, Cell]) -> Draft:

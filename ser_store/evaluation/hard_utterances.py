@@ -36,7 +36,8 @@ class HardUtterance:
     Attributes:
         utterance: its id.
         label: its true class.
-        predicted: the members behind each class that was predicted, most predicted first.
+        predicted: the members behind each class that was predicted, most predicted first; under no name, those whose
+            answer is none of the classes.
         only: the member that gets it right, or None.
     """
 
@@ -150,5 +151,6 @@ def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Seque
     """The members behind each class, most members first, then by the order of the classes."""
     order = sorted(set(said.tolist()), key=lambda label: (-np.count_nonzero(said == label), label))
     return {
-        classes[label]: tuple(name for name, own in zip(names, said, strict=True) if own == label) for label in order
+        classes[label] if label >= 0 else "": tuple(name for name, own in zip(names, said, strict=True) if own == label)
+        for label in order
     }

@@ -1,9 +1,12 @@
 """The corpus as a value: labelled utterances, their columns and their splits. Knows no file and no emotion."""
 
 import hashlib
+import re
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
@@ -16,10 +19,26 @@ StrArray = NDArray[np.str_]
 Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
 
 MAX_CLASSES = 1024
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.0+)?")
 
 
 class CorpusError(SerstoreError):
     """The labelled utterances contradict themselves or each other."""
+
+
+def order_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """The classes in the order they have unless another is stated, each once: by alphabet; whole numbers as numbers.
+
+    Ties go to the lowest class, so the order decides who wins them: data frames, too, sort labels that are all whole
+    numbers as numbers, and any others as text.
+
+    >>> order_classes(["10", "2", "1"]), order_classes(["happy", "angry"]), order_classes(["10", "2", "x"])
+    (('1', '2', '10'), ('angry', 'happy'), ('10', '2', 'x'))
+    """
+    classes = sorted(set(names))
+    if all(_NUMBER.fullmatch(name) for name in classes):
+        classes.sort(key=Decimal)
+    return tuple(classes)
 
 
 class Splitted(ABC):
@@ -108,7 +127,7 @@ class Corpus(Splitted):
         name: what the corpus is called, e.g. ``ravdess``.
         ids: ``(n,)`` str, unique, ascending, none empty.
         labels: ``(n,)`` int16, indices into ``classes``.
-        classes: class names; alphabetical unless stated otherwise where the corpus was made.
+        classes: class names, as :func:`order_classes` orders them unless stated otherwise where the corpus was made.
         speakers: ``(n,)`` str, or None where unknown.
         columns: further columns, each ``(n,)`` of str, int64 or float64.
         splits: split name to the part of every utterance, ``(n,)`` str: ``train``, ``valid``, ``test``,
@@ -179,6 +198,8 @@ class Corpus(Splitted):
     def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
         """The row of every id, ``(len(ids),)`` int32, in the order asked for.
 
+        An id that the corpus does not have is that of the one utterance that is called so in another Unicode form.
+
         Raises:
             UnknownNameError: naming the first id that the corpus does not have, and how many there are.
         """
@@ -187,9 +208,25 @@ class Corpus(Splitted):
         places = np.minimum(places, len(self) - 1)
         unknown = self.ids[places] != wanted
         if unknown.any():
+            composed = [self._composed.get(_compose(name), -1) for name in wanted[unknown].tolist()]
+            places[unknown] = composed
+            unknown[unknown] = np.array(composed) < 0
+        if unknown.any():
             first = str(wanted[unknown][0])
             raise UnknownNameError(
                 f"{int(unknown.sum())} of {len(wanted)} utterances are not in this corpus, the first is {first!r}: "
                 f"expected ids such as {str(self.ids[0])!r}; is this the store of another corpus?"
             )
         return places.astype(np.int32)
+
+    @cached_property
+    def _composed(self) -> Mapping[str, int]:
+        """The row of every id in composed form; -1 for the ids of several utterances that differ in form only."""
+        rows: dict[str, int] = {}
+        for row, name in enumerate(map(_compose, self.ids.tolist())):
+            rows[name] = -1 if name in rows else row
+        return rows
+
+
+def _compose(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
