@@ -55,7 +55,8 @@ def import_(
     for line in done.understood:
         warn(line)
     if done.ignored:
-        warn(f"ignored, since they are neither ids nor predictions: {', '.join(done.ignored)}")
+        ignored = ", ".join(name or "(no name)" for name in done.ignored)
+        warn(f"ignored, since they are neither ids nor predictions: {ignored}")
     if done.unlabelled and not names:
         warn(f"no utterance is labelled {', '.join(done.unlabelled)}: classes all the same; --classes names others")
     if json:

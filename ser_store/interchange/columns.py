@@ -65,9 +65,10 @@ def _refuse_strange(table: PredictionTable, known: Sequence[str]) -> None:
     if not strange:
         return
     first, others = strange[0], ", ".join(strange[1:])
-    if all(map(table.cells.holds_numbers, strange)) and not table.members:
+    numbers = [header for header in strange if table.cells.holds_numbers(header)]
+    if len(numbers) > 1 and not table.members:
         raise CorpusError(
-            f"{table.path}: columns {', '.join(strange[:8])} hold numbers: expected columns run and step beside them, "
+            f"{table.path}: columns {', '.join(numbers[:8])} hold numbers: expected columns run and step beside them, "
             "with step 0 where it is unknown"
         )
     raise CorpusError(

@@ -124,10 +124,12 @@ def choose_classes(
 def _check_columns(table: PredictionTable, classes: Classes, columns: Mapping[str, str], *, is_new: bool) -> None:
     given = set(columns.values())
     if not set(classes.names) <= given or not (is_new or given <= set(classes.names)):
+        way_out = f"{classes.describe_option(*columns.values())} takes them for all that the model can answer"
+        if is_new and all(name.isdecimal() for name in classes.names):
+            way_out = f"--classes {','.join(columns.values())}, in their order, are what labels from 0 on stand for"
         raise CorpusError(
             f"{table.path} has logits for {', '.join(columns.values())}: expected one column for each of "
-            f"{', '.join(classes.names)}; {classes.describe_option(*columns.values())} takes them for all that the "
-            "model can answer"
+            f"{', '.join(classes.names)}; {way_out}"
         )
 
 
@@ -156,7 +158,9 @@ def _refuse_unknown(table: PredictionTable, classes: Classes, strange: Mapping[s
 
 
 def _find_slip(label: str, names: Sequence[str]) -> list[str]:
-    """The class that was probably meant; numbered names are no slips of each other."""
+    """The class that was probably meant: one of nearly the same name, save in its digits; of an index, any by name."""
+    if label.isdecimal() and not any(map(str.isdecimal, names)):
+        return list(names)
     near = get_close_matches(label, names, n=1, cutoff=_SLIP)
     return [name for name in near if _DIGITS.sub("", name) != _DIGITS.sub("", label)]
 

@@ -40,11 +40,11 @@ def find_total(numbers: Numbers, *, rounding: float = _ROUNDED) -> float | None:
 
 
 def _sums(numbers: Numbers, total: float, rounding: float) -> NDArray[np.bool_]:
-    """Which rows sum to ``total``; none of them unless all numbers lie in 0 to ``total``."""
-    if numbers.min() < -1e-6 * total or numbers.max() > total * (1 + 1e-6):
-        return np.zeros(len(numbers), dtype=bool)
-    near: NDArray[np.bool_] = np.abs(numbers.sum(axis=1) / total - 1) <= rounding * numbers.shape[1]
-    return near
+    """Which rows hold numbers in 0 to ``total`` that sum to it."""
+    shares = numbers / total
+    near = np.abs(shares.sum(axis=1) - 1) <= rounding * numbers.shape[1]
+    summing: NDArray[np.bool_] = near & (shares.min(axis=1) >= -1e-6) & (shares.max(axis=1) <= 1 + 1e-6)
+    return summing
 
 
 def recognise(numbers: Numbers) -> str | None:
@@ -78,11 +78,10 @@ def check_numbers(numbers: Numbers, kind: str, *, run: str) -> None:
     if kind not in ("probabilities", "log-probabilities") or find_total(claimed, rounding=_COARSE) is not None:
         return
     row = int(_sums(claimed, 1.0, _COARSE).argmin())
-    sums = "exponentials" if kind == "log-probabilities" else "numbers"
+    expected = "0 to 1 and a sum of 1" if kind == "probabilities" else "exponentials that sum to 1"
     raise CorpusError(
-        f"{run}: the {sums} of its row {row + 1} are {', '.join(f'{number:.4g}' for number in claimed[row][:8])} and "
-        f"sum to {claimed[row].sum():.4g}: expected 0 to 1 and a sum of 1 in every row of {kind}; --kind scores takes "
-        "them as they are"
+        f"{run}: its row {row + 1} is {', '.join(f'{number:.4g}' for number in numbers[row][:8])}: expected {expected} "
+        f"in every row of {kind}; --kind scores takes them as they are"
     )
 
 
