@@ -93,7 +93,8 @@ class Cells:
 
         Text with zeros in front is no number: fold 01 is not fold 1.
         """
-        cells = [self.read_cells(column)[row] for row in rows.tolist()]
+        every = self.read_cells(column)
+        cells = [every[row] for row in rows.tolist()]
         filled = [cell for cell in cells if not is_missing(cell)]
         if not self.holds_numbers(column) or any(_is_padded(cell) for cell in filled):
             return np.array([cell.replace("\0", "") for cell in cells], dtype=np.str_)

@@ -81,9 +81,9 @@ def _refuse_strange(table: PredictionTable, known: Sequence[str]) -> None:
 def _find_class_columns(cells: Cells, headers: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     """The columns among ``headers`` that hold a number for each class, and the class of each, in the table's order.
 
-    A column is one of a class if it bears the name of a known class, or if its numbers and its name say so: the word
-    for an emotion, a name made like those of the known classes, or numbers without which the probabilities do not sum
-    to 1. Where the table has a column ``scores`` that states kinds of numbers, all after it are.
+    They are those that bear the name of a known class, a word for an emotion, or a name made like those of the known
+    classes; unless only the first of these, or only all columns together, are probabilities that sum to 1. All columns
+    are, that stand after a column ``scores`` which states kinds of numbers.
 
     Raises:
         CorpusError: if two columns stand for one class.
@@ -95,10 +95,10 @@ def _find_class_columns(cells: Cells, headers: Sequence[str], known: Sequence[st
     else:
         others = [header for header in headers if header not in found and cells.holds_numbers(header)]
         others = [header for header in others if fold_text(header) not in _CORPUS_WORDS]
-        found |= {header: header for header in others if _looks_like_a_class(header, known)}
-        rest = [header for header in others if header not in found]
-        if rest and not _are_probabilities(cells, found) and _are_probabilities(cells, [*found, *rest]):
-            found |= {header: header for header in rest}
+        alike = [header for header in others if _looks_like_a_class(header, known)]
+        candidates = ([*found, *alike], list(found), [*found, *others])
+        chosen = next((headers for headers in candidates if _are_probabilities(cells, headers)), candidates[0])
+        found = {header: found.get(header, header) for header in chosen}
     for name in found.values():
         same = [header for header, other in found.items() if other == name]
         if len(same) > 1:

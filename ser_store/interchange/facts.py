@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ser_store.corpora.building import check_column_name
 from ser_store.corpora.ravdess import describe_ravdess_ids
 from ser_store.corpora.splits import add_split
-from ser_store.corpora.texts import fold_text, is_missing
+from ser_store.corpora.texts import fold_text, is_missing, unite_spellings
 from ser_store.errors import CorpusError
 from ser_store.interchange.columns import SPEAKER_WORDS
-from ser_store.interchange.matching import unwrap_id
+from ser_store.interchange.matching import describe_spellings, unwrap_id
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store_h5.corpus import Column, Corpus, StrArray
 
@@ -42,14 +42,17 @@ def collect_facts(table: PredictionTable, headers: Sequence[str]) -> Facts:
     """What the ids tell, if they are RAVDESS's, and what the columns ``headers`` do, which have precedence."""
     ids, first, places = np.unique(table.ids, return_index=True, return_inverse=True)
     kept = [header for header in headers if _is_kept(table, header, first, places)]
+    read: dict[str, str] = {}
     told = [header for word in SPEAKER_WORDS for header in kept if fold_text(header) == word][:1]
     speakers, columns = describe_ravdess_ids(map(unwrap_id, ids.tolist())) or (None, {})
     if told:
         cells = np.array(table.cells.read_cells(told[0]))[first].tolist()
-        speakers = np.array(["" if is_missing(cell) else cell for cell in cells], dtype=np.str_)
-        speakers = speakers if speakers.any() else None
+        united, spellings = unite_spellings(["" if is_missing(cell) else cell for cell in cells])
+        speakers = np.array(united, dtype=np.str_) if any(united) else None
+        read = {other: name for name, others in spellings.items() for other in others}
     columns |= {header: table.cells.read_column(header, first) for header in kept if header not in told}
-    notes = [f"no class, but kept as columns of the corpus: {', '.join(kept)}"] if kept else []
+    notes = describe_spellings(read, "speakers")
+    notes += [f"no class, but kept as columns of the corpus: {', '.join(kept)}"] if kept else []
     if speakers is not None and "" in speakers:
         n = int((speakers == "").sum())
         example = ids[speakers == ""][0]
@@ -65,7 +68,14 @@ def _is_kept(table: PredictionTable, header: str, first: NDArray[np.intp], place
         except CorpusError:
             return False
     cells = np.array(table.cells.read_cells(header))
-    return bool((cells[first][places] == cells).all())
+    rows = np.flatnonzero(cells[first][places] != cells)
+    if len(rows) and fold_text(header) in SPEAKER_WORDS:
+        utterance, other = table.ids[rows[0]], cells[first][places][rows[0]]
+        raise CorpusError(
+            f"{table.path}: column {header} gives utterance {utterance!s} two speakers, {other} and {cells[rows[0]]}: "
+            "expected one for each utterance"
+        )
+    return not len(rows)
 
 
 def with_own_splits(corpus: Corpus) -> Corpus:

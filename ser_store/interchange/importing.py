@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
-from ser_store.interchange.answers import Answers, Understood, read_answers
+from ser_store.interchange.answers import Answers, read_answers
 from ser_store.interchange.columns import KIND_COLUMN, assign_columns
 from ser_store.interchange.facts import Facts, collect_facts, with_own_splits
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
@@ -101,7 +101,9 @@ def import_predictions(
     corpus = there or _make_corpus(path.stem, truth, known.names, facts)
     codes, outside = code_answers(read.answers, corpus, known)
     members = [_align(said, own, corpus, path) for said, own in zip(read.answers, codes, strict=True)]
-    same = _add(opened, members, read, path) if opened is not None else _create(store, corpus, members, read, path)
+    kept = {said.member.run for said, own in zip(read.answers, codes, strict=True) if own is None}
+    kinds = {run: kind for run, kind in read.kinds.items() if run in kept}
+    same = _add(opened, members, kinds, path) if opened is not None else _create(store, corpus, members, kinds, path)
     used = set(corpus.labels.tolist())
     return Imported(
         store=store,
@@ -109,7 +111,7 @@ def import_predictions(
         n=len(set(table.ids.tolist())),
         created=opened is None,
         identical=same,
-        scores=dict(read.kinds),
+        scores=kinds,
         ignored=facts.ignored,
         unlabelled=tuple(name for place, name in enumerate(corpus.classes) if there is None and place not in used),
         understood=(*table.notes, *notes, *read.notes, *facts.notes, *outside),
@@ -142,7 +144,7 @@ def _align(said: Answers, predicted: NDArray[np.int16] | None, corpus: Corpus, p
     return Member(member.run, member.step, rows[order], said.numbers[order][:, columns], provenance=provenance)
 
 
-def _add(store: Store, members: Sequence[Member], read: Understood, path: Path) -> tuple[str, ...]:
+def _add(store: Store, members: Sequence[Member], kinds: Mapping[str, str], path: Path) -> tuple[str, ...]:
     """Add the members that are not there; returns the names of those that are, with the same numbers."""
     there = [member for member in members if store.has_run(member.run) and member.step in store.steps(member.run)]
     other = [member.name for member in there if not _is_same(store.read_member(member.name), member)]
@@ -151,7 +153,7 @@ def _add(store: Store, members: Sequence[Member], read: Understood, path: Path) 
             f"{other[0]} is in {store.path} already, with other numbers ({len(other)} of {len(members)} are): nothing "
             f"was imported; rename it, or remove the old one with `serstore rm {other[0]}`"
         )
-    for run, kind in read.kinds.items():
+    for run, kind in kinds.items():
         _check_run(store, run, kind)
     same = {member.name for member in there}
     begun: list[str] = []  # what is being added may be there before the call that adds it returns
@@ -162,8 +164,8 @@ def _add(store: Store, members: Sequence[Member], read: Understood, path: Path) 
             if not store.has_run(member.run):
                 begun.append(member.run)
                 details = {"source": path.name}
-                if member.run in read.kinds:
-                    details["scores"] = read.kinds[member.run]
+                if member.run in kinds:
+                    details["scores"] = kinds[member.run]
                 store.add_run(RunRecord(run=member.run, kind="import", backbone=member.run, details=details))
             begun.append(member.name)
             store.write_member(member)
@@ -191,13 +193,15 @@ def _check_run(store: Store, run: str, kind: str) -> None:
         )
 
 
-def _create(store: Path, corpus: Corpus, members: Sequence[Member], read: Understood, path: Path) -> tuple[str, ...]:
+def _create(
+    store: Path, corpus: Corpus, members: Sequence[Member], kinds: Mapping[str, str], path: Path
+) -> tuple[str, ...]:
     """A store with these members; none where that fails."""
     is_refused = True
     try:
         created = Store.create(store, corpus)
         is_refused = False
-        return _add(created, members, read, path)
+        return _add(created, members, kinds, path)
     except BaseException as problem:
         # An interrupt may come when the store is there and has not been returned yet.
         if (not is_refused or not isinstance(problem, SerstoreError)) and (store / "corpus.h5").exists():

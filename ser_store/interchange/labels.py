@@ -20,6 +20,7 @@ from ser_store_h5.member import NO_ANSWER
 # How like a true label a predicted one is that is taken for a slip of the pen: 1 is equal.
 _SLIP = 0.7
 _DIGITS = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ def _check_columns(table: PredictionTable, classes: Classes, columns: Mapping[st
     given = set(columns.values())
     if not set(classes.names) <= given or not (is_new or given <= set(classes.names)):
         way_out = f"{classes.describe_option(*columns.values())} takes them for all that the model can answer"
+        if not given & set(classes.names):
+            way_out = "head each column with the name of its class"
         if is_new and all(name.isdecimal() for name in classes.names):
             way_out = f"--classes {','.join(columns.values())}, in their order, are what labels from 0 on stand for"
         raise CorpusError(
@@ -158,8 +161,8 @@ def _refuse_unknown(table: PredictionTable, classes: Classes, strange: Mapping[s
 
 
 def _find_slip(label: str, names: Sequence[str]) -> list[str]:
-    """The class that was probably meant: one of nearly the same name, save in its digits; of an index, any by name."""
-    if label.isdecimal() and not any(map(str.isdecimal, names)):
+    """The class that was probably meant: one of nearly the same name, save in its digits; of a number, any by name."""
+    if _NUMBER.fullmatch(label) and not any(map(_NUMBER.fullmatch, names)):
         return list(names)
     near = get_close_matches(label, names, n=1, cutoff=_SLIP)
     return [name for name in near if _DIGITS.sub("", name) != _DIGITS.sub("", label)]

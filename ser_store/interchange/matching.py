@@ -1,12 +1,25 @@
 """Names in a table and the names that are known: which of them are the same but for how they are written."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ser_store.audio import AUDIO_SUFFIXES
 from ser_store.corpora.texts import fold_text, is_missing, normalise_text
 
+_WITH_DECIMALS = re.compile(r"([+-]?[0-9]+)\.0+")
 
-def match_names(names: Iterable[str], known: Iterable[str], fold: Callable[[str], str] = fold_text) -> dict[str, str]:
+
+def fold_name(name: str) -> str:
+    """What two spellings of a class have in common; whole numbers are the same with and without decimals.
+
+    >>> fold_name("Very_Happy"), fold_name("1.0")
+    ('very happy', '1')
+    """
+    whole = _WITH_DECIMALS.fullmatch(name)
+    return fold_text(whole[1] if whole else name)
+
+
+def match_names(names: Iterable[str], known: Iterable[str], fold: Callable[[str], str] = fold_name) -> dict[str, str]:
     """The known name that each of ``names`` stands for; those that stand for none, or for several, are left out.
 
     A name stands for itself, else for the only known one that is equal once both are folded.

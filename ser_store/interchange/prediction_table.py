@@ -114,10 +114,15 @@ def _rename_columns(table: Any, meant: Iterable[str], known: Collection[str]) ->
 
 
 def _read_ids(cells: Cells, known: Sequence[str]) -> tuple[NDArray[np.str_], list[str]]:
-    """The ids, ``(rows,)``, those that the corpus has in another form in that form."""
+    """The ids, ``(rows,)``, those that the corpus has in another form in that form.
+
+    Without a corpus an id that stands here with a path or suffix and there without is that without.
+    """
     ids = cells.read_text("utterance")
     unique, places = np.unique(ids, return_inverse=True)
-    read = match_names(unique.tolist(), known, unwrap_id)
+    read = match_names(
+        unique.tolist(), known or [name for name in unique.tolist() if name == unwrap_id(name)], unwrap_id
+    )
     return np.array([read.get(name, name) for name in unique.tolist()])[places], describe_spellings(read, "ids")
 
 

@@ -107,6 +107,14 @@ def test_numbered_classes_go_on_where_no_utterance_is_labelled_so(read):
     assert count_right(done) == {"m@1": 1}
 
 
+@pytest.mark.parametrize(("other", "n_classes"), [(("5", "4"), 2), (("0.1", "0.7"), 3)])
+def test_a_word_for_an_emotion_is_no_class_where_the_probabilities_sum_to_one_without_it(read, other, n_classes):
+    a, b = ("0.7,0.3", "0.1,0.9") if n_classes == 2 else ("0.7,0.2", "0.1,0.2")
+    done = read(f"{LONG},angry,sad,other\na,m,1,angry,{a},{other[0]}\nb,m,1,sad,{b},{other[1]}\n")
+    assert len(Store(done.store).corpus.classes) == n_classes
+    assert count_right(done) == {"m@1": 4 - n_classes}
+
+
 def test_what_differs_between_members_is_no_column_of_the_corpus(read):
     text = f"{LONG},angry,sad,loss,speaker\na,m,1,angry,2,1,0.1,s1\na,n,1,angry,2,1,0.2,s1\nb,m,1,sad,2,1,0.4,s2\n"
     done = read(text)
@@ -154,6 +162,17 @@ def test_probabilities_are_taken_for_what_they_are(read):
     stated = read(PROBABILITIES, into="logits", kind="logits")
     assert stated.scores == {"m": "logits"}
     assert Store(stated.store).logits(["m@1"])[0].tolist() == np.float32([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]).tolist()
+
+
+def test_probabilities_of_three_classes_have_their_own_log_loss_and_calibration_error(read):
+    rows = "".join(
+        f"{name},m,1,{label},{','.join('0.9' if other == label else '0.05' for other in 'xyz')}\n"
+        for name, label in zip("abcdef", "xyzxyz", strict=True)
+    )
+    found = find_scores(read(f"{LONG},x,y,z\n{rows}"))
+    assert (round(found.log_loss, 3), round(found.ece, 3)) == (0.105, 0.1)
+    as_logits = find_scores(read(f"{LONG},x,y,z\n{rows}", into="logits", kind="logits"))
+    assert (round(as_logits.log_loss, 3), round(as_logits.ece, 3)) == (0.618, 0.461)
 
 
 @given(
@@ -317,6 +336,13 @@ def test_in_a_vote_no_answer_is_a_class_that_is_never_true(read, serstore):
     assert [one["correct"] for one in compared] == [2, 3]
 
 
+@pytest.mark.parametrize(("true", "said"), [("1", "1.0"), ("1.0", "1"), ("01", "1")])
+def test_whole_numbers_are_the_same_however_they_are_written(read, true, said):
+    done = read(f"utterance,emotion,m@1\na,{true},{said}\nb,10,10\nc,10,{said}\n")
+    assert count_right(done) == {"m@1": 2}
+    assert Store(done.store).corpus.classes == (true, "10")
+
+
 def test_whole_numbers_as_classes_are_in_their_order(read):
     done = read("utterance,emotion,m@1\na,10,2\nb,2,10\nc,1,10\n")
     assert Store(done.store).corpus.classes == ("1", "2", "10")
@@ -353,6 +379,8 @@ def test_labels_that_are_indices_are_read_by_the_order_of_the_classes(read):
             f"{LONG},sad,calm\na,m,1,sad,1,2\nb,m,1,angry,2,1\n",
             "for each of angry, sad; --classes angry,sad,calm takes",
         ),
+        (f"{LONG},p_sad,p_calm\na,m,1,sad,1,2\nb,m,1,calm,2,1\n", "a column predicted, or one column of logits"),
+        ("utterance,emotion,m@1\na,sad,0.9\nb,calm,0.2\n", r"m@1: unknown label '0\.2': expected one of calm, sad"),
         (f"{LONG},predicted,angry,sad\na,m,1,sad,sad,1,2\nb,m,1,angry,sad,1,2\n", "has predicted and logits"),
         (f"{LONG},angry,sad\na,m,1,sad,1,2\na,m,1,sad,1,2\n", "utterance a stands in 2 rows of m@1"),
     ],
@@ -387,6 +415,12 @@ def test_an_id_in_another_form_is_that_of_the_one_utterance_it_can_be(read, give
         read("utterance,o@1\nmuller_01,sad\nz,sad\n", label=None, into="store")
 
 
+def test_an_id_with_a_suffix_is_one_without_where_another_member_names_it_so(read):
+    rows = "a,m,1,sad,sad\nb,m,1,calm,sad\na.wav,n,1,sad,calm\nx/b.flac,n,1,calm,calm\n"
+    done = read(f"{LONG},predicted\n{rows}")
+    assert (done.n, count_right(done)) == (2, {"m@1": 1, "n@1": 1})
+
+
 def test_an_id_that_can_be_two_is_not_guessed(read):
     read("utterance,emotion,m@1\na/x.wav,sad,sad\nb/x.wav,angry,sad\n", into="store")
     with pytest.raises(SerstoreError, match="the first is 'x'"):
@@ -409,6 +443,15 @@ def test_an_odd_id_has_its_speaker_and_leaves_the_others_theirs(read, odd):
     assert corpus.speakers[corpus.ids == "noise"].tolist() == [""]
     assert len(set(corpus.speakers.tolist()) - {""}) == 6
     assert "the speaker of 1 of 13 utterances is unknown, such as that of noise" in done.understood
+
+
+def test_speakers_are_those_of_the_table(read):
+    rows = "a,m,1,sad,sad,s1\nb,m,1,calm,sad,S1\nc,m,1,calm,sad,nan\nd,m,1,sad,sad,s1\n"
+    done = read(f"{LONG},predicted,speaker_id\n{rows}")
+    assert Store(done.store).corpus.speakers.tolist() == ["s1", "s1", "", "s1"]
+    assert "the speaker of 1 of 4 utterances is unknown, such as that of c" in done.understood
+    with pytest.raises(CorpusError, match="column actor gives utterance a two speakers, s1 and s2: expected one"):
+        read(f"{LONG},predicted,actor\na,m,1,sad,sad,s1\na,n,1,sad,calm,s2\n", into="other")
 
 
 # Again
