@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import choose_members, name_part
 from ser_store.interchange.columns import KIND_COLUMN
-from ser_store.interchange.scores import name_kind, recognise
+from ser_store.interchange.scores import find_kind, recognise
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import format_member
@@ -221,7 +221,7 @@ def _make_number_table(selected: Selected) -> Any:
     if taken:
         raise StoreError(f"class {taken[0]!r} has the name of a column of the table: expected .npz or .h5ad for logits")
     numbers = dict(zip(selected.names, store.logits(selected.names, selected.rows), strict=True))
-    kinds = {name: name_kind(store.run(store.resolve(name)[0])) for name in selected.names}
+    kinds = {name: find_kind(store, store.resolve(name)[0]) for name in selected.names}
     is_plain = len(set(selected.labels.tolist())) == len(classes)
     is_plain = is_plain and all(recognise(own.astype(np.float64)) == kinds[name] for name, own in numbers.items())
     parts = []

@@ -14,7 +14,7 @@ from ser_store.interchange.columns import KIND_COLUMN, assign_columns
 from ser_store.interchange.facts import Facts, collect_facts, with_own_splits
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
-from ser_store.interchange.scores import check_kind, name_kind
+from ser_store.interchange.scores import check_kind, find_kind
 from ser_store.interchange.tables import read_table
 from ser_store_h5.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
@@ -185,7 +185,7 @@ def _is_same(old: Member, new: Member) -> bool:
 
 def _check_run(store: Store, run: str, kind: str) -> None:
     """Refuse numbers that are not what the run, which is there, says that it holds."""
-    held = name_kind(store.run(run)) if store.has_run(run) else kind
+    held = find_kind(store, run) if store.has_run(run) else kind
     if (held == "scores") != (kind == "scores"):
         raise StoreError(
             f"run {run} in {store.path} holds {held}, and these numbers are {kind}: expected one kind in a run; give "
