@@ -45,4 +45,4 @@ def count_by_right(n_by_right: Sequence[int]) -> list[tuple[object, int]]:
 
 def _list_predicted(one: "HardUtterance") -> str:
     """Each class with the number of members that predicted it, as ``calm 4, sad 2``."""
-    return ", ".join(f"{label or 'none of the classes'} {len(members)}" for label, members in one.predicted.items())
+    return ", ".join(f"{label} {len(members)}" for label, members in one.predicted.items())

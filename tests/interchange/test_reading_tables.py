@@ -322,7 +322,9 @@ def test_no_answer_counts_as_wrong_in_every_figure(read):
     assert first.metrics.per_class.recall.tolist() == [0.5, 0.5]
     assert first.metrics.per_class.precision.tolist() == [1.0, 1.0]
     hard = find_hard_utterances(store)
-    assert [(one.utterance, dict(one.predicted)) for one in hard.all_wrong] == [("d", {"": ("m@1",), "sad": ("n@1",)})]
+    assert [(one.utterance, dict(one.predicted)) for one in hard.all_wrong] == [
+        ("d", {"(none)": ("m@1",), "sad": ("n@1",)})
+    ]
 
 
 def test_in_a_vote_no_answer_is_a_class_that_is_never_true(read, serstore):
