@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
@@ -127,7 +128,7 @@ class Corpus(Splitted):
         name: what the corpus is called, e.g. ``ravdess``.
         ids: ``(n,)`` str, unique, ascending, none empty.
         labels: ``(n,)`` int16, indices into ``classes``.
-        classes: class names; alphabetical unless stated otherwise where the corpus was made.
+        classes: class names, as :func:`order_classes` orders them unless stated otherwise where the corpus was made.
         speakers: ``(n,)`` str, the empty string where unknown; None where all are.
         columns: further columns, each ``(n,)`` of str, int64 or float64.
         splits: split name to the part of every utterance, ``(n,)`` str: ``train``, ``valid``, ``test``,
@@ -235,6 +236,8 @@ class Corpus(Splitted):
     def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
         """The row of every id, ``(len(ids),)`` int32, in the order asked for.
 
+        An id that the corpus does not have is that of the one utterance that is called so in another Unicode form.
+
         Raises:
             UnknownNameError: naming the first id that the corpus does not have, and how many there are.
         """
@@ -243,9 +246,25 @@ class Corpus(Splitted):
         places = np.minimum(places, len(self) - 1)
         unknown = self.ids[places] != wanted
         if unknown.any():
+            composed = [self._composed.get(_compose(name), -1) for name in wanted[unknown].tolist()]
+            places[unknown] = composed
+            unknown[unknown] = np.array(composed) < 0
+        if unknown.any():
             first = str(wanted[unknown][0])
             raise UnknownNameError(
                 f"{int(unknown.sum())} of {len(wanted)} utterances are not in this corpus, the first is {first!r}: "
                 f"expected ids such as {str(self.ids[0])!r}; is this the store of another corpus?"
             )
         return places.astype(np.int32)
+
+    @cached_property
+    def _composed(self) -> Mapping[str, int]:
+        """The row of every id in composed form; -1 for the ids of several utterances that differ in form only."""
+        rows: dict[str, int] = {}
+        for row, name in enumerate(map(_compose, self.ids.tolist())):
+            rows[name] = -1 if name in rows else row
+        return rows
+
+
+def _compose(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)

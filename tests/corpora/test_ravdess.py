@@ -51,6 +51,13 @@ def test_other_ids_say_nothing(utterance_id: str) -> None:
     assert parse_ravdess_id(utterance_id) is None
 
 
+def test_an_id_that_is_not_ravdess_leaves_the_others_their_speakers() -> None:
+    told = describe_ravdess_ids(["03-01-01-01-01-01-07", "a"])
+    assert told is not None
+    assert told[0].tolist() == ["07", ""]
+    assert told[1]["sex"].tolist() == ["male", ""]
+
+
 def test_ids_alone_tell_speakers_and_columns() -> None:
     told = describe_ravdess_ids(["03-01-01-01-01-01-01", "03-01-05-02-02-02-24"])
     assert told is not None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_corpus, assert_same_member, get_bytes, make_corpus, make_member, make_store
 
-from ser_store_h5.corpus import Corpus, CorpusError
+from ser_store_h5.corpus import Corpus, CorpusError, order_classes
 from ser_store_h5.corpus_file import read_corpus, write_corpus
 from ser_store_h5.errors import ExistsError, FormatError, SerstoreError, StoreError, UnknownNameError
 from ser_store_h5.store import Store
@@ -149,6 +149,35 @@ def test_a_corpus_that_contradicts_itself_is_refused(changes: dict[str, Any], me
     parts = {"name": "sample", "ids": np.array(["a", "b", "c"]), "labels": np.array([0, 1, 2], dtype=np.int16)}
     with pytest.raises(CorpusError, match=message):
         Corpus(**({"classes": ("angry", "happy", "sad")} | parts | changes))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["sad", "angry", "sad"], ("angry", "sad")),
+        (["10", "2", "1", "0"], ("0", "1", "2", "10")),
+        (["10", "-2", "+1", "2.0"], ("-2", "+1", "2.0", "10")),
+        (["01", "1", "10", "9"], ("01", "1", "9", "10")),
+        (["10", "2", "other"], ("10", "2", "other")),
+        (["0.5", "10", "2"], ("0.5", "10", "2")),
+        ([str(2**70), str(2**70 + 1), "3"], ("3", str(2**70), str(2**70 + 1))),
+        ([], ()),
+    ],
+)
+def test_classes_are_ordered_by_alphabet_and_whole_numbers_as_numbers(
+    names: list[str], expected: tuple[str, ...]
+) -> None:
+    assert order_classes(names) == order_classes(names[::-1]) == expected
+
+
+def test_an_id_in_another_unicode_form_is_found_if_only_one_can_be_meant() -> None:
+    ids = np.array(sorted(["a\u0301", "m\u00fcller_01", "o\u0308", "\u00f6", "z"]))
+    corpus = Corpus("x", ids, np.zeros(5, dtype=np.int16), ("a", "b"))
+    assert corpus.ids[corpus.find(["mu\u0308ller_01", "\u00e1", "z"])].tolist() == ["m\u00fcller_01", "a\u0301", "z"]
+    assert corpus.ids[corpus.find(["o\u0308", "\u00f6"])].tolist() == ["o\u0308", "\u00f6"]
+    two = replace(corpus, ids=np.array(["a\u0307\u0323", "a\u0323\u0307", "b", "c", "d"]))
+    with pytest.raises(UnknownNameError, match="1 of 1 utterances are not in this corpus"):
+        two.find(["\u1ea1\u0307"])
 
 
 def test_ids_are_found_in_the_order_asked_for_and_unknown_ones_are_counted() -> None:
