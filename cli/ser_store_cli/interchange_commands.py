@@ -44,6 +44,15 @@ def import_(
             "--kind", help="logits, probabilities, log-probabilities or scores.", show_default="what the numbers show"
         ),
     ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-on",
+            help="What the models learned from: a part of the split; others: the other folds; nothing of this corpus.",
+            show_default="not known",
+        ),
+    ] = None,
+    split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -52,7 +61,9 @@ def import_(
     from ser_store.interchange.importing import import_predictions
 
     names = [] if classes is None else _split_names(classes)
-    done = import_predictions(file, store=store, label=label, classes=names, kind=kind)
+    done = import_predictions(
+        file, store=store, label=label, classes=names, kind=kind, trained_on=trained_on, split=split
+    )
     for line in done.understood:
         warn(line)
     if done.ignored:

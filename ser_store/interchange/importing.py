@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
+from ser_store.fitted import state_fitted
 from ser_store.interchange.answers import Answers, read_answers
 from ser_store.interchange.columns import KIND_COLUMN, assign_columns
 from ser_store.interchange.facts import Facts, collect_facts, with_own_splits
@@ -18,6 +20,7 @@ from ser_store.interchange.scores import check_kind, find_kind
 from ser_store.interchange.tables import read_table
 from ser_store_h5.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.fitted import KEY
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -59,6 +62,8 @@ def import_predictions(
     label: str | None = None,
     classes: Sequence[str] = (),
     kind: str | None = None,
+    trained_on: str | None = None,
+    split: str | None = None,
 ) -> Imported:
     """Import a prediction file; creates the store where there is none and the file has the true labels.
 
@@ -75,6 +80,10 @@ def import_predictions(
         classes: all classes that may be meant, in their order. Answers outside the corpus' classes, and empty cells,
             then count as wrong; without it they are refused. Of a new store they are the classes.
         kind: what the numbers of a long file are: one of :data:`~ser_store.interchange.scores.KINDS`.
+        trained_on: what the models were fitted on: a part of the split; ``others``: each fold was scored by a model of
+            the other folds; ``nothing``: none of these utterances. It is kept in the runs, and figures on what was
+            learned from carry a caution. Default: it is not known.
+        split: whose part ``trained_on`` is. Default: the corpus' default split.
 
     Raises:
         CorpusError: if columns are missing or cannot be meant, ids repeat, or labels are unknown or contradict the
@@ -103,7 +112,11 @@ def import_predictions(
     members = [_align(said, own, corpus, path) for said, own in zip(read.answers, codes, strict=True)]
     kept = {said.member.run for said, own in zip(read.answers, codes, strict=True) if own is None}
     kinds = {run: kind for run, kind in read.kinds.items() if run in kept}
-    same = _add(opened, members, kinds, path) if opened is not None else _create(store, corpus, members, kinds, path)
+    stated = {} if trained_on is None else {KEY: state_fitted(corpus, trained_on, split=split).to_json()}
+    details = {run: {"source": path.name, **stated} for run in {member.run for member in members}}
+    for run, found in kinds.items():
+        details[run] |= {"scores": found}
+    same = _add(opened, members, details) if opened is not None else _create(store, corpus, members, details)
     used = set(corpus.labels.tolist())
     return Imported(
         store=store,
@@ -144,7 +157,7 @@ def _align(said: Answers, predicted: NDArray[np.int16] | None, corpus: Corpus, p
     return Member(member.run, member.step, rows[order], said.numbers[order][:, columns], provenance=provenance)
 
 
-def _add(store: Store, members: Sequence[Member], kinds: Mapping[str, str], path: Path) -> tuple[str, ...]:
+def _add(store: Store, members: Sequence[Member], details: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """Add the members that are not there; returns the names of those that are, with the same numbers."""
     there = [member for member in members if store.has_run(member.run) and member.step in store.steps(member.run)]
     other = [member.name for member in there if not _is_same(store.read_member(member.name), member)]
@@ -153,8 +166,8 @@ def _add(store: Store, members: Sequence[Member], kinds: Mapping[str, str], path
             f"{other[0]} is in {store.path} already, with other numbers ({len(other)} of {len(members)} are): nothing "
             f"was imported; rename it, or remove the old one with `serstore rm {other[0]}`"
         )
-    for run, kind in kinds.items():
-        _check_run(store, run, kind)
+    for run, own in details.items():
+        _check_run(store, run, own)
     same = {member.name for member in there}
     begun: list[str] = []  # what is being added may be there before the call that adds it returns
     try:
@@ -163,10 +176,9 @@ def _add(store: Store, members: Sequence[Member], kinds: Mapping[str, str], path
                 continue
             if not store.has_run(member.run):
                 begun.append(member.run)
-                details = {"source": path.name}
-                if member.run in kinds:
-                    details["scores"] = kinds[member.run]
-                store.add_run(RunRecord(run=member.run, kind="import", backbone=member.run, details=details))
+                store.add_run(
+                    RunRecord(run=member.run, kind="import", backbone=member.run, details=details[member.run])
+                )
             begun.append(member.name)
             store.write_member(member)
     except BaseException as problem:  # a full disk or Ctrl-C: all of the file is imported, or nothing
@@ -183,9 +195,18 @@ def _is_same(old: Member, new: Member) -> bool:
     return all(given is None or (held is not None and np.array_equal(held, given)) for held, given in pairs)
 
 
-def _check_run(store: Store, run: str, kind: str) -> None:
-    """Refuse numbers that are not what the run, which is there, says that it holds."""
-    held = find_kind(store, run) if store.has_run(run) else kind
+def _check_run(store: Store, run: str, details: Mapping[str, Any]) -> None:
+    """Refuse what is not as the run, which is there, says: the kind of its numbers, and what it was trained on."""
+    if not store.has_run(run):
+        return
+    if KEY in details and store.run(run).details.get(KEY) != details[KEY]:
+        raise StoreError(
+            f"run {run} in {store.path} states otherwise what it was trained on, or does not state it: expected the "
+            "same in all steps of a run; give the new one another name"
+        )
+    if "scores" not in details:
+        return
+    held, kind = find_kind(store, run), details["scores"]
     if (held == "scores") != (kind == "scores"):
         raise StoreError(
             f"run {run} in {store.path} holds {held}, and these numbers are {kind}: expected one kind in a run; give "
@@ -194,14 +215,14 @@ def _check_run(store: Store, run: str, kind: str) -> None:
 
 
 def _create(
-    store: Path, corpus: Corpus, members: Sequence[Member], kinds: Mapping[str, str], path: Path
+    store: Path, corpus: Corpus, members: Sequence[Member], details: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, ...]:
     """A store with these members; none where that fails."""
     is_refused = True
     try:
         created = Store.create(store, corpus)
         is_refused = False
-        return _add(created, members, kinds, path)
+        return _add(created, members, details)
     except BaseException as problem:
         # An interrupt may come when the store is there and has not been returned yet.
         if (not is_refused or not isinstance(problem, SerstoreError)) and (store / "corpus.h5").exists():
