@@ -86,8 +86,8 @@ def export(
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
             class, and before these, where it would be read otherwise, ``scores``, which says what the numbers are;
             ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``), ``classes``
-            and one array for each member. For h5ad files see :mod:`ser_store.interchange.annotated`; they hold
-            ``everything`` by default.
+            and one array for each member, in which -1 is an answer that is no class. For h5ad files see
+            :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
 
     Raises:
