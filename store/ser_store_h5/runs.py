@@ -134,8 +134,7 @@ def parse_run(content: bytes, *, run: str, where: str) -> RunRecord:
         if stated["format"] != FORMAT_NAME or stated["run"] != run:
             raise FormatError(
                 f"{where}: expected the {FORMAT_NAME} of run {run}, as its folder is called, not the "
-                f"{str(stated['format'])[:40]!r} of run {str(stated['run'])[:120]!r}; give a folder that was renamed its "
-                "name back"
+                f"{str(stated['format'])[:40]!r} of run {str(stated['run'])[:120]!r}; give the folder its name back"
             )
         _check_version(where, stated["format_version"])
         return RunRecord(
