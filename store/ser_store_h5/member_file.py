@@ -98,8 +98,8 @@ class MemberFile:
         if digest != corpus.digest:
             raise FormatError(
                 f"{self._where}: belongs to another corpus (digest {digest[:12]}…): expected "
-                f"{corpus.digest[:12]}…, this store's {corpus.name}; this file, or corpus.h5 if all members say so, was "
-                "copied in from another store"
+                f"{corpus.digest[:12]}…, this store's {corpus.name}; this file was copied in from another "
+                "store, or corpus.h5 was if all members say so"
             )
         self.run, self.step = group.text("run"), group.integer("step")
         if (self.run, self.step) != (run, step):
