@@ -20,7 +20,7 @@ StoreOption = Annotated[
         envvar="SERSTORE",
         help="A store's folder, or a packed file.",
         show_default="./ser.store",
-        callback=lambda store: store.expanduser(),
+        callback=lambda store: Path(os.path.expanduser(store)),  # noqa: PTH111 - `~x` may be a folder
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

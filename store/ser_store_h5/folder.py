@@ -65,10 +65,14 @@ class FolderSource:
     def runs(self) -> list[str]:
         folder = self.path / "runs"
         check_inside(folder, self.path)
-        return sorted(run for run in list_names(folder) if is_run_name(run) and self.has_run(run))
+        return sorted(run for run in list_names(folder) if is_run_name(run) and self._is_run(run))
 
     def has_run(self, run: str) -> bool:
-        """Whether there is a run: without its record it is a damaged one, and not for another to take its place."""
+        # Listed, since a disk that knows no case has a folder of that name in any case.
+        return run in list_names(self.path / "runs") and self._is_run(run)
+
+    def _is_run(self, run: str) -> bool:
+        """Whether a folder is a run: without its record it is a damaged one, and its name is not free."""
         folder = f"{self.path}/runs/{run}"
         if os.path.lexists(f"{folder}/run.json"):
             return True

@@ -169,10 +169,11 @@ class ReadableStore:
         records, members, found = dict[str, RunRecord](), list[MemberInfo](), Findings(self.path)
         with self.source.opened(self.header) as open_member:
             for run in self.runs():
-                with found.noting(f"runs/{run}/run.json"):
-                    records[run] = self.source.read_run(run)
                 with found.noting(f"runs/{run}"):
-                    for step in self.source.steps(run):
+                    steps = self.source.steps(run)
+                    with found.noting(f"runs/{run}/run.json"):
+                        records[run] = self.source.read_run(run)
+                    for step in steps:
                         with found.noting(self.source.place(run, step)), open_member(run, step) as file:
                             members.append(file.describe())
                     for name in self.source.misnamed(run):

@@ -82,11 +82,12 @@ class Store(ReadableStore):
             ExistsError: if it is, or one whose name differs in case alone, which not every file system tells apart.
         """
         check_run_name(run)
-        there = {other.lower(): other for other in self.runs()}.get(run.lower())
-        if there is not None:
-            alike = "" if there == run else f" and differs from {run} in case alone, which not every disk tells apart"
+        alike = [other for other in self.runs() if other.lower() == run.lower()]
+        if alike:
+            there = run if run in alike else alike[0]
+            said = "" if there == run else f" and differs from {run} in case alone, which not every disk tells apart"
             raise ExistsError(
-                f"run {there} is in {self.path} already{alike}: name this one with --run NAME, or remove the old one "
+                f"run {there} is in {self.path} already{said}: name this one with --run NAME, or remove the old one "
                 f"with `serstore rm {there}`"
             )
 
