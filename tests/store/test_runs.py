@@ -129,9 +129,7 @@ def test_a_record_too_large_to_be_one_is_not_read(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     with (store.run_folder("tiny") / "run.json").open("r+b") as file:
         file.truncate(1 << 40)  # takes no space
-    with pytest.raises(
-        FormatError, match=r"run.json: has 1099511627776 bytes: expected at most 16777216; to go on without tiny: `s"
-    ):
+    with pytest.raises(FormatError, match=r"run.json: has 1099511627776 bytes: expected at most 16777216; to go on"):
         store.run("tiny")
 
 
