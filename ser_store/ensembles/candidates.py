@@ -96,14 +96,19 @@ def choose_names(
         StoreError: if the store has no member that predicts anything, or one is named twice.
         UnknownNameError: if there is no such member, or a pattern means nobody.
     """
-    names = choose_members(store, members, steps=steps)
+    met = set[str]()
+
+    def is_excluded(name: str) -> bool:
+        meant = [pattern for pattern in exclude if matches(name, pattern)]
+        met.update(meant)
+        return bool(meant)
+
+    names = choose_members(store, members, steps=steps, leave_out=is_excluded)
     if not members:
         names = sorted(names)
     for pattern in exclude:
-        left = [name for name in names if not matches(name, pattern)]
-        if len(left) == len(names):
+        if pattern not in met:
             raise UnknownNameError(_describe_nobody("exclude", pattern, names))
-        names = left
     if not names:
         raise EnsembleError("--exclude leaves no candidate: expected at least one; exclude fewer")
     for pattern in include:

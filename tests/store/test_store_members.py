@@ -14,6 +14,7 @@ from store_samples import assert_same_array, assert_same_member, get_bytes, make
 from ser_store_h5.errors import ExistsError, FormatError, IntegrityError, SerstoreError, StoreError, UnknownNameError
 from ser_store_h5.member import Member
 from ser_store_h5.member_file import open_member, write_member
+from ser_store_h5.names import member_file
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
 from ser_store_h5.verify import verify_store
@@ -64,18 +65,20 @@ def members(draw: st.DrawFn) -> Member:
 def test_any_member_is_read_as_it_was_written_and_written_to_the_same_bytes_again(
     tmp_path_factory: pytest.TempPathFactory, member: Member
 ) -> None:
-    folder = tmp_path_factory.mktemp("member")
-    write_member(folder / "one.h5", member, CORPUS)
-    with open_member(folder / "one.h5", CORPUS) as file:
+    folder = tmp_path_factory.mktemp("member") / member.run
+    folder.mkdir()
+    path = folder / member_file(member.step)
+    write_member(path, member, CORPUS)
+    with open_member(path, CORPUS) as file:
         found, info = file.read(), file.describe()
     assert_same_member(found, member)
     assert (info.name, info.n, info.provenance) == (member.name, len(member.rows), member.provenance)
     assert info.logits == (None if member.logits is None else member.logits.shape)
     assert info.pooled == (None if member.pooled is None else member.pooled.shape)
     assert info.can_vote == (member.logits is not None or member.predicted is not None)
-    assert info.bytes == (folder / "one.h5").stat().st_size
+    assert info.bytes == path.stat().st_size
     write_member(folder / "two.h5", found, CORPUS)
-    assert (folder / "one.h5").read_bytes() == (folder / "two.h5").read_bytes()
+    assert path.read_bytes() == (folder / "two.h5").read_bytes()
 
 
 def test_arrays_that_are_strided_or_of_other_byte_order_are_kept_by_value(tmp_path: Path) -> None:
