@@ -1,6 +1,6 @@
 """Comparison of a run's checkpoint steps, and the choice of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
-from ser_store.metrics import compute_log_loss, evaluate_predictions
-from ser_store.statistics.comparisons import PairComparison, compare_pairs
+from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
+from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
 from ser_store.statistics.selection import Selection as Correction
-from ser_store.statistics.selection import correct_selection_by_bootstrap
+from ser_store.statistics.selection import UncorrectableError, correct_selection_by_bootstrap
 from ser_store.step_rules import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.runs import Selection
@@ -33,7 +33,8 @@ class RunSteps:
         best_against_last: the best step (first) compared with the last one (second), by speaker where speakers are
             known; None if they are the same.
         correction: the best step's accuracy as found, and corrected for having been chosen among these steps on
-            these very utterances; None for a single step or a single utterance.
+            these very utterances; None where it cannot be.
+        note: why nothing was corrected, if so.
     """
 
     run: str
@@ -44,6 +45,7 @@ class RunSteps:
     divergence: int | None
     best_against_last: PairComparison | None
     correction: Correction | None
+    note: str = ""
 
     @property
     def verdict(self) -> str:
@@ -66,19 +68,27 @@ class RunSteps:
                 "method": None if test is None else test.method,
             },
             "selection": None if self.correction is None else self.correction.to_json(),
+            **({"note": self.note} if self.note else {}),
             "steps": [vars(step) for step in self.steps],
         }
 
 
 @dataclass(frozen=True)
 class StepComparison:
-    """Steps of several runs on the same part of the split."""
+    """Steps of several runs on the same part of the split.
+
+    Attributes:
+        on: the part.
+        runs: one entry for each run, in the order asked for.
+        cautions: why the figures may mislead; empty if there is no known reason.
+    """
 
     on: str
     runs: tuple[RunSteps, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"on": self.on, "runs": [run.to_json() for run in self.runs]}
+        return {"on": self.on, "runs": [run.to_json() for run in self.runs], "cautions": list(self.cautions)}
 
 
 def steps(
@@ -104,9 +114,23 @@ def steps(
         on = "valid"
     on = name_part(corpus, on, split)
     names = [store.run(run).run for run in runs] or _default_runs(store)
+    compared = tuple(_compare_steps(store, run, on=on, split=split, select=select) for run in names)
+    rows = corpus.rows(on, split=split)
     return StepComparison(
-        on=on, runs=tuple(_compare_steps(store, run, on=on, split=split, select=select) for run in names)
+        on=on,
+        runs=compared,
+        cautions=(
+            *caution_absent_classes(corpus.labels[rows], corpus.classes),
+            *_iter_test_cautions(corpus, rows, compared),
+        ),
     )
+
+
+def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Sequence[RunSteps]) -> Iterator[str]:
+    speakers = _find_speakers(corpus, rows)
+    if speakers is not None and any(run.best_against_last is not None for run in compared):
+        few = caution_few_groups(len(set(speakers.tolist())))
+        yield from [] if few is None else [few]
 
 
 def _default_runs(store: Store) -> list[str]:
@@ -141,7 +165,10 @@ def _compare_steps(store: Store, run: str, *, on: str, split: str | None, select
     best, last = cached.index(find_best(scores).step), len(cached) - 1
     names = [members[best].name, members[last].name]
     record = store.run(run)
-    groups = _find_speakers(corpus, rows)
+    speakers = _find_speakers(corpus, rows)
+    correction, note = _correct(right, speakers)
+    # Of a single speaker there is none to swap steps for.
+    groups = None if speakers is None or len(set(speakers.tolist())) == 1 else speakers
     return RunSteps(
         run=run,
         selected=store.selected_step(run),
@@ -150,19 +177,24 @@ def _compare_steps(store: Store, run: str, *, on: str, split: str | None, select
         best=cached[best],
         divergence=find_divergence(scores),
         best_against_last=None if best == last else compare_pairs(right[[best, last]], names, groups=groups)[0],
-        correction=_correct(right, groups),
+        correction=correction,
+        note=note,
     )
 
 
 def _find_speakers(corpus: Corpus, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
-    """The speakers of the utterances, where there are two or more to draw from."""
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
-    return speakers if speakers is not None and len(set(speakers.tolist())) > 1 else None
+    """The speakers of the utterances, where they are known."""
+    return None if corpus.speakers is None else corpus.speakers[rows]
 
 
-def _correct(right: NDArray[np.bool_], groups: NDArray[np.str_] | None) -> Correction | None:
-    """The choice of the best step, corrected; by speaker where there are speakers to draw."""
-    return correct_selection_by_bootstrap(right, groups=groups) if len(right) > 1 and right.shape[1] > 1 else None
+def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[Correction | None, str]:
+    """The choice of the best step, corrected, by speaker where speakers are known; and where it is not, why."""
+    if len(right) == 1:
+        return None, "not corrected: there is one step, nothing was chosen"
+    try:
+        return correct_selection_by_bootstrap(right, groups=speakers), ""
+    except UncorrectableError as error:
+        return None, f"not corrected: {error}"
 
 
 def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:
