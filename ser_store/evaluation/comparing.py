@@ -13,7 +13,15 @@ from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import Evaluation, evaluate_predictions
-from ser_store.statistics.comparisons import CochranQ, PairComparison, cochran_q, compare_pairs, holm, mcnemar
+from ser_store.statistics.comparisons import (
+    CochranQ,
+    PairComparison,
+    caution_few_groups,
+    cochran_q,
+    compare_pairs,
+    holm,
+    mcnemar,
+)
 from ser_store.statistics.intervals import Interval
 from ser_store_h5.store import Store
 
@@ -49,6 +57,7 @@ class Compared:
             "balanced_accuracy": self.metrics.balanced_accuracy,
             "ci95": list(self.interval.bounds),
             "ci95_method": self.interval.method,
+            "ci95_caution": self.interval.caution,
         }
 
 
@@ -248,9 +257,8 @@ def _compare(
 def _iter_cautions(
     ensembles: Sequence[Sequence[str]], n_speakers: int | None, alpha: float, against: str | None
 ) -> Iterator[str]:
-    if n_speakers is not None and 2.0 ** (1 - n_speakers) >= alpha:
-        lowest = 2.0 ** (1 - n_speakers)
-        yield f"{n_speakers} speakers cannot give a p below {lowest:g}, whatever the difference"
+    if n_speakers is not None and (few := caution_few_groups(n_speakers, alpha=alpha)):
+        yield few
     if any(len(members) > 1 for members in ensembles):
         yield "an ensemble that was chosen on these utterances looks better than it is, and its p is too low"
     if against == BEST:
