@@ -1,0 +1,35 @@
+"""Classes that a split leaves a training, or its evaluation, little or nothing of."""
+
+import numpy as np
+
+from ser_store.sides import Rows, Sides
+from ser_store_h5.corpus import Corpus
+
+# With fewer, a class is a handful of recordings and not a way to speak.
+HANDFUL = 5
+
+
+def list_class_gaps(corpus: Corpus, sides: Sides) -> tuple[str, ...]:
+    """One line each for classes without a training utterance, with a few, and without one in the monitored part."""
+    learned, monitored = (count_classes(corpus, rows) for rows in (sides.train, sides.monitored))
+    absent = [name for name, count in learned.items() if count == 0]
+    few = [f"{name} ({count})" for name, count in learned.items() if 0 < count < HANDFUL]
+    unseen = [name for name, count in monitored.items() if count == 0]
+    lines = []
+    if absent:
+        lines.append(f"no training utterance is {_join(absent)}: the model cannot learn to tell it")
+    if few:
+        lines.append(f"fewer than {HANDFUL} training utterances are {_join(few)}: expect little of the model there")
+    if unseen:
+        lines.append(f"{sides.on} has no utterance of {_join(unseen)}: its figures say nothing of that")
+    return tuple(lines)
+
+
+def count_classes(corpus: Corpus, rows: Rows) -> dict[str, int]:
+    """How many of the utterances ``rows`` are of each class, in the classes' order."""
+    counts = np.bincount(corpus.labels[rows], minlength=len(corpus.classes))
+    return dict(zip(corpus.classes, counts.tolist(), strict=True))
+
+
+def _join(names: list[str]) -> str:
+    return " or ".join(names)
