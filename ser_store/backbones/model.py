@@ -96,6 +96,9 @@ class ClassificationHead(nn.Module):
 
 def _apply(layer: nn.Linear, values: Tensor) -> Tensor:
     """In float32, also where the weights are held, or gathered by FSDP, in half precision."""
+    if layer.weight.dtype == torch.float32:
+        applied: Tensor = layer(values)
+        return applied
     return functional.linear(values, layer.weight.float(), layer.bias.float())
 
 

@@ -165,23 +165,18 @@ def find_begun(
         return None
     record = store.run(run)
     if not resume:
-        asked = {"split": split or store.corpus.default_split, "fold": fold, **vars(recipe or Recipe())}
-        _refuse_other(store, record, asked)
-        if _is_unfinished(record):
-            raise ExistsError(
-                f"run {run} is in {store.path} already and is {record.state}: go on with --resume, name this one with "
-                f"--run NAME, or remove the old one with `serstore rm {run}`"
-            )
+        asked = {"split": split or store.corpus.default_split, "fold": fold, **(vars(recipe) if recipe else {})}
+        _refuse_taken(store, record, asked)
         store.refuse_run(run)
     _refuse_divergence(record)
     return record
 
 
-def _refuse_other(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> None:
-    """Say of a run whose name is taken in what the one that is asked for differs.
+def _refuse_taken(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> None:
+    """Say of a run whose name is taken what the one that is asked for has other, or how it goes on.
 
     Raises:
-        ExistsError: if it does.
+        ExistsError: if it is another, or unfinished.
     """
     try:
         begun = read_request(record)
@@ -189,14 +184,18 @@ def _refuse_other(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> 
         return  # of another kind or release: that its name is taken is said all the same
     before = {**vars(begun), **vars(begun.recipe)}
     changes = _list_changes(before, asked)
-    if not changes:
+    if not changes and not _is_unfinished(record):
         return
     told = ", ".join(f"{name} {before[name]}, now {asked[name]}" for name in changes[:_TOLD])
     suffixes = [asked[name] if name == "split" else f"{name}-{asked[name]}" for name in changes]
-    apart = "-".join([record.run, *suffixes]) if {*changes} <= {"split", "fold", "seed"} else "NAME"
+    is_named = {*changes} <= {"split", "fold", "seed"} and changes
+    name = _NO_NAME.sub("-", "-".join([record.run, *suffixes])) if is_named else "NAME"
     raise ExistsError(
-        f"run {record.run} is in {store.path} already and is another ({told}): name this one with --run "
-        f"{_NO_NAME.sub('-', apart)}, or remove the old one with `serstore rm {record.run}`"
+        f"run {record.run} is in {store.path} already"
+        + (f" and is {record.state}" if _is_unfinished(record) else "")
+        + (f", as another one ({told}): " if told else ": ")
+        + ("go on with --resume, " if _is_unfinished(record) else "")
+        + f"name this one with --run {name}, or remove the old one with `serstore rm {record.run}`"
     )
 
 
