@@ -186,7 +186,9 @@ def _refuse_taken(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> 
     changes = _list_changes(before, asked)
     if not changes and not _is_unfinished(record):
         return
-    told = ", ".join(f"{name} {before[name]}, now {asked[name]}" for name in changes[:_TOLD])
+    told = ", ".join(
+        f"{name} {'none' if before[name] is None else before[name]}, now {asked[name]}" for name in changes[:_TOLD]
+    )
     suffixes = [asked[name] if name == "split" else f"{name}-{asked[name]}" for name in changes]
     is_named = {*changes} <= {"split", "fold", "seed"} and changes
     name = _NO_NAME.sub("-", "-".join([record.run, *suffixes])) if is_named else "NAME"
