@@ -5,7 +5,7 @@ import numpy as np
 from ser_store.sides import Rows, Sides
 from ser_store_h5.corpus import Corpus
 
-# With fewer, a class is a handful of recordings and not a way to speak.
+# With fewer, a class is some recordings and not a way to speak. Where no class has as many, the corpus is a trial.
 HANDFUL = 5
 
 
@@ -13,7 +13,7 @@ def list_class_gaps(corpus: Corpus, sides: Sides) -> tuple[str, ...]:
     """One line each for classes without a training utterance, with a few, and without one in the monitored part."""
     learned, monitored = (count_classes(corpus, rows) for rows in (sides.train, sides.monitored))
     absent = [name for name, count in learned.items() if count == 0]
-    few = [f"{name} {count}" for name, count in learned.items() if 0 < count < HANDFUL]
+    few = [f"{name} {count}" for name, count in learned.items() if 0 < count < HANDFUL <= max(learned.values())]
     unseen = [name for name, count in monitored.items() if count == 0]
     lines = (
         (absent, f"no training utterance is {' or '.join(absent)}: the model cannot learn to answer so"),
