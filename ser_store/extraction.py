@@ -4,6 +4,7 @@ What is in the store already, from the same model, recordings and preprocessing,
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from ser_store.errors import ModelError, StoreError, require
 from ser_store.network_extraction import Compute, prepare_network
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
-from ser_store.provenance import compute_audio_digest, list_versions
+from ser_store.provenance import compute_audio_digest, list_differences, list_versions
 from ser_store.recordings import resolve_audio
-from ser_store.reports import report_keys
+from ser_store.reports import report_loaded
 from ser_store.run_checkpoints import find_checkpoint, list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
@@ -30,6 +31,7 @@ from ser_store_h5.store import Store
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
 _IDENTITY = {
     "model_digest": "model weights",
+    "attention": "attention",
     "preprocessing": "preprocessing",
     "pooling": "pooling",
     "precision": "precision",
@@ -126,7 +128,7 @@ def extract_model(
         loaded = build_model(
             model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
         )
-        report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
+        report_loaded(loaded)
         identity, compute = prepare_network(
             store.corpus,
             loaded,
@@ -162,24 +164,17 @@ def extract_run(
         checkpoint: the checkpoint's folder, where it is not among the run's own.
 
     Raises:
-        ModelError: if there is no checkpoint of the step.
+        ModelError: if there is no checkpoint of the step, or it computes otherwise than the run was trained.
         MemoryLimitError: if a single utterance does not fit into memory.
         StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
     """
     require("transformers")
-    from ser_store.backbones.loading import load_classifier
-
     folder = resolve_audio(store.corpus, audio)
     record = store.run(run)
     if checkpoint is None or step is None:
         step, found = find_checkpoint(store, record, step)
         checkpoint = checkpoint or found
-    loaded = load_classifier(checkpoint)
-    classes = tuple(loaded.model.config.id2label[index] for index in range(loaded.model.config.num_labels))
-    if classes != store.corpus.classes:
-        raise ModelError(
-            f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
-        )
+    loaded = _load_checkpoint(store, record, checkpoint)
     recipe: Mapping[str, Any] = record.details.get("recipe", {})
     identity, compute = prepare_network(
         store.corpus,
@@ -192,6 +187,38 @@ def extract_run(
         precision=recipe.get("precision", "fp32"),
     )
     return _extract(store, record, step, identity, compute)
+
+
+def _load_checkpoint(store: Store, record: RunRecord, checkpoint: Path) -> Any:
+    """The classifier in ``checkpoint`` as the run was trained.
+
+    Raises:
+        ModelError: if it tells other classes apart, or computes otherwise.
+    """
+    from ser_store.backbones.loading import load_classifier
+    from ser_store.training.preparing import set_attention
+
+    loaded = load_classifier(checkpoint)
+    classes = loaded.model.config.classes
+    if classes != store.corpus.classes:
+        raise ModelError(
+            f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
+        )
+    described = loaded.describe()
+    configuration = described["configuration"]
+    differing = list_differences(record.details.get("configuration", configuration), configuration)
+    if differing:
+        raise ModelError(
+            f"{checkpoint} computes otherwise than run {record.run} was trained, by another {', '.join(differing)}: "
+            f"expected a checkpoint as it was saved; cache this one with --model {checkpoint} --run NAME"
+        )
+    report_loaded(loaded)
+    attention = record.details.get("attention", described["attention"])
+    if attention != described["attention"]:
+        # A checkpoint does not keep it. Where it cannot be had, the member says what was.
+        with suppress(ModelError):
+            set_attention(loaded.model, attention)
+    return loaded
 
 
 def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
@@ -209,12 +236,19 @@ def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, 
     member = _merge(cached, computed, provenance) if cached else _described(computed, provenance)
     if not store.has_run(run):
         store.add_run(record)
+    elif record.kind == "frozen" and cached is None:
+        # It tells of the model whose member was removed.
+        store.update_run(store.run(run).updated(**record.details))
     store.write_member(member, replace=cached is not None)
     return Extraction(name, computed=len(missing), kept=0 if cached is None else len(cached.rows))
 
 
 def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus) -> None:
     differing = [word for key, word in _IDENTITY.items() if cached.provenance.get(key) != identity.get(key)]
+    configuration = identity.get("configuration", {})
+    if configuration and "configuration" not in cached.provenance:
+        differing.append("or unknown configuration")
+    differing += list_differences(cached.provenance.get("configuration", configuration), configuration)
     if cached.provenance.get("audio_digest") != compute_audio_digest(corpus, cached.rows):
         differing.append("recordings")
     if differing:
