@@ -101,7 +101,7 @@ class StoreDescription:
             "corpus": corpus.name,
             "n": len(corpus),
             "classes": list(corpus.classes),
-            "speakers": None if corpus.speakers is None else len(set(corpus.speakers.tolist())),
+            "speakers": len(corpus.known_speakers) or None,
             "columns": list(corpus.columns),
             "default_split": corpus.default_split,
             "splits": {

@@ -191,7 +191,7 @@ def _compare_steps(
 
 def _find_speakers(corpus: Corpus, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
     """The speakers of the utterances, where there are two or more to draw from."""
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    speakers = corpus.speaker_groups(rows)
     return speakers if speakers is not None and len(set(speakers.tolist())) > 1 else None
 
 

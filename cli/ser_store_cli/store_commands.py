@@ -90,7 +90,7 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
         print_json(description.to_json())
         return
     corpus = description.corpus
-    speakers = "" if corpus.speakers is None else f", {len(set(corpus.speakers.tolist()))} speakers"
+    speakers = f", {len(corpus.known_speakers)} speakers" if corpus.known_speakers else ""
     typer.echo(f"{store}: {corpus.name}, {len(corpus)} utterances{speakers}, {format_bytes(description.bytes)}")
     typer.echo(f"classes: {', '.join(corpus.classes)}")
     if corpus.columns:

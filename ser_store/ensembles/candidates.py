@@ -23,7 +23,7 @@ class Candidates:
 
     Attributes:
         names: ``m`` full names.
-        predictions: ``(m, n)`` class indices.
+        predictions: ``(m, n)`` class indices; the last is that of no class, where ``n_classes`` has one more for that.
         truth: ``(n,)`` class indices.
         probabilities: ``(m, n, c)``, or None where the rule needs none.
         n_classes: number of classes, ``c``.
@@ -130,12 +130,15 @@ def load_candidates(
         logits = store.logits(names, rows) if needs_probabilities else None
     except StoreError as problem:
         raise _describe_missing(store, names, rows) or problem from problem
+    n_classes = len(store.corpus.classes)
+    if predictions.size and predictions.min() < 0:  # an answer that is no class votes for a last one, never true
+        predictions, n_classes = np.where(predictions < 0, np.int16(n_classes), predictions), n_classes + 1
     return Candidates(
         names=tuple(names),
         predictions=predictions,
         truth=store.corpus.labels[rows],
         probabilities=None if logits is None else softmax(logits),
-        n_classes=len(store.corpus.classes),
+        n_classes=n_classes,
     )
 
 

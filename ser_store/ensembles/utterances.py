@@ -41,10 +41,10 @@ def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple
         from ser_store.evaluation.slices import find_groups
 
         groups = find_groups(corpus, by)[rows]
-    elif corpus.speakers is None:
+    elif (speakers := corpus.speaker_groups(rows)) is None:
         return None, "utterance"
     else:
-        groups = corpus.speakers[rows]
+        groups = speakers
     numbers: dict[str, int] = {}
     places = np.array([numbers.setdefault(group, len(numbers)) for group in groups.tolist()], dtype=np.intp)
     if len(numbers) >= (FEWEST_SPEAKERS if by is None else 2):

@@ -165,7 +165,7 @@ def compare(
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    speakers = corpus.speaker_groups(rows)
     drawn = choose_rule(speakers, UNITS[unit])
     left_out: tuple[str, ...] = ()
     if not names:

@@ -1,7 +1,7 @@
 """An ensemble by its name, ``a@1+b@2+c@3``: which members it holds, and what they decide together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,10 +89,10 @@ def _vote(
         return soft_vote(probabilities) if rule.rule == "soft" else soft_log_vote(probabilities)
     truth = store.corpus.labels[rows]
     accuracies = [compute_accuracy(truth, own) for own in predicted] if rule.tie == "best" else None
-    return hard_vote(
-        predicted,
-        n_classes=len(store.corpus.classes),
-        tie=rule.tie,
-        probabilities=probabilities,
-        accuracies=accuracies,
-    )
+    n_classes = len(store.corpus.classes)
+    if predicted.min() < 0:  # an answer that is no class votes for a last one, which is never true
+        votes = hard_vote(
+            np.where(predicted < 0, n_classes, predicted), n_classes=n_classes + 1, tie=rule.tie, accuracies=accuracies
+        )
+        return replace(votes, predicted=np.where(votes.predicted == n_classes, np.int16(-1), votes.predicted))
+    return hard_vote(predicted, n_classes=n_classes, tie=rule.tie, probabilities=probabilities, accuracies=accuracies)

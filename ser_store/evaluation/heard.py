@@ -96,9 +96,12 @@ def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution
     learned = fitted.learned_from(rows)
     if learned.any():
         text = f"trained on {int(learned.sum())} of these {len(rows)} utterances"
-        split = record.details.get("split")
-        out = f"; --split {split} has others" if split in corpus.splits else ""
-        text += f" (split {split})" if out else ""
+        split, source = record.details.get("split"), record.details.get("source")
+        out = ""
+        if record.kind == "head":
+            text += f", itself or through {source}"
+        elif split in corpus.splits:
+            text, out = f"{text} (split {split})", f"; --split {split} has others"
         yield Caution(name, f"was {text}: its figures are too good{out}", f"were {text}: figures too good{out}")
     if corpus.speakers is None or learned.all():
         return

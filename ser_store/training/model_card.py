@@ -126,7 +126,7 @@ def _describe_model(store: Store, origin: Mapping[str, Any]) -> dict[str, Any]:
 def _describe_data(store: Store, record: RunRecord) -> dict[str, Any]:
     corpus, split = store.corpus, record.details.get("split")
     parts = {part: len(corpus.rows(part, split=split)) for part in corpus.part_names(split)}
-    speakers = None if corpus.speakers is None else len(set(corpus.speakers.tolist()))
+    speakers = len(corpus.known_speakers)
     return {
         "corpus": f"{corpus.name}, {len(corpus)} utterances" + (f" of {speakers} speakers" if speakers else ""),
         "split": f"{split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()),

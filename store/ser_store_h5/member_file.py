@@ -21,7 +21,7 @@ from ser_store_h5.files import create_file, open_file
 from ser_store_h5.finite import is_finite
 from ser_store_h5.groups import Group
 from ser_store_h5.json_objects import parse_object, without_nan
-from ser_store_h5.member import Member, MemberInfo, check_member
+from ser_store_h5.member import NO_ANSWER, Member, MemberInfo, check_member
 from ser_store_h5.names import parse_member_file
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class MemberFile:
     def check(self, name: str, values: NDArray[Any]) -> None:
         """Refuse values that cannot be those of some rows of an array."""
         if name == "predicted":
-            if values.size and not 0 <= values.min() <= values.max() < self._n_classes:
+            if values.size and not NO_ANSWER <= values.min() <= values.max() < self._n_classes:
                 raise FormatError(f"{self._where}: predicted: expected class indices below {self._n_classes}")
         elif name != "rows" and not is_finite(values):
             raise FormatError(f"{self._where}: {name}: holds NaN or infinity: expected finite numbers")

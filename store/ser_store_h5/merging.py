@@ -75,7 +75,7 @@ def merge(
         raise StoreError(
             f"{source.path} is of another corpus ({source.corpus.name}, {len(source.corpus)} utterances) than "
             f"{target.path} ({target.corpus.name}, {len(target.corpus)}): expected two stores with the same "
-            "utterances, labels and classes"
+            f"utterances, labels and classes, found {target.corpus.describe_difference(source.corpus)}"
         )
     for run in source.runs():
         target.run_folder(run)  # a packed target refuses, before much is read

@@ -214,6 +214,8 @@ class ReadableStore:
     ) -> NDArray[np.int16]:
         """Predicted classes ``(n_members, n_utterances)`` int16; the lowest class where logits are equal.
 
+        -1 where a member's answer is none of the classes, or it gave none: it is wrong.
+
         Args:
             members: names; a bare string is refused, since the first axis is that of the members.
             rows: indices into the corpus, in any order.

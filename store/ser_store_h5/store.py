@@ -54,14 +54,23 @@ class Store(ReadableStore):
         Raises:
             StoreError: if it is another corpus.
         """
-        if corpus.digest != self.corpus.digest:
-            raise StoreError(
-                f"{self.path} holds another corpus ({self.corpus.name}, {len(self.corpus)} utterances) than the one "
-                f"given ({corpus.name}, {len(corpus)} utterances): choose another --store"
-            )
+        self.refuse_other_corpus(corpus)
         corpus_file.write_corpus(self._folder.corpus_path, corpus, replace=True)
         self.__dict__["corpus"] = corpus
         self.__dict__.pop("header", None)
+
+    def refuse_other_corpus(self, corpus: Corpus) -> None:
+        """Compare ids, labels and classes with those of the store.
+
+        Raises:
+            StoreError: if they differ: in what, with the first example of each.
+        """
+        if corpus.digest != self.corpus.digest:
+            raise StoreError(
+                f"{self.path} holds another corpus ({self.corpus.name}, {len(self.corpus)} utterances) than the one "
+                f"given ({corpus.name}, {len(corpus)} utterances): {self.corpus.describe_difference(corpus)}; its "
+                "members rest on these, so choose another --store for what is given, or give what was there"
+            )
 
     def run_folder(self, run: str) -> Path:
         return self._folder.run_folder(check_run_name(run))

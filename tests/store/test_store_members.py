@@ -17,6 +17,7 @@ from ser_store_h5.member_file import open_member, write_member
 from ser_store_h5.names import member_file
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
+from ser_store_h5.verify import verify_store
 
 CORPUS = make_corpus()
 ALL = np.arange(12, dtype=np.int32)
@@ -54,7 +55,7 @@ def members(draw: st.DrawFn) -> Member:
         rows=rows,
         logits=draw(finite((m, 3), 32)) if "logits" in held else None,
         pooled=draw(st.one_of(finite(shape, 16), finite(shape, 32))) if "pooled" in held else None,
-        predicted=draw(arrays.arrays(np.int16, m, elements=st.integers(0, 2))) if "predicted" in held else None,
+        predicted=draw(arrays.arrays(np.int16, m, elements=st.integers(-1, 2))) if "predicted" in held else None,
         provenance=draw(st.dictionaries(st.text(max_size=5), json_values, max_size=3)),
     )
 
@@ -121,6 +122,14 @@ def test_the_lowest_class_is_predicted_where_logits_are_equal(tmp_path: Path) ->
     store.write_member(Member("tiny", 5, ALL, logits=logits))
     predicted = store.predictions(["tiny@5"], ALL)
     assert (predicted.dtype.str, predicted.tolist()) == ("<i2", [[0, 1, 0, 0] * 3])
+
+
+def test_an_answer_that_is_none_of_the_classes_is_kept_as_that(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    said = np.array([-1, 0, 1, 2] * 3, dtype=np.int16)
+    store.write_member(Member("tiny", 5, ALL, predicted=said))
+    assert store.predictions(["tiny@5"], ALL)[0].tolist() == said.tolist()
+    assert not verify_store(store.path).problems
 
 
 def test_labels_count_as_predictions_and_logits_come_before_them(tmp_path: Path) -> None:
@@ -269,7 +278,10 @@ ONE = np.zeros(1, dtype=np.int32)
         ({"pooled": np.full((12, 2), np.inf, np.float16)}, r"pooled holds NaN or infinity"),
         ({"pooled": np.zeros((12, 2))}, r"pooled has dtype float64: expected float16 or float32"),
         ({"predicted": np.full(12, 3, np.int16)}, r"predicted must be 12 class indices below 3"),
-        ({"predicted": np.full(12, -1, np.int16)}, r"predicted must be 12 class indices below 3"),
+        (
+            {"predicted": np.full(12, -2, np.int16)},
+            r"predicted must be 12 class indices below 3, or -1 for none of them",
+        ),
         ({"predicted": np.zeros(3, np.int16)}, r"predicted must be 12 class indices below 3"),
         ({"step": -1}, r"^tiny@-1: expected a step of 0 to 9+$"),
         ({"step": 10**12}, r"^tiny@1000000000000: expected a step of 0 to 9+$"),

@@ -17,7 +17,7 @@ def trained(serstore, speech, tmp_path_factory):
     assert serstore(*init, "--split", "speaker").code == 0
     words = ("--checkpoints", path.with_name("checkpoints"), "--lr", 2e-4)
     assert serstore("finetune", "--model", "tiny-hubert", "--run", "first", *SHORT, *words, "--store", path).code == 0
-    assert serstore(*init, "--split", "kfold", "--folds", 4).out.endswith("; its default split is kfold now\n")
+    assert serstore(*init, "--split", "kfold", "--folds", 4).out.endswith("; its default split is kfold-4-folds now\n")
     return path
 
 
@@ -37,10 +37,10 @@ def test_a_run_like_another_is_begun_by_resuming_it_and_goes_on_by_the_same_word
 
 
 def test_another_split_is_taken_where_it_is_named(path, serstore):
-    words = ("--recipe", "first", "--run", "again", "--split", "kfold", "--fold", 1, "--store", path)
+    words = ("--recipe", "first", "--run", "again", "--split", "kfold-4-folds", "--fold", 1, "--store", path)
     assert serstore("finetune", *words).code == 0
     details = Store(path).run("again").details
-    assert (details["split"], details["fold"]) == ("kfold", 1)
+    assert (details["split"], details["fold"]) == ("kfold-4-folds", 1)
 
 
 def test_a_resumed_runs_own_recipe_is_printed_and_estimated(trained, serstore):
