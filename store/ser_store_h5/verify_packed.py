@@ -1,8 +1,6 @@
 """Verification of a packed store: every byte is hashed, every structure read, problems listed by their place."""
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from ser_store_h5 import runs
 from ser_store_h5.corpus import Corpus
@@ -14,9 +12,7 @@ from ser_store_h5.names import RUN_TEXTS, check_run_name, find_twins, member_gro
 from ser_store_h5.packed import PackedSource, find_corpus, find_run, find_texts, open_packed_member
 from ser_store_h5.seal import check_seal
 from ser_store_h5.sweeping import name_leftovers
-from ser_store_h5.verify import Verification
-
-Watch = Callable[[list[Any]], Iterable[Any]]
+from ser_store_h5.verify import Verification, Watch
 
 
 def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
