@@ -3,7 +3,7 @@
 What is in the store already, from the same model, recordings and preprocessing, is not computed again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from ser_store.acoustic_extraction import prepare_acoustic
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.errors import ModelError, StoreError, require
+from ser_store.fitted import find_fitted, find_rows
 from ser_store.network_extraction import Compute, prepare_network
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
@@ -120,6 +121,7 @@ def extract_model(
         run = run or model
         identity, compute = prepare_acoustic(store.corpus, model, folder, progress=progress)
         origin: Mapping[str, Any] = {"feature_set": model}
+        trained_on: tuple[str, ...] = ()
     else:
         require("transformers")
         from ser_store.backbones.loading import build_model
@@ -138,13 +140,19 @@ def extract_model(
             with_logits=False,
             progress=progress,
         )
-        origin = loaded.origin
-    fitted = Fitted.on_nothing(len(store.corpus)).to_json()
-    details = {"origin": dict(origin), "versions": list_versions(), KEY: fitted}
+        origin, trained_on = loaded.origin, loaded.trained_on
+    details = {"origin": dict(origin), "versions": list_versions(), KEY: _describe_fitted(store.corpus, trained_on)}
     record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
     if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
         store.refuse_run(run)
     return _extract(store, record, 0, identity, compute)
+
+
+def _describe_fitted(corpus: Corpus, trained_on: Sequence[str]) -> dict[str, Any]:
+    """What a frozen backbone has learned from, if its weights were fine-tuned on utterances of this corpus."""
+    rows = find_rows(corpus, trained_on)
+    fitted = Fitted.on_rows(rows, len(corpus)) if len(rows) else Fitted.on_nothing(len(corpus))
+    return fitted.to_json()
 
 
 def extract_run(
@@ -211,6 +219,12 @@ def _load_checkpoint(store: Store, record: RunRecord, checkpoint: Path) -> Any:
         raise ModelError(
             f"{checkpoint} computes otherwise than run {record.run} was trained, by another {', '.join(differing)}: "
             f"expected a checkpoint as it was saved; cache this one with --model {checkpoint} --run NAME"
+        )
+    fitted, rows = find_fitted(store, record.run), find_rows(store.corpus, loaded.trained_on)
+    if fitted is not None and len(rows) and not np.array_equal(np.flatnonzero(fitted.learned.any(axis=0)), rows):
+        raise ModelError(
+            f"{checkpoint} was trained on other utterances than run {record.run}: expected a checkpoint of this run; "
+            f"cache this one with --model {checkpoint} --run NAME"
         )
     report_loaded(loaded)
     attention = record.details.get("attention", described["attention"])

@@ -1,6 +1,9 @@
 """What a run has learned from, by its record; older records name their split alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError
 from ser_store.sides import choose_sides, compute_sides_digest
@@ -28,6 +31,11 @@ def find_fitted(store: Store, run: str) -> Fitted | None:
     if record.kind == "frozen":
         return Fitted.on_nothing(n)
     return _rebuild(store, record) if record.kind in _FITTED_KINDS else None
+
+
+def find_rows(corpus: Corpus, ids: Sequence[str]) -> NDArray[np.int32]:
+    """Return the rows of those ``ids`` that the corpus has, ascending ``(m,)`` int32."""
+    return np.flatnonzero(np.isin(corpus.ids, np.array(ids, dtype=np.str_))).astype(np.int32)
 
 
 def state_fitted(corpus: Corpus, trained_on: str, *, split: str | None = None) -> Fitted:

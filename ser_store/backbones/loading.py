@@ -35,6 +35,7 @@ class LoadedModel:
             (``pretrained`` or ``random``) and the ``seed`` of what was initialised at random.
         missing_keys: backbone weights that the checkpoint did not have, initialised at random.
         unused_keys: weights of the checkpoint that the model has no use for.
+        trained_on: ids of the utterances that the weights have learned from, as far as their folder says.
         is_normalising_unasked: whether pretrained weights came without a word on how their samples were prepared.
     """
 
@@ -44,6 +45,7 @@ class LoadedModel:
     origin: dict[str, Any]
     missing_keys: tuple[str, ...] = ()
     unused_keys: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
     is_normalising_unasked: bool = False
 
     def describe(self) -> dict[str, Any]:
@@ -92,7 +94,16 @@ def build_model(
         model = SpeechClassifier(config, loaded.backbone).eval()
     extractor = load_feature_extractor(source.folder)
     unasked = source.origin["init"] == "pretrained" and not has_feature_extractor(source.folder)
-    return LoadedModel(model, extractor, source.key, origin, loaded.missing_keys, loaded.unused_keys, unasked)
+    return LoadedModel(
+        model,
+        extractor,
+        source.key,
+        origin,
+        loaded.missing_keys,
+        loaded.unused_keys,
+        trained_on=() if source.origin["init"] == "random" else tuple(getattr(source.config, "trained_on", ())),
+        is_normalising_unasked=unasked,
+    )
 
 
 def load_classifier(folder: Path) -> LoadedModel:
@@ -119,6 +130,7 @@ def load_classifier(folder: Path) -> LoadedModel:
         load_feature_extractor(folder),
         config.backbone_key,
         dict(config.origin),
+        trained_on=tuple(config.trained_on),
         is_normalising_unasked=not has_feature_extractor(folder),
     )
 

@@ -26,6 +26,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         head_dropout: default: the backbone's ``final_dropout``.
         backbone_key: the name the backbone was asked for by.
         origin: where its weights come from, see :class:`ser_store.backbones.loading.LoadedModel`.
+        trained_on: ids of the utterances that the weights learned from, by way of their labels.
         kwargs: transformers' own; ``id2label`` gives the classes in the order of the logits.
     """
 
@@ -38,6 +39,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         head_dropout: float | None = None,
         backbone_key: str = "",
         origin: Mapping[str, Any] | None = None,
+        trained_on: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         backbone = settle(_resolve_config(backbone_config))
@@ -47,6 +49,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         self.initializer_range = backbone.initializer_range
         self.backbone_key = backbone_key
         self.origin = dict(origin or {})
+        self.trained_on = list(trained_on)
         super().__init__(**kwargs)
 
     @property

@@ -111,6 +111,9 @@ def finetune(
         place = _choose_place(store, begun, name, checkpoints)
         speech, arguments = resolve_audio(store.corpus, audio), build_training_arguments(request.recipe, place)
         loaded = _load(request if begun is None else replace(request, model=pin_model(begun)), store.corpus.classes)
+        # The weights carry with them what they have learned from, wherever they go; the head is new.
+        heard = {*loaded.trained_on, *store.corpus.ids[sides.train].tolist()}
+        loaded.model.config.trained_on = sorted(heard)
         if begun is not None:
             refuse_other_backbone(begun, loaded.describe()["configuration"])
         if is_main():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ser_store.backbones.loading import LoadedModel
+from ser_store.fitted import find_rows
 from ser_store.provenance import describe_hardware, list_versions
 from ser_store.sides import Sides, compute_sides_digest
 from ser_store.training.class_gaps import list_class_gaps
@@ -39,7 +40,7 @@ def describe_run(
             "n_evaluated": len(sides.evaluated),
             "cautions": list(list_class_gaps(corpus, sides)),
             "sides_digest": compute_sides_digest(sides),
-            KEY: Fitted.on_rows(sides.train, len(corpus)).to_json(),
+            KEY: Fitted.on_rows(find_rows(corpus, loaded.model.config.trained_on), len(corpus)).to_json(),
             "origin": loaded.origin,
             "masking": vars(read_masking(loaded.model)),
             "attention": described["attention"],

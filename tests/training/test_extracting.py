@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from training_kills import save_backbone
 
 from ser_store.errors import StoreError
 from ser_store.extraction import extract_model
+from ser_store.fitted import find_fitted
 from ser_store.training.finetuning import finetune
 from ser_store.training.recipe import Recipe
 from ser_store_h5.store import Store
@@ -183,3 +185,37 @@ def test_a_backbone_that_has_changed_meanwhile_is_not_gone_on_with(store):
     with pytest.raises(StoreError, match=told):
         finetune(store, run="r", resume=True)
     assert store.run("r").state == "running"
+
+
+def test_weights_carry_what_they_have_learned_from_wherever_they_go(empty, tmp_path, serstore):
+    """A checkpoint of one split is a frozen backbone, and the beginning of a run of another split."""
+    store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
+    corpus = store.corpus
+    first = set(corpus.ids[corpus.rows("train")].tolist())
+    other = np.where(np.arange(len(corpus)) % 2 == 0, "test", "train")
+    store.update_corpus(replace(corpus, splits={**corpus.splits, "other": other}))
+    store = Store(store.path)
+    finetune(store, "tiny-wav2vec2", run="first", recipe=SHORT)
+    [checkpoint] = store.run_folder("first").glob("checkpoints/checkpoint-*")
+    on_other = set(corpus.ids[other == "test"].tolist())
+
+    assert serstore("extract", "--model", checkpoint, "--run", "frozen", "--store", store.path).code == 0
+    heard = find_fitted(store, "frozen")
+    assert set(corpus.ids[heard.learned.any(axis=0)].tolist()) == first
+    done = serstore("head", "--from", "frozen", "--split", "other", "--kind", "lda", "--store", store.path, "--json")
+    expected = f"frozen-lda was trained on {len(first & on_other)} of these {len(on_other)} utterances"
+    assert done.json["cautions"][0].startswith(expected)
+
+    finetune(store, str(checkpoint), run="second", split="other", recipe=SHORT)
+    heard = find_fitted(store, "second")
+    assert set(corpus.ids[heard.learned.any(axis=0)].tolist()) == first | set(corpus.ids[other == "train"].tolist())
+    done = serstore("evaluate", "second", "--split", "other", "--store", store.path, "--json")
+    assert done.json["cautions"][0].startswith(
+        f"second was trained on {len(first & on_other)} of these {len(on_other)} utterances"
+    )
+
+    [foreign] = store.run_folder("second").glob("checkpoints/checkpoint-*")
+    words = ("extract", "--run", "first", "--step", 1, "--checkpoint", foreign, "--store", store.path)
+    done = serstore(*words)
+    assert done.code == 1
+    assert "was trained on other utterances than run first" in done.err
