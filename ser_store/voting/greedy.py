@@ -12,6 +12,7 @@ from ser_store.voting.contenders import weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.rules import ABSTAINED, Votes
 from ser_store.voting.search import EnsembleScore, score_ensemble
+from ser_store.voting.steps import Logits
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14
@@ -67,7 +68,7 @@ def search_greedy(
     n_classes: int,
     rule: str = "hard",
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     progress: Progress = silent,
 ) -> GreedyResult:
     """Add ``k`` times the candidate with which the ensemble votes best; a candidate may be added again.
@@ -91,7 +92,8 @@ def search_greedy(
             (:func:`~ser_store.voting.rules.soft_log_vote`).
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances, and between
             equally accurate ones by their index.
-        probabilities: ``(m, n, c)`` in 0..1, for soft voting and the tie rule ``confidence``.
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.steps.Logits`, for soft voting and the tie
+            rule ``confidence``.
         progress: shows how far the selection is.
 
     Raises:
@@ -155,8 +157,8 @@ class _Selection:
         """The standing with one more vote of ``candidate``."""
         problem, scores, keys = self.problem, self._standing.scores, self._standing.keys
         steps = None
-        if problem.probabilities is not None:
-            steps = problem.quantize(np.array([[candidate]]), np.arange(problem.n))[0]
+        if problem.steps is not None:
+            steps = problem.give(np.array([[candidate]]), np.arange(problem.n))[0]
         if problem.rule != "hard" and steps is not None:
             return _Standing(scores + steps, None)
         voted = np.arange(problem.n), problem.predictions[candidate]
