@@ -10,6 +10,7 @@ import numpy as np
 
 from ser_store.corpora.audit import Audit, compute_audit, flag_leaks
 from ser_store.errors import StoreError
+from ser_store.evaluation.heard import caution_heard
 from ser_store.leakage import Damage, measure_damage
 from ser_store.progress import Progress, silent
 from ser_store_h5.corpus import Corpus
@@ -25,6 +26,7 @@ class StoreAudit:
     Attributes:
         audit: leakage and balance of the split.
         bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
+        cautions: what the members' models have heard of the test part, a line each.
         damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
             part has both.
     """
@@ -32,10 +34,12 @@ class StoreAudit:
     audit: Audit
     bad_files: list[str] | None
     damage: tuple[Damage, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         leakage = [damage.to_json() for damage in self.damage]
-        return {**self.audit.to_json(), "bad_files": self.bad_files, "leakage": leakage}
+        document = {**self.audit.to_json(), "bad_files": self.bad_files, "leakage": leakage}
+        return {**document, "cautions": list(self.cautions)}
 
 
 def audit(
@@ -54,7 +58,7 @@ def audit(
     corpus = store.corpus
     bad_files, copies = _listen(corpus, audio, progress)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
-    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()))
+    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()), _caution(store, split))
 
 
 def _listen(
@@ -70,6 +74,14 @@ def _listen(
 
     inspection = inspect_recordings(corpus, folder, progress=progress)
     return list(inspection.bad_files), inspection.near_duplicates
+
+
+def _caution(store: Store, split: str | None) -> tuple[str, ...]:
+    """What the selected step of every run has heard of the part that it would be evaluated on."""
+    if not store.corpus.splits:
+        return ()
+    selected = [format_member(run, store.selected_step(run)) for run in store.runs() if store.steps(run)]
+    return caution_heard(store, selected, store.corpus.rows(split=split))
 
 
 def _measure_damage(store: Store, split: str | None, copies: Sequence[Sequence[int]]) -> tuple[Damage, ...]:

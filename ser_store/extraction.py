@@ -21,6 +21,7 @@ from ser_store.recordings import resolve_audio
 from ser_store.reports import report_keys
 from ser_store.run_checkpoints import find_checkpoint, list_checkpoints
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
@@ -136,7 +137,8 @@ def extract_model(
             progress=progress,
         )
         origin = loaded.origin
-    details = {"origin": dict(origin), "versions": list_versions()}
+    fitted = Fitted.on_nothing(len(store.corpus)).to_json()
+    details = {"origin": dict(origin), "versions": list_versions(), KEY: fitted}
     record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
     if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
         store.refuse_run(run)

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import CorpusError, StoreError, UnknownNameError, describe_unknown
+from ser_store.errors import CorpusError, ExistsError, StoreError, UnknownNameError, describe_unknown
+from ser_store.fitted import find_fitted
 from ser_store.progress import Progress, silent
 from ser_store.provenance import list_versions
 from ser_store.sides import Rows, choose_sides
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
-from ser_store_h5.names import format_member
+from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -75,6 +77,8 @@ def _lda(seed: int) -> Any:
 
 
 HEADS: dict[str, Callable[[int], Any]] = {"logreg": _logreg, "svm": _svm, "mlp": _mlp, "knn": _knn, "lda": _lda}
+# Neither an SVM's decision values nor shares of nine neighbours are probabilities, whatever their softmax adds up to.
+_SCORES = {"svm": "scores", "knn": "scores"}
 
 
 def head(
@@ -158,22 +162,22 @@ def fit_head(
     source_run, step = store.resolve(source)
     source = format_member(source_run, step)
     run = run or f"{source_run}-{kind}"
-    if store.has_run(run) and step in store.steps(run):
-        store.refuse_run(run)
     if cv is None:
         sides = choose_sides(store.corpus, split=split, fold=fold)
         pairs = [(sides.train, sides.evaluated)]
+        protocol = {"split": split or store.corpus.default_split, "fold": fold, "cv": None, "folds": None}
     else:
         pairs = _cross_validate(store, source, cv, folds, seed)
+        protocol = {"split": None, "fold": None, "cv": cv, "folds": folds}
+    record = _describe_run(store, run, source, pairs, {"source": source, "head": kind, **protocol, "seed": seed})
+    if store.has_run(run):
+        _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
     shown = progress(pairs, total=len(pairs), label=f"{kind} on {source}")
     logits = np.concatenate([_fit_and_score(store, source, kind, seed, *pair) for pair in shown])
     order = np.argsort(scored)
     if not store.has_run(run):
-        details = {"source": source, "head": kind, "cv": cv, "seed": seed, "split": split or store.corpus.default_split}
-        store.add_run(
-            RunRecord(run=run, kind="head", backbone=source_run, details={**details, "versions": list_versions()})
-        )
+        store.add_run(record)
     provenance = {"source": source, "head": kind, "cv": cv, "seed": seed}
     store.write_member(Member(run, step, scored[order], logits=logits[order], provenance=provenance))
     return FittedHead(
@@ -182,6 +186,43 @@ def fit_head(
         kind=kind,
         n_train=max(len(train) for train, _ in pairs),
         n_scored=len(scored),
+    )
+
+
+def _describe_run(
+    store: Store, run: str, source: str, pairs: Sequence[tuple[Rows, Rows]], details: dict[str, Any]
+) -> RunRecord:
+    """The record of a head's run; what its source has learned from, the head has learned from too.
+
+    Of a source that does not say what it has learned from, nothing is known of the head either.
+    """
+    source_run, n = parse_member(source)[0], len(store.corpus)
+    below = find_fitted(store, source_run)
+    fitted = {} if below is None else {KEY: Fitted.by_fold(pairs, n).joined(below).to_json()}
+    details = {**details, "scores": _SCORES.get(details["head"], "log-probabilities"), **fitted}
+    return RunRecord(run=run, kind="head", backbone=source_run, details={**details, "versions": list_versions()})
+
+
+def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
+    """Refuse a run of the name that has this step, or was fitted otherwise: its steps share one protocol.
+
+    Raises:
+        ExistsError: saying what differs.
+    """
+    there = store.run(record.run)
+    names = ("head", "split", "fold", "cv", "folds", "seed")
+    differing = [name for name in names if there.details.get(name) != record.details[name]]
+    if (there.kind, there.backbone) != (record.kind, record.backbone):
+        differing = []
+    elif not differing and step not in store.steps(record.run):
+        return
+    if not differing:
+        store.refuse_run(record.run)
+    before, now = (", ".join(f"{name} {one.details.get(name)}" for name in differing) for one in (there, record))
+    marks = [str(record.details[name]) for name in ("split", "fold", "cv") if record.details[name] is not None]
+    raise ExistsError(
+        f"run {record.run} is in {store.path} already, fitted with {before}: this one has {now}; keep both with "
+        f"--run {'-'.join([record.run, *marks])}"
     )
 
 

@@ -11,6 +11,7 @@ from ser_store.backbones.catalogue import lookup
 from ser_store.ensembles import vote
 from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
+from ser_store.evaluation.heard import caution_heard
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.published import FIGURES, PublishedReport, load_published
 from ser_store.statistics.selection import Selection
@@ -115,17 +116,19 @@ class PaperEnsemble:
 
 @dataclass(frozen=True)
 class Paper:
-    """Tables 3 to 6 and the reports, on one part of the split."""
+    """Tables 3 to 6 and the reports, on one part of the split; ``cautions`` say why the figures may mislead."""
 
     on: str
     models: tuple[PaperModel, ...]
     ensembles: tuple[PaperEnsemble, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         printed = load_published()
         return {
             "source": printed.source,
             "on": self.on,
+            "cautions": list(self.cautions),
             "models": [
                 {
                     "model": model.key,
@@ -179,6 +182,7 @@ def paper(store: Store, *, on: str | None = None, split: str | None = None) -> P
         ensembles=tuple(
             _find_ensemble(store, members, k, truth, predictions, on=on, split=split) for k in ENSEMBLE_SIZES
         ),
+        cautions=caution_heard(store, members.values(), rows),
     )
 
 

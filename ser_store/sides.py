@@ -1,5 +1,6 @@
 """The two sides of a split: whom a model learns from, and whom it is judged on."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,3 +64,11 @@ def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None =
         evaluated = corpus.rows(on, split=split)
         train = np.sort(np.concatenate([corpus.rows(name, split=split) for name in names if name != on]))
     return Sides(train=train, evaluated=evaluated, monitored=corpus.rows(on, split=split), on=on)
+
+
+def compute_sides_digest(sides: Sides) -> str:
+    """Return the SHA-256 (hex) of who is trained on, who is evaluated and who is monitored."""
+    digest = hashlib.sha256()
+    for rows in (sides.train, sides.evaluated, sides.monitored):
+        digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes() + b"|")
+    return digest.hexdigest()

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
+from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.member_choice import keep_covering
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, compare_pairs
 from ser_store.statistics.selection import Selection as Correction
 from ser_store.statistics.selection import correct_selection_by_bootstrap
 from ser_store.step_rules import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.names import parse_member
 from ser_store_h5.runs import Selection
 from ser_store_h5.store import Store
 
@@ -72,13 +75,27 @@ class RunSteps:
 
 @dataclass(frozen=True)
 class StepComparison:
-    """Steps of several runs on the same part of the split."""
+    """Steps of several runs on the same part of the split.
+
+    Attributes:
+        on: the part of the split.
+        split: the split; None where the corpus has none.
+        runs: the steps of each run.
+        cautions: why the figures may mislead, and what was left out.
+    """
 
     on: str
+    split: str | None
     runs: tuple[RunSteps, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"on": self.on, "runs": [run.to_json() for run in self.runs]}
+        return {
+            "on": self.on,
+            "split": self.split,
+            "runs": [run.to_json() for run in self.runs],
+            "cautions": list(self.cautions),
+        }
 
 
 def steps(
@@ -103,32 +120,50 @@ def steps(
     if on is None and select is not None and corpus.splits and "valid" in corpus.part_names(split):
         on = "valid"
     on = name_part(corpus, on, split)
-    names = [store.run(run).run for run in runs] or _default_runs(store)
-    return StepComparison(
-        on=on, runs=tuple(_compare_steps(store, run, on=on, split=split, select=select) for run in names)
-    )
+    rows = corpus.rows(on, split=split)
+    names, left_out = keep_covering(store, _list_predicting(store, runs), rows, on=on)
+    by_run = _group_by_run(names)
+    for run in runs:
+        if run not in by_run:
+            raise StoreError(f"run {run} has no step that covers the {len(rows)} utterances of {on}: {left_out[0]}")
+    if not runs and any(len(own) > 1 for own in by_run.values()):
+        by_run = {run: own for run, own in by_run.items() if len(own) > 1}
+    compared = tuple(_compare_steps(store, run, own, on=on, rows=rows, select=select) for run, own in by_run.items())
+    cautions = (*left_out, *caution_heard(store, names, rows, chosen=False))
+    return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions)
 
 
-def _default_runs(store: Store) -> list[str]:
-    predicting = {run: [m for m in store.members(run) if m.can_vote] for run in store.runs()}
-    several = [run for run, members in predicting.items() if len(members) > 1]
-    chosen = several or [run for run, members in predicting.items() if members]
-    if not chosen:
+def _list_predicting(store: Store, runs: Sequence[str]) -> list[str]:
+    """Full names of all steps that predict something, of all runs or of those named."""
+    names = []
+    for run in runs or store.runs():
+        own = [member.name for member in store.members(run) if member.can_vote]
+        if runs and not own:
+            raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")
+        names += own
+    if not names:
         raise StoreError(
             f"{store.path} has no member that predicts anything: make some with `serstore finetune` or "
             "`serstore import`"
         )
-    return chosen
+    return names
 
 
-def _compare_steps(store: Store, run: str, *, on: str, split: str | None, select: str | None) -> RunSteps:
+def _group_by_run(names: Sequence[str]) -> dict[str, list[str]]:
+    by_run: dict[str, list[str]] = {}
+    for name in names:
+        by_run.setdefault(parse_member(name)[0], []).append(name)
+    return by_run
+
+
+def _compare_steps(
+    store: Store, run: str, names: Sequence[str], *, on: str, rows: NDArray[np.int32], select: str | None
+) -> RunSteps:
+    """The steps of a run by the full ``names`` of their members, which cover all ``rows``."""
     corpus = store.corpus
-    rows = corpus.rows(on, split=split)
     truth = corpus.labels[rows]
-    members = [member for member in store.members(run) if member.can_vote]
-    if not members:
-        raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")
-    predictions = store.predictions([member.name for member in members], rows)
+    members = [store.describe_member(name) for name in names]
+    predictions = store.predictions(names, rows)
     losses = [
         None if member.logits is None else compute_log_loss(truth, store.logits([member.name], rows)[0])
         for member in members
@@ -139,7 +174,7 @@ def _compare_steps(store: Store, run: str, *, on: str, split: str | None, select
         _select(store, run, scores, select, on)
     right = predictions == truth
     best, last = cached.index(find_best(scores).step), len(cached) - 1
-    names = [members[best].name, members[last].name]
+    pair = [names[best], names[last]]
     record = store.run(run)
     groups = _find_speakers(corpus, rows)
     return RunSteps(
@@ -149,7 +184,7 @@ def _compare_steps(store: Store, run: str, *, on: str, split: str | None, select
         steps=tuple(scores),
         best=cached[best],
         divergence=find_divergence(scores),
-        best_against_last=None if best == last else compare_pairs(right[[best, last]], names, groups=groups)[0],
+        best_against_last=None if best == last else compare_pairs(right[[best, last]], pair, groups=groups)[0],
         correction=_correct(right, groups),
     )
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ser_store_cli.evaluation_tables import describe_methods, format_p
-from ser_store_cli.options import DEFAULT_STORE, DebugOption, JsonOption, OnOption, SplitOption, StoreOption, stated
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn_cautions,
+)
 from ser_store_cli.output import Percent, format_interval, print_json, print_table
 
 if TYPE_CHECKING:
@@ -51,6 +60,7 @@ def compare(
     comparison = compute(
         Store(store), names or [], on=on, split=split, against=against, unit=unit, rule=rule, tie=tie, alpha=alpha
     )
+    warn_cautions(comparison.cautions)
     if json:
         print_json(comparison.to_json())
     else:
@@ -122,8 +132,6 @@ def _print_pairs(comparison: "Comparison", *, numbered: bool) -> None:
     typer.echo("\nonly first, only second: right for the one and wrong for the other")
     typer.echo("points: accuracy of the first less that of the second")
     typer.echo(_describe_verdicts(comparison))
-    for caution in comparison.cautions:
-        typer.echo(f"caution: {caution}")
 
 
 def _describe_verdicts(comparison: "Comparison") -> str:

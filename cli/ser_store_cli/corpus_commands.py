@@ -13,6 +13,7 @@ from ser_store_cli.options import (
     StoreOption,
     stated,
     warn,
+    warn_cautions,
 )
 from ser_store_cli.output import Percent, print_json, print_table
 
@@ -89,6 +90,7 @@ def audit(
 
     report = compute(store, split=split, audio=audio, progress=bar)
     document = report.to_json()
+    warn_cautions(report.cautions)
     if json:
         print_json(document)
     else:

@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     SplitOption,
     StoreOption,
     stated,
-    warn,
+    warn_cautions,
 )
 from ser_store_cli.output import print_json
 
@@ -67,8 +67,7 @@ def evaluate(
         check_normalisation(normalise)
     opened = Store(store)
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps)
-    for caution in evaluations.cautions:
-        warn(caution)
+    warn_cautions(evaluations.cautions)
     found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
     if json:
         document: dict[str, Any] = evaluations.to_json(normalise=normalise)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ser_store_cli.options import warn
+from ser_store_cli.options import warn, warn_cautions
 from ser_store_cli.output import format_table, print_json
 
 if TYPE_CHECKING:
@@ -76,4 +76,6 @@ def print_run(store: "Store", record: "RunRecord") -> None:
     if stopped:
         best = f"{stopped['metric']} is not better than {stopped['best']:.4g} at step {stopped['best_step']}"
         typer.echo(f"stopped early: {best}, for {stopped['patience']} evaluations")
-    print_steps(compare(store, [record.run], on=record.details["on"], split=record.details["split"]))
+    comparison = compare(store, [record.run], on=record.details["on"], split=record.details["split"])
+    warn_cautions(comparison.cautions)
+    print_steps(comparison)

@@ -1,6 +1,6 @@
 """head."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,11 +12,9 @@ from ser_store_cli.options import (
     SplitOption,
     StoreOption,
     stated,
+    warn_cautions,
 )
 from ser_store_cli.output import print_json
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -51,11 +49,13 @@ def head(
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
     fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
+    on = "all" if cv else f"fold-{fold}" if fold else None
+    evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
+    warn_cautions(evaluations.cautions)
     if json:
-        print_json({"heads": [vars(one) for one in fitted]})
+        print_json({"heads": [vars(one) for one in fitted], "cautions": list(evaluations.cautions)})
         return
     for one in fitted:
         scored = "out of fold" if cv else "outside the training part"
         typer.echo(f"{one.member}: fitted on {one.n_train} utterances of {one.source}, scored {one.n_scored} {scored}")
-    on = "all" if cv else f"fold-{fold}" if fold else None
-    print_evaluations(compute(opened, [one.member for one in fitted], on=on, split=split))
+    print_evaluations(evaluations)

@@ -16,6 +16,7 @@ from ser_store_cli.options import (
     StoreOption,
     stated,
     warn,
+    warn_cautions,
 )
 from ser_store_cli.output import format_bytes, print_json
 
@@ -76,8 +77,10 @@ def export(
     from ser_store_h5.store import Store
 
     done = write(Store(store), file, members or [], what=what, steps=steps, on=on, split=split)
+    warn_cautions(done.cautions)
     if json:
-        print_json({"file": str(file), "what": done.what, "members": done.members, "n": done.n})
+        document = {"file": str(file), "what": done.what, "members": done.members, "n": done.n}
+        print_json({**document, "cautions": list(done.cautions)})
         return
     covered = f"{_count(done.members, 'member')} on {_count(done.n, 'utterance')}"
     typer.echo(f"wrote {done.what} of {covered} to {file}")

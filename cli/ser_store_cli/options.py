@@ -5,7 +5,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,3 +111,9 @@ def show_reports() -> None:
 def warn(text: str) -> None:
     """One line on stderr."""
     typer.echo(f"serstore: {text}", err=True)
+
+
+def warn_cautions(cautions: Iterable[str]) -> None:
+    """Why figures may mislead, a line each on stderr, before the figures."""
+    for caution in cautions:
+        warn(f"caution: {caution}")

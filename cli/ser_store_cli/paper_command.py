@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ser_store_cli.options import DEFAULT_STORE, DebugOption, JsonOption, OnOption, SplitOption, StoreOption, stated
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn_cautions,
+)
 from ser_store_cli.output import Percent, format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
@@ -28,6 +37,7 @@ def paper(
     from ser_store_h5.store import Store
 
     tables = compute(Store(store), on=on, split=split)
+    warn_cautions(tables.cautions)
     if json:
         print_json(tables.to_json())
         return

@@ -13,6 +13,7 @@ from ser_store_cli.options import (
     StoreOption,
     stated,
     warn,
+    warn_cautions,
 )
 from ser_store_cli.output import Percent, maybe_figure, print_json, print_table
 
@@ -43,6 +44,7 @@ def steps(
     comparison = compare(Store(store), run or [], on=on, split=split, select=select)
     if select is not None and comparison.on == "test":
         warn("selected on test: what is reported on test from now on is too high; splits with a valid part avoid that")
+    warn_cautions(comparison.cautions)
     if json:
         print_json(comparison.to_json())
     else:

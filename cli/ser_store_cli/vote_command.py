@@ -15,6 +15,7 @@ from ser_store_cli.options import (
     StoreOption,
     stated,
     warn,
+    warn_cautions,
 )
 from ser_store_cli.output import print_json
 
@@ -164,8 +165,7 @@ def vote(
         scores=scores,
         progress=bar,
     )
-    for caution in report.cautions:
-        warn(caution)
+    warn_cautions(report.cautions)
     if not report.complete:
         done = "all ensembles are searched, but nothing is corrected"
         warn(f"interrupted: {done if report.is_searched else f'the best of the first {report.searched:,} ensembles'}")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,8 @@ from ser_store.evaluation.member_choice import choose_members
 from ser_store.metrics import softmax
 from ser_store_h5.store import Store
 
-# Utterances and members that a refusal names before it only counts them.
-_NAMED = 10
+# Members that a refusal names before it only counts them.
+_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,24 +135,21 @@ def load_candidates(
 
 
 def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> StoreError | None:
-    """All candidates that do not cover the utterances, and which they lack; None if that is not the problem."""
-    lacks = [(name, rows[~np.isin(rows, store.read_member(name).rows)]) for name in names]
-    lacks = [(name, missing) for name, missing in lacks if len(missing)]
-    if not lacks:
+    """Which candidates do not cover the utterances, and which these are; None if that is not the problem."""
+    covered = store.count_covered(names, rows)
+    lacking = [name for name, n in zip(names, covered, strict=True) if n < len(rows)]
+    if not lacking:
         return None
 
-    def name_ids(missing: NDArray[Any]) -> str:
-        ids = store.corpus.ids[missing[:_NAMED]].tolist()
-        return ", ".join(ids) + (", …" if len(missing) > _NAMED else "")
+    def describe(name: str) -> str:
+        missing = rows[~np.isin(rows, store.covered(name))]
+        ids = ", ".join(store.corpus.ids[missing[:_NAMED]].tolist()) + (", …" if len(missing) > _NAMED else "")
+        return f"{name} says nothing about {len(missing)} of the {len(rows)} utterances asked for ({ids})"
 
-    described = "; ".join(
-        f"{name} says nothing about {len(missing)} of the {len(rows)} utterances asked for ({name_ids(missing)})"
-        for name, missing in lacks[:_NAMED]
-    )
-    others = f"; and {len(lacks) - _NAMED} further members" if len(lacks) > _NAMED else ""
+    others = f"; and {len(lacking) - _NAMED} further members" if len(lacking) > _NAMED else ""
     return StoreError(
-        f"{described}{others}: expected predictions for all; choose another part with --on, leave members out with "
-        "--exclude, or run `serstore extract`"
+        f"{'; '.join(map(describe, lacking[:_NAMED]))}{others}: expected predictions for all; choose another part with "
+        "--on, leave members out with --exclude, or run `serstore extract`"
     )
 
 

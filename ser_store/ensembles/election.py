@@ -15,8 +15,8 @@ from ser_store.ensembles.searching import order_best, search_sizes
 from ser_store.ensembles.terms import WEIGHTED, Terms, check_terms, settle_sizes
 from ser_store.ensembles.utterances import find_other_rows, find_units
 from ser_store.ensembles.vote_weights import Weights, settle_weights
-from ser_store.evaluation.member_choice import name_part
-from ser_store.evaluation.trained_on import caution_trained_on
+from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.member_choice import keep_covering, name_part
 from ser_store.progress import Progress, silent
 from ser_store.statistics.selection import Selection
 from ser_store_h5.store import Store
@@ -102,7 +102,11 @@ def vote(
     """
     on = name_part(store.corpus, on, split)
     check_method(correct)
+    rows = store.corpus.rows(on, split=split)
     names = choose_names(store, members, steps=steps, include=include, exclude=exclude)
+    left_out: tuple[str, ...] = ()
+    if not members:
+        names, left_out = keep_covering(store, names, rows, on=on)
     if weights is None and rule == WEIGHTED:
         weights = "accuracy"
     terms = Terms(
@@ -122,7 +126,6 @@ def vote(
     check_terms(terms)
     if scores is not None:
         check_scores(scores, terms, k)
-    rows = store.corpus.rows(on, split=split)
     # By name, so that the outcome does not hang on the order in which the members were named.
     reported = load_candidates(store, sorted(names), rows, needs_probabilities=terms.needs_probabilities)
     everything = reported
@@ -164,6 +167,7 @@ def vote(
         differing = measure_diversity(reported.keep(electorate.places), best, electorate.weights, terms)
     return VoteReport(
         on=on,
+        split=split or store.corpus.default_split,
         chosen_on=select_on,
         terms=terms,
         rule=rule,
@@ -178,7 +182,7 @@ def vote(
         note=note,
         diversity=differing,
         distribution=distribute(found),
-        trained_on=caution_trained_on(store, electorate.candidates.names, rows),
+        heard=(*left_out, *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all")),
     )
 
 

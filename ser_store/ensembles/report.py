@@ -97,6 +97,7 @@ class VoteReport:
 
     Attributes:
         on: the part of the split that is reported on.
+        split: the split; None where the corpus has none.
         chosen_on: the part that was searched, if it is another.
         terms: by what rule, and how it was searched.
         rule: as it was asked for: that of ``terms``, or ``weighted``.
@@ -111,10 +112,11 @@ class VoteReport:
         note: why nothing was corrected, if so.
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
-        trained_on: a line for each run among the candidates that was trained on some of the utterances.
+        heard: what the candidates' models have heard of the utterances, and who was left out, a line each.
     """
 
     on: str
+    split: str | None
     chosen_on: str | None
     terms: Terms
     rule: str
@@ -129,7 +131,7 @@ class VoteReport:
     note: str = ""
     diversity: "DiversityReport | None" = None
     distribution: Distribution | None = None
-    trained_on: tuple[str, ...] = ()
+    heard: tuple[str, ...] = ()
 
     @property
     def gain(self) -> float:
@@ -155,7 +157,7 @@ class VoteReport:
     def cautions(self) -> tuple[str, ...]:
         """Why figures, intervals and corrections can be trusted less than they say."""
         cautions = [self.ensembles[0].interval.caution, None if self.selection is None else self.selection.caution]
-        return (*self.trained_on, *dict.fromkeys(caution for caution in cautions if caution is not None))
+        return (*self.heard, *dict.fromkeys(caution for caution in cautions if caution is not None))
 
     @property
     def search(self) -> str:
@@ -171,6 +173,7 @@ class VoteReport:
         ks = self.terms.ks
         document: dict[str, Any] = {
             "on": self.on,
+            "split": self.split,
             "k": ks[0] if len(ks) == 1 else list(ks),
             "rule": self.rule,
             "tie": self.terms.tie,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.evaluation.ensemble_names import check_voting_rule, format_ensemble, resolve_ensemble, vote_ensemble
-from ser_store.evaluation.member_choice import choose_members, name_part
-from ser_store.evaluation.trained_on import caution_trained_on
+from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.statistics.comparisons import CochranQ, PairComparison, cochran_q, compare_pairs, holm, mcnemar
@@ -87,6 +87,7 @@ class Comparison:
 
     Attributes:
         on: the part of the split.
+        split: the split; None where the corpus has none.
         unit: ``speaker`` or ``utterance``: what is taken as independent of each other.
         n_units: how many of them there are.
         rule: how ensembles vote.
@@ -99,6 +100,7 @@ class Comparison:
     """
 
     on: str
+    split: str | None
     unit: str
     n_units: int
     rule: str
@@ -112,6 +114,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         return {
             "on": self.on,
+            "split": self.split,
             "n": self.compared[0].metrics.n,
             "unit": self.unit,
             "n_units": self.n_units,
@@ -164,6 +167,9 @@ def compare(
     rows = corpus.rows(on, split=split)
     speakers = None if corpus.speakers is None else corpus.speakers[rows]
     drawn = choose_rule(speakers, UNITS[unit])
+    left_out: tuple[str, ...] = ()
+    if not names:
+        names, left_out = keep_covering(store, choose_members(store), rows, on=on)
     ensembles = _resolve(store, names, against)
     truth = corpus.labels[rows]
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
@@ -173,6 +179,7 @@ def compare(
     n_units = len(rows) if drawn.speakers is None else len(set(drawn.speakers.tolist()))
     return Comparison(
         on=on,
+        split=split or corpus.default_split,
         unit="utterance" if drawn.speakers is None else "speaker",
         n_units=n_units,
         rule=rule,
@@ -187,15 +194,16 @@ def compare(
         cochran=cochran_q(correct) if len(labels) > 2 else None,
         pairs=_compare(correct, labels, other, drawn, alpha),
         cautions=(
+            *left_out,
             *_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against),
-            *caution_trained_on(store, [member for members in ensembles for member in members], rows),
+            *caution_heard(store, [member for members in ensembles for member in members], rows),
         ),
     )
 
 
 def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[list[str]]:
     """The members of each that is compared, ``against`` included."""
-    ensembles = [resolve_ensemble(store, name) for name in names] or [[name] for name in choose_members(store)]
+    ensembles = [resolve_ensemble(store, name) for name in names]
     if against not in (None, BEST):
         other = resolve_ensemble(store, against)
         ensembles += [] if other in ensembles else [other]

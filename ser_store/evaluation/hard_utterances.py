@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.metrics.class_indices import check_pair
 from ser_store_h5.store import Store
 
@@ -123,7 +123,8 @@ def find_hard_utterances(
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
-    names = choose_members(store, members, steps=steps)
+    chosen = choose_covering(store, members, rows, on=on, steps=steps)
+    names, rows = chosen.names, chosen.rows
     predicted = store.predictions(names, rows)
     difficulty = compute_difficulty(corpus.labels[rows], predicted, n_classes=len(corpus.classes))
 
@@ -150,5 +151,8 @@ def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Seque
     """The members behind each class, most members first, then by the order of the classes."""
     order = sorted(set(said.tolist()), key=lambda label: (-np.count_nonzero(said == label), label))
     return {
-        classes[label]: tuple(name for name, own in zip(names, said, strict=True) if own == label) for label in order
+        classes[label] if label >= 0 else "(none)": tuple(
+            name for name, own in zip(names, said, strict=True) if own == label
+        )
+        for label in order
     }

@@ -18,7 +18,8 @@ PROBABILITY_SCORES = ("top2", "log_loss", "brier", "ece")
 def describe_evaluations(evaluations: "Evaluations", *, normalise: str | None = None) -> dict[str, Any]:
     grouped = {} if evaluations.by is None else {"by": evaluations.by}
     members = [_describe_member(member, normalise) for member in evaluations.members]
-    return {"on": evaluations.on, **grouped, "members": members, "cautions": list(evaluations.cautions)}
+    asked = {"on": evaluations.on, "split": evaluations.split}
+    return {**asked, **grouped, "members": members, "cautions": list(evaluations.cautions)}
 
 
 def _describe_member(member: "MemberEvaluation", normalise: str | None) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def _describe_member(member: "MemberEvaluation", normalise: str | None) -> dict[
     if member.sliced is not None:
         document["groups"] = {one.group: _describe_slice(one, member.classes) for one in member.sliced.slices}
         document["gap"] = _describe_gap(member.sliced)
-    return document
+    return {**document, "cautions": list(member.cautions)}
 
 
 def _describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]:

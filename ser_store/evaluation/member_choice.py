@@ -1,11 +1,33 @@
 """Which members and which part of the split a question is about, where it does not name them all."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
+
+# Members that one line names before it only counts them.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Members that a question is about.
+
+    Attributes:
+        names: full names.
+        rows: ``(m,)`` int32, indices of the utterances that they are judged on.
+        cautions: a line for what was left out.
+    """
+
+    names: list[str]
+    rows: NDArray[np.int32]
+    cautions: tuple[str, ...] = ()
 
 
 def name_part(corpus: Corpus, on: str | None, split: str | None = None) -> str:
@@ -50,3 +72,76 @@ def choose_members(store: Store, members: Sequence[str] = (), *, steps: str = "s
             "`serstore import`"
         )
     return chosen
+
+
+def choose_covering(
+    store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: str = "selected"
+) -> Chosen:
+    """Return the members meant by a question about ``rows``, and those of ``rows`` that they cover.
+
+    Where none are named, those that do not cover all rows are left out, in words. A single one is judged on what it
+    covers. Several that are named stand as they are: what reads them refuses those that do not cover all.
+
+    Args:
+        store: the store.
+        members: names; none for the selected or all steps of every run, by ``steps``.
+        rows: ``(m,)`` int32, indices of the utterances asked for.
+        on: what they are called.
+        steps: ``selected`` or ``all``.
+
+    Raises:
+        StoreError: if no member covers the rows, or the single one none of them.
+        UnknownNameError: if there is no such member.
+    """
+    names = choose_members(store, members, steps=steps)
+    if len(names) == 1:
+        return _choose_alone(store, names[0], rows, on=on)
+    if members:
+        return Chosen(names, rows)
+    kept, left_out = keep_covering(store, names, rows, on=on)
+    return Chosen(kept, rows, left_out)
+
+
+def _choose_alone(store: Store, name: str, rows: NDArray[np.int32], *, on: str) -> Chosen:
+    covers = np.isin(rows, store.covered(name))
+    n = int(covers.sum())
+    if n == len(rows):
+        return Chosen([name], rows)
+    if not n:
+        raise StoreError(
+            f"{name} covers none of the {len(rows)} utterances of {on}: expected some; choose another --on or --split, "
+            "or run `serstore extract`"
+        )
+    text = f"{name} covers {n} of the {len(rows)} utterances of {on}: its figures are of these {n} alone"
+    return Chosen([name], rows[covers], (text,))
+
+
+def keep_covering(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, on: str
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return those of ``names`` that cover all ``rows``, and a line for the rest, if there is one.
+
+    For questions that name no members: a store may hold several splits, and members that were made by them.
+
+    Args:
+        store: the store.
+        names: full names.
+        rows: ``(m,)`` indices of the utterances asked for.
+        on: what they are called.
+
+    Raises:
+        StoreError: if no member covers them all.
+    """
+    covered = store.count_covered(names, rows)
+    short = [f"{name} {n}" for name, n in zip(names, covered, strict=True) if n < len(rows)]
+    if not short:
+        return list(names), ()
+    shown = ", ".join(short[:_NAMED]) + (f" and {len(short) - _NAMED} more" if len(short) > _NAMED else "")
+    if len(short) == len(names):
+        raise StoreError(
+            f"no member covers the {len(rows)} utterances of {on}; of them {shown}: expected one that covers all; "
+            "choose another --on or --split, name a member alone to evaluate it on what it covers, or run "
+            "`serstore extract`"
+        )
+    left = f"{len(short)} of {len(names)} members left out, since they do not cover the {len(rows)} utterances of {on}"
+    return [name for name, n in zip(names, covered, strict=True) if n == len(rows)], (f"{left}: {shown} of them",)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.evaluation.heard import find_cautions, summarize_cautions
+from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
-from ser_store.evaluation.trained_on import caution_trained_on
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_intervals
 from ser_store.metrics import Evaluation, evaluate_outcomes
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits
@@ -31,6 +31,7 @@ class MemberEvaluation:
             An SVM head holds decision values; its losses say how good the softmax of these is.
         intervals: of every figure by its name; empty for members that were not named.
         sliced: the same for each group of utterances; None where no groups were asked for.
+        cautions: why this member's figures may mislead.
     """
 
     member: str
@@ -40,6 +41,7 @@ class MemberEvaluation:
     probabilities: ProbabilityScores | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     sliced: Slices | None = None
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ class Evaluations:
 
     Attributes:
         on: the part of the split.
+        split: the split; None where the corpus has none.
         by: the column of the groups, or None.
         members: one entry for each member, in the order asked for.
         cautions: why the figures may mislead; empty if there is no known reason.
     """
 
     on: str
+    split: str | None
     by: str | None
     members: tuple[MemberEvaluation, ...]
     cautions: tuple[str, ...] = ()
@@ -78,8 +82,9 @@ def evaluate(
     """Metrics of members from the store.
 
     Args:
-        members: default: every run's selected step, as far as it predicts anything. Members that are named get an
-            interval for every figure, all others for the accuracy.
+        members: default: every run's selected step, as far as it predicts anything and covers the part. Members that
+            are named get an interval for every figure, all others for the accuracy; one that is named alone is
+            evaluated on what it covers of the part.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         by: ``speaker``, ``label`` or a column: the metrics again for each of its values.
         interval: ``wilson``, ``bootstrap`` (of utterances), ``speaker`` (bootstrap of whole speakers), or ``auto``:
@@ -87,17 +92,18 @@ def evaluate(
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
 
     Raises:
-        StoreError: if a member covers not all utterances asked for, or predicts nothing.
+        StoreError: if a member covers not all utterances asked for, or one named alone none, or predicts nothing.
         UnknownNameError: if there is no such member, part, column or interval.
         CorpusError: if intervals by speaker are asked for and no speakers are known.
     """
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
+    chosen = choose_covering(store, members, rows, on=on, steps=steps)
+    names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = None if corpus.speakers is None else corpus.speakers[rows]
     rule = choose_rule(speakers, interval)
-    names = choose_members(store, members, steps=steps)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
     predicted, logits = load_members(store, names, rows)
     outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
@@ -107,6 +113,7 @@ def evaluate(
         sliced = slice_members(
             truth, predicted, groups, by=by, n_classes=n_classes, rule=rule, logits=logits, speakers=speakers
         )
+    cautions = find_cautions(store, names, rows)
     evaluated = tuple(
         MemberEvaluation(
             member=name,
@@ -118,10 +125,17 @@ def evaluate(
             if members
             else {},
             sliced=sliced[place],
+            cautions=tuple(map(str, cautions[name])),
         )
         for place, (name, own) in enumerate(zip(names, logits, strict=True))
     )
-    return Evaluations(on=on, by=by, members=evaluated, cautions=caution_trained_on(store, names, rows))
+    return Evaluations(
+        on=on,
+        split=split or corpus.default_split,
+        by=by,
+        members=evaluated,
+        cautions=(*chosen.cautions, *summarize_cautions(cautions.values())),
+    )
 
 
 def load_members(

@@ -7,7 +7,8 @@
 ``X``, ``var_names``     pooled representations of the member, if only one has them; dimensions ``0``, ``1``, …
 ``obsm[member]``         pooled representations of each member, if several have them
 ``obsm[member.logits]``  logits of each member, columns in the order of the classes
-``uns``                  ``classes``, ``corpus`` (name, digest), ``on``, ``split``, ``provenance`` (JSON by member)
+``uns``                  ``classes``, ``corpus`` (name, digest), ``on``, ``split``, ``provenance`` (JSON by member),
+                         ``cautions``
 =======================  ===========================================================================================
 
 Numbers keep their type: pooled representations float16 or float32 as stored, logits float32.
@@ -92,6 +93,7 @@ def _describe(selected: "Selected") -> dict[str, Any]:
         "corpus": {"name": corpus.name, "digest": corpus.digest},
         "on": selected.on,
         "split": split or "",
+        "cautions": np.array(selected.cautions, dtype=object),
         "provenance": {
             name: json.dumps(dict(selected.store.describe_member(name).provenance), sort_keys=True)
             for name in selected.names

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import choose_members, name_part
+from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.member_choice import keep_covering
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import format_member
@@ -30,16 +32,20 @@ LONG_COLUMNS = ("utterance", "run", "step", "label")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the content, the number of members and of utterances."""
+    """What was written: the content, the number of members and of utterances; why figures of it may mislead."""
 
     what: str
     members: int
     n: int
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Selected:
-    """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``."""
+    """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``.
+
+    ``cautions`` say why figures of it may mislead.
+    """
 
     store: Store
     names: tuple[str, ...]
@@ -47,6 +53,7 @@ class Selected:
     what: str
     on: str
     split: str | None
+    cautions: tuple[str, ...] = ()
 
     @property
     def ids(self) -> NDArray[np.str_]:
@@ -87,8 +94,12 @@ def export(
     what = _check_type(path, what)
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    names = tuple(_choose(store, members, what=what, steps=steps))
-    selected = Selected(store, names, rows, what, on, split)
+    names = _choose(store, members, what=what, steps=steps)
+    left_out: tuple[str, ...] = ()
+    if not members:
+        names, left_out = keep_covering(store, names, rows, on=on)
+    cautions = (*left_out, *caution_heard(store, names, rows))
+    selected = Selected(store, tuple(names), rows, what, on, split, cautions)
     prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
     write = prepare[path.suffix.lower()](selected)
 
@@ -98,7 +109,7 @@ def export(
             os.fsync(file.fileno())
 
     write_atomically(path, write_flushed)
-    return Exported(what, len(names), len(rows))
+    return Exported(what, len(names), len(rows), cautions)
 
 
 def _check_type(path: Path, what: str | None) -> str:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ser_store.errors import ExistsError, SerstoreError, StoreError
-from ser_store.sides import Sides
+from ser_store.sides import Sides, compute_sides_digest
 from ser_store.training.recipe import Recipe
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -156,14 +154,6 @@ def _refuse_divergence(record: RunRecord) -> None:
             f"run {record.run} diverged at step {diverged['step']} ({diverged['reason']}): expected one that was "
             f"interrupted; try another recipe with --run NAME, or remove it with `serstore rm {record.run}`"
         )
-
-
-def compute_sides_digest(sides: Sides) -> str:
-    """SHA-256 (hex) of who is trained on and who is evaluated: splits of a store may be changed."""
-    digest = hashlib.sha256()
-    for rows in (sides.train, sides.evaluated, sides.monitored):
-        digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes() + b"|")
-    return digest.hexdigest()
 
 
 def compute_training_digest(record: RunRecord) -> str:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from ser_store.backbones.loading import LoadedModel
 from ser_store.provenance import describe_hardware, list_versions
-from ser_store.sides import Sides
+from ser_store.sides import Sides, compute_sides_digest
 from ser_store.training.masking import read_masking
-from ser_store.training.resuming import Request, compute_sides_digest
+from ser_store.training.resuming import Request
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.runs import RunRecord
 
 
@@ -35,6 +36,7 @@ def describe_run(
             "n_train": len(sides.train),
             "n_evaluated": len(sides.evaluated),
             "sides_digest": compute_sides_digest(sides),
+            KEY: Fitted.on_rows(sides.train, len(corpus)).to_json(),
             "origin": loaded.origin,
             "masking": vars(read_masking(loaded.model)),
             "attention": loaded.model.backbone.config._attn_implementation,

@@ -147,6 +147,23 @@ class ReadableStore:
                     found.append(file.describe())
         return found
 
+    def count_covered(self, members: Sequence[str], rows: Rows) -> list[int]:
+        """How many of ``rows`` each member covers, without reading what it says of them."""
+        counts = []
+        with self.source.opened(self.header) as open_member:
+            for run, step in map(self.resolve, members):
+                with open_member(run, step) as file:
+                    covers = np.zeros(len(self.header), dtype=np.bool_)
+                    covers[file.read_rows()] = True
+                    counts.append(int(covers[rows].sum()))
+        return counts
+
+    def covered(self, member: str) -> Rows:
+        """The utterances that a member covers, ascending indices into the corpus ``(m,)`` int32."""
+        run, step = self.resolve(member)
+        with self.source.opened(self.header) as open_member, open_member(run, step) as file:
+            return file.read_rows()
+
     def predictions(
         self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
     ) -> NDArray[np.int16]:

@@ -192,7 +192,7 @@ def test_a_member_that_is_there_is_not_imported_again_and_none_beside_it(refused
 def test_members_that_do_not_cover_the_part(refused, serstore, store, tmp_path):
     (tmp_path / "more.csv").write_text("utterance,d@1\nu2,sad\n")
     assert serstore("import", tmp_path / "more.csv", "--store", store).code == 0
-    line = refused("vote", "--k", 3, "--all-combos", "--store", store)
+    line = refused("vote", "a", "b", "d", "--k", 3, "--all-combos", "--store", store)
     assert "d@1 says nothing about 2 of the 3 utterances" in line
     assert "u1, u3" in line
 

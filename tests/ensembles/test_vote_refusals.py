@@ -58,19 +58,24 @@ def test_durations_are_in_the_largest_unit(seconds, text):
     assert format_duration(seconds) == text
 
 
-def test_missing_predictions_are_refused_with_who_lacks_what(sample, tmp_path):
+def test_missing_predictions_of_named_candidates_are_refused_and_others_left_out(sample, tmp_path):
     store = Store.create(tmp_path / "partial.store", make_corpus())
     store.add_run(RunRecord("a", "import", "elsewhere"))
-    for step, missing in ((1, []), (2, [3]), (3, [5, 7])):
+    for step, missing in ((1, []), (2, [3]), (3, [5, 7]), (4, [])):
         rows = np.setdiff1d(np.arange(N), missing).astype(np.int32)
         store.write_member(Member("a", step, rows, predicted=np.zeros(len(rows), dtype=np.int16)))
     with pytest.raises(StoreError) as refused:
-        vote(store, steps="all", k=2, all_combos=True)
+        vote(store, ["a@1", "a@2", "a@3"], k=2, all_combos=True)
     text = str(refused.value)
     assert "a@2 says nothing about 1 of the 40 utterances asked for (u003)" in text
     assert "a@3 says nothing about 2 of the 40 utterances asked for (u005, u007)" in text
     assert "--exclude" in text
-    assert vote(store, steps="all", exclude=["a@2", "a@3"]).candidates == ("a@1",)
+    found = vote(store, steps="all", k=2, all_combos=True)
+    assert found.candidates == ("a@1", "a@4")
+    assert found.cautions[0] == (
+        "2 of 4 members left out, since they do not cover the 40 utterances of test: a@2 39, a@3 38 of them"
+    )
+    assert vote(store, steps="all", exclude=["a@2", "a@3"]).candidates == ("a@1", "a@4")
     assert vote(store, steps="all", on="valid").ensembles[0].score.n == N - N_TEST
 
 

@@ -1,0 +1,135 @@
+"""What the models behind members have heard of the utterances that they are judged on, said wherever figures are."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import CorpusError, UnknownNameError
+from ser_store.fitted import find_fitted
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.names import parse_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+# Names that one line holds before it only counts them.
+_NAMED = 3
+# Rules for a step that do not look at labels.
+_BLIND_RULES = ("last", "step")
+
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Why a figure is better than it should be.
+
+    Attributes:
+        name: the run, or the member of one step, whose figures are meant.
+        singular: what is the matter with it.
+        plural: the same of several.
+    """
+
+    name: str
+    singular: str
+    plural: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.singular}"
+
+
+def find_cautions(
+    store: Store, members: Iterable[str], rows: Rows, *, chosen: bool = True
+) -> dict[str, tuple[Caution, ...]]:
+    """Return for each member why its figures on ``rows`` are too good, or good for known speakers only.
+
+    A model may have learned from the utterances themselves or from others of their speakers, directly or through the
+    backbone below it; a step may have been selected on them. Nothing is said of a run that does not state what it
+    learned from, such as imported predictions.
+
+    Args:
+        store: the store.
+        members: full names.
+        rows: ``(m,)`` indices of the utterances judged on.
+        chosen: also say whose step was selected on them; not where all steps are considered anyway.
+    """
+    by_run: dict[str, tuple[Caution, ...]] = {}
+    cautions = {}
+    for member in dict.fromkeys(members):
+        run = parse_member(member)[0]
+        record = store.run(run)
+        if run not in by_run:
+            by_run[run] = tuple(_iter_heard(store, record, rows))
+        selection = tuple(_iter_selection(store.corpus, record, member, rows)) if chosen else ()
+        cautions[member] = (*by_run[run], *selection)
+    return cautions
+
+
+def summarize_cautions(cautions: Iterable[Sequence[Caution]]) -> tuple[str, ...]:
+    """Return one line for each kind of caution, naming all that it holds for."""
+    alike: dict[str, dict[str, Caution]] = {}
+    for own in cautions:
+        for caution in own:
+            alike.setdefault(caution.singular, {})[caution.name] = caution
+    lines = []
+    for singular, by_name in alike.items():
+        names = list(by_name)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        text = singular if len(names) == 1 else by_name[names[0]].plural
+        lines.append(f"{', '.join(names[:_NAMED])}{more} {text}")
+    return tuple(lines)
+
+
+def caution_heard(store: Store, members: Iterable[str], rows: Rows, *, chosen: bool = True) -> tuple[str, ...]:
+    """Return the lines of :func:`summarize_cautions` for all members; parameters as for :func:`find_cautions`."""
+    return summarize_cautions(find_cautions(store, members, rows, chosen=chosen).values())
+
+
+def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
+    fitted, name, corpus = find_fitted(store, record.run), record.run, store.corpus
+    if fitted is None:
+        if record.details.get("split") is not None or record.details.get("cv") is not None:
+            text = "trained by a split that this store does not have as it was"
+            yield Caution(name, f"was {text}: it may have learned from these", f"were {text}: they may have learned")
+        return
+    learned = fitted.learned_from(rows)
+    if learned.any():
+        text = f"trained on {int(learned.sum())} of these {len(rows)} utterances"
+        split = record.details.get("split")
+        out = f"; --split {split} has others" if split in corpus.splits else ""
+        text += f" (split {split})" if out else ""
+        yield Caution(name, f"was {text}: its figures are too good{out}", f"were {text}: figures too good{out}")
+    if corpus.speakers is None or learned.all():
+        return
+    speakers, others = _number_speakers(corpus.speakers), rows[~learned]
+    known = fitted.learned_from_group(others, speakers)
+    if known.any():
+        heard, judged = (len({code for code in speakers[own].tolist() if code >= 0}) for own in (others[known], others))
+        text = f"trained on other utterances of {heard} of these {judged} speakers"
+        yield Caution(
+            name,
+            f"was {text}: its figures are those of known speakers, too good for new ones",
+            f"were {text}: figures are those of known speakers, too good for new ones",
+        )
+
+
+def _number_speakers(speakers: NDArray[np.str_]) -> NDArray[np.intp]:
+    """A number for each speaker, ``(n,)``; -1 where nobody knows who it is."""
+    numbers = {"": -1}
+    return np.array([numbers.setdefault(name, len(numbers) - 1) for name in speakers.tolist()], dtype=np.intp)
+
+
+def _iter_selection(corpus: Corpus, record: RunRecord, member: str, rows: Rows) -> Iterator[Caution]:
+    selected = record.selected
+    if selected is None or selected.step != parse_member(member)[1] or selected.criterion in _BLIND_RULES:
+        return
+    try:
+        looked_at = corpus.rows(selected.on, split=record.details.get("split"))
+    except (CorpusError, UnknownNameError):
+        return
+    shared = int(np.isin(rows, looked_at).sum())
+    if shared:
+        text = f"selected among the steps of {record.run} on {shared} of these {len(rows)} utterances"
+        out = "`serstore steps` has the figure corrected"
+        yield Caution(member, f"was {text}: its figures are too good; {out}", f"were {text}: figures too good; {out}")

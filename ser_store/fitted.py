@@ -1,0 +1,45 @@
+"""What a run has learned from, by its record; older records name their split alone."""
+
+from ser_store.errors import CorpusError
+from ser_store.sides import choose_sides, compute_sides_digest
+from ser_store_h5.fitted import Fitted, parse_fitted
+from ser_store_h5.names import parse_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+_FITTED_KINDS = ("finetune", "head")
+
+
+def find_fitted(store: Store, run: str) -> Fitted | None:
+    """Return which utterances the models of a run learned from, through every model below them; None if unknown.
+
+    Raises:
+        UnknownNameError: if there is no such run.
+        FormatError: if its record is not what FORMAT.md says.
+    """
+    record, n = store.run(run), len(store.header)
+    stated = parse_fitted(record.details, n=n, where=f"run {run}")
+    if stated is not None:
+        return stated
+    if record.kind == "frozen":
+        return Fitted.on_nothing(n)
+    return _rebuild(store, record) if record.kind in _FITTED_KINDS else None
+
+
+def _rebuild(store: Store, record: RunRecord) -> Fitted | None:
+    """The same from the split that a record of an earlier release names, if the store still has it as it was."""
+    details, corpus = record.details, store.corpus
+    if details.get("cv") is not None or details.get("split") not in corpus.splits:
+        return None
+    try:
+        sides = choose_sides(corpus, split=details["split"], fold=details.get("fold"))
+    except CorpusError:
+        return None
+    if details.get("sides_digest", compute_sides_digest(sides)) != compute_sides_digest(sides):
+        return None
+    own = Fitted.on_rows(sides.train, len(corpus))
+    source = details.get("source")
+    if record.kind != "head" or not isinstance(source, str) or not store.has_run(parse_member(source)[0]):
+        return own
+    below = find_fitted(store, parse_member(source)[0])
+    return None if below is None else own.joined(below)

@@ -1,0 +1,97 @@
+"""Questions that name no member are answered by those that can, and the rest is said in one line."""
+
+import numpy as np
+import pytest
+
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.member import Member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+N = 60
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Runs by two splits: each member covers the test part of its own; q covers two utterances of ``one``'s."""
+    ids = np.array([f"utterance-with-a-long-name-{i:03}" for i in range(N)])
+    one = np.where(np.arange(N) < 20, "test", "train")
+    two = np.where(np.arange(N) >= 40, "test", "train")
+    labels = (np.arange(N) % 3).astype(np.int16)
+    splits = {"one": one, "two": two}
+    corpus = Corpus("made", ids, labels, ("a", "b", "c"), splits=splits, default_split="one")
+    store = Store.create(tmp_path / "two.store", corpus)
+    rng = np.random.default_rng(0)
+    for run, kept in (("x", one), ("y", one), ("z", two), ("w", two)):
+        rows = np.flatnonzero(kept == "test").astype(np.int32)
+        store.add_run(RunRecord(run, "import", "elsewhere"))
+        for step in (1, 2):
+            store.write_member(Member(run, step, rows, logits=rng.normal(size=(len(rows), 3)).astype(np.float32)))
+    store.add_run(RunRecord("q", "import", "elsewhere"))
+    store.write_member(Member("q", 1, np.array([0, 4], dtype=np.int32), predicted=np.array([0, 0], dtype=np.int16)))
+    return tmp_path / "two.store"
+
+
+LEFT_OUT = "members left out, since they do not cover the 20 utterances of test"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate",),
+        ("evaluate", "--steps", "all"),
+        ("evaluate", "--hard"),
+        ("compare",),
+        ("vote", "--k", 2),
+        ("vote", "--k", 2, "--all-combos", "--steps", "all"),
+        ("steps",),
+        ("export", "NEW.csv"),
+        ("export", "NEW.parquet", "--what", "logits"),
+    ],
+    ids=lambda words: " ".join(map(str, words)),
+)
+@pytest.mark.parametrize(("split", "there"), [("one", {"x", "y"}), ("two", {"z", "w"})])
+def test_those_that_cover_the_part_answer(words, split, there, path, tmp_path, serstore):
+    words = [str(tmp_path / word) if str(word).startswith("NEW") else word for word in words]
+    done = serstore(*words, "--split", split, "--store", path, "--json")
+    assert done.code == 0, done.err
+    [left_out] = [line for line in done.err.splitlines() if LEFT_OUT in line]
+    assert len(left_out) < 200
+    document = done.json
+    assert any(LEFT_OUT in caution for caution in document["cautions"])
+    named = {
+        name.partition("@")[0]
+        for name in [
+            *(one["member"] for one in (document["members"] if words[0] == "evaluate" else [])),
+            *(one["name"] for one in document.get("compared", [])),
+            *document.get("candidates", []),
+            *(one["run"] for one in document.get("runs", [])),
+        ]
+    }
+    assert named in (there, set())
+    assert document.get("split", split) == split
+
+
+def test_named_members_that_do_not_cover_the_part_are_refused_in_one_short_line(path, tmp_path, serstore):
+    for words in (("evaluate",), ("compare",), ("vote",), ("export", tmp_path / "new.csv")):
+        done = serstore(*words, "x", "z", "--store", path)
+        assert done.code == 1
+        assert done.err.count("\n") == 1
+        assert len(done.err) < 400
+
+
+def test_one_named_alone_is_judged_on_what_it_covers(path, serstore):
+    done = serstore("evaluate", "q", "--store", path, "--json")
+    assert done.code == 0, done.err
+    [member] = done.json["members"]
+    assert (member["n"], member["correct"]) == (2, 1)
+    assert done.json["cautions"][0] == "q@1 covers 2 of the 20 utterances of test: its figures are of these 2 alone"
+    done = serstore("evaluate", "q", "--split", "two", "--store", path)
+    assert done.code == 1
+    assert "q@1 covers none of the 20 utterances of test: expected some" in done.err
+
+
+def test_where_nobody_covers_the_part_it_is_said_who_covers_how_much(path, serstore):
+    done = serstore("evaluate", "--on", "all", "--store", path)
+    assert done.code == 1
+    assert "no member covers the 60 utterances of all; of them q@1 2, w@2 20, x@2 20 and 2 more" in done.err
