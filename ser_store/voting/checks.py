@@ -10,6 +10,8 @@ from ser_store.metrics import softmax
 from ser_store.voting.steps import Logits, quantize_logits, quantize_logs, quantize_probabilities
 
 TIES = ("lowest", "confidence", "best", "abstain")
+# A member's answer that is none of the classes.
+UNANSWERED = -1
 # What an ensemble decides is told in 16 bits.
 MAX_CLASSES = 2**15
 
@@ -42,6 +44,18 @@ def check_votes(votes: ArrayLike, n_classes: int, *, kind: str = "votes") -> NDA
             f"{ballots[member, utterance]} of member {member} for utterance {utterance}: expected class indices"
         )
     return ballots.astype(np.intp, copy=False)
+
+
+def count_unanswered(predicted: NDArray[np.int16], n_classes: int) -> tuple[NDArray[np.int16], int]:
+    """Predictions of which -1 is an answer that is none of the classes, as votes: where there is one, for a class more.
+
+    >>> count_unanswered(np.array([[0, -1]], dtype=np.int16), 2)
+    (array([[0, 2]], dtype=int16), 3)
+    """
+    outside = predicted == UNANSWERED
+    if not outside.any():
+        return predicted, n_classes
+    return np.where(outside, n_classes, predicted).astype(np.int16), n_classes + 1
 
 
 def describe_missing(missing: NDArray[np.bool_], *, kind: str) -> str:
