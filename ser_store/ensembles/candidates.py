@@ -90,11 +90,12 @@ def matches(name: str, pattern: str) -> bool:
 
 @dataclass(frozen=True)
 class Cut:
-    """An option that left fewer candidates than there were."""
+    """An option that left fewer candidates than there were, and how to have more."""
 
     option: str
     before: int
     after: int
+    way_out: str
 
     def __str__(self) -> str:
         return f"{self.option} left {self.after} of {self.before}"
@@ -137,12 +138,12 @@ def choose_candidates(
     names = choose_members(store, members, steps=steps)
     if not members:
         names = sorted(names)
-    everybody, cuts = names, []
+    everybody, cuts = names, _list_unselected(store, members, names, steps=steps)
     for pattern in exclude:
         left = [name for name in names if not matches(name, pattern)]
         if len(left) == len(names):
             raise UnknownNameError(_describe_nobody("exclude", pattern, names))
-        cuts.append(Cut(f"--exclude {pattern}", len(names), len(left)))
+        cuts.append(Cut(f"--exclude {pattern}", len(names), len(left), "exclude fewer"))
         names = left
     if not names:
         raise EnsembleError(f"--exclude leaves no candidate of {len(everybody)}: expected at least one; exclude fewer")
@@ -150,7 +151,7 @@ def choose_candidates(
     for on, rows in {} if members else parts.items():
         covering, line = keep_covering(store, names, rows, on=on)
         if line:
-            cuts.append(Cut(f"what they cover of {on}", len(names), len(covering)))
+            cuts.append(Cut(f"what they cover of {on}", len(names), len(covering), "choose another --on"))
         names, left_out = covering, (*left_out, *line)
     for pattern in include:
         if any(matches(name, pattern) for name in names):
@@ -161,6 +162,15 @@ def choose_candidates(
             )
         raise UnknownNameError(_describe_nobody("include", pattern, everybody))
     return Choice(names, tuple(cuts), left_out)
+
+
+def _list_unselected(store: Store, members: Sequence[str], names: Sequence[str], *, steps: str) -> list[Cut]:
+    """What taking one step of each run left, of those that were not named with a step."""
+    named = {name for name in members if "@" in name}
+    n_all = len(named) + sum(len(store.steps(run)) for run in {_name_run(name) for name in names if name not in named})
+    if steps == "all" or n_all == len(names):
+        return []
+    return [Cut("--steps selected", n_all, len(names), "take --steps all")]
 
 
 def load_candidates(

@@ -112,36 +112,36 @@ def check_sizes(
                 f"{electorate.count(k):,} ensembles with --all-combos"
             )
         shown = f"{', '.join(names[:8])}{', …' if m > 8 else ''}"
-        limits, ways_out = _explain_limits(electorate, everything, terms, k)
+        limits, ways_out = _explain_limits(electorate, everything, terms, k, cuts)
         possible = [size for size in range(1, m + 1) if electorate.count(size)]
-        sizes = f"1 to {possible[-1]}" if len(possible) > 1 else "1"
-        reasons = "; ".join(map(str, [*cuts, *limits]))
+        sizes = " to ".join(map(str, dict.fromkeys([possible[0], possible[-1]]))) if possible else "looser conditions"
         refused = f"no ensemble of {k} of the {m} candidates ({shown}) may stand"
         if k > m:
             refused = f"k is {k} with {m} candidate{'s' if m > 1 else ''} ({shown})"
         raise EnsembleError(
-            f"{refused}{': ' if reasons else ''}{reasons}: expected {sizes if possible else 'looser conditions'}; "
-            f"{', '.join(ways_out)}"
+            f"{refused}{': ' if limits else ''}{'; '.join(limits)}: expected {sizes}; {', '.join(ways_out)}"
         )
 
 
 def _explain_limits(
-    electorate: Electorate, everything: Candidates, terms: Terms, k: int
+    electorate: Electorate, everything: Candidates, terms: Terms, k: int, cuts: Sequence[Cut]
 ) -> tuple[list[str], list[str]]:
     """What keeps ensembles of ``k`` from being found, and what can be done about it."""
     m, m_before = len(electorate.places), len(everything.names)
-    limits, ways_out = [], ["add members or take --steps all"]
     if m < m_before:
-        limits.append(str(Cut(f"--min-accuracy {terms.min_accuracy:g}", m_before, m)))
-    if m < k <= m_before:
-        # Rounded down, so that it is reached.
-        reached = np.sort(everything.correct)[-k] * 10_000 // len(everything.truth) / 10_000
-        ways_out = [f"--min-accuracy {reached:g} leaves {k} or more"]
-    if terms.one_step_per_run and k <= m:
+        # The k-th best, rounded down, so that it is reached.
+        least = np.sort(everything.correct)[-min(k, m_before)] * 10_000 // len(everything.truth) / 10_000
+        way_out = f"--min-accuracy {least:g} leaves {min(k, m_before)} or more"
+        cuts = [*cuts, Cut(f"--min-accuracy {terms.min_accuracy:g}", m_before, m, way_out)]
+    limits = list(map(str, cuts))
+    ways_out = list(dict.fromkeys(cut.way_out for cut in cuts if cut.before >= k > m))
+    if k > m and not ways_out:
+        ways_out = ["add members"]
+    if k <= m and terms.one_step_per_run:
         n_runs = len(electorate.conditions.sizes)
         limits.append(f"--one-step-per-run allows one of each of {n_runs} run{'s' if n_runs > 1 else ''}")
-        ways_out = ["drop --one-step-per-run"]
-    if terms.include and k <= m:
+        ways_out.append("drop --one-step-per-run")
+    if k <= m and terms.include:
         limits.append(f"one each of {', '.join(terms.include)} is asked for by --include")
         ways_out.append("--include fewer")
     return limits, [*ways_out, "choose another --k"]
