@@ -101,7 +101,9 @@ def _print_search(report: "VoteReport") -> None:
     noun = "ensemble" if report.searched == 1 else "ensembles"
     typer.echo(f"{report.searched:,} {noun} searched in {report.seconds:.3g} s{rate}")
     if report.search == "greedy":
-        typer.echo("greedy forward selection with replacement: nothing proves that there is no better ensemble")
+        typer.echo(
+            "greedy forward selection, with and without replacement: nothing proves that there is no better ensemble"
+        )
     for one in report.found if report.search == "pruned" else ():
         typer.echo(
             f"proved: no better ensemble of {one.k} exists among {one.total:,}"

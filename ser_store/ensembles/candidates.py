@@ -1,6 +1,6 @@
 """Who may be a member of an ensemble, and what the candidates said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.member_choice import choose_members
-from ser_store.metrics import softmax
+from ser_store.evaluation.member_choice import choose_members, keep_covering
+from ser_store.evaluation.score_kinds import load_shares
+from ser_store.voting.checks import count_unanswered
+from ser_store.voting.steps import Logits
 from ser_store_h5.store import Store
 
 # Members that a refusal names before it only counts them.
@@ -23,16 +25,16 @@ class Candidates:
 
     Attributes:
         names: ``m`` full names.
-        predictions: ``(m, n)`` class indices; the last is that of no class, where ``n_classes`` has one more for that.
+        predictions: ``(m, n)`` class indices; an answer that is none of the classes is a vote for one more, the last.
         truth: ``(n,)`` class indices.
-        probabilities: ``(m, n, c)``, or None where the rule needs none.
-        n_classes: number of classes, ``c``.
+        shares: ``(m, n, c)``, the probabilities or logits that the rule adds up, or None where it needs none.
+        n_classes: number of classes, ``c``, with that of no class where it was voted for.
     """
 
     names: tuple[str, ...]
     predictions: NDArray[np.int16]
     truth: NDArray[np.int16]
-    probabilities: NDArray[np.floating] | None
+    shares: NDArray[np.floating] | Logits | None
     n_classes: int
 
     @cached_property
@@ -58,7 +60,7 @@ class Candidates:
             self,
             predictions=self.predictions[:, utterances],
             truth=self.truth[utterances],
-            probabilities=None if self.probabilities is None else self.probabilities[:, utterances],
+            shares=None if self.shares is None else self.shares[:, utterances],
         )
 
     def keep(self, places: NDArray[np.integer]) -> "Candidates":
@@ -69,7 +71,7 @@ class Candidates:
             self,
             names=tuple(self.names[place] for place in places),
             predictions=self.predictions[places],
-            probabilities=None if self.probabilities is None else self.probabilities[places],
+            shares=None if self.shares is None else self.shares[places],
         )
 
     def find(self, pattern: str) -> frozenset[int]:
@@ -86,60 +88,127 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(_name_run(name), pattern)
 
 
-def choose_names(
-    store: Store, members: Sequence[str], *, steps: str, include: Sequence[str], exclude: Sequence[str]
-) -> list[str]:
-    """The candidates' full names, those that were named in the order named, all others by name.
+@dataclass(frozen=True)
+class Cut:
+    """An option that left fewer candidates than there were, and how to have more."""
+
+    option: str
+    before: int
+    after: int
+    way_out: str
+
+    def __str__(self) -> str:
+        return f"{self.option} left {self.after} of {self.before}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who is a candidate.
+
+    Attributes:
+        names: full names; those that were named in the order named, all others by name.
+        cuts: what left fewer than there were.
+        left_out: a line for those that do not cover the utterances, if there are such.
+    """
+
+    names: list[str]
+    cuts: tuple[Cut, ...]
+    left_out: tuple[str, ...]
+
+
+def choose_candidates(
+    store: Store,
+    members: Sequence[str],
+    parts: Mapping[str, NDArray[np.int32]],
+    *,
+    steps: str,
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> Choice:
+    """Return who is a candidate; where none are named, all that cover the utterances of every part.
+
+    Args:
+        parts: the rows of each part, by its name.
 
     Raises:
-        EnsembleError: if nobody is left.
-        StoreError: if the store has no member that predicts anything, or one is named twice.
+        EnsembleError: if nobody is left, or nobody of those to include.
+        StoreError: if no member predicts anything, or covers the parts; or one is named twice.
         UnknownNameError: if there is no such member, or a pattern means nobody.
     """
-    met = set[str]()
+    met, excluded = set[str](), list[str]()
 
     def is_excluded(name: str) -> bool:
         meant = [pattern for pattern in exclude if matches(name, pattern)]
         met.update(meant)
+        if meant:
+            excluded.extend(_list_steps(store, name) if "@" not in name and steps == "all" else [name])
         return bool(meant)
 
     names = choose_members(store, members, steps=steps, leave_out=is_excluded)
     if not members:
         names = sorted(names)
+    everybody, cuts = [*names, *excluded], _list_unselected(store, members, names, steps=steps)
     for pattern in exclude:
         if pattern not in met:
-            raise UnknownNameError(_describe_nobody("exclude", pattern, names))
+            raise UnknownNameError(_describe_nobody("exclude", pattern, everybody))
+    if excluded:
+        options = " ".join(f"--exclude {pattern}" for pattern in exclude)
+        cuts.append(Cut(options, len(everybody), len(names), "exclude fewer"))
     if not names:
-        raise EnsembleError("--exclude leaves no candidate: expected at least one; exclude fewer")
+        raise EnsembleError(f"--exclude leaves no candidate of {len(everybody)}: expected at least one; exclude fewer")
+    left_out: tuple[str, ...] = ()
+    for on, rows in {} if members else parts.items():
+        covering, line = keep_covering(store, names, rows, on=on)
+        if line:
+            cuts.append(Cut(f"what they cover of {on}", len(names), len(covering), "choose another --on"))
+        names, left_out = covering, (*left_out, *line)
     for pattern in include:
-        if not any(matches(name, pattern) for name in names):
-            raise UnknownNameError(_describe_nobody("include", pattern, names))
-    return names
+        if any(matches(name, pattern) for name in names):
+            continue
+        if any(matches(name, pattern) for name in everybody):
+            raise EnsembleError(
+                f"--include {pattern} means nobody who is left: {'; '.join(map(str, cuts))}; expected a candidate"
+            )
+        raise UnknownNameError(_describe_nobody("include", pattern, everybody))
+    return Choice(names, tuple(cuts), left_out)
+
+
+def _list_steps(store: Store, run: str) -> list[str]:
+    """The members of a run; the run alone where it is damaged, which is why it is left out."""
+    try:
+        return store.member_names(run)
+    except StoreError:
+        return [run]
+
+
+def _list_unselected(store: Store, members: Sequence[str], names: Sequence[str], *, steps: str) -> list[Cut]:
+    """What taking one step of each run left, of those that were not named with a step."""
+    named = {name for name in members if "@" in name}
+    n_all = len(named) + sum(len(store.steps(run)) for run in {_name_run(name) for name in names if name not in named})
+    if steps == "all" or n_all == len(names):
+        return []
+    return [Cut("--steps selected", n_all, len(names), "take --steps all")]
 
 
 def load_candidates(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, needs_probabilities: bool
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: str, needs_shares: bool
 ) -> Candidates:
     """What the members said about the utterances in ``rows``.
+
+    Args:
+        rule: the voting rule.
+        needs_shares: whether it, or its rule for ties, takes more than the members' answers.
 
     Raises:
         StoreError: naming the utterances that members do not cover; if a member lacks what the rule needs.
     """
     try:
-        predictions = store.predictions(names, rows)
-        logits = store.logits(names, rows) if needs_probabilities else None
+        answers = store.predictions(names, rows)
+        shares = load_shares(store, names, rows, rule=rule) if needs_shares else None
     except StoreError as problem:
         raise _describe_missing(store, names, rows) or problem from problem
-    n_classes = len(store.corpus.classes)
-    if predictions.size and predictions.min() < 0:  # an answer that is no class votes for a last one, never true
-        predictions, n_classes = np.where(predictions < 0, np.int16(n_classes), predictions), n_classes + 1
-    return Candidates(
-        names=tuple(names),
-        predictions=predictions,
-        truth=store.corpus.labels[rows],
-        probabilities=None if logits is None else softmax(logits),
-        n_classes=n_classes,
-    )
+    predictions, n_classes = count_unanswered(answers, len(store.corpus.classes))
+    return Candidates(tuple(names), predictions, store.corpus.labels[rows], shares, n_classes)
 
 
 def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> StoreError | None:

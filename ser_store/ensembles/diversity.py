@@ -6,7 +6,6 @@ from itertools import combinations
 from math import isnan
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import Candidates
@@ -64,7 +63,7 @@ class DiversityReport:
 
 
 def measure_diversity(
-    candidates: Candidates, members: Sequence[int], weights: NDArray[np.float64] | None, terms: Terms
+    candidates: Candidates, members: Sequence[int], weights: NDArray[Any] | None, terms: Terms
 ) -> DiversityReport:
     """The diversity of all candidates, and of the ensemble of those at ``members``."""
     chosen = list(members)
@@ -78,7 +77,7 @@ def measure_diversity(
             n_classes=n_classes,
             rule=terms.rule,
             tie=terms.tie,
-            probabilities=candidates.probabilities,
+            probabilities=candidates.shares,
             weights=weights,
         )
     return DiversityReport(

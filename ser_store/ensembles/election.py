@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_store.ensembles.candidates import choose_names, load_candidates
+from ser_store.ensembles.candidates import choose_candidates, load_candidates
 from ser_store.ensembles.correcting import Correction, check_method, correct_choice
 from ser_store.ensembles.electorate import admit, check_sizes
 from ser_store.ensembles.ranking import Ranking
@@ -16,7 +16,8 @@ from ser_store.ensembles.terms import WEIGHTED, Terms, check_terms, settle_sizes
 from ser_store.ensembles.utterances import find_other_rows, find_units
 from ser_store.ensembles.vote_weights import Weights, settle_weights
 from ser_store.evaluation.heard import caution_heard
-from ser_store.evaluation.member_choice import keep_covering, name_part
+from ser_store.evaluation.member_choice import name_part
+from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.progress import Progress, silent
 from ser_store.statistics.selection import Selection
 from ser_store_h5.store import Store
@@ -73,7 +74,7 @@ def vote(
         one_step_per_run: no ensemble holds two steps of one run.
         include: members, runs or patterns such as ``hubert-*``: every ensemble holds one candidate of each.
         exclude: members, runs or patterns: no candidates.
-        search: ``exhaustive``; ``greedy`` forward selection with replacement; ``pruned``, exact by bounds; or ``auto``:
+        search: ``exhaustive``; ``greedy`` forward selection; ``pruned``, exact by bounds; or ``auto``:
             exhaustive, if it ends within ten minutes.
         backend: of the exhaustive search: ``auto``, ``batched``, ``bitsliced`` or ``summed`` on this machine; joblib's
             ``loky``, ``threading``, ``dask`` or ``ray``.
@@ -103,16 +104,16 @@ def vote(
     on = name_part(store.corpus, on, split)
     check_method(correct)
     rows = store.corpus.rows(on, split=split)
-    names = choose_names(store, members, steps=steps, include=include, exclude=exclude)
-    left_out: tuple[str, ...] = ()
-    if not members:
-        names, left_out = keep_covering(store, names, rows, on=on)
+    parts = {on: rows}
+    if select_on is not None:
+        parts[select_on] = find_other_rows(store.corpus, rows, on=on, select_on=select_on, split=split)
+    choice = choose_candidates(store, members, parts, steps=steps, include=include, exclude=exclude)
     if weights is None and rule == WEIGHTED:
         weights = "accuracy"
     terms = Terms(
         rule="hard" if rule == WEIGHTED else rule,
         tie=tie,
-        weights=None if weights is None else settle_weights(weights, names),
+        weights=None if weights is None else settle_weights(weights, choice.names),
         objective=objective.replace("-", "_"),
         min_accuracy=min_accuracy,
         one_step_per_run=one_step_per_run,
@@ -127,14 +128,15 @@ def vote(
     if scores is not None:
         check_scores(scores, terms, k)
     # By name, so that the outcome does not hang on the order in which the members were named.
-    reported = load_candidates(store, sorted(names), rows, needs_probabilities=terms.needs_probabilities)
+    names, needs_shares = sorted(choice.names), terms.needs_shares
+    reported = load_candidates(store, names, rows, rule=terms.rule, needs_shares=needs_shares)
     everything = reported
     if select_on is not None:
-        others = find_other_rows(store.corpus, rows, on=on, select_on=select_on, split=split)
-        everything = load_candidates(store, reported.names, others, needs_probabilities=terms.needs_probabilities)
+        others = parts[select_on]
+        everything = load_candidates(store, names, others, rule=terms.rule, needs_shares=needs_shares)
     electorate = admit(everything, terms)
     terms = replace(terms, ks=settle_sizes(k, len(electorate.places)))
-    check_sizes(electorate, terms, is_search=all_combos or search != "auto")
+    check_sizes(electorate, everything, terms, is_search=all_combos or search != "auto", cuts=choice.cuts)
     check_reach(electorate, terms)
     groups, group_name = find_units(store.corpus, rows, correct_by)
     speakers, _ = find_units(store.corpus, rows, None)
@@ -173,7 +175,7 @@ def vote(
         terms=terms,
         rule=rule,
         candidates=electorate.candidates.names,
-        weights=None if electorate.weights is None else tuple(electorate.weights.tolist()),
+        weights=None if electorate.weights is None else tuple(map(float, electorate.weights)),
         found=found,
         ensembles=ensembles,
         best_by_size=best_by_size,
@@ -183,7 +185,10 @@ def vote(
         note=note,
         diversity=differing,
         distribution=distribute(found),
-        heard=(*left_out, *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all")),
+        heard=(*choice.left_out, *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all")),
+        kinds=caution_scores(store, electorate.candidates.names, of=CONFIDENCE if terms.rule == "hard" else SOFT_VOTES)
+        if needs_shares
+        else (),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles.candidates import Candidates
+from ser_store.ensembles.candidates import Candidates, Cut
 from ser_store.ensembles.terms import Terms
 from ser_store.errors import EnsembleError
 from ser_store.voting.conditions import Conditions, set_conditions
@@ -27,7 +27,7 @@ class Electorate:
 
     candidates: Candidates
     places: NDArray[np.intp]
-    weights: NDArray[np.float64] | None
+    weights: NDArray[Any] | None
     conditions: Conditions
 
     def count(self, k: int) -> int:
@@ -53,7 +53,7 @@ class Electorate:
             "n_classes": candidates.n_classes,
             "rule": terms.rule,
             "tie": terms.tie,
-            "probabilities": candidates.probabilities,
+            "probabilities": candidates.shares,
             "weights": self.weights,
             "objective": terms.objective,
         }
@@ -75,7 +75,7 @@ def admit(candidates: Candidates, terms: Terms, *, min_accuracy: float | None = 
         best = int(candidates.correct.argmax())
         raise EnsembleError(
             f"no candidate reaches --min-accuracy {bound:g}: the best is {candidates.names[best]} with "
-            f"{candidates.accuracies[best]:.4f}"
+            f"{candidates.accuracies[best]:.6g}, {candidates.correct[best]} of {len(candidates.truth)} right"
         )
     kept = candidates.keep(places)
     return Electorate(
@@ -90,27 +90,58 @@ def admit(candidates: Candidates, terms: Terms, *, min_accuracy: float | None = 
     )
 
 
-def check_sizes(electorate: Electorate, terms: Terms, *, is_search: bool) -> None:
+def check_sizes(
+    electorate: Electorate, everything: Candidates, terms: Terms, *, is_search: bool, cuts: Sequence[Cut]
+) -> None:
     """Refuse sizes of which there are no ensembles, or several and no search was asked for.
 
+    Args:
+        everything: all candidates, also those below the least accuracy.
+        cuts: what left these, of those that there were.
+
     Raises:
-        EnsembleError: naming the candidates.
+        EnsembleError: naming the candidates, the options that left no more of them, and the way out.
     """
-    names = electorate.candidates.names
-    shown = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
+    names, m = electorate.candidates.names, len(electorate.places)
     for k in terms.ks:
-        if k > len(names) and terms.search != "greedy":
+        if terms.search == "greedy" or electorate.count(k):
+            if k == m or is_search:
+                continue
             raise EnsembleError(
-                f"k is {k} with {len(names)} candidates ({shown}): expected 1 to {len(names)}; add members, take "
-                "--steps all, or choose a smaller --k"
-            )
-        if k != len(names) and not is_search:
-            raise EnsembleError(
-                f"there are {len(names)} candidates for {k} places: name exactly {k} members, or search all "
+                f"there are {m} candidates for {k} places: name exactly {k} members, or search all "
                 f"{electorate.count(k):,} ensembles with --all-combos"
             )
-        if not electorate.count(k) and terms.search != "greedy":
-            raise EnsembleError(
-                f"no ensemble of {k} of the {len(names)} candidates ({shown}) may stand under --one-step-per-run and "
-                "--include: expected a smaller --k, or looser conditions"
-            )
+        shown = f"{', '.join(names[:8])}{', …' if m > 8 else ''}"
+        limits, ways_out = _explain_limits(electorate, everything, terms, k, cuts)
+        possible = [size for size in range(1, m + 1) if electorate.count(size)]
+        sizes = " to ".join(map(str, dict.fromkeys([possible[0], possible[-1]]))) if possible else "looser conditions"
+        refused = f"no ensemble of {k} of the {m} candidates ({shown}) may stand"
+        if k > m:
+            refused = f"k is {k} with {m} candidate{'s' if m > 1 else ''} ({shown})"
+        raise EnsembleError(
+            f"{refused}{': ' if limits else ''}{'; '.join(limits)}: expected {sizes}; {', '.join(ways_out)}"
+        )
+
+
+def _explain_limits(
+    electorate: Electorate, everything: Candidates, terms: Terms, k: int, cuts: Sequence[Cut]
+) -> tuple[list[str], list[str]]:
+    """What keeps ensembles of ``k`` from being found, and what can be done about it."""
+    m, m_before = len(electorate.places), len(everything.names)
+    if m < m_before:
+        # The k-th best, rounded down, so that it is reached.
+        least = np.sort(everything.correct)[-min(k, m_before)] * 10_000 // len(everything.truth) / 10_000
+        way_out = f"--min-accuracy {least:g} leaves {min(k, m_before)} or more"
+        cuts = [*cuts, Cut(f"--min-accuracy {terms.min_accuracy:g}", m_before, m, way_out)]
+    limits = list(map(str, cuts))
+    ways_out = list(dict.fromkeys(cut.way_out for cut in cuts if cut.before >= k > m))
+    if k > m and not ways_out:
+        ways_out = ["add members"]
+    if k <= m and terms.one_step_per_run:
+        n_runs = len(electorate.conditions.sizes)
+        limits.append(f"--one-step-per-run allows one of each of {n_runs} run{'s' if n_runs > 1 else ''}")
+        ways_out.append("drop --one-step-per-run")
+    if k <= m and terms.include:
+        limits.append(f"one each of {', '.join(terms.include)} is asked for by --include")
+        ways_out.append("--include fewer")
+    return limits, [*ways_out, "choose another --k"]

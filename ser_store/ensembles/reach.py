@@ -105,7 +105,7 @@ def _time_search(candidates: Candidates, terms: Terms, k: int, backend: str) -> 
         n_classes=candidates.n_classes,
         rule=terms.rule,
         tie=terms.tie,
-        probabilities=candidates.probabilities,
+        probabilities=candidates.shares,
         weights=weights,
         objective=terms.objective,
         backend=backend,

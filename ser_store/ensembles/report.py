@@ -112,6 +112,7 @@ class VoteReport:
         note: why nothing was corrected, if so.
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
+        kinds: a line on candidates whose scores the rule takes for what they are not.
         heard: what the candidates' models have heard of the utterances, and who was left out, a line each.
     """
 
@@ -131,6 +132,7 @@ class VoteReport:
     note: str = ""
     diversity: "DiversityReport | None" = None
     distribution: Distribution | None = None
+    kinds: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
 
     @property
@@ -157,7 +159,7 @@ class VoteReport:
     def cautions(self) -> tuple[str, ...]:
         """Why figures, intervals and corrections can be trusted less than they say."""
         cautions = [self.ensembles[0].interval.caution, None if self.selection is None else self.selection.caution]
-        return (*self.heard, *dict.fromkeys(caution for caution in cautions if caution is not None))
+        return (*self.heard, *self.kinds, *dict.fromkeys(caution for caution in cautions if caution is not None))
 
     @property
     def search(self) -> str:

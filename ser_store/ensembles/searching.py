@@ -110,7 +110,7 @@ def _search_greedy(
         n_classes=candidates.n_classes,
         rule=terms.rule,
         tie=terms.tie,
-        probabilities=candidates.probabilities,
+        probabilities=candidates.shares,
         progress=progress,
     )
     path = sorted(result.path, key=lambda score: (-score.correct, -score.balanced_accuracy, len(score.members)))

@@ -49,7 +49,7 @@ class Terms:
     max_seconds: float | None = None
 
     @property
-    def needs_probabilities(self) -> bool:
+    def needs_shares(self) -> bool:
         return self.rule != "hard" or self.tie == "confidence"
 
     @property
@@ -78,7 +78,9 @@ def check_terms(terms: Terms) -> None:
     if terms.rule != "hard" and terms.tie != "lowest":
         raise EnsembleError(f"--tie {terms.tie} with --rule {terms.rule}: expected ties by lowest; drop --tie")
     if not 0 <= terms.min_accuracy <= 1:
-        raise EnsembleError(f"--min-accuracy is {terms.min_accuracy}: expected a share of 1, such as 0.9")
+        percent = 1 < terms.min_accuracy <= 100
+        example = f"{terms.min_accuracy / 100:g} for {terms.min_accuracy:g}%" if percent else "such as 0.9"
+        raise EnsembleError(f"--min-accuracy is {terms.min_accuracy:g}: expected a share of 1, {example}")
     if terms.threads is not None and terms.threads < 1:
         raise EnsembleError(f"--threads is {terms.threads}: expected at least 1")
     if terms.max_seconds is not None and (terms.search != "pruned" or not terms.max_seconds > 0):

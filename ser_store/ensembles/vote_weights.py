@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import Candidates
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.metrics import compute_balanced_accuracy
+from ser_store.voting.contenders import weigh_utterances
 
 Weights = str | Mapping[str, float] | Sequence[float]
 
@@ -37,21 +39,18 @@ class VoteWeights:
     def description(self) -> str:
         return _DESCRIPTIONS[self.source]
 
-    def weigh(self, candidates: Candidates) -> NDArray[np.float64]:
-        """The weight of each candidate, ``(m,)``.
+    def weigh(self, candidates: Candidates) -> NDArray[Any]:
+        """The weight of each candidate, ``(m,)`` numbers; where they are derived, exact, so that equal sums are ties.
 
-        By accuracy it is the number of utterances predicted right, a whole number, so that equal sums are ties.
+        By accuracy it is the number of utterances predicted right, by balanced accuracy a fraction.
         """
-        if self.source == "accuracy":
-            return candidates.correct.astype(np.float64)
         if self.source == "given":
-            return np.array([self.given[name] for name in candidates.names], dtype=np.float64)
-        return np.array(
-            [
-                compute_balanced_accuracy(candidates.truth, predicted, n_classes=candidates.n_classes)
-                for predicted in candidates.predictions
-            ]
-        )
+            return np.array([self.given[name] for name in candidates.names])
+        if self.source == "accuracy":
+            return candidates.correct
+        balances = weigh_utterances(candidates.truth.astype(np.intp), candidates.n_classes)
+        right = (candidates.predictions == candidates.truth) @ balances
+        return np.array([Fraction(int(balance), int(balances.sum())) for balance in right])
 
 
 def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:

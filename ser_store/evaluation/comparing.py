@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.evaluation.ensemble_names import check_voting_rule, format_ensemble, resolve_ensemble, vote_ensemble
+from ser_store.evaluation.ensemble_names import (
+    VotingRule,
+    check_voting_rule,
+    format_ensemble,
+    resolve_ensemble,
+    vote_ensemble,
+)
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
+from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.statistics.comparisons import (
@@ -206,8 +213,17 @@ def compare(
             *left_out,
             *_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against),
             *caution_heard(store, [member for members in ensembles for member in members], rows),
+            *_caution_scores(store, ensembles, voting),
         ),
     )
+
+
+def _caution_scores(store: Store, ensembles: Sequence[Sequence[str]], voting: VotingRule) -> tuple[str, ...]:
+    """A line for each ensemble that adds up what is not on one scale."""
+    if not voting.needs_probabilities:
+        return ()
+    of = CONFIDENCE if voting.rule == "hard" else SOFT_VOTES
+    return tuple(line for members in ensembles for line in caution_scores(store, members, of=of))
 
 
 def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[list[str]]:

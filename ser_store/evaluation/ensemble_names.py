@@ -1,17 +1,17 @@
 """An ensemble by its name, ``a@1+b@2+c@3``: which members it holds, and what they decide together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.evaluation.member_choice import choose_members
+from ser_store.evaluation.score_kinds import load_shares
 from ser_store.metrics import compute_accuracy
-from ser_store.metrics.calibration import softmax
-from ser_store.voting.checks import check_tie
-from ser_store.voting.rules import RULES, Votes, hard_vote, soft_log_vote, soft_vote
+from ser_store.voting.checks import check_tie, count_unanswered
+from ser_store.voting.rules import ABSTAINED, RULES, hard_vote, soft_log_vote, soft_vote
 from ser_store_h5.store import Store
 
 PLUS = "+"
@@ -63,36 +63,28 @@ def vote_ensemble(
 ) -> NDArray[np.int16]:
     """What an ensemble decides, ``(n_rows,)`` int16, -1 where it abstains; of one member, what it predicts.
 
+    The order in which the members are named does not matter, nor is a member's answer that is none of the classes a
+    vote for any of them: it counts as one for a class that comes last.
+
     Args:
-        members: names; of equally accurate ones the earlier decides ties by ``best``.
+        members: names; of equally accurate ones the one that comes first by name decides ties by ``best``.
         rows: indices into the corpus.
         rule: how they vote; ties by ``best`` take the members' accuracies on these very utterances.
 
     Raises:
         StoreError: if a member covers not all the rows, or lacks what the rule needs.
     """
+    members = sorted(members)
     predicted = store.predictions(members, rows)
     if len(members) == 1:
         return np.asarray(predicted[0])
-    probabilities = softmax(store.logits(members, rows)) if rule.needs_probabilities else None
-    return _vote(predicted, probabilities, store, rows, rule).predicted
-
-
-def _vote(
-    predicted: NDArray[np.int16],
-    probabilities: NDArray[np.float64] | None,
-    store: Store,
-    rows: NDArray[np.int32],
-    rule: VotingRule,
-) -> Votes:
-    if rule.rule != "hard" and probabilities is not None:
-        return soft_vote(probabilities) if rule.rule == "soft" else soft_log_vote(probabilities)
+    shares = load_shares(store, members, rows, rule=rule.rule) if rule.needs_probabilities else None
+    if rule.rule != "hard" and shares is not None:
+        return (soft_vote if rule.rule == "soft" else soft_log_vote)(shares).predicted
     truth = store.corpus.labels[rows]
     accuracies = [compute_accuracy(truth, own) for own in predicted] if rule.tie == "best" else None
-    n_classes = len(store.corpus.classes)
-    if predicted.min() < 0:  # an answer that is no class votes for a last one, which is never true
-        votes = hard_vote(
-            np.where(predicted < 0, n_classes, predicted), n_classes=n_classes + 1, tie=rule.tie, accuracies=accuracies
-        )
-        return replace(votes, predicted=np.where(votes.predicted == n_classes, np.int16(-1), votes.predicted))
-    return hard_vote(predicted, n_classes=n_classes, tie=rule.tie, probabilities=probabilities, accuracies=accuracies)
+    ballots, n_classes = count_unanswered(predicted, len(store.corpus.classes))
+    decided = hard_vote(
+        ballots, n_classes=n_classes, tie=rule.tie, probabilities=shares, accuracies=accuracies
+    ).predicted
+    return np.where(decided == len(store.corpus.classes), ABSTAINED, decided).astype(np.int16)

@@ -14,8 +14,9 @@ from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import choose_members, name_part
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import keep_covering
+from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
-from ser_store.interchange.scores import find_kind, recognise
+from ser_store.interchange.scores import recognise
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import format_member

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
-from ser_store_h5.store import Store
 
 KINDS = ("logits", "probabilities", "log-probabilities", "scores")
 # What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
@@ -15,14 +14,6 @@ _CENT = 100.0
 
 Numbers = NDArray[np.float64]
 # Heads whose numbers are no logarithms of probabilities.
-_SCORING_HEADS = ("svm", "knn")
-
-
-def find_kind(store: Store, run: str) -> str:
-    """What the ``logits`` of a run's members hold, as its record says."""
-    record = store.run(run)
-    implied = "scores" if record.details.get("head") in _SCORING_HEADS else "log-probabilities"
-    return str(record.details.get("scores", implied if record.kind == "head" else "logits"))
 
 
 def check_kind(kind: str | None) -> None:

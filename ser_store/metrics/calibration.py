@@ -45,7 +45,8 @@ def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
         raise MetricError(f"logits have shape {scores.shape}: expected (n, n_classes), at least one of each")
     _check_finite(scores)
     shifted = scores - scores.max(axis=-1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    # In order, so that the sum does not depend on which class has which logit: equal means of probabilities stay equal.
+    log_sum = np.log(np.sort(np.exp(shifted), axis=-1).sum(axis=-1, keepdims=True))
     log_probabilities: NDArray[np.float64] = shifted - log_sum
     return log_probabilities
 

@@ -4,11 +4,13 @@ from ser_store.voting.problem import count_ensembles
 from ser_store.voting.rules import RULES, TIES, Votes, hard_vote, soft_log_vote, soft_vote
 from ser_store.voting.scores import compute_scores, write_scores_parquet
 from ser_store.voting.search import EnsembleScore, SearchResult, search_ensembles
+from ser_store.voting.steps import Logits
 
 __all__ = [
     "RULES",
     "TIES",
     "EnsembleScore",
+    "Logits",
     "SearchResult",
     "Votes",
     "compute_scores",

@@ -6,7 +6,6 @@ members above q: one broadcast addition per word votes for all of its ensembles.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import comb
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ser_store.progress import Progress
 from ser_store.voting.contenders import Tally, weigh_utterances
-from ser_store.voting.margins import Margins, encode_probabilities, encode_votes
+from ser_store.voting.margins import Margins, encode_steps, encode_votes
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import rank_lexicographic, unrank_subsets
 
@@ -100,18 +99,17 @@ def tally_block(
 
 def encode(problem: Problem) -> Margins:
     """The margins of the problem's rule."""
-    if problem.rule != "hard":
-        everyone = np.arange(problem.m)[:, None]
-        return encode_probabilities(
-            partial(problem.quantize, everyone), problem.truth, m=problem.m, n_classes=problem.n_classes
-        )
+    weights, steps, slack = problem.cut_off()
+    if steps is not None:
+        return encode_steps(steps, problem.truth, slack=slack)
     return encode_votes(
         problem.predictions,
         problem.truth,
         k=problem.k,
         n_classes=problem.n_classes,
         tie=problem.tie,
-        weights=problem.weights,
+        weights=weights,
+        slack=slack,
     )
 
 
@@ -126,7 +124,7 @@ def vote_block(
     for place in range(problem.k - 1):
         sums += margins.codes[:, prefixes[:, place]]
     right = _find_unbeaten(margins, sums, first, end)
-    if problem.rule == "hard" and problem.tie in ("confidence", "best"):
+    if not margins.is_decisive:
         tied = right & ~_find_unbeaten(margins, sums - margins.unit, first, end)
         prefix, last, utterance = np.nonzero(tied)
         members = np.vstack([prefixes[prefix].T, last + first])

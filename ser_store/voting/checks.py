@@ -1,11 +1,17 @@
 """What voters hand in, checked: every complaint is one line."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.metrics import softmax
+from ser_store.voting.steps import Logits, quantize_logits, quantize_logs, quantize_probabilities
 
 TIES = ("lowest", "confidence", "best", "abstain")
+# A member's answer that is none of the classes.
+UNANSWERED = -1
 # What an ensemble decides is told in 16 bits.
 MAX_CLASSES = 2**15
 
@@ -40,6 +46,18 @@ def check_votes(votes: ArrayLike, n_classes: int, *, kind: str = "votes") -> NDA
     return ballots.astype(np.intp, copy=False)
 
 
+def count_unanswered(predicted: NDArray[np.int16], n_classes: int) -> tuple[NDArray[np.int16], int]:
+    """Predictions of which -1 is an answer that is none of the classes, as votes: where there is one, for a class more.
+
+    >>> count_unanswered(np.array([[0, -1]], dtype=np.int16), 2)
+    (array([[0, 2]], dtype=int16), 3)
+    """
+    outside = predicted == UNANSWERED
+    if not outside.any():
+        return predicted, n_classes
+    return np.where(outside, n_classes, predicted).astype(np.int16), n_classes + 1
+
+
 def describe_missing(missing: NDArray[np.bool_], *, kind: str) -> str:
     """One line on the members, rows of ``(k, n)``, for whom something is missing: which they are, and where.
 
@@ -62,28 +80,33 @@ out those members or utterances'
     )
 
 
-def check_probabilities(
-    probabilities: ArrayLike | None, shape: tuple[int, ...], *, needed_by: str
-) -> NDArray[np.floating]:
-    """``probabilities`` of this ``shape``, finite and in 0..1."""
+def take_steps(
+    probabilities: "ArrayLike | Logits | None", shape: tuple[int, ...], *, rule: str, needed_by: str
+) -> NDArray[np.int64]:
+    """What members give each class in whole numbers, ``shape``: of probabilities in 0..1, or logits, all finite."""
     if probabilities is None:
         raise EnsembleError(
             f"this {needed_by} needs probabilities: expected an array of shape {shape}; members imported as class "
             "names have none"
         )
-    given = np.asarray(probabilities)
-    if given.shape != shape:
-        raise EnsembleError(f"probabilities have shape {given.shape}: expected {shape}, (members, utterances, classes)")
+    kind = "logits" if isinstance(probabilities, Logits) else "probabilities"
+    given = np.asarray(probabilities.values if isinstance(probabilities, Logits) else probabilities)
+    if given.shape != shape or 0 in shape:
+        raise EnsembleError(f"{kind} have shape {given.shape}: expected {shape}, (members, utterances, classes)")
     if not np.issubdtype(given.dtype, np.floating):
         given = given.astype(np.float64)
     if np.isnan(given.min()):
-        raise EnsembleError(describe_missing(np.isnan(given).any(axis=2), kind="probabilities"))
+        raise EnsembleError(describe_missing(np.isnan(given).any(axis=2), kind=kind))
+    if kind == "logits":
+        if not np.isfinite(given).all():
+            raise EnsembleError(f"logits range from {given.min()} to {given.max()}: expected finite numbers")
+        return quantize_logits(given) if rule == "soft-log" else quantize_probabilities(softmax(given))
     # Softmax in float32 may exceed 1 by a rounding.
     if not (given.min() >= 0 and given.max() <= 1.0001):
         raise EnsembleError(
             f"probabilities range from {given.min()} to {given.max()}: expected 0..1; `softmax` makes them of logits"
         )
-    return given
+    return quantize_logs(given) if rule == "soft-log" else quantize_probabilities(given)
 
 
 def check_accuracies(accuracies: ArrayLike | None, k: int) -> NDArray[np.float64]:
@@ -96,13 +119,16 @@ def check_accuracies(accuracies: ArrayLike | None, k: int) -> NDArray[np.float64
     return merits
 
 
-def check_weights(weights: ArrayLike, k: int) -> NDArray[np.float64]:
-    """``weights`` of k members, finite, none negative and not all 0."""
-    given = np.asarray(weights, dtype=np.float64)
+def check_weights(weights: ArrayLike, k: int) -> NDArray[Any]:
+    """``weights`` of k members as numbers of any kind, finite, none negative and not all 0."""
+    given = np.asarray(weights)
     if given.shape != (k,):
         raise EnsembleError(f"weights have shape {given.shape}: expected ({k},), one per member")
-    if not (np.isfinite(given).all() and given.min() >= 0 and given.max() > 0):
+    if given.dtype == np.bool_:
+        given = given.astype(np.int64)
+    sizes = given.astype(np.float64)
+    if not (np.isfinite(sizes).all() and sizes.min() >= 0 and sizes.max() > 0):
         raise EnsembleError(
-            f"weights range from {given.min()} to {given.max()}: expected finite numbers from 0 on, not all of them 0"
+            f"weights range from {sizes.min()} to {sizes.max()}: expected finite numbers from 0 on, not all of them 0"
         )
     return given

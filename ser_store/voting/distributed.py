@@ -15,6 +15,7 @@ from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError,
 from ser_store.progress import Progress, silent
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.search import SearchResult, choose_backend, conclude, make_tally
+from ser_store.voting.steps import Logits
 from ser_store.voting.tasks import Answer, answer, ask, count_tasks, iter_tasks
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
@@ -33,7 +34,7 @@ def search_distributed(
     n_classes: int,
     rule: str = "hard",
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     weights: ArrayLike | None = None,
     objective: str = "accuracy",
     top: int = 20,
@@ -85,7 +86,8 @@ def search_distributed(
     started = time.perf_counter()
     complete = True
     floor = 0
-    voting = choose_backend(problem, "auto")
+    # Sums that do not fit are decided one by one where they have to be, which only numpy does.
+    voting = choose_backend(problem, "auto" if problem.fits(k) else "batched")
     question = ask(problem, backend=voting, top=top)
     tasks = iter_tasks(problem, voting, lambda: floor)
     try:

@@ -1,7 +1,8 @@
-"""Greedy forward selection with replacement: good ensembles where there are too many to vote them all."""
+"""Greedy forward selection, with and without replacement: good ensembles where there are too many to vote them all."""
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,7 @@ from ser_store.voting.contenders import weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.rules import ABSTAINED, Votes
 from ser_store.voting.search import EnsembleScore, score_ensemble
+from ser_store.voting.steps import Logits
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14
@@ -24,9 +26,10 @@ class GreedyResult:
     Attributes:
         rule: the voting rule.
         tie: the tie rule.
-        added: the candidates in the order in which they were added; one may occur several times.
+        added: the candidates in the order in which they were added, of the path with the best ensemble; one may
+            occur several times.
         path: the ensemble after each addition; its ``members`` ascending, with repetitions.
-        voted: ensembles voted.
+        voted: ensembles voted on all paths.
         complete: False if the selection was interrupted: then it holds the path so far.
         seconds: wall-clock time of the selection.
     """
@@ -42,7 +45,7 @@ class GreedyResult:
     @property
     def best(self) -> EnsembleScore:
         """The best ensemble on the path: more right, then the higher balanced accuracy, then fewer members."""
-        return max(self.path, key=lambda score: (score.correct, score.balanced_accuracy, -len(score.members)))
+        return max(self.path, key=_rank)
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,19 @@ def search_greedy(
     n_classes: int,
     rule: str = "hard",
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     progress: Progress = silent,
 ) -> GreedyResult:
-    """Add ``k`` times the candidate with which the ensemble votes best; a candidate may be added again.
+    """Add ``k`` times the candidate with which the ensemble votes best; takes the best of several such paths.
 
-    Begins with the best single candidate, which is what an empty ensemble is best extended by. Of candidates with
-    which the ensemble does equally well the one of more balanced accuracy is taken, then the one of lower index. As
-    the path may fall again, its best ensemble is :attr:`GreedyResult.best`; nothing proves that there is no better.
+    Every path begins with the best single candidate, which is what an empty ensemble is best extended by. On the last
+    path a candidate may be added again. In hard voting it often is, without being of use: alone it beats any pair,
+    whose every disagreement is a tie, and whoever has more than half of the votes is the ensemble. So on the first path
+    nobody is added again (it ends when all are in); and in hard voting there is another such path, on which candidates
+    are compared as if ties were decided by lot. Of candidates with which the ensemble does equally well the one of more
+    balanced accuracy is taken, then the one of lower index. As a path may fall again, its best ensemble is
+    :attr:`GreedyResult.best`; of paths whose best are equally good the first is taken. Nothing proves that there is no
+    better ensemble.
 
     Ctrl-C ends the selection early with the path so far.
 
@@ -91,7 +99,8 @@ def search_greedy(
             (:func:`~ser_store.voting.rules.soft_log_vote`).
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances, and between
             equally accurate ones by their index.
-        probabilities: ``(m, n, c)`` in 0..1, for soft voting and the tie rule ``confidence``.
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.steps.Logits`, for soft voting and the tie
+            rule ``confidence``.
         progress: shows how far the selection is.
 
     Raises:
@@ -105,32 +114,50 @@ def search_greedy(
         predictions, truth, k=1, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities
     )
     started = time.perf_counter()
-    selection = _Selection(problem)
+    selections = [_Selection(problem), _Selection(problem, repeats=True)]
+    if rule == "hard":
+        selections.insert(1, _Selection(problem, draws_lots=True))
     complete = True
     try:
         for _ in progress(range(k), total=k, label="adding"):
-            selection.add_best()
+            for selection in selections:
+                selection.add_best()
     except KeyboardInterrupt:
         complete = False
-    return GreedyResult(
-        rule=rule,
-        tie=tie,
-        added=tuple(selection.added),
-        path=tuple(
-            score_ensemble(problem, sorted(selection.added[: size + 1])) for size in range(len(selection.added))
-        ),
-        voted=len(selection.added) * problem.m,
-        complete=complete,
-        seconds=time.perf_counter() - started,
-    )
+    results = [
+        GreedyResult(
+            rule=rule,
+            tie=tie,
+            added=tuple(selection.added),
+            path=tuple(
+                score_ensemble(problem, sorted(selection.added[: size + 1])) for size in range(len(selection.added))
+            ),
+            voted=sum(one.voted for one in selections),
+            complete=complete,
+            seconds=time.perf_counter() - started,
+        )
+        for selection in selections
+    ]
+    return max(results, key=lambda result: _rank(result.best) if result.path else (-1, 0.0, 0))
+
+
+def _rank(score: EnsembleScore) -> tuple[int, float, int]:
+    return score.correct, score.balanced_accuracy, -len(score.members)
 
 
 class _Selection:
-    """An ensemble that grows."""
+    """An ensemble that grows.
 
-    def __init__(self, problem: Problem) -> None:
+    Args:
+        repeats: whether a candidate may be added again.
+        draws_lots: whether the truth's chance by lot is what counts of a tie.
+    """
+
+    def __init__(self, problem: Problem, *, repeats: bool = False, draws_lots: bool = False) -> None:
         self.problem = problem
         self.added: list[int] = []
+        self.voted = 0
+        self._repeats, self._draws_lots = repeats, draws_lots
         self._weights = weigh_utterances(problem.truth, problem.n_classes)
         # The more accurate, then the earlier, has the higher rank.
         self._ranks = np.empty(problem.m, dtype=np.int64)
@@ -140,23 +167,37 @@ class _Selection:
         self._standing = _Standing(nothing, nothing if has_keys else None)
 
     def add_best(self) -> None:
-        """Add the candidate with which the ensemble votes best."""
-        best, best_candidate, best_standing = (-1, -1), -1, self._standing
-        for candidate in range(self.problem.m):
+        """Add the candidate with which the ensemble votes best, if there is one to add."""
+        best: tuple[float, float] = (-1, -1)
+        best_candidate, best_standing = -1, self._standing
+        candidates = [one for one in range(self.problem.m) if self._repeats or one not in self.added]
+        for candidate in candidates:
             standing = self._extend(candidate)
-            right = _decide(standing, abstains=self.problem.tie == "abstain").predicted == self.problem.truth
-            merit = (int(np.count_nonzero(right)), int(right @ self._weights))
+            right = self._score(standing)
+            merit = (round(float(right.sum()), 6), (right @ self._weights).item())
             if merit > best:
                 best, best_candidate, best_standing = merit, candidate, standing
-        self.added.append(best_candidate)
-        self._standing = best_standing
+        self.voted += len(candidates)
+        if candidates:
+            self.added.append(best_candidate)
+            self._standing = best_standing
+
+    def _score(self, standing: _Standing) -> NDArray[Any]:
+        """Of every utterance whether it is right, or how probably by lot, ``(n,)``."""
+        problem = self.problem
+        if not self._draws_lots:
+            right: NDArray[np.bool_] = _decide(standing, abstains=problem.tie == "abstain").predicted == problem.truth
+            return right
+        at_top = standing.scores == standing.scores.max(axis=1, keepdims=True)
+        chances: NDArray[np.float64] = at_top[np.arange(problem.n), problem.truth] / at_top.sum(axis=1)
+        return chances
 
     def _extend(self, candidate: int) -> _Standing:
         """The standing with one more vote of ``candidate``."""
         problem, scores, keys = self.problem, self._standing.scores, self._standing.keys
         steps = None
-        if problem.probabilities is not None:
-            steps = problem.quantize(np.array([[candidate]]), np.arange(problem.n))[0]
+        if problem.steps is not None:
+            steps = problem.give(np.array([[candidate]]), np.arange(problem.n))[0]
         if problem.rule != "hard" and steps is not None:
             return _Standing(scores + steps, None)
         voted = np.arange(problem.n), problem.predictions[candidate]

@@ -15,6 +15,7 @@ from ser_store.voting.conditions import Conditions, set_conditions
 from ser_store.voting.contenders import Tally, weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.search import SearchResult, choose_backend, make_tally, score_ensemble
+from ser_store.voting.steps import Logits
 
 # Ensembles times utterances from which compiled code is worth loading, as in ``search``.
 GROUPED_BITSLICED_FROM = 2_000_000 * 288
@@ -30,7 +31,7 @@ def search_grouped(
     required: Sequence[Sequence[int]] = (),
     rule: str = "hard",
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     weights: ArrayLike | None = None,
     objective: str = "accuracy",
     top: int = 20,

@@ -7,16 +7,12 @@ by half the range of a field: the top bit of a field, its guard, is set where th
 leaves its range, none borrows from its neighbour.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.unsignedinteger]
-
-# Probabilities that are quantized at once: 30 MB with all that it takes.
-_QUANTIZED = 2**20
 
 
 @dataclass(frozen=True)
@@ -29,13 +25,16 @@ class Margins:
         codes: ``(f, m, p)`` unsigned, what member m adds; ``f`` words hold the fields of all rivals.
         start: ``(f, p)``, margins of no votes; without guards for the padding.
         guard: the guards of one word.
-        unit: 1 in every field of one word.
+        unit: in every field of one word 1; with slack 1 more than twice as much.
+        is_decisive: whether an ensemble is right where no margin is negative; else it may be, and is for sure, without
+            a tie, where none is less one ``unit``.
     """
 
     codes: Words
     start: Words
     guard: np.unsignedinteger
     unit: np.unsignedinteger
+    is_decisive: bool
 
     @property
     def bytes_per_ensemble(self) -> int:
@@ -51,16 +50,15 @@ def encode_votes(
     n_classes: int,
     tie: str,
     weights: NDArray[np.int64] | None = None,
+    slack: int = 0,
 ) -> Margins:
-    """Margins of hard voting among ``k`` members, after which the ensemble is right where no margin is negative.
-
-    That is exact for the tie rules ``lowest`` and ``abstain``. For the others it holds the ensembles that are right
-    or tied, the truth being among the tied; less one ``unit``, those that are right without a tie.
+    """Margins of hard voting among ``k`` members; decisive for the tie rules ``lowest`` and ``abstain``, without slack.
 
     Args:
         predictions: ``(m, n)`` class indices.
         truth: ``(n,)`` class indices.
         weights: ``(m,)`` whole numbers: how many votes a member has. Default: one.
+        slack: by how many votes a margin may be too high or too low.
     """
     m, n = predictions.shape
     n_votes = k if weights is None else int(np.sort(weights)[-k:].sum())
@@ -75,14 +73,15 @@ def encode_votes(
     single = np.zeros((n_words, n_classes - 1), dtype=dtype)
     single[rival // per_word, rival] = dtype.type(1) << (rival % per_word * bits).astype(dtype)
     loses_even_vote = np.zeros((n_classes - 1, n), dtype=bool)
-    if tie == "lowest":
+    is_decisive = tie in ("lowest", "abstain") and not slack
+    if is_decisive and tie == "lowest":
         loses_even_vote = rival[:, None] < truth
-    elif tie == "abstain":
+    elif is_decisive:
         loses_even_vote[:] = True
 
     padded = _pad(n)
     start = np.zeros((n_words, padded), dtype=dtype)
-    start[:, :n] = guard - single @ loses_even_vote.astype(dtype)
+    start[:, :n] = guard + unit * dtype.type(slack) - single @ loses_even_vote.astype(dtype)
     # Rivals are the classes without y: those above it move down by one.
     against = predictions - (predictions > truth)
     codes = np.zeros((n_words, m, padded), dtype=dtype)
@@ -90,35 +89,31 @@ def encode_votes(
     for word in range(n_words):
         loss = np.append(-single[word], dtype.type(0))
         codes[word, :, :n] = np.where(predictions == truth, unit, loss[against]) * of_member
-    return Margins(codes=codes, start=start, guard=guard, unit=unit)
+    unit *= dtype.type(2 * slack + 1)
+    return Margins(codes=codes, start=start, guard=guard, unit=unit, is_decisive=is_decisive)
 
 
-def encode_probabilities(
-    quantize: Callable[[NDArray[np.intp]], NDArray[np.int64]], truth: NDArray[np.intp], *, m: int, n_classes: int
-) -> Margins:
+def encode_steps(steps: NDArray[np.int64], truth: NDArray[np.intp], *, slack: int = 0) -> Margins:
     """Margins of soft voting: what the truth gets less what the rival gets, one 64-bit field per rival.
 
     Args:
-        quantize: gives of some utterances, ``(e,)``, what all members give their classes, ``(m, e, c)``; see
-            :meth:`Problem.quantize`. It is asked for some at a time, as all together take several times the margins.
+        steps: ``(m, n, c)``, what all members give each class.
         truth: ``(n,)`` class indices.
+        slack: by how many steps a margin may be too high or too low.
     """
-    n = len(truth)
+    m, n, n_classes = steps.shape
     padded = _pad(n)
     guard = np.uint64(1 << 63)
     start = np.zeros((n_classes - 1, padded), dtype=np.uint64)
     codes = np.zeros((n_classes - 1, m, padded), dtype=np.uint64)
-    start[:, :n] = guard - (np.arange(n_classes - 1)[:, None] < truth).astype(np.uint64)
-    at_once = max(1, _QUANTIZED // (m * n_classes))
-    for begin in range(0, n, at_once):
-        utterances = np.arange(begin, min(begin + at_once, n))
-        steps, true = quantize(utterances), truth[utterances]
-        own = np.take_along_axis(steps, true[None, :, None], axis=2)[:, :, 0]
-        for rival in range(n_classes - 1):
-            # Rivals are the classes without the truth: those above it move down by one.
-            theirs = np.take_along_axis(steps, (rival + (rival >= true))[None, :, None], axis=2)[:, :, 0]
-            codes[rival, :, utterances[0] : utterances[-1] + 1] = (own - theirs).view(np.uint64)
-    return Margins(codes=codes, start=start, guard=guard, unit=np.uint64(1))
+    loses_even_sum = np.arange(n_classes - 1)[:, None] < truth
+    start[:, :n] = guard + np.uint64(slack) if slack else guard - loses_even_sum.astype(np.uint64)
+    own = np.take_along_axis(steps, truth[None, :, None], axis=2)[:, :, 0]
+    for rival in range(n_classes - 1):
+        # Rivals are the classes without the truth: those above it move down by one.
+        theirs = np.take_along_axis(steps, (rival + (rival >= truth))[None, :, None], axis=2)[:, :, 0]
+        codes[rival, :, :n] = (own - theirs).view(np.uint64)
+    return Margins(codes=codes, start=start, guard=guard, unit=np.uint64(2 * slack + 1), is_decisive=not slack)
 
 
 def _choose_word(bits: int) -> np.dtype[np.unsignedinteger]:

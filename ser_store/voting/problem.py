@@ -1,15 +1,17 @@
 """What is searched: the members' predictions and the rule, checked once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.voting.checks import check_probabilities, check_tie, check_votes, check_weights
-from ser_store.voting.rules import RULES, Votes, check_weighted_sum, decide, decide_by_sums
-from ser_store.voting.steps import MAX_WEIGHTED, quantize_logs, quantize_probabilities, quantize_weights
+from ser_store.voting.checks import check_tie, check_votes, check_weights, take_steps
+from ser_store.voting.rules import RULES, Votes, decide, decide_by_sums, find_most
+from ser_store.voting.steps import MAX_SUM, Logits, count_weights
 
 OBJECTIVES = ("accuracy", "balanced_accuracy")
 
@@ -32,9 +34,9 @@ class Problem:
         n_classes: number of classes, ``c``.
         rule: ``hard``, ``soft`` or ``soft-log``.
         tie: the tie rule of hard voting.
-        probabilities: ``(m, n, c)``, or None where the rule needs none.
+        steps: ``(m, n, c)``, what members give each class in whole numbers, or None where the rule needs none.
         accuracies: ``(m,)``, the members' accuracies on these utterances.
-        weights: ``(m,)`` whole numbers, or None where all weigh alike.
+        weights: ``(m,)`` whole numbers of any size, or None where all weigh alike.
         objective: ``accuracy`` or ``balanced_accuracy``: what makes an ensemble better than another.
     """
 
@@ -44,9 +46,9 @@ class Problem:
     n_classes: int
     rule: str
     tie: str
-    probabilities: NDArray[np.floating] | None
+    steps: NDArray[np.int64] | None
     accuracies: NDArray[np.float64]
-    weights: NDArray[np.int64] | None = None
+    weights: NDArray[Any] | None = None
     objective: str = "accuracy"
 
     @property
@@ -75,37 +77,62 @@ class Problem:
     def is_summable(self) -> bool:
         """Whether the compiled search by sums can take it: a sum for each class decides, and the tables are not big."""
         tabled = self.n * (self.n_classes - 1) * (self.m + 7) <= _MAX_MARGINS
-        return self.tie in ("lowest", "abstain") and 2 <= self.k <= MAX_WEIGHTED and tabled
+        return self.tie in ("lowest", "abstain") and self.k >= 2 and tabled
+
+    @cached_property
+    def most(self) -> int:
+        """The most that a candidate gives a class."""
+        return find_most(self.weights, self.steps)
+
+    def fits(self, k: int) -> bool:
+        """Whether all that ``k`` members give adds up exactly in 64 bits."""
+        return k * self.most < MAX_SUM
+
+    def cut_off(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, int]:
+        """What searches add up: of hard voting the weights ``(m,)``, of the others ``(m, n, c)``; and by how much a
+        margin between ``k`` members' sums may be wrong.
+
+        Where sums are too large, the last bits of every member's share are cut off. What that leaves open is to be
+        decided by :meth:`decide`.
+        """
+        weights = self.weights
+        steps = None if self.rule == "hard" else self.steps
+        excess = max(0, (self.k * find_most(weights, steps)).bit_length() - (MAX_SUM.bit_length() - 1))
+        if weights is not None and steps is not None:
+            exact = (steps.astype(object) if excess else steps) * weights[:, None, None]
+            steps = (exact >> excess).astype(np.int64)
+        cut = None if weights is None else (weights >> excess).astype(np.int64)
+        return cut, steps, self.k if excess else 0
 
     def vote(self, members: list[int]) -> Votes:
         """What the ensemble of these candidates decides."""
-        chosen = np.array(members)[:, None]
-        utterances = np.arange(self.n)
-        if self.rule == "hard":
-            return self.decide(chosen, utterances)
-        return decide_by_sums(self.quantize(chosen, utterances))
+        return self.decide(np.array(members)[:, None], np.arange(self.n))
 
     def decide(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> Votes:
-        """By hard voting, for each of the ``(e,)`` utterances what its ``(k, e)`` or ``(k, 1)`` members decide."""
-        ones = np.ones(members.shape, dtype=np.int64)
+        """For each of the ``(e,)`` utterances what its ``(k, e)`` or ``(k, 1)`` members decide."""
+        if self.rule != "hard":
+            return decide_by_sums(self.give(members, utterances))
         return decide(
             self.predictions[members, utterances],
             n_classes=self.n_classes,
             tie=self.tie,
-            steps=None if self.probabilities is None else self.quantize(members, utterances),
+            steps=None if self.steps is None else self.give(members, utterances),
             accuracies=self.accuracies[members],
-            weights=ones if self.weights is None else self.weights[members],
+            weights=self.weigh(members),
         )
 
-    def quantize(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> NDArray[np.int64]:
+    def weigh(self, members: NDArray[np.intp]) -> NDArray[Any]:
+        """The weights of ``(k, e)`` members, of a type that their sums fit."""
+        if self.weights is None:
+            return np.ones(members.shape, dtype=np.int64)
+        return self.weights[members].astype(np.int64 if self.fits(len(members)) else object)
+
+    def give(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> NDArray[Any]:
         """What members give each class of an utterance, weight included, ``(k, e, c)``; for rules by probabilities."""
-        if self.probabilities is None:
+        if self.steps is None:
             raise ValueError("this rule takes no probabilities")
-        given = self.probabilities[members, utterances]
-        steps = quantize_logs(given) if self.rule == "soft-log" else quantize_probabilities(given)
-        if self.weights is not None:
-            steps *= self.weights[members][..., None]
-        return steps
+        given = self.steps[members, utterances]
+        return given if self.weights is None else given * self.weigh(members)[..., None]
 
 
 def pose_problem(
@@ -116,7 +143,7 @@ def pose_problem(
     n_classes: int,
     rule: str,
     tie: str,
-    probabilities: ArrayLike | None,
+    probabilities: ArrayLike | Logits | None,
     weights: ArrayLike | None = None,
     objective: str = "accuracy",
 ) -> Problem:
@@ -138,10 +165,9 @@ def pose_problem(
     m, n = ballots.shape
     true = _check_truth(truth, n, n_classes)
     _check_size(m, k)
-    needed = rule != "hard" or tie == "confidence"
-    if needed:
-        check_weighted_sum(k, weights)
-    checked = check_probabilities(probabilities, (m, n, n_classes), needed_by="voting rule") if needed else None
+    steps = None
+    if rule != "hard" or tie == "confidence":
+        steps = take_steps(probabilities, (m, n, n_classes), rule=rule, needed_by="voting rule")
     return Problem(
         predictions=ballots,
         truth=true,
@@ -149,9 +175,9 @@ def pose_problem(
         n_classes=n_classes,
         rule=rule,
         tie=tie,
-        probabilities=checked,
+        steps=steps,
         accuracies=(ballots == true).mean(axis=1),
-        weights=None if weights is None else quantize_weights(check_weights(weights, m)),
+        weights=None if weights is None else count_weights(check_weights(weights, m)),
         objective=objective,
     )
 

@@ -1,10 +1,11 @@
 """What k members decide together: the definitions of the voting rules and of their tie rules.
 
-All rules are independent of the order of the members, save where it is said that the earlier member decides.
+All rules are independent of the order of the members, save where it is said that the earlier member decides. Sums are
+exact, so that equal ones are ties; weights count in the proportions in which they are written, whoever else there is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,21 +14,21 @@ from ser_store.errors import EnsembleError
 from ser_store.voting.checks import (
     TIES,
     check_accuracies,
-    check_probabilities,
     check_tie,
     check_votes,
     check_weights,
+    take_steps,
 )
-from ser_store.voting.steps import MAX_WEIGHTED, quantize_logs, quantize_probabilities, quantize_weights
+from ser_store.voting.steps import MAX_SUM, Logits, count_weights
 
 __all__ = [
     "ABSTAINED",
     "RULES",
     "TIES",
     "Votes",
-    "check_weighted_sum",
     "decide",
     "decide_by_sums",
+    "find_most",
     "hard_vote",
     "soft_log_vote",
     "soft_vote",
@@ -55,7 +56,7 @@ def hard_vote(
     *,
     n_classes: int,
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     accuracies: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Votes:
@@ -65,22 +66,22 @@ def hard_vote(
 
     - ``lowest``: the tied class of the lowest index (what ``mode`` does in data-frame libraries).
     - ``confidence``: the tied class with the highest sum of probabilities, times weights, over all k members; of equal
-      sums the lowest class. Probabilities count in steps of 2**-40.
+      sums the lowest class. Probabilities count in steps of 10**-12.
     - ``best``: the member of the highest accuracy decides if it voted for a tied class, else the next best member,
       and so on; of equally accurate members the earlier is the better.
     - ``abstain``: none, -1.
 
-    Weights that are whole numbers up to 2**16 count as they are, all others in steps of 2**-16 of the largest. So that
-    equal sums are ties, weigh by numbers of utterances rather than by accuracies. Where a search comes upon members
-    that all weigh 0, all classes are tied.
+    Weights count in their exact proportions, whoever else there is: 0.1, 0.1 and 0.2 are 1, 1 and 2. Floats are the
+    fraction that they stand for, such as an accuracy of 59/72, if its denominator is at most 100,000; else decimals of
+    twelve digits. Where a search comes upon members that all weigh 0, all classes are tied.
 
     Args:
         votes: ``(k, n)`` class indices in ``0..n_classes-1``, one row per member.
         n_classes: number of classes, ``c``.
         tie: one of the above.
-        probabilities: ``(k, n, c)`` in 0..1; needed by ``confidence``.
+        probabilities: ``(k, n, c)`` in 0..1, or :class:`Logits`; needed by ``confidence``.
         accuracies: ``(k,)``; needed by ``best``.
-        weights: ``(k,)``, none negative and not all 0. Default: all alike.
+        weights: ``(k,)`` numbers or fractions, none negative and not all 0. Default: all alike.
 
     Raises:
         EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing.
@@ -94,84 +95,82 @@ def hard_vote(
     check_tie(tie)
     ballots = check_votes(votes, n_classes)
     k, n = ballots.shape
-    weighed = _weigh(weights, k)
     steps = None
     if tie == "confidence":
-        check_weighted_sum(k, weights)
-        given = check_probabilities(probabilities, (k, n, n_classes), needed_by="tie rule")
-        steps = quantize_probabilities(given) * weighed[:, None, None]
+        steps = take_steps(probabilities, (k, n, n_classes), rule="hard", needed_by="tie rule")
+    weighed = _weigh(weights, k, steps)
+    if steps is not None:
+        steps = steps * weighed[:, None, None]
     merits = check_accuracies(accuracies, k)[:, None] if tie == "best" else None
     return decide(ballots, n_classes=n_classes, tie=tie, steps=steps, accuracies=merits, weights=weighed[:, None])
 
 
-def soft_vote(probabilities: ArrayLike, *, weights: ArrayLike | None = None) -> Votes:
+def soft_vote(probabilities: ArrayLike | Logits, *, weights: ArrayLike | None = None) -> Votes:
     """Mean probability: the class with the highest mean over the members; of equal means the lowest class.
 
-    With ``weights`` the class with the highest sum of weight times probability. Probabilities count in steps of
-    2**-40 and weights as in :func:`hard_vote`, so that equal means are found equal whatever the order of the members.
+    With ``weights``, which count as in :func:`hard_vote`, the class with the highest sum of weight times probability.
+    Probabilities count in steps of 10**-12, so that equal means are found equal whatever the order of the members.
 
     Args:
-        probabilities: ``(k, n, c)`` in 0..1, one row of utterances per member.
-        weights: ``(k,)``, none negative and not all 0. Default: all alike.
+        probabilities: ``(k, n, c)`` in 0..1, one row of utterances per member; or :class:`Logits`.
+        weights: ``(k,)`` numbers or fractions, none negative and not all 0. Default: all alike.
 
     Raises:
-        EnsembleError: if an array has another shape or leaves its range; if more than 64 members are weighted.
+        EnsembleError: if an array has another shape or leaves its range.
 
     >>> soft_vote([[[0.5, 0.5], [0.9, 0.1]], [[0.25, 0.75], [0.2, 0.8]]]).predicted.tolist()
     [1, 0]
     """
-    return _vote_by_sums(probabilities, weights, quantize_probabilities)
+    return _vote_by_sums(probabilities, weights, "soft")
 
 
-def soft_log_vote(probabilities: ArrayLike, *, weights: ArrayLike | None = None) -> Votes:
+def soft_log_vote(probabilities: ArrayLike | Logits, *, weights: ArrayLike | None = None) -> Votes:
     """Mean log-probability: the class with the highest geometric mean over the members; of equals the lowest class.
 
-    With ``weights`` the class with the highest sum of weight times log-probability. Probabilities below 2**-32 count
-    as if they were that: who gives a class no chance has no veto. Binary logarithms count in steps of 2**-35 and
-    weights as in :func:`hard_vote`.
+    With ``weights``, which count as in :func:`hard_vote`, the class with the highest sum of weight times
+    log-probability. Probabilities below 2**-32 count as if they were that: who gives a class no chance has no veto.
+
+    Logits differ from log-probabilities by what all classes of an utterance share, so that of :class:`Logits` it is the
+    class with the highest sum of logits. They count in steps of 2**-40, of which all in float32 from 2**-17 on are
+    whole numbers: their sums are exact. Binary logarithms of probabilities count in steps of 2**-35.
 
     Args:
-        probabilities: ``(k, n, c)`` in 0..1, one row of utterances per member.
-        weights: ``(k,)``, none negative and not all 0. Default: all alike.
+        probabilities: ``(k, n, c)`` in 0..1, one row of utterances per member; or :class:`Logits`.
+        weights: ``(k,)`` numbers or fractions, none negative and not all 0. Default: all alike.
 
     Raises:
-        EnsembleError: if an array has another shape or leaves its range; if more than 64 members are weighted.
+        EnsembleError: if an array has another shape or leaves its range.
 
     >>> soft_log_vote([[[0.5, 0.5], [0.9, 0.1]], [[0.25, 0.75], [0.02, 0.98]]]).predicted.tolist()
     [1, 1]
+    >>> soft_log_vote(Logits(np.array([[[3.0, 1.0, 0.0]], [[0.0, 2.0, 1.0]]]))).tied.tolist()
+    [True]
     """
-    return _vote_by_sums(probabilities, weights, quantize_logs)
+    return _vote_by_sums(probabilities, weights, "soft-log")
 
 
-def _vote_by_sums(
-    probabilities: ArrayLike,
-    weights: ArrayLike | None,
-    quantize: Callable[[NDArray[np.floating]], NDArray[np.int64]],
-) -> Votes:
-    shape = np.shape(probabilities)
+def _vote_by_sums(probabilities: ArrayLike | Logits, weights: ArrayLike | None, rule: str) -> Votes:
+    shape = np.shape(probabilities.values if isinstance(probabilities, Logits) else probabilities)
     if len(shape) != 3 or 0 in shape:
         raise EnsembleError(f"probabilities have shape {shape}: expected (k, n, n_classes), none of them 0")
-    weighed = _weigh(weights, shape[0])
-    check_weighted_sum(shape[0], weights)
-    steps = quantize(check_probabilities(probabilities, shape, needed_by="rule"))
-    return decide_by_sums(steps * weighed[:, None, None])
+    steps = take_steps(probabilities, shape, rule=rule, needed_by="rule")
+    return decide_by_sums(steps * _weigh(weights, shape[0], steps)[:, None, None])
 
 
-def check_weighted_sum(k: int, weights: ArrayLike | None) -> None:
-    """Raises EnsembleError if the probabilities of ``k`` members, times ``weights``, may leave 62 bits."""
-    if weights is not None and k > MAX_WEIGHTED:
-        raise EnsembleError(
-            f"k is {k} in soft voting with weights: expected at most {MAX_WEIGHTED} members, whose sums are exact; "
-            "leave out the weights or some members"
-        )
+def _weigh(weights: ArrayLike | None, k: int, steps: NDArray[np.int64] | None) -> NDArray[Any]:
+    """The weights of k members as whole numbers, ``(k,)``, of a type that sums of them and of their ``steps`` fit."""
+    if weights is None:
+        return np.ones(k, dtype=np.int64)
+    whole = count_weights(check_weights(weights, k))
+    return whole if k * find_most(whole, steps) < MAX_SUM else whole.astype(object)
 
 
-def _weigh(weights: ArrayLike | None, k: int) -> NDArray[np.int64]:
-    """Quantized weights of k members, ``(k,)``."""
-    return np.ones(k, dtype=np.int64) if weights is None else quantize_weights(check_weights(weights, k))
+def find_most(weights: NDArray[Any] | None, steps: NDArray[np.int64] | None) -> int:
+    """The most that a member may give a class: the largest weight, times steps where it gives these."""
+    return (1 if weights is None else int(weights.max())) * (1 if steps is None else int(np.abs(steps).max()))
 
 
-def decide_by_sums(steps: NDArray[np.int64]) -> Votes:
+def decide_by_sums(steps: NDArray[Any]) -> Votes:
     """Soft voting by what the members give each class in whole numbers, ``(k, n, c)``."""
     sums = steps.sum(axis=0)
     at_top = sums == sums.max(axis=1, keepdims=True)
@@ -183,17 +182,15 @@ def decide(
     *,
     n_classes: int,
     tie: str,
-    steps: NDArray[np.int64] | None,
+    steps: NDArray[Any] | None,
     accuracies: NDArray[np.float64] | None,
-    weights: NDArray[np.int64],
+    weights: NDArray[Any],
 ) -> Votes:
-    """:func:`hard_vote` on checked arrays: ``(k, n)`` ballots, quantized probabilities ``(k, n, c)`` times weights,
-    accuracies and quantized weights ``(k, n)`` or ``(k, 1)``."""
+    """:func:`hard_vote` on checked arrays: ``(k, n)`` ballots, probabilities in whole numbers ``(k, n, c)`` times
+    weights, accuracies and whole weights ``(k, n)`` or ``(k, 1)``."""
     n = ballots.shape[1]
-    cells = ballots + np.arange(n) * n_classes
-    # Sums of whole numbers, exact in float64: far below 2**53.
-    weight_of_cell = np.broadcast_to(weights, ballots.shape).ravel()
-    counts = np.bincount(cells.ravel(), weights=weight_of_cell, minlength=n * n_classes).reshape(n, n_classes)
+    counts = np.zeros((n, n_classes), dtype=weights.dtype)
+    np.add.at(counts, (np.arange(n), ballots), weights)
     at_top = counts == counts.max(axis=1, keepdims=True)
     tied = at_top.sum(axis=1) > 1
     if tie == "confidence" and steps is not None:

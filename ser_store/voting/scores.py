@@ -16,6 +16,7 @@ from ser_store.errors import EnsembleError
 from ser_store.progress import Progress, silent
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.search import choose_backend, make_tally, run_search
+from ser_store.voting.steps import Logits
 from ser_store.voting.subsets import unrank_lexicographic
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def compute_scores(
     n_classes: int,
     rule: str = "hard",
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     weights: ArrayLike | None = None,
     backend: str = "auto",
     threads: int | None = None,

@@ -12,6 +12,7 @@ from ser_store.progress import Progress, silent
 from ser_store.voting.batched import search_batched
 from ser_store.voting.contenders import Tally, bound_balance, weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
+from ser_store.voting.steps import Logits
 
 BACKENDS = ("auto", "batched", "bitsliced", "summed")
 
@@ -79,7 +80,7 @@ def search_ensembles(
     n_classes: int,
     rule: str = "hard",
     tie: str = "lowest",
-    probabilities: ArrayLike | None = None,
+    probabilities: ArrayLike | Logits | None = None,
     weights: ArrayLike | None = None,
     objective: str = "accuracy",
     top: int = 20,
@@ -101,9 +102,10 @@ def search_ensembles(
             (:func:`~ser_store.voting.rules.soft_vote`) or ``soft-log``
             (:func:`~ser_store.voting.rules.soft_log_vote`); the latter two take nothing from ``predictions``.
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances.
-        probabilities: ``(m, n, c)`` in 0..1, for soft voting and the tie rule ``confidence``.
-        weights: ``(m,)`` of the candidates, none negative and not all 0. Whole numbers up to 2**16 count as they are,
-            all others in steps of 2**-16 of the largest. Default: all alike.
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.steps.Logits`, for soft voting and the tie
+            rule ``confidence``.
+        weights: ``(m,)`` of the candidates, none negative and not all 0, which count as in
+            :func:`~ser_store.voting.rules.hard_vote`. Default: all alike.
         objective: ``accuracy`` or ``balanced_accuracy``: what the best are best by.
         top: how many of the best to return.
         backend: ``batched`` numpy; ``bitsliced`` compiled code (plain hard voting); ``summed`` compiled code (every
@@ -207,7 +209,7 @@ def choose_backend(problem: Problem, backend: str) -> str:
     if backend == "summed" and not problem.is_summable:
         raise EnsembleError(
             f"back end 'summed' for {voting}, ties by {problem.tie!r}, {problem.m} candidates on {problem.n} "
-            f"utterances: expected 2 to 64 members, ties by 'lowest' or 'abstain', and tables that fit; take 'auto'"
+            "utterances: expected two members or more, ties by 'lowest' or 'abstain', and tables that fit; take 'auto'"
         )
     if backend != "auto":
         return backend

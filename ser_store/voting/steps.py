@@ -1,24 +1,51 @@
-"""Probabilities, their logarithms and weights as whole numbers: sums of integers do not depend on the order of the
-members, as sums of floats do, so that what is equal is found equal.
-
-A probability or logarithm has at most 40 bits and a weight at most 16, so that 64 products fit into 62 bits.
+"""Probabilities, logits and weights as whole numbers: their sums do not depend on the order of the members, as sums of
+floats do, so that what is equal is found equal.
 """
+
+from dataclasses import dataclass
+from decimal import Context
+from fractions import Fraction
+from math import gcd, lcm, log
+from numbers import Rational
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Probabilities below it count as if they were it: a member that gives a class 0 has no veto, but 32 bits against it.
 LOG_FLOOR = 2.0**-32
-MAX_WEIGHT = 2**16
-# Members of one ensemble whose weighted sums fit.
-MAX_WEIGHTED = 64
+# Sums of whole numbers below it are exact in 64 bits, and so are their differences.
+MAX_SUM = 2**62
 
-_PROBABILITY_STEPS = 2.0**40
+# Decimals add up as they are written: 0.1 and 0.3 to what 0.2 and 0.2 do.
+_PROBABILITY_STEPS = 1e12
 _LOG_STEPS = 2.0**35
+# A logit in float32 is a whole number of them, unless it is below 2**-17.
+_LOGIT_STEPS = 2.0**40
+# Weights: what a few operations on floats leave of a fraction, and of a decimal.
+_SMALL_DENOMINATOR, _ROUNDING = 100_000, Fraction(1, 2**50)
+_TWELVE_DIGITS = Context(prec=12)
+
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """Logits, to hand in where probabilities are asked for.
+
+    They are log-probabilities but for what all classes of an utterance share, so that soft voting by log-probability
+    takes them as they are, and equal sums are ties: probabilities would be rounded, and their logarithms again.
+
+    Attributes:
+        values: ``(..., c)``, finite.
+    """
+
+    values: NDArray[np.floating]
+
+    def __getitem__(self, places: Any) -> "Logits":
+        return Logits(self.values[places])
 
 
 def quantize_probabilities(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Probabilities in steps of 2**-40, int64: finer than float32 resolves where it matters."""
+    """Probabilities in steps of 10**-12, int64: finer than float32 resolves where it matters."""
     steps: NDArray[np.int64] = np.rint(probabilities.astype(np.float64) * _PROBABILITY_STEPS).astype(np.int64)
     return steps
 
@@ -30,12 +57,38 @@ def quantize_logs(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
     return steps
 
 
-def quantize_weights(weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Whole numbers up to 2**16 as they are; all others in steps of 2**-16 of the largest.
+def quantize_logits(logits: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Logits less the highest of their utterance, those of a probability below 2**-32 as if it were that, in steps of
+    2**-40, int64."""
+    scores = logits.astype(np.float64)
+    below = scores - scores.max(axis=-1, keepdims=True)
+    # In order, so that the sum does not depend on which class has which logit.
+    log_sum = np.log(np.sort(np.exp(below), axis=-1).sum(axis=-1, keepdims=True))
+    floored = np.maximum(np.rint(below * _LOGIT_STEPS), np.rint((log_sum + log(LOG_FLOOR)) * _LOGIT_STEPS))
+    steps: NDArray[np.int64] = floored.astype(np.int64)
+    return steps
 
-    >>> quantize_weights(np.array([3.0, 0.0, 1.0])).tolist(), quantize_weights(np.array([0.5, 0.25])).tolist()
-    ([3, 0, 1], [65536, 32768])
+
+def count_weights(weights: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers in the same proportions as the weights: int64, or where that is too small, of Python's own.
+
+    >>> count_weights(np.array([0.1, 0.1, 0.3])).tolist(), count_weights(np.array([1 / 3, 59 / 72])).tolist()
+    ([1, 1, 3], [24, 59])
     """
-    whole = weights.max() <= MAX_WEIGHT and bool((weights == np.rint(weights)).all())
-    scaled = weights if whole else weights / weights.max() * MAX_WEIGHT
-    return np.rint(scaled).astype(np.int64)
+    exact = [_read_weight(weight) for weight in weights]
+    scale = lcm(*(weight.denominator for weight in exact))
+    whole = [int(weight * scale) for weight in exact]
+    shared = gcd(*whole)
+    return np.array([weight // shared for weight in whole], dtype=np.int64 if max(whole) < MAX_SUM * shared else object)
+
+
+def _read_weight(weight: Any) -> Fraction:
+    """A float is the fraction of a small denominator that it stands for, such as an accuracy; else a decimal."""
+    if isinstance(weight, Rational):
+        return Fraction(int(weight.numerator), int(weight.denominator))
+    # A float of fewer bits as it is written: 0.7 in float32 is 0.7.
+    number = Fraction(str(weight))
+    simple = number.limit_denominator(_SMALL_DENOMINATOR)
+    if abs(simple - number) <= _ROUNDING * number:
+        return simple
+    return Fraction(_TWELVE_DIGITS.create_decimal(str(weight)))

@@ -1,9 +1,12 @@
 """The compiled search by sums on all processors: what goes into it, and what comes out."""
 
+from copy import deepcopy
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.progress import Progress
+from ser_store.voting.batched import search_batched
 from ser_store.voting.best import Best, make_best
 from ser_store.voting.contenders import Tally, bound_balance, weigh_utterances
 from ser_store.voting.narrowing import Narrowed, Open, Summands
@@ -16,16 +19,32 @@ def search_summed(
     problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
 ) -> None:
     """Every ensemble of ``problem``, one that :meth:`Problem.is_summable`, into ``tally``."""
-    summands = encode_summands(problem)
-    search_in_threads(summands, search_summed_part, tally, threads=threads, progress=progress, kept=kept)
+    if problem.fits(problem.k):
+        summands = encode_summands(problem)
+        search_in_threads(summands, search_summed_part, tally, threads=threads, progress=progress, kept=kept)
+        return
+    # Sums that are cut off are searched twice: with all that may be right, and with what is right for sure.
+    unsure, sure = deepcopy(tally), deepcopy(tally)
+    for found, generosity in ((unsure, 1), (sure, -1)):
+        summands = encode_summands(problem, generosity=generosity)
+        search_in_threads(summands, search_summed_part, found, threads=threads, progress=progress, kept=kept)
+    if (unsure.histogram == sure.histogram).all():
+        tally.histogram += sure.histogram
+        tally.offer(sure.correct, sure.balance, sure.members)
+    else:
+        search_batched(problem, tally, progress=progress, kept=kept)
 
 
-def encode_summands(problem: Problem) -> Summands:
-    """The margins of every utterance's truth over its rivals, of those that can win and of those they can lose."""
+def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
+    """The margins of every utterance's truth over its rivals, of those that can win and of those they can lose.
+
+    Args:
+        generosity: where sums are cut off, 1 to take as right what may be, -1 what is for sure.
+    """
     k, m, n, truth = problem.k, problem.m, problem.n, problem.truth
-    margins = _compute_margins(problem)
-    start = np.full((n, problem.n_classes - 1), -1, dtype=np.int64)
-    if problem.tie == "lowest":
+    margins, slack = _compute_margins(problem)
+    start = np.full((n, problem.n_classes - 1), -1 if not slack else generosity * slack, dtype=np.int64)
+    if problem.tie == "lowest" and not slack:
         # Rivals are the classes without the truth: the first of them are below it.
         start = -(np.arange(problem.n_classes - 1) < truth[:, None]).astype(np.int64)
     is_lost = (start + k * margins.max(axis=2) < 0).any(axis=1)
@@ -59,20 +78,22 @@ def encode_summands(problem: Problem) -> Summands:
     )
 
 
-def _compute_margins(problem: Problem) -> NDArray[np.int64]:
-    """What each candidate gives the truth less what it gives each rival, ``(n, c - 1, m)``."""
+def _compute_margins(problem: Problem) -> tuple[NDArray[np.int64], int]:
+    """What each candidate gives the truth less what it gives each rival, ``(n, c - 1, m)``; and how wrong sums of these
+    may be."""
     m, n, n_classes, truth = problem.m, problem.n, problem.n_classes, problem.truth
+    weights, steps, slack = problem.cut_off()
     margins = np.empty((n, n_classes - 1, m), dtype=np.int64)
     utterance = np.arange(n)
     is_rival = np.arange(n_classes) != truth[:, None]
     for member in range(m):
-        if problem.rule == "hard":
-            steps = np.zeros((n, n_classes), dtype=np.int64)
-            steps[utterance, problem.predictions[member]] = 1 if problem.weights is None else problem.weights[member]
+        if steps is None:
+            given = np.zeros((n, n_classes), dtype=np.int64)
+            given[utterance, problem.predictions[member]] = 1 if weights is None else weights[member]
         else:
-            steps = problem.quantize(np.array([[member]]), utterance)[0]
-        margins[:, :, member] = steps[utterance, truth][:, None] - steps[is_rival].reshape(n, n_classes - 1)
-    return margins
+            given = steps[member]
+        margins[:, :, member] = given[utterance, truth][:, None] - given[is_rival].reshape(n, n_classes - 1)
+    return margins, slack
 
 
 def search_summed_part(

@@ -1,5 +1,6 @@
 """The rules against pure-Python oracles: on everything small, and on cases that Hypothesis makes."""
 
+from decimal import Decimal
 from fractions import Fraction
 from itertools import product
 from math import log2
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ser_store.errors import EnsembleError, UnknownNameError
+from ser_store.metrics import softmax
+from ser_store.voting.checks import check_weights
 from ser_store.voting.rules import TIES, hard_vote, soft_log_vote, soft_vote
-from ser_store.voting.steps import quantize_weights
+from ser_store.voting.steps import Logits, count_weights
 
 
 def vote_by_hand(votes, n_classes, tie, probabilities, accuracies, weights):
@@ -110,17 +113,122 @@ def test_a_probability_of_zero_counts_32_bits_against_a_class_and_not_as_a_veto(
     assert soft_log_vote([[[0.0, 2.0**-40]], [[1.0, 1.0]]]).tied.tolist() == [True]
 
 
-def test_weights_that_are_not_whole_count_in_steps_of_the_largest():
-    assert quantize_weights(np.array([0.1, 0.2, 0.4])).tolist() == [16384, 32768, 65536]
-    assert quantize_weights(np.array([2.0**17, 1.0])).tolist() == [65536, 0]
-    assert quantize_weights(np.array([2.0**16, 5.0])).tolist() == [65536, 5]
+@pytest.mark.parametrize(
+    ("weights", "whole"),
+    [
+        ([0.1, 0.1, 0.1, 0.3], [1, 1, 1, 3]),
+        ([1, 1, 1, 3], [1, 1, 1, 3]),
+        ([0.1, 0.1, 0.2], [1, 1, 2]),
+        (np.array([0.1, 0.7], dtype=np.float32), [1, 7]),
+        ([2.0**17, 1.0], [2**17, 1]),
+        ([Fraction(1, 3), Fraction(1, 2)], [2, 3]),
+        ([True, False], [1, 0]),
+        ([1e-7, 1e7], [1, 10**14]),
+        ([1 / 3, 1 / 3, 2 / 3], [1, 1, 2]),
+        ([0.1 + 0.2, 0.6], [1, 2]),
+        ([0.8194444444444444, 3 * 0.8194444444444444, 0.5], [59, 177, 36]),
+        ([0.123456789, 0.246913578], [1, 2]),
+        ([1e-300, 1e300], [1, 10**600]),
+    ],
+)
+def test_weights_are_whole_numbers_in_the_proportions_in_which_they_are_written(weights, whole):
+    assert count_weights(check_weights(weights, len(whole))).tolist() == whole
 
 
-@given(hnp.arrays(np.float64, st.integers(1, 9), elements=st.floats(0, 1e300)).filter(np.any))
-def test_quantized_weights_stay_as_they_are(weights):
-    once = quantize_weights(weights)
-    assert once.max() <= 2**16
-    np.testing.assert_array_equal(quantize_weights(once.astype(np.float64)), once)
+@given(
+    weights=st.lists(st.decimals(0, 10, places=3), min_size=1, max_size=9).filter(any),
+    factor=st.integers(1, 1000),
+    shift=st.integers(-6, 6),
+)
+def test_weights_in_the_same_proportions_are_the_same_whole_numbers(weights, factor, shift):
+    multiplied = [float(weight * factor * Decimal(10) ** shift) for weight in weights]
+    assert count_weights(np.array(multiplied)).tolist() == count_weights(np.array(weights, dtype=float)).tolist()
+
+
+def draw_weighted(draw, *, wide):
+    """Weights as people write them, or with all the digits of a float, of every size; zeros and equal ones among
+    them."""
+    size = draw(st.integers(1, 6))
+    plain = st.integers(0, 30).map(lambda tenths: tenths / 10)
+    digits = st.floats(1e-200, 1) | st.sampled_from([0.0, 0.1, 1 / 3, 0.8194444444444444, 1e-9, 1e20])
+    return np.array(draw(st.lists(digits if wide else plain, min_size=size, max_size=size).filter(any)))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("rule", ["soft", *(f"hard {tie}" for tie in TIES)])
+@given(data=st.data())
+def test_weights_of_any_number_of_digits_are_counted_exactly(rule, wide, data):
+    weights = draw_weighted(data.draw, wide=wide)
+    k, n, c = len(weights), 4, 3
+    votes = data.draw(hnp.arrays(np.int16, (k, n), elements=st.integers(0, c - 1)))
+    eighths = data.draw(hnp.arrays(np.float32, (k, n, c), elements=st.integers(0, 8).map(lambda p: p / 8)))
+    exact = count_weights(weights).tolist()
+    most = Fraction(weights.max()) / max(exact)
+    assert all(abs(w * most - Fraction(own)) <= own * 1e-11 for w, own in zip(exact, weights, strict=True))
+    accuracies = np.arange(k) % 3
+    if rule == "soft":
+        decided = soft_vote(eighths, weights=weights)
+        expected = [average_by_hand(eighths[:, u], exact, log=False) for u in range(n)]
+    else:
+        tie = rule.partition(" ")[2]
+        decided = hard_vote(votes, n_classes=c, tie=tie, probabilities=eighths, accuracies=accuracies, weights=weights)
+        expected = [vote_by_hand(votes[:, u].tolist(), c, tie, eighths[:, u], accuracies, exact) for u in range(n)]
+    assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
+
+
+def add_logits_by_hand(logits, weights):
+    """One utterance: the lowest of the classes with the highest weighted sum of ``logits`` (k, c), none of them far
+    below the highest."""
+    sums = [sum(w * Fraction(z) for w, z in zip(weights, of, strict=True)) for of in zip(*logits.tolist(), strict=True)]
+    tied = [c for c, total in enumerate(sums) if total == max(sums)]
+    return tied[0], len(tied) > 1
+
+
+NEAR = st.integers(-9, 9) | st.integers(-90, 90).map(lambda tenths: tenths / 10) | st.floats(-8, 8, width=32)
+
+
+@given(data=st.data())
+def test_the_sums_of_logits_are_exact(data):
+    k, n, c = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 5)), data.draw(st.integers(2, 5))
+    logits = data.draw(hnp.arrays(np.float32, (k, n, c), elements=NEAR.map(np.float32)))
+    # Logits in float32 below 2**-17 are no whole number of steps.
+    logits[np.abs(logits) < 2.0**-17] = 0
+    weights = data.draw(st.none() | hnp.arrays(np.int64, k, elements=st.integers(0, 3)).filter(np.any))
+    decided = soft_log_vote(Logits(logits), weights=weights)
+    whole = [1] * k if weights is None else weights.tolist()
+    expected = [add_logits_by_hand(logits[:, u], whole) for u in range(n)]
+    assert list(zip(decided.predicted.tolist(), decided.tied.tolist(), strict=True)) == expected
+
+
+def test_a_logit_far_below_the_highest_has_no_veto():
+    # 2**-32 are 22.18 nats; the probability of the highest is almost 1.
+    assert soft_log_vote(Logits(np.array([[[0.0, -200.0]], [[0.0, 22.1]]]))).predicted.tolist() == [0]
+    assert soft_log_vote(Logits(np.array([[[0.0, -200.0]], [[-22.5, 0.0]], [[0.0, 0.1]]]))).predicted.tolist() == [1]
+    assert soft_log_vote(Logits(np.array([[[1e30, -1e30]], [[-1e30, 1e30]]]))).tied.tolist() == [True]
+
+
+def test_logits_are_voted_as_their_probabilities_are():
+    logits = np.random.default_rng(3).normal(size=(5, 200, 4))
+    probabilities = softmax(logits)
+    for vote in (soft_vote, soft_log_vote):
+        np.testing.assert_array_equal(vote(Logits(logits)).predicted, vote(probabilities).predicted)
+
+
+@given(st.permutations(range(5)), st.permutations(range(5)), st.integers(0, 99))
+def test_logits_that_change_places_leave_a_tie(one, other, seed):
+    logits = np.random.default_rng(seed).normal(size=5).astype(np.float32)
+    members = np.array([logits[list(one)], logits[list(other)]])
+    # Each has what the other had where they change places.
+    members = np.concatenate([members, members[:, ::-1]])
+    middle = [0, 4]
+    for vote in (soft_vote, soft_log_vote):
+        decided = vote(Logits(members[:, None, middle]))
+        assert (decided.predicted.tolist(), decided.tied.tolist()) == ([0], [True])
+
+
+@pytest.mark.parametrize("columns", [([0.1, 0.3], [0.2, 0.2]), ([0.6, 0.3, 0.6], [0.4, 0.7, 0.4])])
+def test_decimals_of_equal_sums_are_a_tie(columns):
+    assert soft_vote(np.array(columns).T[:, None, :]).tied.tolist() == [True]
 
 
 @given(elections(), st.randoms(use_true_random=False))
@@ -187,6 +295,11 @@ HALF = np.full((2, 1, 2), 0.5)
         ([[0], [1]], {"weights": [1, -1]}, r"weights range from -1.0 to 1.0: expected finite numbers from 0 on"),
         ([[0], [1]], {"weights": [0, 0]}, "not all of them 0"),
         ([[0], [1]], {"weights": [np.inf, 1]}, "expected finite numbers"),
+        (
+            [[0], [1]],
+            {"tie": "confidence", "probabilities": Logits(np.full((2, 1, 2), np.inf))},
+            "logits range from inf to inf: expected finite numbers",
+        ),
         ([[0], [1]], {"weights": [np.nan, 1]}, "weights range from nan to nan"),
     ],
 )

@@ -13,7 +13,7 @@ from vote_samples import search_by_hand
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles
 from ser_store.voting.problem import pose_problem
-from ser_store.voting.steps import quantize_weights
+from ser_store.voting.steps import Logits
 from ser_store.voting.subsets import unrank_subsets
 
 
@@ -63,16 +63,52 @@ def test_the_soft_search_finds_what_voting_every_combination_finds(case, rule):
     assert_finds_what_hands_find(predictions, truth, rule=rule, **case)
 
 
-def test_weights_that_are_not_whole_weigh_the_same_in_every_ensemble():
+WEIGHTS = {
+    "decimals": [0.1, 0.1, 0.2, 0.3, 0.3, 0.6, 0.7],
+    "all digits": [0.1, 0.8194444444444444, 1 / 3, 1 / 3, 2 / 3, 0.1, 0.30000000000000004],
+    "of every size": [1e-18, 1e-18, 2e-18, 0.5, 3e18, 3e18, 6e18],
+}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+@pytest.mark.parametrize(
+    ("rule", "tie"), [*(("hard", tie) for tie in TIES), ("soft", "lowest"), ("soft-log", "lowest")]
+)
+def test_an_ensemble_scores_alone_what_it_scores_in_a_search(rule, tie, weights):
     rng = np.random.default_rng(4)
-    truth, predictions = rng.integers(4, size=50), rng.integers(4, size=(7, 50))
-    case = {"k": 4, "n_classes": 4, "probabilities": rng.random((7, 50, 4), dtype=np.float32)}
-    weights = rng.random(7)
-    whole = quantize_weights(weights)
-    for rule in ("hard", "soft", "soft-log"):
-        assert_finds_what_hands_find(predictions, truth, rule=rule, weights=whole, **case)
-        results = [search_ensembles(predictions, truth, rule=rule, weights=w, **case).results for w in (weights, whole)]
-        assert results[0] == results[1]
+    truth, predictions = rng.integers(3, size=60), rng.integers(3, size=(7, 60))
+    logits = rng.integers(-2, 3, size=(7, 60, 3)).astype(np.float32)
+    given, case = np.array(weights), {"n_classes": 3, "rule": rule, "tie": tie}
+    for k in (2, 3, 4):
+        found = search_ensembles(predictions, truth, k=k, probabilities=Logits(logits), weights=given, top=99, **case)
+        for score in found.results:
+            chosen = list(score.members)
+            alone = {"probabilities": Logits(logits[chosen]), "weights": given[chosen] * 3}
+            (own,) = search_ensembles(predictions[chosen], truth, k=k, **alone, **case).results
+            assert (own.correct, own.balanced_accuracy, own.ties) == (
+                score.correct,
+                score.balanced_accuracy,
+                score.ties,
+            )
+    expected = search_by_hand(predictions, truth, k=3, probabilities=Logits(logits), weights=given, **case)
+    found = search_ensembles(predictions, truth, k=3, probabilities=Logits(logits), weights=given, top=99, **case)
+    assert [(score.members, score.correct, score.balanced_accuracy, score.ties) for score in found.results] == expected
+
+
+def test_weights_of_decimals_are_whole_numbers_whoever_stands_beside():
+    # Of 0.1, 0.1 and 0.2 the first two weigh as much as the third.
+    predictions, truth = [[1, 0], [1, 0], [0, 1], [0, 0]], [1, 1]
+    case = {"k": 3, "n_classes": 2}
+    alone = search_ensembles(predictions[:3], truth, weights=[0.1, 0.1, 0.2], **case).results[0]
+    beside = search_ensembles(predictions, truth, weights=[0.1, 0.1, 0.2, 0.3], **case).results
+    whole = search_ensembles(predictions, truth, weights=[1, 1, 2, 3], **case).results
+    assert (alone.correct, alone.ties) == (0, 2)
+    assert alone in beside
+    assert beside == whole
+    (tied,) = search_ensembles(
+        [[0, 1], [0, 1], [0, 1], [1, 0]], [0, 0], k=4, n_classes=2, weights=[0.1, 0.1, 0.1, 0.3]
+    ).results
+    assert (tied.correct, tied.ties) == (2, 2)
 
 
 def test_the_best_balanced_come_first_when_asked_for():
@@ -268,12 +304,6 @@ THREE = np.zeros((3, 4), dtype=np.int16)
         (THREE, [0] * 4, {"rule": "soft", "tie": "best"}, "tie rule 'best' with soft voting: expected 'lowest'"),
         (THREE, [0] * 4, {"rule": "soft-log", "tie": "best"}, "tie rule 'best' with soft-log voting"),
         (THREE, [0] * 4, {"weights": [1, 2]}, r"weights have shape \(2,\): expected \(3,\)"),
-        (
-            np.zeros((70, 4), dtype=int),
-            [0] * 4,
-            {"k": 70, "rule": "soft", "probabilities": np.zeros((70, 4, 2)), "weights": np.ones(70)},
-            "k is 70 in soft voting with weights: expected at most 64 members",
-        ),
         (THREE, [0] * 4, {"top": 0}, "top is 0: expected at least 1"),
         (np.zeros((200, 4), dtype=int), [0] * 4, {"k": 100}, r"9.1e\+58 ensembles of 100 of 200 members"),
     ],
