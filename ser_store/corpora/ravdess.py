@@ -28,6 +28,7 @@ EMOTIONS = {
     "08": "surprised",
 }
 COLUMNS = ("sex", "intensity", "statement", "repetition")
+_UNTOLD: Mapping[str, Cell] = {"speaker": "", "sex": "", "intensity": "", "statement": "", "repetition": np.nan}
 
 _ANY_NAME = re.compile(r"\d\d(-\d\d){6}", re.ASCII)
 _SPEECH_NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])", re.ASCII)
@@ -89,14 +90,15 @@ def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
 def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
     """Speakers ``(n,)`` and columns (sex, intensity, statement, repetition) told by the ids alone, without audio.
 
-    Empty for an id that is not that of a RAVDESS speech recording; None if none is. Labels are not told: predictions
-    bring their own.
+    What other ids do not tell is empty, NaN for the repetition; None if no id is that of a RAVDESS speech recording.
+    Labels are not told: predictions bring their own.
     """
-    parsed = [parse_ravdess_id(utterance_id) or {} for utterance_id in ids]
+    parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
     if not any(parsed):
         return None
-    speakers = np.array([fields.get("speaker", "") for fields in parsed], dtype=np.str_)
-    return speakers, {column: as_column([fields.get(column, "") for fields in parsed]) for column in COLUMNS}
+    told = [fields or _UNTOLD for fields in parsed]
+    speakers = np.array([fields["speaker"] for fields in told], dtype=np.str_)
+    return speakers, {column: as_column([fields[column] for fields in told]) for column in COLUMNS}
 
 
 def _draft(path: Path, fields: Mapping[str, Cell]) -> Draft:

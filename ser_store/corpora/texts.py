@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])[\s_‐-―-]+(?=[^\W_])")
-_WHOLE_NUMBER = re.compile(r"[0-9]+")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null"})
 
 
@@ -23,7 +23,7 @@ def fold_text(text: str) -> str:
     """What two spellings of one name have in common.
 
     Case, Unicode form, invisible characters, and white space, hyphens or underscores between words do not count, nor
-    zeros before a whole number.
+    a plus or zeros before a whole number.
 
     >>> fold_text("Very_HAPPY") == fold_text(" very happy"), fold_text("01") == fold_text("1"), fold_text("-1")
     (True, True, '-1')
@@ -39,7 +39,7 @@ def is_missing(text: str) -> bool:
 
 
 def unite_spellings(names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Every name in the spelling that most of its kind have, the first by alphabet where several have as many.
+    """Every name in the spelling that most of its kind have, the first by code point where several have as many.
 
     Returns:
         the names, and for each that was written in several ways its other spellings, most frequent first.
