@@ -16,7 +16,7 @@ from ser_store.leakage import Damage, measure_damage
 from ser_store.progress import Progress, silent
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, IntegrityError
-from ser_store_h5.names import format_member
+from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.store import Store
 
 if TYPE_CHECKING:
@@ -73,12 +73,13 @@ def audit(
         cautions += (
             f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
         )
+    selected, left_out = _list_selected(store)
     return StoreAudit(
         computed,
         bad_files,
-        damage=_measure_damage(store, split, copies or ()),
+        damage=_measure_damage(store, selected, split, copies or ()),
         unusual_durations=durations,
-        cautions=(*about_split, *cautions, *_caution(store, split)),
+        cautions=(*about_split, *cautions, *_caution(store, selected, split), *left_out),
     )
 
 
@@ -94,15 +95,26 @@ def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspecti
     return inspect_recordings(corpus, folder, progress=progress)
 
 
-def _caution(store: Store, split: str | None) -> tuple[str, ...]:
-    """What the selected step of every run has heard of the part that it would be evaluated on."""
-    if not store.corpus.splits:
-        return ()
-    selected = [format_member(run, store.selected_step(run)) for run in store.runs() if store.steps(run)]
-    return caution_heard(store, selected, store.corpus.rows(split=split))
+def _list_selected(store: Store) -> tuple[list[str], tuple[str, ...]]:
+    """The selected step of every run as far as it can be read, and a line for the rest: a split is audited without."""
+    survey = store.survey()
+    selected = [format_member(run, store.selected_step(run)) for run in survey.records if store.steps(run)]
+    whole = {member.name for member in survey.members}
+    broken = [run for run in store.runs() if run not in survey.records] + [
+        name for name in selected if name not in whole
+    ]
+    line = f"left out, since it cannot be read (`serstore ls` says why): {', '.join(broken)}"
+    return [name for name in selected if name in whole], (line,) if broken else ()
 
 
-def _measure_damage(store: Store, split: str | None, copies: Sequence[Sequence[int]]) -> tuple[Damage, ...]:
+def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:
+    """What the members have heard of the part that they would be evaluated on."""
+    return caution_heard(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
+
+
+def _measure_damage(
+    store: Store, selected: Sequence[str], split: str | None, copies: Sequence[Sequence[int]]
+) -> tuple[Damage, ...]:
     corpus = store.corpus
     if not corpus.splits:
         return ()
@@ -111,11 +123,10 @@ def _measure_damage(store: Store, split: str | None, copies: Sequence[Sequence[i
     leaks = flag_leaks(corpus, rows, split=split, copies=copies)
     telling = {kind: leaked for kind, leaked in leaks.items() if leaked.any() and not leaked.all()}
     damages = []
-    for run in store.runs() if telling else ():
-        trained_on = store.run(run).details.get("split")
-        if not store.steps(run) or trained_on not in (None, split or corpus.default_split):
+    for name in selected if telling else ():
+        trained_on = store.run(parse_member(name)[0]).details.get("split")
+        if trained_on not in (None, split or corpus.default_split):
             continue
-        name = format_member(run, store.selected_step(run))
         try:
             correct = store.predictions([name], rows)[0] == corpus.labels[rows]
         except StoreError as problem:

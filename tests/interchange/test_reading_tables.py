@@ -75,7 +75,7 @@ def test_the_published_logits_are_read_as_they_are(tmp_path, published_logits):
         "epoch",
         "sample rate",
         "take",
-        "Unnamed: 0",
+        "index",
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -50,6 +50,8 @@ def test_every_command_has_the_right_answer(intact: Store, path: Path, serstore:
     assert sorted(problem["file"] for problem in listed.json["problems"]) == sorted(case.problems)
     assert len(listed.err.splitlines()) == len(case.problems)
     assert sorted(find_problem_files(path)) == sorted((*case.problems, *case.unnoticed))
+    informed = serstore("info", "--store", path, "--json")
+    assert (informed.code, informed.json["problems"]) == (0, listed.json["problems"])
 
     assert serstore("evaluate", "aa", "cc", "--store", path, "--json").json["members"] == expected
     others = [run for run in Store(path).runs() if run not in ("aa", "cc")]
@@ -168,8 +170,16 @@ def test_a_damaged_member_of_a_pack_hides_no_other(intact: Store, tmp_path: Path
     assert find_problem_files(path) == ["runs/bb/step-000020"]
 
 
-def test_steps_of_one_run_need_no_other_run(path: Path, serstore: Any) -> None:
-    CASES["a member cut off"].change(path)
+@pytest.mark.parametrize(
+    ("damage", "left_out"), [("a member cut off", "bb@20"), ("no record", "bb"), ("a run renamed", "dd")]
+)
+def test_what_is_asked_of_one_run_or_of_the_corpus_needs_no_other_run(
+    path: Path, serstore: Any, damage: str, left_out: str
+) -> None:
+    CASES[damage].change(path)
+    audited = serstore("audit", "--store", path, "--json")
+    assert audited.code == 0
+    assert audited.json["cautions"][-1] == f"left out, since it cannot be read (`serstore ls` says why): {left_out}"
     assert serstore("steps", "--run", "aa", "--store", path).code == 0
     assert serstore("export", path.with_name("x.csv"), "aa", "--store", path).code == 0
     assert serstore("pack", path.with_name("x.h5"), "aa", "cc@10", "--store", path).code == 0
