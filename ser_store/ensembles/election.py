@@ -18,6 +18,7 @@ from ser_store.ensembles.vote_weights import Weights, settle_weights
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
+from ser_store.metrics import caution_absent_classes
 from ser_store.progress import Progress, silent
 from ser_store.statistics.selection import Selection
 from ser_store_h5.store import Store
@@ -185,7 +186,11 @@ def vote(
         note=note,
         diversity=differing,
         distribution=distribute(found),
-        heard=(*choice.left_out, *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all")),
+        heard=(
+            *choice.left_out,
+            *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all"),
+            *caution_absent_classes(reported.truth, store.corpus.classes),
+        ),
         kinds=caution_scores(store, electorate.candidates.names, of=CONFIDENCE if terms.rule == "hard" else SOFT_VOTES)
         if needs_shares
         else (),

@@ -113,7 +113,8 @@ class VoteReport:
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
         kinds: a line on candidates whose scores the rule takes for what they are not.
-        heard: what the candidates' models have heard of the utterances, and who was left out, a line each.
+        heard: what the candidates' models have heard of the utterances, who was left out, and which classes do not
+            occur, a line each.
     """
 
     on: str

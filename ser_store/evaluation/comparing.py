@@ -19,7 +19,7 @@ from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
-from ser_store.metrics import Evaluation, evaluate_predictions
+from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_predictions
 from ser_store.statistics.comparisons import (
     CochranQ,
     PairComparison,
@@ -214,6 +214,7 @@ def compare(
             *_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against),
             *caution_heard(store, [member for members in ensembles for member in members], rows),
             *_caution_scores(store, ensembles, voting),
+            *caution_absent_classes(truth, corpus.classes),
         ),
     )
 

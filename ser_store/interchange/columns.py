@@ -5,10 +5,11 @@ from collections.abc import Collection, Sequence
 
 from ser_store.corpora.texts import fold_text
 from ser_store.errors import CorpusError
+from ser_store.evaluation.score_kinds import KINDS
 from ser_store.interchange.cells import Cells
 from ser_store.interchange.matching import match_names
 from ser_store.interchange.prediction_table import PredictionTable
-from ser_store.interchange.scores import KINDS, find_total
+from ser_store.interchange.scores import find_total
 
 # Says what the numbers of a row are; the columns after it are the classes. Exports have it where that is not plain.
 KIND_COLUMN = "scores"

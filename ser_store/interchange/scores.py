@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.evaluation.score_kinds import KINDS
 
-KINDS = ("logits", "probabilities", "log-probabilities", "scores")
 # What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
 FLOOR = float(np.log(np.finfo(np.float32).tiny))
 # How far a row may be from its sum: each number is rounded to two decimals; with --kind, to one.
@@ -13,7 +13,6 @@ _ROUNDED, _COARSE = 0.005, 0.05
 _CENT = 100.0
 
 Numbers = NDArray[np.float64]
-# Heads whose numbers are no logarithms of probabilities.
 
 
 def check_kind(kind: str | None) -> None:
