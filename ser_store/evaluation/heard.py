@@ -90,7 +90,7 @@ def caution_heard(store: Store, members: Iterable[str], rows: Rows, *, chosen: b
 def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
     fitted, name, corpus = find_fitted(store, record.run), record.run, store.corpus
     if fitted is None:
-        if record.details.get("split") is not None or record.details.get("cv") is not None:
+        if record.kind != "import" and (record.details.get("split") or record.details.get("cv")):
             text = "trained by a split that this store does not have as it was"
             yield Caution(name, f"was {text}: it may have learned from these", f"were {text}: they may have learned")
         return

@@ -142,9 +142,7 @@ def evaluate(
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
             *_caution_unanswered(names, predicted),
-            *caution_scores(
-                store, [name for name, own in zip(names, logits, strict=True) if own is not None], of=LOSSES
-            ),
+            *caution_scores(store, scored, of=LOSSES),
         ),
     )
 
