@@ -87,8 +87,8 @@ EVERYBODY = "big@1, big@2, short@1, small@1, small@2, tiny@1"
         ),
         (
             {"k": 5, "steps": "selected"},
-            "k is 5 with 4 candidates (big@2, short@1, small@2, tiny@1): --steps selected left 4 of 6: expected 1 to 4; take "
-            "--steps all, choose another --k",
+            "k is 5 with 4 candidates (big@2, short@1, small@2, tiny@1): --steps selected left 4 of 6: expected 1 to "
+            "4; take --steps all, choose another --k",
         ),
         (
             {"k": 3, "steps": "selected", "members": ["big", "small@1"]},
