@@ -2,14 +2,18 @@
 
 import hashlib
 import math
+import stat
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.containers.detection import measure_extent, name_foreign
+from ser_store.containers.extent import UNSTATED, Extent, truncated
 from ser_store.errors import AudioError, require
 
 SAMPLE_RATE = 16_000
@@ -17,7 +21,16 @@ SAMPLE_RATE = 16_000
 
 MIN_SECONDS = 0.25
 MAX_SECONDS = 3_600.0
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"})
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".w64", ".au", ".snd", ".caf", ".sph"}
+)
+
+# Of which it is known whether all is there. libsndfile's others are shortened in silence, have no sample rate (XI), or
+# are guessed from the suffix (RAW: text called .au is noise).
+_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "MP3", "OGG", "AIFF", "AU", "CAF", "NIST"})
+_EXPECTED = "expected a complete WAV, FLAC, MP3, OGG, AIFF, AU, CAF or NIST file"
+# What libsndfile says of a FLAC file from a pipe.
+_UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF
 
 # Outside these a header is damaged, and resampling would need unbounded memory.
 _PLAUSIBLE_RATES = (4_000, 768_000)
@@ -25,10 +38,8 @@ _PLAUSIBLE_RATES = (4_000, 768_000)
 _SILENCE = 1e-4
 # Lossy decoders overshoot full scale by a little. Beyond this a float file holds integers that nobody scaled.
 _OVERSHOOT = 2.0
-# Writers to a pipe do not know the length; SoX writes 0x7FFFF000, others 0xFFFFFFFF.
-_UNKNOWN_LENGTH = 0x7FFFF000
-# Bytes after the last frame that may be tags: the largest frame and an ID3v1 tag.
-_MP3_TAIL = 1_441 + 128
+# What is left of the channels' power, against that of channels without relation, when they cancel each other: -20 dB.
+_CANCELLED = 0.01
 # Size of torchaudio's polyphase kernel above which an FFT is quicker: 44.1 kHz needs 1e5, 11,127 Hz 2e8 (3 GB, 12 s).
 _MAX_KERNEL = 10_000_000
 
@@ -40,10 +51,12 @@ class Waveform:
     Attributes:
         samples: ``(n,)`` float32, mono, in [-1, 1].
         sample_rate: samples per second.
+        note: what its header says that is not so, and what was read; None where all is as it says.
     """
 
     samples: NDArray[np.float32]
     sample_rate: int
+    note: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -51,21 +64,33 @@ class Waveform:
 
 
 def load_waveform(path: str | Path) -> Waveform:
-    """Decode a WAV, FLAC, MP3 or OGG file at its own sample rate, its channels mixed by their mean.
+    """Decode a WAV (RF64 and W64 too), FLAC, MP3, OGG, AIFF, AU, CAF or NIST file at its own sample rate.
 
-    What lossy decoders overshoot is clipped to [-1, 1]. libsndfile's other formats are read too, but whether one of
-    those was cut off in the middle is not known.
+    Channels are mixed by their mean. What lossy decoders overshoot is clipped to [-1, 1]. A header that states no
+    length, or a few bytes more than there are, is mended: what is there is read to its end, and noted.
 
     Raises:
         AudioError: if the file does not exist, cannot be decoded, is truncated, empty, shorter than
-            ``MIN_SECONDS``, longer than ``MAX_SECONDS``, not finite, not scaled to full scale, or silent.
+            ``MIN_SECONDS``, longer than ``MAX_SECONDS``, not finite, not scaled to full scale, silent or constant, or
+            has channels that cancel each other.
         MissingExtraError: without the ``train`` extra.
     """
     path = Path(path)
-    _check_complete(path)
-    waveform = _decode(path)
-    _check_samples(path, waveform)
-    return Waveform(np.clip(waveform.samples, -1.0, 1.0), waveform.sample_rate)
+    extent = _measure(path)
+    channels, sample_rate, stated = _decode(path, extent)
+    if extent is not None and len(channels) < extent.least_samples:
+        raise AudioError(
+            f"{path} was decoded in part ({len(channels):,} of at least {extent.least_samples:,} samples): expected an "
+            f"MP3 with an index or a constant bit rate; convert it again"
+        )
+    if extent is None and len(channels) < stated < _UNKNOWN_FRAMES:
+        raise truncated(path, present=len(channels), stated=stated, unit="frames")
+    with np.errstate(invalid="ignore"):
+        samples = channels.mean(axis=1, dtype=np.float32)
+    _check_samples(path, samples, sample_rate)
+    _check_sound(path, samples, channels)
+    note = extent.describe() if extent is not None else UNSTATED if stated == _UNKNOWN_FRAMES else None
+    return Waveform(np.clip(samples, -1.0, 1.0), sample_rate, note and f"{path} {note}")
 
 
 def resample(samples: NDArray[np.float32], *, sample_rate: int, to: int = SAMPLE_RATE) -> NDArray[np.float32]:
@@ -110,34 +135,49 @@ def compute_audio_digest(waveform: Waveform) -> bytes:
     return heard.digest()
 
 
-def _decode(path: Path) -> Waveform:
+def _decode(path: Path, extent: Extent | None) -> tuple[NDArray[np.float32], int, int]:
+    """Channels ``(n, c)``, samples per second, and how many frames the file states."""
     soundfile = require("soundfile")
     try:
-        with path.open("rb") as opened:
-            guessed = _is_mp3(opened) and _find_mp3_index(opened) is None
-            opened.seek(0)
-            # Through Python only where needed, to see how far it was read: by name it is quicker, and uses all cores.
-            with soundfile.SoundFile(opened if guessed else path) as file:
-                stated, sample_rate = file.frames, file.samplerate
-                _check_header(path, stated, sample_rate)
-                channels = file.read(dtype="float32", always_2d=True)
-            unread = path.stat().st_size - opened.tell() if guessed else 0
+        # By name it is quicker than through Python, and uses all cores.
+        with soundfile.SoundFile(
+            path if extent is None or extent.repair is None else _mend(path, extent.repair)
+        ) as file:
+            if file.format not in _FORMATS:
+                raise _undecodable(path, f"its format, {file.format}, is not read")
+            _check_header(path, file.frames, file.samplerate)
+            return _read_to_end(file), file.samplerate, file.frames
     # TypeError: a suffix that means headerless samples. MemoryError: a header that lies about its channels or frames.
     except (soundfile.SoundFileError, TypeError, MemoryError) as problem:
         reason = " ".join(str(getattr(problem, "error_string", problem)).split()).rstrip(".")
-        raise AudioError(
-            f"{path} cannot be decoded ({reason}): expected a complete WAV, FLAC, MP3 or OGG file; it may be "
-            f"truncated, copy or convert it again or leave it out"
-        ) from problem
-    if unread > _MP3_TAIL:
-        raise AudioError(
-            f"{path} states no length and {unread:,} bytes of it were not decoded: expected an MP3 with an index or a "
-            f"constant bit rate; convert it again"
-        )
-    if len(channels) < stated and not guessed:
-        raise _truncated(path, present=len(channels), stated=stated, unit="frames")
-    with np.errstate(invalid="ignore"):
-        return Waveform(channels.mean(axis=1, dtype=np.float32), sample_rate)
+        raise _undecodable(path, reason) from problem
+
+
+def _mend(path: Path, repair: tuple[int, bytes]) -> BytesIO:
+    content, (place, mended) = bytearray(path.read_bytes()), repair
+    content[place : place + len(mended)] = mended
+    return BytesIO(content)
+
+
+def _read_to_end(file: Any) -> NDArray[np.float32]:
+    # soundfile seeks behind every block, which many codecs cannot, nor FLAC without a stated length.
+    file.seekable = lambda: False
+    size = max(1, min(file.frames, 60 * file.samplerate))
+    blocks = [file.read(size, dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == size and len(blocks) * size <= MAX_SECONDS * file.samplerate:
+        blocks.append(file.read(size, dtype="float32", always_2d=True))
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _undecodable(path: Path, reason: str) -> AudioError:
+    foreign = name_foreign(path)
+    if foreign is not None:
+        kind, way_out = foreign
+        return AudioError(f"{path} cannot be decoded, it is {kind}: {_EXPECTED}; {way_out}")
+    return AudioError(
+        f"{path} cannot be decoded ({reason}): {_EXPECTED}; it may be truncated, copy or convert it again or leave it "
+        f"out"
+    )
 
 
 def _check_header(path: Path, frames: int, sample_rate: int) -> None:
@@ -147,15 +187,16 @@ def _check_header(path: Path, frames: int, sample_rate: int) -> None:
             f"{path} states {sample_rate:,} samples per second: expected {lowest:,} to {highest:,}; convert it again "
             f"or leave it out"
         )
-    if frames > MAX_SECONDS * sample_rate:
-        raise AudioError(
-            f"{path} states no length or one above {MAX_SECONDS:,.0f} s: expected one utterance; cut it into "
-            f"utterances, or convert it again so that its header states its length"
-        )
+    if MAX_SECONDS * sample_rate < frames < _UNKNOWN_FRAMES:
+        raise _too_long(path)
 
 
-def _check_samples(path: Path, waveform: Waveform) -> None:
-    samples, seconds = waveform.samples, waveform.seconds
+def _too_long(path: Path) -> AudioError:
+    return AudioError(f"{path} is longer than {MAX_SECONDS:,.0f} s: expected one utterance; cut it into utterances")
+
+
+def _check_samples(path: Path, samples: NDArray[np.float32], sample_rate: int) -> None:
+    seconds = len(samples) / sample_rate
     if len(samples) == 0:
         raise AudioError(f"{path} holds no samples: expected a recording; record it again or leave it out")
     if seconds < MIN_SECONDS:
@@ -163,6 +204,8 @@ def _check_samples(path: Path, waveform: Waveform) -> None:
             f"{path} is {seconds * 1000:.0f} ms long: expected at least {MIN_SECONDS * 1000:.0f} ms; "
             f"record it again or leave it out"
         )
+    if seconds > MAX_SECONDS:
+        raise _too_long(path)
     finite = np.isfinite(samples)
     if not finite.all():
         raise AudioError(
@@ -174,108 +217,38 @@ def _check_samples(path: Path, waveform: Waveform) -> None:
         raise AudioError(
             f"{path} holds samples up to {peak:,.6g}: expected -1 to 1; divide them by full scale (32,768 for 16 bit)"
         )
-    if np.abs(samples - samples.mean(dtype=np.float64)).max() <= _SILENCE:
+
+
+def _check_sound(path: Path, samples: NDArray[np.float32], channels: NDArray[np.float32]) -> None:
+    """Refuse what holds no sound, and what has sound that is gone once its channels are mixed."""
+    offsets = channels.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if np.abs(channels - offsets).max() <= _SILENCE:
+        if np.abs(offsets).max() <= _SILENCE:
+            got = f"is silent (no sample above {_SILENCE:g})"
+        else:
+            got = f"is constant (all samples are near {', '.join(f'{offset:.3g}' for offset in offsets)}: an offset)"
+        raise AudioError(f"{path} {got}: expected speech; record it again or leave it out")
+    power = np.square(channels - offsets).mean(dtype=np.float64) / channels.shape[1]
+    left = np.square(samples - offsets.mean()).mean(dtype=np.float64) / power
+    if left < _CANCELLED:
         raise AudioError(
-            f"{path} is silent (no sample above {_SILENCE:g}): expected speech; record it again or leave it out"
+            f"{path} has channels that cancel each other when they are mixed ({10 * np.log10(left + 1e-12):.0f} dB are "
+            f"left): expected channels in phase; keep one of the {channels.shape[1]}, or turn one over"
         )
 
 
-def _check_complete(path: Path) -> None:
-    """Refuse what is cut off: libsndfile silently shortens WAV, OGG and MP3 to what is there."""
+def _measure(path: Path) -> Extent | None:
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if size == 0:
-                raise AudioError(f"{path} is empty (0 bytes): expected a recording; copy it again or leave it out")
-            shortfall = _find_shortfall(path, file, size)
+        if not stat.S_ISREG((status := path.stat()).st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise AudioError(f"{path} is {kind}: expected a recording; check the path")
+        if status.st_size == 0:
+            raise AudioError(f"{path} is empty (0 bytes): expected a recording; copy it again or leave it out")
+        return measure_extent(path)
     except FileNotFoundError as missing:
-        raise AudioError(
-            f"{path} does not exist: expected a recording; check the path and the audio folder"
-        ) from missing
+        got = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
+        raise AudioError(f"{path} {got}: expected a recording; check the path and the audio folder") from missing
     except OSError as problem:
         raise AudioError(
             f"{path} cannot be read ({problem.strerror}): expected a recording; check the path and its permissions"
         ) from problem
-    if shortfall is not None and shortfall[0] < shortfall[1]:
-        raise _truncated(path, present=shortfall[0], stated=shortfall[1], unit="bytes of audio")
-
-
-def _find_shortfall(path: Path, file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """Bytes of audio that are present and that are stated, or None where none are stated."""
-    magic = file.read(4)
-    if magic in {b"RIFF", b"RF64"}:
-        return _find_wav_length(file, size)
-    if magic == b"OggS" and not _is_ogg_ended(file, size):
-        raise AudioError(
-            f"{path} is truncated (its last Ogg page is missing or incomplete): expected a complete recording; "
-            f"copy it again or leave it out"
-        )
-    if _is_mp3(file) and (index := _find_mp3_index(file)) is not None:
-        start, stated = index
-        return size - start, stated
-    return None
-
-
-def _truncated(path: Path, *, present: int, stated: int, unit: str) -> AudioError:
-    return AudioError(
-        f"{path} is truncated ({present:,} of {stated:,} {unit}): expected a complete recording; copy it again or "
-        f"leave it out"
-    )
-
-
-def _find_wav_length(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """Bytes present and stated of the RIFF data chunk, or None if it states no length."""
-    position, long_length = 12, 0
-    for _ in range(1_000):  # chunks; a file has a handful
-        if position + 8 > size:
-            break
-        file.seek(position)
-        name, length = struct.unpack("<4sI", file.read(8))
-        position += 8
-        if name == b"ds64" and position + 16 <= size:
-            long_length = struct.unpack("<8xQ", file.read(16))[0]
-        elif name == b"data":
-            stated = long_length if length == 0xFFFFFFFF and long_length else length
-            unknown = not long_length and length >= _UNKNOWN_LENGTH
-            return None if unknown else (size - position, stated)
-        position += length + length % 2  # chunks are padded to an even length
-    return None
-
-
-def _is_ogg_ended(file: BinaryIO, size: int) -> bool:
-    """Whether the last page is there in full and bears the end-of-stream flag (RFC 3533, section 6)."""
-    largest_page = 65_307
-    file.seek(max(0, size - largest_page))
-    tail = file.read()
-    start = tail.rfind(b"OggS\0")
-    if start < 0 or start + 27 > len(tail):
-        return False
-    flags, segments = tail[start + 5], tail[start + 26]
-    body = start + 27 + segments
-    return bool(flags & 4) and body + sum(tail[start + 27 : body]) <= len(tail)
-
-
-def _is_mp3(file: BinaryIO) -> bool:
-    file.seek(0)
-    magic = file.read(3)
-    return magic == b"ID3" or (len(magic) == 3 and magic[0] == 0xFF and magic[1] >= 0xE0)
-
-
-def _find_mp3_index(file: BinaryIO) -> tuple[int, int] | None:
-    """Where an MP3's audio starts and how many bytes it has, by the Xing or LAME index in its first frame, if any."""
-    file.seek(0)
-    tag = file.read(10)
-    start = 0
-    if tag[:3] == b"ID3" and len(tag) == 10:
-        # Four 7-bit digits; the header of 10 bytes is not counted, nor is a footer of the same size.
-        start = 10 + sum(digit << shift for digit, shift in zip(tag[6:10], (21, 14, 7, 0), strict=True))
-        start += 10 if tag[5] & 0x10 else 0
-    file.seek(start)
-    frame = file.read(64)
-    index = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if index < 0 or index + 16 > len(frame):
-        return None
-    flags = int.from_bytes(frame[index + 4 : index + 8], "big")
-    if flags & 3 != 3:  # both the number of frames and that of bytes, in this order
-        return None
-    return start, int.from_bytes(frame[index + 12 : index + 16], "big")

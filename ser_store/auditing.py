@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_store.corpora.audit import Audit, compute_audit, flag_leaks
+from ser_store.corpora.audit import Audit, compute_audit, find_unusual_durations, flag_leaks
+from ser_store.corpora.split_cautions import caution_split
 from ser_store.errors import StoreError
 from ser_store.evaluation.heard import caution_heard
 from ser_store.leakage import Damage, measure_damage
@@ -18,6 +19,9 @@ from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
+if TYPE_CHECKING:
+    from ser_store.corpora.inspection import Inspection
+
 
 @dataclass(frozen=True)
 class StoreAudit:
@@ -26,20 +30,24 @@ class StoreAudit:
     Attributes:
         audit: leakage and balance of the split.
         bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
-        cautions: what the members' models have heard of the test part, a line each.
         damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
             part has both.
+        unusual_durations: ids and seconds of recordings whose length is out of line.
+        cautions: a plain line for each thing that makes figures of the split too good or of little worth, and for
+            what the members' models have heard of its test part.
     """
 
     audit: Audit
     bad_files: list[str] | None
     damage: tuple[Damage, ...]
+    unusual_durations: tuple[tuple[str, float], ...] = ()
     cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         leakage = [damage.to_json() for damage in self.damage]
-        document = {**self.audit.to_json(), "bad_files": self.bad_files, "leakage": leakage}
-        return {**document, "cautions": list(self.cautions)}
+        told = {"bad_files": self.bad_files, "leakage": leakage, "cautions": list(self.cautions)}
+        durations = [{"utterance": utterance, "seconds": seconds} for utterance, seconds in self.unusual_durations]
+        return {**self.audit.to_json(), **told, "unusual_durations": durations}
 
 
 def audit(
@@ -56,24 +64,34 @@ def audit(
     """
     store = Store(path)
     corpus = store.corpus
-    bad_files, copies = _listen(corpus, audio, progress)
+    heard = _listen(corpus, audio, progress)
+    bad_files, copies = (None, None) if heard is None else (list(heard.bad_files), heard.near_duplicates)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
-    return StoreAudit(computed, bad_files, _measure_damage(store, split, copies or ()), _caution(store, split))
+    about_split = caution_split(corpus, split) if corpus.splits else ()
+    durations, cautions = find_unusual_durations(corpus)
+    if heard is not None and heard.notes:
+        cautions += (
+            f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
+        )
+    return StoreAudit(
+        computed,
+        bad_files,
+        damage=_measure_damage(store, split, copies or ()),
+        unusual_durations=durations,
+        cautions=(*about_split, *cautions, *_caution(store, split)),
+    )
 
 
-def _listen(
-    corpus: Corpus, audio: Path | None, progress: Progress
-) -> tuple[list[str] | None, Sequence[Sequence[int]] | None]:
-    """Bad files and groups of copies; None and None where there is nothing to listen to."""
+def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
+    """None where there is nothing to listen to."""
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
     # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
     can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
     if corpus.paths is None or folder is None or not can_look:
-        return None, None
+        return None
     from ser_store.corpora.inspection import inspect_recordings
 
-    inspection = inspect_recordings(corpus, folder, progress=progress)
-    return list(inspection.bad_files), inspection.near_duplicates
+    return inspect_recordings(corpus, folder, progress=progress)
 
 
 def _caution(store: Store, split: str | None) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from ser_store.backbones.catalogue import lookup
 from ser_store.backbones.description import Backbone
 from ser_store.errors import UnknownNameError
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.findings import Problem
+from ser_store_h5.readable import Survey
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -70,7 +72,13 @@ class CheckpointComparison:
 
 @dataclass(frozen=True)
 class StoreDescription:
-    """Corpus and runs of a store; ``bytes`` counts everything but checkpoints."""
+    """Corpus and runs of a store.
+
+    Attributes:
+        runs: all whose records can be read, with the members that can.
+        bytes: of everything but checkpoints, damaged or not.
+        problems: what is wrong with the rest; see :class:`~ser_store_h5.readable.Survey`.
+    """
 
     path: Path
     corpus: Corpus
@@ -78,6 +86,7 @@ class StoreDescription:
     bytes: int
     corpus_bytes: int
     comparisons: tuple[CheckpointComparison, ...]
+    problems: tuple[Problem, ...] = ()
 
     @property
     def dataset_bytes(self) -> dict[str, int]:
@@ -92,7 +101,7 @@ class StoreDescription:
             "corpus": corpus.name,
             "n": len(corpus),
             "classes": list(corpus.classes),
-            "speakers": None if corpus.speakers is None else len(set(corpus.speakers.tolist())),
+            "speakers": len(corpus.known_speakers) or None,
             "columns": list(corpus.columns),
             "default_split": corpus.default_split,
             "splits": {
@@ -115,6 +124,7 @@ class StoreDescription:
                 }
                 for run in self.runs
             ],
+            "problems": [vars(problem) for problem in self.problems],
         }
 
 
@@ -125,22 +135,25 @@ def describe_store(path: Path | str) -> StoreDescription:
         StoreError: if there is no store at ``path``.
     """
     store = Store(path)
-    runs = tuple(_describe_run(store, name) for name in store.runs())
+    survey = store.survey()
+    runs = tuple(_describe_run(store, survey, name) for name in survey.records)
     corpus_bytes = store.source.measure_corpus()
+    folder_bytes = corpus_bytes + sum(map(store.source.measure_run, store.runs()))
     return StoreDescription(
         path=store.path,
         corpus=store.corpus,
         runs=runs,
-        bytes=store.path.stat().st_size if store.is_packed else corpus_bytes + sum(run.bytes for run in runs),
+        bytes=store.path.stat().st_size if store.is_packed else folder_bytes,
         corpus_bytes=corpus_bytes,
         comparisons=tuple(_compare_with_checkpoints(runs)),
+        problems=survey.problems,
     )
 
 
-def _describe_run(store: Store, name: str) -> RunDescription:
-    members = store.members(name)
+def _describe_run(store: Store, survey: Survey, name: str) -> RunDescription:
+    members = [member for member in survey.members if member.run == name]
     return RunDescription(
-        record=store.run(name),
+        record=survey.records[name],
         members=len(members),
         selected=store.selected_step(name) if members else None,
         bytes=store.source.measure_run(name),

@@ -3,7 +3,8 @@
 What is in the store already, from the same model, recordings and preprocessing, is not computed again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import numpy as np
 from ser_store.acoustic_extraction import prepare_acoustic
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.errors import ModelError, StoreError, require
+from ser_store.fitted import find_fitted, find_rows
 from ser_store.network_extraction import Compute, prepare_network
 from ser_store.pooled import narrow_pooled
 from ser_store.progress import Progress, silent
-from ser_store.provenance import compute_audio_digest, list_versions
+from ser_store.provenance import compute_audio_digest, list_differences, list_versions
 from ser_store.recordings import resolve_audio
-from ser_store.reports import report_keys
+from ser_store.reports import report_loaded
 from ser_store.run_checkpoints import find_checkpoint, list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
@@ -30,6 +32,7 @@ from ser_store_h5.store import Store
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
 _IDENTITY = {
     "model_digest": "model weights",
+    "attention": "attention",
     "preprocessing": "preprocessing",
     "pooling": "pooling",
     "precision": "precision",
@@ -118,6 +121,7 @@ def extract_model(
         run = run or model
         identity, compute = prepare_acoustic(store.corpus, model, folder, progress=progress)
         origin: Mapping[str, Any] = {"feature_set": model}
+        trained_on: tuple[str, ...] = ()
     else:
         require("transformers")
         from ser_store.backbones.loading import build_model
@@ -126,7 +130,7 @@ def extract_model(
         loaded = build_model(
             model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
         )
-        report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
+        report_loaded(loaded)
         identity, compute = prepare_network(
             store.corpus,
             loaded,
@@ -136,13 +140,19 @@ def extract_model(
             with_logits=False,
             progress=progress,
         )
-        origin = loaded.origin
-    fitted = Fitted.on_nothing(len(store.corpus)).to_json()
-    details = {"origin": dict(origin), "versions": list_versions(), KEY: fitted}
+        origin, trained_on = loaded.origin, loaded.trained_on
+    details = {"origin": dict(origin), "versions": list_versions(), KEY: _describe_fitted(store.corpus, trained_on)}
     record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
     if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
         store.refuse_run(run)
     return _extract(store, record, 0, identity, compute)
+
+
+def _describe_fitted(corpus: Corpus, trained_on: Sequence[str]) -> dict[str, Any]:
+    """What a frozen backbone has learned from, if its weights were fine-tuned on utterances of this corpus."""
+    rows = find_rows(corpus, trained_on)
+    fitted = Fitted.on_rows(rows, len(corpus)) if len(rows) else Fitted.on_nothing(len(corpus))
+    return fitted.to_json()
 
 
 def extract_run(
@@ -162,24 +172,17 @@ def extract_run(
         checkpoint: the checkpoint's folder, where it is not among the run's own.
 
     Raises:
-        ModelError: if there is no checkpoint of the step.
+        ModelError: if there is no checkpoint of the step, or it computes otherwise than the run was trained.
         MemoryLimitError: if a single utterance does not fit into memory.
         StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
     """
     require("transformers")
-    from ser_store.backbones.loading import load_classifier
-
     folder = resolve_audio(store.corpus, audio)
     record = store.run(run)
     if checkpoint is None or step is None:
         step, found = find_checkpoint(store, record, step)
         checkpoint = checkpoint or found
-    loaded = load_classifier(checkpoint)
-    classes = tuple(loaded.model.config.id2label[index] for index in range(loaded.model.config.num_labels))
-    if classes != store.corpus.classes:
-        raise ModelError(
-            f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
-        )
+    loaded = _load_checkpoint(store, record, checkpoint)
     recipe: Mapping[str, Any] = record.details.get("recipe", {})
     identity, compute = prepare_network(
         store.corpus,
@@ -192,6 +195,44 @@ def extract_run(
         precision=recipe.get("precision", "fp32"),
     )
     return _extract(store, record, step, identity, compute)
+
+
+def _load_checkpoint(store: Store, record: RunRecord, checkpoint: Path) -> Any:
+    """The classifier in ``checkpoint`` as the run was trained.
+
+    Raises:
+        ModelError: if it tells other classes apart, or computes otherwise.
+    """
+    from ser_store.backbones.loading import load_classifier
+    from ser_store.training.preparing import set_attention
+
+    loaded = load_classifier(checkpoint)
+    classes = loaded.model.config.classes
+    if classes != store.corpus.classes:
+        raise ModelError(
+            f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
+        )
+    described = loaded.describe()
+    configuration = described["configuration"]
+    differing = list_differences(record.details.get("configuration", configuration), configuration)
+    if differing:
+        raise ModelError(
+            f"{checkpoint} computes otherwise than run {record.run} was trained, by another {', '.join(differing)}: "
+            f"expected a checkpoint as it was saved; cache this one with --model {checkpoint} --run NAME"
+        )
+    fitted, rows = find_fitted(store, record.run), find_rows(store.corpus, loaded.trained_on)
+    if fitted is not None and len(rows) and not np.array_equal(np.flatnonzero(fitted.learned.any(axis=0)), rows):
+        raise ModelError(
+            f"{checkpoint} was trained on other utterances than run {record.run}: expected a checkpoint of this run; "
+            f"cache this one with --model {checkpoint} --run NAME"
+        )
+    report_loaded(loaded)
+    attention = record.details.get("attention", described["attention"])
+    if attention != described["attention"]:
+        # A checkpoint does not keep it. Where it cannot be had, the member says what was.
+        with suppress(ModelError):
+            set_attention(loaded.model, attention)
+    return loaded
 
 
 def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
@@ -209,12 +250,19 @@ def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, 
     member = _merge(cached, computed, provenance) if cached else _described(computed, provenance)
     if not store.has_run(run):
         store.add_run(record)
+    elif record.kind == "frozen" and cached is None:
+        # It tells of the model whose member was removed.
+        store.update_run(store.run(run).updated(**record.details))
     store.write_member(member, replace=cached is not None)
     return Extraction(name, computed=len(missing), kept=0 if cached is None else len(cached.rows))
 
 
 def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus) -> None:
     differing = [word for key, word in _IDENTITY.items() if cached.provenance.get(key) != identity.get(key)]
+    configuration = identity.get("configuration", {})
+    if configuration and "configuration" not in cached.provenance:
+        differing.append("or unknown configuration")
+    differing += list_differences(cached.provenance.get("configuration", configuration), configuration)
     if cached.provenance.get("audio_digest") != compute_audio_digest(corpus, cached.rows):
         differing.append("recordings")
     if differing:

@@ -271,11 +271,11 @@ def _cross_validate(store: Store, source: str, cv: str, folds: int, seed: int) -
     if cv == "utterance":
         pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
     elif cv == "speaker":
-        if corpus.speakers is None:
+        speakers = corpus.speaker_groups(rows)
+        if speakers is None:
             raise CorpusError(
                 f"corpus {corpus.name} knows no speakers: expected some for --cv speaker; use --cv utterance"
             )
-        speakers = corpus.speakers[rows]
         if len(set(speakers.tolist())) < folds:
             raise CorpusError(f"there are {len(set(speakers.tolist()))} speakers: expected at least --folds {folds}")
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, speakers)

@@ -45,8 +45,8 @@ def prepare_network(
     identity = {
         "model_digest": compute_model_digest(loaded.model if with_logits else loaded.model.backbone),
         "preprocessing": PREPROCESSING,
-        "pooling": loaded.model.config.pooling,
         "precision": precision,
+        **loaded.describe(),
     }
 
     def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:

@@ -1,8 +1,10 @@
 """Where numbers came from: versions, hardware, and which recordings."""
 
 import hashlib
+import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -33,6 +35,16 @@ def list_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def list_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In which fields two configurations of a model differ, each with both values."""
+    both = {name: [_show(one, name) for one in (before, now)] for name in sorted(before.keys() | now.keys())}
+    return [f"{name} ({there}, now {here})" for name, (there, here) in both.items() if there != here]
+
+
+def _show(configuration: Mapping[str, Any], name: str) -> str:
+    return json.dumps(configuration[name]) if name in configuration else "its default"
 
 
 def describe_hardware() -> dict[str, Any]:

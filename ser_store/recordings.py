@@ -9,8 +9,8 @@ from ser_store.audio import compute_audio_digest, load_waveform, resample
 from ser_store.errors import AudioError, CorpusError
 from ser_store_h5.corpus import Corpus
 
-# Other formats are decoded to other samples by other releases of their decoders.
-_LOSSLESS = {".wav", ".flac"}
+# They are decoded to other samples by other releases of their decoders.
+_LOSSY = {".mp3", ".ogg", ".oga", ".opus"}
 
 
 def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
@@ -45,7 +45,7 @@ def load_recording(corpus: Corpus, row: int, *, audio: Path) -> NDArray[np.float
         raise CorpusError(f"corpus {corpus.name} has no recordings")
     path = audio / str(corpus.paths[row])
     waveform = load_waveform(path)
-    digests = corpus.audio_digests if path.suffix.lower() in _LOSSLESS else None
+    digests = None if path.suffix.lower() in _LOSSY else corpus.audio_digests
     if digests is not None and compute_audio_digest(waveform) != digests[row].tobytes():
         raise AudioError(
             f"{path} is not the recording that the store was made from, its samples are others: expected the same; "

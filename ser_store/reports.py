@@ -3,22 +3,46 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 LOGGER = logging.getLogger("ser_store")
 SHOWN = 3
 
 
-def report_keys(backbone: str, *, missing: Sequence[str], unused: Sequence[str]) -> None:
-    """Name the weights that a checkpoint lacked, and those it had in vain."""
-    if missing:
-        LOGGER.info("%s: not in the checkpoint, initialised at random: %s", backbone, _list(missing))
-    if unused:
-        LOGGER.info("%s: in the checkpoint, but of no use here: %s", backbone, _list(unused))
+def report_loaded(loaded: Any) -> None:
+    """Name the weights that a checkpoint lacked, those it had in vain, and what it leaves to be guessed.
+
+    Args:
+        loaded: a :class:`~ser_store.backbones.loading.LoadedModel`.
+    """
+    backbone = loaded.backbone_key
+    if loaded.missing_keys:
+        LOGGER.info("%s: not in the checkpoint, initialised at random: %s", backbone, _list(loaded.missing_keys))
+    if loaded.unused_keys:
+        LOGGER.info("%s: in the checkpoint, but of no use here: %s", backbone, _list(loaded.unused_keys))
+    if loaded.is_normalising_unasked:
+        LOGGER.info(
+            "%s: no preprocessor_config.json in the checkpoint: each utterance is normalised to zero mean and unit "
+            "variance, as most backbones expect it; put one with do_normalize false there if this one does not",
+            backbone,
+        )
 
 
 def _list(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(keys[:SHOWN]) + more
+
+
+def report_name(run: str, usual: str) -> None:
+    """Say why a run is not called after its model alone, where it is not."""
+    if run != usual:
+        LOGGER.info("%s: the run is called so since %s is of another split or fold", run, usual)
+
+
+def report_cautions(run: str, cautions: Sequence[str]) -> None:
+    """Say before a training what its figures will not show."""
+    for caution in cautions:
+        LOGGER.info("%s: %s", run, caution)
 
 
 def report_out_of_memory(run: str, step: int, *, phase: str, size: int, times: int | None = None) -> None:

@@ -30,30 +30,37 @@ class Sides:
     on: str
 
 
+def check_sides(corpus: Corpus, split: str | None = None) -> None:
+    """Refuse a split that nothing can be both trained on and evaluated by.
+
+    Raises:
+        CorpusError: if it has neither ``train`` and another part nor two folds.
+    """
+    names, shown = corpus.part_names(split), split or corpus.default_split
+    if names == ["train"]:
+        raise CorpusError(f"split {shown} has no valid or test part: expected one to evaluate; choose another --split")
+    if "train" not in names and not (len(names) > 1 and any(name.startswith("fold-") for name in names)):
+        shown_names = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+        raise CorpusError(
+            f"split {shown} has the parts {shown_names}: expected train and others, or folds; choose another --split"
+        )
+
+
 def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None = None) -> Sides:
     """The sides of a split; of one into folds, ``fold`` is evaluated and the others are trained on.
 
     Raises:
         CorpusError: if the split has no part to train on or to evaluate, or a fold is missing or too much.
     """
+    check_sides(corpus, split)
     names = corpus.part_names(split)
     shown = split or corpus.default_split
     if "train" in names:
         if fold is not None:
             raise CorpusError(f"split {shown} has no folds: got --fold {fold}; expected none, or a --split into folds")
         others = [name for name in names if name != "train"]
-        if not others:
-            raise CorpusError(
-                f"split {shown} has no valid or test part: expected one to evaluate; choose another --split"
-            )
         on = "valid" if "valid" in others else "test" if "test" in others else others[0]
         train = corpus.rows("train", split=split)
-        evaluated = np.sort(np.concatenate([corpus.rows(name, split=split) for name in others]))
-    elif not any(name.startswith("fold-") for name in names):
-        raise CorpusError(
-            f"split {shown} has the parts {', '.join(names)}: expected train and others, or folds; choose another "
-            "--split"
-        )
     else:
         on = f"fold-{fold}"
         if fold is None or on not in names:
@@ -61,8 +68,9 @@ def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None =
                 f"split {shown} has the parts {', '.join(names)}: expected --fold N, the fold to evaluate while the "
                 "others are trained on"
             )
-        evaluated = corpus.rows(on, split=split)
+        others = [on]
         train = np.sort(np.concatenate([corpus.rows(name, split=split) for name in names if name != on]))
+    evaluated = np.sort(np.concatenate([corpus.rows(name, split=split) for name in others]))
     return Sides(train=train, evaluated=evaluated, monitored=corpus.rows(on, split=split), on=on)
 
 

@@ -1,6 +1,6 @@
 """Comparison of a run's checkpoint steps, and the choice of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,10 @@ from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import keep_covering
-from ser_store.metrics import compute_log_loss, evaluate_predictions
-from ser_store.statistics.comparisons import PairComparison, compare_pairs
+from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
+from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
 from ser_store.statistics.selection import Selection as Correction
-from ser_store.statistics.selection import correct_selection_by_bootstrap
+from ser_store.statistics.selection import UncorrectableError, correct_selection_by_bootstrap
 from ser_store.step_rules import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
@@ -36,7 +36,8 @@ class RunSteps:
         best_against_last: the best step (first) compared with the last one (second), by speaker where speakers are
             known; None if they are the same.
         correction: the best step's accuracy as found, and corrected for having been chosen among these steps on
-            these very utterances; None for a single step or a single utterance.
+            these very utterances; None where it cannot be.
+        note: why nothing was corrected, if so.
     """
 
     run: str
@@ -47,6 +48,7 @@ class RunSteps:
     divergence: int | None
     best_against_last: PairComparison | None
     correction: Correction | None
+    note: str = ""
 
     @property
     def verdict(self) -> str:
@@ -69,6 +71,7 @@ class RunSteps:
                 "method": None if test is None else test.method,
             },
             "selection": None if self.correction is None else self.correction.to_json(),
+            **({"note": self.note} if self.note else {}),
             "steps": [vars(step) for step in self.steps],
         }
 
@@ -129,8 +132,20 @@ def steps(
     if not runs and any(len(own) > 1 for own in by_run.values()):
         by_run = {run: own for run, own in by_run.items() if len(own) > 1}
     compared = tuple(_compare_steps(store, run, own, on=on, rows=rows, select=select) for run, own in by_run.items())
-    cautions = (*left_out, *caution_heard(store, names, rows, chosen=False))
+    cautions = (
+        *left_out,
+        *caution_heard(store, names, rows, chosen=False),
+        *caution_absent_classes(corpus.labels[rows], corpus.classes),
+        *_iter_test_cautions(corpus, rows, compared),
+    )
     return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions)
+
+
+def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Sequence[RunSteps]) -> Iterator[str]:
+    speakers = corpus.speaker_groups(rows)
+    if speakers is not None and any(run.best_against_last is not None for run in compared):
+        few = caution_few_groups(len(set(speakers.tolist())))
+        yield from [] if few is None else [few]
 
 
 def _list_predicting(store: Store, runs: Sequence[str]) -> list[str]:
@@ -176,7 +191,10 @@ def _compare_steps(
     best, last = cached.index(find_best(scores).step), len(cached) - 1
     pair = [names[best], names[last]]
     record = store.run(run)
-    groups = _find_speakers(corpus, rows)
+    speakers = corpus.speaker_groups(rows)
+    correction, note = _correct(right, speakers)
+    # Of a single speaker there is none to swap steps for.
+    groups = None if speakers is None or len(set(speakers.tolist())) == 1 else speakers
     return RunSteps(
         run=run,
         selected=store.selected_step(run),
@@ -185,19 +203,19 @@ def _compare_steps(
         best=cached[best],
         divergence=find_divergence(scores),
         best_against_last=None if best == last else compare_pairs(right[[best, last]], pair, groups=groups)[0],
-        correction=_correct(right, groups),
+        correction=correction,
+        note=note,
     )
 
 
-def _find_speakers(corpus: Corpus, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
-    """The speakers of the utterances, where there are two or more to draw from."""
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
-    return speakers if speakers is not None and len(set(speakers.tolist())) > 1 else None
-
-
-def _correct(right: NDArray[np.bool_], groups: NDArray[np.str_] | None) -> Correction | None:
-    """The choice of the best step, corrected; by speaker where there are speakers to draw."""
-    return correct_selection_by_bootstrap(right, groups=groups) if len(right) > 1 and right.shape[1] > 1 else None
+def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[Correction | None, str]:
+    """The choice of the best step, corrected, by speaker where speakers are known; and where it is not, why."""
+    if len(right) == 1:
+        return None, "not corrected: there is one step, nothing was chosen"
+    try:
+        return correct_selection_by_bootstrap(right, groups=speakers), ""
+    except UncorrectableError as error:
+        return None, f"not corrected: {error}"
 
 
 def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:

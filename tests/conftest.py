@@ -54,6 +54,12 @@ def paper_dir() -> Path:
     return _shared("paper")
 
 
+@pytest.fixture(scope="session")
+def published_logits() -> Path:
+    """Logits of three published models on all recordings of RAVDESS, in one long table (ravdess_folds.csv)."""
+    return _shared("published-logits") / "ravdess_folds.csv"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one command gave: exit code, stdout and stderr."""

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_an_mp3_whose_length_is_guessed_too_long_is_read_to_its_end(tmp_path: Pa
 
 def test_an_mp3_that_would_be_cut_where_its_length_was_guessed_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp3", make_tone(2.0, rate=48_000), 48_000, bitrate_mode="VARIABLE")
-    assert "bytes of it were not decoded" in refusal(without_mp3_index(path))
+    assert "was decoded in part" in refusal(without_mp3_index(path))
 
 
 def test_an_mp3_behind_a_tag_is_checked_too(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_an_mp3_behind_a_tag_is_checked_too(tmp_path: Path) -> None:
     path.write_bytes(tagged)
     assert load_waveform(path).seconds == pytest.approx(2.0, abs=0.06)
     path.write_bytes(tagged[:-5])
-    assert "bytes of audio" in refusal(path)
+    assert "truncated (its last MP3 frame is incomplete)" in refusal(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -134,7 +135,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_recording(tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
-    assert "cannot be read" in refusal(tmp_path / "a.wav")
+    assert "is a folder: expected a recording" in refusal(tmp_path / "a.wav")
+
+
+def test_a_pipe_is_no_recording_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    assert "is no regular file" in refusal(tmp_path / "a.wav")
+
+
+def test_a_link_to_nothing_says_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to("disk/b.wav")
+    assert "is a link to disk/b.wav, which does not exist" in refusal(tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.raw", "a.txt"])
@@ -171,10 +182,42 @@ def test_samples_that_are_not_finite_are_refused(tmp_path: Path, wrong: float, c
     assert "holds 3 samples that are NaN or infinite" in message
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.25])
-def test_digital_silence_is_refused_also_above_an_offset(tmp_path: Path, offset: float) -> None:
-    hiss = np.random.default_rng(0).choice([-1, 1], 8_000) / 32_768
-    assert "is silent" in refusal(write(tmp_path / "a.wav", hiss + offset))
+@pytest.mark.parametrize(("offset", "got"), [(0.0, "is silent"), (0.25, "is constant (all samples are near 0.25: an")])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_silence_and_an_offset_without_sound_are_told_apart(
+    tmp_path: Path, offset: float, got: str, channels: int
+) -> None:
+    hiss = np.random.default_rng(0).choice([-1, 1], (8_000, channels)) / 32_768
+    message = refusal(write(tmp_path / "a.wav", hiss + offset))
+    assert got in (message if channels == 1 else message.replace("0.25, 0.25", "0.25"))
+
+
+def test_two_offsets_that_cancel_are_constant(tmp_path: Path) -> None:
+    channels = np.stack([np.full(8_000, 0.5), np.full(8_000, -0.5)], axis=1)
+    assert "is constant (all samples are near 0.5, -0.5: an offset)" in refusal(write(tmp_path / "a.wav", channels))
+
+
+@pytest.mark.parametrize("other", [-1.0, -0.95])
+def test_channels_that_cancel_are_refused_as_such(tmp_path: Path, other: float) -> None:
+    channels = np.stack([make_tone(), other * make_tone()], axis=1)
+    assert "has channels that cancel each other when they are mixed (-" in refusal(write(tmp_path / "a.wav", channels))
+
+
+@pytest.mark.parametrize("silent", [1, 5])
+def test_silent_channels_beside_one_that_speaks_do_not_cancel_it(tmp_path: Path, silent: int) -> None:
+    channels = np.stack([make_tone(), *[np.zeros(8_000, np.float32)] * silent], axis=1)
+    np.testing.assert_allclose(
+        load_waveform(write(tmp_path / "a.wav", channels, subtype="FLOAT")).samples,
+        make_tone() / (silent + 1),
+        atol=1e-6,
+    )
+
+
+def test_channels_without_relation_are_mixed(tmp_path: Path) -> None:
+    channels = np.random.default_rng(0).uniform(-0.5, 0.5, (8_000, 6))
+    np.testing.assert_allclose(
+        load_waveform(write(tmp_path / "a.wav", channels)).samples, channels.mean(axis=1), atol=1e-4
+    )
 
 
 def test_a_whisper_is_not_silence(tmp_path: Path) -> None:
@@ -197,13 +240,13 @@ def test_an_implausible_sample_rate_is_refused(tmp_path: Path) -> None:
     assert "states 100 samples per second" in refusal(write(tmp_path / "a.wav", make_tone(), 100))
 
 
-def test_a_flac_without_a_stated_length_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+def test_a_flac_that_states_hours_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", make_tone())
     content = bytearray(path.read_bytes())
-    content[21] &= 0xF0
-    content[22:26] = bytes(4)  # STREAMINFO: 36 bits of total samples, 0 for unknown
+    content[21] |= 0x0F
+    content[22:26] = b"\xff" * 4  # STREAMINFO: 36 bits of total samples
     path.write_bytes(content)
-    assert "states no length" in refusal(path)
+    assert "is longer than 3,600 s" in refusal(path)
 
 
 def test_resampling_to_the_same_rate_changes_nothing() -> None:

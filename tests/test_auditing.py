@@ -52,6 +52,14 @@ def test_it_is_printed(store, serstore):
     assert "same twin in train" in out
 
 
+def test_what_to_beware_of_is_in_the_document_and_on_stderr(store, serstore):
+    outcome = serstore("audit", "--store", store.path, "--json")
+    (line,) = outcome.json["cautions"]
+    assert line.startswith("split mine: of the speakers, 10 of 10 of test are in train too: figures are of voices that")
+    assert outcome.err == f"serstore: {line}\n"
+    assert audit(store.path).cautions == (line,)
+
+
 def test_members_that_cover_not_all_test_utterances_are_left_out(store):
     corpus = store.corpus
     store.add_run(RunRecord("part", "import", "x"))

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from ser_store.errors import CorpusError
-from ser_store.sides import choose_sides
+from ser_store.sides import check_sides, choose_sides
 from ser_store_h5.corpus import Corpus
 
 
 def corpus(parts):
     n = len(parts)
     return Corpus(
-        name="x", ids=np.array([f"u{i}" for i in range(n)]), labels=np.arange(n, dtype=np.int16) % 2, classes=("a", "b")
+        name="x",
+        ids=np.array([f"u{i:02}" for i in range(n)]),
+        labels=np.arange(n, dtype=np.int16) % 2,
+        classes=("a", "b"),
     ).with_split("s", np.array(parts))
 
 
@@ -50,3 +53,14 @@ def test_a_split_without_a_part_to_evaluate_is_refused():
 def test_a_split_without_a_part_to_train_on_is_refused(fold):
     with pytest.raises(CorpusError, match="split s has the parts valid, test: expected train and others, or folds"):
         choose_sides(corpus(["test", "valid"]), fold=fold)
+
+
+@pytest.mark.parametrize("fold", [None, 1])
+def test_one_fold_alone_leaves_nothing_to_train_on(fold):
+    with pytest.raises(CorpusError, match="split s has the parts fold-1: expected train and others, or folds"):
+        choose_sides(corpus(["fold-1", "fold-1", ""]), fold=fold)
+
+
+def test_of_many_parts_without_a_use_a_dozen_are_shown():
+    with pytest.raises(CorpusError, match=r"the parts p-0, p-1, .*, p-9, p-10, p-11, … \(20 in all\): expected train"):
+        check_sides(corpus([f"p-{i}" for i in range(20)]))

@@ -179,4 +179,40 @@ def test_a_part_with_a_single_speaker_is_compared_by_utterance(spoken):
     spoken.update_corpus(spoken.corpus.with_split("mine", one))
     [run] = steps(spoken).runs
     assert run.best_against_last.method == "McNemar"
-    assert run.correction.method == "bootstrap"
+    assert run.correction is None
+    assert run.note.startswith("not corrected: 1 speaker is too few to tell what a choice among candidates costs")
+
+
+@pytest.mark.parametrize(("n_speakers", "is_corrected"), [(2, False), (5, False), (7, False), (8, True), (20, True)])
+def test_few_speakers_leave_the_choice_of_a_step_uncorrected_with_a_note(spoken, n_speakers, is_corrected):
+    write_run(spoken, "noise", np.random.default_rng(0).random((5, 400)) < 0.6)
+    on_test = np.isin(spoken.corpus.speakers, [f"s{place:02}" for place in range(n_speakers)])
+    spoken.update_corpus(spoken.corpus.with_split("mine", np.where(on_test, "test", "train")))
+    [document] = steps(spoken).to_json()["runs"]
+    if is_corrected:
+        assert document["selection"]["corrected"] <= document["selection"]["apparent"]
+        assert "note" not in document
+    else:
+        assert document["selection"] is None
+        assert document["note"].startswith(f"not corrected: {n_speakers} speakers are too few")
+
+
+def test_few_speakers_and_absent_classes_are_cautioned_against(spoken):
+    write_run(spoken, "clear", np.random.default_rng(0).random((2, 400)) < np.array([[0.9], [0.6]]))
+    few = (spoken.corpus.speakers < "s03") & (spoken.corpus.labels == 0)
+    spoken.update_corpus(spoken.corpus.with_split("mine", np.where(few, "test", "train")))
+    assert steps(spoken).to_json()["cautions"] == [
+        "b does not occur here: balanced accuracy and macro averages are those of a alone",
+        "with a single true class Cohen's kappa and Matthews' correlation are 0, whatever is predicted",
+        "3 speakers cannot give a p below 0.25, whatever the difference",
+    ]
+
+
+def test_the_command_prints_the_note_in_place_of_the_figure(spoken, serstore):
+    write_run(spoken, "noise", np.random.default_rng(0).random((3, 400)) < 0.6)
+    on_test = spoken.corpus.speakers < "s05"
+    spoken.update_corpus(spoken.corpus.with_split("mine", np.where(on_test, "test", "train")))
+    outcome = serstore("steps", "--store", spoken.path)
+    assert "not corrected: 5 speakers are too few" in outcome.out
+    assert "corrected: what to expect" not in outcome.out
+    assert "5 speakers cannot give a p below 0.0625" in outcome.err

@@ -1,5 +1,6 @@
 """init and audit."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,9 @@ from ser_store_cli.options import (
 )
 from ser_store_cli.output import Percent, print_json, print_table
 
+# Lines of one kind; the rest are counted.
+_TOLD = 5
+
 
 def register(app: typer.Typer) -> None:
     app.command()(init)
@@ -32,12 +36,19 @@ def init(
         typer.Option(
             "--split",
             help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column.",
-            show_default="the manifest's own split, else paper",
+            show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split.")] = None,
-    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds, for splits into folds.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the split; another than its own is part of its name: paper-7.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Number of folds; part of the split's name: kfold-10-folds.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad recordings out instead of refusing.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take a recording that is not as its header says for a bad one.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -47,13 +58,23 @@ def init(
     from ser_store.progress import bar
 
     made = make_store(
-        store, corpus=corpus, audio=audio, split=split, seed=seed, folds=folds, skip_bad=skip_bad, progress=bar
+        store,
+        corpus=corpus,
+        audio=audio,
+        split=split,
+        seed=seed,
+        folds=folds,
+        skip_bad=skip_bad,
+        strict=strict,
+        progress=bar,
     )
     described = made.store.corpus
-    for line in made.skipped:
-        warn(f"left out: {line}")
+    _tell("left out", made.skipped)
+    _tell("note", made.notes)
     if made.ignored:
         warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
+    for line in made.cautions:
+        warn(line)
     parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
     if json:
         print_json(
@@ -66,14 +87,24 @@ def init(
                 "split": made.split,
                 "parts": parts,
                 "skipped": list(made.skipped),
+                "cautions": list(made.cautions),
+                "ignored": made.ignored,
+                "notes": list(made.notes),
             }
         )
         return
-    speakers = "" if described.speakers is None else f", {len(set(described.speakers.tolist()))} speakers"
+    speakers = f", {len(described.known_speakers)} speakers" if described.known_speakers else ""
     typer.echo(f"{described.name}: {len(described)} utterances{speakers}, {len(described.classes)} classes")
     typer.echo(f"split {made.split}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
     default = "" if made.created else f"; its default split is {described.default_split} now"
     typer.echo(f"{'made' if made.created else 'updated'} {store}{default}")
+
+
+def _tell(what: str, lines: Sequence[str]) -> None:
+    for line in lines[:_TOLD]:
+        warn(f"{what}: {line}")
+    if len(lines) > _TOLD:
+        warn(f"{what}: {len(lines):,} in all, of which these are the first; --json lists all")
 
 
 @stated
@@ -123,6 +154,8 @@ def _print_audit(document: dict[str, Any]) -> None:
     typer.echo("")
     for text, value in rows:
         typer.echo(f"{text:<52} {'unknown' if value is None else value}")
+    for one in document["unusual_durations"][:_TOLD]:
+        typer.echo(f"  length out of line: {one['utterance']}, {one['seconds']:,.1f} s")
     for line in bad or []:
         typer.echo(f"  {line}")
     for group in near or []:

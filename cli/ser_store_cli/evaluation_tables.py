@@ -87,7 +87,7 @@ def _print_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> None
     scores = member.probabilities
     if scores is not None:
         figures += [
-            ("top2", "top-2 accuracy", Percent(scores.top2)),
+            ("top2", "top-2 accuracy" if len(member.classes) > 2 else "top-2 of 2 classes", Percent(scores.top2)),
             ("log_loss", "log-loss, nats", Figure(scores.log_loss)),
             ("brier", "Brier, 0 to 2", Figure(scores.brier)),
             ("ece", "calibration error", Figure(scores.ece)),
@@ -100,9 +100,11 @@ def _print_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> None
 
 
 def _format_bounds(value: float, interval: "Interval | None") -> str:
-    """The interval of a figure in the figure's own unit."""
+    """The interval of a figure in the figure's own unit; a dash where samples show no spread."""
     if interval is None:
         return ""
+    if interval.low == interval.high:
+        return "–"
     if isinstance(value, Percent):
         return format_interval(interval.bounds)
     return f"[{interval.low:.3f}, {interval.high:.3f}]"
@@ -110,15 +112,15 @@ def _format_bounds(value: float, interval: "Interval | None") -> str:
 
 def _print_classes(member: "MemberEvaluation") -> None:
     scores, metrics = member.metrics.per_class, member.metrics
-    per_class = [
+    per_class: list[list[object]] = [
         [
             name,
-            *(Figure(column[index]) for column in (scores.precision, scores.recall, scores.f1)),
-            scores.support[index],
+            *("–" if figure is None else Figure(figure) for figure in scores.list_measured(place)),
+            scores.support[place] or "absent",
         ]
-        for index, name in enumerate(member.classes)
+        for place, name in enumerate(member.classes)
     ]
-    averages = [
+    averages: list[list[object]] = [
         [name, Figure(average.precision), Figure(average.recall), Figure(average.f1), metrics.n]
         for name, average in (("macro average", metrics.macro_avg), ("weighted average", metrics.weighted_avg))
     ]

@@ -156,7 +156,11 @@ def finetune(
     """Train all parameters of a backbone, and cache a member at every evaluation. Defaults: the published recipe."""
     asked = {name: value for name, value in context.params.items() if value is not None}
     resolved = resolve_recipe(asked, recipe=recipe, store=store, resume=resume)
-    begun = _find_begun(store, model, run) if resume and not all_models and (print_recipe or dry_run) else None
+    begun = (
+        _find_begun(store, model=model, run=run, split=split, fold=fold)
+        if resume and not all_models and (print_recipe or dry_run)
+        else None
+    )
     if print_recipe:
         print_recipe_text(resolved if begun is None else resolved or begun.recipe, json=json)
         return
@@ -178,7 +182,7 @@ def finetune(
     places: dict[str, Any] = {"split": origin.split, "fold": origin.fold, "init": origin.init, "audio": audio}
     if dry_run:
         if model is not None:
-            refuse_begun(opened, model, run=run, resume=resume)
+            refuse_begun(opened, origin, model, run=run, resume=resume, recipe=resolved)
         print_dry_run(
             opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json
         )
@@ -228,8 +232,8 @@ def _open(store: Path) -> "Store":
     return opened
 
 
-def _find_begun(store: Path, model: str | None, run: str | None) -> "Request | None":
+def _find_begun(store: Path, **asked: Any) -> "Request | None":
     from ser_store.training.resuming import find_request
     from ser_store_h5.store import Store
 
-    return find_request(Store(store), model=model, run=run)
+    return find_request(Store(store), **asked)

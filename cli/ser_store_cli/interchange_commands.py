@@ -34,6 +34,25 @@ def register(app: typer.Typer) -> None:
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet, wide (one column for each run@step) or long.")],
     label: Annotated[str | None, typer.Option("--label", help="The column of true labels; creates a store.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", metavar="A,B,C", help="All classes, in order; any other answer counts as wrong."),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", help="logits, probabilities, log-probabilities or scores.", show_default="what the numbers show"
+        ),
+    ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-on",
+            help="What the models learned from: a part of the split; others: the other folds; nothing of this corpus.",
+            show_default="not known",
+        ),
+    ] = None,
+    split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -41,18 +60,35 @@ def import_(
     """Import predictions or logits from elsewhere."""
     from ser_store.interchange.importing import import_predictions
 
-    done = import_predictions(file, store=store, label=label)
+    names = [] if classes is None else _split_names(classes)
+    done = import_predictions(
+        file, store=store, label=label, classes=names, kind=kind, trained_on=trained_on, split=split
+    )
+    for line in done.understood:
+        warn(line)
     if done.ignored:
-        warn(f"ignored, since they are neither ids nor predictions: {', '.join(done.ignored)}")
-    if done.unlabelled:
-        warn(f"no utterance is labelled {', '.join(done.unlabelled)}: drop the columns if they are no classes")
+        ignored = ", ".join(name or "(no name)" for name in done.ignored)
+        warn(f"ignored, since they are neither ids nor predictions: {ignored}")
+    if done.unlabelled and not names:
+        warn(f"no utterance is labelled {', '.join(done.unlabelled)}: classes all the same; --classes names others")
     if json:
-        print_json({"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)})
+        document = {"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)}
+        document |= {"identical": list(done.identical), "scores": done.scores, "understood": list(done.understood)}
+        print_json(document)
         return
-    members = _count(len(done.members), "member")
-    typer.echo(f"imported {members} on {_count(done.n, 'utterance')}: {', '.join(done.members)}")
+    said = [f"imported {_count(len(done.members), 'member')} on {_count(done.n, 'utterance')}"]
+    said[0] += f": {', '.join(done.members)}" if done.members else ""
+    said += [f"{_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
+    typer.echo("; ".join(said))
     if done.created:
         typer.echo(f"made {store}")
+
+
+def _split_names(listed: str) -> list[str]:
+    """Names separated by commas; one that holds a comma stands in double quotes."""
+    from csv import reader
+
+    return [name.strip() for name in next(reader([listed], skipinitialspace=True))]
 
 
 @stated

@@ -15,7 +15,13 @@ from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
     Path,
-    typer.Option("--store", envvar="SERSTORE", help="A store's folder, or a packed file.", show_default="./ser.store"),
+    typer.Option(
+        "--store",
+        envvar="SERSTORE",
+        help="A store's folder, or a packed file.",
+        show_default="./ser.store",
+        callback=lambda store: Path(os.path.expanduser(store)),  # noqa: PTH111 - `~x` may be a folder
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a stated problem.")]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ser_store.training.recipe import Recipe
     from ser_store.training.resuming import Request
     from ser_store_h5.store import Store
 
@@ -51,7 +52,9 @@ def read_begun(begun: "Request") -> Origin:
     return Origin(begun.model, begun.init, checkpoint, begun.split, begun.fold)
 
 
-def refuse_begun(store: "Store", model: str, *, run: str | None, resume: bool) -> None:
+def refuse_begun(
+    store: "Store", asked: Origin, model: str, *, run: str | None, resume: bool, recipe: "Recipe | None"
+) -> None:
     """Before a dry run, what the run itself would be refused for.
 
     Raises:
@@ -61,6 +64,6 @@ def refuse_begun(store: "Store", model: str, *, run: str | None, resume: bool) -
     from ser_store.training.resuming import find_begun, name_run
     from ser_store_h5.names import check_run_name
 
-    name = name_run(store, model, run, resume=resume)
+    name = name_run(store, model, run, resume=resume, split=asked.split, fold=asked.fold)
     check_run_name(name)
-    find_begun(store, name, resume=resume)
+    find_begun(store, name, resume=resume, split=asked.split, fold=asked.fold, recipe=recipe)

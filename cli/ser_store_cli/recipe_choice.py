@@ -50,7 +50,7 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
     from ser_store.training.resuming import find_request
     from ser_store_h5.store import Store
 
-    begun = find_request(Store(store), model=asked.get("model"), run=asked.get("run"))
+    begun = find_request(Store(store), **{name: asked.get(name) for name in ("model", "run", "split", "fold")})
     return (Recipe() if begun is None else begun.recipe).changed(**options)
 
 

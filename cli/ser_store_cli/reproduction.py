@@ -63,11 +63,11 @@ class Reproduction:
         from ser_store.training.out_of_memory import free_memory
 
         store, name = self._open(), self.runs[model]
-        begun = store.has_run(name)
-        if begun and store.run(name).state == "finished":
+        begun = store.run(name) if store.has_run(name) else None
+        if begun and begun.state == "finished" and begun.details.get("split") == SPLIT:
             typer.echo(f"finished already: {name}")
             return True
-        resume = ["--resume"] if begun else []
+        resume = ["--resume", "--run", name] if begun else []  # which refuses one of another split
         words = ["finetune", "--model", model, *resume, "--split", SPLIT, "--audio", str(self.audio), *self.options]
         code = self._try(*words)
         free_memory()

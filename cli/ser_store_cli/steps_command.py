@@ -15,7 +15,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, maybe_figure, print_json, print_table
+from ser_store_cli.output import Percent, format_interval, maybe_figure, print_json, print_table
 
 if TYPE_CHECKING:
     from ser_store.step_comparison import StepComparison
@@ -80,12 +80,14 @@ def _print_choices(comparison: "StepComparison") -> None:
     rows = []
     for run in comparison.runs:
         test, correction = run.best_against_last, run.correction
+        bounds = None if correction is None else correction.bounds
         rows.append(
             [
                 run.run,
                 run.best,
-                None if correction is None else Percent(correction.apparent),
-                None if correction is None else Percent(correction.corrected),
+                Percent(next(score.accuracy for score in run.steps if score.step == run.best)),
+                "–" if correction is None else Percent(correction.corrected),
+                "–" if bounds is None else format_interval(bounds),
                 run.steps[-1].step,
                 run.verdict
                 if test is None
@@ -94,11 +96,15 @@ def _print_choices(comparison: "StepComparison") -> None:
             ]
         )
     typer.echo("")
-    print_table(["", "best", "apparent", "corrected", "last", "best against last", "losses part at"], rows)
+    header = ["", "best", "apparent", "corrected", "95% interval", "last", "best against last", "losses part at"]
+    print_table(header, rows)
+    typer.echo("")
     corrected = next((run.correction for run in comparison.runs if run.correction), None)
     if corrected is not None:
         typer.echo(
-            f"\ncorrected: what to expect of a step chosen for its accuracy on {comparison.on} "
-            f"({corrected.method}, {corrected.repeats} repeats)\n"
-            "as before: utterances for which the step predicts what the step before it does"
+            f"corrected: what to expect of a step chosen for its accuracy on {comparison.on} ({corrected.method}, "
+            f"{corrected.repeats} repeats)"
         )
+    for note in dict.fromkeys(run.note for run in comparison.runs if run.note):
+        typer.echo(note)
+    typer.echo("as before: utterances for which the step predicts what the step before it does")

@@ -15,7 +15,10 @@ from ser_store_cli.options import (
 from ser_store_cli.output import format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ser_store.describing import StoreDescription
+    from ser_store_h5.findings import Problem
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +33,11 @@ def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: Debu
     from ser_store_h5.store import Store
 
     opened = Store(store)
-    members = opened.members()
+    survey = opened.survey()
+    members = survey.members
+    backbones = {run: record.backbone for run, record in survey.records.items()}
+    _warn_of(survey.problems)
     if json:
-        backbones = {run: opened.run(run).backbone for run in opened.runs()}
         print_json(
             {
                 "members": [
@@ -40,19 +45,20 @@ def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: Debu
                         "member": member.name,
                         "run": member.run,
                         "step": member.step,
-                        "backbone": backbones[member.run],
+                        "backbone": backbones.get(member.run),
                         "n": member.n,
                         "pooled": member.pooled,
                         "logits": member.logits,
                         "bytes": member.bytes,
                     }
                     for member in members
-                ]
+                ],
+                "problems": [vars(problem) for problem in survey.problems],
             }
         )
         return
     if not members:
-        typer.echo(f"{store} has no members yet")
+        typer.echo(f"{store} has no members {'that can be read' if survey.problems else 'yet'}")
         return
 
     def shape(found: tuple[int, int] | None) -> str:
@@ -61,10 +67,16 @@ def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: Debu
     print_table(
         ["member", "backbone", "n", "pooled", "logits", "size"],
         [
-            [m.name, opened.run(m.run).backbone, m.n, shape(m.pooled), shape(m.logits), format_bytes(m.bytes)]
+            [m.name, backbones.get(m.run, "–"), m.n, shape(m.pooled), shape(m.logits), format_bytes(m.bytes)]
             for m in members
         ],
     )
+
+
+def _warn_of(problems: "Sequence[Problem]") -> None:
+    """What is damaged is left out of a list, and said."""
+    for problem in problems:
+        warn(f"{problem.file}: {problem.problem}")
 
 
 @stated
@@ -73,11 +85,12 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
     from ser_store.describing import describe_store
 
     description = describe_store(store)
+    _warn_of(description.problems)
     if json:
         print_json(description.to_json())
         return
     corpus = description.corpus
-    speakers = "" if corpus.speakers is None else f", {len(set(corpus.speakers.tolist()))} speakers"
+    speakers = f", {len(corpus.known_speakers)} speakers" if corpus.known_speakers else ""
     typer.echo(f"{store}: {corpus.name}, {len(corpus)} utterances{speakers}, {format_bytes(description.bytes)}")
     typer.echo(f"classes: {', '.join(corpus.classes)}")
     if corpus.columns:

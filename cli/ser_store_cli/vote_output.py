@@ -126,9 +126,7 @@ def _print_selection(report: "VoteReport") -> None:
             f"{report.on}{what} needs no correction"
         )
     elif selection.repeats:
-        bounds = ""
-        if selection.low is not None and selection.high is not None:
-            bounds = f" {format_interval((selection.low, selection.high))}"
+        bounds = "" if selection.bounds is None else f" {format_interval(selection.bounds)}"
         typer.echo(
             f"chosen on the utterances it is reported on: apparent {Percent(selection.apparent)}, corrected "
             f"{Percent(selection.corrected)}{bounds}{what} ({selection.method}, {selection.repeats} repeats)"

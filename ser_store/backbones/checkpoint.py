@@ -18,6 +18,7 @@ from transformers.utils import logging
 
 from ser_store.audio import SAMPLE_RATE
 from ser_store.backbones.catalogue import FAMILIES
+from ser_store.backbones.configuration import settle
 from ser_store.backbones.model import MODEL_TYPE
 from ser_store.errors import ModelError
 
@@ -41,6 +42,7 @@ _DISPENSABLE = frozenset({"masked_spec_embed"})
 # mean nothing without their scales.
 _NUMBERS = frozenset({"F64", "F32", "F16", "BF16", "I64", "BOOL"})
 _NUMBERS |= frozenset({"float64", "float32", "float16", "bfloat16", "int64", "bool"})
+_EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _POINTER = b"version https://git-lfs"
 
 
@@ -77,9 +79,10 @@ def load_config(folder: Path) -> PreTrainedConfig:
         raise ModelError(f"{folder} holds a model of type {family!r}: {families}; name another folder or hub id")
     try:
         with quiet_transformers():
-            return AutoConfig.from_pretrained(folder)
+            config = AutoConfig.from_pretrained(folder)
     except _UNREADABLE as problem:
         raise ModelError(f"{path} is no valid configuration ({describe_problem(problem)}): {families}") from problem
+    return config if family == MODEL_TYPE else settle(config)
 
 
 def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
@@ -164,6 +167,11 @@ def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any
     return model, report
 
 
+def has_feature_extractor(folder: Path | None) -> bool:
+    """Whether ``folder`` says how the samples of an utterance are prepared."""
+    return folder is not None and any((folder / name).exists() for name in _EXTRACTOR_FILES)
+
+
 def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
     """The feature extractor in ``folder``, else the family's usual one; always with attention mask.
 
@@ -171,7 +179,7 @@ def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
         ModelError: if it cannot be read or is for another sample rate.
     """
     extractor = Wav2Vec2FeatureExtractor()
-    if folder is not None and any((folder / name).exists() for name in _EXTRACTOR_FILES):
+    if folder is not None and has_feature_extractor(folder):
         try:
             with quiet_transformers():
                 extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder)
@@ -190,13 +198,15 @@ def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
             f"the feature extractor in {folder} makes {extractor.feature_size} features of a frame: expected one that "
             "leaves samples as they are; remove its preprocessor_config.json, or choose another backbone"
         )
+    if not isinstance(extractor.do_normalize, bool):
+        raise ModelError(
+            f"the feature extractor in {folder} has do_normalize {extractor.do_normalize!r}: expected true or false; "
+            "mend its preprocessor_config.json"
+        )
     # Without the mask, it normalises over the padding of a batch; the backbones here all take one.
     extractor.return_attention_mask = True
     extractor.padding_side = "right"
     return extractor
-
-
-_EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ser_store.backbones.checkpoint import (
     LoadedBackbone,
+    has_feature_extractor,
     load_backbone,
     load_config,
     load_feature_extractor,
     load_weights,
 )
+from ser_store.backbones.configuration import describe_configuration
 from ser_store.backbones.model import MODEL_TYPE, SpeechClassifier, build_config
 from ser_store.backbones.pooling import POOLINGS
 from ser_store.backbones.source import INITS, Source, find_source
@@ -33,6 +35,8 @@ class LoadedModel:
             (``pretrained`` or ``random``) and the ``seed`` of what was initialised at random.
         missing_keys: backbone weights that the checkpoint did not have, initialised at random.
         unused_keys: weights of the checkpoint that the model has no use for.
+        trained_on: ids of the utterances that the weights have learned from, as far as their folder says.
+        is_normalising_unasked: whether pretrained weights came without a word on how their samples were prepared.
     """
 
     model: SpeechClassifier
@@ -41,6 +45,15 @@ class LoadedModel:
     origin: dict[str, Any]
     missing_keys: tuple[str, ...] = ()
     unused_keys: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
+    is_normalising_unasked: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the numbers it gives, beside its weights and the precision, as a record keeps it."""
+        config = self.model.backbone.config
+        configuration = {**describe_configuration(config), "do_normalize": self.feature_extractor.do_normalize}
+        attention = config._attn_implementation
+        return {"configuration": configuration, "attention": attention, "pooling": self.model.config.pooling}
 
 
 def build_model(
@@ -80,7 +93,17 @@ def build_model(
         config = build_config(backbone_config, classes, pooling=pooling, backbone_key=source.key, origin=origin)
         model = SpeechClassifier(config, loaded.backbone).eval()
     extractor = load_feature_extractor(source.folder)
-    return LoadedModel(model, extractor, source.key, origin, loaded.missing_keys, loaded.unused_keys)
+    unasked = source.origin["init"] == "pretrained" and not has_feature_extractor(source.folder)
+    return LoadedModel(
+        model,
+        extractor,
+        source.key,
+        origin,
+        loaded.missing_keys,
+        loaded.unused_keys,
+        trained_on=() if source.origin["init"] == "random" else tuple(getattr(source.config, "trained_on", ())),
+        is_normalising_unasked=unasked,
+    )
 
 
 def load_classifier(folder: Path) -> LoadedModel:
@@ -102,8 +125,14 @@ def load_classifier(folder: Path) -> LoadedModel:
             f"the weights in {folder} are not those of its config.json: {len(differing)} missing or left over, the "
             f"first is {differing[0]}; expected a complete checkpoint, copy or save it again"
         )
-    extractor = load_feature_extractor(folder)
-    return LoadedModel(model.eval(), extractor, config.backbone_key, dict(config.origin))
+    return LoadedModel(
+        model.eval(),
+        load_feature_extractor(folder),
+        config.backbone_key,
+        dict(config.origin),
+        trained_on=tuple(config.trained_on),
+        is_normalising_unasked=not has_feature_extractor(folder),
+    )
 
 
 def _load_backbone(source: Source) -> LoadedBackbone:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from ser_store.backbones.configuration import settle
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.backbones.pooling import pool_frames
 
@@ -25,6 +26,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         head_dropout: default: the backbone's ``final_dropout``.
         backbone_key: the name the backbone was asked for by.
         origin: where its weights come from, see :class:`ser_store.backbones.loading.LoadedModel`.
+        trained_on: ids of the utterances that the weights learned from, by way of their labels.
         kwargs: transformers' own; ``id2label`` gives the classes in the order of the logits.
     """
 
@@ -37,17 +39,17 @@ class SpeechClassifierConfig(PreTrainedConfig):
         head_dropout: float | None = None,
         backbone_key: str = "",
         origin: Mapping[str, Any] | None = None,
+        trained_on: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        backbone = _resolve_config(backbone_config)
-        # The representation is that of the transformer: wav2vec2's optional convolutional adapter sees padding.
-        backbone.add_adapter = False
+        backbone = settle(_resolve_config(backbone_config))
         self.backbone_config = backbone
         self.pooling = pooling
         self.head_dropout = getattr(backbone, "final_dropout", 0.1) if head_dropout is None else head_dropout
         self.initializer_range = backbone.initializer_range
         self.backbone_key = backbone_key
         self.origin = dict(origin or {})
+        self.trained_on = list(trained_on)
         super().__init__(**kwargs)
 
     @property
@@ -74,7 +76,9 @@ class SpeechClassifierOutput(ModelOutput):
 
 
 class ClassificationHead(nn.Module):
-    """``dropout → dense → tanh → dropout → out_proj``.
+    """``dropout → dense → tanh → dropout → out_proj``, in float32 whatever the precision around it.
+
+    In half precision, logits lie on a grid on which the first place is often shared.
 
     The head of the published recipe: that of RoBERTa's sequence classification in transformers, which the widely
     copied ``Wav2Vec2ForSpeechClassification`` for speech emotion recognition took over.
@@ -87,10 +91,18 @@ class ClassificationHead(nn.Module):
         self.out_proj = nn.Linear(hidden_size, classes)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """``(b, h)`` pooled representations to ``(b, c)`` logits."""
-        hidden = torch.tanh(self.dense(self.dropout(pooled)))
-        logits: Tensor = self.out_proj(self.dropout(hidden))
-        return logits
+        """``(b, h)`` pooled representations to ``(b, c)`` logits, float32."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            hidden = torch.tanh(_apply(self.dense, self.dropout(pooled.float())))
+            return _apply(self.out_proj, self.dropout(hidden))
+
+
+def _apply(layer: nn.Linear, values: Tensor) -> Tensor:
+    """In float32, also where the weights are held, or gathered by FSDP, in half precision."""
+    if layer.weight.dtype == torch.float32:
+        applied: Tensor = layer(values)
+        return applied
+    return functional.linear(values, layer.weight.float(), layer.bias.float())
 
 
 class SpeechClassifier(PreTrainedModel):
@@ -150,8 +162,8 @@ class SpeechClassifier(PreTrainedModel):
         with known_lengths(self.backbone, counts) as frame_counts:
             hidden = self.backbone(input_values, attention_mask=attention_mask).last_hidden_state
         pooled = pool_frames(hidden, frame_counts, self.config.pooling)
-        logits = self.classifier(pooled.to(self.classifier.dense.weight.dtype))
-        loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
+        logits = self.classifier(pooled)
+        loss = None if labels is None else functional.cross_entropy(logits, labels)
         return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled)
 
     def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ser_store.corpora.splits import twin_groups
 from ser_store_h5.corpus import Corpus, StrArray
 
+# Minutes among seconds. Natural corpora get there at their very ends: half of IEMOCAP is below 3.5 s, one has 34 s.
+UNUSUAL_FACTOR = 8.0
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -24,9 +27,9 @@ class Audit:
         shared_speakers: speakers in more than one part; None where speakers are unknown.
         twins_across: groups of twins (:func:`~ser_store.corpora.splits.twin_groups`) in more than one part; this and
             the next two are None where twins are unknown.
-        test_with_twin_in_train: test utterances with a twin in train. Where a split has no train and test but folds,
-            each fold is the test of what is trained on the others: utterances with a twin in another part.
-        test_with_twin_in_train_share: the same as a fraction of the test utterances (of all utterances for folds).
+        test_with_twin_in_train: test utterances (without a test part: all outside train) with a twin in train. Where
+            a split has folds, each is the test of what is trained on the others: utterances with a twin in another.
+        test_with_twin_in_train_share: the same as a fraction of these utterances (of all utterances for folds).
         duplicate_audio: groups of ids whose decoded audio is the same, sample by sample; None without audio.
         duplicate_audio_across: how many of these groups are in more than one part; None without audio.
         near_duplicates: groups of ids whose recordings are one and the same, bit by bit or cut, amplified, resampled
@@ -69,24 +72,48 @@ def compute_audit(
         name, parts, part_names = split or corpus.default_split, corpus.parts(split), corpus.part_names(split)
     n = {part: int(np.count_nonzero(parts == part)) for part in part_names}
     twins = twin_groups(corpus)
-    tried = parts == "test" if {"train", "test"} <= n.keys() else parts != ""
+    tried = parts == "test" if {"train", "test"} <= n.keys() else (parts != "") & (parts != "train")
     leaked = None if twins is None else int(np.count_nonzero(_flag_seen(parts, twins) & tried))
+    speakers = corpus.speaker_groups()
     duplicates = None if corpus.audio_digests is None else _find_duplicates(corpus.audio_digests)
     return Audit(
         split=name,
         n=n,
         classes={part: _count_classes(corpus, parts == part) for part in part_names},
         speakers=None
-        if corpus.speakers is None
-        else {part: len(np.unique(corpus.speakers[parts == part])) for part in part_names},
-        shared_speakers=None if corpus.speakers is None else _count_across(parts, corpus.speakers),
+        if corpus.speakers is None or speakers is None
+        else {part: len(set(corpus.speakers[parts == part].tolist()) - {""}) for part in part_names},
+        shared_speakers=None if speakers is None else _count_across(parts, speakers),
         twins_across=None if twins is None else _count_across(parts, twins),
         test_with_twin_in_train=leaked,
-        test_with_twin_in_train_share=None if leaked is None else leaked / int(np.count_nonzero(tried)),
+        test_with_twin_in_train_share=None if leaked is None else leaked / max(1, int(np.count_nonzero(tried))),
         duplicate_audio=_name_groups(corpus, duplicates),
         duplicate_audio_across=_count_groups_across(parts, duplicates),
         near_duplicates=_name_groups(corpus, near_duplicates),
         near_duplicates_across=_count_groups_across(parts, near_duplicates),
+    )
+
+
+def find_unusual_durations(corpus: Corpus) -> tuple[tuple[tuple[str, float], ...], tuple[str, ...]]:
+    """Ids and seconds of recordings far longer or shorter than the median one, longest first; and a caution on them.
+
+    Far means by a factor of more than ``UNUSUAL_FACTOR``. Both are empty where durations are not known.
+    """
+    column = corpus.columns.get("duration")
+    if column is None or column.dtype.kind != "f":
+        return (), ()
+    durations = np.asarray(column, dtype=np.float64)
+    median = float(np.nanmedian(durations))
+    unusual = np.flatnonzero((durations > UNUSUAL_FACTOR * median) | (durations * UNUSUAL_FACTOR < median))
+    longest_first = unusual[np.argsort(-durations[unusual], kind="stable")].tolist()
+    found = tuple((str(corpus.ids[row]), float(durations[row])) for row in longest_first)
+    if not found:
+        return (), ()
+    ends = found[:: max(1, len(found) - 1)]
+    extremes = " to ".join(f"{utterance} of {seconds:,.1f} s" for utterance, seconds in ends)
+    return found, (
+        f"recordings out of line in length: {len(found):,} of {len(corpus):,}, {extremes}, where the median is "
+        f"{median:,.1f} s; are they whole sessions among utterances, or cut off?",
     )
 
 
@@ -109,8 +136,8 @@ def flag_leaks(
     parts = corpus.parts(split)
     twins = twin_groups(corpus)
     leaks: dict[str, NDArray[np.bool_]] = {}
-    if corpus.speakers is not None:
-        leaks["speaker"] = _flag_seen(parts, corpus.speakers)[rows]
+    if (speakers := corpus.speaker_groups()) is not None:
+        leaks["speaker"] = _flag_seen(parts, speakers)[rows]
     if twins is not None:
         leaks["twin"] = _flag_seen(parts, twins)[rows]
     if corpus.audio_digests is not None or copies:
@@ -151,7 +178,7 @@ def _flag_seen(parts: StrArray, groups: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether one of the utterance's group is trained on when the utterance itself is evaluated, ``(n,)`` bool."""
     sides = _sides(parts, groups)
     rows = zip(parts.tolist(), groups.tolist(), strict=True)
-    if {"train", "test"} <= set(parts.tolist()):
+    if "train" in parts.tolist():
         return np.array([part not in ("", "train") and "train" in sides[group] for part, group in rows])
     return np.array([part != "" and len(sides[group]) > 1 for part, group in rows])
 

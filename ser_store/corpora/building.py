@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ser_store.errors import AudioError, CorpusError, require
 from ser_store.progress import Progress, silent
 from ser_store.threads import map_threaded
 from ser_store_h5 import corpus_file as store_format
-from ser_store_h5.corpus import Column, Corpus
+from ser_store_h5.corpus import Column, Corpus, order_classes
 
 RESERVED_COLUMNS = frozenset({"utterance", "path", "label", "speaker"})
 MEASURED_COLUMNS = ("duration", "sample_rate")
@@ -35,7 +35,7 @@ class Draft:
         id: the utterance's id.
         path: its recording.
         label: its class by name.
-        speaker: who speaks, or None where unknown; known for all utterances of a corpus or for none.
+        speaker: who speaks, empty where unknown; None for all utterances of a corpus that knows no speakers.
         columns: further columns, the same names for all utterances of a corpus.
     """
 
@@ -54,21 +54,25 @@ class BuiltCorpus:
         corpus: the utterances whose recordings are sound.
         skipped: one line per recording that was left out because it cannot be used.
         ignored: how many files belong to the data set but are not meant: songs, videos.
+        notes: one line for each recording that is not as its header says, for what else was seen and not read, and for
+            what was understood and may not have been meant.
     """
 
     corpus: Corpus
     skipped: tuple[str, ...] = ()
     ignored: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What is kept of a decoded file: its digest, measures and, where asked for, fingerprint; or its problem."""
+    """What is kept of a decoded file: its digest, measures, note and, where asked for, fingerprint; or its problem."""
 
     digest: bytes = b""
     seconds: float = 0.0
     sample_rate: int = 0
     fingerprint: Words | None = None
+    note: str | None = None
     problem: str | None = None
 
 
@@ -78,7 +82,10 @@ def build_corpus(
     *,
     audio_root: Path,
     skip_bad: bool = False,
+    strict: bool = False,
+    left_out: Sequence[str] = (),
     ignored: int = 0,
+    notes: Sequence[str] = (),
     progress: Progress = silent,
 ) -> BuiltCorpus:
     """Decode every draft's recording and make the corpus, in ascending order of id, classes in alphabetical order.
@@ -89,7 +96,9 @@ def build_corpus(
 
     Args:
         skip_bad: leave out recordings that cannot be used, instead of refusing.
-        ignored: passed on to the result.
+        strict: a recording that is not as its header says cannot be used.
+        left_out: one line for each recording of the corpus that is no draft, since it cannot be read.
+        ignored, notes: passed on to the result.
 
     Raises:
         CorpusError: if two drafts share an id, or a name is not allowed.
@@ -99,16 +108,19 @@ def build_corpus(
     _check_drafts(drafts)
     by_path = sorted(drafts, key=lambda draft: draft.path)
     recordings = read_recordings([draft.path for draft in by_path], progress=progress)
-    problems = tuple(recording.problem for recording in recordings if recording.problem is not None)
-    if problems and (not skip_bad or len(problems) == len(drafts)):
-        none_left = len(problems) == len(drafts)
-        way_out = "check the audio folder" if none_left else "mend them, or leave them out with --skip-bad"
-        raise AudioError(f"{len(problems)} of {len(drafts)} recordings cannot be used; {way_out}; first: {problems[0]}")
+    if strict:
+        recordings = [replace(recording, problem=recording.problem or recording.note) for recording in recordings]
+    problems = (*left_out, *(recording.problem for recording in recordings if recording.problem is not None))
     usable = [pair for pair in zip(by_path, recordings, strict=True) if pair[1].problem is None]
+    if problems and not (skip_bad and usable):
+        way_out = "mend them, or leave them out with --skip-bad" if usable else "check the audio folder"
+        count = len(problems) + len(usable)
+        raise AudioError(f"{len(problems)} of {count} recordings cannot be used; {way_out}; first: {problems[0]}")
+    notes = (*notes, *(recording.note for _, recording in usable if recording.note is not None))
     usable.sort(key=lambda pair: pair[0].id)
     kept, read = [draft for draft, _ in usable], [recording for _, recording in usable]
     root = _find_root([draft.path for draft in kept], audio_root)
-    classes = tuple(sorted({draft.label for draft in kept}))
+    classes = order_classes(draft.label for draft in kept)
     index = {label: place for place, label in enumerate(classes)}
     columns = {column: as_column([draft.columns[column] for draft in kept]) for column in kept[0].columns}
     columns["duration"] = np.array([recording.seconds for recording in read], dtype=np.float64)
@@ -124,7 +136,7 @@ def build_corpus(
         audio_root=str(root),
         audio_digests=np.frombuffer(b"".join(recording.digest for recording in read), np.uint8).reshape(-1, 32),
     )
-    return BuiltCorpus(corpus, skipped=problems, ignored=ignored)
+    return BuiltCorpus(corpus, skipped=problems, ignored=ignored, notes=notes)
 
 
 def read_recordings(
@@ -171,7 +183,8 @@ def _read_recording(path: Path, *, fingerprints: bool) -> Recording:
     fingerprint = None
     if fingerprints:
         fingerprint = compute_fingerprint(waveform.samples, sample_rate=waveform.sample_rate)
-    return Recording(compute_audio_digest(waveform), waveform.seconds, waveform.sample_rate, fingerprint)
+    digest = compute_audio_digest(waveform)
+    return Recording(digest, waveform.seconds, waveform.sample_rate, fingerprint, waveform.note)
 
 
 def _check_drafts(drafts: Sequence[Draft]) -> None:

@@ -1,10 +1,12 @@
 """The recordings of a corpus, listened to again: which are gone or changed, which are the same one in another guise."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ser_store.audio import load_waveform
 from ser_store.corpora.building import read_recordings
 from ser_store.corpora.fingerprints import find_near_duplicates
 from ser_store.errors import CorpusError
@@ -20,10 +22,12 @@ class Inspection:
         bad_files: one line for each recording that is missing, unusable or not what it was, by path.
         near_duplicates: groups of rows, ascending, whose recordings are one and the same, bit by bit or cut,
             amplified, resampled or encoded again (:mod:`ser_store.corpora.fingerprints`).
+        notes: one line for each recording that is not as its header says.
     """
 
     bad_files: tuple[str, ...]
     near_duplicates: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...]
 
 
 def inspect_recordings(corpus: Corpus, audio_root: Path, *, progress: Progress = silent) -> Inspection:
@@ -50,5 +54,7 @@ def inspect_recordings(corpus: Corpus, audio_root: Path, *, progress: Progress =
             )
     silence = np.zeros(0, dtype=np.uint32)
     fingerprints = [silence if recording.fingerprint is None else recording.fingerprint for recording in recordings]
-    near_duplicates = tuple(tuple(group) for group in find_near_duplicates(fingerprints))
-    return Inspection(tuple(bad[path] for path in sorted(bad)), near_duplicates)
+    load = lru_cache(maxsize=32)(lambda place: load_waveform(paths[place]))
+    near_duplicates = tuple(tuple(group) for group in find_near_duplicates(fingerprints, load))
+    notes = tuple(recording.note for recording in recordings if recording.note is not None)
+    return Inspection(tuple(bad[path] for path in sorted(bad)), near_duplicates, notes)

@@ -1,150 +1,206 @@
 """Any corpus from a table: one row per recording, as CSV or Parquet."""
 
-from dataclasses import replace
-from io import BytesIO
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ser_store.corpora.building import BuiltCorpus, Cell, Draft, build_corpus
-from ser_store.corpora.splits import normalise_parts
+from ser_store.corpora.building import MEASURED_COLUMNS, BuiltCorpus, Cell, Draft, build_corpus
+from ser_store.corpora.manifest_columns import find_fields, read_cells, read_filled, read_names, refuse_segments
+from ser_store.corpora.splits import describe_folds, describe_unknown_speakers, normalise_parts
+from ser_store.corpora.texts import normalise_text, unite_spellings
 from ser_store.errors import CorpusError
+from ser_store.interchange.tables import TableFile, load_table
 from ser_store.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from polars import DataFrame, Series
-
-_NEEDED = ("path", "label")
-_HEADER_BYTES = 1_000
-# Read as text whatever they look like: speaker 01 is not speaker 1.
-_TEXT = (*_NEEDED, "utterance", "speaker", "split")
+from ser_store_h5.corpus import Corpus
 
 
 def load_manifest(
-    manifest: Path, *, audio: Path | None = None, skip_bad: bool = False, progress: Progress = silent
+    manifest: Path,
+    *,
+    audio: Path | None = None,
+    skip_bad: bool = False,
+    strict: bool = False,
+    progress: Progress = silent,
 ) -> BuiltCorpus:
     """The recordings that a CSV or Parquet table lists, as a corpus named after the file.
 
-    Columns: ``path`` and ``label``; optionally ``utterance`` (the id; default: the recording's stem), ``speaker``,
-    ``split`` (becomes the split ``split``, its parts as by :func:`~ser_store.corpora.splits.normalise_part`). All
-    further columns are kept: whole numbers as int64, numbers as float64 (empty cells NaN, which makes whole numbers
-    float64 too), everything else, truth values too, as text. A column ``duration`` or ``sample_rate`` gives way to
-    the measured one.
+    Columns: ``path`` and ``label``; optionally ``utterance`` (the id; default: the recording's stem), ``speaker``
+    and ``split``, or what else these are called in published corpora (``FileName``, ``emotion``, ``SpkrID``). Labels
+    that differ only in case, Unicode form, separators or white space are one class, named as most of them are
+    written, and so are speakers; who speaks may be missing, but not the rest. The split has the name of its column,
+    its parts as by :func:`~ser_store.corpora.splits.normalise_parts`. All further columns are kept: whole numbers as
+    int64, numbers as float64 (empty cells NaN, which makes whole numbers float64 too), everything else, truth values
+    too, as text. A column ``duration`` or ``sample_rate`` gives way to the measured one. What was understood is in
+    the result's ``notes``.
 
     Args:
         audio: the folder that relative paths start from; default: the manifest's folder.
         skip_bad: leave out recordings that cannot be used, instead of refusing.
+        strict: a recording that is not as its header says cannot be used.
 
     Raises:
-        CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, or repeats an id.
+        CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, is of segments, repeats an
+            id, or says two things of one recording.
         AudioError: if a recording cannot be used (unless ``skip_bad``).
     """
-    table = _read_table(manifest)
-    missing = [column for column in _NEEDED if column not in table.columns]
-    if missing:
-        found = ", ".join(repr(column) for column in table.columns[:12]) or "none"
-        raise CorpusError(
-            f"{manifest} has no column {missing[0]!r}: expected the columns 'path' and 'label', found {found}; "
-            f"rename its columns"
-        )
-    if table.is_empty():
-        raise CorpusError(f"{manifest} has no rows: expected one per recording; list the recordings in it")
+    table = _strip_headers(load_table(manifest), manifest)
+    fields = find_fields(table.frame.columns, manifest)
+    refuse_segments(table.frame, manifest)
     if audio is not None and not audio.is_dir():
         raise CorpusError(f"{audio} is not a folder: expected the one that the paths in {manifest} start from")
     root = manifest.parent if audio is None else audio
-    drafts = _make_drafts(manifest, table, root)
-    built = build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, progress=progress)
-    return _with_own_split(built)
+    drafts, notes = _make_drafts(manifest, table, fields, root)
+    built = build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, strict=strict, progress=progress)
+    understood = _describe_columns(manifest, fields, built.corpus)
+    corpus, folds = _with_own_split(built.corpus, fields["split"]) if "split" in fields else (built.corpus, ())
+    notes = [*understood, *table.notes, *notes, *describe_unknown_speakers(corpus), *folds]
+    return replace(built, corpus=corpus, notes=(*notes, *built.notes))
 
 
-def _read_table(manifest: Path) -> "DataFrame":
-    import polars
-
-    suffix = manifest.suffix.lower()
-    if suffix not in {".csv", ".parquet"}:
-        raise CorpusError(f"{manifest} is no manifest: expected a .csv or .parquet file with columns path and label")
-    try:
-        content = manifest.read_bytes()
-    except OSError as problem:
-        raise CorpusError(
-            f"{manifest} cannot be read ({problem.strerror}): expected a .csv or .parquet file; check the path"
-        ) from problem
-    if suffix == ".csv" and b"\0" in content[:_HEADER_BYTES]:
-        raise CorpusError(
-            f"{manifest} cannot be read (NUL in its header): expected CSV in UTF-8, not UTF-16; save it again as UTF-8"
-        )
-    try:
-        if suffix != ".csv":
-            table = polars.read_parquet(BytesIO(content))
-        else:
-            header = polars.read_csv(BytesIO(content), n_rows=0).columns
-            as_text = {column: polars.String for column in header if column.strip() in _TEXT}
-            table = polars.read_csv(BytesIO(content), schema_overrides=as_text, infer_schema_length=None)
-        return table.rename({column: column.strip() for column in table.columns})
-    except polars.exceptions.PolarsError as problem:
-        reason = str(problem).strip().split("\n")[0].rstrip(".:")
-        raise CorpusError(
-            f"{manifest} cannot be read ({reason}): expected {'CSV in UTF-8' if suffix == '.csv' else 'Parquet'} with "
-            f"the columns 'path' and 'label'; export it again"
-        ) from problem
+def _strip_headers(table: TableFile, manifest: Path) -> TableFile:
+    headers = [normalise_text(header) for header in table.frame.columns]
+    twice = next((header for header in headers if headers.count(header) > 1), None)
+    if twice is not None:
+        raise CorpusError(f"{manifest}: column {twice!r} stands twice: expected every column once; drop or rename it")
+    return replace(table, frame=table.frame.rename(dict(zip(table.frame.columns, headers, strict=True))))
 
 
-def _make_drafts(manifest: Path, table: "DataFrame", root: Path) -> list[Draft]:
-    paths, labels = (_filled_cells(manifest, table[column]) for column in _NEEDED)
-    ids = [Path(path).stem for path in paths]
-    if "utterance" in table.columns:
-        ids = _filled_cells(manifest, table["utterance"])
+def _make_drafts(
+    manifest: Path, table: TableFile, fields: Mapping[str, str], root: Path
+) -> tuple[list[Draft], list[str]]:
+    cells = table.frame.get_column  # not frame[…], which takes ^…$ for a pattern
+    recordings = _Recordings(root)
+    paths = [recordings.find(path) for path in read_filled(cells(fields["path"]), manifest, what="path")[0]]
+    ids = [normalise_text(path.stem) for path in paths]
+    notes: list[str] = []
+    if "utterance" in fields:
+        ids, notes = read_filled(cells(fields["utterance"]), manifest, what="utterance")
+    labels, said = read_filled(cells(fields["label"]), manifest, what="label")
+    labels, united = _unite(labels, "labels that are one class")
+    notes += said + united
     speakers: list[str] | list[None] = [None] * len(ids)
-    if "speaker" in table.columns and any(_stripped_cells(manifest, table["speaker"])):
-        speakers = _filled_cells(manifest, table["speaker"])
-    further = {column: _cells(manifest, table[column]) for column in table.columns if column not in _TEXT}
-    if "split" in table.columns:
-        further["split"] = list(_stripped_cells(manifest, table["split"]))
+    if "speaker" in fields:
+        names, said = read_names(cells(fields["speaker"]), manifest)
+        known = ["" if name.casefold() == "unknown" else name for name in names]
+        known, united = _unite(known, "speakers that are one")
+        notes += said + united
+        if any(known):
+            speakers = known
+        else:
+            notes.append(f"column {fields['speaker']!r} is empty: no speaker is known")
+    further: dict[str, list[Cell]] = {
+        header: read_cells(cells(header), manifest, separator=table.separator)
+        for header in table.frame.columns
+        if header not in fields.values()
+    }
+    if "split" in fields:
+        further[fields["split"]] = list(read_names(cells(fields["split"]), manifest)[0])
     rows = zip(*further.values(), strict=True) if further else [()] * len(ids)
-    return [
-        Draft(utterance, root / path, label, speaker, dict(zip(further, row, strict=True)))
+    drafts = [
+        Draft(utterance, path, label, speaker, dict(zip(further, row, strict=True)))
         for utterance, path, label, speaker, row in zip(ids, paths, labels, speakers, rows, strict=True)
     ]
+    drafts, said = _drop_repeated(drafts, manifest)
+    return drafts, notes + said
 
 
-def _stripped_cells(manifest: Path, series: "Series") -> list[str]:
-    return [str(cell).strip() for cell in _cells(manifest, series, as_text=True)]
+def _unite(names: Sequence[str], what: str) -> tuple[list[str], list[str]]:
+    united, others = unite_spellings(names)
+    told = [f"{name!r} ({', '.join(map(repr, spellings))})" for name, spellings in others.items()]
+    return united, [f"{what} but for their spelling: {', '.join(told)}"] if told else []
 
 
-def _filled_cells(manifest: Path, series: "Series") -> list[str]:
-    cells = _stripped_cells(manifest, series)
-    if "" in cells:
-        raise CorpusError(
-            f"{manifest} has no {series.name} in row {cells.index('') + 1} below the header: expected one in every "
-            f"row; fill it in or drop the row"
-        )
-    return cells
+def _drop_repeated(drafts: Sequence[Draft], manifest: Path) -> tuple[list[Draft], list[str]]:
+    """Without the rows that say again what another says; rows that contradict each other are refused."""
+    kept: dict[tuple[str, str], tuple[int, Draft]] = {}
+    labelled: dict[str, tuple[int, Draft]] = {}
+    repeated: list[str] = []
+    elsewhere: list[str] = []
+    for row, draft in enumerate(drafts, start=1):
+        place = os.path.normpath(draft.path)
+        first, earlier = labelled.setdefault(place, (row, draft))
+        if earlier.label != draft.label:
+            raise CorpusError(
+                f"{manifest} labels {draft.path.name!r} {earlier.label!r} in row {first} and {draft.label!r} in row "
+                f"{row}: expected one label for each recording; keep one row, or cut its segments into files"
+            )
+        first, same = kept.setdefault((place, draft.id), (row, draft))
+        if first == row:
+            if earlier is not draft:
+                elsewhere.append(f"{draft.path.name!r} in rows {labelled[place][0]} and {row}")
+        elif repr((same.speaker, same.columns)) == repr((draft.speaker, draft.columns)):
+            repeated.append(f"{draft.path.name!r} in rows {first} and {row}")
+        else:
+            raise CorpusError(
+                f"{manifest} says different things of {draft.path.name!r} in rows {first} and {row}: expected one row "
+                f"for each recording; drop one"
+            )
+    notes = [f"rows that say the same twice are taken once: {len(repeated)}, first {repeated[0]}"] if repeated else []
+    if elsewhere:
+        notes.append(f"recordings that count as several utterances: {len(elsewhere)}, first {elsewhere[0]}")
+    return [draft for _, draft in kept.values()], notes
 
 
-def _cells(manifest: Path, series: "Series", *, as_text: bool = False) -> list[Cell]:
-    import polars
-
-    kind = series.dtype
-    try:
-        if kind.is_nested() or kind in (polars.Binary, polars.Object):
-            raise polars.exceptions.InvalidOperationError
-        if kind.is_integer() and series.null_count() == 0 and not as_text:
-            return series.cast(polars.Int64).to_list()
-        if kind.is_numeric() and not as_text:
-            return series.cast(polars.Float64).fill_null(np.nan).to_list()
-        return series.cast(polars.String).fill_null("").to_list()
-    except polars.exceptions.PolarsError as problem:
-        raise CorpusError(
-            f"{manifest} has a column {series.name!r} of {kind} that cannot be kept: expected text, or numbers of at "
-            f"most 64 bits; drop or convert it"
-        ) from problem
+def _with_own_split(corpus: Corpus, header: str) -> tuple[Corpus, tuple[str, ...]]:
+    name = "split" if header.casefold() == "split" else header
+    columns = dict(corpus.columns)
+    values = columns.pop(header)
+    parts = normalise_parts(values)
+    notes = describe_folds(values, parts)
+    if notes:  # what the folds are called stays known
+        columns[name] = values
+    corpus = replace(corpus, columns=columns)
+    if not (parts != "").any():
+        return corpus, (f"column {header!r} is empty: there is no split of the manifest's own",)
+    return corpus.with_split(name, parts), notes
 
 
-def _with_own_split(built: BuiltCorpus) -> BuiltCorpus:
-    columns = dict(built.corpus.columns)
-    parts = columns.pop("split", None)
-    if parts is None:
-        return built
-    corpus = replace(built.corpus, columns=columns)
-    return replace(built, corpus=corpus.with_split("split", normalise_parts(parts)) if (parts != "").any() else corpus)
+def _describe_columns(manifest: Path, fields: Mapping[str, str], corpus: Corpus) -> list[str]:
+    """Which column was taken for what, and which ones are further columns."""
+    taken = ", ".join(f"{field} is column {header!r}" for field, header in fields.items())
+    missing = [field for field in ("speaker", "split") if field not in fields]
+    lines = [
+        f"{manifest.name}: {taken}"
+        + ("" if "utterance" in fields else "; ids are the names of the recordings")
+        + (f"; no column for {' or '.join(missing)}" if missing else "")
+    ]
+    kinds = {"i": "whole numbers", "f": "numbers", "U": "text"}
+    further = [
+        f"{name} (measured)" if name in MEASURED_COLUMNS else f"{name} ({kinds[values.dtype.kind]})"
+        for name, values in corpus.columns.items()
+        if name not in fields.values()
+    ]
+    return [*lines, f"further columns: {', '.join(further)}"]
+
+
+@dataclass
+class _Recordings:
+    """Where files lie that a table names: it may come from Windows, or spell names in another Unicode form."""
+
+    root: Path
+    _listed: dict[Path, dict[str, Path]] = field(default_factory=dict)
+
+    def find(self, written: str) -> Path:
+        """The file; where there is none, the path as it is written, with slashes."""
+        for text in (written, written.replace("\\", "/")):
+            path = self.root / text
+            if os.path.exists(path):  # noqa: PTH110 - no error where the name is too long
+                return path
+        return path if written.isascii() else self._find_other_form(path) or path
+
+    def _find_other_form(self, path: Path) -> Path | None:
+        found = Path(path.anchor)
+        for part in path.parts[1 if path.anchor else 0 :]:
+            if not (found / part).exists():
+                found = self._list(found).get(unicodedata.normalize("NFC", part), found / part)
+            else:
+                found = found / part
+        return found
+
+    def _list(self, folder: Path) -> dict[str, Path]:
+        if folder not in self._listed:
+            paths = folder.iterdir() if folder.is_dir() else ()
+            self._listed[folder] = {unicodedata.normalize("NFC", path.name): path for path in paths}
+        return self._listed[folder]

@@ -6,13 +6,15 @@ modality-channel-emotion-intensity-statement-repetition-actor; what is read is m
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ser_store.audio import AUDIO_SUFFIXES
 from ser_store.corpora.building import BuiltCorpus, Cell, Draft, as_column, build_corpus
+from ser_store.corpora.folders import find_files
 from ser_store.errors import CorpusError
 from ser_store.progress import Progress, silent
 from ser_store_h5.corpus import Column, StrArray
@@ -28,17 +30,27 @@ EMOTIONS = {
     "08": "surprised",
 }
 COLUMNS = ("sex", "intensity", "statement", "repetition")
+_UNTOLD: Mapping[str, Cell] = {"speaker": "", "sex": "", "intensity": "", "statement": "", "repetition": np.nan}
 
 _ANY_NAME = re.compile(r"\d\d(-\d\d){6}", re.ASCII)
+_SPOKEN = "03-01-"
 _SPEECH_NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])", re.ASCII)
 
 
-def load_ravdess(audio: Path, *, skip_bad: bool = False, progress: Progress = silent) -> BuiltCorpus:
+def load_ravdess(
+    audio: Path, *, skip_bad: bool = False, strict: bool = False, progress: Progress = silent
+) -> BuiltCorpus:
     """The RAVDESS speech recordings anywhere below ``audio``, with their columns, as a corpus.
 
     Columns: ``sex`` (male, female), ``intensity`` (normal, strong), ``statement`` (kids, dogs), ``repetition``
-    (1, 2; int64), ``duration`` and ``sample_rate``; speakers ``01`` to ``24``. Files with a RAVDESS name that are
-    song or video are ignored and counted; all other files are ignored.
+    (1, 2; int64), ``duration`` and ``sample_rate``; speakers ``01`` to ``24``. Links to folders are followed. Files
+    with a RAVDESS name that are song or video are ignored and counted, and so is audio under other names, by a note;
+    all other files are ignored.
+
+    Args:
+        skip_bad: leave out recordings that cannot be used, instead of refusing: those that cannot be decoded, are
+            there in no format that is read, have no such emotion or actor, or lie in folders that cannot be listed.
+        strict: a recording that is not as its header says cannot be used.
 
     Raises:
         CorpusError: if there is no such folder, no RAVDESS recording in it, or the same recording twice.
@@ -47,23 +59,65 @@ def load_ravdess(audio: Path, *, skip_bad: bool = False, progress: Progress = si
     if not audio.is_dir():
         got = "is a file" if audio.exists() else "does not exist"
         raise CorpusError(f"{audio} {got}: expected the folder of the RAVDESS recordings; check --audio")
-    files = [path for path in sorted(audio.rglob("*")) if path.is_file()]
+    files, left_out = find_files(audio)
     # The whole stem counts: macOS leaves a companion `._NAME` of every file on foreign disks.
     named = [path for path in files if _ANY_NAME.fullmatch(path.stem)]
-    drafts = [
-        _draft(path, fields)
-        for path in named
-        if path.suffix.lower() in AUDIO_SUFFIXES and (fields := parse_ravdess_id(path.stem)) is not None
-    ]
+    spoken = [path for path in named if path.stem.startswith(_SPOKEN)]
+    read = [path for path in spoken if path.suffix.lower() in AUDIO_SUFFIXES]
+    drafts = [_draft(path, fields) for path in read if (fields := parse_ravdess_id(path.stem)) is not None]
+    left_out += _tell_left_out(spoken, read)
     if not drafts:
+        first = f"; first: {left_out[0]}" if left_out else ""
         raise CorpusError(
             f"{audio} holds no RAVDESS speech recording among {len(files):,} files: expected names such as "
             f"03-01-05-02-01-01-12.wav (modality 03, channel 01) at any depth; check --audio, or describe another "
-            f"corpus with --corpus FILE.csv"
+            f"corpus with --corpus FILE.csv{first}"
         )
     return build_corpus(
-        "ravdess", drafts, audio_root=audio, skip_bad=skip_bad, ignored=len(named) - len(drafts), progress=progress
+        "ravdess",
+        drafts,
+        audio_root=audio,
+        skip_bad=skip_bad,
+        strict=strict,
+        left_out=left_out,
+        ignored=len(named) - len(spoken),
+        notes=_tell_unnamed(files),
+        progress=progress,
     )
+
+
+def _tell_left_out(spoken: Sequence[Path], read: Sequence[Path]) -> list[str]:
+    """One line for each spoken recording that is there in no format that is read, or that is no RAVDESS utterance."""
+    stems = {path.stem for path in read}
+    suffixes: dict[Path, list[str]] = defaultdict(list)
+    for path in spoken:
+        if path.stem not in stems:
+            suffixes[path.with_suffix("")].append(path.suffix or "a file without suffix")
+    unread = [
+        f"{path} is there as {' and '.join(found)} only: expected a recording as WAV, FLAC, MP3, OGG, AIFF, AU or CAF; "
+        f"convert it"
+        for path, found in suffixes.items()
+    ]
+    return unread + [
+        f"{path} is named like RAVDESS speech but has no such emotion, intensity, statement, repetition or actor: "
+        f"expected 03-01-05-02-01-01-12 and the like, actors 01 to 24; rename it, or list the corpus in a manifest"
+        for path in read
+        if parse_ravdess_id(path.stem) is None
+    ]
+
+
+def _tell_unnamed(files: Sequence[Path]) -> list[str]:
+    """A line on audio under other names, if there is any; hidden files and companions `._NAME` are none."""
+    unnamed = [
+        path
+        for path in files
+        if path.suffix.lower() in AUDIO_SUFFIXES
+        and not path.name.startswith(".")
+        and not _ANY_NAME.fullmatch(path.stem)
+    ]
+    if not unnamed:
+        return []
+    return [f"audio files without a RAVDESS name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
 
 
 def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
@@ -89,14 +143,15 @@ def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
 def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
     """Speakers ``(n,)`` and columns (sex, intensity, statement, repetition) told by the ids alone, without audio.
 
-    None unless every id is that of a RAVDESS speech recording. Labels are not told: predictions bring their own.
+    What other ids do not tell is empty, NaN for the repetition; None if no id is that of a RAVDESS speech recording.
+    Labels are not told: predictions bring their own.
     """
     parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
-    known = [fields for fields in parsed if fields is not None]
-    if not known or len(known) < len(parsed):
+    if not any(parsed):
         return None
-    speakers = np.array([fields["speaker"] for fields in known], dtype=np.str_)
-    return speakers, {column: as_column([fields[column] for fields in known]) for column in COLUMNS}
+    told = [fields or _UNTOLD for fields in parsed]
+    speakers = np.array([fields["speaker"] for fields in told], dtype=np.str_)
+    return speakers, {column: as_column([fields[column] for fields in told]) for column in COLUMNS}
 
 
 def _draft(path: Path, fields: Mapping[str, Cell]) -> Draft:

@@ -15,6 +15,7 @@ from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store.progress import Progress
 from ser_store.statistics.selection import (
     Selection,
+    UncorrectableError,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
@@ -35,6 +36,7 @@ HALVES_REPEATS = 50
 # least number fit in, nothing is corrected unless the number is stated.
 MAX_SECONDS = 60.0
 LEAST_REPEATS = 10
+_IGNORES_SPEAKERS = "corrected by utterance though speakers are known: for these speakers, too high for others"
 # Seconds of all repeats in numpy from which compiled code is worth loading.
 _COMPILED_FROM = 3.0
 # Seconds of one vote of a greedy search, and of each utterance and class of it.
@@ -51,6 +53,7 @@ class Correction:
         group_name: what the groups are.
         repeats: how often the choice is repeated. Default: as often as fits in.
         seed: of the samples.
+        ignores_speakers: whether utterances are drawn though their speakers are known.
     """
 
     method: str = "bootstrap"
@@ -58,6 +61,7 @@ class Correction:
     group_name: str = "speaker"
     repeats: int | None = None
     seed: int = 0
+    ignores_speakers: bool = False
 
 
 def check_method(method: str) -> None:
@@ -92,8 +96,23 @@ def correct_choice(
         return Selection(apparent=apparent, corrected=apparent, repeats=0, method="none: nothing was chosen"), ""
     if correction.method == "none":
         return None, "not corrected: --correct none"
-    if len(everything.truth) < 2:
-        return None, "not corrected: there is one utterance only"
+    try:
+        selection, note = _correct(everything, electorate, terms, found, correction, progress)
+    except UncorrectableError as error:
+        return None, f"not corrected: {error}"
+    if selection is not None and correction.ignores_speakers:
+        selection = replace(selection, caution=_IGNORES_SPEAKERS)
+    return selection, note
+
+
+def _correct(
+    everything: Candidates,
+    electorate: Electorate,
+    terms: Terms,
+    found: tuple[Found, ...],
+    correction: Correction,
+    progress: Progress,
+) -> tuple[Selection | None, str]:
     shared: dict[str, Any] = {
         "groups": correction.groups,
         "group_name": correction.group_name,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_store.ensembles.candidates import choose_candidates, load_candidates
+from ser_store.ensembles.candidates import load_candidates
+from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.correcting import Correction, check_method, correct_choice
 from ser_store.ensembles.electorate import admit, check_sizes
 from ser_store.ensembles.ranking import Ranking
@@ -87,7 +88,7 @@ def vote(
         correct: correct the best figure for having been chosen on these utterances: by ``bootstrap``, by disjoint
             ``halves``, or ``none``.
         correct_by: draw whole groups: ``speaker`` or a column; or ``utterance``. Default: by speaker where the corpus
-            knows three or more.
+            knows them. Nothing is corrected by fewer than 8 groups or 10 utterances.
         repeats: of the correction. Default: 1000 where the outcomes of all ensembles fit in memory, else 200 searches
             or as many as fit into about two minutes.
         seed: of the correction.
@@ -136,16 +137,17 @@ def vote(
         everything = load_candidates(store, names, others, rule=terms.rule, needs_shares=needs_shares)
     electorate = admit(everything, terms)
     terms = replace(terms, ks=settle_sizes(k, len(electorate.places)))
-    check_sizes(electorate, everything, terms, is_search=all_combos or search != "auto", cuts=choice.cuts)
+    check_sizes(electorate, everything, terms, is_search=all_combos or search != "auto", choice=choice)
     check_reach(electorate, terms)
     groups, group_name = find_units(store.corpus, rows, correct_by)
-    correction = Correction(correct, groups, group_name, repeats=repeats, seed=seed)
+    speakers, _ = find_units(store.corpus, rows, None)
+    ignores_speakers = groups is None and speakers is not None
+    correction = Correction(correct, groups, group_name, repeats=repeats, seed=seed, ignores_speakers=ignores_speakers)
 
     found = tuple(one for one in search_sizes(electorate, terms, top=top, progress=progress) if one.results)
     if not found:
         raise KeyboardInterrupt
     complete = len(found) == len(terms.ks) and found[-1].complete
-    speakers, _ = find_units(store.corpus, rows, None)
     ranking = Ranking(electorate, reported, terms, speakers=speakers, is_elsewhere=select_on is not None)
     best_by_size = {one.k: ranking.rank((one,), top) for one in found}
     ensembles = best_by_size[found[0].k] if len(found) == 1 else ranking.rank(found, top)

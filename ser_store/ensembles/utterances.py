@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError
-from ser_store.evaluation.uncertainty import FEWEST_SPEAKERS
 from ser_store_h5.corpus import Corpus
 
 
@@ -29,7 +28,7 @@ def find_other_rows(
 
 
 def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple[NDArray[Any] | None, str]:
-    """What is drawn whole, ``(n,)`` numbers or None, and its name: by default the speakers, if there are three or more.
+    """What is drawn whole, ``(n,)`` numbers or None, and its name: by default the speakers, where they are known.
 
     Raises:
         EnsembleError: if all are of one group.
@@ -41,16 +40,14 @@ def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple
         from ser_store.evaluation.slices import find_groups
 
         groups = find_groups(corpus, by)[rows]
-    elif corpus.speakers is None:
+    elif (speakers := corpus.speaker_groups(rows)) is None:
         return None, "utterance"
     else:
-        groups = corpus.speakers[rows]
+        groups = speakers
     numbers: dict[str, int] = {}
     places = np.array([numbers.setdefault(group, len(numbers)) for group in groups.tolist()], dtype=np.intp)
-    if len(numbers) >= (FEWEST_SPEAKERS if by is None else 2):
+    if by is None or len(numbers) > 1:
         return places, by or "speaker"
-    if by is None:
-        return None, "utterance"
     raise EnsembleError(
         f"--correct-by {by}: all {len(rows)} utterances are of one; expected two or more groups to draw, or "
         "--correct-by utterance"

@@ -20,7 +20,15 @@ from ser_store.evaluation.member_choice import choose_members, keep_covering, na
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import Evaluation, evaluate_predictions
-from ser_store.statistics.comparisons import CochranQ, PairComparison, cochran_q, compare_pairs, holm, mcnemar
+from ser_store.statistics.comparisons import (
+    CochranQ,
+    PairComparison,
+    caution_few_groups,
+    cochran_q,
+    compare_pairs,
+    holm,
+    mcnemar,
+)
 from ser_store.statistics.intervals import Interval
 from ser_store_h5.store import Store
 
@@ -56,6 +64,7 @@ class Compared:
             "balanced_accuracy": self.metrics.balanced_accuracy,
             "ci95": list(self.interval.bounds),
             "ci95_method": self.interval.method,
+            "ci95_caution": self.interval.caution,
         }
 
 
@@ -172,7 +181,7 @@ def compare(
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    speakers = corpus.speaker_groups(rows)
     drawn = choose_rule(speakers, UNITS[unit])
     left_out: tuple[str, ...] = ()
     if not names:
@@ -264,9 +273,8 @@ def _compare(
 def _iter_cautions(
     ensembles: Sequence[Sequence[str]], n_speakers: int | None, alpha: float, against: str | None
 ) -> Iterator[str]:
-    if n_speakers is not None and 2.0 ** (1 - n_speakers) >= alpha:
-        lowest = 2.0 ** (1 - n_speakers)
-        yield f"{n_speakers} speakers cannot give a p below {lowest:g}, whatever the difference"
+    if n_speakers is not None and (few := caution_few_groups(n_speakers, alpha=alpha)):
+        yield few
     if any(len(members) > 1 for members in ensembles):
         yield "an ensemble that was chosen on these utterances looks better than it is, and its p is too low"
     if against == BEST:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store.fitted import find_fitted
+from ser_store.sides import choose_sides
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord
@@ -96,9 +97,11 @@ def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution
     learned = fitted.learned_from(rows)
     if learned.any():
         text = f"trained on {int(learned.sum())} of these {len(rows)} utterances"
-        split = record.details.get("split")
-        out = f"; --split {split} has others" if split in corpus.splits else ""
-        text += f" (split {split})" if out else ""
+        split, out = record.details.get("split"), ""
+        if not _is_by_split(corpus, record, rows[learned]):
+            text += f", itself or through {record.details.get('source', 'the weights that it began with')}"
+        elif split in corpus.splits:
+            text, out = f"{text} (split {split})", f"; --split {split} has others"
         yield Caution(name, f"was {text}: its figures are too good{out}", f"were {text}: figures too good{out}")
     if corpus.speakers is None or learned.all():
         return
@@ -112,6 +115,18 @@ def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution
             f"was {text}: its figures are those of known speakers, too good for new ones",
             f"were {text}: figures are those of known speakers, too good for new ones",
         )
+
+
+def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:
+    """Whether a run has learned from ``rows`` by its own split, and not by what it stands on."""
+    split = record.details.get("split")
+    if split not in corpus.splits:
+        return record.kind == "import"
+    try:
+        own = choose_sides(corpus, split=split, fold=record.details.get("fold")).train
+    except CorpusError:
+        return False
+    return bool(np.isin(rows, own).all())
 
 
 def _number_speakers(speakers: NDArray[np.str_]) -> NDArray[np.intp]:

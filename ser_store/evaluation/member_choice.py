@@ -1,6 +1,6 @@
 """Which members and which part of the split a question is about, where it does not name them all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +37,23 @@ def name_part(corpus: Corpus, on: str | None, split: str | None = None) -> str:
     return "test" if corpus.splits and "test" in corpus.part_names(split) else "all"
 
 
-def choose_members(store: Store, members: Sequence[str] = (), *, steps: str = "selected") -> list[str]:
+def choose_members(
+    store: Store,
+    members: Sequence[str] = (),
+    *,
+    steps: str = "selected",
+    leave_out: Callable[[str], bool] = lambda _: False,
+) -> list[str]:
     """Full names of the members meant: those named; else of every run its selected step, or all its steps.
 
     A run named without a step stands for its selected step, or with ``steps="all"`` for all of them. Members that
     hold no predictions are left out unless they are named.
+
+    Args:
+        store: the store.
+        members: names; none for every run.
+        steps: ``selected`` or ``all``.
+        leave_out: is asked of runs and of full names. Of what it leaves out nothing is read, since it may be damaged.
 
     Raises:
         StoreError: if the store has no member that predicts anything, or one is named twice.
@@ -60,13 +72,17 @@ def choose_members(store: Store, members: Sequence[str] = (), *, steps: str = "s
         twice = sorted({name for name in chosen if chosen.count(name) > 1})
         if twice:
             raise StoreError(f"{twice[0]} is named twice: expected every member once")
-        return chosen
+        return [name for name in chosen if not leave_out(name)]
+    left_out = False
     for run in store.runs():
-        if not store.steps(run):
-            continue
-        names = store.member_names(run) if steps == "all" else [format_member(run, store.selected_step(run))]
-        chosen += [name for name in names if store.describe_member(name).can_vote]
-    if not chosen:
+        if leave_out(run):
+            left_out = True
+        elif store.steps(run):
+            names = store.member_names(run) if steps == "all" else [format_member(run, store.selected_step(run))]
+            kept = [name for name in names if not leave_out(name)]
+            left_out |= len(kept) < len(names)
+            chosen += [name for name in kept if store.describe_member(name).can_vote]
+    if not chosen and not left_out:
         raise StoreError(
             f"{store.path} has no member that predicts anything: make one with `serstore finetune`, `serstore head` or "
             "`serstore import`"

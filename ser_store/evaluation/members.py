@@ -102,7 +102,7 @@ def evaluate(
     chosen = choose_covering(store, members, rows, on=on, steps=steps)
     names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
-    speakers = None if corpus.speakers is None else corpus.speakers[rows]
+    speakers = corpus.speaker_groups(rows)
     rule = choose_rule(speakers, interval)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
     predicted, logits = load_members(store, names, rows)

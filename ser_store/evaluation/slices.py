@@ -86,7 +86,7 @@ def find_groups(corpus: Corpus, by: str) -> NDArray[Any]:
     groupings: dict[str, NDArray[Any]] = dict(corpus.columns)
     groupings["label"] = np.array(corpus.classes)[corpus.labels]
     if corpus.speakers is not None:
-        groupings["speaker"] = corpus.speakers
+        groupings["speaker"] = np.where(corpus.speakers == "", "unknown", corpus.speakers)
     if by not in groupings:
         raise UnknownNameError(describe_unknown("column", by, sorted(groupings)))
     n_values = len(np.unique(groupings[by]))

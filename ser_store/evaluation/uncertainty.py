@@ -1,7 +1,8 @@
 """The intervals of a member's figures, by the way that what is known of the speakers allows."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
 from ser_store.metrics.calibration import score_utterances
+from ser_store.statistics.bootstrap import FEWEST_GROUPS, Limits
 from ser_store.statistics.intervals import (
     Interval,
     accuracy_interval,
@@ -17,9 +19,9 @@ from ser_store.statistics.intervals import (
     resample_intervals,
 )
 
+# The lowest and the highest value of the figures of probabilities.
+_LIMITS: dict[str, Limits] = {"top2": (0.0, 1.0), "log_loss": (0.0, math.inf), "brier": (0.0, 2.0)}
 INTERVALS = ("auto", "wilson", "bootstrap", "speaker")
-# Samples of two speakers are either of them or their mean: no interval comes of that.
-FEWEST_SPEAKERS = 3
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,26 @@ class IntervalRule:
         kind: ``wilson``: Wilson's score interval of the accuracy, bootstrap of utterances for the rest;
             ``bootstrap``: bootstrap of utterances for all; ``speaker``: bootstrap of whole speakers for all.
         speakers: ``(n,)``, the speaker of every utterance; None unless ``kind`` is ``speaker``.
+        caution: why intervals hold the truth less often than they say, whatever the figure; None if they do not.
     """
 
     kind: str
     speakers: NDArray[Any] | None = None
+    caution: str | None = None
 
     def within(self, inside: NDArray[np.bool_]) -> "IntervalRule":
-        """The rule for some of the utterances, ``(n,)`` bool; Wilson's where they are of one or two speakers."""
+        """The rule for some of the utterances, ``(n,)`` bool; Wilson's where they are of one or two speakers.
+
+        Of a single speaker the interval is that of this speaker, and needs no caution.
+        """
         if self.speakers is None:
             return self
-        return choose_rule(self.speakers[inside])
+        rule = choose_rule(self.speakers[inside])
+        return rule if len(set(self.speakers[inside].tolist())) > 1 else replace(rule, caution=None)
+
+    def caution_of(self, interval: Interval) -> Interval:
+        """The interval with this rule's caution, where it has none of its own."""
+        return replace(interval, caution=self.caution) if interval.caution is None else interval
 
 
 def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRule:
@@ -61,9 +73,15 @@ def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRu
             f"{n_speakers or 'no'} speaker{'s are' if n_speakers != 1 else ' is'} known here: expected two or more for "
             "intervals by speaker; use --interval auto"
         )
-    if kind == "speaker" or (kind == "auto" and n_speakers >= FEWEST_SPEAKERS):
+    if kind == "speaker" or (kind == "auto" and n_speakers >= FEWEST_GROUPS):
         return IntervalRule("speaker", speakers)
-    return IntervalRule("wilson" if kind == "auto" else kind)
+    if kind != "auto":
+        return IntervalRule(kind)
+    few = None
+    if n_speakers:
+        verb = " is" if n_speakers == 1 else "s are"
+        few = f"intervals take utterances as independent: {n_speakers} speaker{verb} too few"
+    return IntervalRule("wilson", caution=few)
 
 
 def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> list[Interval]:
@@ -78,7 +96,7 @@ def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> l
     """
     n_members, n = correct.shape
     if rule.kind == "wilson":
-        return [accuracy_interval(right) for right in correct]
+        return [rule.caution_of(accuracy_interval(right)) for right in correct]
 
     def compute(sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         return {str(place): sums[:, place] / sums[:, -1] for place in range(n_members)}
@@ -115,5 +133,5 @@ def find_intervals(
     found["accuracy"] = find_accuracy_intervals((truth == predicted)[None], rule)[0]
     if logits is not None:
         for name, scores in score_utterances(truth, logits).items():
-            found[name] = mean_interval(scores, groups=rule.speakers)
-    return found
+            found[name] = mean_interval(scores, limits=_LIMITS[name], groups=rule.speakers)
+    return {name: rule.caution_of(interval) for name, interval in found.items()}

@@ -14,8 +14,10 @@ from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import choose_members, name_part
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import keep_covering
+from ser_store.interchange.columns import KIND_COLUMN
+from ser_store.interchange.scores import find_kind, recognise
 from ser_store_h5.atomic import write_atomically
-from ser_store_h5.member import MemberInfo
+from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -27,7 +29,7 @@ _HOLDS = {
     ".npz": CONTENTS,
     ".h5ad": (EVERYTHING, *CONTENTS),
 }
-LONG_COLUMNS = ("utterance", "run", "step", "label")
+_LONG_COLUMNS = ("utterance", "run", "step", "label")
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,11 @@ def export(
         path: a new file; its suffix says the type.
         members: default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
         what: ``predicted`` (default): a wide table with ``utterance``, ``label`` and one column of class names for
-            each member; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for
-            each class; ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``),
-            ``classes`` and one array for each member. For h5ad files see
+            each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
+            there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
+            class, and before these, where it would be read otherwise, ``scores``, which says what the numbers are;
+            ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``), ``classes``
+            and one array for each member, in which -1 is an answer that is no class. For h5ad files see
             :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
 
@@ -192,30 +196,55 @@ def _prepare_parquet(selected: Selected) -> Callable[[Path], None]:
 
 
 def _make_table(selected: Selected) -> Any:
-    return _make_long_table(selected) if selected.what == "logits" else _make_wide_table(selected)
+    if selected.what == "logits":
+        return _make_number_table(selected)
+    predicted = selected.store.predictions(selected.names, selected.rows)
+    return (
+        _make_wide_table(selected, predicted) if predicted.min() > NO_ANSWER else _make_label_table(selected, predicted)
+    )
 
 
-def _make_wide_table(selected: Selected) -> Any:
+def _make_wide_table(selected: Selected, predicted: NDArray[np.int16]) -> Any:
     import polars
 
     classes = np.array(selected.store.corpus.classes)
-    said = selected.store.predictions(selected.names, selected.rows)
-    columns = {name: classes[predicted].tolist() for name, predicted in zip(selected.names, said, strict=True)}
+    columns = {name: classes[own].tolist() for name, own in zip(selected.names, predicted, strict=True)}
     return polars.DataFrame({"utterance": selected.ids.tolist(), "label": classes[selected.labels].tolist(), **columns})
 
 
-def _make_long_table(selected: Selected) -> Any:
+def _make_label_table(selected: Selected, predicted: NDArray[np.int16]) -> Any:
+    """Long, so that an empty cell is an answer that was left out, and no utterance that a member did not hear."""
     import polars
 
-    store = selected.store
-    classes = store.corpus.classes
-    taken = sorted(set(classes) & {*LONG_COLUMNS, "predicted"})
+    classes = [*selected.store.corpus.classes, None]  # the last is that of -1
+    parts = [
+        {**_start_long(selected, name), "predicted": [classes[label] for label in own.tolist()]}
+        for name, own in zip(selected.names, predicted, strict=True)
+    ]
+    return polars.concat([polars.DataFrame(part, schema_overrides={"predicted": polars.String}) for part in parts])
+
+
+def _make_number_table(selected: Selected) -> Any:
+    import polars
+
+    store, classes = selected.store, selected.store.corpus.classes
+    taken = sorted(set(classes) & {*_LONG_COLUMNS, "predicted", KIND_COLUMN})
     if taken:
         raise StoreError(f"class {taken[0]!r} has the name of a column of the table: expected .npz or .h5ad for logits")
-    labels = np.array(classes)[selected.labels].tolist()
+    numbers = dict(zip(selected.names, store.logits(selected.names, selected.rows), strict=True))
+    kinds = {name: find_kind(store, store.resolve(name)[0]) for name in selected.names}
+    is_plain = len(set(selected.labels.tolist())) == len(classes)
+    is_plain = is_plain and all(recognise(own.astype(np.float64)) == kinds[name] for name, own in numbers.items())
     parts = []
-    for name, logits in zip(selected.names, store.logits(selected.names, selected.rows), strict=True):
-        run, step = store.resolve(name)
-        named = {"utterance": selected.ids.tolist(), "run": run, "step": step, "label": labels}
-        parts.append(polars.DataFrame({**named, **dict(zip(classes, logits.T, strict=True))}))
+    for name, own in numbers.items():
+        stated = {} if is_plain else {KIND_COLUMN: kinds[name]}
+        parts.append(
+            polars.DataFrame({**_start_long(selected, name), **stated, **dict(zip(classes, own.T, strict=True))})
+        )
     return polars.concat(parts)
+
+
+def _start_long(selected: Selected, name: str) -> dict[str, Any]:
+    run, step = selected.store.resolve(name)
+    labels = np.array(selected.store.corpus.classes)[selected.labels].tolist()
+    return {"utterance": selected.ids.tolist(), "run": run, "step": step, "label": labels}

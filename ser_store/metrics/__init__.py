@@ -1,5 +1,6 @@
 """Metrics of classification, from arrays; in pure numpy, equal to scikit-learn."""
 
+from ser_store.metrics.absent_classes import caution_absent_classes
 from ser_store.metrics.calibration import compute_log_loss, log_softmax, softmax
 from ser_store.metrics.class_indices import ABSTAINED, MetricError
 from ser_store.metrics.confusion import PerClass, compute_confusion
@@ -20,6 +21,7 @@ __all__ = [
     "Evaluation",
     "MetricError",
     "PerClass",
+    "caution_absent_classes",
     "compute_accuracy",
     "compute_balanced_accuracy",
     "compute_confusion",

@@ -200,7 +200,8 @@ def _find_top(true: Indices, scores: NDArray[np.floating], k: int) -> NDArray[np
 
 
 def _find_losses(true: Indices, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    return -np.take_along_axis(log_softmax(scores), true[:, None], axis=1)[:, 0]
+    # From 0, because minus 0 is printed as such.
+    return 0 - np.take_along_axis(log_softmax(scores), true[:, None], axis=1)[:, 0]
 
 
 def _find_distances(true: Indices, scores: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -4,10 +4,12 @@ The metrics take counts of shape ``(..., c, c)``, rows = true, columns = predict
 column counts the abstentions, and give one figure for each matrix: a thousand bootstrap samples, or all members of a
 store, in one call. Counts may be integers or weights, none negative.
 
-Classes that never occur, here as everywhere: precision, recall and F1 are 0 where their denominator is 0. The macro
-average is taken over all classes, also over those that never occur; balanced accuracy over the classes that occur in
-the truth. This is what scikit-learn gives with ``labels=range(n_classes)`` and ``zero_division=0``. An abstention is
-wrong; for kappa and Matthews it is a class of its own that is never true. Of no utterances at all, every figure is 0.
+One rule for classes that never occur, here as everywhere: balanced accuracy and the macro averages are means over the
+classes that occur in the truth, so that macro recall is the balanced accuracy. A class that is never true counts in no
+average, predicted or not. This is what scikit-learn gives with ``labels=np.unique(truth)`` and ``zero_division=0``; by
+default it differs only where a class is predicted that is never true. Precision, recall and F1 of a class are 0 where
+their denominator is 0. An abstention is wrong; for kappa and Matthews it is a class of its own that is never true. Of
+no utterances at all, every figure is 0. Rounding takes no figure out of its limits.
 """
 
 from dataclasses import dataclass
@@ -26,19 +28,30 @@ NORMALISATIONS = ("true", "predicted", "all")
 
 @dataclass(frozen=True)
 class PerClass:
-    """One figure per class, in the order of the classes; each ``(..., c)``, float64 in 0..1, ``support`` int64.
+    """One figure per class, in the order of the classes; each ``(..., c)``, float64 in 0..1, the last two int64.
 
     Attributes:
         precision: share of what was predicted as the class that is of it, ``TP / (TP + FP)``.
         recall: share of the class that was predicted as it, ``TP / (TP + FN)``.
         f1: harmonic mean of both, ``2 TP / (2 TP + FP + FN)``.
         support: utterances of the class.
+        n_predicted: utterances predicted as the class.
     """
 
     precision: Floats
     recall: Floats
     f1: Floats
     support: NDArray[np.int64]
+    n_predicted: NDArray[np.int64]
+
+    def list_measured(self, place: int) -> tuple[float | None, float | None, float | None]:
+        """Precision, recall and F1 of one class, of ``(c,)`` each; None where the denominator is 0."""
+        is_true, is_predicted = bool(self.support[place]), bool(self.n_predicted[place])
+        return (
+            float(self.precision[place]) if is_predicted else None,
+            float(self.recall[place]) if is_true else None,
+            float(self.f1[place]) if is_true or is_predicted else None,
+        )
 
 
 def count_outcomes(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> NDArray[np.int64]:
@@ -114,7 +127,7 @@ def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
         MetricError: if it is no confusion matrix.
     """
     counts = check_confusion(confusion)
-    return divide(_find_diagonal(counts).sum(axis=-1), counts.sum(axis=(-2, -1)))
+    return _limit(divide(_find_diagonal(counts).sum(axis=-1), counts.sum(axis=(-2, -1))), lowest=0)
 
 
 def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
@@ -125,7 +138,7 @@ def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
     """
     counts = check_confusion(confusion)
     support = counts.sum(axis=-1)
-    return divide(divide(_find_diagonal(counts), support).sum(axis=-1), (support > 0).sum(axis=-1))
+    return _average_true(divide(_find_diagonal(counts), support), support)
 
 
 def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
@@ -141,11 +154,12 @@ def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
         recall=divide(right, support),
         f1=divide(2 * right, support + n_predicted),
         support=support.astype(np.int64, copy=False),
+        n_predicted=n_predicted.astype(np.int64, copy=False),
     )
 
 
 def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
-    """Cohen's kappa of truth and predictions, at most 1, 0 for agreement by chance, ``(...)``.
+    """Cohen's kappa of truth and predictions, in -1..1, 0 for agreement by chance, ``(...)``.
 
     ``(p_o - p_e) / (1 - p_e)`` with the accuracy ``p_o`` and the agreement ``p_e`` of independent labels with the same
     marginals. 0 where ``p_e`` is 1, that is where truth and predictions hold one and the same class only: nothing is
@@ -161,7 +175,7 @@ def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
     counts = check_confusion(confusion).astype(np.float64)
     n = counts.sum(axis=(-2, -1))
     by_chance = (counts.sum(axis=-1) * _count_predicted(counts)).sum(axis=-1)
-    return divide(n * _find_diagonal(counts).sum(axis=-1) - by_chance, n * n - by_chance)
+    return _limit(divide(n * _find_diagonal(counts).sum(axis=-1) - by_chance, n * n - by_chance), lowest=-1)
 
 
 def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
@@ -184,14 +198,15 @@ def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
     covariance = n * _find_diagonal(counts).sum(axis=-1) - (true * _count_predicted(counts)).sum(axis=-1)
     spread_true = n * n - (true * true).sum(axis=-1)
     spread_said = n * n - (said * said).sum(axis=-1)
-    return divide(covariance, np.sqrt(spread_true) * np.sqrt(spread_said))
+    # The root of a square is exact, the product of two roots is not: a perfect member has 1.
+    return _limit(divide(covariance, np.sqrt(spread_true * spread_said)), lowest=-1)
 
 
 def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
     """Every single figure that a confusion matrix gives, by name, each ``(...)``.
 
     accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, weighted_precision, weighted_recall,
-    weighted_f1, kappa and mcc.
+    weighted_f1, kappa and mcc. Macro averages are means over the classes that occur in the truth.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -204,7 +219,7 @@ def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
         "balanced_accuracy": compute_balanced_accuracy_from_confusion(counts),
     }
     scores = {"precision": per_class.precision, "recall": per_class.recall, "f1": per_class.f1}
-    figures |= {f"macro_{name}": np.asarray(score.mean(axis=-1)) for name, score in scores.items()}
+    figures |= {f"macro_{name}": _average_true(score, support) for name, score in scores.items()}
     figures |= {
         f"weighted_{name}": divide((score * support).sum(axis=-1), support.sum(axis=-1))
         for name, score in scores.items()
@@ -250,6 +265,17 @@ def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
     quotients = np.zeros(shape)
     np.divide(numerator, denominator, out=quotients, where=np.broadcast_to(denominator != 0, shape))
     return quotients
+
+
+def _average_true(scores: Floats, support: NDArray[Any]) -> Floats:
+    """The means ``(...)`` of scores ``(..., c)`` over the classes that occur in the truth."""
+    is_true = support > 0
+    return divide((scores * is_true).sum(axis=-1), is_true.sum(axis=-1))
+
+
+def _limit(figures: Floats, *, lowest: int) -> Floats:
+    """Figures without what rounding adds beyond ``lowest`` and 1."""
+    return np.asarray(np.clip(figures, lowest, 1))
 
 
 def _find_diagonal(counts: NDArray[Any]) -> NDArray[Any]:

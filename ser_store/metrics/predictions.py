@@ -42,9 +42,9 @@ class Evaluation:
         balanced_accuracy: mean recall over the classes that occur in the truth, in 0..1.
         confusion: ``(c, c)`` int64, rows = true, columns = predicted; abstentions are in no column.
         per_class: precision, recall, F1 and support of every class.
-        macro_avg: plain mean over all classes.
+        macro_avg: plain mean over the classes that occur in the truth; its recall is the balanced accuracy.
         weighted_avg: mean over all classes, weighted by support.
-        kappa: Cohen's kappa, at most 1; 0 is chance.
+        kappa: Cohen's kappa, in -1..1; 0 is chance.
         mcc: Matthews' correlation coefficient R_K, in -1..1; 0 is chance.
     """
 
@@ -96,7 +96,7 @@ def compute_balanced_accuracy(truth: ArrayLike, predicted: ArrayLike, *, n_class
 
 
 def compute_kappa(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> float:
-    """Cohen's kappa of truth and predictions, at most 1; 0 is chance.
+    """Cohen's kappa of truth and predictions, in -1..1; 0 is chance.
 
     Formula, source and the undefined case: :func:`ser_store.metrics.confusion.compute_kappa_from_confusion`.
 

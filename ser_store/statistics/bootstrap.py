@@ -13,6 +13,12 @@ from ser_store.statistics.distributions import find_student_quantile
 from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_sums
 
 REPEATS = 1000
+# Of fewer groups, or where some are so large that all count as less than this share of them, intervals of 95% hold the
+# truth in 83 to 92% (``benchmarks/simulate_few_speakers.py``).
+FEWEST_GROUPS = 3
+_LEAST_SHARE = 0.5
+# Samples whose figures differ by rounding only show no spread.
+_ROUNDING = 1e-12
 
 Limits = tuple[float, float]
 
@@ -101,15 +107,31 @@ def bound_figures(
     method = "bootstrap" if units.name is None else f"bootstrap by {units.name}"
     n_groups = None if units.name is None else units.count
     reach = find_reach(units.count, confidence=confidence)
+    few = _caution_few(units)
     intervals = {}
     for name, figure in figures.items():
         centre, spread = float(figure[0]), float(samples[name].std())
+        spread = 0.0 if spread < _ROUNDING * max(1.0, abs(centre)) else spread
         if not limits[0] <= centre <= limits[1]:
             raise MetricError(f"figure {name} is {centre}: expected {limits[0]} to {limits[1]}; state its limits")
         low, high = find_bounds(centre, reach * spread, limits=limits)
-        caution = None if low < high else "the samples do not show how far the figure can be trusted"
+        caution = few if low < high else "the samples do not show how far the figure can be trusted"
         intervals[name] = Interval(low, high, method, confidence, n_groups, caution)
     return intervals
+
+
+def _caution_few(units: Units) -> str | None:
+    """Why intervals hold the truth less often than they say; None if they do not."""
+    if units.name is None:
+        return None
+    if units.count < FEWEST_GROUPS:
+        return f"{units.count} {units.name}s are few: the interval holds the truth less often than it says"
+    if units.n_effective < _LEAST_SHARE * units.count:
+        return (
+            f"the {units.count} {units.name}s have so unequal numbers of utterances that they count as "
+            f"{units.n_effective:.1f}: the interval holds the truth less often than it says"
+        )
+    return None
 
 
 def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.metrics.class_indices import MetricError
 from ser_store.statistics.bootstrap import REPEATS, Interval, resample_intervals
+from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.matched_tests import CochranQ, McNemar, check_members, cochran_q, flip_groups, holm, mcnemar
 from ser_store.statistics.resampling import find_units
 
@@ -17,6 +18,7 @@ __all__ = [
     "CochranQ",
     "McNemar",
     "PairComparison",
+    "caution_few_groups",
     "cochran_q",
     "compare_pairs",
     "flip_groups",
@@ -39,7 +41,8 @@ class PairComparison:
         p_holm: ``p`` with Holm's correction for all pairs that were compared.
         verdict: of the first against the second: ``better`` or ``worse`` where ``p_holm`` is below alpha, else
             ``cannot tell``.
-        interval: of the difference, for this pair alone, by bootstrap.
+        interval: of the difference, for this pair alone, by bootstrap; of two that are right on the same utterances by
+            Wilson's bound of how often one alone is.
         method: the test's name, ``McNemar``, or ``permutation by speaker``.
     """
 
@@ -114,6 +117,19 @@ def compare_pairs(
     return tuple(compared)
 
 
+def caution_few_groups(n_groups: int, *, group_name: str = "speaker", alpha: float = 0.05) -> str | None:
+    """Say so where so few groups cannot give a p below ``alpha``, whatever the difference: None where they can.
+
+    >>> caution_few_groups(5)
+    '5 speakers cannot give a p below 0.0625, whatever the difference'
+    >>> caution_few_groups(6)
+    """
+    lowest = 2.0 ** (1 - n_groups)
+    if lowest < alpha:
+        return None
+    return f"{n_groups} {group_name}s cannot give a p below {lowest:g}, whatever the difference"
+
+
 def _find_difference_intervals(
     right: NDArray[np.bool_], pairs: Sequence[tuple[int, int]], **options: Any
 ) -> list[Interval]:
@@ -123,5 +139,13 @@ def _find_difference_intervals(
         accuracies = sums[:, :-1] / sums[:, -1:]
         return {f"{a} {b}": accuracies[:, a] - accuracies[:, b] for a, b in pairs}
 
-    columns = np.concatenate([right, np.ones((1, right.shape[1]), dtype=np.bool_)]).T
-    return list(resample_intervals(columns, compute, limits=(-1.0, 1.0), **options).values())
+    n = right.shape[1]
+    columns = np.concatenate([right, np.ones((1, n), dtype=np.bool_)]).T
+    found = resample_intervals(columns, compute, limits=(-1.0, 1.0), **options).values()
+    # Of two that are never right alone all samples have the same difference, 0. It lies within the share of utterances
+    # on which one alone may be right after all.
+    _, high = wilson_interval(0, n)
+    return [
+        Interval(-high, high, "Wilson", interval.confidence) if (right[a] == right[b]).all() else interval
+        for (a, b), interval in zip(pairs, found, strict=True)
+    ]

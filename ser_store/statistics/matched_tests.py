@@ -1,6 +1,7 @@
 """Tests whether members differ in accuracy on the same utterances."""
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ from ser_store.statistics.intervals import check_correct
 
 # Trials up to which binomial coefficients are summed as the whole numbers they are.
 _WHOLE_NUMBERS = 500
+# No chance is 0: what no float can hold is said to be the smallest one.
+_SMALLEST = sys.float_info.min
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def cochran_q(correct: ArrayLike) -> CochranQ:
     if spread == 0:
         return CochranQ(0.0, k - 1, 1.0)
     q = (k - 1) * (k * int(np.square(by_member).sum()) - total * total) / spread
-    return CochranQ(q, k - 1, compute_chi_square_tail(q, freedom=k - 1))
+    return CochranQ(q, k - 1, max(_SMALLEST, compute_chi_square_tail(q, freedom=k - 1)))
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -182,7 +185,7 @@ def _compute_sign_probability(fewer: int, n: int) -> float:
     for k in range(fewer, 0, -1):
         term *= k / (n - k + 1)
         total += term
-    return min(1.0, 2 * total * math.exp(log_choices - n * math.log(2)))
+    return min(1.0, max(_SMALLEST, 2 * total * math.exp(log_choices - n * math.log(2))))
 
 
 @lru_cache(maxsize=4096)
@@ -197,4 +200,4 @@ def _flip(sizes: tuple[int, ...], reached: int) -> float:
     probabilities[largest] = 1
     for size in sizes:
         probabilities = (np.roll(probabilities, size) + np.roll(probabilities, -size)) / 2
-    return min(1.0, float(2 * probabilities[largest + reached :].sum()))
+    return min(1.0, max(_SMALLEST, float(2 * probabilities[largest + reached :].sum())))

@@ -10,18 +10,28 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.metrics.class_indices import MetricError
 from ser_store.statistics.bootstrap import check_confidence, find_reach
 from ser_store.statistics.intervals import wilson_interval
-from ser_store.statistics.resampling import Units, check_repeats, find_units
+from ser_store.statistics.resampling import Units, check_repeats, find_units, number_groups
 from ser_store.statistics.weighing import Weighing, score_outcomes
 
 # Equal scores that were summed in another order must stay equal: of equals the first is chosen.
 _DECIMALS = 10
+_ROUNDING = 10.0**-_DECIMALS
 
-# Coverage of nominal 95% in simulations: 24 speakers 96%, 10 98%, 5 96%, 3 95%, 2 86%.
-FEW_GROUPS = 3
+# The fewest units of which a corrected figure is given. Of fewer, more than 1% of the intervals reach from 0 to 1 and
+# say nothing (8% of them for 5 speakers of unequal size and skill, 76% for 2), and the figure is far off either way
+# (``benchmarks/simulate_few_speakers.py``). A single utterance says less than a speaker does.
+FEWEST_GROUPS = 8
+FEWEST_UTTERANCES = 10
+# Standard errors by which chance lifts a mean of samples above the apparent figure.
+_CHANCE = 3
 
 # Takes how often each sample draws each unit, ``(repeats, n_units)``; gives the scores of what each sample chooses on
 # the units that it does not draw, and the number of these, both for the samples that leave any.
 Scorer = Callable[[NDArray[np.intp]], tuple[NDArray[np.float64], NDArray[np.intp]]]
+
+
+class UncorrectableError(MetricError):
+    """What a choice costs cannot be told from these utterances."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Selection:
     Attributes:
         apparent: accuracy of the chosen on the utterances it was chosen on, in 0..1; too high. Here and below another
             score, where the utterances weigh otherwise or the outcomes are not right or wrong.
-        corrected: the accuracy to expect on further utterances, in 0..1.
+        corrected: the accuracy to expect on further utterances, in 0..1; at most the apparent one.
         repeats: how often the choice was repeated.
         method: ``bootstrap`` or ``halves``, with groups ``bootstrap by speaker`` or ``halves by speaker``.
         low: lower bound of the corrected accuracy; None where nothing was repeated.
@@ -50,6 +60,11 @@ class Selection:
     caution: str | None = None
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Of the corrected accuracy; None where nothing was repeated."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
     def optimism(self) -> float:
         """By how much the apparent figure is too high: ``apparent - corrected``."""
         return self.apparent - self.corrected
@@ -61,20 +76,28 @@ class Selection:
             "repeats": self.repeats,
             "method": self.method,
             "optimism": self.optimism,
-            "interval": None if self.low is None else [self.low, self.high],
+            "interval": None if self.bounds is None else list(self.bounds),
             "confidence": self.confidence,
             "caution": self.caution,
         }
 
 
 def find_chosen_units(n: int, groups: ArrayLike | Sequence[Any] | None, group_name: str) -> Units:
-    """The units of ``n`` utterances to choose and report on.
+    """The units of ``n`` utterances to choose and report on, if there are enough of them.
 
     Raises:
-        MetricError: if there are fewer than two, or the groups do not fit the utterances.
+        UncorrectableError: if there are fewer than ``FEWEST_UTTERANCES``, or ``FEWEST_GROUPS``.
+        MetricError: if the groups do not fit the utterances.
     """
-    if n < 2:
-        raise MetricError(f"there are {n} utterances to choose and report on: expected at least 2")
+    count, name, fewest = n, "utterance", FEWEST_UTTERANCES
+    if groups is not None and n >= fewest:
+        count, name, fewest = len(number_groups(groups, n=n)[1]), group_name, FEWEST_GROUPS
+    if count < fewest:
+        verb = " is" if count == 1 else "s are"
+        raise UncorrectableError(
+            f"{count} {name}{verb} too few to tell what a choice among candidates costs: expected {fewest} or more, or "
+            "to choose on one part and report on another"
+        )
     return find_units(n, groups, group_name=group_name)
 
 
@@ -134,25 +157,38 @@ def summarise_scores(
 ) -> Selection:
     """The corrected figure with its interval.
 
+    A mean above the apparent figure is chance as far as it lies within a few standard errors of it, and is held there.
+    What lies further above comes of units that differ in size and difficulty: the large and difficult ones weigh less
+    among samples than among all utterances, and hide what the choice costs.
+
     Args:
         apparent: score of the chosen on what it was chosen on.
         scores: ``(r,)``, of what each repeat chose on the units it did not choose on.
         n_outside: ``(r,)``, the number of these units.
         limits: the lowest and the highest possible score.
+
+    Raises:
+        UncorrectableError: if the mean lies above the apparent figure by more than chance.
+        MetricError: if there are no scores.
     """
     if not scores.size:
         raise MetricError(f"all {repeats} samples drew all {units.count} units: expected more repeats or more units")
-    corrected = float(scores.mean())
-    low = high = caution = None
+    mean, deviation = float(scores.mean()), float(scores.std(ddof=1)) if scores.size > 1 else 0.0
+    if mean > apparent + _CHANCE * deviation / scores.size**0.5 + _ROUNDING and scores.size > 1:
+        raise UncorrectableError(
+            f"the {units.name or 'utterance'}s that were left out did better than all together, {mean:.4f} against "
+            f"{apparent:.4f}: too unlike in size and difficulty to tell what a choice among candidates costs; choose "
+            "on one part and report on another"
+        )
+    corrected = min(mean, apparent)
+    low = high = None
     if scores.size > 1:
         share = float(n_outside.mean()) / units.count
-        spread = float(scores.std(ddof=1)) * (share / (1 - share)) ** 0.5
+        spread = deviation * (share / (1 - share)) ** 0.5
         half_width = find_reach(units.count, confidence=confidence) * spread
         low, high = max(limits[0], corrected - half_width), min(limits[1], corrected + half_width)
-        if spread == 0 and limits == (0.0, 1.0) and corrected in limits:
+        if spread < _ROUNDING and limits == (0.0, 1.0):
             low, high = wilson_interval(round(corrected * units.n), units.n, confidence=confidence)
-    if units.name is not None and units.count < FEW_GROUPS:
-        caution = f"{units.count} {units.name}s are few: the interval is too narrow"
     return Selection(
         apparent=apparent,
         corrected=corrected,
@@ -161,7 +197,6 @@ def summarise_scores(
         low=low,
         high=high,
         confidence=confidence,
-        caution=caution,
     )
 
 

@@ -52,6 +52,16 @@ class Units:
     numbers: NDArray[np.intp] | None
     name: str | None
 
+    @property
+    def n_effective(self) -> float:
+        """How many units of the same size say as much as these, at most ``count``.
+
+        ``(sum s)² / sum s²`` of the sizes ``s``. Source: L. Kish, "Survey sampling", 1965.
+        """
+        if self.numbers is None:
+            return float(self.count)
+        return float(self.n**2 / np.square(np.bincount(self.numbers)).sum())
+
     def expand(self, by_unit: NDArray[Any]) -> NDArray[Any]:
         """What is said of every unit, ``(..., count)``, said of every utterance, ``(..., n)``."""
         return by_unit if self.numbers is None else by_unit[..., self.numbers]

@@ -7,6 +7,9 @@ on them. All corrections here repeat the choice on some utterances and score wha
 - :func:`correct_search_by_bootstrap`, the same with the real search run every time: for whatever can be searched;
 - :func:`correct_selection_by_halves`, with the real search run on halves: for searches that must not see an utterance
   twice.
+
+All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 speakers or 10 utterances, and one that
+lies above the apparent figure.
 """
 
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ from ser_store.metrics.class_indices import MetricError
 from ser_store.progress import Progress, silent
 from ser_store.statistics.repeated_choice import (
     Selection,
+    UncorrectableError,
     check_options,
     find_chosen_units,
     find_limits,
@@ -33,6 +37,7 @@ from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike,
 
 __all__ = [
     "Selection",
+    "UncorrectableError",
     "correct_search_by_bootstrap",
     "correct_selection_by_bootstrap",
     "correct_selection_by_halves",
@@ -90,7 +95,8 @@ def correct_selection_by_bootstrap(
         confidence: of the interval.
 
     Raises:
-        MetricError: if there is no candidate, fewer than two utterances or groups, or no repeat.
+        UncorrectableError: if there are too few utterances or groups, or these differ too much.
+        MetricError: if there is no candidate or no repeat.
     """
     outcomes = np.asarray(correct)
     if outcomes.ndim != 2 or outcomes.shape[0] < 1 or not is_outcome(outcomes):
@@ -144,13 +150,13 @@ def correct_search_by_bootstrap(
         choose: the search. Takes the utterances to choose on, ``(r,)`` ascending, those drawn twice twice, and returns
             which of all utterances the chosen predicts right, ``(n_utterances,)`` bool, or float scores of them, of
             which the higher is the better. Called ``repeats + 1`` times, last with every utterance once.
-        n_utterances: all utterances, at least 2.
+        n_utterances: all utterances.
         groups, group_name, weigh, repeats, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
         progress: shows how many searches are done.
 
     Raises:
-        MetricError: if there are fewer than two utterances or groups, or no repeat, or ``choose`` returns another
-            shape.
+        UncorrectableError: if there are too few utterances or groups, or these differ too much.
+        MetricError: if there is no repeat, or ``choose`` returns another shape.
     """
     check_options(repeats, confidence)
     units = find_chosen_units(n_utterances, groups, group_name)
@@ -187,14 +193,14 @@ def correct_selection_by_halves(
     Args:
         choose: as for :func:`correct_search_by_bootstrap`, but no utterance comes twice. Called ``2 * repeats + 1``
             times, last with all utterances.
-        n_utterances: all utterances, at least 2.
+        n_utterances: all utterances.
         groups, group_name, weigh, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
         repeats: random splits.
         progress: shows how many searches are done.
 
     Raises:
-        MetricError: if there are fewer than two utterances or groups, or no repeat, or ``choose`` returns another
-            shape.
+        UncorrectableError: if there are too few utterances or groups, or these differ too much.
+        MetricError: if there is no repeat, or ``choose`` returns another shape.
     """
     check_options(repeats, confidence)
     units = find_chosen_units(n_utterances, groups, group_name)

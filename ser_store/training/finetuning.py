@@ -8,10 +8,11 @@ from typing import Any
 from ser_store.backbones.loading import LoadedModel, build_model
 from ser_store.errors import SerstoreError, StoreError
 from ser_store.recordings import resolve_audio
-from ser_store.reports import report_keys
+from ser_store.reports import report_cautions, report_loaded, report_name
 from ser_store.sides import choose_sides
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.checkpoints import find_folders
+from ser_store.training.class_gaps import list_class_gaps
 from ser_store.training.parallel import (
     choose_device,
     count_processes,
@@ -29,9 +30,11 @@ from ser_store.training.resuming import (
     DEFAULT_INIT,
     Request,
     find_begun,
+    name_after,
     name_run,
     read_request,
     refuse_contradictions,
+    refuse_other_backbone,
     refuse_other_processes,
     refuse_other_sides,
 )
@@ -64,7 +67,8 @@ def finetune(
     Args:
         store: gains the run and its members.
         model: key of the catalogue, hub id, or local folder. May be left out for a run that is resumed.
-        run: the run's name. Default: the key, or the last part of hub id or folder.
+        run: the run's name. Default: the key, or the last part of hub id or folder; with split and fold where the run
+            of that name was trained on others.
         split: default: the corpus' default split.
         fold: the fold to evaluate, for splits into folds.
         recipe: default: the published one; that of the run, if it is resumed.
@@ -91,8 +95,8 @@ def finetune(
         ProcessLostError: if a process that trains it together with this one has ended.
     """
     with stated_once():
-        name = name_run(store, model, run, resume=resume)
-        begun = find_begun(store, name, resume=resume)
+        name = name_run(store, model, run, resume=resume, split=split, fold=fold)
+        begun = find_begun(store, name, resume=resume, split=split, fold=fold, recipe=recipe)
         request = _settle_request(
             begun, name, model=model, split=split, fold=fold, recipe=recipe, init=init, checkpoint=checkpoint
         )
@@ -107,6 +111,15 @@ def finetune(
         place = _choose_place(store, begun, name, checkpoints)
         speech, arguments = resolve_audio(store.corpus, audio), build_training_arguments(request.recipe, place)
         loaded = _load(request if begun is None else replace(request, model=pin_model(begun)), store.corpus.classes)
+        # The weights carry with them what they have learned from, wherever they go; the head is new.
+        heard = {*loaded.trained_on, *store.corpus.ids[sides.train].tolist()}
+        loaded.model.config.trained_on = sorted(heard)
+        if begun is not None:
+            refuse_other_backbone(begun, loaded.describe()["configuration"])
+        if is_main():
+            if begun is None and run is None:
+                report_name(name, name_after(request.model))
+            report_cautions(name, list_class_gaps(store.corpus, sides))
         session = TrainingSession(
             store,
             request,
@@ -190,6 +203,6 @@ def _load(request: Request, classes: tuple[str, ...]) -> LoadedModel:
         seed=recipe.seed,
     )
     if is_main():
-        report_keys(loaded.backbone_key, missing=loaded.missing_keys, unused=loaded.unused_keys)
+        report_loaded(loaded)
     prepare(loaded.model, recipe)
     return loaded

@@ -172,8 +172,7 @@ def _compute_loss(model: Any, batch: Tensor, samples: Sequence[int]) -> Tensor:
     with quiet_transformers(), known_lengths(model.backbone, samples) as frame_counts:
         hidden = model.backbone(batch).last_hidden_state
     pooled = pool_frames(hidden, frame_counts, model.config.pooling)
-    logits = model.classifier(pooled.to(model.classifier.dense.weight.dtype))
-    return functional.cross_entropy(logits.float(), torch.zeros(len(samples), dtype=torch.long))
+    return functional.cross_entropy(model.classifier(pooled), torch.zeros(len(samples), dtype=torch.long))
 
 
 def _convert(model: nn.Module, dtype: torch.dtype) -> None:

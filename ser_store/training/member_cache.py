@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.backbones.digest import compute_model_digest, take_part_in_digest
+from ser_store.backbones.loading import LoadedModel
 from ser_store.errors import SerstoreError
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.pooled import narrow_pooled
@@ -24,11 +25,11 @@ class MemberCache:
     """Turns one evaluation pass into the member ``run@step``, once and whole."""
 
     def __init__(
-        self, store: Store, run: str, model: Any, sides: Sides, *, recipe: Recipe, curves: CurveWriter
+        self, store: Store, run: str, loaded: LoadedModel, sides: Sides, *, recipe: Recipe, curves: CurveWriter
     ) -> None:
         self._store = store
         self._run = run
-        self._model = model
+        self._loaded = loaded
         self._sides = sides
         self._recipe = recipe
         self._curves = curves
@@ -57,8 +58,8 @@ class MemberCache:
     def _take_digest(self) -> str | None:
         """The digest of the weights, of which each process may hold a part; None in all but the main one."""
         if is_main():
-            return compute_model_digest(self._model)
-        take_part_in_digest(self._model)
+            return compute_model_digest(self._loaded.model)
+        take_part_in_digest(self._loaded.model)
         return None
 
     def _cache(
@@ -82,8 +83,8 @@ class MemberCache:
             "model_digest": digest,
             "audio_digest": compute_audio_digest(self._store.corpus, rows),
             "preprocessing": PREPROCESSING,
-            "pooling": self._recipe.pooling,
             "precision": self._recipe.precision,
+            **self._loaded.describe(),
         }
 
     def _write(self, member: Member) -> None:

@@ -100,10 +100,13 @@ def _write_scores(found: Evaluations, member: MemberEvaluation) -> str:
         ("utterances", f"{scores.correct} of {scores.n} right, on {found.on}"),
     ]
     by_class = scores.per_class
-    columns = (by_class.precision.tolist(), by_class.recall.tolist(), by_class.f1.tolist(), by_class.support.tolist())
     lines = [
-        (name, *(f"{figure:.2f}" for figure in figures), support)
-        for name, *figures, support in zip(member.classes, *columns, strict=True)
+        (
+            name,
+            *("–" if figure is None else f"{figure:.2f}" for figure in by_class.list_measured(place)),
+            by_class.support[place] or "absent",
+        )
+        for place, name in enumerate(member.classes)
     ]
     return "\n\n".join([_write_table(("", ""), rows), _write_table(("class", "precision", "recall", "f1", "n"), lines)])
 
@@ -126,7 +129,7 @@ def _describe_model(store: Store, origin: Mapping[str, Any]) -> dict[str, Any]:
 def _describe_data(store: Store, record: RunRecord) -> dict[str, Any]:
     corpus, split = store.corpus, record.details.get("split")
     parts = {part: len(corpus.rows(part, split=split)) for part in corpus.part_names(split)}
-    speakers = None if corpus.speakers is None else len(set(corpus.speakers.tolist()))
+    speakers = len(corpus.known_speakers)
     return {
         "corpus": f"{corpus.name}, {len(corpus)} utterances" + (f" of {speakers} speakers" if speakers else ""),
         "split": f"{split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()),

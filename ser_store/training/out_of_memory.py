@@ -1,6 +1,7 @@
 """What to do when memory runs out: the same batch in smaller parts, so that nothing about the training changes."""
 
 import ctypes
+import re
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +11,12 @@ from ser_store.errors import SerstoreError
 
 Batch = Mapping[str, Tensor]
 
+# As the allocators of torch on CUDA, ROCm, XPU, MPS, Gaudi and the CPU say it, the CUDA libraries, and the drivers.
+_WANT_OF_MEMORY = re.compile(
+    r"\bout of memory\b|(can't allocate|not enough) memory|PT_DEVMEM Allocation failed"
+    r"|_(ALLOC_FAILED|OUT_OF_((DEVICE|HOST)_)?MEMORY|ERROR_MEMORY_ALLOCATION)\b|\b(cuda|hip)Error(MemoryAllocation|OutOfMemory)\b",
+    re.IGNORECASE,
+)
 # How oneDNN, which convolves on a CPU, and C++ call it; neither says more.
 _WORDLESS = frozenset(
     {
@@ -28,13 +35,11 @@ class MemoryLimitError(SerstoreError):
 def is_out_of_memory(problem: BaseException) -> bool:
     """Whether an exception says that memory ran out, on an accelerator or on the CPU."""
     import torch
-    from accelerate.utils.memory import should_reduce_batch_size
 
     if isinstance(problem, MemoryError | torch.OutOfMemoryError):
         return True
-    if isinstance(problem, RuntimeError) and str(problem) in _WORDLESS:
-        return True
-    return isinstance(problem, Exception) and should_reduce_batch_size(problem)
+    text = str(problem)
+    return isinstance(problem, RuntimeError) and (text in _WORDLESS or _WANT_OF_MEMORY.search(text) is not None)
 
 
 def free_memory() -> None:

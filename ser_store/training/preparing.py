@@ -20,7 +20,7 @@ def prepare(model: Any, recipe: Recipe) -> None:
     mask(model, recipe.masking, seed=recipe.seed)
     freeze(model, recipe)
     if recipe.attention is not None:
-        _set_attention(model, recipe.attention)
+        set_attention(model, recipe.attention)
     if recipe.gradient_checkpointing:
         # Renamed in the course of transformers 5; without arguments both names do the same.
         model_type: Any = type(model)
@@ -29,7 +29,12 @@ def prepare(model: Any, recipe: Recipe) -> None:
         compile_layers(model)
 
 
-def _set_attention(model: Any, attention: str) -> None:
+def set_attention(model: Any, attention: str) -> None:
+    """Have a classifier's backbone compute its attention by this implementation, in place.
+
+    Raises:
+        ModelError: if the backbone has no such attention, or it is not installed.
+    """
     backbone = model.backbone
     family = backbone.config.model_type
     try:

@@ -207,7 +207,13 @@ class Recipe:
         """The same recipe with the options that are not None; those of masking and augmentation by their own names.
 
         ``epochs`` take the place of ``max_steps``, and either warm-up that of the other, unless both are given.
+
+        Raises:
+            UnknownNameError: for an option that a recipe does not have; says the nearest ones.
+            SerstoreError: for a value that is none.
         """
+        known = [entry.name for kind in (type(self), *_PARTS.values()) for entry in fields(kind)]
+        check_names("option of a recipe", list(options), known)
         stated = {name: value for name, value in options.items() if value is not None}
         stated = {**{other: none for name, (other, none) in _INSTEAD.items() if name in stated}, **stated}
         changes = {entry.name: stated[entry.name] for entry in fields(self) if entry.name in stated}

@@ -12,6 +12,7 @@ from ser_store.errors import SerstoreError
 from ser_store.progress import Progress, silent
 from ser_store.published import load_published
 from ser_store.training.recipe import Recipe
+from ser_store.training.resuming import name_after, name_run
 from ser_store_h5.store import Store
 
 LOGGER = logging.getLogger("ser_store")
@@ -56,7 +57,7 @@ def finetune_all(
     show_progress: bool = False,
     progress: Progress = silent,
 ) -> tuple[ModelOutcome, ...]:
-    """Fine-tune each model in a run that bears its key.
+    """Fine-tune each model in a run that bears its key, with split and fold where that is of others.
 
     A run that is finished by the same recipe is left alone, one that was interrupted is resumed, and one that fails
     (its weights are not to be had, memory runs out, its training diverges) is reported without stopping the others.
@@ -87,7 +88,7 @@ def finetune_all(
     recipe = recipe or Recipe()
     options = {"split": split, "fold": fold, "init": init, "audio": audio, "show_progress": show_progress}
     return tuple(
-        _finetune_one(store, model, names[model], recipe, options)
+        _finetune_one(store, model, name_run(store, model, None, resume=False, split=split, fold=fold), recipe, options)
         for model in progress(names, total=len(names), label="models")
     )
 
@@ -105,7 +106,7 @@ def name_runs(models: Sequence[str]) -> dict[str, str]:
     for model in models:
         if "/" not in model and not Path(model).expanduser().is_dir():
             lookup(model.partition("@")[0])
-        run = Path(model).name.partition("@")[0]
+        run = name_after(model)
         if run in names.values():
             raise SerstoreError(f"two models would be trained in the run {run}: expected each of them once")
         names[model] = run

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ser_store.errors import ExistsError, SerstoreError, StoreError
+from ser_store.provenance import list_differences
 from ser_store.sides import Sides, compute_sides_digest
 from ser_store.training.recipe import Recipe
 from ser_store_h5.runs import RunRecord
@@ -15,6 +17,8 @@ from ser_store_h5.store import Store
 
 DEFAULT_INIT = "pretrained"
 _UNFINISHED = ("running", "interrupted", "failed")
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,33 @@ def read_request(record: RunRecord) -> Request:
         ) from problem
 
 
-def find_request(store: Store, *, model: str | None = None, run: str | None = None) -> Request | None:
+def find_request(
+    store: Store,
+    *,
+    model: str | None = None,
+    run: str | None = None,
+    split: str | None = None,
+    fold: int | None = None,
+) -> Request | None:
     """What the run that is to be resumed was begun with; None where there is no such run yet.
 
     Raises:
         SerstoreError: if neither is given, and not exactly one run can be resumed.
     """
-    run = name_run(store, model, run, resume=True)
+    run = name_run(store, model, run, resume=True, split=split, fold=fold)
     return read_request(store.run(run)) if store.has_run(run) else None
 
 
-def name_run(store: Store, model: str | None, run: str | None, *, resume: bool) -> str:
+def name_run(
+    store: Store, model: str | None, run: str | None, *, resume: bool, split: str | None = None, fold: int | None = None
+) -> str:
     """The name of the run that is meant: the one given, else the model's, else the only one that can be resumed.
+
+    Where the run of the model's name is of another split or fold, those are added to the name.
+
+    Args:
+        split: default: the corpus' default split, or any where a run is resumed.
+        fold: default: any.
 
     Raises:
         SerstoreError: if neither is given, and not exactly one run can be resumed.
@@ -88,7 +107,8 @@ def name_run(store: Store, model: str | None, run: str | None, *, resume: bool) 
     if run is not None:
         return run
     if model is not None:
-        return Path(model).name.partition("@")[0]
+        split = split or (None if resume else store.corpus.default_split)
+        return _name_apart(store, name_after(model), split=split, fold=fold)
     unfinished = [record.run for record in map(store.run, store.runs()) if resume and _is_unfinished(record)]
     if len(unfinished) != 1:
         found = ", ".join(unfinished) or "none"
@@ -99,12 +119,41 @@ def name_run(store: Store, model: str | None, run: str | None, *, resume: bool) 
     return unfinished[0]
 
 
+def name_after(model: str) -> str:
+    """The key of the catalogue, or the last part of a hub id or folder."""
+    return Path(model).name.partition("@")[0]
+
+
+def _name_apart(store: Store, plain: str, *, split: str | None, fold: int | None) -> str:
+    """The name of the run of this split and fold, if there is one; else ``plain`` unless another's run has it."""
+    named = f"-{_NO_NAME.sub('-', split)}" if split else ""
+    numbered = "" if fold is None else f"-fold-{fold}"
+    sides = {"split": split, "fold": fold}
+    for name in dict.fromkeys(plain + suffix for suffix in ("", numbered, named + numbered)):
+        if store.has_run(name) and not _list_changes(store.run(name).details, sides):
+            return name
+    other = store.run(plain) if store.has_run(plain) else None
+    if other is None or other.kind != "finetune":
+        return plain
+    return plain + ("" if other.details.get("split") == split else named) + numbered
+
+
+def _list_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The names of what is asked for otherwise than before; None asks for nothing."""
+    return [name for name, value in asked.items() if value is not None and before.get(name) != value]
+
+
 def _is_unfinished(record: RunRecord) -> bool:
     return record.kind == "finetune" and record.state in _UNFINISHED and "diverged" not in record.details
 
 
-def find_begun(store: Store, run: str, *, resume: bool) -> RunRecord | None:
+def find_begun(
+    store: Store, run: str, *, resume: bool, split: str | None, fold: int | None, recipe: Recipe | None
+) -> RunRecord | None:
     """The record of the run that is to go on; None if it is to begin.
+
+    Args:
+        split: asked for, as are ``fold`` and ``recipe``: where they make another run of it, the message says so.
 
     Raises:
         ExistsError: if there is a run of this name, and it is not to be resumed.
@@ -114,14 +163,40 @@ def find_begun(store: Store, run: str, *, resume: bool) -> RunRecord | None:
         return None
     record = store.run(run)
     if not resume:
-        if _is_unfinished(record):
-            raise ExistsError(
-                f"run {run} is in {store.path} already and is {record.state}: go on with --resume, name this one with "
-                f"--run NAME, or remove the old one with `serstore rm {run}`"
-            )
+        asked = {"split": split or store.corpus.default_split, "fold": fold, **(vars(recipe) if recipe else {})}
+        _refuse_taken(store, record, asked)
         store.refuse_run(run)
     _refuse_divergence(record)
     return record
+
+
+def _refuse_taken(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> None:
+    """Say of a run whose name is taken what the one that is asked for has other, or how it goes on.
+
+    Raises:
+        ExistsError: if it is another, or unfinished.
+    """
+    try:
+        begun = read_request(record)
+    except SerstoreError:
+        return  # of another kind or release: that its name is taken is said all the same
+    before = {**vars(begun), **vars(begun.recipe)}
+    changes = _list_changes(before, asked)
+    if not changes and not _is_unfinished(record):
+        return
+    told = ", ".join(
+        f"{name} {'none' if before[name] is None else before[name]}, now {asked[name]}" for name in changes[:_TOLD]
+    )
+    suffixes = [asked[name] if name == "split" else f"{name}-{asked[name]}" for name in changes]
+    is_named = {*changes} <= {"split", "fold", "seed"} and changes
+    name = _NO_NAME.sub("-", "-".join([record.run, *suffixes])) if is_named else "NAME"
+    raise ExistsError(
+        f"run {record.run} is in {store.path} already"
+        + (f" and is {record.state}" if _is_unfinished(record) else "")
+        + (f", as another one ({told}): " if told else ": ")
+        + ("go on with --resume, " if _is_unfinished(record) else "")
+        + f"name this one with --run {name}, or remove the old one with `serstore rm {record.run}`"
+    )
 
 
 def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:
@@ -173,6 +248,20 @@ def refuse_other_sides(record: RunRecord, sides: Sides) -> None:
         raise StoreError(
             f"the split {record.details.get('split')} is not the one that run {record.run} was begun with: expected "
             "the same utterances in the same parts; restore it, or train another run with --run NAME"
+        )
+
+
+def refuse_other_backbone(record: RunRecord, configuration: Mapping[str, Any]) -> None:
+    """Compare how the backbone computes with how it did when the run was begun: its folder may have been changed.
+
+    Raises:
+        StoreError: if it computes otherwise.
+    """
+    differing = list_differences(record.details.get("configuration", configuration), configuration)
+    if differing:
+        raise StoreError(
+            f"run {record.run} was begun with a backbone of another {', '.join(differing)}: expected the same; restore "
+            "its folder, or train another run with --run NAME"
         )
 
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from ser_store.backbones.loading import LoadedModel
+from ser_store.fitted import find_rows
 from ser_store.provenance import describe_hardware, list_versions
 from ser_store.sides import Sides, compute_sides_digest
+from ser_store.training.class_gaps import list_class_gaps
 from ser_store.training.masking import read_masking
 from ser_store.training.resuming import Request
 from ser_store_h5.corpus import Corpus
@@ -24,6 +26,7 @@ def describe_run(
         corpus: of the store.
         checkpoints: their folder.
     """
+    described = loaded.describe()
     return RunRecord(
         run=request.run,
         kind="finetune",
@@ -35,11 +38,13 @@ def describe_run(
             "on": sides.on,
             "n_train": len(sides.train),
             "n_evaluated": len(sides.evaluated),
+            "cautions": list(list_class_gaps(corpus, sides)),
             "sides_digest": compute_sides_digest(sides),
-            KEY: Fitted.on_rows(sides.train, len(corpus)).to_json(),
+            KEY: Fitted.on_rows(find_rows(corpus, loaded.model.config.trained_on), len(corpus)).to_json(),
             "origin": loaded.origin,
             "masking": vars(read_masking(loaded.model)),
-            "attention": loaded.model.backbone.config._attn_implementation,
+            "attention": described["attention"],
+            "configuration": described["configuration"],
             "missing_keys": list(loaded.missing_keys),
             "unused_keys": list(loaded.unused_keys),
             "checkpoints": str(checkpoints.resolve()),

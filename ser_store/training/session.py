@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import TrainerCallback, TrainingArguments
 
 from ser_store.backbones.checkpoint import quiet_transformers
@@ -15,6 +14,7 @@ from ser_store.errors import StoreError, UnknownNameError
 from ser_store.provenance import list_versions
 from ser_store.sides import Rows, Sides
 from ser_store.training.checkpoints import Checkpoint, CheckpointKeeper, find_folders, find_last, keep_last
+from ser_store.training.class_gaps import count_classes
 from ser_store.training.curves import CurveCallback, CurveWriter
 from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.early_stopping import EarlyStopping
@@ -144,7 +144,7 @@ class TrainingSession:
         recipe = self._request.recipe
         curves = CurveWriter(self._store, self._request.run, seconds=journal.seconds)
         model = self._loaded.model
-        cache = MemberCache(self._store, self._request.run, model, self._sides, recipe=recipe, curves=curves)
+        cache = MemberCache(self._store, self._request.run, self._loaded, self._sides, recipe=recipe, curves=curves)
         shown = CurveCallback(curves, loss=lambda: self._meter.last, show_progress=self._show_progress)
         self._close_bar = shown.close
         keeper = CheckpointKeeper(
@@ -173,7 +173,7 @@ class TrainingSession:
             eval_dataset=self._make_dataset(self._sides.evaluated),
             processing_class=self._loaded.feature_extractor,
             recipe=recipe,
-            loss=make_loss(recipe, self._count_classes()),
+            loss=make_loss(recipe, count_classes(self._store.corpus, self._sides.train)),
             on_evaluated=cache.add,
             make_room=keeper.make_room,
             micro_batches=micro_batches,
@@ -193,11 +193,6 @@ class TrainingSession:
         if self._request.recipe.dataloader_workers and multiprocessing.get_start_method() == "fork":
             dataset.fill_cache()
         return dataset
-
-    def _count_classes(self) -> dict[str, int]:
-        corpus = self._store.corpus
-        counts = np.bincount(corpus.labels[self._sides.train], minlength=len(corpus.classes))
-        return dict(zip(corpus.classes, counts.tolist(), strict=True))
 
     def _run(self, trainer: MemberTrainer, start: Checkpoint | None) -> None:
         if start is not None and start.is_last:

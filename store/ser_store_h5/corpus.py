@@ -1,10 +1,14 @@
 """The corpus as a value: labelled utterances, their columns and their splits. Knows no file and no emotion."""
 
 import hashlib
+import re
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +20,26 @@ StrArray = NDArray[np.str_]
 Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
 
 MAX_CLASSES = 1024
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.0+)?")
 
 
 class CorpusError(SerstoreError):
     """The labelled utterances contradict themselves or each other."""
+
+
+def order_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """The classes in the order they have unless another is stated, each once: by alphabet; whole numbers as numbers.
+
+    Ties go to the lowest class, so the order decides who wins them: data frames, too, sort labels that are all whole
+    numbers as numbers, and any others as text.
+
+    >>> order_classes(["10", "2", "1"]), order_classes(["happy", "angry"]), order_classes(["10", "2", "x"])
+    (('1', '2', '10'), ('angry', 'happy'), ('10', '2', 'x'))
+    """
+    classes = sorted(set(names))
+    if all(_NUMBER.fullmatch(name) for name in classes):
+        classes.sort(key=Decimal)
+    return tuple(classes)
 
 
 class Splitted(ABC):
@@ -108,8 +128,8 @@ class Corpus(Splitted):
         name: what the corpus is called, e.g. ``ravdess``.
         ids: ``(n,)`` str, unique, ascending, none empty.
         labels: ``(n,)`` int16, indices into ``classes``.
-        classes: class names; alphabetical unless stated otherwise where the corpus was made.
-        speakers: ``(n,)`` str, or None where unknown.
+        classes: class names, as :func:`order_classes` orders them unless stated otherwise where the corpus was made.
+        speakers: ``(n,)`` str, the empty string where unknown; None where all are.
         columns: further columns, each ``(n,)`` of str, int64 or float64.
         splits: split name to the part of every utterance, ``(n,)`` str: ``train``, ``valid``, ``test``,
             ``fold-1`` …, or the empty string for utterances outside the split.
@@ -172,12 +192,51 @@ class Corpus(Splitted):
         identity.update(self.labels.astype("<i2").tobytes())
         return identity.hexdigest()
 
+    def describe_difference(self, given: "Corpus") -> str:
+        """What keeps ``given`` from sharing members with this corpus, each with its first example; empty if nothing."""
+        found = []
+        for kind, own, other in (("ids", self.ids, given.ids), ("classes", self.classes, given.classes)):
+            for names, others, text in ((other, own, "given but not there"), (own, other, "there but not given")):
+                only = np.setdiff1d(names, others)
+                if len(only):
+                    found.append(f"{kind} {text}: {len(only)}, the first {str(only[0])!r}")
+        common, here, there = np.intersect1d(self.ids, given.ids, return_indices=True)
+        was, now = np.array(self.classes)[self.labels[here]], np.array(given.classes)[given.labels[there]]
+        changed = np.flatnonzero(was != now)
+        if len(changed):
+            label = f"that of {str(common[changed[0]])!r} ({was[changed[0]]} there, {now[changed[0]]} given)"
+            found.append(f"labels that differ: {len(changed)} of {len(common)}, the first {label}")
+        if not found and self.classes != given.classes:
+            orders = f"{', '.join(self.classes[:12])} there; {', '.join(given.classes[:12])} given"
+            found.append(f"the classes are in another order ({orders})")
+        return "; ".join(found)
+
     def with_split(self, name: str, parts: StrArray) -> "Corpus":
         """The same corpus with one more split, which becomes the default one if there was none."""
         return replace(self, splits={**self.splits, name: parts}, default_split=self.default_split or name)
 
+    @property
+    def known_speakers(self) -> list[str]:
+        """The different speakers, ascending, without the unknown ones."""
+        return [] if self.speakers is None else sorted(set(self.speakers.tolist()) - {""})
+
+    def speaker_groups(self, rows: NDArray[np.integer[Any]] | None = None) -> StrArray | None:
+        """Whose voices may be alike: the group of every utterance of ``rows`` (default: all), ``(m,)`` str.
+
+        An utterance whose speaker is unknown is a group of its own. None where no speaker is known.
+        """
+        if self.speakers is None or not (self.speakers != "").any():
+            return None
+        chosen = np.arange(len(self)) if rows is None else rows
+        speakers = self.speakers[chosen]
+        if (speakers != "").all():
+            return speakers
+        return np.where(speakers == "", np.char.add("unknown speaker of ", self.ids[chosen]), speakers)
+
     def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
         """The row of every id, ``(len(ids),)`` int32, in the order asked for.
+
+        An id that the corpus does not have is that of the one utterance that is called so in another Unicode form.
 
         Raises:
             UnknownNameError: naming the first id that the corpus does not have, and how many there are.
@@ -187,9 +246,25 @@ class Corpus(Splitted):
         places = np.minimum(places, len(self) - 1)
         unknown = self.ids[places] != wanted
         if unknown.any():
+            composed = [self._composed.get(_compose(name), -1) for name in wanted[unknown].tolist()]
+            places[unknown] = composed
+            unknown[unknown] = np.array(composed) < 0
+        if unknown.any():
             first = str(wanted[unknown][0])
             raise UnknownNameError(
                 f"{int(unknown.sum())} of {len(wanted)} utterances are not in this corpus, the first is {first!r}: "
                 f"expected ids such as {str(self.ids[0])!r}; is this the store of another corpus?"
             )
         return places.astype(np.int32)
+
+    @cached_property
+    def _composed(self) -> Mapping[str, int]:
+        """The row of every id in composed form; -1 for the ids of several utterances that differ in form only."""
+        rows: dict[str, int] = {}
+        for row, name in enumerate(map(_compose, self.ids.tolist())):
+            rows[name] = -1 if name in rows else row
+        return rows
+
+
+def _compose(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)

@@ -1,17 +1,39 @@
 """A store as a folder of files."""
 
+import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.errors import StoreError
 from ser_store_h5.inside import check_inside
 from ser_store_h5.member_file import MemberFile, open_member
-from ser_store_h5.names import is_run_name, member_file, parse_member_file
+from ser_store_h5.names import (
+    format_member,
+    is_misnamed_member,
+    is_run_file,
+    is_run_name,
+    member_file,
+    parse_member_file,
+)
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.sources import OpenMember
+from ser_store_h5.sources import OpenMember, stated_way_on
+
+
+def list_names(folder: Path) -> list[str]:
+    """Names in a folder; none where it is not there."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - making paths takes as long as opening
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise StoreError(
+            f"{folder}: cannot be listed ({problem.strerror}): expected a folder that may be read; mend that, then run "
+            "the command again"
+        ) from problem
 
 
 class FolderSource:
@@ -41,37 +63,61 @@ class FolderSource:
         return corpus_file.read_header(self.corpus_path)
 
     def runs(self) -> list[str]:
-        found = (record.parent.name for record in self.path.glob("runs/*/run.json"))
-        return sorted(run for run in found if is_run_name(run))
+        folder = self.path / "runs"
+        check_inside(folder, self.path)
+        return sorted(run for run in list_names(folder) if is_run_name(run) and self._is_run(run))
 
     def has_run(self, run: str) -> bool:
-        return (self.run_folder(run) / "run.json").is_file()
+        # Listed, since a disk that knows no case has a folder of that name in any case.
+        return run in list_names(self.path / "runs") and self._is_run(run)
+
+    def _is_run(self, run: str) -> bool:
+        """Whether a folder is a run: without its record it is a damaged one, and its name is not free."""
+        folder = f"{self.path}/runs/{run}"
+        if os.path.lexists(f"{folder}/run.json"):
+            return True
+        try:
+            return os.path.isdir(folder) and any(map(is_run_file, os.listdir(folder)))  # noqa: PTH112, PTH208 - as below
+        except PermissionError:
+            return True
+        except FileNotFoundError:
+            return False
 
     def steps(self, run: str) -> list[int]:
-        found = (parse_member_file(file.name) for file in self.run_folder(run).glob("step-*.h5"))
+        found = map(parse_member_file, list_names(self.run_folder(run)))
         return sorted(step for step in found if step is not None)
 
     def has_member(self, run: str, step: int) -> bool:
-        return self.member_path(run, step).is_file()
+        return os.path.lexists(f"{self.path}/runs/{run}/{member_file(step)}")  # making paths takes as long as opening
+
+    def place(self, run: str, step: int) -> str:
+        return f"runs/{run}/{member_file(step)}"
+
+    def misnamed(self, run: str) -> list[str]:
+        return sorted(f"runs/{run}/{name}" for name in list_names(self.run_folder(run)) if is_misnamed_member(name))
 
     def read_run(self, run: str) -> RunRecord:
-        return runs.read_run(self.run_folder(run))
+        with stated_way_on(run, f"`serstore rm {run}`"):
+            return runs.read_run(self.run_folder(run))
 
     def read_curves(self, run: str) -> list[dict[str, Any]]:
         return runs.read_curves(self.run_folder(run))
 
     def read_texts(self, run: str) -> dict[str, bytes]:
-        runs.read_run(self.run_folder(run))  # both refuse what is not what FORMAT.md says
-        runs.read_curves(self.run_folder(run))
+        self.read_run(run)  # both refuse what is not what FORMAT.md says
+        self.read_curves(run)
         paths = (self.run_folder(run) / name for name in ("run.json", "curves.jsonl"))
         return {path.name: path.read_bytes() for path in paths if path.exists()}
 
     @contextmanager
     def opened(self, corpus: Corpus | CorpusHeader) -> Iterator[OpenMember]:
-        def open_inside(run: str, step: int) -> AbstractContextManager[MemberFile]:
-            path = self.member_path(run, step)
-            check_inside(path, self.path)
-            return open_member(path, corpus)
+        @contextmanager
+        def open_inside(run: str, step: int) -> Iterator[MemberFile]:
+            path, name = self.path / "runs" / run / member_file(step), format_member(run, step)
+            with stated_way_on(name, f"`serstore rm {name}`"):
+                check_inside(path, self.path)
+                with open_member(path, corpus) as member:
+                    yield member
 
         yield open_inside
 

@@ -12,6 +12,9 @@ from ser_store_h5.errors import StoreError
 from ser_store_h5.finite import is_finite
 from ser_store_h5.names import MAX_STEP, format_member
 
+# What ``predicted`` holds where the answer is none of the classes, or there was none.
+NO_ANSWER = -1
+
 
 @dataclass(frozen=True)
 class Member:
@@ -23,7 +26,8 @@ class Member:
         rows: ``(m,)`` int32, indices into the corpus, ascending, unique.
         logits: ``(m, c)`` float32 in the corpus' class order, or None.
         pooled: ``(m, d)`` float16 or float32 pooled representations, or None.
-        predicted: ``(m,)`` int16 class indices, for members imported as labels, or None.
+        predicted: ``(m,)`` int16 class indices, for members imported as labels, or None; -1 where the answer is none
+            of the classes, or there was none.
         provenance: how it came to be; JSON values.
     """
 
@@ -124,6 +128,8 @@ def check_member(member: Member, corpus: Corpus | CorpusHeader) -> None:
         raise StoreError(f"{name}: pooled holds NaN or infinity: expected finite numbers; has the training diverged?")
     if member.predicted is not None and (
         member.predicted.shape != (m,)
-        or not 0 <= member.predicted.min() <= member.predicted.max() < len(corpus.classes)
+        or not NO_ANSWER <= member.predicted.min() <= member.predicted.max() < len(corpus.classes)
     ):
-        raise StoreError(f"{name}: predicted must be {m} class indices below {len(corpus.classes)}")
+        raise StoreError(
+            f"{name}: predicted must be {m} class indices below {len(corpus.classes)}, or {NO_ANSWER} for none of them"
+        )

@@ -1,6 +1,7 @@
 """Members on disk: a file each, or a group each of a packed store."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,12 +16,13 @@ from ser_store_h5.arrays import StoredArray, copy_array, write_array
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.attributes import write_text
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.errors import FormatError, StoreError
+from ser_store_h5.errors import FormatError
 from ser_store_h5.files import create_file, open_file
 from ser_store_h5.finite import is_finite
 from ser_store_h5.groups import Group
 from ser_store_h5.json_objects import parse_object, without_nan
-from ser_store_h5.member import Member, MemberInfo, check_member
+from ser_store_h5.member import NO_ANSWER, Member, MemberInfo, check_member
+from ser_store_h5.names import parse_member_file
 
 if TYPE_CHECKING:
     import h5py
@@ -67,31 +69,42 @@ def _write_attributes(target: "h5py.Group", run: str, step: int, digest: str, pr
 
 @contextmanager
 def open_member(path: Path, corpus: Corpus | CorpusHeader) -> Iterator["MemberFile"]:
-    """Open a member file for reading.
+    """Open the file of a member for reading: its folder bears the run's name, and its own name the step.
 
     Raises:
-        FormatError: if the file is not what FORMAT.md says.
+        FormatError: if the file is not what FORMAT.md says, of another member, or of another corpus.
         IntegrityError: if its bytes are damaged.
-        StoreError: if it belongs to another corpus.
     """
+    folder, name = os.path.split(path)
     with open_file(path, format_name=FORMAT_NAME, version=FORMAT_VERSION) as group:
-        yield MemberFile(group, corpus)
+        yield MemberFile(group, corpus, os.path.basename(folder), parse_member_file(name))  # noqa: PTH119 - paths cost
 
 
 class MemberFile:
-    """An open member that belongs to ``corpus``. Made by :func:`open_member`."""
+    """An open member that belongs to ``corpus``, and is the one its place says it is. Made by :func:`open_member`.
 
-    def __init__(self, group: Group, corpus: Corpus | CorpusHeader, *, is_packed: bool = False) -> None:
+    Args:
+        run: the run whose place it has; and so ``step``.
+    """
+
+    def __init__(
+        self, group: Group, corpus: Corpus | CorpusHeader, run: str, step: int | None, *, is_packed: bool = False
+    ) -> None:
         self._group, self._is_packed = group, is_packed
         self._where = group.where
         self._found: dict[str, StoredArray] = {}
         self._n_classes, self._n_corpus = len(corpus.classes), len(corpus)
         digest = group.text("corpus")
         if digest != corpus.digest:
-            raise StoreError(
+            raise FormatError(
                 f"{self._where}: belongs to another corpus (digest {digest[:12]}…): expected "
-                f"{corpus.digest[:12]}…, this store's {corpus.name}; keep stores of different corpora apart"
+                f"{corpus.digest[:12]}…, this store's {corpus.name}; this file was copied in from another "
+                "store, or corpus.h5 was if all members say so"
             )
+        self.run, self.step = group.text("run"), group.integer("step")
+        if (self.run, self.step) != (run, step):
+            expected = "the name of its place" if is_packed else "the name its folder and file give it"
+            raise FormatError(f"{self._where}: {run}@{step} says it is {self.run}@{self.step}: expected {expected}")
         self.names = {name for name in DATASETS if name in group}
         if not self.names & {"logits", "pooled", "predicted"}:
             raise FormatError(f"{self._where}: holds neither logits, pooled nor predicted")
@@ -115,7 +128,7 @@ class MemberFile:
     def check(self, name: str, values: NDArray[Any]) -> None:
         """Refuse values that cannot be those of some rows of an array."""
         if name == "predicted":
-            if values.size and not 0 <= values.min() <= values.max() < self._n_classes:
+            if values.size and not NO_ANSWER <= values.min() <= values.max() < self._n_classes:
                 raise FormatError(f"{self._where}: predicted: expected class indices below {self._n_classes}")
         elif name != "rows" and not is_finite(values):
             raise FormatError(f"{self._where}: {name}: holds NaN or infinity: expected finite numbers")
@@ -158,8 +171,8 @@ class MemberFile:
         shapes: dict[str, Any] = {name: array.shape for name, array in arrays.items()}
         packed_bytes = sum(array.stored_bytes for array in arrays.values())
         return MemberInfo(
-            run=self._group.text("run"),
-            step=self._group.integer("step"),
+            run=self.run,
+            step=self.step,
             n=arrays["rows"].shape[0],
             pooled=shapes.get("pooled"),
             logits=shapes.get("logits"),
@@ -180,8 +193,8 @@ class MemberFile:
         rows = self.read_rows()
         held = {name: self.read_array(name, len(rows)) for name in sorted(self.names - {"rows"})}
         return Member(
-            run=self._group.text("run"),
-            step=self._group.integer("step"),
+            run=self.run,
+            step=self.step,
             rows=rows,
             provenance=self.read_provenance(),
             **held,

@@ -8,7 +8,6 @@ import numpy as np
 
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import check_column_name
-from ser_store_h5.errors import FormatError
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
@@ -122,12 +121,7 @@ def _join_records(own: RunRecord, said: RunRecord) -> RunRecord:
 
 def read_source(source: Store, name: str, wanted: str) -> Member:
     """A member of the source, under the run it gets in the target."""
-    member = source.read_member(name)
-    if member.name != name:
-        raise FormatError(
-            f"{source.path}: {name} says it is {member.name}: expected the name its folder and file give it"
-        )
-    return replace(member, run=wanted.rpartition("@")[0])
+    return replace(source.read_member(name), run=wanted.rpartition("@")[0])
 
 
 def plan_member(plan: Plan, target: Store, source: Store, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.merge_plan import Plan, plan_corpus, plan_member, plan_run, read_source
-from ser_store_h5.names import check_run_name
+from ser_store_h5.names import check_run_name, find_twins
 from ser_store_h5.store import Store
 
 SHOWN_CONFLICTS = 20
@@ -75,7 +75,7 @@ def merge(
         raise StoreError(
             f"{source.path} is of another corpus ({source.corpus.name}, {len(source.corpus)} utterances) than "
             f"{target.path} ({target.corpus.name}, {len(target.corpus)}): expected two stores with the same "
-            "utterances, labels and classes"
+            f"utterances, labels and classes, found {target.corpus.describe_difference(source.corpus)}"
         )
     for run in source.runs():
         target.run_folder(run)  # a packed target refuses, before much is read
@@ -84,6 +84,9 @@ def merge(
     plan_corpus(plan, source.corpus, splits, _rename("column", source.corpus.columns, columns_as))
     for run, name in _rename("run", source.runs(), runs_as).items():
         plan_run(plan, target, source, run, check_run_name(name), splits)
+    for one, other in find_twins({*target.runs(), *plan.runs}):
+        if {one, other} & set(plan.runs):
+            plan.conflicts.append(f"runs {one} and {other} differ in case alone")
     for name in watch(list(plan.sources)):
         plan_member(plan, target, source, name)
     _refuse_conflicts(plan, target, source)

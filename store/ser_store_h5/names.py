@@ -1,6 +1,7 @@
 """The names of runs and members, and the files that bear them. Nothing here touches a disk."""
 
 import re
+from collections.abc import Iterable
 
 from ser_store_h5.errors import StoreError
 
@@ -8,6 +9,8 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MEMBER_FILE = re.compile(r"step-([0-9]{6,12})\.h5")
 STEP = re.compile(r"[0-9]{1,12}")
 MAX_STEP = 10**12 - 1
+RUN_TEXTS = ("run.json", "curves.jsonl")
+_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon", "lost+found", "system volume information"}
 # Windows gives these a meaning of its own in every folder, with any suffix.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
 
@@ -29,6 +32,17 @@ def check_run_name(run: str) -> str:
             "digit, not ending in '.', and not a device name such as 'nul'"
         )
     return run
+
+
+def find_twins(runs: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of runs whose names differ in case alone: not every file system tells them apart."""
+    first: dict[str, str] = {}
+    return [(first[run.lower()], run) for run in sorted(runs) if first.setdefault(run.lower(), run) != run]
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder is what desktops, network drives, file systems and editors leave anywhere."""
+    return name[0] in ".~@#$" or name.endswith(("~", ".bak")) or name.lower().strip() in _LITTER
 
 
 def format_member(run: str, step: int) -> str:
@@ -64,6 +78,17 @@ def parse_member_file(file_name: str) -> int | None:
     if matched is None or member_file(int(matched[1])) != file_name:
         return None
     return int(matched[1])
+
+
+def is_misnamed_member(file_name: str) -> bool:
+    """Whether a user could take a file of this name for a member's, though no reader does; `._*` is a Mac's."""
+    looks_so = file_name.lower().endswith(".h5") and not file_name.startswith(".")
+    return looks_so and parse_member_file(file_name) is None
+
+
+def is_run_file(file_name: str) -> bool:
+    """Whether a file of this name makes a folder below ``runs`` a run."""
+    return file_name in RUN_TEXTS or parse_member_file(file_name) is not None
 
 
 def member_group(step: int) -> str:

@@ -1,5 +1,6 @@
 """What there is at the path of a store: a folder, a packed file, or neither."""
 
+import os
 from pathlib import Path
 
 from ser_store_h5.errors import FormatError, StoreError
@@ -7,6 +8,11 @@ from ser_store_h5.folder import FolderSource
 from ser_store_h5.packed import PackedSource
 from ser_store_h5.seal import check_magic
 from ser_store_h5.sources import Source
+
+
+def find_place(path: Path | str) -> Path:
+    """Where ``path`` leads from here and now, whatever becomes the working directory; ``~`` is the home folder."""
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - a link to a store has its own name
 
 
 def open_source(path: Path) -> Source:

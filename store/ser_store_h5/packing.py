@@ -17,7 +17,7 @@ from ser_store_h5.errors import ExistsError, FormatError, StoreError
 from ser_store_h5.files import create_file, write_format
 from ser_store_h5.groups import MAX_ENTRIES
 from ser_store_h5.member import MemberInfo
-from ser_store_h5.names import format_member, member_group
+from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
 from ser_store_h5.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
 from ser_store_h5.store import Store
@@ -94,12 +94,21 @@ def _choose(store: Store, members: Sequence[str] | None, without: frozenset[str]
         info = store.describe_member(format_member(run, step)) if without else None
         if info is None or info.dataset_bytes.keys() - without - {"rows"}:
             runs.setdefault(run, []).append(step)
+    _refuse_twins(store.path, runs)
     if any(len(entries) + 2 > MAX_ENTRIES for entries in (runs, *runs.values())):
         raise StoreError(
             f"{store.path} has {len(runs)} runs, one of them with {max(map(len, runs.values()))} members: expected "
             f"fewer than {MAX_ENTRIES - 1} of each; pack some of the members, by name"
         )
     return runs
+
+
+def _refuse_twins(path: Path, runs: Iterable[str]) -> None:
+    for one, other in find_twins(runs):
+        raise StoreError(
+            f"{path} has runs {one} and {other}, which not every disk tells apart: expected names that differ in more "
+            "than case; give one of them another with `serstore merge --rename OLD=NEW`, or pack members by name"
+        )
 
 
 def _create_group(file: h5py.File, place: str, format_name: str, version: int) -> h5py.Group:
@@ -133,6 +142,7 @@ def unpack(path: Path | str, folder: Path | str, *, watch: Watch = iter) -> Stor
         raise StoreError(f"{path} is a folder already: expected a file that `serstore pack` wrote")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ExistsError(f"{folder} is there and not empty: nothing written is overwritten; name a new folder")
+    _refuse_twins(packed.path, packed.runs())
     check_claims(packed.source, packed.members())
     with stated_disk_problems(folder), growing_folder(folder) as growing:
         for run in packed.runs():

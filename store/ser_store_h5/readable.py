@@ -1,6 +1,8 @@
 """Reading a store, which is the same whether it is a folder or packed into one file."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,28 @@ from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.findings import MISNAMED, Findings, Problem
 from ser_store_h5.folder import FolderSource
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.names import check_run_name, format_member, parse_member
-from ser_store_h5.opening import open_source
+from ser_store_h5.opening import find_place, open_source
 from ser_store_h5.reading import Reader, Rows, check_rows
 from ser_store_h5.runs import RunRecord
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What can be read of the runs and members of a store, and what is wrong with the rest.
+
+    Attributes:
+        records: of every run whose record can be read, by its name.
+        members: what each holds, by run and step.
+        problems: by run; each names a file and how to go on without it.
+    """
+
+    records: Mapping[str, RunRecord]
+    members: tuple[MemberInfo, ...]
+    problems: tuple[Problem, ...]
 
 
 class ReadableStore:
@@ -25,7 +43,7 @@ class ReadableStore:
     in a packed file are read once and kept; a store that others change is opened again to see it.
 
     Attributes:
-        path: the folder, or the packed file.
+        path: the folder, or the packed file; absolute.
         source: where the bytes are; it tells their sizes.
     """
 
@@ -35,7 +53,7 @@ class ReadableStore:
         Raises:
             StoreError: if there is none at ``path``.
         """
-        self.path = Path(path)
+        self.path = find_place(path)
         self.source = open_source(self.path)
 
     def __repr__(self) -> str:
@@ -69,9 +87,12 @@ class ReadableStore:
         Raises:
             UnknownNameError: naming the nearest runs.
         """
+        return self.source.read_run(self._check_run(run))
+
+    def _check_run(self, run: str) -> str:
         if not self.has_run(run):
             raise UnknownNameError(describe_unknown("run", run, self.runs(), way_out="`serstore ls` lists them"))
-        return self.source.read_run(run)
+        return run
 
     def curves(self, run: str) -> list[dict[str, Any]]:
         """The run's curves, one dictionary per logging or evaluation step, in the order written."""
@@ -83,7 +104,7 @@ class ReadableStore:
 
     def member_names(self, run: str | None = None) -> list[str]:
         """Names of all members, by run and step, or of one run's."""
-        chosen = self.runs() if run is None else [self.run(run).run]
+        chosen = self.runs() if run is None else [self._check_run(run)]
         return [format_member(name, step) for name in chosen for step in self.steps(name)]
 
     def selected_step(self, run: str) -> int:
@@ -136,8 +157,32 @@ class ReadableStore:
         return self._describe([self.resolve(name)])[0]
 
     def members(self, run: str | None = None) -> list[MemberInfo]:
-        """What every member holds, by run and step, without reading its arrays."""
+        """What every member holds, by run and step, without reading its arrays; see also :meth:`survey`."""
         return self._describe([self.resolve(name) for name in self.member_names(run)])
+
+    def survey(self) -> Survey:
+        """What every run and member holds as far as it can be read; damage to one does not hide the others.
+
+        Raises:
+            StoreError: if the corpus, or the list of the runs, cannot be read.
+        """
+        records, members, found = dict[str, RunRecord](), list[MemberInfo](), Findings(self.path)
+        with self.source.opened(self.header) as open_member:
+            for run in self.runs():
+                with found.noting(f"runs/{run}"):
+                    steps = self.source.steps(run)
+                    with found.noting(f"runs/{run}/run.json"):
+                        records[run] = self.source.read_run(run)
+                    for step in steps:
+                        with found.noting(self.source.place(run, step)), open_member(run, step) as file:
+                            members.append(file.describe())
+                    for name in self.source.misnamed(run):
+                        found.add(name, MISNAMED)
+        return Survey(records, tuple(members), tuple(one for one in found.problems if self._is_there(one.file)))
+
+    def _is_there(self, file: str) -> bool:
+        """Whether what is wrong with a file is not that it was removed while it was being looked for."""
+        return self.is_packed or os.path.lexists(self.path / file.removesuffix("/run.json"))
 
     def _describe(self, members: Sequence[tuple[str, int]]) -> list[MemberInfo]:
         found = []
@@ -168,6 +213,8 @@ class ReadableStore:
         self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
     ) -> NDArray[np.int16]:
         """Predicted classes ``(n_members, n_utterances)`` int16; the lowest class where logits are equal.
+
+        -1 where a member's answer is none of the classes, or it gave none: it is wrong.
 
         Args:
             members: names; a bare string is refused, since the first axis is that of the members.

@@ -2,6 +2,7 @@
 
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,7 +109,7 @@ def read_run(folder: Path) -> RunRecord:
     try:
         content = _read_limited(path)
     except FileNotFoundError:
-        raise FormatError(f"{path} is missing; restore it from a copy, or remove the run's folder") from None
+        raise FormatError(f"{path}: run.json is missing; restore it from a copy, or remove the run's folder") from None
     except OSError as problem:
         raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
     return parse_run(content, run=folder.name, where=str(path))
@@ -121,6 +122,7 @@ def parse_run(content: bytes, *, run: str, where: str) -> RunRecord:
         FormatError: if they are not what FORMAT.md says.
         IntegrityError: if they are not what was written.
     """
+    content = content.removeprefix(BOM_UTF8)
     try:
         stated = parse_object(content)
         found = check_record(content)
@@ -130,7 +132,10 @@ def parse_run(content: bytes, *, run: str, where: str) -> RunRecord:
                 f"{RECORD_KEY} if it was changed on purpose"
             )
         if stated["format"] != FORMAT_NAME or stated["run"] != run:
-            raise FormatError(f"{where}: expected the {FORMAT_NAME} of run {run}")
+            raise FormatError(
+                f"{where}: expected the {FORMAT_NAME} of run {run}, as its folder is called, not the "
+                f"{str(stated['format'])[:40]!r} of run {str(stated['run'])[:120]!r}; give the folder its name back"
+            )
         _check_version(where, stated["format_version"])
         return RunRecord(
             run=stated["run"],
@@ -188,7 +193,7 @@ def parse_curves(content: bytes, *, where: str) -> list[dict[str, Any]]:
         FormatError: if any other line is not a JSON object.
         IntegrityError: if a line is not what was written.
     """
-    *lines, torn = content.split(b"\n")
+    *lines, torn = content.removeprefix(BOM_UTF8).split(b"\n")
     points = [_parse_point(f"{where}: line {number}", line) for number, line in enumerate(lines, start=1)]
     _check_torn(where, torn)
     return points

@@ -1,21 +1,40 @@
 """Where a store's bytes are: in a folder of files, or in one packed file. Reading is the same for both."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.runs import RunRecord
 
 OpenMember = Callable[[str, int], AbstractContextManager[MemberFile]]
 
 
+@contextmanager
+def stated_way_on(name: str, *ways: str) -> Iterator[None]:
+    """What is said of a damaged member or run ends with how to go on without it; ``ways`` come first."""
+    try:
+        yield
+    except (FormatError, IntegrityError) as problem:
+        others = ", ".join([*ways, "name other members", f"or vote with --exclude {name}"])
+        raise type(problem)(f"{problem}; to go on without it: {others}") from problem
+
+
 class Source(Protocol):
     """What a store reads from. Names of runs are checked by the caller; steps are whole numbers."""
 
     path: Path
+
+    def place(self, run: str, step: int) -> str:
+        """Where a member stands, relative to the store."""
+        ...
+
+    def misnamed(self, run: str) -> list[str]:
+        """What a user could take for members of a run by its name, though no reader does."""
+        ...
 
     def read_corpus(self) -> Corpus: ...
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from ser_store_h5 import corpus_file, runs
-from ser_store_h5.atomic import is_leftover, remove_folder, stated_disk_problems
+from ser_store_h5.atomic import remove_folder, stated_disk_problems
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.folder import FolderSource
 from ser_store_h5.member import Member
 from ser_store_h5.member_file import write_member
-from ser_store_h5.names import check_run_name, format_member, parse_member
+from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
+from ser_store_h5.opening import find_place
 from ser_store_h5.readable import ReadableStore
 from ser_store_h5.runs import RunRecord
 
@@ -29,10 +30,10 @@ class Store(ReadableStore):
             ExistsError: if a store is there already.
             StoreError: if the folder holds anything else, or cannot be written.
         """
-        path = Path(path)
+        path = find_place(path)
         if (path / "corpus.h5").exists():
             raise ExistsError(f"{path} is a store already: choose another --store, or remove it first")
-        if path.exists() and (not path.is_dir() or not all(is_leftover(found) for found in path.iterdir())):
+        if path.exists() and (not path.is_dir() or not all(is_litter(found.name) for found in path.iterdir())):
             raise StoreError(f"{path} is there and not empty: expected a new folder, or an empty one, for the store")
         corpus_file.write_corpus(path / "corpus.h5", corpus)
         return cls(path)
@@ -53,14 +54,23 @@ class Store(ReadableStore):
         Raises:
             StoreError: if it is another corpus.
         """
-        if corpus.digest != self.corpus.digest:
-            raise StoreError(
-                f"{self.path} holds another corpus ({self.corpus.name}, {len(self.corpus)} utterances) than the one "
-                f"given ({corpus.name}, {len(corpus)} utterances): choose another --store"
-            )
+        self.refuse_other_corpus(corpus)
         corpus_file.write_corpus(self._folder.corpus_path, corpus, replace=True)
         self.__dict__["corpus"] = corpus
         self.__dict__.pop("header", None)
+
+    def refuse_other_corpus(self, corpus: Corpus) -> None:
+        """Compare ids, labels and classes with those of the store.
+
+        Raises:
+            StoreError: if they differ: in what, with the first example of each.
+        """
+        if corpus.digest != self.corpus.digest:
+            raise StoreError(
+                f"{self.path} holds another corpus ({self.corpus.name}, {len(self.corpus)} utterances) than the one "
+                f"given ({corpus.name}, {len(corpus)} utterances): {self.corpus.describe_difference(corpus)}; its "
+                "members rest on these, so choose another --store for what is given, or give what was there"
+            )
 
     def run_folder(self, run: str) -> Path:
         return self._folder.run_folder(check_run_name(run))
@@ -78,12 +88,16 @@ class Store(ReadableStore):
         """Say that a run of this name is there, before anything is spent on another.
 
         Raises:
-            ExistsError: if it is.
+            ExistsError: if it is, or one whose name differs in case alone, which not every file system tells apart.
         """
-        if self.has_run(run):
+        check_run_name(run)
+        alike = [other for other in self.runs() if other.lower() == run.lower()]
+        if alike:
+            there = run if run in alike else alike[0]
+            said = "" if there == run else f" and differs from {run} in case alone, which not every disk tells apart"
             raise ExistsError(
-                f"run {run} is in {self.path} already: name this one with --run NAME, or remove the old one with "
-                f"`serstore rm {run}`"
+                f"run {there} is in {self.path} already{said}: name this one with --run NAME, or remove the old one "
+                f"with `serstore rm {there}`"
             )
 
     def update_run(self, record: RunRecord) -> None:
@@ -112,8 +126,11 @@ class Store(ReadableStore):
         run, step = parse_member(name)
         if step is not None:
             path = self.member_path(*self.resolve(name))
-            with stated_disk_problems(path):
-                path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                remove_folder(path)
+            else:
+                with stated_disk_problems(path):
+                    path.unlink()
             return [format_member(run, step)]
         names = self.member_names(run)
         remove_folder(self.run_folder(run))

@@ -13,6 +13,7 @@ from ser_store_h5.appending import cut_torn_line, measure_torn_line
 from ser_store_h5.atomic import LEFTOVER_SUFFIX, is_leftover
 from ser_store_h5.errors import SerstoreError, StoreError
 from ser_store_h5.locking import act_if_free
+from ser_store_h5.names import is_run_name
 from ser_store_h5.opening import open_source
 from ser_store_h5.runs import read_curves
 
@@ -81,9 +82,11 @@ def _is_folder(path: Path) -> bool:
 
 def _holds_nothing(folder: Path) -> bool:
     """Whether a run was killed while its record was being written, before anything could be added to it."""
+    if not is_run_name(folder.name) or not _is_folder(folder):
+        return False
     try:
-        return _is_folder(folder) and all(is_leftover(found) for found in folder.iterdir())
-    except FileNotFoundError:
+        return all(is_leftover(found) for found in folder.iterdir())
+    except (FileNotFoundError, PermissionError):
         return False
 
 

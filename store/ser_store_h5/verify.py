@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ser_store_h5.atomic import is_leftover
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
-from ser_store_h5.errors import FormatError, SerstoreError
+from ser_store_h5.errors import FormatError, SerstoreError, StoreError
+from ser_store_h5.findings import TWINS, Problem
+from ser_store_h5.folder import list_names
 from ser_store_h5.inside import check_inside
 from ser_store_h5.member_file import open_member
-from ser_store_h5.names import check_run_name, parse_member_file
+from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
 from ser_store_h5.runs import read_curves, read_run
 from ser_store_h5.seal import check_seal
 from ser_store_h5.store import Store
@@ -25,14 +26,6 @@ THREADS = min(4, os.cpu_count() or 1)  # hashing lets the others run
 LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes them over
 
 Watch = Callable[[list[Any]], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with one file, relative to the store."""
-
-    file: str
-    problem: str
 
 
 @dataclass(frozen=True)
@@ -90,8 +83,9 @@ def _verify_folder(root: Path, watch: Watch) -> Verification:
     corpus, runs = root / "corpus.h5", root / "runs"
     problems = look.at(corpus, look.verify_corpus) + look.at(runs, look.verify_runs)
     leftovers = name_leftovers(root)
-    listed = {} if runs.is_symlink() else {run: _list(run) for run in sorted(runs.glob("*"))}
-    listed = {run: held for run, held in listed.items() if str(run.relative_to(root)) not in leftovers}
+    places = [] if runs.is_symlink() else sorted(set(runs.glob("*")) - {root / name for name in leftovers})
+    listed = {run: _list(run) for run in places if not _is_litter(run)}
+    problems += [Problem(f"runs/{other}", TWINS.format(one)) for one, other in find_twins(run.name for run in listed)]
     files = [corpus]
     with ThreadPoolExecutor(THREADS) as pool:
         try:
@@ -101,23 +95,25 @@ def _verify_folder(root: Path, watch: Watch) -> Verification:
                 problems += look.at(run, look.verify_folder)
                 for file in dict.fromkeys([run / "run.json", *listed[run]] if listed[run] else []):
                     problems += found[file].result() if file in found else look.at(file, look.verify_file)
-                    files += [file] if _is_ours(file) else []
+                    files += [file] if is_run_file(file.name) else []
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return Verification(len(files), sum(map(_measure, files)), tuple(problems), tuple(leftovers))
 
 
+def _is_litter(place: Path) -> bool:
+    """Whether something below ``runs`` is nothing a user could take for a run."""
+    return is_litter(place.name) and not any(is_run_file(file.name) for file in _list(place))
+
+
 def _list(run: Path) -> list[Path]:
-    """What a run's folder holds, without what killed writers left; nothing where it is no folder."""
+    """What a run's folder holds, without litter and what killed writers left; nothing where nobody may look into it."""
     try:
-        return [] if run.is_symlink() else sorted(found for found in run.iterdir() if not is_leftover(found))
-    except (FileNotFoundError, NotADirectoryError):
+        check_inside(run, run.parent.parent)
+        return sorted(run / name for name in list_names(run) if not is_litter(name))
+    except StoreError:
         return []
-
-
-def _is_ours(file: Path) -> bool:
-    return file.name in ("run.json", "curves.jsonl") or parse_member_file(file.name) is not None
 
 
 def _measure(file: Path) -> int:
@@ -154,8 +150,10 @@ class _Look:
             raise FormatError(f"{folder}: expected a folder of runs, not a file or a link")
 
     def verify_folder(self, folder: Path) -> None:
-        if folder.is_symlink() or not folder.is_dir():
+        check_inside(folder, self._root)
+        if not folder.is_dir():
             raise FormatError(f"{folder}: expected the folder of a run, not a file or a link")
+        list_names(folder)
 
     def verify_file(self, file: Path) -> None:
         if file.name == "run.json":
@@ -175,11 +173,7 @@ class _Look:
             with open_member(file, self._corpus) as opened:
                 opened.read_rows()
                 whole = is_whole(file, opened.find_arrays(), opened.check)
-                member = opened.describe() if whole else opened.verify()
-                if (member.run, member.step) != (file.parent.name, parse_member_file(file.name)):
-                    raise FormatError(
-                        f"{file}: says it is {member.name}: expected the name its folder and file give it"
-                    )
+                opened.describe() if whole else opened.verify()
             if whole:
                 return
         check_seal(file)

@@ -1,21 +1,18 @@
 """Verification of a packed store: every byte is hashed, every structure read, problems listed by their place."""
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from ser_store_h5 import runs
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus_group
-from ser_store_h5.errors import FormatError, SerstoreError
+from ser_store_h5.errors import FormatError
+from ser_store_h5.findings import TWINS, Findings
 from ser_store_h5.groups import Group
-from ser_store_h5.names import check_run_name, member_group, parse_member_group
-from ser_store_h5.packed import TEXTS, PackedSource, find_corpus, find_run, find_texts, open_packed_member
+from ser_store_h5.names import RUN_TEXTS, check_run_name, find_twins, member_group, parse_member_group
+from ser_store_h5.packed import PackedSource, find_corpus, find_run, find_texts, open_packed_member
 from ser_store_h5.seal import check_seal
 from ser_store_h5.sweeping import name_leftovers
-from ser_store_h5.verify import Problem, Verification
-
-Watch = Callable[[list[Any]], Iterable[Any]]
+from ser_store_h5.verify import Verification, Watch
 
 
 def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
@@ -28,7 +25,7 @@ def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
         One file; a problem's ``file`` is the place in it, such as ``runs/xlsr53/step-001100``, or the file's own name.
     """
     path = Path(path)
-    found = _Findings(path)
+    found = Findings(path)
     with found.noting(path.name):
         source = PackedSource(path)
         with source.open() as root:
@@ -39,55 +36,27 @@ def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
     return Verification(1, path.stat().st_size, tuple(found.problems), tuple(name_leftovers(path)))
 
 
-class _Findings:
-    """Collects problems by their place in the file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.problems: list[Problem] = []
-
-    def noting(self, place: str) -> "_Noting":
-        return _Noting(self, place)
-
-    def add(self, place: str, text: str) -> None:
-        self.problems.append(Problem(place, text.removeprefix(f"{self._path}: ").removeprefix(f"{place}: ")))
-
-
-class _Noting:
-    """Within the block, a stated problem is noted and ends the block, and nothing else."""
-
-    def __init__(self, findings: _Findings, place: str) -> None:
-        self._findings, self._place = findings, place
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> bool:
-        if not isinstance(problem, SerstoreError):
-            return False
-        self._findings.add(self._place, str(problem))
-        return True
-
-
-def _verify_root(root: Group, found: _Findings, watch: Watch) -> None:
+def _verify_root(root: Group, found: Findings, watch: Watch) -> None:
     corpus = None
     with found.noting("corpus"):
         corpus = read_corpus_group(find_corpus(root))
     inside = root.group("runs")
     names = [] if inside is None else inside.names()
+    for one, other in find_twins(names):
+        found.add(f"runs/{other}", TWINS.format(one))
     left = root.file_bytes
     for run in watch(names):
         with found.noting(f"runs/{run}"):
             left = _verify_run(root, check_run_name(run), corpus, found, left)
 
 
-def _verify_run(root: Group, run: str, corpus: Corpus | None, found: _Findings, left: int) -> int:
+def _verify_run(root: Group, run: str, corpus: Corpus | None, found: Findings, left: int) -> int:
     """Verify one run; of the bytes that the file holds, returns those that no member has claimed yet."""
     group = find_run(root, run)
     with found.noting(f"runs/{run}"):
         for name, stored in find_texts(group).items():
             content = stored.read().tobytes()
-            if name == TEXTS[0]:
+            if name == "run.json":
                 runs.parse_run(content, run=run, where=stored.where)
             else:
                 runs.parse_curves(content, where=stored.where)
@@ -102,6 +71,6 @@ def _verify_run(root: Group, run: str, corpus: Corpus | None, found: _Findings, 
                 if left < 0:
                     raise FormatError("claims, with the members before it, more bytes than their file holds")
                 member.verify()
-        elif step is None and name not in TEXTS:
+        elif step is None and name not in RUN_TEXTS:
             found.add(f"runs/{run}/{name}", "expected no such name in the group of a run")
     return left

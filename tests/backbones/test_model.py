@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from backbone_samples import CLASSES, make_model, make_utterances, pad
+from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, Wav2Vec2Config
 
@@ -70,8 +71,46 @@ def test_models_of_half_precision_and_mixed_precision_run() -> None:
             mixed = model(values, mask)
         narrow = model.to(torch.bfloat16)(values.bfloat16(), mask)
     for said in (mixed, narrow):
-        assert said.pooled.dtype == torch.float32
-        assert (said.pooled - expected).abs().max() < 0.1 * expected.abs().max()
+        assert said.pooled.dtype == said.logits.dtype == torch.float32
+        assert (said.pooled - expected).abs().mean() < 0.2 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("is_training", [False, True])
+def test_head_and_loss_are_computed_in_float32_whatever_the_precision_around_them(
+    dtype: torch.dtype, is_training: bool
+) -> None:
+    model = make_model("wav2vec2-layer").train(is_training)
+    with torch.no_grad():
+        # The classes are so close to one another that eight bits cannot tell most of them apart.
+        model.classifier.out_proj.weight *= 1e-3
+        model.classifier.out_proj.bias.fill_(3.0)
+    values, mask = pad(make_utterances(*range(4_000, 8_000, 500)))
+    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    with torch.autocast("cpu", dtype=dtype):
+        said = model(values, mask, labels=labels)
+    dense, out_proj = model.classifier.dense, model.classifier.out_proj
+    assert torch.equal(said.logits, out_proj(torch.tanh(dense(said.pooled))))
+    assert torch.equal(said.loss, functional.cross_entropy(said.logits, labels))
+    assert (said.logits != said.logits.to(dtype).float()).any(dim=1).all()
+    assert count_shared_first_places(said.logits) == 0
+    assert count_shared_first_places(said.logits.to(dtype)) > 0
+    if is_training:
+        said.loss.backward()
+        assert all(weight.grad.dtype == torch.float32 for weight in model.classifier.parameters())
+
+
+def count_shared_first_places(logits: Tensor) -> int:
+    first, second = logits.topk(2, dim=1).values.T
+    return int((first == second).sum())
+
+
+def test_a_head_whose_weights_are_rounded_computes_in_float32_with_them() -> None:
+    model = make_model("wav2vec2-layer")
+    pooled = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    rounded = ClassificationHead(32, len(CLASSES), dropout=0.0).eval()
+    rounded.load_state_dict({name: weight.bfloat16().float() for name, weight in model.classifier.state_dict().items()})
+    assert torch.equal(model.classifier.bfloat16()(pooled), rounded(pooled))
 
 
 def test_an_unknown_pooling_names_the_known_ones() -> None:

@@ -106,7 +106,7 @@ def test_unknown_split(refused, recordings, tmp_path):
 
 
 def test_a_manifest_without_the_needed_columns(refused, tmp_path):
-    (tmp_path / "m.csv").write_text("file,emotion\na.wav,happy\n")
+    (tmp_path / "m.csv").write_text("name,mood\na.wav,happy\n")
     line = refused("init", "--corpus", tmp_path / "m.csv", "--store", tmp_path / "x")
     assert "path" in line
     assert "label" in line

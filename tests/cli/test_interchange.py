@@ -173,6 +173,36 @@ def test_a_long_table_of_labels_says_which_columns_it_ignores(serstore, store, t
     assert "ignored, since they are neither ids nor predictions: confidence" in outcome.err
 
 
+def test_what_an_import_understood_is_printed_and_in_the_document(serstore, tmp_path):
+    rows = "a,m,1,angry,0.9,0.1,0,s1\nb,m,1,sad,0.1,0.2,0.7,s2\n"
+    (tmp_path / "m.csv").write_text(f"utterance,run,step,emotion,angry,sad,contempt,speaker\n{rows}")
+    words = ("import", tmp_path / "m.csv", "--label", "emotion", "--classes", "angry,sad", "--json")
+    outcome = ask(serstore, *words, "--store", tmp_path / "s")
+    lines = [line.removeprefix("serstore: ") for line in outcome.err.splitlines()]
+    assert lines == outcome.json["understood"]
+    assert [line.split(" ")[0] for line in lines] == ["numbers", "no", "answers", "the"]
+    assert outcome.json["scores"] == {}
+    evaluated = ask(serstore, "evaluate", "--json", "--store", tmp_path / "s").json["members"][0]
+    assert (evaluated["correct"], evaluated["n"], evaluated["classes"]) == (1, 2, ["angry", "sad"])
+    again = ask(serstore, *words, "--store", tmp_path / "s").json
+    assert (again["members"], again["identical"]) == ([], ["m@1"])
+    outcome = ask(serstore, *words[:-1], "--store", tmp_path / "s")
+    assert outcome.out == "imported 0 members on 2 utterances; 1 member there already, the same\n"
+    names = ask(serstore, *words[:4], "--classes", 'sad, angry,"contempt, or so"', "--store", tmp_path / "t")
+    assert "contempt 1 (m@1 1)" in names.err
+
+
+def test_a_kind_of_numbers_that_is_stated_is_kept(serstore, tmp_path):
+    (tmp_path / "m.csv").write_text("utterance,run,step,emotion,angry,sad\na,m,1,angry,0.9,0.1\nb,m,1,sad,0.1,0.9\n")
+    words = ("import", tmp_path / "m.csv", "--label", "emotion", "--json")
+    assert ask(serstore, *words, "--kind", "scores", "--store", tmp_path / "s").json["scores"] == {"m": "scores"}
+    assert ask(serstore, *words, "--store", tmp_path / "t").json["scores"] == {"m": "log-probabilities"}
+    refused = serstore(*words, "--kind", "odds", "--store", tmp_path / "u")
+    assert refused.code == 1
+    assert "unknown kind of numbers 'odds': expected one of" in refused.err
+    assert "\n" not in refused.err.strip()
+
+
 def test_the_size_benchmark_prints_a_table_and_a_document(serstore, tmp_path):
     options = ("--utterances", 100, "--without-checkpoints", "--store", tmp_path / "x")
     said = ask(serstore, "bench", "size", "--steps", 2, *options).out

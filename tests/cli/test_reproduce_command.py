@@ -41,6 +41,11 @@ def test_what_is_done_is_left_alone_and_what_is_missing_is_made(serstore, speech
     assert "selected already" in third.out
     assert list_times(store) == times
 
+    opened.update_run(opened.run("tiny-hubert").updated(split="speaker"))
+    fourth = serstore(*words, "--models", ",".join(MODELS), *OPTIONS)
+    assert fourth.code == 1
+    assert "run tiny-hubert was begun with split speaker: got paper" in fourth.err
+
 
 @pytest.mark.parametrize(
     ("words", "message"),

@@ -20,14 +20,14 @@ N = 48
 
 
 def make_store(path, *, n_steps, n=N):
-    """Three runs with logits, on two thirds test and one third valid utterances of six speakers."""
+    """Three runs with logits, on two thirds test and one third valid utterances of twelve speakers."""
     rng = np.random.default_rng(5)
     corpus = Corpus(
         name="sample",
         ids=np.array([f"u{row:03}" for row in range(n)]),
         labels=rng.integers(4, size=n).astype(np.int16),
         classes=("angry", "calm", "happy", "sad"),
-        speakers=np.array([f"s{row % 6}" for row in range(n)]),
+        speakers=np.array([f"s{row // (n // 12)}" for row in range(n)]),
         columns={"room": np.array([f"r{row % 4}" for row in range(n)])},
         splits={"usual": np.where(np.arange(n) % 3 == 2, "valid", "test")},
         default_split="usual",

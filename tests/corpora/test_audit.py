@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.corpora.audit import compute_audit, flag_leaks
+from ser_store.corpora.audit import compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.corpora.splits import add_split
 from ser_store.errors import UnknownNameError
@@ -95,6 +95,15 @@ def test_utterances_outside_the_split_leak_nothing(corpus: Corpus) -> None:
     assert audit.duplicate_audio == [["u0", "u6"], ["u1", "u2", "u3"]]
 
 
+def test_without_a_test_part_what_is_not_trained_on_is_tried(corpus: Corpus) -> None:
+    audit = compute_audit(with_parts(corpus, "tvtttvtt"))
+    assert (audit.test_with_twin_in_train, audit.test_with_twin_in_train_share) == (2, 1.0)
+    split = with_parts(corpus, "tvtttvtt")
+    assert flag_leaks(split, np.arange(8, dtype=np.int32))["twin"].tolist() == [part == "v" for part in "tvtttvtt"]
+    alone = compute_audit(with_parts(corpus, "tttttttt"))
+    assert (alone.test_with_twin_in_train, alone.test_with_twin_in_train_share) == (0, 0.0)
+
+
 def test_of_three_takes_the_one_outside_the_split_does_not_count(corpus: Corpus) -> None:
     three = replace(corpus, labels=np.array([0, 0, 0, 1, 0, 0, 1, 1], dtype=np.int16))
     audit = compute_audit(with_parts(three, "12 12211"))
@@ -107,6 +116,35 @@ def test_a_corpus_without_a_split_is_one_part(corpus: Corpus) -> None:
     assert audit.split is None
     assert audit.n == {"all": 8}
     assert (audit.shared_speakers, audit.twins_across, audit.duplicate_audio_across) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("durations", "unusual", "said"),
+    [
+        ([3.0, 4.0, 4.5, 5.0, 3.5, 4.0, 2.0, 30.0], [], ""),
+        (
+            [3.0, 4.0, 4.5, 5.0, 3.5, 4.0, 2.0, 60.0],
+            [("u7", 60.0)],
+            "out of line in length: 1 of 8, u7 of 60.0",
+        ),
+        (
+            [3.0, 4.0, 4.5, 184.0, 3.5, 0.3, 4.0, 90.0],
+            [("u3", 184.0), ("u7", 90.0), ("u5", 0.3)],
+            "u3 of 184.0 s to u5 of 0.3",
+        ),
+    ],
+)
+def test_minutes_among_seconds_are_out_of_line(
+    corpus: Corpus, durations: list[float], unusual: list[tuple[str, float]], said: str
+) -> None:
+    found, cautions = find_unusual_durations(replace(corpus, columns={"duration": np.array(durations)}))
+    assert list(found) == unusual
+    assert said in "".join(cautions)
+    assert bool(cautions) == bool(unusual)
+
+
+def test_durations_that_are_not_known_are_not_out_of_line(corpus: Corpus) -> None:
+    assert find_unusual_durations(corpus) == ((), ())
 
 
 def test_what_is_unknown_is_none() -> None:

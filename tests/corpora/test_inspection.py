@@ -33,6 +33,30 @@ def test_missing_unusable_and_changed_recordings_are_found(recorded: Corpus, tmp
     assert changed.startswith(f"{angry} is not the recording that the corpus was made from")
 
 
+def test_headers_that_misstate_their_length_are_noted(recorded: Corpus, tmp_path: Path) -> None:
+    path = min(tmp_path.glob("*.wav"))
+    content = bytearray(path.read_bytes())
+    content[40:44] = (9_601).to_bytes(4, "little")
+    path.write_bytes(content)
+    inspection = inspect_recordings(recorded, tmp_path)
+    assert inspection.bad_files == ()
+    assert inspection.notes == (f"{path} states 9,601 bytes of audio and holds 9,600: read to its end",)
+
+
+@pytest.mark.ravdess
+def test_one_recording_of_ravdess_is_there_twice(ravdess_16k: Path, tmp_path: Path) -> None:
+    # The actors whose recordings are the most alike.
+    for path in (one for actor in ("07", "15", "23") for one in ravdess_16k.rglob(f"*-{actor}.flac")):
+        (tmp_path / path.name).symlink_to(path)
+    corpus = load_ravdess(tmp_path).corpus
+    assert len(corpus) == 180
+    inspection = inspect_recordings(corpus, tmp_path)
+    assert [corpus.ids[list(rows)].tolist() for rows in inspection.near_duplicates] == [
+        ["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]
+    ]
+    assert (inspection.bad_files, inspection.notes) == ((), ())
+
+
 def test_a_corpus_without_audio_or_folder_is_refused(recorded: Corpus, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="is not a folder: expected the recordings' folder"):
         inspect_recordings(recorded, tmp_path / "none")

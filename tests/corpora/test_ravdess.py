@@ -51,7 +51,14 @@ def test_other_ids_say_nothing(utterance_id: str) -> None:
     assert parse_ravdess_id(utterance_id) is None
 
 
-def test_ids_alone_tell_speakers_and_columns_if_all_of_them_are_ravdess() -> None:
+def test_an_id_that_is_not_ravdess_leaves_the_others_their_speakers() -> None:
+    told = describe_ravdess_ids(["03-01-01-01-01-01-07", "a"])
+    assert told is not None
+    assert told[0].tolist() == ["07", ""]
+    assert told[1]["sex"].tolist() == ["male", ""]
+
+
+def test_ids_alone_tell_speakers_and_columns() -> None:
     told = describe_ravdess_ids(["03-01-01-01-01-01-01", "03-01-05-02-02-02-24"])
     assert told is not None
     speakers, columns = told
@@ -63,8 +70,17 @@ def test_ids_alone_tell_speakers_and_columns_if_all_of_them_are_ravdess() -> Non
         "repetition": [1, 2],
     }
     assert columns["repetition"].dtype == np.int64
-    assert describe_ravdess_ids(["03-01-01-01-01-01-01", "a"]) is None
+    assert describe_ravdess_ids(["b", "a"]) is None
     assert describe_ravdess_ids([]) is None
+
+
+def test_an_odd_id_costs_no_other_its_speaker() -> None:
+    told = describe_ravdess_ids(["a", "03-01-05-02-02-02-24"])
+    assert told is not None
+    speakers, columns = told
+    assert speakers.tolist() == ["", "24"]
+    assert columns["sex"].tolist() == ["", "female"]
+    np.testing.assert_array_equal(columns["repetition"], [np.nan, 2])
 
 
 def test_recordings_are_found_at_any_depth_and_in_any_container(tmp_path: Path) -> None:
@@ -97,6 +113,105 @@ def test_songs_and_videos_are_ignored_and_counted_and_other_files_are_not(tmp_pa
     built = load_ravdess(tmp_path)
     assert len(built.corpus) == 2
     assert built.ignored == 2
+
+
+@pytest.mark.parametrize("suffix", [".aiff", ".aif", ".AIFF", ".w64", ".au", ".snd", ".caf", ".sph"])
+def test_further_formats_are_read(tmp_path: Path, suffix: str) -> None:
+    kind = {".w64": "W64", ".au": "AU", ".snd": "AU", ".caf": "CAF", ".sph": "NIST"}.get(suffix, "AIFF")
+    path = record(tmp_path / "03-01-03-01-01-01-01.wav")
+    samples, rate = soundfile.read(record(tmp_path / "03-01-05-01-01-01-01.wav"))
+    soundfile.write(path.with_suffix(suffix), samples, rate, format=kind)
+    path.unlink()
+    built = load_ravdess(tmp_path)
+    assert (len(built.corpus), built.ignored, built.skipped, built.notes) == (2, 0, (), ())
+
+
+def test_a_linked_folder_belongs_to_the_corpus(tmp_path: Path) -> None:
+    record(tmp_path / "audio" / "Actor_01" / "03-01-03-01-01-01-01.wav")
+    record(tmp_path / "disk" / "03-01-05-01-01-01-02.wav", seed=1)
+    (tmp_path / "audio" / "Actor_02").symlink_to(tmp_path / "disk")
+    corpus = load_ravdess(tmp_path / "audio").corpus
+    assert corpus.paths is not None
+    assert corpus.paths.tolist() == ["Actor_01/03-01-03-01-01-01-01.wav", "Actor_02/03-01-05-01-01-01-02.wav"]
+    assert corpus.audio_root == str(tmp_path / "audio")
+
+
+def lose(folder: Path, how: str) -> str:
+    """One spoken recording that cannot be read, and what is said of it."""
+    path = folder / "Actor_02" / "03-01-05-01-01-01-02"
+    path.parent.mkdir(parents=True)
+    if how == "folder":
+        path.parent.rmdir()
+        path.parent.symlink_to("not_mounted")
+        return "is a link to not_mounted, which cannot be followed"
+    if how == "link":
+        path.with_suffix(".wav").symlink_to("gone.wav")
+        return "is a link to gone.wav, which cannot be followed"
+    if how == "actor":
+        record(path.with_name("03-01-05-01-01-01-25.wav"))
+        return "03-01-05-01-01-01-25.wav is named like RAVDESS speech but has no such emotion"
+    path.with_suffix(how).write_bytes(b"\0\0\0\x20ftypM4A ")
+    path.with_suffix(".TextGrid").write_bytes(b"words")
+    found = f".TextGrid and {how}" if how else "a file without suffix and .TextGrid"
+    return f"03-01-05-01-01-01-02 is there as {found} only"
+
+
+@pytest.mark.parametrize("how", [".m4a", ".mp4", ".wma", "", "folder", "link", "actor"])
+def test_spoken_recordings_that_cannot_be_read_are_refused_or_left_out_with_a_word(tmp_path: Path, how: str) -> None:
+    for emotion in ("03", "05"):
+        record(tmp_path / "Actor_01" / f"03-01-{emotion}-01-01-01-01.wav")
+    record(tmp_path / "03-02-05-01-01-01-01.wav")
+    said = lose(tmp_path, how)
+    message = refusal(tmp_path, AudioError)
+    assert message.startswith("1 of 3 recordings cannot be used; mend them, or leave them out with --skip-bad; first: ")
+    assert said in message
+    built = load_ravdess(tmp_path, skip_bad=True)
+    assert (len(built.corpus), built.ignored, len(built.skipped)) == (2, 1, 1)
+    assert said in built.skipped[0]
+
+
+def test_nothing_but_recordings_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    said = lose(tmp_path, ".m4a")
+    assert said in refusal(tmp_path)
+
+
+def test_a_companion_of_a_recording_is_no_recording(tmp_path: Path) -> None:
+    for emotion in ("03", "05"):
+        record(tmp_path / f"03-01-{emotion}-01-01-01-01.wav")
+    for name in ("03-01-03-01-01-01-01.TextGrid", "03-01-03-01-01-01-01.m4a", "._03-01-03-01-01-01-01.wav"):
+        (tmp_path / name).write_bytes(b"words")
+    built = load_ravdess(tmp_path)
+    assert (len(built.corpus), built.ignored, built.skipped, built.notes) == (2, 0, (), ())
+
+
+def test_audio_under_other_names_is_noted(tmp_path: Path) -> None:
+    for name in ("03-01-03-01-01-01-01", "03-01-05-01-01-01-01", "03-01-05-01-01-01-01 (1)", "kids"):
+        record(tmp_path / f"{name}.wav")
+    built = load_ravdess(tmp_path, strict=True)
+    assert len(built.corpus) == 2
+    first = tmp_path / "03-01-05-01-01-01-01 (1).wav"
+    assert built.notes == (f"audio files without a RAVDESS name, left out: 2; the first is {first}",)
+
+
+def claim(path: Path, more: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[40:44] = (int.from_bytes(content[40:44], "little") + more).to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+def test_what_a_header_misstates_is_noted_or_refused_when_strict(tmp_path: Path) -> None:
+    record(tmp_path / "03-01-03-01-01-01-01.wav")
+    lying = record(tmp_path / "03-01-05-01-01-01-01.wav")
+    record(tmp_path / "03-01-06-01-01-01-01.wav")
+    claim(lying, 36)
+    note = f"{lying} states 9,636 bytes of audio and holds 9,600: read to its end"
+    built = load_ravdess(tmp_path)
+    assert (len(built.corpus), built.skipped, built.notes) == (3, (), (note,))
+    assert built.corpus.columns["duration"].tolist() == [0.3] * 3
+    with pytest.raises(AudioError, match=r"^1 of 3 recordings cannot be used.*states 9,636 bytes of audio and holds"):
+        load_ravdess(tmp_path, strict=True)
+    left = load_ravdess(tmp_path, strict=True, skip_bad=True)
+    assert (len(left.corpus), left.skipped, left.notes) == (2, (note,), ())
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 import csv
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_store.corpora.ravdess import describe_ravdess_ids, parse_ravdess_id
-from ser_store.corpora.splits import SPLITS, add_split, normalise_part, twin_groups
+from ser_store.corpora.speaker_splits import FEW
+from ser_store.corpora.splits import SPLITS, add_split, name_split, normalise_part, twin_groups
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.corpus import Column, Corpus
 
@@ -62,6 +65,9 @@ def refusal(corpus: Corpus, name: str, **options: int) -> str:
     return str(caught.value)
 
 
+SMALL = make_ravdess(speakers=8)
+
+
 @pytest.fixture(scope="module")
 def ravdess() -> Corpus:
     return make_ravdess()
@@ -87,6 +93,12 @@ def test_the_paper_split_is_the_published_one(ravdess: Corpus, paper_dir: Path) 
 def test_the_paper_split_has_the_published_supports(ravdess: Corpus) -> None:
     corpus = add_split(ravdess, "paper")
     assert np.bincount(corpus.labels[corpus.rows("test")]).tolist() == [38, 39, 38, 39, 38, 19, 38, 39]
+
+
+def test_of_a_split_drawn_by_another_seed_most_was_trained_on_by_the_first(ravdess: Corpus) -> None:
+    corpus = add_split(add_split(ravdess, "paper"), "paper", seed=7)
+    trained = corpus.parts("paper") == "train"
+    assert np.count_nonzero(trained[corpus.rows("test", split="paper-7")]) == 227
 
 
 def test_the_paper_split_is_drawn_by_class_names_whatever_the_order_of_classes(ravdess: Corpus) -> None:
@@ -122,8 +134,49 @@ def test_the_speaker_split_has_no_speaker_on_two_sides_and_both_sexes_on_each(ra
 
 
 def test_the_speaker_split_depends_on_the_seed(ravdess: Corpus) -> None:
-    drawn = {frozenset(speakers_of(add_split(ravdess, "speaker", seed=seed), "speaker", "test")) for seed in range(5)}
-    assert len(drawn) > 1
+    drawn = set()
+    for name in ("speaker", "speaker-1", "speaker-2"):
+        drawn.add(frozenset(speakers_of(add_split(ravdess, name), name, "test")))
+    assert len(drawn) == 3
+
+
+def test_the_speaker_split_of_ravdess_stays_what_it_always_was(ravdess: Corpus) -> None:
+    corpus = add_split(ravdess, "speaker")
+    assert speakers_of(corpus, "speaker", "test") == {"06", "19", "20", "21"}
+    assert speakers_of(corpus, "speaker", "valid") == {"09", "10", "11", "16"}
+
+
+def draw_classes(corpus: Corpus, seed: int = 0) -> dict[str, list[int]]:
+    """How many of each class are in each part of the split ``speaker``."""
+    corpus = replace(add_split(corpus, "speaker", seed=seed), default_split=name_split(corpus, "speaker", seed=seed))
+    return {
+        part: np.bincount(corpus.labels[corpus.rows(part)], minlength=len(corpus.classes)).tolist()
+        for part in ("train", "valid", "test")
+    }
+
+
+def test_the_speaker_split_has_enough_of_every_class_in_every_part_where_a_draw_has() -> None:
+    # Of twelve speakers, two in each of valid and test, only three are ever angry.
+    speakers = "".join(letter * 20 for letter in "abcdefghijkl")
+    labels = "".join(("an" if letter in "bgk" else "hn") * 10 for letter in "abcdefghijkl")
+    for seed in range(20):
+        counts = draw_classes(make_corpus(labels, speakers=speakers), seed)
+        assert min(count for part in counts.values() for count in part) >= FEW
+
+
+def test_of_draws_that_all_lack_a_class_the_speaker_split_is_that_which_lacks_fewest() -> None:
+    # Only two are ever angry: one of three parts has to do without, and never two.
+    speakers, labels = "".join(letter * 20 for letter in "abcdefghijkl"), ("an" * 20 + "hn" * 100)
+    counts = draw_classes(make_corpus(labels, speakers=speakers))
+    assert sum(part.count(0) for part in counts.values()) == 1
+
+
+def test_few_speakers_are_still_drawn_differently_by_different_seeds() -> None:
+    speakers = "".join(letter * (20 + 2 * place) for place, letter in enumerate("abcdefghij"))
+    corpus = make_corpus(("ab" * 200)[: len(speakers)], speakers=speakers)
+    names = [name_split(corpus, "speaker", seed=seed) for seed in range(8)]
+    drawn = {frozenset(speakers_of(add_split(corpus, name), name, "test")) for name in names}
+    assert len(drawn) > 4
 
 
 @given(st.integers(3, 40), st.integers(0, 2**32 - 1), st.booleans())
@@ -131,8 +184,9 @@ def test_the_speaker_split_always_has_all_parts(number: int, seed: int, with_sex
     names = "".join(chr(ord("0") + place) for place in range(number))
     sexes: dict[str, Column] = {"sex": np.array(["m" if place % 3 else "f" for place in range(number)] * 2)}
     corpus = make_corpus("a" * number + "b" * number, speakers=names * 2, columns=sexes if with_sex else {})
-    split = add_split(corpus, "speaker", seed=seed)
-    sides = [speakers_of(split, "speaker", part) for part in ("train", "valid", "test")]
+    name = name_split(corpus, "speaker", seed=seed)
+    split = add_split(corpus, name)
+    sides = [speakers_of(split, name, part) for part in ("train", "valid", "test")]
     assert all(sides)
     assert sum(map(len, sides)) == number
 
@@ -148,7 +202,7 @@ def test_speaker_folds_of_ravdess_are_six_of_four_actors(ravdess: Corpus) -> Non
 def test_speaker_folds_are_fewer_where_there_are_fewer_speakers() -> None:
     corpus = add_split(make_corpus("abababab", speakers="xxyyzzzz"), "speaker-folds")
     assert corpus.part_names() == ["fold-1", "fold-2", "fold-3"]
-    assert add_split(corpus, "speaker-folds", folds=2).part_names() == ["fold-1", "fold-2"]
+    assert add_split(corpus, "speaker-folds", folds=2).part_names("speaker-folds-2-folds") == ["fold-1", "fold-2"]
 
 
 def test_twins_are_repetitions_of_one_another(ravdess: Corpus) -> None:
@@ -198,20 +252,100 @@ def test_the_twin_split_keeps_twins_together_and_classes_in_proportion(ravdess: 
 
 def test_kfold_has_every_class_in_every_fold(ravdess: Corpus) -> None:
     corpus = add_split(ravdess, "kfold", folds=4)
-    assert corpus.part_names() == ["fold-1", "fold-2", "fold-3", "fold-4"]
+    assert corpus.part_names("kfold-4-folds") == ["fold-1", "fold-2", "fold-3", "fold-4"]
     for fold in corpus.part_names():
         assert np.bincount(corpus.labels[corpus.rows(fold)]).tolist() == [48, 48, 48, 48, 48, 24, 48, 48]
-    other = add_split(ravdess, "kfold", folds=4, seed=1)
-    assert (other.parts("kfold") != corpus.parts("kfold")).any()
+    other = add_split(corpus, "kfold", folds=4, seed=1)
+    assert (other.parts("kfold-4-folds-1") != other.parts("kfold-4-folds")).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "name"),
+    [
+        ("paper", {}, "paper"),
+        ("paper", {"seed": 101}, "paper"),
+        ("paper", {"seed": 7}, "paper-7"),
+        ("paper-7", {}, "paper-7"),
+        ("paper-007", {"seed": 7}, "paper-7"),
+        ("paper-101", {}, "paper"),
+        ("paper-valid", {"seed": 0}, "paper-valid-0"),
+        ("speaker", {"seed": 0}, "speaker"),
+        ("twin", {"seed": 3}, "twin-3"),
+        ("kfold", {"folds": 5, "seed": 0}, "kfold"),
+        ("kfold", {"folds": 10}, "kfold-10-folds"),
+        ("kfold-10-folds", {"seed": 7}, "kfold-10-folds-7"),
+        ("kfold", {"seed": 10}, "kfold-10"),
+        ("speaker-folds", {"folds": 6}, "speaker-folds"),
+        ("speaker-folds", {"folds": 24}, "speaker-folds-24-folds"),
+        ("repetition", {}, "repetition"),
+    ],
+)
+def test_a_seed_or_number_of_folds_that_is_not_the_default_is_part_of_the_name(
+    ravdess: Corpus, asked: str, options: dict[str, int], name: str
+) -> None:
+    assert name_split(ravdess, asked, **options) == name
+    assert set(add_split(ravdess, asked, **options).splits) == {name}
+    np.testing.assert_array_equal(
+        add_split(ravdess, asked, **options).parts(name), add_split(ravdess, name).parts(name)
+    )
+
+
+DRAWN = st.one_of(
+    st.tuples(st.sampled_from(["paper", "paper-valid", "speaker", "twin"]), st.integers(0, 102), st.none()),
+    st.tuples(st.just("kfold"), st.integers(0, 12), st.integers(2, 12)),
+    st.tuples(st.just("speaker-folds"), st.none(), st.integers(2, 8)),
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(DRAWN, min_size=2, max_size=6))
+def test_a_name_belongs_to_one_assignment_whatever_is_asked_for_in_whatever_order(
+    asked: list[tuple[str, int | None, int | None]],
+) -> None:
+    corpus, of_name = SMALL, dict[str, bytes]()
+    for kind, seed, folds in asked * 2:
+        name = name_split(corpus, kind, seed=seed, folds=folds)
+        corpus = add_split(corpus, kind, seed=seed, folds=folds)
+        parts = corpus.parts(name).tobytes()
+        assert of_name.setdefault(name, parts) == parts == add_split(SMALL, name).parts(name).tobytes()
+    assert set(corpus.splits) == set(of_name)
+
+
+def test_a_split_that_is_there_with_other_parts_is_refused() -> None:
+    before = make_corpus("abab", columns={"part": np.array(["train", "test", "train", "train"])})
+    changed = replace(before, columns={"part": np.array(["train", "train", "", "test"])})
+    there = replace(changed, splits=add_split(before, "part").splits)
+    line = refusal(there, "part")
+    assert (
+        "split 'part' is there with other parts: 3 of 4 utterances differ, the first is 'u001' (in test there, " in line
+    )
+    assert "in train here)" in line
+    assert "rename the column" in line
+    assert there.parts("part").tolist() == ["train", "test", "train", "train"]
+
+
+def test_a_drawn_split_does_not_follow_mended_speakers() -> None:
+    before = make_corpus("ab" * 30, speakers="abcdef" * 10)
+    mended = replace(before, speakers=np.array(list("abcdeg" * 5 + "abcdef" * 5)))
+    assert "utterances differ" in refusal(replace(mended, splits=add_split(before, "speaker").splits), "speaker")
+
+
+def test_a_column_does_not_bear_the_name_of_a_split_that_is_drawn() -> None:
+    corpus = make_corpus(
+        "ab" * 20, columns={"kfold": np.array([1, 2] * 20), "paper-7": np.array(["train", "test"] * 20)}
+    )
+    assert "'kfold' is a column, and a split that is drawn" in refusal(corpus, "kfold")
+    assert add_split(corpus, "paper-7").parts("paper-7").tolist() == ["train", "test"] * 20
+    assert "split 'paper-7' is there with other parts" in refusal(add_split(corpus, "paper-7"), "paper", seed=7)
 
 
 def test_ten_folds_and_more_keep_their_whole_names() -> None:
     corpus = add_split(make_corpus("ab" * 12), "kfold", folds=12)
-    assert corpus.part_names()[-1] == "fold-12"
+    assert corpus.part_names("kfold-12-folds")[-1] == "fold-12"
 
 
 def test_a_column_is_a_split_by_its_name(ravdess: Corpus) -> None:
-    assert add_split(ravdess, "statement").part_names("statement") == ["dogs", "kids"]
+    assert add_split(ravdess, "statement").part_names("statement") == ["fold-1", "fold-2"]
     assert add_split(ravdess, "repetition").part_names("repetition") == ["fold-1", "fold-2"]
 
 
@@ -269,6 +403,16 @@ def test_an_unknown_split_offers_the_nearest_and_the_columns(ravdess: Corpus) ->
         ("paper", {}, "class 'b' has 1 of 9 to draw from"),
         ("paper", {"folds": 3}, "split 'paper' has no number of folds, got 3"),
         ("kfold", {"seed": -1}, "seed -1 is out of range"),
+        ("kfold", {"seed": 2**32}, "seed 4294967296 is out of range: expected 0 to 4294967295"),
+        ("kfold-4294967296", {}, "seed 4294967296 is out of range"),
+        ("kfold-7", {"seed": 8}, "split 'kfold-7' has another seed in its name than 8"),
+        ("kfold-7-folds", {"folds": 8}, "split 'kfold-7-folds' has another number of folds in its name than 8"),
+        ("paper-7-folds", {}, "split 'paper-7-folds' has no number of folds, got 7"),
+        ("speaker-folds", {"seed": 7}, "split 'speaker-folds' has no seed, got 7: expected none"),
+        ("take", {"seed": 7}, "split 'take' has no seed, got 7"),
+        ("take", {"folds": 7}, "split 'take' has no number of folds, got 7"),
+        ("said", {}, "split said has the parts test, dogs: expected train and others, or folds"),
+        ("judged", {}, "split judged has the parts valid, test: expected train and others, or folds"),
         ("fraction", {}, "column 'fraction' holds fractions"),
         ("constant", {}, "column 'constant' has 1 different values"),
         ("distinct", {}, "column 'distinct' has 9 different values for 9 utterances"),
@@ -279,11 +423,43 @@ def test_what_the_corpus_does_not_hold_is_said_in_one_line(name: str, options: d
         "fraction": np.linspace(0, 1, 9),
         "constant": np.full(9, "x"),
         "distinct": np.arange(9),
+        "take": np.array([1, 2] * 4 + [1]),
+        "said": np.array(["dogs"] * 5 + ["test"] * 4),
+        "judged": np.array(["dev"] * 5 + ["test"] * 4),
     }
     assert expected in refusal(make_corpus("aaaaaaaab", columns=columns), name, **options)
 
 
-def test_too_few_speakers_are_counted() -> None:
-    assert "needs at least 3 speakers: the corpus has 2" in refusal(make_corpus("abab", speakers="xxyy"), "speaker")
-    assert "needs at least 2 speakers" in refusal(make_corpus("abab", speakers="xxxx"), "speaker-folds")
-    assert "got 3 folds: expected 2 to 2" in refusal(make_corpus("abab", speakers="xxyy"), "speaker-folds", folds=3)
+def test_who_is_unknown_is_outside_of_splits_by_speaker() -> None:
+    corpus = make_corpus("ab" * 30, speakers="abc " * 15)
+    corpus = replace(corpus, speakers=np.char.strip(corpus.speakers))
+    for name in ("speaker", "speaker-folds"):
+        parts = add_split(corpus, name).parts(name)
+        np.testing.assert_array_equal(parts == "", corpus.speakers == "")
+        assert len(set(parts.tolist())) == 4
+    unknown = replace(corpus, speakers=np.full(60, ""))
+    assert "needs to know who speaks" in refusal(unknown, "speaker-folds")
+
+
+def test_too_few_speakers_are_counted_and_sent_where_they_are_kept_apart() -> None:
+    two = make_corpus("abab", speakers="xxyy")
+    assert refusal(two, "speaker").endswith(
+        "needs at least 3 speakers: the corpus has 2; choose the split speaker-folds"
+    )
+    assert add_split(two, "speaker-folds").part_names() == ["fold-1", "fold-2"]
+    for name in ("speaker", "speaker-folds"):
+        assert "the corpus has 1; choose the split kfold: one speaker" in refusal(
+            make_corpus("abab", speakers="xxxx"), name
+        )
+    assert "got 3 folds: expected 2 to 2" in refusal(two, "speaker-folds", folds=3)
+
+
+@pytest.mark.parametrize("speakers", [None, "a" * 40, "ab" * 20, "abc" * 13 + "a"])
+@pytest.mark.parametrize("name", ["speaker", "speaker-folds", "twin"])
+def test_every_split_that_a_refusal_recommends_can_be_made(name: str, speakers: str | None) -> None:
+    corpus = make_corpus("ab" * 20, speakers=speakers)
+    try:
+        add_split(corpus, name)
+    except CorpusError as refused:
+        recommended = re.findall(r"speaker-folds|speaker|kfold", str(refused).partition("choose the split ")[2])
+        assert set(add_split(corpus, recommended[0]).splits) == {recommended[0]}

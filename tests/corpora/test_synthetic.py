@@ -7,7 +7,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from ser_store.audio import load_waveform
 from ser_store.backbones.acoustic import compute_mfcc_statistics
+from ser_store.corpora.building import read_recordings
+from ser_store.corpora.fingerprints import find_near_duplicates
 from ser_store.corpora.synthetic import Utterance, iter_utterances, synthesise, write_synthetic_corpus
 from ser_store.corpora.synthetic_voice import SAMPLE_RATE, Voice, speak
 from ser_store.errors import CorpusError, StoreError
@@ -44,6 +47,13 @@ def utterances(folder: Path) -> dict[tuple[int, ...], Samples]:
         samples, _ = soundfile.read(path, dtype="float32")
         recordings[tuple(int(part) for part in path.stem.split("-")[2:])] = samples
     return recordings
+
+
+def test_no_two_are_the_same_recording(folder: Path) -> None:
+    paths = sorted(folder.rglob("*.wav"))
+    fingerprints = [recording.fingerprint for recording in read_recordings(paths, fingerprints=True)]
+    assert len(fingerprints) == 480
+    assert find_near_duplicates(fingerprints, lambda place: load_waveform(paths[place])) == []
 
 
 def speak_plainly(**changes: float) -> Samples:

@@ -75,7 +75,10 @@ def make_corpus():
         labels=rng.integers(4, size=N).astype(np.int16),
         classes=CLASSES,
         speakers=np.array([f"s{row % 8}" for row in range(N)]),
-        columns={"room": np.array([f"r{row % 3}" for row in range(N)])},
+        columns={
+            "room": np.array([f"r{row % 3}" for row in range(N)]),
+            "desk": np.array([f"d{row % 10}" for row in range(N)]),
+        },
         splits={"usual": parts},
         default_split="usual",
     )

@@ -71,12 +71,12 @@ def test_the_conditions_hold_in_the_correction(sample):
 
 
 def test_the_objective_is_what_is_corrected(sample):
-    report = search(sample, correct="bootstrap", correct_by="room", objective="balanced_accuracy")
+    report = search(sample, correct="bootstrap", correct_by="desk", objective="balanced_accuracy")
     truth = sample.truth[sample.test]
     outcomes = [sample.decide(members, sample.test).predicted == truth for members in combinations(sample.names, 3)]
-    rooms = sample.store.corpus.columns["room"][sample.test]
+    desks = sample.store.corpus.columns["desk"][sample.test]
     expected = correct_selection_by_bootstrap(
-        np.array(outcomes), groups=rooms, group_name="room", weigh=weigh_classes_alike(truth)
+        np.array(outcomes), groups=desks, group_name="desk", weigh=weigh_classes_alike(truth)
     )
     assert report.selection == expected
     assert report.selection.apparent == pytest.approx(report.ensembles[0].score.balanced_accuracy)
@@ -101,7 +101,10 @@ def test_all_that_is_chosen_is_chosen_again_in_every_repeat(sample, options, cor
     expected = {"bootstrap": correct_search_by_bootstrap, "halves": correct_by_halves}[correct](
         lambda rows: choose_by_hand(sample, rows, **options), n_utterances=N_TEST, repeats=12
     )
-    assert report.selection == expected
+    assert report.selection == replace(expected, caution=report.selection.caution)
+    assert report.cautions == (
+        "corrected by utterance though speakers are known: for these speakers, too high for others",
+    )
     assert report.selection.apparent == report.ensembles[0].score.accuracy
 
 
@@ -132,6 +135,29 @@ def test_a_correction_too_long_is_left_with_a_note(sample, monkeypatch):
     assert report.selection is None
     assert "--repeats 10 takes the time" in report.note
     assert search(sample, correct="bootstrap", weights="accuracy", repeats=3).selection.repeats == 3
+
+
+@pytest.mark.parametrize("correct", ["bootstrap", "halves"])
+@pytest.mark.parametrize("options", [{}, {"weights": "accuracy"}], ids=["outcomes kept", "searched again"])
+def test_groups_that_are_too_few_leave_a_note_in_place_of_a_figure(sample, correct, options):
+    document = search(sample, correct=correct, correct_by="room", **options).to_json()
+    assert document["selection"] is None
+    assert document["note"].startswith(
+        "not corrected: 3 rooms are too few to tell what a choice among candidates costs"
+    )
+
+
+@pytest.mark.parametrize("n_speakers", [1, 2, 5, 7])
+def test_few_speakers_are_never_replaced_by_their_utterances(sample, n_speakers):
+    report = search(with_speakers(sample, np.arange(N) % n_speakers), correct="bootstrap")
+    assert report.selection is None
+    assert report.note.startswith(f"not corrected: {n_speakers} speaker")
+
+
+def with_speakers(sample, numbers):
+    store = Store(sample.store.path)
+    store.__dict__["corpus"] = replace(sample.store.corpus, speakers=np.array([f"s{number}" for number in numbers]))
+    return replace(sample, store=store)
 
 
 def test_one_named_ensemble_needs_no_correction(sample):

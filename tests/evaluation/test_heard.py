@@ -216,3 +216,35 @@ def test_a_damaged_statement_is_refused_in_one_line(stated, path, serstore):
     assert done.code == 1
     assert "run fit: key fitted: expected what FORMAT.md describes" in done.err
     assert done.err.count("\n") == 1
+
+
+def test_imports_that_state_what_they_were_trained_on_are_judged_by_it(path, tmp_path, serstore):
+    """Out of the other folds nothing is learned from twice; of one part everything is."""
+    store = Store(path)
+    corpus = store.corpus
+    folds = np.array([f"fold-{int(speaker[1:]) % 3 + 1}" for speaker in corpus.speakers])
+    store.update_corpus(replace(corpus, splits={**corpus.splits, "folds": folds}))
+    said = "".join(
+        f"{utterance},{corpus.classes[label]}\n" for utterance, label in zip(corpus.ids, corpus.labels, strict=True)
+    )
+    for run, words in {
+        "folded": ("--trained-on", "others", "--split", "folds"),
+        "half": ("--trained-on", "train", "--split", "mixed"),
+        "foreign": ("--trained-on", "nothing"),
+        "silent": (),
+    }.items():
+        (tmp_path / "said.csv").write_text(f"utterance,{run}@1\n{said}")
+        done = serstore("import", tmp_path / "said.csv", *words, "--store", path)
+        assert done.code == 0, done.err
+    for run in ("folded", "foreign", "silent"):
+        assert read_cautions(serstore, path, "evaluate", run, "--on", "all") == []
+    cautions = read_cautions(serstore, path, "evaluate", "half", "--on", "all")
+    assert cautions[0] == "half was trained on 96 of these 120 utterances: its figures are too good"
+    (tmp_path / "said.csv").write_text(f"utterance,half@2\n{said}")
+    done = serstore("import", tmp_path / "said.csv", "--trained-on", "nothing", "--store", path)
+    assert done.code == 1
+    assert "run half" in done.err
+    assert "states otherwise what it was trained on" in done.err
+    done = serstore("import", tmp_path / "said.csv", "--trained-on", "others", "--split", "mixed", "--store", path)
+    assert done.code == 1
+    assert "split mixed has the parts train, test: expected a split into folds" in done.err

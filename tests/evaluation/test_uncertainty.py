@@ -108,3 +108,34 @@ def test_members_that_hold_labels_only_have_no_intervals_of_probabilities(member
     found = find_intervals(truth, predicted[0], n_classes=3, rule=choose_rule(None))
     assert {"accuracy", "mcc"} < set(found)
     assert not {"top2", "log_loss", "brier", "ece"} & set(found)
+
+
+@pytest.mark.parametrize(("n_speakers", "count"), [(1, "1 speaker is"), (2, "2 speakers are")])
+def test_where_speakers_are_too_few_to_be_drawn_every_interval_says_so(members, n_speakers, count):
+    truth, predicted = members
+    rule = choose_rule(np.arange(60) % n_speakers)
+    caution = f"intervals take utterances as independent: {count} too few"
+    assert find_accuracy_intervals(predicted == truth, rule)[0].caution == caution
+    found = find_intervals(truth, predicted[0], n_classes=3, rule=rule)
+    assert {interval.caution for interval in found.values()} == {caution}
+
+
+def test_within_one_speaker_of_several_an_interval_needs_no_caution_and_within_two_it_does():
+    rule = choose_rule(SPEAKERS)
+    assert rule.within(SPEAKERS == "a").caution is None
+    assert rule.within(SPEAKERS < "c").caution == "intervals take utterances as independent: 2 speakers are too few"
+    assert choose_rule(None).caution is choose_rule(SPEAKERS, "wilson").caution is None
+
+
+@pytest.mark.parametrize("n_speakers", [None, 2, 3, 60])
+def test_intervals_of_probabilities_stay_within_the_limits_of_the_figures(n_speakers):
+    # Nearly always right and sure of it, and once wrong and sure: the losses of speakers differ as much as they can.
+    truth, logits = np.zeros(60, dtype=int), np.tile([9.0, 0.0, 0.0], (60, 1))
+    logits[7] = [0.0, 40.0, 0.0]
+    speakers = None if n_speakers is None else np.arange(60) % n_speakers
+    rule = choose_rule(speakers, "bootstrap" if speakers is None else "speaker")
+    found = find_intervals(truth, logits.argmax(axis=1), n_classes=3, rule=rule, logits=logits)
+    scores = evaluate_logits(truth, logits)
+    assert 0 < found["top2"].low <= scores.top2 <= found["top2"].high <= 1
+    assert 0 < found["log_loss"].low < scores.log_loss < found["log_loss"].high
+    assert 0 < found["brier"].low < scores.brier < found["brier"].high <= 2

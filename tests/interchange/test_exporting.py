@@ -9,26 +9,26 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ser_store.errors import ExistsError, StoreError, UnknownNameError
 from ser_store.interchange.exporting import export
 from ser_store.interchange.importing import import_predictions
+from ser_store.metrics.calibration import log_softmax
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 CLASSES = ("angry", "happy", "sad")
-FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 # Any text that is a name: commas, quotes, line feeds, white space at its ends and numbers are.
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8).filter(str.strip)
 PLAIN = st.text("aé,;\"'\n\r\t 0.1-#", min_size=1, max_size=6).filter(lambda name: name == name.strip())
 
 
-def make_store(path, ids, labels, classes, members):
+def make_store(path, ids, labels, classes, members, kind=None):
     corpus = Corpus(
         name="sample",
         ids=np.array(ids),
@@ -42,7 +42,8 @@ def make_store(path, ids, labels, classes, members):
     store = Store.create(path, corpus)
     for member in members:
         if not store.has_run(member.run):
-            store.add_run(RunRecord(member.run, "finetune", "tiny-hubert"))
+            details = {} if kind is None else {"scores": kind}
+            store.add_run(RunRecord(member.run, "finetune", "tiny-hubert", details=details))
         store.write_member(member)
     return store
 
@@ -68,21 +69,28 @@ def store(tmp_path):
 
 @st.composite
 def said(draw, names, *, logits):
-    """Ids, labels that use every class, classes, and two members that cover all or some utterances."""
+    """Ids, labels of some classes, classes, two members that answer with any of them or none, and their kind."""
     classes = sorted(draw(st.sets(names, min_size=2, max_size=4)))
-    ids = sorted(draw(st.sets(names, min_size=len(classes), max_size=7)))
-    labels = [*range(len(classes)), *draw(st.lists(st.integers(0, len(classes) - 1), max_size=7))][: len(ids)]
-    labels += [0] * (len(ids) - len(labels))
+    ids = sorted(draw(st.sets(names, min_size=1, max_size=7)))
+    labels = draw(st.lists(st.integers(0, len(classes) - 1), min_size=len(ids), max_size=len(ids)))
     rows = np.arange(len(ids), dtype=np.int32)
+    kind = draw(st.sampled_from([None, "logits", "log-probabilities", "scores"])) if logits else None
+    low, high = draw(st.sampled_from([(None, None), (-2, 2), (0, 1), (0, 0)]))
+    numbers = st.floats(low, high, width=32, allow_nan=False, allow_infinity=False)
     members = []
     for step in (3, 40):
         if logits:
-            values = draw(arrays(np.float32, (len(ids), len(classes)), elements=FINITE))
+            values = draw(arrays(np.float32, (len(ids), len(classes)), elements=numbers))
+            if kind == "log-probabilities":
+                values = log_softmax(np.clip(values, -90, 90)).astype(np.float32)
             members.append(Member("m", step, rows, logits=values))
         else:
-            values = draw(arrays(np.int16, len(ids), elements=st.integers(0, len(classes) - 1)))
+            values = draw(arrays(np.int16, len(ids), elements=st.integers(-1, len(classes) - 1)))
             members.append(Member("m", step, rows, predicted=values))
-    return ids, labels, classes, members
+    return ids, labels, classes, members, kind
+
+
+RESERVED = {"utterance", "run", "step", "label", "predicted", "scores"}
 
 
 def assert_members_equal(found, members):
@@ -97,19 +105,19 @@ def assert_members_equal(found, members):
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("what", ["predicted", "logits"])
 def test_what_is_exported_is_imported_again_bit_for_bit(suffix, what):
-    columns = {"utterance", "run", "step", "label", "predicted"}
-
     @settings(max_examples=25)
-    @given(case=said(NAMES.filter(lambda name: name.strip() not in columns), logits=what == "logits"))
+    @given(case=said(NAMES.filter(lambda name: name.strip() not in RESERVED), logits=what == "logits"))
     def run(case):
-        ids, labels, classes, members = case
+        ids, labels, classes, members, kind = case
         with tempfile.TemporaryDirectory() as folder:
-            first = make_store(Path(folder, "a"), ids, labels, classes, members)
+            first = make_store(Path(folder, "a"), ids, labels, classes, members, kind)
             second = make_store(Path(folder, "b"), ids, labels, classes, [])
             file = Path(folder, f"out.{suffix}")
             export(first, file, what=what, steps="all")
             import_predictions(file, store=second.path, label="label")
             assert_members_equal(second, members)
+            assert second.run("m").details.get("scores") == (None if what == "predicted" else kind or "logits")
+            assert import_predictions(file, store=second.path, label="label").identical == ("m@3", "m@40")
 
     run()
 
@@ -117,22 +125,44 @@ def test_what_is_exported_is_imported_again_bit_for_bit(suffix, what):
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("what", ["predicted", "logits"])
 def test_a_store_that_is_made_from_an_export_has_its_corpus(suffix, what):
-    columns = {"utterance", "run", "step", "label", "predicted"}
-
     @settings(max_examples=15)
-    @given(case=said(PLAIN.filter(lambda name: name not in columns), logits=what == "logits"))
+    @given(case=said(PLAIN, logits=what == "logits"))
     def run(case):
-        ids, labels, classes, members = case
+        ids, labels, classes, members, kind = case
         with tempfile.TemporaryDirectory() as folder:
-            first = make_store(Path(folder, "a"), ids, labels, classes, members)
+            first = make_store(Path(folder, "a"), ids, labels, classes, members, kind)
             file = Path(folder, f"out.{suffix}")
             export(first, file, what=what, steps="all")
-            import_predictions(file, store=Path(folder, "b"), label="label")
+            import_predictions(file, store=Path(folder, "b"), label="label", classes=classes)
             second = Store(Path(folder, "b"))
             assert second.corpus.digest == first.corpus.digest
             assert_members_equal(second, members)
 
     run()
+
+
+@pytest.mark.parametrize("what", ["predicted", "logits"])
+def test_an_export_gives_the_same_answers_without_a_list_of_classes(what):
+    """Also where a class is never true, or an answer is none of them."""
+    emotions = st.sampled_from(["angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "w\u00fcst"])
+
+    @settings(max_examples=15)
+    @given(case=said(emotions, logits=what == "logits"))
+    def run(case):
+        ids, labels, classes, members, kind = case
+        assume(len(set(labels)) > 1)
+        with tempfile.TemporaryDirectory() as folder:
+            first = make_store(Path(folder, "a"), ids, labels, classes, members, kind)
+            export(first, Path(folder, "out.csv"), what=what, steps="all")
+            import_predictions(Path(folder, "out.csv"), store=Path(folder, "b"), label="label")
+            assert name_answers(Store(Path(folder, "b"))) == name_answers(first)
+
+    run()
+
+
+def name_answers(store):
+    codes = store.predictions(["m@3", "m@40"], on="all")
+    return np.array([*store.corpus.classes, ""])[codes].tolist()
 
 
 def test_the_float32_that_are_hardest_to_print_survive_a_csv(tmp_path):

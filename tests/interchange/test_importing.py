@@ -127,8 +127,23 @@ WIDE = "utterance,m@1\na,sad\nb,angry\nc,happy\nd,sad\n"
         "utterance , m@1\n a ,sad \nc,happy\nd,sad\nb,\tangry\n",
         'utterance,m@1\n"a","sad"\n"b","angry"\n"d","sad"\n"c","happy"\n',
         WIDE.rstrip("\n"),
+        WIDE.replace(",", ";"),
+        WIDE.replace(",", "\t"),
+        WIDE.replace("\nc", "\n\n,\nc"),
+        "".join(f"{place},{line}\n" for place, line in zip(["", 4, 0, 2, 1], WIDE.split(), strict=True)),
     ],
-    ids=["byte order mark", "line ends of Windows", "spaces after commas", "spaces and shuffled", "quoted", "no end"],
+    ids=[
+        "byte order mark",
+        "line ends of Windows",
+        "spaces after commas",
+        "spaces and shuffled",
+        "quoted",
+        "no end",
+        "semicolons",
+        "tabs",
+        "blank lines",
+        "index of a data frame",
+    ],
 )
 def test_what_spreadsheets_add_to_a_csv_changes_nothing(store, tmp_path, text):
     import_predictions(save(tmp_path / "m.csv", text), store=store)
@@ -167,9 +182,9 @@ def test_further_columns_of_a_long_table_of_labels_are_named_as_ignored(store, t
 
 
 def test_a_class_that_no_utterance_of_a_new_store_has_is_named(tmp_path):
-    text = "utterance,run,step,truth,sad,happy,fold\na,m,1,sad,0.5,1,3\nb,m,1,happy,0.5,1,3\n"
+    text = "utterance,run,step,truth,sad,happy,calm\na,m,1,sad,0.5,1,3\nb,m,1,happy,0.5,1,3\n"
     done = import_predictions(save(tmp_path / "m.csv", text), store=tmp_path / "new.store", label="truth")
-    assert done.unlabelled == ("fold",)
+    assert done.unlabelled == ("calm",)
 
 
 LONG = "utterance,run,step,angry,happy,sad\n"
@@ -178,16 +193,15 @@ LONG = "utterance,run,step,angry,happy,sad\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (WIDE.replace(",", ";"), r"is separated by ';': expected commas"),
-        ("utterance,emotion,m@1,speaker\na,sad,sad,1\n", r"column 'emotion' is not .*; the same with speaker$"),
+        ("utterance,emotion,m@1,speaker\na,sad,sad,1\n", r"column 'emotion' is not .* the step is unknown$"),
         ("utterance,m@1,m@1\na,sad,happy\n", r"column 'm@1' stands twice"),
         ("utterance,m@1,m@01\na,sad,happy\n", r"two columns stand for the member m@1"),
         ("utterance,m@1\na,sad,happy\n", r"cannot be read as a table \(found more fields"),
         ("utterance,m@1,n@1\na,sad\n", r"column n@1 is empty in row 1"),
-        ("utterance,m@1\na,sad\n\nb,sad\n", r"column utterance is empty in row 2"),
+        ("utterance,m@1\na,sad\n,sad\n", r"column utterance is empty in row 2"),
         ("utterance,m@1\na,  \n", r"column m@1 is empty in row 1"),
         ("utterance,m@1\na,sad\n a,sad\n", r"utterance a stands in 2 rows"),
-        ("utterance,m@1\na,Sad\n", r"m@1: unknown label 'Sad': expected one of sad \(nearest\)"),
+        ("utterance,m@1\na,sat\n", r"m@1: unknown label 'sat': expected one of sad \(nearest\), .*; --classes angry,h"),
         ("utterance,k@1,m@1,n@1\na,2,sad,0.0\n", r"k@1: unknown label '2': .*; unknown labels also in n@1$"),
         ("utterance,m@1\na,sad\0\n", "column m@1 holds NUL"),
         ("utterance,m@1\n" + "a" * 2000 + ",sad\n", "more than 1000 characters"),
@@ -203,7 +217,10 @@ LONG = "utterance,run,step,angry,happy,sad\n"
             LONG.replace("happy", "happy,emotion") + "a,m,1,0.1,1,sad,0\n",
             r"column emotion must hold .* --label emotion",
         ),
-        (LONG.replace("happy", "happy,calm") + "a,m,1,0,1,0,0\n", "expected one column for each of angry, happy, sad$"),
+        (
+            LONG.replace("happy", "happy,calm") + "a,m,1,0,1,0,0\n",
+            r"for each of angry, happy, sad; --classes angry,happy,sad,calm ",
+        ),
     ],
 )
 def test_a_csv_that_cannot_be_meant_is_refused_by_what_is_wrong_with_it(store, tmp_path, text, message):

@@ -136,3 +136,33 @@ def test_numbers_of_bins_and_of_classes_to_look_at_are_checked():
     for k in (0, 3):
         with pytest.raises(MetricError, match=f"k is {k}: expected 1 to 2, the number of classes"):
             compute_top_k_accuracy([0], [[1.0, 0.0]], k=k)
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda c: st.lists(
+            st.tuples(st.integers(0, c - 1), st.lists(st.floats(-800, 800, width=32), min_size=c, max_size=c)),
+            min_size=1,
+            max_size=12,
+        )
+    )
+)
+def test_the_figures_of_probabilities_stay_within_their_limits(scored):
+    truth, logits = [true for true, _ in scored], np.array([row for _, row in scored], dtype=np.float32)
+    scores = evaluate_logits(truth, logits)
+    assert 0 <= scores.top2 <= 1
+    assert (scores.top2 == 1) or logits.shape[1] > 2
+    assert scores.log_loss >= 0
+    assert 0 <= scores.brier <= 2
+    assert 0 <= scores.ece <= 1
+    assert 0 <= compute_calibration_error(truth, logits, n_bins=1) <= scores.ece + 1e-12
+
+
+def test_a_loss_of_nothing_is_0_and_not_minus_0():
+    assert f"{compute_log_loss([0], [[1000.0, 0.0]]):.3f}" == "0.000"
+
+
+def test_in_a_single_bin_the_calibration_error_is_accuracy_against_mean_confidence():
+    truth, logits = np.array([0, 1, 1]), np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])
+    confidence = softmax(logits).max(axis=1).mean()
+    assert compute_calibration_error(truth, logits, n_bins=1) == pytest.approx(abs(2 / 3 - confidence))

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn import metrics as oracle
 
 from ser_store.errors import UnknownNameError
@@ -85,6 +88,49 @@ def test_matthews_and_kappa_of_very_many_utterances_do_not_overflow():
     few = np.array([[40, 10], [20, 30]])
     for compute in (compute_kappa_from_confusion, compute_matthews_from_confusion):
         assert compute(few * 10**11) == pytest.approx(compute(few), rel=1e-12)
+
+
+def confusions():
+    """Counts or weights of a few classes: any, all right, all wrong, or of a single class."""
+    cell = st.one_of(st.integers(0, 60).map(float), st.floats(0, 9).map(lambda weight: round(weight, 3)))
+    shape = st.integers(1, 6).flatmap(lambda c: st.sampled_from([(c, c), (c, c + 1)]))
+    counts = shape.flatmap(lambda shape: arrays(np.float64, shape, elements=cell))
+    return st.tuples(counts, st.sampled_from(["any", "right", "wrong", "one class"])).map(lambda pair: _keep(*pair))
+
+
+def _keep(counts, kind):
+    c = len(counts)
+    if kind == "right":
+        counts[~np.eye(*counts.shape, dtype=bool)] = 0
+    elif kind == "wrong":
+        counts[np.diag_indices(c)] = 0
+    elif kind == "one class":
+        counts[1:] = 0
+    return counts
+
+
+@given(confusions())
+@settings(max_examples=300)
+def test_rounding_takes_no_figure_out_of_its_limits(counts):
+    per_class = compute_per_class_from_confusion(counts)
+    for figures in (per_class.precision, per_class.recall, per_class.f1):
+        assert ((figures >= 0) & (figures <= 1)).all()
+    for name, figure in compute_metrics_from_confusion(counts).items():
+        assert (-1 if name in ("kappa", "mcc") else 0) <= figure <= 1, name
+    for over in ("true", "predicted", "all"):
+        assert ((normalise_confusion(counts, over) >= 0) & (normalise_confusion(counts, over) <= 1)).all()
+
+
+@given(st.lists(st.integers(1, 400), min_size=2, max_size=8))
+def test_of_a_perfect_member_every_figure_is_1_and_of_an_always_wrong_one_of_two_classes_the_correlation_is_minus_1(
+    supports,
+):
+    assert set(map(float, compute_metrics_from_confusion(np.diag(supports)).values())) == {1.0}
+    a, b = supports[:2]
+    figures = compute_metrics_from_confusion([[0, a], [b, 0]])
+    assert figures.pop("mcc") == -1.0
+    assert -1 <= figures.pop("kappa") < 0
+    assert set(map(float, figures.values())) == {0.0}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from sklearn import metrics as oracle
 
 from ser_store.metrics import (
     MetricError,
+    caution_absent_classes,
     compute_accuracy,
     compute_balanced_accuracy,
     compute_confusion,
@@ -61,11 +62,16 @@ def check_against_scikit_learn(truth, predicted, n_classes):
         (per_class.precision, per_class.recall, per_class.f1, per_class.support), expected, strict=True
     ):
         np.testing.assert_allclose(figure, wanted, atol=1e-15)
+    present = np.unique(truth)
     for average, name in ((evaluation.macro_avg, "macro"), (evaluation.weighted_avg, "weighted")):
-        wanted = oracle.precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0, average=name)[
-            :3
-        ]
+        wanted = oracle.precision_recall_fscore_support(
+            truth, predicted, labels=present, zero_division=0, average=name
+        )[:3]
         assert (average.precision, average.recall, average.f1) == pytest.approx(wanted, abs=1e-15)
+    assert evaluation.macro_avg.recall == evaluation.balanced_accuracy
+    if set(predicted.tolist()) <= set(present.tolist()):
+        wanted = oracle.f1_score(truth, predicted, average="macro", zero_division=0)
+        assert evaluation.macro_avg.f1 == pytest.approx(wanted, abs=1e-15)
     # In scikit-learn, too, an abstention (-1) is a class of its own here.
     matthews = oracle.matthews_corrcoef(truth, predicted)
     assert evaluation.mcc == pytest.approx(matthews, abs=1e-12)
@@ -94,8 +100,7 @@ def test_the_figures_equal_audmetric_s(case):
     if not len(truth):
         return
     evaluation = evaluate_predictions(truth, predicted, n_classes=n_classes)
-    # Classes that never occur are left out of audmetric's averages unless it is told of them.
-    present = sorted({*truth.tolist(), *predicted.tolist()})
+    present, true = sorted({*truth.tolist(), *predicted.tolist()}), sorted(set(truth.tolist()))
     labels = list(range(n_classes))
     assert evaluation.accuracy == audmetric.accuracy(truth, predicted, labels=labels)
     assert evaluation.confusion.tolist() == audmetric.confusion_matrix(truth, predicted, labels=labels)
@@ -111,13 +116,72 @@ def test_the_figures_equal_audmetric_s(case):
         (macro.recall, audmetric.unweighted_average_recall),
         (macro.f1, audmetric.unweighted_average_fscore),
     ):
-        assert average == pytest.approx(theirs(truth, predicted, labels=labels, zero_division=0))
+        # Asked for some of the labels, audmetric leaves out utterances that are predicted as others.
+        if true == present:
+            assert average == pytest.approx(theirs(truth, predicted, labels=true, zero_division=0))
 
 
-def test_balanced_accuracy_leaves_out_the_classes_that_are_never_true_and_the_macro_recall_does_not():
+def test_balanced_accuracy_and_macro_averages_leave_out_the_classes_that_are_never_true():
     evaluation = evaluate_predictions([0, 0, 1], [0, 2, 1], n_classes=4)
-    assert evaluation.balanced_accuracy == 0.75
-    assert evaluation.macro_avg.recall == 0.375
+    assert evaluation.balanced_accuracy == evaluation.macro_avg.recall == 0.75
+    assert evaluation.macro_avg.f1 == pytest.approx((2 / 3 + 1) / 2)
+
+
+@pytest.mark.parametrize(("truth", "n_classes"), [([0, 1, 2, 2], 4), ([1, 1], 3), ([0], 2)])
+def test_where_everything_is_right_every_average_is_1_whatever_classes_are_absent(truth, n_classes):
+    evaluation = evaluate_predictions(truth, truth, n_classes=n_classes)
+    assert evaluation.balanced_accuracy == 1.0
+    for average in (evaluation.macro_avg, evaluation.weighted_avg):
+        assert (average.precision, average.recall, average.f1) == (1.0, 1.0, 1.0)
+
+
+def test_what_was_not_measured_of_a_class_is_none_and_not_0():
+    per_class = evaluate_predictions([0, 0, 1], [0, 2, 2], n_classes=4).per_class
+    assert [per_class.list_measured(place) for place in range(4)] == [
+        (1.0, 0.5, pytest.approx(2 / 3)),
+        (None, 0.0, 0.0),  # never predicted
+        (0.0, None, 0.0),  # predicted, never true
+        (None, None, None),
+    ]
+
+
+CLASSES = ("angry", "calm", "happy", "sad")
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "cautions"),
+    [
+        ([0, 1, 2, 3], [0, 0, 0, 0], ()),
+        (
+            [0, 1, 2],
+            None,
+            ("sad does not occur here: balanced accuracy and macro averages are those of the other 3 classes",),
+        ),
+        (
+            [0, 1],
+            [[0, 3], [0, -1]],
+            (
+                "happy, sad do not occur here: balanced accuracy and macro averages are those of the other 2 classes",
+                "sad is predicted, but never true here: wrong, and in no average",
+            ),
+        ),
+        (
+            [2, 2],
+            [2, 2],
+            (
+                "angry, calm, sad do not occur here: balanced accuracy and macro averages are those of happy alone",
+                "with a single true class Cohen's kappa and Matthews' correlation are 0, whatever is predicted",
+            ),
+        ),
+    ],
+)
+def test_absent_classes_are_named(truth, predicted, cautions):
+    assert caution_absent_classes(truth, CLASSES, predicted=predicted) == cautions
+
+
+def test_of_many_absent_classes_the_first_are_named():
+    [absent, _] = caution_absent_classes([0], [f"c{place:02}" for place in range(20)])
+    assert absent.startswith("c01, c02, c03, c04, c05, c06, c07, c08 and 11 more do not occur here")
 
 
 def test_kappa_and_matthews_are_0_where_there_is_one_class_only():

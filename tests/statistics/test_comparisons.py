@@ -55,6 +55,16 @@ def test_of_four_speakers_no_difference_can_be_told():
     assert (by_speaker.verdict, by_speaker.p) == ("cannot tell", 2 / 2**4)
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(60) % 6], ids=["utterances", "speakers"])
+def test_of_two_that_are_right_on_the_same_utterances_the_difference_is_still_not_known_to_be_0(groups):
+    right = np.random.default_rng(4).random(60) < 0.8
+    [pair] = compare_pairs(np.stack([right, right]), ["a", "b"], groups=groups)
+    assert (pair.difference, pair.p, pair.verdict) == (0.0, 1.0, "cannot tell")
+    # Wilson's bound of 0 in 60 utterances.
+    assert pair.interval.bounds == pytest.approx((-0.0602, 0.0602), abs=1e-4)
+    assert pair.interval.method == "Wilson"
+
+
 @pytest.mark.parametrize(
     ("names", "options", "message"),
     [

@@ -8,7 +8,7 @@ from scipy import special, stats
 from sklearn import metrics as oracle
 
 from ser_store.metrics import MetricError
-from ser_store.metrics.confusion import compute_metrics_from_confusion
+from ser_store.metrics.confusion import compute_metrics_from_confusion, count_outcomes
 from ser_store.statistics.bootstrap import find_bounds, find_reach
 from ser_store.statistics.intervals import (
     Interval,
@@ -166,10 +166,48 @@ def test_the_metrics_intervals_are_those_of_the_same_samples_scored_by_scikit_le
     assert intervals["accuracy"] == accuracy_interval(truth == predicted, groups=groups, repeats=60, seed=9)
 
 
+@pytest.mark.parametrize("groups", [None, 2, 5], ids=["utterances", "2 speakers", "5 speakers"])
+@pytest.mark.parametrize("kind", ["right", "wrong", "one class", "any", "one utterance"])
+def test_intervals_hold_their_figures_and_stay_within_the_limits(kind, groups):
+    rng = np.random.default_rng(12)
+    for n in [1] if kind == "one utterance" else [6, 41, 90]:
+        truth = np.zeros(n, dtype=int) if kind == "one class" else rng.integers(3, size=n)
+        predicted = {"right": truth, "wrong": (truth + 1) % 3}.get(kind, rng.integers(-1, 4, size=n))
+        if groups is not None and n < groups:
+            continue
+        speakers = None if groups is None else np.arange(n) % groups
+        figures = compute_metrics_from_confusion(count_outcomes(truth, predicted, n_classes=4))
+        found = metric_intervals(truth, predicted, n_classes=4, groups=speakers, repeats=100)
+        for name, figure in figures.items():
+            assert (-1 if name in ("kappa", "mcc") else 0) <= found[name].low <= figure <= found[name].high <= 1
+            # A point is no interval: it says that it is none.
+            assert (found[name].low < found[name].high) or found[name].caution, name
+
+
+def test_speakers_who_are_few_or_of_whom_one_has_most_utterances_are_named():
+    correct = np.random.default_rng(13).random(240) < 0.7
+    two, skewed = np.arange(240) % 2, np.maximum(0, np.arange(240) - 220)
+    assert accuracy_interval(correct, groups=np.arange(240) % 3).caution is None
+    assert accuracy_interval(correct, groups=two).caution == (
+        "2 speakers are few: the interval holds the truth less often than it says"
+    )
+    assert accuracy_interval(correct, groups=skewed).caution == (
+        "the 20 speakers have so unequal numbers of utterances that they count as 1.2: the interval holds the truth "
+        "less often than it says"
+    )
+
+
+def test_speakers_of_equal_accuracy_show_no_spread_whatever_rounding_makes_of_it():
+    # Ten utterances of each speaker, seven of them right: 0.7 has no exact binary form.
+    correct, speakers = np.tile(np.arange(10) < 7, 6), np.repeat(np.arange(6), 10)
+    assert mean_interval(correct, groups=speakers).low == mean_interval(correct, groups=speakers).high
+    assert accuracy_interval(correct, groups=speakers).bounds == wilson_interval(42, 60)
+
+
 def test_abstentions_count_as_wrong_in_every_sample():
     truth, predicted = np.zeros(30, dtype=int), np.where(np.arange(30) % 3, 0, -1)
     intervals = metric_intervals(truth, predicted, n_classes=2)
-    assert intervals["macro_recall"].high < 0.5
+    assert intervals["macro_recall"].bounds == intervals["balanced_accuracy"].bounds
     assert intervals["balanced_accuracy"].low < 2 / 3 < intervals["balanced_accuracy"].high
     assert intervals["weighted_precision"].bounds == (1.0, 1.0)
 

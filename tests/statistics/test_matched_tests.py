@@ -29,6 +29,13 @@ def test_mcnemar_s_p_stays_right_where_it_is_tiny():
     assert mcnemar(*make_pair(900, 4)).p == pytest.approx(stats.binomtest(4, 904).pvalue, rel=1e-10)
 
 
+def test_no_p_is_0_however_far_members_lie_apart():
+    first, second = np.ones(3000, dtype=bool), np.zeros(3000, dtype=bool)
+    assert 0 < mcnemar(first, second).p < 1e-300
+    assert 0 < flip_groups(np.full(3000, 2)) < 1e-300
+    assert 0 < cochran_q(np.stack([first, second])).p < 1e-300
+
+
 def test_cochran_s_q_equals_its_definition_and_of_two_members_mcnemar_s_statistic():
     # J. L. Fleiss, B. Levin, M. C. Paik, "Statistical methods for rates and proportions", 2003, formula 13.34.
     rng = np.random.default_rng(1)

@@ -85,12 +85,18 @@ def test_a_read_only_folder_cannot_be_written_and_one_line_says_so(tmp_path: Pat
     assert get_bytes(store.path) == before
 
 
-@pytest.mark.parametrize("place", ["runs", "runs/tiny"])
-def test_a_file_in_a_folders_place_is_told(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("runs", r"store/runs: cannot be listed \(Not a directory\): expected a folder"),
+        ("runs/tiny", r"runs/tiny/run.json: could not be written \("),
+    ],
+)
+def test_a_file_in_a_folders_place_is_told(tmp_path: Path, place: str, problem: str) -> None:
     store = Store.create(tmp_path / "store", make_corpus())
     (store.path / place).parent.mkdir(exist_ok=True)
     (store.path / place).write_text("mine")
-    with pytest.raises(StoreError, match=r"runs/tiny/run.json: could not be written \("):
+    with pytest.raises(StoreError, match=problem):
         store.add_run(RunRecord("tiny", "frozen", "mfcc"))
     assert (store.path / place).read_text() == "mine"
 

@@ -1,6 +1,7 @@
 """``corpus.h5``: what is written is read, and the corpus value's own rules."""
 
 import hashlib
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_corpus, assert_same_member, get_bytes, make_corpus, make_member, make_store
 
-from ser_store_h5.corpus import Corpus, CorpusError
+from ser_store_h5.corpus import Corpus, CorpusError, order_classes
 from ser_store_h5.corpus_file import read_corpus, write_corpus
 from ser_store_h5.errors import ExistsError, FormatError, SerstoreError, StoreError, UnknownNameError
 from ser_store_h5.store import Store
@@ -150,6 +151,35 @@ def test_a_corpus_that_contradicts_itself_is_refused(changes: dict[str, Any], me
         Corpus(**({"classes": ("angry", "happy", "sad")} | parts | changes))
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["sad", "angry", "sad"], ("angry", "sad")),
+        (["10", "2", "1", "0"], ("0", "1", "2", "10")),
+        (["10", "-2", "+1", "2.0"], ("-2", "+1", "2.0", "10")),
+        (["01", "1", "10", "9"], ("01", "1", "9", "10")),
+        (["10", "2", "other"], ("10", "2", "other")),
+        (["0.5", "10", "2"], ("0.5", "10", "2")),
+        ([str(2**70), str(2**70 + 1), "3"], ("3", str(2**70), str(2**70 + 1))),
+        ([], ()),
+    ],
+)
+def test_classes_are_ordered_by_alphabet_and_whole_numbers_as_numbers(
+    names: list[str], expected: tuple[str, ...]
+) -> None:
+    assert order_classes(names) == order_classes(names[::-1]) == expected
+
+
+def test_an_id_in_another_unicode_form_is_found_if_only_one_can_be_meant() -> None:
+    ids = np.array(sorted(["a\u0301", "m\u00fcller_01", "o\u0308", "\u00f6", "z"]))
+    corpus = Corpus("x", ids, np.zeros(5, dtype=np.int16), ("a", "b"))
+    assert corpus.ids[corpus.find(["mu\u0308ller_01", "\u00e1", "z"])].tolist() == ["m\u00fcller_01", "a\u0301", "z"]
+    assert corpus.ids[corpus.find(["o\u0308", "\u00f6"])].tolist() == ["o\u0308", "\u00f6"]
+    two = replace(corpus, ids=np.array(["a\u0307\u0323", "a\u0323\u0307", "b", "c", "d"]))
+    with pytest.raises(UnknownNameError, match="1 of 1 utterances are not in this corpus"):
+        two.find(["\u1ea1\u0307"])
+
+
 def test_ids_are_found_in_the_order_asked_for_and_unknown_ones_are_counted() -> None:
     corpus = make_corpus()
     assert corpus.find(["u0007", "u0000", "u0007"]).tolist() == [7, 0, 7]
@@ -189,6 +219,49 @@ def test_another_corpus_does_not_take_the_place_of_the_stores_own(tmp_path: Path
     ):
         store.update_corpus(make_corpus(9, name="other"))
     assert get_bytes(store.path) == before
+
+
+def make_plain(labels: dict[str, str], classes: tuple[str, ...] | None = None) -> Corpus:
+    ids = sorted(labels)
+    classes = classes or tuple(sorted(set(labels.values())))
+    places = np.array([classes.index(labels[utterance]) for utterance in ids], dtype=np.int16)
+    return Corpus(name="plain", ids=np.array(ids), labels=places, classes=classes)
+
+
+BEFORE = {"u1": "fear", "u2": "joy", "u3": "joy", "u4": "fear"}
+
+
+@pytest.mark.parametrize(
+    ("given", "classes", "expected"),
+    [
+        (BEFORE, None, ""),
+        (BEFORE | {"u3": "fear"}, None, "labels that differ: 1 of 4, the first that of 'u3' (joy there, fear given)"),
+        (BEFORE | {"u5": "joy", "u0": "joy"}, None, "ids given but not there: 2, the first 'u0'"),
+        ({"u1": "fear", "u2": "joy"}, None, "ids there but not given: 2, the first 'u3'"),
+        ({"v1": "fear", "u2": "joy", "u3": "joy", "u4": "fear"}, None,
+         "ids given but not there: 1, the first 'v1'; ids there but not given: 1, the first 'u1'"),
+        (BEFORE | {"u4": "Fear"}, None, "classes given but not there: 1, the first 'Fear'; labels that differ: 1 of 4, "
+         "the first that of 'u4' (fear there, Fear given)"),
+        ({name: label.title() for name, label in BEFORE.items()}, None, "classes given but not there: 2, the first "
+         "'Fear'; classes there but not given: 2, the first 'fear'; labels that differ: 4 of 4, the first that of 'u1' "
+         "(fear there, Fear given)"),
+        (BEFORE, ("joy", "fear"), "the classes are in another order (fear, joy there; joy, fear given)"),
+        ({"v1": "fear", "v2": "joy"}, None,
+         "ids given but not there: 2, the first 'v1'; ids there but not given: 4, the first 'u1'"),
+    ],
+)  # fmt: skip
+def test_what_makes_another_corpus_is_said_with_the_first_example(
+    tmp_path: Path, given: dict[str, str], classes: tuple[str, ...] | None, expected: str
+) -> None:
+    own, other = make_plain(BEFORE), make_plain(given, classes)
+    assert own.describe_difference(other) == expected
+    assert (own.digest == other.digest) == (expected == "")
+    store = Store.create(tmp_path / "store", own)
+    if expected:
+        with pytest.raises(StoreError, match=re.escape(f": {expected}; its members rest on these, so choose another")):
+            store.update_corpus(other)
+    else:
+        store.update_corpus(other)
 
 
 def test_a_store_is_not_made_where_something_else_is(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from store_samples import assert_same_array, assert_same_member, get_bytes, make
 from ser_store_h5.errors import ExistsError, FormatError, IntegrityError, SerstoreError, StoreError, UnknownNameError
 from ser_store_h5.member import Member
 from ser_store_h5.member_file import open_member, write_member
+from ser_store_h5.names import member_file
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
+from ser_store_h5.verify import verify_store
 
 CORPUS = make_corpus()
 ALL = np.arange(12, dtype=np.int32)
@@ -53,7 +55,7 @@ def members(draw: st.DrawFn) -> Member:
         rows=rows,
         logits=draw(finite((m, 3), 32)) if "logits" in held else None,
         pooled=draw(st.one_of(finite(shape, 16), finite(shape, 32))) if "pooled" in held else None,
-        predicted=draw(arrays.arrays(np.int16, m, elements=st.integers(0, 2))) if "predicted" in held else None,
+        predicted=draw(arrays.arrays(np.int16, m, elements=st.integers(-1, 2))) if "predicted" in held else None,
         provenance=draw(st.dictionaries(st.text(max_size=5), json_values, max_size=3)),
     )
 
@@ -63,18 +65,20 @@ def members(draw: st.DrawFn) -> Member:
 def test_any_member_is_read_as_it_was_written_and_written_to_the_same_bytes_again(
     tmp_path_factory: pytest.TempPathFactory, member: Member
 ) -> None:
-    folder = tmp_path_factory.mktemp("member")
-    write_member(folder / "one.h5", member, CORPUS)
-    with open_member(folder / "one.h5", CORPUS) as file:
+    folder = tmp_path_factory.mktemp("member") / member.run
+    folder.mkdir()
+    path = folder / member_file(member.step)
+    write_member(path, member, CORPUS)
+    with open_member(path, CORPUS) as file:
         found, info = file.read(), file.describe()
     assert_same_member(found, member)
     assert (info.name, info.n, info.provenance) == (member.name, len(member.rows), member.provenance)
     assert info.logits == (None if member.logits is None else member.logits.shape)
     assert info.pooled == (None if member.pooled is None else member.pooled.shape)
     assert info.can_vote == (member.logits is not None or member.predicted is not None)
-    assert info.bytes == (folder / "one.h5").stat().st_size
+    assert info.bytes == path.stat().st_size
     write_member(folder / "two.h5", found, CORPUS)
-    assert (folder / "one.h5").read_bytes() == (folder / "two.h5").read_bytes()
+    assert path.read_bytes() == (folder / "two.h5").read_bytes()
 
 
 def test_arrays_that_are_strided_or_of_other_byte_order_are_kept_by_value(tmp_path: Path) -> None:
@@ -118,6 +122,14 @@ def test_the_lowest_class_is_predicted_where_logits_are_equal(tmp_path: Path) ->
     store.write_member(Member("tiny", 5, ALL, logits=logits))
     predicted = store.predictions(["tiny@5"], ALL)
     assert (predicted.dtype.str, predicted.tolist()) == ("<i2", [[0, 1, 0, 0] * 3])
+
+
+def test_an_answer_that_is_none_of_the_classes_is_kept_as_that(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    said = np.array([-1, 0, 1, 2] * 3, dtype=np.int16)
+    store.write_member(Member("tiny", 5, ALL, predicted=said))
+    assert store.predictions(["tiny@5"], ALL)[0].tolist() == said.tolist()
+    assert not verify_store(store.path).problems
 
 
 def test_labels_count_as_predictions_and_logits_come_before_them(tmp_path: Path) -> None:
@@ -266,7 +278,10 @@ ONE = np.zeros(1, dtype=np.int32)
         ({"pooled": np.full((12, 2), np.inf, np.float16)}, r"pooled holds NaN or infinity"),
         ({"pooled": np.zeros((12, 2))}, r"pooled has dtype float64: expected float16 or float32"),
         ({"predicted": np.full(12, 3, np.int16)}, r"predicted must be 12 class indices below 3"),
-        ({"predicted": np.full(12, -1, np.int16)}, r"predicted must be 12 class indices below 3"),
+        (
+            {"predicted": np.full(12, -2, np.int16)},
+            r"predicted must be 12 class indices below 3, or -1 for none of them",
+        ),
         ({"predicted": np.zeros(3, np.int16)}, r"predicted must be 12 class indices below 3"),
         ({"step": -1}, r"^tiny@-1: expected a step of 0 to 9+$"),
         ({"step": 10**12}, r"^tiny@1000000000000: expected a step of 0 to 9+$"),

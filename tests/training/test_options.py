@@ -292,7 +292,8 @@ def test_masks_over_time_and_channels_are_laid_in_training_alone(store, folder):
 def test_half_precision_is_computed_without_a_gpu_and_said_again_by_its_checkpoint(store, folder, serstore):
     listener, _, _, member = train(store, folder, **SHORT, precision="bf16")
     assert listener.autocast == {torch.bfloat16}
-    np.testing.assert_array_equal(torch.from_numpy(member.logits).bfloat16().float().numpy(), member.logits)
+    rounded = torch.from_numpy(member.logits).bfloat16().float().numpy()
+    assert (rounded != member.logits).any(axis=1).all()
     assert serstore("extract", "--run", "r", "--step", 2, "--store", store.path).code == 0
     again = store.read_member("r@2")
     places = np.searchsorted(again.rows, member.rows)

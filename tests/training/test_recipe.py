@@ -138,6 +138,26 @@ def test_unknown_options_are_answered_with_the_nearest(stated, nearest):
         Recipe.from_json(stated)
 
 
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [
+        ("lr", "learning_rate"),
+        ("learningrate", "learning_rate"),
+        ("batch_size", "eval_batch_size"),
+        ("mask_time_probs", "mask_time_prob"),
+        ("noise", "noise_db"),
+        ("weight_decays", "weight_decay"),
+    ],
+)
+def test_no_unknown_option_is_passed_over_when_a_recipe_is_changed(option, nearest):
+    with pytest.raises(
+        UnknownNameError, match=rf"unknown option of a recipe '{option}': expected one of {nearest} \(nearest\)"
+    ):
+        Recipe().changed(**{option: 5e-5})
+    with pytest.raises(UnknownNameError):
+        Recipe().changed(**{option: None})
+
+
 def test_class_weights_are_read_as_a_command_line_has_them():
     assert parse_class_weights("balanced") == "balanced"
     assert Recipe.from_json({"class_weights": "angry=2"}) == Recipe(class_weights={"angry": 2.0})

@@ -4,6 +4,11 @@ import shutil
 
 import pytest
 
+from ser_store.errors import ExistsError
+from ser_store.training.recipe import Recipe
+from ser_store.training.reproducing import finetune_all
+from ser_store.training.resuming import Request, find_begun, name_run
+from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 SHORT = ("--max-steps", 2, "--eval-steps", 1, "--save-steps", 1)
@@ -17,7 +22,7 @@ def trained(serstore, speech, tmp_path_factory):
     assert serstore(*init, "--split", "speaker").code == 0
     words = ("--checkpoints", path.with_name("checkpoints"), "--lr", 2e-4)
     assert serstore("finetune", "--model", "tiny-hubert", "--run", "first", *SHORT, *words, "--store", path).code == 0
-    assert serstore(*init, "--split", "kfold", "--folds", 4).out.endswith("; its default split is kfold now\n")
+    assert serstore(*init, "--split", "kfold", "--folds", 4).out.endswith("; its default split is kfold-4-folds now\n")
     return path
 
 
@@ -37,10 +42,88 @@ def test_a_run_like_another_is_begun_by_resuming_it_and_goes_on_by_the_same_word
 
 
 def test_another_split_is_taken_where_it_is_named(path, serstore):
-    words = ("--recipe", "first", "--run", "again", "--split", "kfold", "--fold", 1, "--store", path)
+    words = ("--recipe", "first", "--run", "again", "--split", "kfold-4-folds", "--fold", 1, "--store", path)
     assert serstore("finetune", *words).code == 0
     details = Store(path).run("again").details
-    assert (details["split"], details["fold"]) == ("kfold", 1)
+    assert (details["split"], details["fold"]) == ("kfold-4-folds", 1)
+
+
+def begin(store, run, *, split="speaker", fold=None, state="finished", **recipe):
+    details = Request("tiny-hubert", run, Recipe(**recipe), split=split, fold=fold).to_json()
+    store.add_run(RunRecord(run=run, kind="finetune", backbone="tiny-hubert", state=state, details=details))
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "expected"),
+    [
+        ([], {"fold": 2}, "m"),
+        ([("m", "folds", 1)], {"split": "folds", "fold": 1}, "m"),
+        ([("m", "folds", 1)], {"split": "folds", "fold": 2}, "m-fold-2"),
+        ([("m", "folds", 1), ("m-fold-2", "folds", 2)], {"split": "folds", "fold": 2}, "m-fold-2"),
+        ([("m", "folds", 1), ("m-fold-2", "folds", 2)], {"split": "folds", "fold": 3}, "m-fold-3"),
+        # The first was removed: what was trained on the second fold is still known.
+        ([("m-fold-2", "folds", 2)], {"split": "folds", "fold": 2}, "m-fold-2"),
+        ([("m-fold-2", "folds", 2)], {"split": "folds", "fold": 1}, "m"),
+        ([("m", "folds", 1)], {}, "m-speaker"),  # the default split
+        ([("m", "speaker", None)], {}, "m"),
+        ([("m", "speaker", None)], {"split": "folds", "fold": 1}, "m-folds-fold-1"),
+        ([("m", "speaker", None)], {"split": "by hand, 2nd"}, "m-by-hand-2nd"),
+        # What is left out is not asked for where a run is resumed.
+        ([("m", "folds", 1)], {"resume": True}, "m"),
+        ([("m", "folds", 1)], {"fold": 2, "resume": True}, "m-fold-2"),
+    ],
+)
+def test_a_run_of_another_split_or_fold_has_a_name_of_its_own(there, asked, expected, empty, tmp_path):
+    store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
+    for run, split, fold in there:
+        begin(store, run, split=split, fold=fold)
+    assert name_run(store, "some/m@main", None, **{"resume": False, **asked}) == expected
+
+
+def test_a_name_that_another_kind_of_run_has_is_refused_all_the_same(empty, tmp_path):
+    store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
+    store.add_run(RunRecord(run="m", kind="import", backbone="table.csv"))
+    assert name_run(store, "m", None, resume=False, split="speaker") == "m"
+    with pytest.raises(ExistsError, match=r"^run m is in .* already: name this one with --run NAME, or remove"):
+        find_begun(store, "m", resume=False, split="speaker", fold=None, recipe=Recipe())
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "told"),
+    [
+        ({"split": "folds", "fold": 1}, {"split": "folds", "fold": 2},
+         "already, as another one (fold 1, now 2): name this one with --run m-fold-2, or remove the old one with "),
+        ({}, {"split": "folds", "fold": 2},
+         "as another one (split speaker, now folds, fold none, now 2): name this one with --run m-folds-fold-2, or"),
+        ({"seed": 1}, {"recipe": Recipe(seed=2)}, "(seed 1, now 2): name this one with --run m-seed-2, or remove"),
+        ({}, {"recipe": Recipe(learning_rate=1e-5)},
+         "(learning_rate 0.0001, now 1e-05): name this one with --run NAME"),
+        ({}, {}, "already: name this one with --run NAME, or remove the old one with `serstore rm m`"),
+        ({"state": "interrupted"}, {},
+         "already and is interrupted: go on with --resume, name this one with --run NAME"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_taken_says_what_differs_and_what_to_call_this_one(begun, asked, told, empty, tmp_path):
+    store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
+    begin(store, "m", **begun)
+    with pytest.raises(ExistsError) as refused:
+        find_begun(store, "m", resume=False, **{"split": None, "fold": None, "recipe": Recipe(), **asked})
+    assert told in str(refused.value)
+
+
+def test_the_folds_of_a_split_are_trained_one_after_the_other(path, serstore):
+    words = ("finetune", "--model", "tiny-hubert", "--split", "kfold", *SHORT, "--store", path)
+    assert serstore(*words, "--fold", 1).out.startswith("tiny-hubert: 2 steps")
+    second = serstore(*words, "--fold", 2)
+    assert second.out.startswith("tiny-hubert-fold-2: 2 steps"), second.err
+    assert "tiny-hubert-fold-2: the run is called so since tiny-hubert is of another split or fold\n" in second.err
+    again = serstore(*words, "--fold", 2)
+    assert again.err.startswith(f"serstore: run tiny-hubert-fold-2 is in {path} already: name this one with --run NAME")
+    (outcome,) = finetune_all(
+        Store(path), ["tiny-hubert"], split="kfold", fold=2, recipe=Recipe(max_steps=2, eval_steps=1, save_steps=1)
+    )
+    assert (outcome.run, outcome.outcome) == ("tiny-hubert-fold-2", "skipped")
+    assert [Store(path).run(run).details["fold"] for run in ("tiny-hubert", "tiny-hubert-fold-2")] == [1, 2]
 
 
 def test_a_resumed_runs_own_recipe_is_printed_and_estimated(trained, serstore):

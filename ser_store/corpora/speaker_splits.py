@@ -1,0 +1,107 @@
+"""Splits that keep speakers apart."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import CorpusError
+from ser_store_h5.corpus import Corpus, StrArray
+
+FEW = 5
+"""Fewer utterances of a class than this are few: one answer then moves the class' recall by 25 points or more."""
+_MAX_DRAWS = 1_000
+
+
+def draw_speakers(corpus: Corpus, *, seed: int) -> StrArray:
+    """The split ``speaker``: the first of the seed's draws with enough of every class in every part, ``(n,)`` str.
+
+    About a sixth of the speakers of each sex are in valid and in test each, the unknown ones outside. Where no draw is
+    good enough, it is the one with the fewest classes missing from parts, then the fewest that are few there (``FEW``),
+    then the parts nearest to their share of every class. It is not the best draw there is: few speakers can be drawn in
+    so few ways that every seed would come to the same one.
+
+    Raises:
+        CorpusError: if speakers are unknown or fewer than three.
+    """
+    speakers = _known_speakers(corpus, "speaker", at_least=3)
+    known = np.flatnonzero(speakers != "")
+    names, first, inverse = np.unique(speakers[known], return_index=True, return_inverse=True)
+    sexes = np.asarray(corpus.columns["sex"])[known[first]].astype(np.str_) if "sex" in corpus.columns else None
+    if sexes is None or np.unique(sexes, return_counts=True)[1].min() < 3:
+        sexes = np.full(len(names), "")  # too few of one sex to have one in every part
+    counts = np.zeros((len(names), len(corpus.classes)), dtype=np.int64)
+    np.add.at(counts, (inverse, corpus.labels[known]), 1)
+    _, part_of = min(_iter_speaker_draws(sexes, counts, seed), key=lambda draw: draw[0])
+    parts = np.full(len(corpus), "", dtype=part_of.dtype)
+    parts[known] = part_of[inverse]
+    return parts
+
+
+def list_splits_apart(corpus: Corpus) -> str:
+    """The splits that can keep this corpus' speakers apart, in words; empty where none can."""
+    return ("", "", "speaker-folds", "speaker or speaker-folds")[min(count_speakers(corpus), 3)]
+
+
+def _iter_speaker_draws(
+    sexes: StrArray, counts: NDArray[np.int64], seed: int
+) -> Iterator[tuple[tuple[int, int, float], StrArray]]:
+    """How bad each draw is, and the part of every speaker in it; ends with the first that is good enough.
+
+    Args:
+        sexes: of every speaker, ``(n_speakers,)``; all the same where they do not count.
+        counts: utterances of every speaker and class, ``(n_speakers, n_classes)``.
+    """
+    rng = np.random.default_rng(seed)
+    totals = counts.sum(axis=0)
+    counts, totals = counts[:, totals > 0], totals[totals > 0]
+    for _ in range(_MAX_DRAWS):
+        part_of = np.full(len(sexes), "train")
+        for sex in np.unique(sexes):
+            drawn = rng.permutation(np.flatnonzero(sexes == sex))
+            size = max(1, round(len(drawn) / 6))
+            part_of[drawn[:size]], part_of[drawn[size : 2 * size]] = "test", "valid"
+        inside = np.stack([part_of == part for part in ("train", "valid", "test")])
+        found, share = inside @ counts, inside.sum(axis=1, keepdims=True) * totals
+        unevenness = float(((found * len(sexes) - share) ** 2 / share).sum())
+        yield (int((found == 0).sum()), int((found < FEW).sum()), unevenness), part_of
+        if found.min() >= FEW or unevenness == 0:
+            return
+
+
+def deal_speakers(corpus: Corpus, *, folds: int) -> StrArray:
+    """The split ``speaker-folds``: speakers in their order, as many in each fold, the unknown outside, ``(n,)`` str.
+
+    Raises:
+        CorpusError: if speakers are unknown, or fewer than folds.
+    """
+    speakers = _known_speakers(corpus, "speaker-folds", at_least=2)
+    names = np.array(sorted(set(speakers.tolist()) - {""}))
+    if not 2 <= folds <= len(names):
+        raise CorpusError(f"split 'speaker-folds' got {folds} folds: expected 2 to {len(names)}, one speaker each")
+    fold_of = {
+        speaker: f"fold-{fold}"
+        for fold, run in enumerate(np.array_split(names, folds), start=1)
+        for speaker in run.tolist()
+    }
+    return np.array([fold_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
+
+
+def count_speakers(corpus: Corpus) -> int:
+    """How many different speakers are known."""
+    return 0 if corpus.speakers is None else len(set(corpus.speakers.tolist()) - {""})
+
+
+def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
+    number = count_speakers(corpus)
+    if corpus.speakers is None or not number:
+        raise CorpusError(
+            f"split {name!r} needs to know who speaks: expected a column 'speaker' in the manifest; add it, or choose "
+            f"the split kfold, which does not keep speakers apart"
+        )
+    if number < at_least:
+        raise CorpusError(
+            f"split {name!r} needs at least {at_least} speakers: the corpus has {number}; choose the split "
+            f"{list_splits_apart(corpus) or 'kfold: one speaker cannot be kept apart'}"
+        )
+    return corpus.speakers

@@ -1,0 +1,137 @@
+"""What the columns of a prediction table are: answers of members, numbers for classes, or facts of the utterances."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from ser_store.corpora.texts import fold_text
+from ser_store.errors import CorpusError
+from ser_store.interchange.cells import Cells
+from ser_store.interchange.matching import match_names
+from ser_store.interchange.prediction_table import PredictionTable
+from ser_store.interchange.scores import KINDS, find_total
+
+# Says what the numbers of a row are; the columns after it are the classes. Exports have it where that is not plain.
+KIND_COLUMN = "scores"
+SPEAKER_WORDS = ("speaker", "speaker id", "speakerid", "spk", "spk id", "actor", "subject")
+# Words of corpora: a column so called is no member's answer and no class, unless an utterance is labelled with it.
+_CORPUS_WORDS = {
+    *SPEAKER_WORDS,
+    *("split", "fold", "set", "sex", "gender", "age", "language", "corpus", "dataset", "session", "dialogue", "text"),
+    *("statement", "sentence", "repetition", "take", "intensity", "duration", "seconds", "start", "end", "offset"),
+    *("sample rate", "path", "file", "index", "id", "confidence", "loss", "seed", "epoch"),
+}
+# Words for emotions: a column of numbers so called is a class of the model, also if no utterance is labelled with it.
+_EMOTIONS = {
+    *("amused", "amusement", "anger", "angry", "anxiety", "anxious", "bored", "boredom", "calm", "contempt"),
+    *("disappointed", "disgust", "disgusted", "excited", "excitement", "fear", "fearful", "frustrated", "frustration"),
+    *("happiness", "happy", "joy", "joyful", "love", "neutral", "other", "pride", "relief", "sad", "sadness", "shame"),
+    *("surprise", "surprised", "unknown", "ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sur"),
+}
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def assign_columns(table: PredictionTable, known: Sequence[str], *, label: str | None) -> dict[str, str]:
+    """Header to class of the columns that hold the members' numbers; empty where members are known by labels.
+
+    Raises:
+        CorpusError: if there are labels and numbers, or a column may be the true labels, or the answers of a member.
+    """
+    cells, further = table.cells, table.further
+    if not table.is_long:
+        _refuse_strange(table, known)
+        return {}
+    if table.has_predicted:
+        found = match_names(filter(cells.holds_numbers, further), known)
+        if set(known) <= set(found.values()):
+            raise CorpusError(
+                f"{table.path} has predicted and logits: expected either; drop the column predicted, or the logits"
+            )
+        return {}
+    columns = _find_class_columns(cells, further, known)
+    for header in further if label is None else ():
+        if header not in columns and not _is_corpus_column(cells, header, known):
+            raise CorpusError(
+                f"{table.path}: column {header} must hold logits, or what describes the utterances, but it holds names "
+                f"of classes: if these are the true labels, say --label {header}, else drop it"
+            )
+    return columns
+
+
+def _refuse_strange(table: PredictionTable, known: Sequence[str]) -> None:
+    """Refuse columns of a wide table that may be true labels, or members that lack their step."""
+    strange = [
+        header for header in table.further if not table.members or not _is_corpus_column(table.cells, header, known)
+    ]
+    if not strange:
+        return
+    first, others = strange[0], ", ".join(strange[1:])
+    numbers = [header for header in strange if table.cells.holds_numbers(header)]
+    if len(numbers) > 1 and not table.members:
+        raise CorpusError(
+            f"{table.path}: columns {', '.join(numbers[:8])} hold numbers: expected columns run and step beside them, "
+            "with step 0 where it is unknown"
+        )
+    raise CorpusError(
+        f"{table.path}: column {first!r} is not headed run@step: if it holds the true labels, say --label {first}; if "
+        f"it holds predictions, rename it, to {first}@0 where the step is unknown"
+        + (f"; the same with {others}" if others else "")
+    )
+
+
+def _find_class_columns(cells: Cells, headers: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """The columns among ``headers`` that hold a number for each class, and the class of each, in the table's order.
+
+    They are those that bear the name of a known class, a word for an emotion, or a name made like those of the known
+    classes; unless only the first of these, or only all columns together, are probabilities that sum to 1. All columns
+    are, that stand after a column ``scores`` which states kinds of numbers.
+
+    Raises:
+        CorpusError: if two columns stand for one class.
+    """
+    marked = find_stated_classes(cells, headers)
+    found = match_names(marked or headers, known)
+    if marked:
+        found = {header: found.get(header, header) for header in marked}
+    else:
+        others = [header for header in headers if header not in found and cells.holds_numbers(header)]
+        others = [header for header in others if fold_text(header) not in _CORPUS_WORDS]
+        alike = [header for header in others if _looks_like_a_class(header, known)]
+        candidates = ([*found, *alike], list(found), [*found, *others])
+        chosen = next((headers for headers in candidates if _are_probabilities(cells, headers)), candidates[0])
+        found = {header: found.get(header, header) for header in chosen}
+    for name in found.values():
+        same = [header for header, other in found.items() if other == name]
+        if len(same) > 1:
+            raise CorpusError(f"{cells.path}: columns {' and '.join(same)} stand for the class {name}: expected one")
+    return {header: found[header] for header in headers if header in found}
+
+
+def find_stated_classes(cells: Cells, headers: Sequence[str]) -> list[str]:
+    """The columns after :data:`KIND_COLUMN`, if there is one that states kinds of numbers."""
+    if KIND_COLUMN not in headers or not set(cells.read_cells(KIND_COLUMN)) <= set(KINDS):
+        return []
+    return list(headers[headers.index(KIND_COLUMN) + 1 :])
+
+
+def _looks_like_a_class(header: str, known: Sequence[str]) -> bool:
+    stems = {_find_stem(name) for name in known if len(name) == 1 or _DIGITS.search(name)}
+    return fold_text(header) in _EMOTIONS or _find_stem(header) in stems
+
+
+def _find_stem(name: str) -> str:
+    """What class names that are numbered, or single letters, have in common."""
+    return "" if len(name) == 1 else _DIGITS.sub("", name)
+
+
+def _are_probabilities(cells: Cells, headers: Collection[str]) -> bool:
+    if len(headers) < 2 or not all(map(cells.holds_numbers, headers)):
+        return False
+    return find_total(cells.read_numbers(list(headers))) is not None
+
+
+def _is_corpus_column(cells: Cells, header: str, classes: Sequence[str]) -> bool:
+    """Whether a column of names is a fact of the utterances, and neither their true labels nor a member's answers."""
+    if fold_text(header) in _CORPUS_WORDS:
+        return True
+    names = set(cells.read_cells(header)) - {""}
+    return not names or len(match_names(names, classes)) < len(names)

@@ -1,0 +1,102 @@
+"""The numbers of class columns: logits, probabilities, their logarithms, or scores; and what is stored of each."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store_h5.store import Store
+
+KINDS = ("logits", "probabilities", "log-probabilities", "scores")
+# What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
+FLOOR = float(np.log(np.finfo(np.float32).tiny))
+# How far a row may be from its sum: each number is rounded to two decimals; with --kind, to one.
+_ROUNDED, _COARSE = 0.005, 0.05
+_CENT = 100.0
+
+Numbers = NDArray[np.float64]
+# Heads whose numbers are no logarithms of probabilities.
+_SCORING_HEADS = ("svm", "knn")
+
+
+def find_kind(store: Store, run: str) -> str:
+    """What the ``logits`` of a run's members hold, as its record says."""
+    record = store.run(run)
+    implied = "scores" if record.details.get("head") in _SCORING_HEADS else "log-probabilities"
+    return str(record.details.get("scores", implied if record.kind == "head" else "logits"))
+
+
+def check_kind(kind: str | None) -> None:
+    """Raises UnknownNameError if there is no such kind of numbers."""
+    if kind is not None and kind not in KINDS:
+        raise UnknownNameError(describe_unknown("kind of numbers", kind, KINDS))
+
+
+def find_total(numbers: Numbers, *, rounding: float = _ROUNDED) -> float | None:
+    """What the rows of ``(n, c)`` probabilities sum to, 1 or 100; None if they are no probabilities.
+
+    >>> find_total(np.array([[0.9, 0.1], [1.0, 0.0]])), find_total(np.array([[90.0, 10.0]]))
+    (1.0, 100.0)
+    """
+    return next((total for total in (1.0, _CENT) if _sums(numbers, total, rounding).all()), None)
+
+
+def _sums(numbers: Numbers, total: float, rounding: float) -> NDArray[np.bool_]:
+    """Which rows hold numbers in 0 to ``total`` that sum to it."""
+    shares = numbers / total
+    near = np.abs(shares.sum(axis=1) - 1) <= rounding * numbers.shape[1]
+    summing: NDArray[np.bool_] = near & (shares.min(axis=1) >= -1e-6) & (shares.max(axis=1) <= 1 + 1e-6)
+    return summing
+
+
+def recognise(numbers: Numbers) -> str | None:
+    """The kind that the numbers ``(n, c)`` of a run show themselves to be; None where that is in doubt.
+
+    Rows in 0..1 that sum to 1 (or in 0..100, to 100) are probabilities, rows of which the exponentials do are
+    log-probabilities. Numbers that all lie in 0..1 and do not sum to 1 are scores, and all others logits. It is in
+    doubt where most rows sum to 1 and some do not.
+
+    >>> [recognise(np.array([row])) for row in ([0.9, 0.1], [-0.1, -2.35], [3.0, -1.0], [0.9, 0.7])]
+    ['probabilities', 'log-probabilities', 'logits', 'scores']
+    """
+    if find_total(numbers) is not None:
+        return "probabilities"
+    if any(_sums(numbers, total, _ROUNDED).mean() > 0.5 for total in (1.0, _CENT)):
+        return None
+    if numbers.min() >= 0 and numbers.max() <= 1:
+        return "scores"
+    if numbers.max() <= 1e-6 and _sums(np.exp(np.minimum(numbers, 0)), 1.0, _ROUNDED).all():
+        return "log-probabilities"
+    return "logits"
+
+
+def check_numbers(numbers: Numbers, kind: str, *, run: str) -> None:
+    """Refuse numbers ``(n, c)`` that cannot be of the kind they are said to be.
+
+    Raises:
+        CorpusError: naming the first row that contradicts it.
+    """
+    claimed = np.exp(np.minimum(numbers, 709.0)) if kind == "log-probabilities" else numbers
+    if kind not in ("probabilities", "log-probabilities") or find_total(claimed, rounding=_COARSE) is not None:
+        return
+    row = int(_sums(claimed, 1.0, _COARSE).argmin())
+    expected = "0 to 1 and a sum of 1" if kind == "probabilities" else "exponentials that sum to 1"
+    raise CorpusError(
+        f"{run}: its row {row + 1} is {', '.join(f'{number:.4g}' for number in numbers[row][:8])}: expected {expected} "
+        f"in every row of {kind}; --kind scores takes them as they are"
+    )
+
+
+def convert(numbers: Numbers, exact: NDArray[np.float32], kind: str) -> tuple[NDArray[np.float32], str]:
+    """What is stored of numbers ``(n, c)`` of a ``kind``, and the kind of that: of probabilities, their logarithms.
+
+    Args:
+        exact: the same numbers, rounded once.
+    """
+    if kind == "probabilities":
+        total = find_total(numbers, rounding=_COARSE) or 1.0
+        smallest = np.finfo(np.float32).tiny
+        return np.log(np.maximum(numbers / total, smallest)).astype(np.float32), "log-probabilities"
+    if kind == "log-probabilities":
+        lowest = np.min(exact, where=np.isfinite(exact), initial=np.float32(FLOOR))
+        return np.where(np.isneginf(numbers), lowest, exact), kind
+    return exact, kind

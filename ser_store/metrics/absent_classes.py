@@ -1,0 +1,51 @@
+"""What figures say, and do not, where some of the classes do not occur."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ser_store.metrics.class_indices import ABSTAINED, check_truth
+
+# Names that are listed before the list is cut short.
+_SHOWN = 8
+
+
+def caution_absent_classes(
+    truth: ArrayLike, classes: Sequence[str], *, predicted: ArrayLike | None = None
+) -> tuple[str, ...]:
+    """Name the classes that are never true: they count in no average, and a single class leaves nothing to correlate.
+
+    Args:
+        truth: ``(n,)`` class indices in ``0..c-1``.
+        classes: the names of the ``c`` classes.
+        predicted: ``(n,)`` or ``(m, n)`` class indices, or -1, an abstention; None where only the truth is at hand.
+
+    Returns:
+        A line for each; empty where every class occurs.
+
+    Raises:
+        MetricError: if the truth is no class indices.
+
+    >>> caution_absent_classes([0, 0], ["happy", "sad"])[0]
+    'sad does not occur here: balanced accuracy and macro averages are those of happy alone'
+    """
+    present = set(np.unique(check_truth(truth)).tolist())
+    absent = [place for place in range(len(classes)) if place not in present]
+    if not absent:
+        return ()
+    of = f"{classes[min(present)]} alone" if len(present) == 1 else f"the other {len(present)} classes"
+    names, verb = _list([classes[place] for place in absent]), "does" if len(absent) == 1 else "do"
+    cautions = [f"{names} {verb} not occur here: balanced accuracy and macro averages are those of {of}"]
+    said = set() if predicted is None else set(np.unique(np.asarray(predicted)).tolist()) - {ABSTAINED}
+    if imagined := [classes[place] for place in absent if place in said]:
+        verb = "is" if len(imagined) == 1 else "are"
+        cautions.append(f"{_list(imagined)} {verb} predicted, but never true here: wrong, and in no average")
+    if len(present) == 1:
+        cautions.append("with a single true class Cohen's kappa and Matthews' correlation are 0, whatever is predicted")
+    return tuple(cautions)
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
