@@ -1,6 +1,6 @@
-"""Who may be a member of an ensemble, and what the candidates said."""
+"""Members that may vote, and what they said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.member_choice import choose_members, keep_covering
+from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.voting.checks import count_unanswered
 from ser_store.voting.steps import Logits
@@ -52,7 +51,7 @@ class Candidates:
     def runs(self) -> NDArray[np.intp]:
         """A number for each candidate's run, ``(m,)``."""
         numbers: dict[str, int] = {}
-        return np.array([numbers.setdefault(_name_run(name), len(numbers)) for name in self.names], dtype=np.intp)
+        return np.array([numbers.setdefault(name_run(name), len(numbers)) for name in self.names], dtype=np.intp)
 
     def at(self, utterances: NDArray[np.integer]) -> "Candidates":
         """The same candidates on some of the utterances, which may occur several times."""
@@ -85,109 +84,7 @@ def matches(name: str, pattern: str) -> bool:
     >>> matches("xlsr53@1100", "xlsr53"), matches("xlsr53@1100", "*@1100"), matches("xlsr53@1100", "xlsr")
     (True, True, False)
     """
-    return fnmatchcase(name, pattern) or fnmatchcase(_name_run(name), pattern)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """An option that left fewer candidates than there were, and how to have more."""
-
-    option: str
-    before: int
-    after: int
-    way_out: str
-
-    def __str__(self) -> str:
-        return f"{self.option} left {self.after} of {self.before}"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Who is a candidate.
-
-    Attributes:
-        names: full names; those that were named in the order named, all others by name.
-        cuts: what left fewer than there were.
-        left_out: a line for those that do not cover the utterances, if there are such.
-    """
-
-    names: list[str]
-    cuts: tuple[Cut, ...]
-    left_out: tuple[str, ...]
-
-
-def choose_candidates(
-    store: Store,
-    members: Sequence[str],
-    parts: Mapping[str, NDArray[np.int32]],
-    *,
-    steps: str,
-    include: Sequence[str],
-    exclude: Sequence[str],
-) -> Choice:
-    """Return who is a candidate; where none are named, all that cover the utterances of every part.
-
-    Args:
-        parts: the rows of each part, by its name.
-
-    Raises:
-        EnsembleError: if nobody is left, or nobody of those to include.
-        StoreError: if no member predicts anything, or covers the parts; or one is named twice.
-        UnknownNameError: if there is no such member, or a pattern means nobody.
-    """
-    met, excluded = set[str](), list[str]()
-
-    def is_excluded(name: str) -> bool:
-        meant = [pattern for pattern in exclude if matches(name, pattern)]
-        met.update(meant)
-        if meant:
-            excluded.extend(_list_steps(store, name) if "@" not in name and steps == "all" else [name])
-        return bool(meant)
-
-    names = choose_members(store, members, steps=steps, leave_out=is_excluded)
-    if not members:
-        names = sorted(names)
-    everybody, cuts = [*names, *excluded], _list_unselected(store, members, names, steps=steps)
-    for pattern in exclude:
-        if pattern not in met:
-            raise UnknownNameError(_describe_nobody("exclude", pattern, everybody))
-    if excluded:
-        options = " ".join(f"--exclude {pattern}" for pattern in exclude)
-        cuts.append(Cut(options, len(everybody), len(names), "exclude fewer"))
-    if not names:
-        raise EnsembleError(f"--exclude leaves no candidate of {len(everybody)}: expected at least one; exclude fewer")
-    left_out: tuple[str, ...] = ()
-    for on, rows in {} if members else parts.items():
-        covering, line = keep_covering(store, names, rows, on=on)
-        if line:
-            cuts.append(Cut(f"what they cover of {on}", len(names), len(covering), "choose another --on"))
-        names, left_out = covering, (*left_out, *line)
-    for pattern in include:
-        if any(matches(name, pattern) for name in names):
-            continue
-        if any(matches(name, pattern) for name in everybody):
-            raise EnsembleError(
-                f"--include {pattern} means nobody who is left: {'; '.join(map(str, cuts))}; expected a candidate"
-            )
-        raise UnknownNameError(_describe_nobody("include", pattern, everybody))
-    return Choice(names, tuple(cuts), left_out)
-
-
-def _list_steps(store: Store, run: str) -> list[str]:
-    """The members of a run; the run alone where it is damaged, which is why it is left out."""
-    try:
-        return store.member_names(run)
-    except StoreError:
-        return [run]
-
-
-def _list_unselected(store: Store, members: Sequence[str], names: Sequence[str], *, steps: str) -> list[Cut]:
-    """What taking one step of each run left, of those that were not named with a step."""
-    named = {name for name in members if "@" in name}
-    n_all = len(named) + sum(len(store.steps(run)) for run in {_name_run(name) for name in names if name not in named})
-    if steps == "all" or n_all == len(names):
-        return []
-    return [Cut("--steps selected", n_all, len(names), "take --steps all")]
+    return fnmatchcase(name, pattern) or fnmatchcase(name_run(name), pattern)
 
 
 def load_candidates(
@@ -230,12 +127,5 @@ def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32
     )
 
 
-def _describe_nobody(option: str, pattern: str, names: Sequence[str]) -> str:
-    known = [*dict.fromkeys(_name_run(name) for name in names), *names]
-    return describe_unknown(
-        f"candidate to {option}", pattern, known, way_out="a pattern such as 'hubert-*' is possible"
-    )
-
-
-def _name_run(name: str) -> str:
+def name_run(name: str) -> str:
     return name.partition("@")[0]

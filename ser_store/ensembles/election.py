@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_store.ensembles.candidates import choose_candidates, load_candidates
+from ser_store.ensembles.candidates import load_candidates
+from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.correcting import Correction, check_method, correct_choice
 from ser_store.ensembles.electorate import admit, check_sizes
 from ser_store.ensembles.ranking import Ranking
@@ -137,7 +138,7 @@ def vote(
         everything = load_candidates(store, names, others, rule=terms.rule, needs_shares=needs_shares)
     electorate = admit(everything, terms)
     terms = replace(terms, ks=settle_sizes(k, len(electorate.places)))
-    check_sizes(electorate, everything, terms, is_search=all_combos or search != "auto", cuts=choice.cuts)
+    check_sizes(electorate, everything, terms, is_search=all_combos or search != "auto", choice=choice)
     check_reach(electorate, terms)
     groups, group_name = find_units(store.corpus, rows, correct_by)
     speakers, _ = find_units(store.corpus, rows, None)

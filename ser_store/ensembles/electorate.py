@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles.candidates import Candidates, Cut
+from ser_store.ensembles.candidates import Candidates
+from ser_store.ensembles.choice import Choice, Cut
 from ser_store.ensembles.terms import Terms
 from ser_store.errors import EnsembleError
 from ser_store.voting.conditions import Conditions, set_conditions
@@ -91,13 +92,18 @@ def admit(candidates: Candidates, terms: Terms, *, min_accuracy: float | None = 
 
 
 def check_sizes(
-    electorate: Electorate, everything: Candidates, terms: Terms, *, is_search: bool, cuts: Sequence[Cut]
+    electorate: Electorate,
+    everything: Candidates,
+    terms: Terms,
+    *,
+    is_search: bool,
+    choice: Choice,
 ) -> None:
     """Refuse sizes of which there are no ensembles, or several and no search was asked for.
 
     Args:
         everything: all candidates, also those below the least accuracy.
-        cuts: what left these, of those that there were.
+        choice: how these were chosen.
 
     Raises:
         EnsembleError: naming the candidates, the options that left no more of them, and the way out.
@@ -112,7 +118,7 @@ def check_sizes(
                 f"{electorate.count(k):,} ensembles with --all-combos"
             )
         shown = f"{', '.join(names[:8])}{', …' if m > 8 else ''}"
-        limits, ways_out = _explain_limits(electorate, everything, terms, k, cuts)
+        limits, ways_out = _explain_limits(electorate, everything, terms, k, choice.list_cuts())
         possible = [size for size in range(1, m + 1) if electorate.count(size)]
         sizes = " to ".join(map(str, dict.fromkeys([possible[0], possible[-1]]))) if possible else "looser conditions"
         refused = f"no ensemble of {k} of the {m} candidates ({shown}) may stand"

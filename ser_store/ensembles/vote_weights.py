@@ -19,7 +19,7 @@ DERIVED = ("accuracy", "balanced_accuracy")
 _DESCRIPTIONS = {
     "accuracy": "utterances predicted right",
     "balanced_accuracy": "balanced accuracy",
-    "given": "as given",
+    "given": "the numbers given",
 }
 
 

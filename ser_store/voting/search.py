@@ -110,7 +110,8 @@ def search_ensembles(
         top: how many of the best to return.
         backend: ``batched`` numpy; ``bitsliced`` compiled code (plain hard voting); ``summed`` compiled code (every
             rule); or ``auto``: compiled code where it can and is worth loading. Compiled code knows the tie rules
-            ``lowest`` and ``abstain``, and starts at two members.
+            ``lowest`` and ``abstain``, and starts at two members. Weights of so many digits that sums leave 62 bits
+            (six or more in soft voting) are searched twice, and in numpy where that leaves a decision open.
         threads: of the compiled code; default: as many as there are processors.
         progress: shows how far the search is.
 

@@ -243,6 +243,65 @@ def test_a_refusal_is_one_line_and_ends_with_one(serstore, votes, words, message
     assert message in outcome.err
 
 
+def test_decimal_weights_are_counted_as_they_are_written(serstore, tmp_path):
+    table = "utterance,label,a@1,b@1,c@1,d@1\nu1,y,x,x,y,z\nu2,y,y,y,x,z\nu3,x,z,z,z,x\nu4,z,z,z,z,z\n"
+    (tmp_path / "answers.csv").write_text(table)
+    store = tmp_path / "tenths.store"
+    assert serstore("import", tmp_path / "answers.csv", "--label", "label", "--store", store).code == 0
+    words = ("vote", "--correct", "none", "--json", "--store", store)
+    (alone,) = serstore(*words, "a", "b", "c", "--weights", "0.1,0.1,0.2").json["results"]
+    assert (alone["correct"], alone["n"], alone["ties"]) == (1, 4, 2)
+    beside = serstore(*words, "--k", 3, "--all-combos", "--weights", "0.1,0.1,0.2,0.3").json["results"]
+    (same,) = [one for one in beside if one["members"] == ["a@1", "b@1", "c@1"]]
+    assert (same["correct"], same["ties"]) == (1, 2)
+    tied = [serstore(*words, "--weights", weights).json["results"][0] for weights in ("1,1,1,3", "0.1,0.1,0.1,0.3")]
+    assert tied[0] == tied[1]
+
+
+def test_scores_that_are_no_probabilities_are_named_in_one_line(serstore, tmp_path):
+    path = make_store(tmp_path / "mixed.store", n_steps=1)
+    store = Store(path)
+    store.add_run(RunRecord("base-svm", "head", "base", details={"head": "svm"}))
+    rows = np.arange(N, dtype=np.int32)
+    store.write_member(Member("base-svm", 1, rows, logits=store.logits(["base"], rows)[0]))
+    words = ("vote", "base", "base-svm", "--correct", "none", "--store", path)
+    said = serstore(*words, "--rule", "soft")
+    assert said.code == 0
+    (line,) = [line for line in said.err.splitlines() if "softmax" in line]
+    assert line.startswith(
+        "serstore: caution: soft voting adds up the softmax of what is not on one scale: base-svm@1 holds an SVM"
+    )
+    assert "base@1 holds probabilities or logits; --rule hard" in line
+    assert line.removeprefix("serstore: caution: ") in serstore(*words, "--rule", "soft", "--json").json["cautions"]
+    assert "softmax" not in serstore(*words, "--rule", "hard").err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("--k", 3, "--min-accuracy", 0.92),
+            "k is 3 with 2 candidates (unispeech-ml@600, xlsr53@1100): --min-accuracy 0.92 left 2 of 6: expected 1 to "
+            "2; --min-accuracy 0.9166 leaves 3 or more, choose another --k",
+        ),
+        (("--k", 2, "--min-accuracy", 92), "--min-accuracy is 92: expected a share of 1, 0.92 for 92%"),
+        (
+            ("--k", 2, "--min-accuracy", 0.9271),
+            "no candidate reaches --min-accuracy 0.9271: the best is xlsr53@1100 with 0.927083, 267 of 288 right",
+        ),
+    ],
+)
+def test_the_option_that_left_too_few_is_named(serstore, paper_store, words, line):
+    outcome = serstore("vote", "--all-combos", *words, "--store", paper_store)
+    assert (outcome.code, outcome.out, outcome.err) == (1, "", f"serstore: {line}\n")
+
+
+def test_greedy_selection_finds_the_published_ensemble_of_three(serstore, paper_store):
+    words = ("vote", "--k", 3, "--search", "greedy", "--correct", "none", "--json", "--store", paper_store)
+    best = serstore(*words).json["results"][0]
+    assert (best["correct"], best["members"]) == (278, ["hubert-xlarge@600", "unispeech-ml@600", "xlsr53@1100"])
+
+
 @pytest.mark.parametrize("words", [("--k", "3,x"), ("--k", "three"), ("--top", 0), ("--repeats", 0)])
 def test_what_is_no_number_is_wrong_usage(serstore, votes, words):
     assert serstore("vote", *words, "--store", votes).code == 2

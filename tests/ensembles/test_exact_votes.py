@@ -159,10 +159,25 @@ def test_probabilities_that_were_imported_add_up_as_they_were_written(tmp_path):
     assert vote(store, ["d", "e", "f"], rule="soft", weights=[0.1, 0, 0.6], correct="none").ensembles[0].score.ties == 1
 
 
-def test_an_answer_that_is_none_of_the_classes_is_a_wrong_vote(coarse, monkeypatch):
-    answers = np.array([[0, -1, -1], [0, 1, -1], [2, 1, 0]], dtype=np.int16)
-    monkeypatch.setattr(type(coarse), "predictions", lambda self, names, rows: answers[: len(names)])
-    rows = np.arange(3, dtype=np.int32)
-    decided = vote_ensemble(coarse, ["a", "b", "c"], rows, rule=VotingRule())
-    assert decided.tolist() == [0, 1, -1]
-    assert vote_ensemble(coarse, ["a", "b"], rows, rule=VotingRule()).tolist() == [0, 1, -1]
+@pytest.mark.parametrize(
+    ("rule", "decided"),
+    [
+        (VotingRule(), [0, 1, -1, 2]),
+        (VotingRule(tie="abstain"), [0, -1, -1, 2]),
+        (VotingRule(tie="best"), [0, -1, -1, 2]),
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_none_of_the_classes_is_a_vote_for_one_that_comes_last(tmp_path, rule, decided):
+    store = Store.create(
+        tmp_path / "answers.store",
+        Corpus("answers", np.array(["u0", "u1", "u2", "u3"]), np.array([0, 1, 0, 2], dtype=np.int16), CLASSES),
+    )
+    for run, answers in {"a": [0, -1, -1, 2], "b": [0, 1, -1, -1], "c": [2, 2, 0, 2]}.items():
+        store.add_run(RunRecord(run, "import", "elsewhere"))
+        predicted = np.array(answers, dtype=np.int16)
+        store.write_member(Member(run, 1, np.arange(4, dtype=np.int32), predicted=predicted))
+    rows = store.corpus.rows("all")
+    assert vote_ensemble(store, ["c", "b", "a"], rows, rule=rule).tolist() == decided
+    found = vote(store, tie=rule.tie, correct="none").ensembles[0].score
+    assert (found.correct, found.ties) == (np.count_nonzero(np.array(decided) == store.corpus.labels), 1)

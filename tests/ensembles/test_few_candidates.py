@@ -119,7 +119,7 @@ EVERYBODY = "big@1, big@2, short@1, small@1, small@2, tiny@1"
             {"k": 2, "include": ["short"], "on": "valid"},
             "--include short means nobody who is left: what they cover of valid left 5 of 6; expected a candidate",
         ),
-        ({"k": 2, "exclude": ["*"]}, "--exclude leaves no candidate of 6: expected at least one; exclude fewer"),
+        ({"k": 2, "exclude": ["*"]}, "--exclude leaves no candidate: expected at least one; exclude fewer"),
         (
             {"k": 2, "min_accuracy": 0.95, "exclude": ["short"]},
             "no candidate reaches --min-accuracy 0.95: the best is big@1 with 0.9, 9 of 10 right",

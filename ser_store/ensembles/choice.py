@@ -1,0 +1,150 @@
+"""Who may be a member of an ensemble, and which options left so few."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.ensembles.candidates import matches, name_run
+from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation.member_choice import choose_members, keep_covering
+from ser_store_h5.names import format_member
+from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An option that left fewer candidates than there were, and how to have more."""
+
+    option: str
+    before: int
+    after: int
+    way_out: str
+
+    def __str__(self) -> str:
+        return f"{self.option} left {self.after} of {self.before}"
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Who is a candidate.
+
+    Attributes:
+        store: where they are.
+        names: full names; those that were named in the order named, all others by name.
+        left_out: a line for those that do not cover the utterances, if there are such.
+        members: as they were named.
+        steps: ``selected`` or ``all``.
+        exclude: patterns.
+        excluded: runs and members that these mean.
+        unexcluded: those that these leave.
+        uncovered: what they cover, where that left fewer.
+    """
+
+    store: Store
+    names: list[str]
+    left_out: tuple[str, ...]
+    members: Sequence[str]
+    steps: str
+    exclude: Sequence[str]
+    excluded: Sequence[str]
+    unexcluded: Sequence[str]
+    uncovered: Sequence[Cut]
+
+    def list_cuts(self) -> list[Cut]:
+        """What left these candidates, of all members that there are."""
+        n_excluded, n_left = self._count_excluded(), len(self.unexcluded)
+        patterns = " ".join(f"--exclude {pattern}" for pattern in self.exclude)
+        cuts = [
+            Cut("--steps selected", self._count_steps() + n_excluded, n_left + n_excluded, "take --steps all"),
+            Cut(patterns, n_left + n_excluded, n_left, "exclude fewer"),
+            *self.uncovered,
+        ]
+        return [cut for cut in cuts if cut.before > cut.after]
+
+    def _count_excluded(self) -> int:
+        """Members that were excluded, of runs one each or all; those that cannot be read might have voted."""
+        n = 0
+        for name in self.excluded:
+            try:
+                run, step = self.store.resolve(name)
+                steps = self.store.steps(run) if "@" not in name and self.steps == "all" else [step]
+                n += sum(self.store.describe_member(format_member(run, one)).can_vote for one in steps)
+            except StoreError:
+                n += 1
+        return n
+
+    def _count_steps(self) -> int:
+        """Members that are left, and the other steps of runs that were named without one, or not at all."""
+        if self.steps == "all":
+            return len(self.unexcluded)
+        runs = {name_run(name) for name in self.unexcluded if name not in self.members}
+        n_named = sum(name in self.members for name in self.unexcluded)
+        return n_named + sum(len(self.store.steps(run)) for run in runs)
+
+
+def choose_candidates(
+    store: Store,
+    members: Sequence[str],
+    parts: Mapping[str, NDArray[np.int32]],
+    *,
+    steps: str,
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> Choice:
+    """Return who is a candidate; where none are named, all that cover the utterances of every part.
+
+    Args:
+        store: the store.
+        members: names; none for every run.
+        parts: the rows of each part, by its name.
+        steps: ``selected`` or ``all``.
+        include: patterns, each of which must mean a candidate.
+        exclude: patterns of members that are none. Of these nothing is read, since it may be damaged.
+
+    Raises:
+        EnsembleError: if nobody is left, or nobody of those to include.
+        StoreError: if no member predicts anything, or covers the parts; or one is named twice.
+        UnknownNameError: if there is no such member, or a pattern means nobody.
+    """
+    met, excluded = set[str](), list[str]()
+
+    def is_excluded(name: str) -> bool:
+        meant = [pattern for pattern in exclude if matches(name, pattern)]
+        met.update(meant)
+        if meant:
+            excluded.append(name)
+        return bool(meant)
+
+    unexcluded = choose_members(store, members, steps=steps, leave_out=is_excluded)
+    names = unexcluded if members else sorted(unexcluded)
+    for pattern in exclude:
+        if pattern not in met:
+            raise UnknownNameError(_describe_nobody("exclude", pattern, names))
+    if not names:
+        raise EnsembleError("--exclude leaves no candidate: expected at least one; exclude fewer")
+    uncovered: list[Cut] = []
+    left_out: tuple[str, ...] = ()
+    for on, rows in {} if members else parts.items():
+        before = len(names)
+        names, line = keep_covering(store, names, rows, on=on)
+        left_out = (*left_out, *line)
+        if line:
+            uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another --on"))
+    choice = Choice(store, names, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
+    for pattern in include:
+        if any(matches(name, pattern) for name in names):
+            continue
+        if not any(matches(name, pattern) for name in (*unexcluded, *excluded)):
+            raise UnknownNameError(_describe_nobody("include", pattern, names))
+        cuts = "; ".join(map(str, choice.list_cuts()))
+        raise EnsembleError(f"--include {pattern} means nobody who is left: {cuts}; expected a candidate")
+    return choice
+
+
+def _describe_nobody(option: str, pattern: str, names: Sequence[str]) -> str:
+    known = [*dict.fromkeys(name_run(name) for name in names), *names]
+    return describe_unknown(
+        f"candidate to {option}", pattern, known, way_out="a pattern such as 'hubert-*' is possible"
+    )
