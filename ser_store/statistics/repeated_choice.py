@@ -96,8 +96,8 @@ def find_chosen_units(n: int, groups: ArrayLike | Sequence[Any] | None, group_na
     if count < fewest:
         verb = " is" if count == 1 else "s are"
         raise UncorrectableError(
-            f"{count} {name}{verb} too few to tell what a choice among candidates costs: expected {fewest} or more, or "
-            "to choose on one part and report on another"
+            f"{count} {name}{verb} too few to tell what the choice costs: expected {fewest} or more, or another part "
+            "to choose on"
         )
     return find_units(n, groups, group_name=group_name)
 
@@ -178,8 +178,7 @@ def summarise_scores(
     if mean > apparent + _CHANCE * deviation / scores.size**0.5 + _ROUNDING and scores.size > 1:
         raise UncorrectableError(
             f"the {units.name or 'utterance'}s that were left out did better than all together, {mean:.4f} against "
-            f"{apparent:.4f}: too unlike in size and difficulty to tell what a choice among candidates costs; choose "
-            "on one part and report on another"
+            f"{apparent:.4f}: too unlike in size and difficulty to tell what the choice costs; choose on another part"
         )
     corrected = min(mean, apparent)
     low = high = None

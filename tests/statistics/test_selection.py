@@ -213,7 +213,7 @@ def test_the_search_is_called_on_disjoint_halves_of_all_utterances():
         (np.ones((0, 5), dtype=bool), 10, r"shape \(0, 5\) and type bool: expected \(n_candidates, n\) bool"),
         (np.ones((2, 5), dtype=int), 10, "type int64: expected"),
         (np.full((2, 5), np.nan), 10, "type float64: expected .* finite float"),
-        (np.ones((2, 1), dtype=bool), 10, "1 utterance is too few to tell what a choice .* costs: expected 10 or more"),
+        (np.ones((2, 1), dtype=bool), 10, "1 utterance is too few to tell what the choice costs: expected 10 or more"),
         (np.ones((2, 5), dtype=bool), 0, "repeats is 0: expected at least 1"),
     ],
 )
