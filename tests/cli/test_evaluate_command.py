@@ -180,6 +180,7 @@ def test_members_who_are_always_right_or_always_wrong_can_be_evaluated_by_name(s
     for member in (right, wrong):
         for name, (low, high) in member["intervals"].items():
             assert (-1 if name in ("kappa", "mcc") else 0) <= low <= high <= 1
+            assert low < high or "samples do not show" in member["interval_cautions"][name]
     out = serstore("evaluate", "right", "--store", path).out
     assert "[1.000, 1.000]" not in out
     assert "the samples do not show how far the figure can be trusted" in out
