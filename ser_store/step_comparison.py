@@ -143,9 +143,10 @@ def steps(
 
 def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Sequence[RunSteps]) -> Iterator[str]:
     speakers = corpus.speaker_groups(rows)
-    if speakers is not None and any(run.best_against_last is not None for run in compared):
-        few = caution_few_groups(len(set(speakers.tolist())))
-        yield from [] if few is None else [few]
+    n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
+    is_by_speaker = n_speakers > 1 and any(run.best_against_last is not None for run in compared)
+    if is_by_speaker and (few := caution_few_groups(n_speakers)):
+        yield few
 
 
 def _list_predicting(store: Store, runs: Sequence[str]) -> list[str]:

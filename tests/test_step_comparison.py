@@ -180,7 +180,7 @@ def test_a_part_with_a_single_speaker_is_compared_by_utterance(spoken):
     [run] = steps(spoken).runs
     assert run.best_against_last.method == "McNemar"
     assert run.correction is None
-    assert run.note.startswith("not corrected: 1 speaker is too few to tell what a choice among candidates costs")
+    assert run.note.startswith("not corrected: 1 speaker is too few to tell what the choice costs")
 
 
 @pytest.mark.parametrize(("n_speakers", "is_corrected"), [(2, False), (5, False), (7, False), (8, True), (20, True)])

@@ -33,6 +33,8 @@ def _describe_member(member: "MemberEvaluation", normalise: str | None) -> dict[
     document |= _describe_figures(metrics, member.probabilities, member.classes)
     if member.intervals:
         document["intervals"] = {name: list(interval.bounds) for name, interval in member.intervals.items()}
+        cautions = {name: interval.caution for name, interval in member.intervals.items() if interval.caution}
+        document |= {"interval_cautions": cautions} if cautions else {}
     if member.sliced is not None:
         document["groups"] = {one.group: _describe_slice(one, member.classes) for one in member.sliced.slices}
         document["gap"] = _describe_gap(member.sliced)

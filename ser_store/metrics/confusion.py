@@ -23,6 +23,8 @@ from ser_store.metrics.class_indices import ABSTAINED, MetricError, check_pair
 
 Floats = NDArray[np.float64]
 
+# Far below one part in as many utterances as can be counted exactly, far above what summing weights leaves.
+_ROUNDING = 1e-12
 NORMALISATIONS = ("true", "predicted", "all")
 
 
@@ -175,7 +177,8 @@ def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
     counts = check_confusion(confusion).astype(np.float64)
     n = counts.sum(axis=(-2, -1))
     by_chance = (counts.sum(axis=-1) * _count_predicted(counts)).sum(axis=-1)
-    return _limit(divide(n * _find_diagonal(counts).sum(axis=-1) - by_chance, n * n - by_chance), lowest=-1)
+    beyond_chance = _subtract_from_square(n, by_chance)
+    return _limit(divide(n * _find_diagonal(counts).sum(axis=-1) - by_chance, beyond_chance), lowest=-1)
 
 
 def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
@@ -196,8 +199,8 @@ def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
     counts = check_confusion(confusion).astype(np.float64)
     n, true, said = counts.sum(axis=(-2, -1)), counts.sum(axis=-1), counts.sum(axis=-2)
     covariance = n * _find_diagonal(counts).sum(axis=-1) - (true * _count_predicted(counts)).sum(axis=-1)
-    spread_true = n * n - (true * true).sum(axis=-1)
-    spread_said = n * n - (said * said).sum(axis=-1)
+    spread_true = _subtract_from_square(n, (true * true).sum(axis=-1))
+    spread_said = _subtract_from_square(n, (said * said).sum(axis=-1))
     # The root of a square is exact, the product of two roots is not: a perfect member has 1.
     return _limit(divide(covariance, np.sqrt(spread_true * spread_said)), lowest=-1)
 
@@ -271,6 +274,12 @@ def _average_true(scores: Floats, support: NDArray[Any]) -> Floats:
     """The means ``(...)`` of scores ``(..., c)`` over the classes that occur in the truth."""
     is_true = support > 0
     return divide((scores * is_true).sum(axis=-1), is_true.sum(axis=-1))
+
+
+def _subtract_from_square(n: Floats, part: Floats) -> Floats:
+    """``n² - part``, 0 where rounding alone keeps it from 0: of whole numbers it is at least ``n`` or 0."""
+    difference = n * n - part
+    return np.where(difference < _ROUNDING * n * n, 0.0, difference)
 
 
 def _limit(figures: Floats, *, lowest: int) -> Floats:

@@ -14,7 +14,7 @@ from ser_store.statistics.resampling import Units, check_repeats, find_units, re
 
 REPEATS = 1000
 # Of fewer groups, or where some are so large that all count as less than this share of them, intervals of 95% hold the
-# truth in 83 to 92% (``benchmarks/simulate_few_speakers.py``).
+# truth in as few as 90% (``benchmarks/simulate_intervals.py`` and ``simulate_few_speakers.py``).
 FEWEST_GROUPS = 3
 _LEAST_SHARE = 0.5
 # Samples whose figures differ by rounding only show no spread.

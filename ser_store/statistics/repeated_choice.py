@@ -18,7 +18,8 @@ _DECIMALS = 10
 _ROUNDING = 10.0**-_DECIMALS
 
 # The fewest units of which a corrected figure is given. Of fewer, more than 1% of the intervals reach from 0 to 1 and
-# say nothing (8% of them for 5 speakers of unequal size and skill, 76% for 2), and the figure is far off either way
+# say nothing: 2% for 6 speakers of unequal size and skill, 13% for 5, 82% for 2. From these on the figure is unbiased,
+# or up to 3 points too low where candidates differ, and its interval holds the truth in 95 to 100%
 # (``benchmarks/simulate_few_speakers.py``). A single utterance says less than a speaker does.
 FEWEST_GROUPS = 8
 FEWEST_UTTERANCES = 10
@@ -95,8 +96,8 @@ def find_chosen_units(n: int, groups: ArrayLike | Sequence[Any] | None, group_na
     if count < fewest:
         verb = " is" if count == 1 else "s are"
         raise UncorrectableError(
-            f"{count} {name}{verb} too few to tell what a choice among candidates costs: expected {fewest} or more, or "
-            "to choose on one part and report on another"
+            f"{count} {name}{verb} too few to tell what the choice costs: expected {fewest} or more, or another part "
+            "to choose on"
         )
     return find_units(n, groups, group_name=group_name)
 
@@ -177,8 +178,7 @@ def summarise_scores(
     if mean > apparent + _CHANCE * deviation / scores.size**0.5 + _ROUNDING and scores.size > 1:
         raise UncorrectableError(
             f"the {units.name or 'utterance'}s that were left out did better than all together, {mean:.4f} against "
-            f"{apparent:.4f}: too unlike in size and difficulty to tell what a choice among candidates costs; choose "
-            "on one part and report on another"
+            f"{apparent:.4f}: too unlike in size and difficulty to tell what the choice costs; choose on another part"
         )
     corrected = min(mean, apparent)
     low = high = None

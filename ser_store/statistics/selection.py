@@ -8,8 +8,8 @@ on them. All corrections here repeat the choice on some utterances and score wha
 - :func:`correct_selection_by_halves`, with the real search run on halves: for searches that must not see an utterance
   twice.
 
-All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 speakers or 10 utterances, and one that
-lies above the apparent figure.
+All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 groups or 10 utterances
+(``benchmarks/simulate_few_speakers.py``), and one that lies above the apparent figure.
 """
 
 from collections.abc import Sequence

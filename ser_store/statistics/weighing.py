@@ -23,8 +23,9 @@ def weigh_alike(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def score_outcomes(outcomes: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """The means of outcomes by weights, over the last axis of both."""
-    return np.asarray(np.einsum("...i,...i->...", outcomes, weights) / weights.sum(axis=-1))
+    """The means of outcomes by weights, over the last axis of both; of right and wrong, in 0..1."""
+    means = np.asarray(np.einsum("...i,...i->...", outcomes, weights) / weights.sum(axis=-1))
+    return np.clip(means, 0, 1) if outcomes.dtype == np.bool_ else means
 
 
 def weigh_classes_alike(truth: ArrayLike) -> Weighing:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -170,6 +171,23 @@ def test_what_was_chosen_elsewhere_needs_no_correction(serstore, votes):
     assert text.startswith("2 of 3 members on test, chosen on valid, hard voting")
     assert "on valid" in text.splitlines()[1]
     assert "on test needs no correction" in text
+
+
+@pytest.mark.parametrize("n_speakers", [2, 5])
+def test_of_few_speakers_a_note_stands_in_place_of_the_corrected_figure(serstore, tmp_path, n_speakers):
+    path = make_store(tmp_path / "few.store", n_steps=4, n=36)
+    store = Store(path)
+    # Of very unequal numbers of utterances.
+    numbers = np.minimum(n_speakers - 1, np.sqrt(np.arange(36)).astype(int))
+    speakers = np.array([f"s{number}" for number in numbers])
+    store.update_corpus(replace(store.corpus, speakers=speakers))
+    words = ("vote", "--k", 3, "--all-combos", "--steps", "all", "--on", "all", "--store", path)
+    document = serstore(*words, "--json").json
+    assert document["selection"] is None
+    assert document["note"].startswith(
+        f"not corrected: {n_speakers} speakers are too few to tell what the choice costs"
+    )
+    assert document["note"] in serstore(*words).out
 
 
 def test_weights_and_abstentions_are_named(serstore, votes):

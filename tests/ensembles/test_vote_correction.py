@@ -142,9 +142,7 @@ def test_a_correction_too_long_is_left_with_a_note(sample, monkeypatch):
 def test_groups_that_are_too_few_leave_a_note_in_place_of_a_figure(sample, correct, options):
     document = search(sample, correct=correct, correct_by="room", **options).to_json()
     assert document["selection"] is None
-    assert document["note"].startswith(
-        "not corrected: 3 rooms are too few to tell what a choice among candidates costs"
-    )
+    assert document["note"].startswith("not corrected: 3 rooms are too few to tell what the choice costs")
 
 
 @pytest.mark.parametrize("n_speakers", [1, 2, 5, 7])

@@ -121,6 +121,11 @@ def test_rounding_takes_no_figure_out_of_its_limits(counts):
         assert ((normalise_confusion(counts, over) >= 0) & (normalise_confusion(counts, over) <= 1)).all()
 
 
+def test_weights_of_a_single_true_class_leave_nothing_to_correlate_whatever_rounding_makes_of_it():
+    weights = [[0.0, 52.0, 8.969, 3.994], [0.0] * 4, [0.0] * 4]
+    assert compute_matthews_from_confusion(weights) == compute_kappa_from_confusion(weights) == 0.0
+
+
 @given(st.lists(st.integers(1, 400), min_size=2, max_size=8))
 def test_of_a_perfect_member_every_figure_is_1_and_of_an_always_wrong_one_of_two_classes_the_correlation_is_minus_1(
     supports,

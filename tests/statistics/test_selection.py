@@ -8,8 +8,10 @@ import pytest
 from ser_store.metrics import MetricError
 from ser_store.statistics import resampling
 from ser_store.statistics.intervals import wilson_interval
+from ser_store.statistics.resampling import iter_counts
 from ser_store.statistics.selection import (
     Selection,
+    UncorrectableError,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
@@ -184,8 +186,10 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
 
 
 def test_samples_that_leave_no_utterance_to_score_on_are_left_out():
-    selection = correct_selection_by_bootstrap(np.array([[True, False]]), repeats=100)
-    assert 0.2 < selection.corrected < 0.8
+    # All ten utterances are drawn once in one of 2,756 samples.
+    correct = np.arange(10)[None] % 2 == 0
+    assert any((counts == 1).all(axis=1).any() for counts in iter_counts(5, repeats=10_000, n_units=10))
+    assert correct_selection_by_bootstrap(correct, repeats=10_000, seed=5).corrected == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_search_is_called_on_disjoint_halves_of_all_utterances():
@@ -193,14 +197,14 @@ def test_the_search_is_called_on_disjoint_halves_of_all_utterances():
 
     def choose(chosen_on):
         seen.append(chosen_on)
-        return np.ones(7, dtype=bool)
+        return np.ones(11, dtype=bool)
 
-    correct_selection_by_halves(choose, n_utterances=7, repeats=3)
+    correct_selection_by_halves(choose, n_utterances=11, repeats=3)
     assert len(seen) == 7
     for one, other in zip(seen[:-1:2], seen[1::2], strict=True):
-        assert sorted([*one, *other]) == list(range(7))
-        assert (len(one), len(other)) == (3, 4)
-    assert seen[-1].tolist() == list(range(7))
+        assert sorted([*one, *other]) == list(range(11))
+        assert (len(one), len(other)) == (5, 6)
+    assert seen[-1].tolist() == list(range(11))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +213,7 @@ def test_the_search_is_called_on_disjoint_halves_of_all_utterances():
         (np.ones((0, 5), dtype=bool), 10, r"shape \(0, 5\) and type bool: expected \(n_candidates, n\) bool"),
         (np.ones((2, 5), dtype=int), 10, "type int64: expected"),
         (np.full((2, 5), np.nan), 10, "type float64: expected .* finite float"),
-        (np.ones((2, 1), dtype=bool), 10, "there are 1 utterances to choose and report on: expected at least 2"),
+        (np.ones((2, 1), dtype=bool), 10, "1 utterance is too few to tell what the choice costs: expected 10 or more"),
         (np.ones((2, 5), dtype=bool), 0, "repeats is 0: expected at least 1"),
     ],
 )
@@ -220,7 +224,7 @@ def test_a_selection_of_nothing_is_refused(correct, repeats, message):
 
 def test_a_search_that_returns_something_else_is_refused():
     with pytest.raises(MetricError, match=r"the search returned int64 of shape \(3,\): expected bool, or finite"):
-        correct_selection_by_halves(lambda _: np.arange(3), n_utterances=4)
+        correct_selection_by_halves(lambda _: np.arange(3), n_utterances=14)
 
 
 @pytest.mark.parametrize("by_class", [False, True], ids=["accuracy", "balanced accuracy"])
@@ -228,7 +232,7 @@ def test_a_search_that_returns_something_else_is_refused():
 def test_running_the_search_on_every_sample_gives_what_the_outcomes_of_all_candidates_give(by_class, by_speaker):
     rng = np.random.default_rng(11)
     correct, truth = rng.random((9, 60)) < 0.8, rng.integers(3, size=60)
-    speakers = np.arange(60) % 7 if by_speaker else None
+    speakers = np.arange(60) % 8 if by_speaker else None
 
     def choose(rows):
         if not by_class:
@@ -251,16 +255,16 @@ def test_the_search_is_given_drawn_utterances_as_often_as_they_were_drawn_and_la
 
     def choose(rows):
         seen.append(rows)
-        return np.arange(8) % 2 == 0
+        return np.arange(16) % 2 == 0
 
-    speakers = np.array(list("aabbbccc"))
-    correct_search_by_bootstrap(choose, n_utterances=8, repeats=30, groups=speakers)
-    assert seen[-1].tolist() == list(range(8))
+    speakers = np.array(list("aabbbcccddeefghh"))
+    correct_search_by_bootstrap(choose, n_utterances=16, repeats=30, groups=speakers)
+    assert seen[-1].tolist() == list(range(16))
     for rows in seen[:-1]:
         assert (np.diff(rows) >= 0).all()
-        counts = np.bincount(rows, minlength=8)
-        assert all(len(set(counts[speakers == speaker])) == 1 for speaker in "abc")
-        assert sum(counts[[0, 2, 5]]) == 3
+        counts = np.bincount(rows, minlength=16)
+        assert all(len(set(counts[speakers == speaker])) == 1 for speaker in "abcdefgh")
+        assert sum(counts[list("aabbbcccddeefghh").index(speaker)] for speaker in "abcdefgh") == 8
 
 
 def test_speakers_are_dealt_to_halves_whole():
@@ -268,13 +272,14 @@ def test_speakers_are_dealt_to_halves_whole():
 
     def choose(rows):
         seen.append(set(rows.tolist()))
-        return np.ones(9, dtype=bool)
+        return np.ones(27, dtype=bool)
 
-    selection = correct_selection_by_halves(choose, n_utterances=9, repeats=5, groups=np.arange(9) // 3)
+    selection = correct_selection_by_halves(choose, n_utterances=27, repeats=5, groups=np.arange(27) // 3)
     assert selection.method == "halves by speaker"
     for rows in seen[:-1]:
-        assert rows in [set(range(0, 3)), set(range(3, 6)), set(range(6, 9))] or set(range(9)) - rows in seen
-        assert len(rows) in (3, 6)
+        assert set(range(27)) - rows in seen
+        assert len(rows) in (12, 15)
+        assert {row // 3 * 3 + place for row in rows for place in range(3)} == rows
 
 
 def test_a_threshold_is_corrected_for_too_when_the_search_sets_it():
@@ -317,12 +322,62 @@ def test_where_all_are_right_the_interval_is_still_not_a_point():
     assert (selection.low, selection.high) == wilson_interval(50, 50)
 
 
-def test_two_speakers_are_few():
-    correct = draw_equal_candidates(4, n=40)
-    assert correct_selection_by_bootstrap(correct, groups=np.arange(40) % 2).caution == (
-        "2 speakers are few: the interval is too narrow"
+def correct_in_every_way(correct: np.ndarray, **options):
+    """The three corrections of the choice of the best candidate, as functions of no arguments."""
+    search = {"choose": choose_best(correct), "n_utterances": correct.shape[1], **options}
+    return (
+        lambda: correct_selection_by_bootstrap(correct, repeats=100, **options),
+        lambda: correct_search_by_bootstrap(repeats=20, **search),
+        lambda: correct_selection_by_halves(repeats=20, **search),
     )
-    assert correct_selection_by_bootstrap(correct, groups=np.arange(40) % 3).caution is None
+
+
+@pytest.mark.parametrize("n_speakers", [1, 2, 3, 5, 7])
+def test_of_too_few_speakers_there_is_no_figure_whichever_way(n_speakers):
+    speakers = np.arange(40) % n_speakers
+    for correct in correct_in_every_way(draw_equal_candidates(4, n=40), groups=speakers, group_name="actor"):
+        with pytest.raises(UncorrectableError, match=rf"^{n_speakers} actors? (is|are) too few to tell .* expected 8"):
+            correct()
+    with pytest.raises(UncorrectableError, match=r"^9 utterances are too few to tell .* expected 10 or more"):
+        correct_selection_by_bootstrap(draw_equal_candidates(4, n=9))
+    assert correct_selection_by_bootstrap(draw_equal_candidates(4, n=10)).repeats == 1000
+    assert correct_selection_by_bootstrap(draw_equal_candidates(4, n=40), groups=np.arange(40) % 8).repeats == 1000
+
+
+def draw_unlike_speakers(seed: int, n_speakers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two candidates on speakers of very unequal size and difficulty, and the speaker of each utterance."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.permutation(np.ceil(60 / np.arange(1, n_speakers + 1)).astype(int))
+    speakers = np.repeat(np.arange(n_speakers), sizes)
+    return rng.random((2, len(speakers))) < rng.uniform(0.2, 1, size=n_speakers)[speakers], speakers
+
+
+def test_a_corrected_figure_never_lies_above_the_apparent_one_and_its_interval_lies_within_the_limits():
+    selections, refusals = [], []
+    for seed in range(60):
+        outcomes, speakers = draw_unlike_speakers(seed, n_speakers=8 + seed % 5)
+        for correct in correct_in_every_way(outcomes, groups=speakers):
+            try:
+                selections.append(correct())
+            except UncorrectableError as error:
+                refusals.append(str(error))
+    for selection in selections:
+        assert 0 <= selection.low <= selection.corrected <= selection.high <= 1
+        assert selection.corrected <= selection.apparent
+        assert selection.low < selection.high
+    assert all("that were left out did better than all together" in refusal for refusal in refusals)
+    # A large and difficult speaker hides the cost of the choice in some stores, but not in most.
+    assert 0 < len(refusals) < len(selections) / 2
+    assert 0 < sum(selection.corrected == selection.apparent for selection in selections) < len(selections) / 2
+
+
+def test_of_a_large_speaker_who_is_difficult_to_all_no_figure_hides_what_the_choice_costs():
+    # Nine of ten utterances are of one speaker, of whom a third is right; of the others nearly all is.
+    speakers = np.maximum(0, np.arange(200) - 180)
+    rng = np.random.default_rng(1)
+    outcomes = rng.random((12, 200)) < np.where(speakers == 0, 0.33, 0.95)
+    with pytest.raises(UncorrectableError, match=r"left out did better than all together, 0\.\d+ against 0\.4"):
+        correct_selection_by_bootstrap(outcomes, groups=speakers)
 
 
 def test_a_selection_goes_to_json_with_its_optimism_and_its_interval():
@@ -341,10 +396,5 @@ def test_progress_counts_the_searches():
         shown.append((total, label))
         return items
 
-    correct_selection_by_halves(lambda _: np.ones(4, dtype=bool), n_utterances=4, repeats=3, progress=progress)
+    correct_selection_by_halves(lambda _: np.ones(14, dtype=bool), n_utterances=14, repeats=3, progress=progress)
     assert shown == [(7, "correcting for the choice")]
-
-
-def test_one_speaker_is_nothing_to_draw_from():
-    with pytest.raises(MetricError, match="all 288 utterances are of actor 3: expected two actors or more"):
-        correct_selection_by_bootstrap(draw_equal_candidates(6), groups=[3] * 288, group_name="actor")
