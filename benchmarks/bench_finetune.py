@@ -26,11 +26,11 @@ from typing import TypeVar
 
 import torch
 
+from ser_store.common.progress import bar
 from ser_store.measuring.extracting import ExtractionComparison, compare_extraction
 from ser_store.measuring.running import RuntimeComparison, compare_runtimes, list_tiny_models
-from ser_store.progress import bar
-from ser_store.training.recipe import Recipe
-from ser_store_cli.bench_train_commands import choose_models, print_rates, print_runtimes
+from ser_store.recipes.recipe import Recipe
+from ser_store_cli.commands.bench_train import choose_models, print_rates, print_runtimes
 
 T = TypeVar("T")
 

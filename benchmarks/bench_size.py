@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from ser_store.measuring.sizes import compare_sizes
-from ser_store_cli.bench_store_commands import print_sizes
+from ser_store_cli.commands.bench_store import print_sizes
 
 RESULT = Path(__file__).parent / "results" / "size.json"
 

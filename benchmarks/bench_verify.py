@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.integrity.verify import THREADS, verify_store
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.verify import THREADS, verify_store
 
 N, CLASSES, STEPS = 1_440, 8, 28
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from vote_bound import measure_bound
 
+from ser_store.common.progress import bar
 from ser_store.measuring.electorate import Electorate
 from ser_store.measuring.voting import compare_voting, search
-from ser_store.progress import bar
-from ser_store.voting.bitsliced import encode_candidates, search_bitsliced_part
-from ser_store.voting.parts import count_processors, iter_parts
-from ser_store_cli.bench_vote_command import print_voting
+from ser_store.voting.compiled.bitsliced import encode_candidates, search_bitsliced_part
+from ser_store.voting.compiled.parts import count_processors, iter_parts
+from ser_store_cli.commands.bench_vote import print_voting
 
 RESULT = Path(__file__).parent / "results" / "vote.json"
 # One of these is changed at a time.

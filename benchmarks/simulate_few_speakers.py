@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.provenance import list_versions
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
-from ser_store.provenance import list_versions
 from ser_store.statistics.repeated_choice import (
     FEWEST_GROUPS,
     FEWEST_UTTERANCES,

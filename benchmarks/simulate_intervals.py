@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.provenance import list_versions
+from ser_store.common.provenance import list_versions
 from ser_store.statistics.intervals import accuracy_interval
 from ser_store.statistics.resampling import draw_counts
 

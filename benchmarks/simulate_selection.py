@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.provenance import list_versions
+from ser_store.common.provenance import list_versions
 from ser_store.statistics.selection import (
     Selection,
     correct_search_by_bootstrap,

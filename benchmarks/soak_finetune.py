@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "training"))
 
 from training_kills import Tally, forking_trainer, save_backbone, stop_trainings
 
+from ser_store.corpora.create import init
 from ser_store.corpora.synthetic import write_synthetic_corpus
-from ser_store.initializing import init
 
 
 def make_store(folder: Path) -> Path:

@@ -8,12 +8,12 @@ import numpy as np
 from numba import njit
 
 from ser_store.measuring.electorate import Electorate
-from ser_store.voting.bitsliced import encode_candidates
-from ser_store.voting.kernel import Work, count_scores, vote_last, vote_second_last
-from ser_store.voting.lanes import count_bits, load, splat, store
-from ser_store.voting.packing import Ints, Words, add_root, pack_utterances, vote_middle
-from ser_store.voting.parts import Part, iter_parts
-from ser_store.voting.workspace import make_work
+from ser_store.voting.compiled.bit_planes import Ints, Words, add_root, pack_utterances, vote_middle
+from ser_store.voting.compiled.bitsliced import encode_candidates
+from ser_store.voting.compiled.kernel import Work, count_scores, vote_last, vote_second_last
+from ser_store.voting.compiled.parts import Part, iter_parts
+from ser_store.voting.compiled.simd import count_bits, load, splat, store
+from ser_store.voting.compiled.workspace import make_work
 
 PARTS, REPEATS = 40, 5
 STAGES = ("first votes and packing", "third last vote", "second last vote", "last vote", "histogram")

@@ -10,71 +10,71 @@ from typing import TYPE_CHECKING, Any
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
-    from ser_store.auditing import audit
+    from ser_store.corpora.create import init
     from ser_store.corpora.synthetic import write_synthetic_corpus
-    from ser_store.describing import describe_store
     from ser_store.ensembles import vote
     from ser_store.errors import SerstoreError
     from ser_store.evaluation import evaluate
+    from ser_store.evaluation.audit import audit
     from ser_store.evaluation.comparing import compare
     from ser_store.evaluation.hard_utterances import find_hard_utterances
-    from ser_store.extraction import extract
-    from ser_store.heads import head
-    from ser_store.initializing import init
-    from ser_store.interchange.exporting import export
-    from ser_store.interchange.importing import import_predictions
+    from ser_store.evaluation.steps import steps
+    from ser_store.extraction.extract import extract
+    from ser_store.heads.heads import head
+    from ser_store.hub.push import push_to_hub
+    from ser_store.interchange.description import describe_store
+    from ser_store.interchange.export import export
+    from ser_store.interchange.import_ import import_predictions
     from ser_store.measuring.extracting import compare_extraction
     from ser_store.measuring.running import compare_runtimes
     from ser_store.measuring.sizes import compare_sizes
     from ser_store.measuring.storing import compare_storage
     from ser_store.measuring.voting import compare_voting
-    from ser_store.paper_tables import paper
-    from ser_store.step_comparison import steps
-    from ser_store.training.estimating import estimate
-    from ser_store.training.finetuning import finetune
-    from ser_store.training.publishing import push_to_hub
-    from ser_store.training.recipe import Recipe
-    from ser_store.training.reproducing import finetune_all
+    from ser_store.paper.reproduce import finetune_all
+    from ser_store.paper.tables import paper
+    from ser_store.recipes.recipe import Recipe
+    from ser_store.training.estimate.estimate import estimate
+    from ser_store.training.finetune import finetune
     from ser_store_h5.corpus import Corpus
+    from ser_store_h5.integrity.sweeping import sweep
+    from ser_store_h5.integrity.verify import verify_store
     from ser_store_h5.member import Member
-    from ser_store_h5.merging import merge
-    from ser_store_h5.packing import pack, unpack
+    from ser_store_h5.pack.merging import merge
+    from ser_store_h5.pack.packing import pack, unpack
     from ser_store_h5.store import Store
-    from ser_store_h5.sweeping import sweep
-    from ser_store_h5.verify import verify_store
 
 _HOMES = {
     "Corpus": "ser_store_h5.corpus",
     "Member": "ser_store_h5.member",
-    "Recipe": "ser_store.training.recipe",
+    "Recipe": "ser_store.recipes.recipe",
     "SerstoreError": "ser_store.errors",
     "Store": "ser_store_h5.store",
-    "audit": "ser_store.auditing",
+    "audit": "ser_store.evaluation.audit",
     "compare": "ser_store.evaluation.comparing",
     "compare_extraction": "ser_store.measuring.extracting",
     "compare_runtimes": "ser_store.measuring.running",
     "compare_sizes": "ser_store.measuring.sizes",
     "compare_storage": "ser_store.measuring.storing",
     "compare_voting": "ser_store.measuring.voting",
-    "describe_store": "ser_store.describing",
-    "estimate": "ser_store.training.estimating",
+    "describe_store": "ser_store.interchange.description",
+    "estimate": "ser_store.training.estimate.estimate",
     "evaluate": "ser_store.evaluation",
-    "export": "ser_store.interchange.exporting",
-    "extract": "ser_store.extraction",
+    "export": "ser_store.interchange.export",
+    "extract": "ser_store.extraction.extract",
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
-    "finetune": "ser_store.training.finetuning",
-    "finetune_all": "ser_store.training.reproducing",
-    "head": "ser_store.heads",
-    "import_predictions": "ser_store.interchange.importing",
-    "init": "ser_store.initializing",
-    "merge": "ser_store_h5.merging",
-    "pack": "ser_store_h5.packing",
-    "paper": "ser_store.paper_tables",
-    "push_to_hub": "ser_store.training.publishing",
-    "steps": "ser_store.step_comparison",
-    "sweep": "ser_store_h5.sweeping",
-    "unpack": "ser_store_h5.packing",
-    "verify_store": "ser_store_h5.verify",
+    "finetune": "ser_store.training.finetune",
+    "finetune_all": "ser_store.paper.reproduce",
+    "head": "ser_store.heads.heads",
+    "import_predictions": "ser_store.interchange.import_",
+    "init": "ser_store.corpora.create",
+    "merge": "ser_store_h5.pack.merging",
+    "pack": "ser_store_h5.pack.packing",
+    "paper": "ser_store.paper.tables",
+    "push_to_hub": "ser_store.hub.push",
+    "steps": "ser_store.evaluation.steps",
+    "sweep": "ser_store_h5.integrity.sweeping",
+    "unpack": "ser_store_h5.pack.packing",
+    "verify_store": "ser_store_h5.integrity.verify",
     "vote": "ser_store.ensembles",
     "write_synthetic_corpus": "ser_store.corpora.synthetic",
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.audio import Waveform, compute_audio_digest, load_speech, load_waveform, resample
+from ser_store.audio.decode import Waveform, compute_audio_digest, load_speech, load_waveform, resample
 from ser_store.errors import AudioError
 
 soundfile = pytest.importorskip("soundfile")

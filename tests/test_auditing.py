@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ser_store.auditing import audit
+from ser_store.evaluation.audit import audit
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import IntegrityError
 from ser_store_h5.member import Member

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.audio import load_waveform
+from ser_store.audio.decode import load_waveform
 from ser_store.errors import AudioError
 
 soundfile = pytest.importorskip("soundfile")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from ser_store.backbones.catalogue import lookup
-from ser_store.describing import describe_store
 from ser_store.errors import StoreError
+from ser_store.interchange.description import describe_store
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

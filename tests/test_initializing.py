@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
+from ser_store.corpora.create import init
 from ser_store.corpora.ravdess import parse_ravdess_id
-from ser_store.initializing import init
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ser_store.leakage import measure_damage
 from ser_store.metrics import MetricError
+from ser_store.statistics.leak_effect import measure_damage
 
 
 def test_the_interval_of_a_difference_equals_published_figures():

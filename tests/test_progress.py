@@ -5,7 +5,7 @@ import time
 import pytest
 from tqdm import tqdm
 
-from ser_store import progress
+from ser_store.common import progress
 
 
 @pytest.fixture

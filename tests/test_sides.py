@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ser_store.corpora.splits.train_eval_rows import check_sides, choose_sides
 from ser_store.errors import CorpusError
-from ser_store.sides import check_sides, choose_sides
 from ser_store_h5.corpus import Corpus
 
 

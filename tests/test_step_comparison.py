@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ser_store.errors import StoreError, UnknownNameError
-from ser_store.step_comparison import score_steps, steps
-from ser_store.step_rules import StepScore, choose_step, find_divergence
+from ser_store.evaluation.step_selection import StepScore, choose_step, find_divergence
+from ser_store.evaluation.steps import score_steps, steps
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord

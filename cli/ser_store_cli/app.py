@@ -5,23 +5,21 @@ import sys
 
 import typer
 
-from ser_store_cli import (
-    INTERRUPTED,
-    bench_commands,
-    compare_command,
-    corpus_commands,
-    demo_command,
-    evaluate_command,
-    finetune_command,
-    head_command,
-    interchange_commands,
-    model_commands,
-    paper_command,
-    reproduce_command,
-    steps_command,
-    store_commands,
-    vote_command,
-)
+from ser_store_cli import INTERRUPTED
+from ser_store_cli.commands import bench as bench_commands
+from ser_store_cli.commands import compare as compare_command
+from ser_store_cli.commands import corpus as corpus_commands
+from ser_store_cli.commands import demo as demo_command
+from ser_store_cli.commands import evaluate as evaluate_command
+from ser_store_cli.commands import finetune as finetune_command
+from ser_store_cli.commands import head as head_command
+from ser_store_cli.commands import interchange as interchange_commands
+from ser_store_cli.commands import models as model_commands
+from ser_store_cli.commands import paper as paper_command
+from ser_store_cli.commands import reproduce as reproduce_command
+from ser_store_cli.commands import steps as steps_command
+from ser_store_cli.commands import store as store_commands
+from ser_store_cli.commands import vote as vote_command
 from ser_store_cli.options import speaks_for_all, warn
 
 app = typer.Typer(

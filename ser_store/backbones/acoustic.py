@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.audio import SAMPLE_RATE
+from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.errors import AudioError, require
 
 MFCC_SIZE = 240

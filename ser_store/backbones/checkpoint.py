@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
-from ser_store.audio import SAMPLE_RATE
+from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.backbones.catalogue import FAMILIES
 from ser_store.backbones.configuration import settle
 from ser_store.backbones.model import MODEL_TYPE

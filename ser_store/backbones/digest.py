@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ser_store.threads import open_pool
+from ser_store.common.threads import open_pool
 
 _THREADS = min(8, os.cpu_count() or 1)
 # To hand fewer bytes to a thread takes longer than to hash them.

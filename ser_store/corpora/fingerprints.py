@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.audio import Waveform
+from ser_store.audio.decode import Waveform
 
 FRAME_SECONDS = 0.064
 HOP_SECONDS = 0.016

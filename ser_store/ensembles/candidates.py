@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.voting.checks import count_unanswered
-from ser_store.voting.steps import Logits
+from ser_store.voting.quantize import Logits
 from ser_store_h5.store import Store
 
 # Members that a refusal names before it only counts them.

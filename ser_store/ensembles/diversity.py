@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.terms import Terms
+from ser_store.ensembles.options import Terms
 from ser_store.voting.contributions import Contributions, compute_contributions
 from ser_store.voting.diversity import (
     EnsembleDiversity,

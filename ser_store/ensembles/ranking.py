@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.ensembles.candidate_pool import Electorate
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.electorate import Electorate
+from ser_store.ensembles.options import Terms
 from ser_store.ensembles.report import RankedEnsemble
-from ser_store.ensembles.searching import Found, order_best
-from ser_store.ensembles.terms import Terms
+from ser_store.ensembles.search import Found, order_best
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store.statistics.intervals import Interval

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles.searching import Found
-from ser_store.ensembles.terms import Terms
+from ser_store.ensembles.options import Terms
+from ser_store.ensembles.search import Found
 from ser_store.statistics.intervals import Interval
 from ser_store.statistics.selection import Selection
 from ser_store.voting.search import EnsembleScore

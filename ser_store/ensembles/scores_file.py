@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from ser_store.ensembles.electorate import Electorate
-from ser_store.ensembles.terms import Terms
+from ser_store.common.progress import Progress
+from ser_store.ensembles.candidate_pool import Electorate
+from ser_store.ensembles.options import Terms
 from ser_store.errors import EnsembleError, ExistsError
-from ser_store.progress import Progress
 from ser_store.voting.problem import count_ensembles
 from ser_store.voting.scores import compute_scores, write_scores_parquet
 

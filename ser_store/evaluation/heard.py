@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.corpora.splits.train_eval_rows import choose_sides
 from ser_store.errors import CorpusError, UnknownNameError
-from ser_store.fitted import find_fitted
-from ser_store.sides import choose_sides
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, describe_unknown
 from ser_store.metrics import softmax
-from ser_store.voting.steps import Logits
+from ser_store.voting.quantize import Logits
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store

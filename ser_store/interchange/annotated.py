@@ -27,7 +27,7 @@ from ser_store.errors import MissingExtraError
 _RESERVED = ("utterance", "_index")  # the index, and how anndata calls it in a file
 
 if TYPE_CHECKING:
-    from ser_store.interchange.exporting import Selected
+    from ser_store.interchange.export import Selected
 
 
 def annotate(selected: "Selected") -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.corpora.building import check_column_name
 from ser_store.corpora.ravdess import describe_ravdess_ids
-from ser_store.corpora.splits import add_split
+from ser_store.corpora.splits.draw import add_split
 from ser_store.corpora.texts import fold_text, is_missing, unite_spellings
 from ser_store.errors import CorpusError
 from ser_store.interchange.columns import SPEAKER_WORDS

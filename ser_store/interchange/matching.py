@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from ser_store.audio import AUDIO_SUFFIXES
+from ser_store.audio.decode import AUDIO_SUFFIXES
 from ser_store.corpora.texts import fold_text, is_missing, normalise_text
 
 _WITH_DECIMALS = re.compile(r"([+-]?[0-9]+)\.0+")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ser_store.backbones.catalogue import is_acoustic
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
-from ser_store.extraction import extract_model
+from ser_store.extraction.extract import extract_model
 from ser_store.measuring.running import PACKAGES, list_tiny_models
 from ser_store.measuring.surroundings import describe_machine, list_package_versions
 from ser_store.measuring.training_corpus import scratch_store
-from ser_store.progress import Progress, silent
 from ser_store_h5.store import Store
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def compare_extraction(
         folder: where the store lies for a while. Default: the system's temporary folder.
     """
     require("torch")
-    from ser_store.provenance import describe_hardware
+    from ser_store.common.provenance import describe_hardware
 
     names = ("mfcc", *list_tiny_models()) if models is None else tuple(models)
     rates, problems = [], {}
@@ -111,8 +111,8 @@ class _Stopwatch:
 
 
 def _time_model(store: Store, model: str, *, batch_size: int, seed: int) -> ExtractionRate:
+    from ser_store.inference.out_of_memory import free_memory
     from ser_store.measuring.memory import measure_peak
-    from ser_store.training.out_of_memory import free_memory
 
     watch = _Stopwatch()
     init = "pretrained" if is_acoustic(model) else "random"

@@ -8,8 +8,8 @@ from ser_store.backbones.catalogue import list_backbones
 from ser_store.measuring.plan import Plan
 from ser_store.measuring.running import Runtime
 from ser_store.measuring.step_clock import Way
-from ser_store.published import load_published
-from ser_store.training.recipe import Recipe
+from ser_store.paper.published import load_published
+from ser_store.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ import torchaudio
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ser_store.audio import SAMPLE_RATE, load_speech
+from ser_store.audio.decode import SAMPLE_RATE, load_speech
+from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.loading import build_model
+from ser_store.common.progress import silent
+from ser_store.common.threads import map_threaded
+from ser_store.corpora.splits.train_eval_rows import Rows, choose_sides
 from ser_store.measuring.step_clock import StepClock
-from ser_store.progress import silent
-from ser_store.recordings import resolve_audio
-from ser_store.sides import Rows, choose_sides
-from ser_store.threads import map_threaded
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
 from ser_store_h5.store import Store
 
 ORIGINAL_RATE = 48_000

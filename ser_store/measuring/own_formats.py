@@ -14,7 +14,7 @@ from ser_store.measuring.workload import Workload
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.names import parse_member
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

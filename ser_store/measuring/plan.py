@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)

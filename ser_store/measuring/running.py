@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ser_store.backbones.catalogue import list_backbones
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
 from ser_store.measuring.plan import PUBLISHED, Plan
 from ser_store.measuring.surroundings import describe_machine, list_package_versions
 from ser_store.measuring.training_corpus import scratch_store
-from ser_store.progress import Progress, silent
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
 
 PACKAGES = ("ser-store", "numpy", "torch", "torchaudio", "transformers", "accelerate", "soundfile")
 # The steps are timed in stretches, of which the first warms up and the median of the others counts.
@@ -158,11 +158,11 @@ def compare_runtimes(
     if fewest < MIN_STEPS:
         raise SerstoreError(f"{fewest} steps cannot be timed: expected at least {MIN_STEPS}")
     torch = require("torch")
+    from ser_store.common.provenance import describe_hardware
+    from ser_store.corpora.splits.train_eval_rows import choose_sides
     from ser_store.measuring.notebook import find_originals
     from ser_store.measuring.timing import time_decoding, time_model
-    from ser_store.provenance import describe_hardware
-    from ser_store.sides import choose_sides
-    from ser_store.training.matrix_rate import multiply_matrices
+    from ser_store.training.estimate.matrix_rate import multiply_matrices
 
     asked = (recipe or Recipe()).changed(precision=precision, seed=seed)
     notebook = _choose_notebook(asked, precision=notebook_precision) if with_notebook else None

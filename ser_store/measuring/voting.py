@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.measuring.electorate import Electorate
 from ser_store.measuring.surroundings import describe_machine, list_package_versions
 from ser_store.measuring.voters import VOTERS, Baseline, Voter, make_means, make_one_hot
-from ser_store.progress import Progress, silent
 from ser_store.voting import count_ensembles, hard_vote, search_ensembles, soft_vote
 from ser_store.voting.search import SearchResult
 
@@ -223,7 +223,7 @@ def _time_searches(electorate: Electorate, rule: str, repeats: int) -> list[_Tim
 
 def _list_searches(electorate: Electorate, rule: str) -> list[_Search]:
     """The baseline, our own numpy, and our fastest back end on one thread and on all."""
-    from ser_store.voting.parts import count_processors
+    from ser_store.voting.compiled.parts import count_processors
 
     baseline = _make_baseline(electorate, rule)
     combos = electorate.sample(min(baseline.block * BLOCKS, electorate.total))

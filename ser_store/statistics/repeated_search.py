@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.progress import Progress
 from ser_store.metrics.class_indices import MetricError
-from ser_store.progress import Progress
 from ser_store.statistics.repeated_choice import Selection, find_limits, is_outcome, summarise_scores
 from ser_store.statistics.resampling import Units
 from ser_store.statistics.weighing import Weighing, score_outcomes

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ser_store.common.progress import Progress, silent
 from ser_store.metrics.class_indices import MetricError
-from ser_store.progress import Progress, silent
 from ser_store.statistics.repeated_choice import (
     Selection,
     UncorrectableError,

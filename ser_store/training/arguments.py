@@ -7,10 +7,10 @@ import torch
 from transformers import TrainingArguments
 from transformers.utils import is_torch_tf32_available
 
+from ser_store.common.log import report_idle_gpus
 from ser_store.errors import SerstoreError
-from ser_store.reports import report_idle_gpus
-from ser_store.training.recipe import Recipe
-from ser_store.training.tracking import check_reporter
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.callbacks.tracking import check_reporter
 
 _MIN_WORKERS, _WORKERS_PER_CORE = 16, 4
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ser_store.sides import Rows, Sides
+from ser_store.corpora.splits.train_eval_rows import Rows, Sides
 from ser_store_h5.corpus import Corpus
 
 # With fewer, a class is some recordings and not a way to speak. Where no class has as many, the corpus is a trial.

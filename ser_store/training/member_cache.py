@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from ser_store.backbones.digest import compute_model_digest, take_part_in_digest
 from ser_store.backbones.loading import LoadedModel
+from ser_store.common.log import report_differing_member
+from ser_store.common.provenance import compute_audio_digest
+from ser_store.corpora.splits.train_eval_rows import Rows, Sides
 from ser_store.errors import SerstoreError
+from ser_store.inference.dataset import PREPROCESSING
+from ser_store.inference.float16 import narrow_pooled
 from ser_store.metrics import compute_log_loss, evaluate_predictions
-from ser_store.pooled import narrow_pooled
-from ser_store.provenance import compute_audio_digest
-from ser_store.reports import report_differing_member
-from ser_store.sides import Rows, Sides
-from ser_store.training.curves import CurveWriter
-from ser_store.training.parallel import is_main, tell_all
-from ser_store.training.recipe import Recipe
-from ser_store.training.speech_dataset import PREPROCESSING
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.callbacks.curves import CurveWriter
+from ser_store.training.distributed.processes import is_main, tell_all
 from ser_store_h5.member import Member
 from ser_store_h5.store import Store
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ser_store.reports import report_out_of_memory
-from ser_store.training.out_of_memory import explain_processes, explain_single, halve
-from ser_store.training.parallel import count_processes, is_main
-from ser_store.training.recipe import Recipe
+from ser_store.common.log import report_out_of_memory
+from ser_store.inference.out_of_memory import explain_processes, explain_single, halve
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.distributed.processes import count_processes, is_main
 
 
 class MicroBatches:

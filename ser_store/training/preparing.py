@@ -4,10 +4,10 @@ from typing import Any
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.errors import ModelError
+from ser_store.recipes.masking import mask
+from ser_store.recipes.recipe import Recipe
 from ser_store.training.compiling import compile_layers
-from ser_store.training.masking import mask
-from ser_store.training.optimising import freeze
-from ser_store.training.recipe import Recipe
+from ser_store.training.optimizer import freeze
 
 
 def prepare(model: Any, recipe: Recipe) -> None:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from ser_store.backbones.loading import LoadedModel
-from ser_store.fitted import find_rows
-from ser_store.provenance import describe_hardware, list_versions
-from ser_store.sides import Sides, compute_sides_digest
+from ser_store.common.provenance import describe_hardware, list_versions
+from ser_store.corpora.splits.fitted import find_rows
+from ser_store.corpora.splits.train_eval_rows import Sides, compute_sides_digest
+from ser_store.recipes.masking import read_masking
+from ser_store.training.checkpointing.resume import Request
 from ser_store.training.class_gaps import list_class_gaps
-from ser_store.training.masking import read_masking
-from ser_store.training.resuming import Request
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.runs import RunRecord

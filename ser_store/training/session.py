@@ -10,36 +10,31 @@ from transformers import TrainerCallback, TrainingArguments
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
+from ser_store.common.provenance import list_versions
+from ser_store.corpora.splits.train_eval_rows import Rows, Sides
 from ser_store.errors import StoreError, UnknownNameError
-from ser_store.provenance import list_versions
-from ser_store.sides import Rows, Sides
-from ser_store.training.checkpoints import Checkpoint, CheckpointKeeper, find_folders, find_last, keep_last
-from ser_store.training.class_gaps import count_classes
-from ser_store.training.curves import CurveCallback, CurveWriter
-from ser_store.training.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
-from ser_store.training.early_stopping import EarlyStopping
-from ser_store.training.ending import EndingCallback
-from ser_store.training.epochs import EpochCallback
-from ser_store.training.heap import kept_heap
-from ser_store.training.inference import stated_rounding
-from ser_store.training.journal import RunJournal
-from ser_store.training.loss_meter import LossMeter
-from ser_store.training.member_cache import MemberCache
-from ser_store.training.member_trainer import MemberTrainer
-from ser_store.training.micro_batches import MicroBatches
-from ser_store.training.optimising import make_loss
-from ser_store.training.out_of_memory import explain_limit, is_out_of_memory
-from ser_store.training.parallel import (
-    count_processes,
-    is_lost_connection,
-    is_main,
-    outlive_launcher,
-    stated_once,
-    tell_all,
-    wait_for_all,
+from ser_store.inference.audio_cache import SpeechCache
+from ser_store.inference.dataset import SpeechDataset
+from ser_store.inference.forward import stated_rounding
+from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
+from ser_store.inference.transforms import Variation, make_variation
+from ser_store.training.callbacks.curves import CurveCallback, CurveWriter
+from ser_store.training.callbacks.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
+from ser_store.training.callbacks.early_stopping import EarlyStopping
+from ser_store.training.callbacks.epochs import EpochCallback
+from ser_store.training.callbacks.journal import RunJournal
+from ser_store.training.callbacks.loss_meter import LossMeter
+from ser_store.training.callbacks.tracking import list_trackers
+from ser_store.training.checkpointing.checkpoints import (
+    Checkpoint,
+    CheckpointKeeper,
+    find_folders,
+    find_last,
+    keep_last,
 )
-from ser_store.training.resuming import Request, compute_training_digest
-from ser_store.training.sharding import (
+from ser_store.training.checkpointing.resume import Request, compute_training_digest
+from ser_store.training.class_gaps import count_classes
+from ser_store.training.distributed.fsdp import (
     find_plugin,
     fit_for_shards,
     is_sharded,
@@ -49,10 +44,21 @@ from ser_store.training.sharding import (
     refuse_configuration,
     refuse_other_layout,
 )
-from ser_store.training.speech_cache import SpeechCache
-from ser_store.training.speech_dataset import SpeechDataset
-from ser_store.training.tracking import list_trackers
-from ser_store.training.variation import Variation, make_variation
+from ser_store.training.distributed.processes import (
+    count_processes,
+    is_lost_connection,
+    is_main,
+    outlive_launcher,
+    stated_once,
+    tell_all,
+    wait_for_all,
+)
+from ser_store.training.heap import kept_heap
+from ser_store.training.member_cache import MemberCache
+from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.optimizer import make_loss
+from ser_store.training.signals import EndingCallback
+from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

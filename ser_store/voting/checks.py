@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.metrics import softmax
-from ser_store.voting.steps import Logits, quantize_logits, quantize_logs, quantize_probabilities
+from ser_store.voting.quantize import Logits, quantize_logits, quantize_logs, quantize_probabilities
 
 TIES = ("lowest", "confidence", "best", "abstain")
 # A member's answer that is none of the classes.

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, pose_problem
-from ser_store.voting.steps import Logits
+from ser_store.voting.quantize import Logits
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def compute_contributions(
         n_classes: number of classes, ``c``.
         rule: ``hard``, ``soft`` or ``soft-log``.
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances.
-        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.steps.Logits`, for soft voting and the tie
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.quantize.Logits`, for soft voting and the tie
             rule ``confidence``.
         weights: ``(m,)`` of the candidates, as in :func:`~ser_store.voting.search.search_ensembles`.
 

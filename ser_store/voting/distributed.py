@@ -11,11 +11,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
-from ser_store.progress import Progress, silent
 from ser_store.voting.problem import pose_problem
+from ser_store.voting.quantize import Logits
 from ser_store.voting.search import SearchResult, choose_backend, conclude, make_tally
-from ser_store.voting.steps import Logits
 from ser_store.voting.tasks import Answer, answer, ask, count_tasks, iter_tasks
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.progress import Progress, silent
-from ser_store.voting.contenders import weigh_utterances
+from ser_store.voting.compiled.top_k import weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
+from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import ABSTAINED, Votes
 from ser_store.voting.search import EnsembleScore, score_ensemble
-from ser_store.voting.steps import Logits
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14
@@ -99,7 +99,7 @@ def search_greedy(
             (:func:`~ser_store.voting.rules.soft_log_vote`).
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances, and between
             equally accurate ones by their index.
-        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.steps.Logits`, for soft voting and the tie
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.quantize.Logits`, for soft voting and the tie
             rule ``confidence``.
         progress: shows how far the selection is.
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.batched import iter_right
+from ser_store.voting.numpy_search import iter_right
 from ser_store.voting.problem import Problem
 
 

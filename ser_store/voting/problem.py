@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.voting.checks import check_tie, check_votes, check_weights, take_steps
+from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 from ser_store.voting.rules import RULES, Votes, decide, decide_by_sums, find_most
-from ser_store.voting.steps import MAX_SUM, Logits, count_weights
 
 OBJECTIVES = ("accuracy", "balanced_accuracy")
 

@@ -19,7 +19,7 @@ from ser_store.voting.checks import (
     check_weights,
     take_steps,
 )
-from ser_store.voting.steps import MAX_SUM, Logits, count_weights
+from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 
 __all__ = [
     "ABSTAINED",

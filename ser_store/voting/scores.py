@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.progress import Progress, silent
 from ser_store.voting.problem import pose_problem
+from ser_store.voting.quantize import Logits
 from ser_store.voting.search import choose_backend, make_tally, run_search
-from ser_store.voting.steps import Logits
 from ser_store.voting.subsets import unrank_lexicographic
 
 if TYPE_CHECKING:

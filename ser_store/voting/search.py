@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.metrics import compute_balanced_accuracy
-from ser_store.progress import Progress, silent
-from ser_store.voting.batched import search_batched
-from ser_store.voting.contenders import Tally, bound_balance, weigh_utterances
+from ser_store.voting.compiled.top_k import Tally, bound_balance, weigh_utterances
+from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem, pose_problem
-from ser_store.voting.steps import Logits
+from ser_store.voting.quantize import Logits
 
 BACKENDS = ("auto", "batched", "bitsliced", "summed")
 
@@ -102,7 +102,7 @@ def search_ensembles(
             (:func:`~ser_store.voting.rules.soft_vote`) or ``soft-log``
             (:func:`~ser_store.voting.rules.soft_log_vote`); the latter two take nothing from ``predictions``.
         tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances.
-        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.steps.Logits`, for soft voting and the tie
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.quantize.Logits`, for soft voting and the tie
             rule ``confidence``.
         weights: ``(m,)`` of the candidates, none negative and not all 0, which count as in
             :func:`~ser_store.voting.rules.hard_vote`. Default: all alike.
@@ -174,11 +174,11 @@ def run_search(
         backend: see :func:`choose_backend`, but not ``auto``.
     """
     if backend == "bitsliced":
-        from ser_store.voting.bitsliced import search_bitsliced
+        from ser_store.voting.compiled.bitsliced import search_bitsliced
 
         search_bitsliced(problem, tally, threads=threads, progress=progress, kept=kept)
     elif backend == "summed":
-        from ser_store.voting.summed import search_summed
+        from ser_store.voting.compiled.summed import search_summed
 
         search_summed(problem, tally, threads=threads, progress=progress, kept=kept)
     else:

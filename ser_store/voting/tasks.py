@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.batched import Block, encode, iter_blocks, tally_block
-from ser_store.voting.contenders import Tally, weigh_utterances
+from ser_store.voting.compiled.top_k import Tally, weigh_utterances
+from ser_store.voting.numpy_search import Block, encode, iter_blocks, tally_block
 from ser_store.voting.problem import Problem
 from ser_store.voting.search import make_tally
 
@@ -45,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a task found: the histogram ``(n + 1,)``, and the best; see :class:`~ser_store.voting.contenders.Tally`."""
+    """What a task found: the histogram ``(n + 1,)`` and the best, as in :class:`.compiled.top_k.Tally`."""
 
     histogram: NDArray[np.int64]
     correct: NDArray[np.int64]
@@ -91,7 +91,7 @@ def _iter_parts(problem: Problem, backend: str, *, with_roots: bool = True) -> I
 
 
 def _iter_compiled_parts(problem: Problem, backend: str, *, with_roots: bool) -> Iterator[Any]:
-    from ser_store.voting.parts import iter_parts
+    from ser_store.voting.compiled.parts import iter_parts
 
     candidates, _ = _encode(problem, backend)
     index = np.min_scalar_type(candidates.end)
@@ -100,7 +100,7 @@ def _iter_compiled_parts(problem: Problem, backend: str, *, with_roots: bool) ->
 
 
 def _search_parts(problem: Problem, tally: Tally, task: Task, backend: str) -> None:
-    from ser_store.voting.best import list_best
+    from ser_store.voting.compiled.best import list_best
 
     candidates, search_part = _encode(problem, backend)
     for part in task.parts:
@@ -112,7 +112,7 @@ def _search_parts(problem: Problem, tally: Tally, task: Task, backend: str) -> N
 
 def _encode(problem: Problem, backend: str) -> tuple[Any, Any]:
     """The candidates, and what searches a part of their ensembles."""
-    from ser_store.voting import bitsliced, summed
+    from ser_store.voting.compiled import bitsliced, summed
 
     if backend == "bitsliced":
         return bitsliced.encode_candidates(problem), bitsliced.search_bitsliced_part

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_store_h5 import __version__
-from ser_store_h5.arrays import StoredArray, write_array
 from ser_store_h5.atomic import write_atomically
-from ser_store_h5.attributes import write_text
 from ser_store_h5.corpus import MAX_CLASSES, Corpus, CorpusError, CorpusHeader, StrArray
 from ser_store_h5.errors import FormatError, IntegrityError
-from ser_store_h5.files import create_file, open_file
-from ser_store_h5.groups import Group
-from ser_store_h5.texts import decode_strings, encode_strings
+from ser_store_h5.hdf5.arrays import StoredArray, write_array
+from ser_store_h5.hdf5.attributes import write_text
+from ser_store_h5.hdf5.files import create_file, open_file
+from ser_store_h5.hdf5.groups import Group
+from ser_store_h5.hdf5.texts import decode_strings, encode_strings
 
 if TYPE_CHECKING:
     import h5py

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError
-from ser_store_h5.finite import is_finite
+from ser_store_h5.hdf5.finite import is_finite
 from ser_store_h5.names import MAX_STEP, format_member
 
 # What ``predicted`` holds where the answer is none of the classes, or there was none.

@@ -13,7 +13,7 @@ from ser_store.backbones.catalogue import list_backbones
 from ser_store.backbones.configuration import describe_configuration, settle
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.backbones.model import SpeechClassifier, build_config
-from ser_store.provenance import list_differences
+from ser_store.common.provenance import list_differences
 
 TINY = {backbone.key: backbone for backbone in list_backbones() if backbone.kind == "tiny"}
 BASE = {field.name for field in dataclasses.fields(PreTrainedConfig)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser_store_h5.member import Member
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.sweeping import sweep
-from ser_store_h5.verify import verify_store
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 COMMAND = "import sys; from ser_store_cli.app import main; main()"
@@ -44,7 +44,7 @@ LOADING = """
 import sys
 class Interrupted:
     def find_spec(self, name, path=None, target=None):
-        if name == "ser_store_cli.vote_command":
+        if name == "ser_store_cli.commands.vote":
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupted())
 from ser_store_cli.__main__ import main

@@ -5,11 +5,11 @@ from importlib import resources
 
 import pytest
 
-from ser_store.published import load_published
+from ser_store.paper.published import load_published
 
 
 def test_the_published_tables_that_ship_are_those_beside_the_repository(paper_dir):
-    ours = resources.files("ser_store") / "samples" / "published_tables.json"
+    ours = resources.files("ser_store") / "paper" / "samples" / "published_tables.json"
     assert json.loads(ours.read_text()) == json.loads((paper_dir / "tables.json").read_text())
 
 

@@ -101,5 +101,5 @@ def test_exported_predictions_import_again_as_they_were(serstore, paper_store, t
 
 
 def test_the_sample_that_ships_with_the_package_is_this_reconstruction(paper_dir):
-    sample = resources.files("ser_store") / "samples" / "reconstructed_predictions.csv"
+    sample = resources.files("ser_store") / "paper" / "samples" / "reconstructed_predictions.csv"
     assert sample.read_bytes() == (paper_dir / "predictions.csv").read_bytes()

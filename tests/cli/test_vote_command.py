@@ -12,7 +12,7 @@ import pytest
 
 from ser_store import Store, vote
 from ser_store.ensembles import Distribution
-from ser_store_cli.vote_output import draw_histogram
+from ser_store_cli.tables.vote import draw_histogram
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
@@ -331,7 +331,7 @@ def test_ctrl_c_while_correcting_prints_what_was_found(serstore, votes, monkeypa
             raise KeyboardInterrupt
         return items
 
-    monkeypatch.setattr("ser_store.progress.bar", interrupt)
+    monkeypatch.setattr("ser_store.common.progress.bar", interrupt)
     outcome = serstore("vote", "--k", 2, "--all-combos", "--weights", "accuracy", "--store", votes)
     assert outcome.code == 130
     assert "interrupted: all ensembles are searched, but nothing is corrected" in outcome.err

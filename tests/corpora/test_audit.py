@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.corpora.audit import compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.ravdess import load_ravdess
-from ser_store.corpora.splits import add_split
+from ser_store.corpora.splits.audit import compute_audit, find_unusual_durations, flag_leaks
+from ser_store.corpora.splits.draw import add_split
 from ser_store.errors import UnknownNameError
 from ser_store_h5.corpus import Corpus
 

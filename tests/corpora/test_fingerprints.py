@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from ser_store.audio import Waveform, load_waveform, resample
+from ser_store.audio.decode import Waveform, load_waveform, resample
 from ser_store.corpora import fingerprints
 from ser_store.corpora.fingerprints import MIN_CORRELATION, compute_fingerprint, find_near_duplicates
 from ser_store.corpora.synthetic import Utterance, synthesise

@@ -9,8 +9,8 @@ import pytest
 
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
+from ser_store.corpora.splits.train_eval_rows import choose_sides
 from ser_store.errors import CorpusError
-from ser_store.sides import choose_sides
 
 soundfile = pytest.importorskip("soundfile")
 

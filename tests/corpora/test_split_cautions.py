@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ser_store.corpora.split_cautions import caution_split, describe_classes
+from ser_store.corpora.splits.cautions import caution_split, describe_classes
 from ser_store_h5.corpus import Corpus
 
 PARTS = {"t": "train", "v": "valid", "e": "test", "1": "fold-1", "2": "fold-2", "3": "fold-3", "x": "mine", " ": ""}

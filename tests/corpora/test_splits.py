@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_store.corpora.ravdess import describe_ravdess_ids, parse_ravdess_id
-from ser_store.corpora.speaker_splits import FEW
-from ser_store.corpora.splits import SPLITS, add_split, name_split, normalise_part, twin_groups
+from ser_store.corpora.splits.draw import SPLITS, add_split, name_split, normalise_part, twin_groups
+from ser_store.corpora.splits.speakers import FEW
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.corpus import Column, Corpus
 

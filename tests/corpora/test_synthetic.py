@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from ser_store.audio import load_waveform
+from ser_store.audio.decode import load_waveform
 from ser_store.backbones.acoustic import compute_mfcc_statistics
 from ser_store.corpora.building import read_recordings
 from ser_store.corpora.fingerprints import find_near_duplicates

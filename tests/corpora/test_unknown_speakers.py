@@ -6,13 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ser_store.corpora.audit import compute_audit, flag_leaks
 from ser_store.corpora.ravdess import parse_ravdess_id
-from ser_store.corpora.splits import describe_unknown_speakers, twin_groups
+from ser_store.corpora.splits.audit import compute_audit, flag_leaks
+from ser_store.corpora.splits.draw import describe_unknown_speakers, twin_groups
 from ser_store.evaluation.comparing import compare
 from ser_store.evaluation.members import evaluate
 from ser_store.evaluation.slices import find_groups
-from ser_store.interchange.importing import import_predictions
+from ser_store.interchange.import_ import import_predictions
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
 

@@ -130,7 +130,7 @@ def choose_by_hand(
 
 
 def test_a_correction_too_long_is_left_with_a_note(sample, monkeypatch):
-    monkeypatch.setattr("ser_store.ensembles.correcting.MAX_SECONDS", 1e-6)
+    monkeypatch.setattr("ser_store.ensembles.correction.MAX_SECONDS", 1e-6)
     report = search(sample, correct="bootstrap", weights="accuracy")
     assert report.selection is None
     assert "--repeats 10 takes the time" in report.note

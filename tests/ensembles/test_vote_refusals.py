@@ -6,17 +6,17 @@ from ensemble_samples import N_TEST, N, make_corpus, search
 
 from ser_store import Store, vote
 from ser_store.ensembles import read_weights
-from ser_store.ensembles.electorate import admit
-from ser_store.ensembles.reach import estimate_seconds, format_duration
-from ser_store.ensembles.terms import Terms
+from ser_store.ensembles.candidate_pool import admit
+from ser_store.ensembles.cost import estimate_seconds, format_duration
+from ser_store.ensembles.options import Terms
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 
 
 def test_a_search_out_of_reach_is_refused_with_what_can_be_done(sample, monkeypatch):
-    monkeypatch.setattr("ser_store.ensembles.reach.MAX_SECONDS", 1e-9)
-    monkeypatch.setattr("ser_store.ensembles.reach._MEASURED_FROM", 0.0)
+    monkeypatch.setattr("ser_store.ensembles.cost.MAX_SECONDS", 1e-9)
+    monkeypatch.setattr("ser_store.ensembles.cost._MEASURED_FROM", 0.0)
     with pytest.raises(EnsembleError) as refused:
         search(sample, k=4)
     text = str(refused.value)
@@ -31,7 +31,7 @@ def test_a_search_out_of_reach_is_refused_with_what_can_be_done(sample, monkeypa
 
 
 def test_the_time_of_a_long_search_is_measured(sample, monkeypatch):
-    monkeypatch.setattr("ser_store.ensembles.reach._MEASURED_FROM", 0.0)
+    monkeypatch.setattr("ser_store.ensembles.cost._MEASURED_FROM", 0.0)
     rng = np.random.default_rng(0)
     candidates = admit(
         _make_candidates(rng, m=40, n=100),

@@ -229,7 +229,7 @@ def test_diversity_says_who_brings_what(sample):
 
 
 def test_an_interrupt_leaves_the_best_so_far(sample, monkeypatch):
-    monkeypatch.setattr("ser_store.voting.batched.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
     report = search(sample, k=[3, 4], progress=interrupt_in("voting", after=2), correct="bootstrap")
     assert not report.complete
     assert 0 < report.searched < 84

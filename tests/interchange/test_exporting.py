@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ser_store.errors import ExistsError, StoreError, UnknownNameError
-from ser_store.interchange.exporting import export
-from ser_store.interchange.importing import import_predictions
+from ser_store.interchange.export import export
+from ser_store.interchange.import_ import import_predictions
 from ser_store.metrics.calibration import log_softmax
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
@@ -259,7 +259,7 @@ def test_the_observations_of_an_anndata_say_what_the_corpus_says(store, tmp_path
 def test_without_anndata_one_line_names_it(store, tmp_path):
     program = (
         "import sys; sys.modules['anndata'] = None\n"
-        "from pathlib import Path; from ser_store.interchange.exporting import export\n"
+        "from pathlib import Path; from ser_store.interchange.export import export\n"
         "from ser_store_h5.store import Store\n"
         "from ser_store.errors import MissingExtraError\n"
         "try: export(Store(sys.argv[1]), Path(sys.argv[2]))\n"

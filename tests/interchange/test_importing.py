@@ -5,7 +5,7 @@ import polars
 import pytest
 
 from ser_store.errors import CorpusError, StoreError
-from ser_store.interchange.importing import import_predictions
+from ser_store.interchange.import_ import import_predictions
 from ser_store_h5.store import Store
 
 CLASSES = ["angry", "happy", "sad"]

@@ -12,7 +12,7 @@ from ser_store.corpora.texts import normalise_text
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation import evaluate
 from ser_store.evaluation.hard_utterances import find_hard_utterances
-from ser_store.interchange.importing import import_predictions
+from ser_store.interchange.import_ import import_predictions
 from ser_store.interchange.scores import FLOOR, KINDS, recognise
 from ser_store_h5.store import Store
 
@@ -462,7 +462,7 @@ def test_speakers_are_those_of_the_table(read):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ser_store.interchange.importing import import_predictions
+from ser_store.interchange.import_ import import_predictions
 from ser_store_h5.store import Store
 write, written = Store.write_member, []
 def kill(self, member, **options):

@@ -9,7 +9,7 @@ from ser_store.errors import SerstoreError
 from ser_store.measuring.extracting import compare_extraction
 from ser_store.measuring.plan import PUBLISHED
 from ser_store.measuring.running import compare_runtimes
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
 
 
 def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path):

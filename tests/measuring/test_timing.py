@@ -18,8 +18,8 @@ from ser_store.measuring.timing import (
 )
 from ser_store.measuring.training_corpus import scratch_store
 from ser_store.measuring.turns import AbandonedError, Turns
-from ser_store.training.footprint import count_flops
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.estimate.footprint import count_flops
 
 CLASSES = tuple("abcdefgh")
 

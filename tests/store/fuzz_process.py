@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from fuzz_samples import SAMPLES, Sample, make_sample
 
-import ser_store_h5.arrays
+import ser_store_h5.hdf5.arrays
 from ser_store_h5.errors import SerstoreError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member import Member
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 SECONDS = 10.0  # for one input
 MEMORY = 256 << 20  # more than the process has when it forks
@@ -129,8 +129,8 @@ def _probe_store(order: dict[str, Any]) -> None:
 def _probe_damaged(order: dict[str, Any], sample: Sample) -> None:
     """Tell how each of the inputs ``start`` to ``stop`` is answered, beside what the sample as written says."""
     if order["in_chunks"]:  # small arrays too are read by the chunks their rows lie in, as large ones are
-        ser_store_h5.arrays.SMALL_BYTES = 0
-        ser_store_h5.arrays.WHOLE_BYTES = 0
+        ser_store_h5.hdf5.arrays.SMALL_BYTES = 0
+        ser_store_h5.hdf5.arrays.WHOLE_BYTES = 0
     folder = Path(order["folder"])
     path = sample.write(folder, sample.content)
     ask: Callable[[Path], Found] = probe

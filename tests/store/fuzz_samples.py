@@ -14,7 +14,7 @@ from mutations import damage
 from store_samples import get_bytes, make_member, make_store
 
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.store import Store
 
 

@@ -6,7 +6,7 @@ Written from the HDF5 file format specification, version 3.0. Blocks are found b
 import re
 import struct
 
-from ser_store_h5.hdf5_bytes import compute_lookup3
+from ser_store_h5.hdf5.bytes import compute_lookup3
 
 SEAL_BYTES = 512
 SIGNATURES = re.compile(

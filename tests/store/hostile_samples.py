@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.seal import SEAL_BYTES, seal_in_place
+from ser_store_h5.hdf5.seal import SEAL_BYTES, seal_in_place
 
 Change = Callable[[h5py.File], object]
 TEXT = h5py.string_dtype("utf-8", 64)

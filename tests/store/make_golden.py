@@ -16,7 +16,7 @@ import numpy as np
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
 

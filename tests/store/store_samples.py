@@ -8,10 +8,10 @@ import numpy as np
 
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import SerstoreError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 
 def make_corpus(n: int = 12, *, name: str = "sample") -> Corpus:

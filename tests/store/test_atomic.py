@@ -13,9 +13,9 @@ from store_samples import assert_one_line, get_bytes, make_corpus, make_member, 
 from ser_store_h5.appending import append_line
 from ser_store_h5.atomic import remove_folder, write_atomically, write_text_atomically
 from ser_store_h5.errors import ExistsError, StoreError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the writers are forked")
 KILLS, INTERRUPTS = 300, 40

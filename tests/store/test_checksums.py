@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_samples import find_problem_files, get_problem, make_store
 
-from ser_store_h5.checksums import Check, check_line, check_record, seal_line, seal_record
 from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.integrity.checksums import Check, check_line, check_record, seal_line, seal_record
+from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
-from ser_store_h5.sweeping import sweep
-from ser_store_h5.verify import verify_store
 
 RECORD, CURVES = "runs/tiny/run.json", "runs/tiny/curves.jsonl"
 READS: dict[str, Callable[[Store], Any]] = {

@@ -13,8 +13,8 @@ from store_samples import assert_one_line, assert_same_member, make_member, make
 from ser_store_h5 import appending
 from ser_store_h5.appending import append_line
 from ser_store_h5.errors import StoreError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.locking import Lock, try_lock
-from ser_store_h5.verify import verify_store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the writers are forked")
 

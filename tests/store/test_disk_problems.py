@@ -16,10 +16,10 @@ from disk_faults import OPERATIONS, failing, interrupt_after, interrupt_before, 
 from store_samples import assert_one_line, get_bytes, make_store
 
 from ser_store_h5.errors import SerstoreError, StoreError
+from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.sweeping import sweep
-from ser_store_h5.verify import verify_store
 
 NOT_CONFIRMED = "was written, but the disk does not confirm that it will last"
 operations = pytest.mark.parametrize("operation", OPERATIONS)

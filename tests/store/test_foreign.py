@@ -11,11 +11,11 @@ from place_samples import make_three_runs
 from store_samples import assert_same_member, find_problem_files, get_bytes, get_problem, make_corpus, make_member
 
 from ser_store_h5.errors import StoreError
+from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.names import is_litter, member_file
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.store import Store
-from ser_store_h5.sweeping import sweep
-from ser_store_h5.verify import verify_store
 
 FILES = [
     ".DS_Store", "._bb", "._run.json", "._step-000010.h5", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from store_samples import assert_same_corpus, assert_same_member
 
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 RELEASES = sorted(found.parent.name for found in make_golden.GOLDEN.glob("*/corpus.h5"))
 ARRAYS = {"rows": np.int32, "logits": np.float32, "pooled": np.float16, "predicted": np.int16}

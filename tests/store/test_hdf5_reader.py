@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_samples import make_store
 
-from ser_store_h5.arrays import StoredArray
-from ser_store_h5.groups import Group
-from ser_store_h5.hdf5_bytes import FileBytes, StructureError, compute_lookup3
-from ser_store_h5.hdf5_chunks import compute_fletcher
-from ser_store_h5.hdf5_objects import read_object
+from ser_store_h5.hdf5.arrays import StoredArray
+from ser_store_h5.hdf5.bytes import FileBytes, StructureError, compute_lookup3
+from ser_store_h5.hdf5.chunks import compute_fletcher
+from ser_store_h5.hdf5.groups import Group
+from ser_store_h5.hdf5.objects import read_object
 
 DTYPES = ("<i1", "<i2", "<i4", "<i8", "<u1", "<u8", "<f2", "<f4", "<f8", "S1", "S7", "S300")
 
@@ -219,7 +219,7 @@ READ_ALL = """
 import sys
 import numpy as np
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
+from ser_store_h5.integrity.verify import verify_store
 store = Store(sys.argv[1])
 rows = np.arange(12, dtype=np.int32)
 store.corpus, store.members(), store.curves("tiny"), store.read_member("tiny@10")

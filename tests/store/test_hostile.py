@@ -15,8 +15,8 @@ from hostile_samples import put, put_digest, put_text
 from store_samples import assert_same_corpus, find_problem_files, get_problem, make_corpus, make_store
 
 from ser_store_h5.errors import StoreError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 CORPUS = make_corpus()
 ROWS = np.arange(12, dtype=np.int32)

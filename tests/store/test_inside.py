@@ -11,10 +11,10 @@ from store_samples import assert_one_line, assert_same_member, get_bytes, make_m
 
 from ser_store_h5.errors import FormatError, SerstoreError, StoreError
 from ser_store_h5.inside import check_inside, open_regular
+from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.sweeping import sweep
-from ser_store_h5.verify import verify_store
 
 READS: dict[str, Callable[[Store], Any]] = {
     "corpus.h5": lambda store: store.corpus,

@@ -21,11 +21,11 @@ from store_samples import (
 )
 
 from ser_store_h5.errors import FormatError, IntegrityError, StoreError, UnknownNameError
-from ser_store_h5.merging import MergeResult, merge
-from ser_store_h5.packing import pack
+from ser_store_h5.integrity.verify import verify_store
+from ser_store_h5.pack.merging import MergeResult, merge
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 EMPTY = MergeResult((), (), (), ())
 

@@ -31,11 +31,11 @@ from store_samples import (
 
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import ExistsError, FormatError, IntegrityError, StoreError, UnknownNameError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member import Member
-from ser_store_h5.packing import pack, unpack
+from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 ALL = np.arange(12, dtype=np.int32)
 LABELS = np.int16(ALL % 3)
@@ -281,7 +281,7 @@ def test_a_kill_while_packing_or_unpacking_leaves_all_or_nothing(tmp_path: Path)
     store = make_store(tmp_path / "store", n=2000, hidden=256)
     pack(store, tmp_path / "store.h5")
     call = (
-        "import sys, ser_store_h5.packing as p, ser_store_h5.store as s; print('begin', flush=True);"
+        "import sys, ser_store_h5.pack.packing as p, ser_store_h5.store as s; print('begin', flush=True);"
         "p.pack(s.Store(sys.argv[1]), sys.argv[3]);p.unpack(sys.argv[2], sys.argv[4]); print('end', flush=True)"
     )
     random = np.random.default_rng(0)

@@ -13,9 +13,9 @@ from hostile_samples import put, put_text, seal
 from store_samples import assert_same_array, find_problem_files, get_problem, make_corpus, make_member, make_store
 
 from ser_store_h5.errors import StoreError
-from ser_store_h5.packing import pack, unpack
+from ser_store_h5.integrity.verify import verify_store
+from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 Change = Callable[[h5py.File], object]
 FEW = np.array([3, 7], dtype=np.int32)

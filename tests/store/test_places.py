@@ -13,12 +13,12 @@ from place_samples import BB_20, CASES, MEMBERS, make_three_runs
 from store_samples import assert_one_line, assert_same_member, find_problem_files, get_bytes, get_problem, make_member
 
 from ser_store_h5.errors import ExistsError, FormatError, IntegrityError, StoreError, UnknownNameError
-from ser_store_h5.merging import merge
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.names import find_twins
-from ser_store_h5.packing import pack, unpack
+from ser_store_h5.pack.merging import merge
+from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 ALL_STEPS = ("--all-combos", "--steps", "all", "--correct", "none")
 

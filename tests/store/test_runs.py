@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from store_samples import find_problem_files, get_bytes, get_problem, make_corpus, make_store
 
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord, Selection, append_curve, read_curves, read_run, write_run
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 RECORD = RunRecord(
     "tiny",

@@ -20,9 +20,9 @@ from store_samples import (
 
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
-from ser_store_h5.seal import SEAL_BYTES, check_magic, check_seal, seal_in_place
+from ser_store_h5.hdf5.seal import SEAL_BYTES, check_magic, check_seal, seal_in_place
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 MEMBER, CORPUS = "runs/tiny/step-000010.h5", "corpus.h5"
 FLIPS = 1_000

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import assert_same_array, assert_same_corpus, make_member, make_store
 
-from ser_store_h5 import arrays
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import IntegrityError, StoreError, UnknownNameError
+from ser_store_h5.hdf5 import arrays
+from ser_store_h5.hdf5.texts import decode_strings, encode_strings
 from ser_store_h5.member import Member
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.texts import decode_strings, encode_strings
 
 N = 60_000
 TEST = [8, 9, 10, 11]

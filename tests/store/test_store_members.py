@@ -12,12 +12,12 @@ from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_array, assert_same_member, get_bytes, make_corpus, make_member, make_store
 
 from ser_store_h5.errors import ExistsError, FormatError, IntegrityError, SerstoreError, StoreError, UnknownNameError
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member import Member
 from ser_store_h5.member_file import open_member, write_member
 from ser_store_h5.names import member_file
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 CORPUS = make_corpus()
 ALL = np.arange(12, dtype=np.int32)

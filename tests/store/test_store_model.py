@@ -27,13 +27,13 @@ from second_reader import read_pack, read_store
 from store_model import ConflictError, Model, ModelRun, as_read, make_member, merge_models, predict, select
 from store_samples import assert_same_array, assert_same_corpus, assert_same_member, get_bytes
 
-from ser_store.interchange.exporting import export
+from ser_store.interchange.export import export
 from ser_store_h5.errors import ExistsError, StoreError, UnknownNameError
-from ser_store_h5.merging import merge
-from ser_store_h5.packing import pack, unpack
+from ser_store_h5.integrity.verify import verify_store
+from ser_store_h5.pack.merging import merge
+from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 EXAMPLES = int(os.environ.get("SERSTORE_MODEL_EXAMPLES", "25"))
 STEPS = 25

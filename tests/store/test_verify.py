@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from store_samples import make_member, make_store
 
-from ser_store_h5 import verify
+from ser_store_h5.integrity import verify
+from ser_store_h5.integrity.verify import Verification, verify_store
+from ser_store_h5.integrity.whole import is_whole
 from ser_store_h5.member_file import open_member
-from ser_store_h5.packing import pack
+from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.verify import Verification, verify_store
-from ser_store_h5.whole import is_whole
 
 
 @pytest.fixture(scope="module")

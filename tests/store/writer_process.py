@@ -19,11 +19,11 @@ import numpy as np
 from store_samples import assert_same_member, make_corpus, make_member, make_store
 
 from ser_store_h5.errors import SerstoreError
+from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-from ser_store_h5.sweeping import sweep
-from ser_store_h5.verify import verify_store
 
 State = dict[str, Any]
 KINDS = (

@@ -31,7 +31,7 @@ def main():
     from torch import distributed
     from torch.distributed import checkpoint, fsdp, tensor  # noqa: F401 - loaded once, for all children
 
-    import ser_store.training.finetuning  # noqa: F401 - the same
+    import ser_store.training.finetune  # noqa: F401 - the same
     import ser_store_cli.app  # noqa: F401 - the same
 
     for line in sys.stdin:
@@ -78,7 +78,7 @@ def work(job, rank, port):
     """In a child: the command itself."""
     import torch
 
-    from ser_store.training import parallel
+    from ser_store.training.distributed import processes as parallel
     from ser_store_cli.app import main
 
     for stream, name in ((1, "out"), (2, "err")):
@@ -107,7 +107,7 @@ def work(job, rank, port):
 def shard_on_cpu():
     from accelerate.utils import DistributedType
 
-    from ser_store.training import finetuning
+    from ser_store.training import finetune as finetuning
 
     build = finetuning.build_training_arguments
 
@@ -121,7 +121,7 @@ def shard_on_cpu():
 
 def kill_at_batch(number):
     """Be killed when a training batch of this number, counted from 1, is to be computed."""
-    from ser_store.training.member_trainer import MemberTrainer
+    from ser_store.training.trainer import MemberTrainer
 
     compute, calls = MemberTrainer.compute_loss, []
 
@@ -201,7 +201,7 @@ def limit_evaluation(utterances):
     """Give the model so little memory that an evaluation of more utterances at a time does not fit."""
     import torch
 
-    from ser_store.training import finetuning
+    from ser_store.training import finetune as finetuning
 
     build = finetuning.build_model
 

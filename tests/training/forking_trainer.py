@@ -19,7 +19,7 @@ _WRITING = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate"}
 
 
 def main():
-    import ser_store.training.finetuning  # noqa: F401 - loaded once, for all children
+    import ser_store.training.finetune  # noqa: F401 - loaded once, for all children
 
     for line in sys.stdin:
         job = json.loads(line)
@@ -41,8 +41,8 @@ def train(job, writing):
     """In the child: fine-tune as the job says, and report what came of it."""
     import torch
 
-    from ser_store.training.finetuning import finetune
-    from ser_store.training.recipe import Recipe
+    from ser_store.recipes.recipe import Recipe
+    from ser_store.training.finetune import finetune
     from ser_store_h5.store import Store
 
     torch.set_num_threads(1)
@@ -107,7 +107,7 @@ def watch_writes(job):
 
 def kill_in_method(job):
     """Be killed at the n-th call of a method of the trainer."""
-    from ser_store.training.member_trainer import MemberTrainer
+    from ser_store.training.trainer import MemberTrainer
 
     if "kill_in" not in job:
         return

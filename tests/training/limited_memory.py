@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 import torch
 
 import ser_store.backbones.loading
-import ser_store.training.finetuning  # noqa: F401  # loaded once, and so that no fork is short of memory for it
+import ser_store.training.finetune  # noqa: F401  # loaded once, and so that no fork is short of memory for it
 from ser_store_cli.app import app
 
 _SECONDS = 120

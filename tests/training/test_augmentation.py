@@ -5,14 +5,14 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
-from ser_store.audio import load_speech
+from ser_store.audio.decode import load_speech
 from ser_store.corpora.ravdess import load_ravdess
-from ser_store.training.augmentation import Augmentation, augment
-from ser_store.training.length_grouping import LengthGroupedSampler
-from ser_store.training.recipe import Recipe
-from ser_store.training.speech_cache import SpeechCache
-from ser_store.training.speech_dataset import SpeechDataset
-from ser_store.training.variation import Variation, make_variation
+from ser_store.inference.audio_cache import SpeechCache
+from ser_store.inference.dataset import SpeechDataset
+from ser_store.inference.transforms import Variation, make_variation
+from ser_store.recipes.augmentation import Augmentation, augment
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.distributed.length_groups import LengthGroupedSampler
 from ser_store_h5.store import Store
 
 EVERYTHING = {"speed_prob": 1.0, "reverb_prob": 1.0, "noise_prob": 1.0, "gain_prob": 1.0}

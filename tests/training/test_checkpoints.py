@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from ser_store.errors import ModelError, StoreError
-from ser_store.training.checkpoints import Layout, find_layout, refuse_shards, stated_writing
+from ser_store.training.checkpointing.checkpoints import Layout, find_layout, refuse_shards, stated_writing
 
 
 def test_the_layout_of_a_checkpoint_is_told_by_its_files(tmp_path):

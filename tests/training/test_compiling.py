@@ -6,8 +6,8 @@ from backbone_samples import make_model, make_utterances, pad
 from torch._dynamo.utils import counters
 
 from ser_store.errors import SerstoreError
+from ser_store.inference.forward import single_torch_thread
 from ser_store.training.compiling import compile_layers
-from ser_store.training.inference import single_torch_thread
 
 # torch's own, while it traces.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")

@@ -9,8 +9,10 @@ import pytest
 import scipy.stats
 
 from ser_store.errors import SerstoreError
+from ser_store.inference.forward import single_torch_thread
+from ser_store.recipes.recipe import Recipe
 from ser_store.training import session
-from ser_store.training.divergence import (
+from ser_store.training.callbacks.divergence import (
     PATIENCE,
     Chance,
     DivergedError,
@@ -19,9 +21,7 @@ from ser_store.training.divergence import (
     compute_upper_tail,
     is_at_chance,
 )
-from ser_store.training.finetuning import finetune
-from ser_store.training.inference import single_torch_thread
-from ser_store.training.recipe import Recipe
+from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
 
 # Steps so large that the weights overflow: the first loss is finite, and the member after it, soon none is.

@@ -8,10 +8,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from ser_store.backbones.catalogue import lookup
 from ser_store.backbones.loading import build_model
-from ser_store.training import footprint
-from ser_store.training.estimating import count_steps, estimate
-from ser_store.training.footprint import compute_activation_bytes, count_flops, count_parameters
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.estimate import footprint
+from ser_store.training.estimate.estimate import count_steps, estimate
+from ser_store.training.estimate.footprint import compute_activation_bytes, count_flops, count_parameters
 from ser_store_h5.store import Store
 
 PUBLISHED = ("w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge", "unispeech-large", "unispeech-ml")
@@ -152,7 +152,7 @@ def test_lengths_are_those_that_training_hears(path):
 
 
 def test_all_six_can_be_estimated_at_once(path, serstore, monkeypatch):
-    monkeypatch.setattr("ser_store.training.reproducing.list_published_models", lambda: ("tiny-hubert", "tiny-wavlm"))
+    monkeypatch.setattr("ser_store.paper.reproduce.list_published_models", lambda: ("tiny-hubert", "tiny-wavlm"))
     printed = serstore("finetune", "--all", "--dry-run", "--store", path).out
     assert "tiny-hubert" in printed
     assert "tiny-wavlm" in printed

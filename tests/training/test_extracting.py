@@ -9,11 +9,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 from training_kills import save_backbone
 
+from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import StoreError
-from ser_store.extraction import extract_model
-from ser_store.fitted import find_fitted
-from ser_store.training.finetuning import finetune
-from ser_store.training.recipe import Recipe
+from ser_store.extraction.extract import extract_model
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
 
 SHORT = Recipe(max_steps=1, logging_steps=1)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 RECIPE = (
     "--max-steps",

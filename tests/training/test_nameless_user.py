@@ -25,7 +25,7 @@ def run(text, **environment):
 
 def test_torch_s_compiler_is_loaded_for_a_user_without_a_name():
     loaded = run(
-        "import ser_store.training.recipe, torch._dynamo; import os; print(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
+        "import ser_store.recipes.recipe, torch._dynamo; import os; print(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
     )
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.strip().endswith(f"torchinductor_{os.getuid()}")

@@ -11,11 +11,11 @@ from transformers import Trainer, TrainingArguments
 
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import MissingExtraError, ModelError, SerstoreError, UnknownNameError
-from ser_store.training import tracking
+from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
-from ser_store.training.optimising import make_loss, make_optimizer_groups
+from ser_store.training.callbacks import tracking
+from ser_store.training.optimizer import make_loss, make_optimizer_groups
 from ser_store.training.preparing import prepare
-from ser_store.training.recipe import Recipe
 
 FAMILIES = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech", "tiny-wavlm", "tiny-data2vec-audio")
 COUNTS = {"angry": 6, "calm": 2, "sad": 4}

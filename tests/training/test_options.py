@@ -12,16 +12,16 @@ import torch
 from torch.nn import functional
 from transformers import TrainerCallback, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from ser_store.audio import load_speech
+from ser_store.audio.decode import load_speech
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import build_model
-from ser_store.training.checkpoints import find_folders
-from ser_store.training.finetuning import finetune
-from ser_store.training.inference import single_torch_thread
-from ser_store.training.length_grouping import LengthGroupedSampler
+from ser_store.inference.dataset import SpeechDataset
+from ser_store.inference.forward import single_torch_thread
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.checkpointing.checkpoints import find_folders
+from ser_store.training.distributed.length_groups import LengthGroupedSampler
+from ser_store.training.finetune import finetune
 from ser_store.training.preparing import prepare
-from ser_store.training.recipe import Recipe
-from ser_store.training.speech_dataset import SpeechDataset
 from ser_store_h5.store import Store
 
 SHORT = {"max_steps": 2}

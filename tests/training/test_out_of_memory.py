@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from ser_store.backbones.loading import build_model
-from ser_store.training import finetuning
-from ser_store.training.finetuning import finetune
-from ser_store.training.inference import single_torch_thread
-from ser_store.training.out_of_memory import MemoryLimitError, halve, is_out_of_memory, iter_parts
-from ser_store.training.recipe import Recipe
+from ser_store.inference.forward import single_torch_thread
+from ser_store.inference.out_of_memory import MemoryLimitError, halve, is_out_of_memory, iter_parts
+from ser_store.recipes.recipe import Recipe
+from ser_store.training import finetune as finetuning
+from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
 
 RECIPE = {

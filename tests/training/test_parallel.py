@@ -13,11 +13,11 @@ import pytest
 from torch.distributed import TCPStore
 
 from ser_store.errors import SerstoreError
-from ser_store.training import parallel
-from ser_store.training.checkpoints import find_folders
-from ser_store.training.parallel import claim_last_word, refuse_other_precision
+from ser_store.training.checkpointing.checkpoints import find_folders
+from ser_store.training.distributed import processes as parallel
+from ser_store.training.distributed.processes import claim_last_word, refuse_other_precision
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 # Thirty-two utterances are evaluated: in batches of three that leaves one process with a batch less and a last batch of
 # two. An epoch has two steps, so that the fifth, from which one is resumed, lies within one.
@@ -30,7 +30,7 @@ COMMAND = "from ser_store_cli.app import main; main()"
 # The second process, at its fifth batch.
 KILLED = """
 import os, signal
-from ser_store.training.member_trainer import MemberTrainer
+from ser_store.training.trainer import MemberTrainer
 train, calls = MemberTrainer.training_step, []
 def count(*arguments, **named):
     calls.append(1)
@@ -113,7 +113,7 @@ def test_two_processes_resume_a_run_within_an_epoch(two, copy):
     curves.write_text("".join(line for line in lines if json.loads(line)["step"] <= 5))
     record = store.run(RUN)
     store.update_run(record.updated(state="running", checkpoints=str(checkpoints)))
-    program = "import sys; from ser_store_h5.store import Store; from ser_store.training.finetuning import finetune; "
+    program = "import sys; from ser_store_h5.store import Store; from ser_store.training.finetune import finetune; "
     program += "finetune(Store(sys.argv[1]), resume=True)"
     done = launch_program(program, copy)
     assert done.returncode == 0, done.stderr

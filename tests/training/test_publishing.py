@@ -17,9 +17,9 @@ from huggingface_hub import ModelCard
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import ModelError
-from ser_store.training.publishing import push_to_hub, reserve_repository
+from ser_store.hub.push import push_to_hub, reserve_repository
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 RECIPE = ("--max-steps", 2, "--eval-steps", 1, "--save-steps", 1, "--logging-steps", 1, "--accumulation", 1)
 

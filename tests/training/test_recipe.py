@@ -5,9 +5,9 @@ import json
 import pytest
 
 from ser_store.errors import SerstoreError, UnknownNameError
-from ser_store.training.augmentation import Augmentation
-from ser_store.training.masking import Masking
-from ser_store.training.recipe import Recipe, parse_class_weights
+from ser_store.recipes.augmentation import Augmentation
+from ser_store.recipes.masking import Masking
+from ser_store.recipes.recipe import Recipe, parse_class_weights
 
 
 def test_the_defaults_are_table_2(paper_dir):

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_store.errors import ExistsError, SerstoreError, UnknownNameError
-from ser_store.training.augmentation import Augmentation
-from ser_store.training.masking import Masking
-from ser_store.training.recipe import Recipe
-from ser_store.training.recipe_file import find_recipe, format_recipe, load_recipe, save_recipe
+from ser_store.recipes.augmentation import Augmentation
+from ser_store.recipes.masking import Masking
+from ser_store.recipes.recipe import Recipe
+from ser_store.recipes.recipe_file import find_recipe, format_recipe, load_recipe, save_recipe
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

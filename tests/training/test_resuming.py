@@ -16,14 +16,14 @@ from training_kills import (
 )
 
 from ser_store.errors import ExistsError, SerstoreError, StoreError
-from ser_store.training import checkpoints as checkpoints_module
-from ser_store.training import training_lock
-from ser_store.training.checkpoints import find_folders, find_last, is_whole
-from ser_store.training.finetuning import finetune
-from ser_store.training.member_trainer import MemberTrainer
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
+from ser_store.training import lock as training_lock
+from ser_store.training.checkpointing import checkpoints as checkpoints_module
+from ser_store.training.checkpointing.checkpoints import find_folders, find_last, is_whole
+from ser_store.training.finetune import finetune
+from ser_store.training.trainer import MemberTrainer
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 # Evaluation, saving and logging fall on different steps, and the last of them on none of their multiples; an epoch has
 # four steps.

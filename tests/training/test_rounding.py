@@ -5,10 +5,10 @@ import torch
 from transformers import training_args
 
 from ser_store.errors import SerstoreError
+from ser_store.inference.forward import stated_rounding
+from ser_store.recipes.recipe import Recipe
 from ser_store.training import arguments
 from ser_store.training.arguments import build_training_arguments
-from ser_store.training.inference import stated_rounding
-from ser_store.training.recipe import Recipe
 
 
 def read_flags():

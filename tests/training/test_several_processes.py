@@ -7,9 +7,9 @@ import pytest
 from process_samples import COMMON, FULL, SHARDS
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from ser_store.training.checkpoints import find_last
-from ser_store.training.estimating import estimate
-from ser_store.training.recipe import Recipe
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.checkpointing.checkpoints import find_last
+from ser_store.training.estimate.estimate import estimate
 from ser_store_h5.store import Store
 
 MODEL = "tiny-unispeech"

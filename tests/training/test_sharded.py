@@ -9,10 +9,10 @@ from process_samples import FULL, SHARDS, list_lines
 
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import build_model, load_classifier
-from ser_store.training.checkpoints import Layout, find_last, find_layout, refuse_shards
-from ser_store.training.publishing import push_to_hub
+from ser_store.hub.push import push_to_hub
+from ser_store.training.checkpointing.checkpoints import Layout, find_last, find_layout, refuse_shards
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 # Normalised before each layer, as five of the six published models are: accelerate shards such an encoder as one.
 MODEL = "tiny-unispeech"

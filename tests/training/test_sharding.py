@@ -9,7 +9,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from ser_store.backbones.loading import build_model
 from ser_store.backbones.model import SpeechClassifier
 from ser_store.errors import SerstoreError
-from ser_store.training.sharding import (
+from ser_store.training.distributed.fsdp import (
     find_plugin,
     fit_for_shards,
     keep_precision,

@@ -8,17 +8,17 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
-from ser_store.audio import load_speech
+from ser_store.audio.decode import load_speech
+from ser_store.audio.recordings import load_recording, resolve_audio
 from ser_store.backbones.loading import build_model
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.errors import AudioError, CorpusError
-from ser_store.recordings import load_recording, resolve_audio
-from ser_store.training import speech_dataset
-from ser_store.training.augmentation import Augmentation
-from ser_store.training.length_grouping import LongestFirstSampler
-from ser_store.training.speech_cache import SpeechCache
-from ser_store.training.speech_dataset import SpeechDataset, collate_speech
-from ser_store.training.variation import Variation
+from ser_store.inference import dataset as speech_dataset
+from ser_store.inference.audio_cache import SpeechCache
+from ser_store.inference.dataset import SpeechDataset, collate_speech
+from ser_store.inference.transforms import Variation
+from ser_store.recipes.augmentation import Augmentation
+from ser_store.training.distributed.length_groups import LongestFirstSampler
 
 
 @pytest.fixture(scope="module")

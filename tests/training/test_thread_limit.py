@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit private memory")
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from ser_store.errors import MissingExtraError, SerstoreError
-from ser_store.training.recipe import Recipe
-from ser_store.training.tracking import TrackingCallback, check_reporter, find_tracking_folder, list_trackers
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.callbacks.tracking import TrackingCallback, check_reporter, find_tracking_folder, list_trackers
 from ser_store_h5.store import Store
 
 needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
@@ -179,7 +179,7 @@ def test_wandb_without_an_account_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_what_is_not_installed_is_said_with_the_extra(name, monkeypatch):
-    monkeypatch.setattr("ser_store.training.tracking.find_spec", lambda _: None)
+    monkeypatch.setattr("ser_store.training.callbacks.tracking.find_spec", lambda _: None)
     with pytest.raises(
         MissingExtraError, match=rf"^{name} is not installed: --report-to {name} needs it; .*\[tracking\]'"
     ):

@@ -15,9 +15,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ser_store.training.checkpoints import find_folders, is_whole
+from ser_store.training.checkpointing.checkpoints import find_folders, is_whole
+from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
-from ser_store_h5.verify import verify_store
 
 RUN = "r"
 # Everything random that a backbone has: dropout, layer drop, and masks over time and features.

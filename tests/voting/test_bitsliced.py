@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from vote_samples import draw_candidates
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import bitsliced, count_ensembles, parts, problem, search_ensembles
-from ser_store.voting.compiling import compiled
+from ser_store.voting import count_ensembles, problem, search_ensembles
+from ser_store.voting.compiled import bitsliced, parts
+from ser_store.voting.compiled.jit import compiled
 
 
 def assert_equals_batched(predictions, truth, *, threads=2, **case):
@@ -173,8 +174,8 @@ def test_planes_that_would_be_too_big_are_not_made(monkeypatch):
 
 def test_two_hundred_thousand_utterances_are_voted_in_bounded_memory():
     script = (
-        "import resource, numpy as np; from ser_store.voting import search_ensembles; from ser_store.voting.compiling "
-        "import compiled\n"
+        "import resource, numpy as np; from ser_store.voting import search_ensembles\n"
+        "from ser_store.voting.compiled.jit import compiled\n"
         "rng = np.random.default_rng(0); truth = rng.integers(4, size=200_000); shape = 6, 200_000\n"
         "predictions = np.where(rng.random(shape) < 0.7, truth, rng.integers(4, size=shape)).astype(np.int16)\n"
         "probabilities = np.full((*shape, 4), 0.1, dtype=np.float32)\n"

@@ -11,7 +11,7 @@ import pytest
 import ser_store
 import ser_store_h5
 
-DOUBLE = "from ser_store.voting.compiling import compiled\n\n@compiled\ndef double(number):\n    return 2 * number\n"
+DOUBLE = "from ser_store.voting.compiled.jit import compiled\n\n@compiled\ndef double(number):\n    return 2 * number\n"
 CALL = (
     "import logging, resource, sys\n"
     "logging.basicConfig(level=logging.INFO, format='%(message)s')\n"

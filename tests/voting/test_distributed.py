@@ -57,7 +57,7 @@ def test_two_processes_find_what_one_finds(monkeypatch):
 )
 def test_workers_find_the_same_by_every_rule(monkeypatch, options, n_jobs):
     monkeypatch.setattr(tasks, "PARTS_PER_TASK", 1)
-    monkeypatch.setattr("ser_store.voting.batched.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
     predictions, truth = draw_candidates(12, 50, 4)
     probabilities = np.random.default_rng(1).random((12, 50, 4))
     case = {"k": 4, "n_classes": 4, "probabilities": probabilities, **options}
@@ -69,7 +69,7 @@ def test_workers_find_the_same_by_every_rule(monkeypatch, options, n_jobs):
 @pytest.mark.parametrize("k", [2, 3, 5])
 def test_workers_find_the_same_by_every_compiled_search(monkeypatch, k, voting):
     monkeypatch.setattr("ser_store.voting.distributed.choose_backend", lambda problem, backend: voting)
-    monkeypatch.setattr("ser_store.voting.parts.PART_SIZE", 90 * 50)
+    monkeypatch.setattr("ser_store.voting.compiled.parts.PART_SIZE", 90 * 50)
     predictions, truth = draw_candidates(13, 90, 5)
     found = search_distributed(predictions, truth, k=k, n_classes=5, backend="threading", n_jobs=2)
     assert_same(found, search_ensembles(predictions, truth, k=k, n_classes=5, backend="batched"))
@@ -148,7 +148,7 @@ def test_what_every_task_needs_travels_with_it_instead_of_lying_on_a_worker_that
 
 def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
     monkeypatch.setattr(tasks, "PARTS_PER_TASK", 1)
-    monkeypatch.setattr("ser_store.voting.batched.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 1000)
 
     def interrupt(items, /, *, total, label):
         for count, item in enumerate(items):

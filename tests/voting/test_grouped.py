@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import search_ensembles
-from ser_store.voting.conditions import set_conditions
-from ser_store.voting.grouped import search_grouped
+from ser_store.voting.compiled.grouped import search_grouped
+from ser_store.voting.constraints import set_conditions
 
 RUNS_OF_STEPS = np.repeat(np.arange(6), 14)
 
@@ -90,9 +90,9 @@ def test_ensembles_are_counted_and_told_apart_as_by_hand(case):
 
 
 def test_small_blocks_and_parts_make_no_difference(monkeypatch):
-    monkeypatch.setattr("ser_store.voting.batched.BLOCK_BYTES", 2000)
-    monkeypatch.setattr("ser_store.voting.grouped_kernel.PART_SIZE", 2000)
-    monkeypatch.setattr("ser_store.voting.conditions._ROWS", 7)
+    monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("ser_store.voting.compiled.grouped_kernel.PART_SIZE", 2000)
+    monkeypatch.setattr("ser_store.voting.constraints._ROWS", 7)
     rng = np.random.default_rng(1)
     truth = rng.integers(4, size=70)
     predictions = np.where(rng.random((16, 70)) < 0.6, truth, rng.integers(4, size=(16, 70)))

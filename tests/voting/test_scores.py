@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from ser_store.errors import EnsembleError
-from ser_store.voting import compute_scores, hard_vote, parts, scores, soft_vote, write_scores_parquet
+from ser_store.voting import compute_scores, hard_vote, scores, soft_vote, write_scores_parquet
+from ser_store.voting.compiled import parts
 from ser_store.voting.subsets import rank_lexicographic, unrank_lexicographic
 
 

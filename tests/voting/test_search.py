@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as hnp
 from vote_samples import search_by_hand
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import TIES, batched, count_ensembles, hard_vote, search_ensembles
+from ser_store.voting import TIES, count_ensembles, hard_vote, search_ensembles
+from ser_store.voting import numpy_search as batched
 from ser_store.voting.problem import pose_problem
-from ser_store.voting.steps import Logits
+from ser_store.voting.quantize import Logits
 from ser_store.voting.subsets import unrank_subsets
 
 

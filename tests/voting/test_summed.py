@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError
-from ser_store.voting import count_ensembles, parts, problem, search_ensembles
+from ser_store.voting import count_ensembles, problem, search_ensembles
+from ser_store.voting.compiled import parts
 
 RULES = ["hard", "soft", "soft-log"]
 

@@ -1,0 +1,1 @@
+"""One file for each command: words in, one call of the library, a table or a document out."""

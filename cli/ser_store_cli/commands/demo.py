@@ -1,0 +1,25 @@
+"""demo."""
+
+from typing import Annotated
+
+import typer
+
+from ser_store_cli.options import DEFAULT_STORE, AudioOption, DebugOption, StoreOption, stated
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    @stated
+    def demo(
+        audio: AudioOption = None,
+        steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps of each backbone.")] = None,
+        store: StoreOption = DEFAULT_STORE,
+        debug: DebugOption = False,
+    ) -> None:
+        """The main job from audio to a vote: on a synthetic corpus, or with --audio on RAVDESS."""
+        from ser_store.errors import require
+        from ser_store_cli.commands.demonstration import demonstrate
+        from ser_store_cli.commands.printed import make_runner
+
+        require("torch")
+        demonstrate(store, audio=audio, steps=steps, run=make_runner(app))

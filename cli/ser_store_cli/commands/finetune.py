@@ -1,0 +1,239 @@
+"""finetune."""
+
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ser_store_cli.commands.origin_choice import Origin, find_like, read_begun, refuse_begun
+from ser_store_cli.commands.recipe_choice import print_recipe_text, resolve_recipe
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    AudioOption,
+    CheckpointOption,
+    DebugOption,
+    InitOption,
+    JsonOption,
+    RunOption,
+    SplitOption,
+    StoreOption,
+    show_reports,
+    stated,
+)
+from ser_store_cli.output import print_json
+from ser_store_cli.tables.finetune import print_dry_run, print_run, push, train_all
+
+if TYPE_CHECKING:
+    from ser_store.training.checkpointing.resume import Request
+    from ser_store_h5.store import Store
+
+Pair = tuple[float, float]
+
+LENGTH = "Length and order"
+RATE = "Learning rate"
+LOSS = "Loss and what is trained"
+HEARD = "What training hears"
+INTERVALS = "Intervals"
+MACHINE = "Machine"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(finetune)
+
+
+def _in(panel: str, text: str, *names: str, default: str | None = None) -> Any:
+    """An option of the recipe in a panel of the help; None stands for what the recipe says, or else for ``default``."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False)
+
+
+@stated
+def finetune(
+    context: typer.Context,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A key of `serstore models`, a hub id, or a local folder.")
+    ] = None,
+    all_models: Annotated[
+        bool, typer.Option("--all", help="The paper's six, one after the other; what is done is left alone.")
+    ] = False,
+    run: RunOption = None,
+    split: SplitOption = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="The fold to evaluate, for splits into folds.")] = None,
+    init: InitOption = "pretrained",
+    checkpoint: CheckpointOption = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--checkpoints", help="Where checkpoints go.", show_default="in the run's folder"),
+    ] = None,
+    audio: AudioOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed, as it was begun.")
+    ] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", help="A TOML file, or a run to train like, by its weights and split too. Options here win."
+        ),
+    ] = None,
+    print_recipe: Annotated[
+        bool, typer.Option("--print-recipe", help="Print the recipe as TOML, all values resolved, and do no more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what steps, memory, disk and time it will take, and do no more.")
+    ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option("--push-to-hub", help="OWNER/NAME on the Hugging Face hub that gets the model, private."),
+    ] = None,
+    epochs: Annotated[float | None, _in(LENGTH, "Passes over the training part.", default="10")] = None,
+    max_steps: Annotated[int | None, _in(LENGTH, "Optimizer steps, instead of epochs.")] = None,
+    train_batch_size: Annotated[int | None, _in(LENGTH, "Utterances for each device and pass.", default="4")] = None,
+    eval_batch_size: Annotated[int | None, _in(LENGTH, "The same in evaluation.", default="4")] = None,
+    accumulation: Annotated[int | None, _in(LENGTH, "Batches for each optimizer step.", default="2")] = None,
+    group_by_length: Annotated[bool | None, _in(LENGTH, "Batches of utterances of similar length.")] = None,
+    early_stopping_patience: Annotated[
+        int | None, _in(LENGTH, "Evaluations that get no better before training ends.")
+    ] = None,
+    early_stopping_metric: Annotated[
+        str | None, _in(LENGTH, "eval_loss, accuracy or balanced_accuracy.", default="eval_loss")
+    ] = None,
+    seed: Annotated[
+        int | None, _in(LENGTH, "Of initialisation, order, dropout and augmentation.", default="42")
+    ] = None,
+    learning_rate: Annotated[float | None, _in(RATE, "At its peak.", "--learning-rate", "--lr", default="1e-4")] = None,
+    schedule: Annotated[
+        str | None, _in(RATE, "linear, cosine, constant or constant_with_warmup.", default="linear")
+    ] = None,
+    warmup_steps: Annotated[int | None, _in(RATE, "Steps until its peak.", default="0")] = None,
+    warmup_share: Annotated[float | None, _in(RATE, "The same, as a share of all steps.")] = None,
+    layer_decay: Annotated[float | None, _in(RATE, "Factor for each layer further down.", default="1")] = None,
+    weight_decay: Annotated[float | None, _in(RATE, "Of AdamW.", default="0")] = None,
+    max_grad_norm: Annotated[float | None, _in(RATE, "Gradients are clipped to it.", default="1")] = None,
+    class_weights: Annotated[
+        str | None, _in(LOSS, "none, balanced, or by class: angry=2,calm=0.5.", default="none")
+    ] = None,
+    label_smoothing: Annotated[float | None, _in(LOSS, "Share of the target spread over all.", default="0")] = None,
+    freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Leave the convolutions as they are.")] = None,
+    frozen_layers: Annotated[int | None, _in(LOSS, "Layers from the bottom left as they are.", default="0")] = None,
+    pooling: Annotated[str | None, _in(LOSS, "mean, sum or max over frames.", default="mean")] = None,
+    max_seconds: Annotated[float | None, _in(HEARD, "Longer utterances are cropped.")] = None,
+    crop: Annotated[str | None, _in(HEARD, "random or head.", default="random")] = None,
+    mask_time_prob: Annotated[float | None, _in(HEARD, "Share of frames masked.", default="the backbone's")] = None,
+    mask_time_length: Annotated[int | None, _in(HEARD, "Frames of a mask.", default="the backbone's")] = None,
+    mask_feature_prob: Annotated[float | None, _in(HEARD, "Share of channels.", default="the backbone's")] = None,
+    mask_feature_length: Annotated[int | None, _in(HEARD, "Channels of a mask.", default="the backbone's")] = None,
+    layerdrop: Annotated[float | None, _in(HEARD, "How often a layer is skipped.", default="the backbone's")] = None,
+    speed_prob: Annotated[float | None, _in(HEARD, "Share played at another speed.", default="0")] = None,
+    speed_range: Annotated[Pair | None, _in(HEARD, "Factors.", default="0.9 1.1")] = None,
+    reverb_prob: Annotated[float | None, _in(HEARD, "Share heard in a room.", default="0")] = None,
+    reverb_seconds: Annotated[Pair | None, _in(HEARD, "Reverberation times.", default="0.2 0.8")] = None,
+    noise_prob: Annotated[float | None, _in(HEARD, "Share with white noise.", default="0")] = None,
+    noise_db: Annotated[Pair | None, _in(HEARD, "Signal-to-noise ratios.", default="10 30")] = None,
+    gain_prob: Annotated[float | None, _in(HEARD, "Share made louder or softer.", default="0")] = None,
+    gain_db: Annotated[Pair | None, _in(HEARD, "By how much.", default="-12 12")] = None,
+    eval_steps: Annotated[
+        int | None, _in(INTERVALS, "Steps between evaluations, each of which caches a member.", default="100")
+    ] = None,
+    logging_steps: Annotated[int | None, _in(INTERVALS, "Steps between entries of the loss.", default="100")] = None,
+    save_steps: Annotated[int | None, _in(INTERVALS, "Steps between checkpoints.", default="100")] = None,
+    save_total_limit: Annotated[int | None, _in(INTERVALS, "Checkpoints kept.", default="2")] = None,
+    report_to: Annotated[
+        str | None, _in(INTERVALS, "none, tensorboard or wandb; beside the store, in STORE.tracking/.", default="none")
+    ] = None,
+    precision: Annotated[str | None, _in(MACHINE, "fp32, tf32, fp16 or bf16.", default="fp32")] = None,
+    attention: Annotated[
+        str | None, _in(MACHINE, "eager, sdpa or flash_attention_2.", default="the best there is")
+    ] = None,
+    gradient_checkpointing: Annotated[bool | None, _in(MACHINE, "Time for memory.")] = None,
+    compile: Annotated[bool | None, _in(MACHINE, "Have torch compile the model.")] = None,  # noqa: A002  # the option
+    dataloader_workers: Annotated[int | None, _in(MACHINE, "Processes that decode beside it.", default="0")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train all parameters of a backbone, and cache a member at every evaluation. Defaults: the published recipe."""
+    asked = {name: value for name, value in context.params.items() if value is not None}
+    resolved = resolve_recipe(asked, recipe=recipe, store=store, resume=resume)
+    begun = (
+        _find_begun(store, model=model, run=run, split=split, fold=fold)
+        if resume and not all_models and (print_recipe or dry_run)
+        else None
+    )
+    if print_recipe:
+        print_recipe_text(resolved if begun is None else resolved or begun.recipe, json=json)
+        return
+    origin = Origin(model, init, checkpoint, split, fold)
+    if begun is not None:
+        origin, resolved = read_begun(begun), resolved or begun.recipe
+    else:
+        origin = find_like(origin, store, recipe=recipe, run=run, resume=resume, with_weights=not all_models)
+    model, checkpoint = origin.model, origin.checkpoint
+    if (model is not None) + all_models > 1:
+        raise typer.BadParameter("expected one of --model and --all")
+    if model is None and not (all_models or resume):
+        raise typer.BadParameter("expected --model MODEL, or --all for the paper's six", param_hint="--model")
+    if all_models and (run or checkpoint or checkpoints or push_to_hub):
+        raise typer.BadParameter(
+            "--all trains several models: --run, --checkpoint, --checkpoints, --push-to-hub do not fit"
+        )
+    opened = _open(store)
+    places: dict[str, Any] = {"split": origin.split, "fold": origin.fold, "init": origin.init, "audio": audio}
+    if dry_run:
+        if model is not None:
+            refuse_begun(opened, origin, model, run=run, resume=resume, recipe=resolved)
+        print_dry_run(
+            opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json
+        )
+        return
+    show_reports()
+    if all_models:
+        train_all(opened, resolved, places, json=json)
+        return
+    from ser_store.training.distributed.processes import is_main
+    from ser_store.training.finetune import finetune as train
+
+    if push_to_hub is not None and is_main():
+        from ser_store.hub.push import reserve_repository
+
+        reserve_repository(push_to_hub)
+    record = train(
+        opened,
+        model,
+        run=run,
+        **places,
+        recipe=resolved,
+        checkpoint=checkpoint,
+        checkpoints=checkpoints,
+        resume=resume,
+        show_progress=True,
+    )
+    if not is_main():
+        return
+    if json:
+        published = push(opened, record.run, push_to_hub)
+        print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
+        return
+    print_run(opened, record)
+    push(opened, record.run, push_to_hub)
+
+
+def _open(store: Path) -> "Store":
+    from ser_store.errors import require
+    from ser_store_h5.store import Store
+
+    opened = Store(store)
+    require("torch")
+    require("transformers")
+    if "WANDB_MODE" in os.environ:
+        with redirect_stdout(sys.stderr):  # transformers repeats it on stdout, which belongs to the result
+            require("transformers.integrations.integration_utils")
+    return opened
+
+
+def _find_begun(store: Path, **asked: Any) -> "Request | None":
+    from ser_store.training.checkpointing.resume import find_request
+    from ser_store_h5.store import Store
+
+    return find_request(Store(store), **asked)

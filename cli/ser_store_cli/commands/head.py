@@ -1,0 +1,61 @@
+"""head."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ser_store_cli.commands.evaluate import print_evaluations
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn_cautions,
+)
+from ser_store_cli.output import print_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(head)
+
+
+@stated
+def head(
+    kind: Annotated[str, typer.Option("--kind", help="logreg, svm, mlp, knn or lda.")] = "logreg",
+    from_: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="A member; may be given several times.", show_default="all that fit"),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The head's run.", show_default="source's run and kind")
+    ] = None,
+    cv: Annotated[str | None, typer.Option("--cv", help="speaker or utterance: score everyone out of fold.")] = None,
+    folds: Annotated[int, typer.Option("--folds", help="Folds of --cv.")] = 5,
+    fold: Annotated[int | None, typer.Option("--fold", help="The fold to score, for splits into folds.")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 42,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Fit a lightweight classifier on cached representations; its scores are a member again."""
+    from ser_store.common.progress import bar
+    from ser_store.evaluation import evaluate as compute
+    from ser_store.heads.heads import head as fit
+    from ser_store_h5.store import Store
+
+    opened = Store(store)
+    options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
+    fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
+    on = "all" if cv else f"fold-{fold}" if fold else None
+    evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
+    warn_cautions(evaluations.cautions)
+    if json:
+        print_json({"heads": [vars(one) for one in fitted], "cautions": list(evaluations.cautions)})
+        return
+    for one in fitted:
+        scored = "out of fold" if cv else "outside the training part"
+        typer.echo(f"{one.member}: fitted on {one.n_train} utterances of {one.source}, scored {one.n_scored} {scored}")
+    print_evaluations(evaluations)

@@ -1,0 +1,305 @@
+"""import, export, pack, unpack, merge, rm and gc."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    MembersArgument,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn,
+    warn_cautions,
+)
+from ser_store_cli.output import format_bytes, print_json
+
+if TYPE_CHECKING:
+    from ser_store_h5.store import Store
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="import")(import_)
+    for command in (export, pack, unpack, merge, rm, gc):
+        app.command()(command)
+
+
+@stated
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, wide (one column for each run@step) or long.")],
+    label: Annotated[str | None, typer.Option("--label", help="The column of true labels; creates a store.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", metavar="A,B,C", help="All classes, in order; any other answer counts as wrong."),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", help="logits, probabilities, log-probabilities or scores.", show_default="what the numbers show"
+        ),
+    ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-on",
+            help="What the models learned from: a part of the split; others: the other folds; nothing of this corpus.",
+            show_default="not known",
+        ),
+    ] = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Import predictions or logits from elsewhere."""
+    from ser_store.interchange.import_ import import_predictions
+
+    names = [] if classes is None else _split_names(classes)
+    done = import_predictions(
+        file, store=store, label=label, classes=names, kind=kind, trained_on=trained_on, split=split
+    )
+    for line in done.understood:
+        warn(line)
+    if done.ignored:
+        ignored = ", ".join(name or "(no name)" for name in done.ignored)
+        warn(f"ignored, since they are neither ids nor predictions: {ignored}")
+    if done.unlabelled and not names:
+        warn(f"no utterance is labelled {', '.join(done.unlabelled)}: classes all the same; --classes names others")
+    if json:
+        document = {"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)}
+        document |= {"identical": list(done.identical), "scores": done.scores, "understood": list(done.understood)}
+        print_json(document)
+        return
+    said = [f"imported {_count(len(done.members), 'member')} on {_count(done.n, 'utterance')}"]
+    said[0] += f": {', '.join(done.members)}" if done.members else ""
+    said += [f"{_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
+    typer.echo("; ".join(said))
+    if done.created:
+        typer.echo(f"made {store}")
+
+
+def _split_names(listed: str) -> list[str]:
+    """Names separated by commas; one that holds a comma stands in double quotes."""
+    from csv import reader
+
+    return [name.strip() for name in next(reader([listed], skipinitialspace=True))]
+
+
+@stated
+def export(
+    file: Annotated[Path, typer.Argument(help="A new FILE.csv, FILE.parquet, FILE.npz or FILE.h5ad.")],
+    members: MembersArgument = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            "--what", help="predicted, logits or pooled (NPZ, h5ad).", show_default="predicted; for h5ad all there is"
+        ),
+    ] = None,
+    steps: Annotated[str, typer.Option("--steps", help="selected or all.")] = "selected",
+    on: OnOption = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write members to a table, to arrays, or to AnnData."""
+    from ser_store.interchange.export import export as write
+    from ser_store_h5.store import Store
+
+    done = write(Store(store), file, members or [], what=what, steps=steps, on=on, split=split)
+    warn_cautions(done.cautions)
+    if json:
+        document = {"file": str(file), "what": done.what, "members": done.members, "n": done.n}
+        print_json({**document, "cautions": list(done.cautions)})
+        return
+    covered = f"{_count(done.members, 'member')} on {_count(done.n, 'utterance')}"
+    typer.echo(f"wrote {done.what} of {covered} to {file}")
+
+
+@stated
+def pack(
+    file: Annotated[Path, typer.Argument(help="A new FILE.h5.")],
+    members: Annotated[
+        list[str] | None,
+        typer.Argument(help="run@step, or a run for its selected step.", show_default="every member of every run"),
+    ] = None,
+    without_pooled: Annotated[
+        bool, typer.Option("--without-pooled", help="Leave pooled representations out: logits vote and evaluate alone.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Put a store into one HDF5 file, which every reading command takes for --store."""
+    from ser_store.common.progress import bar
+    from ser_store_h5.pack.packing import pack as write
+    from ser_store_h5.store import Store
+
+    done = write(
+        Store(store),
+        file,
+        members=members or None,
+        with_pooled=not without_pooled,
+        watch=lambda names: bar(names, total=len(names), label="packing"),
+    )
+    if json:
+        print_json({"file": str(file), "members": list(done.members), "bytes": done.bytes})
+        return
+    typer.echo(f"packed {_count(len(done.members), 'member')} into {file}, {format_bytes(done.bytes)}")
+
+
+@stated
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A file that `serstore pack` wrote.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a store, a new folder named by --store, of a packed file."""
+    from ser_store.common.progress import bar
+    from ser_store_h5.pack.packing import unpack as write
+
+    made = write(file, store, watch=lambda names: bar(names, total=len(names), label="unpacking"))
+    members = made.member_names()
+    if json:
+        print_json({"store": str(store), "members": members})
+        return
+    typer.echo(f"unpacked {_count(len(members), 'member')} into {store}")
+
+
+@stated
+def merge(
+    other: Annotated[Path, typer.Argument(help="A store of the same corpus: a folder or a packed file.")],
+    rename: Annotated[
+        list[str] | None,
+        typer.Option("--rename", metavar="OLD=NEW", help="A run, split or column of the other store; repeatable."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Add the runs, members, splits and columns of another store of the same corpus to --store."""
+    from ser_store.common.progress import bar
+    from ser_store_h5.pack.merging import merge as add
+    from ser_store_h5.store import Store
+
+    source = Store(other)
+    done = add(
+        Store(store),
+        source,
+        **_find_renamed(source, rename or []),
+        watch=lambda names: bar(names, total=len(names), label="merging"),
+    )
+    for run in done.kept_selections:
+        warn(f"{run}: the other store had selected another step; the selection of {store} stays")
+    changes = {
+        "added": done.added,
+        "replaced": done.replaced,
+        "identical": done.identical,
+        "runs": done.runs,
+        "splits": done.splits,
+        "columns": done.columns,
+    }
+    if json:
+        print_json({"store": str(store), **{name: list(found) for name, found in changes.items()}})
+        return
+    said = [f"added {_list(done.added, 'member')}"]
+    said += [
+        f"added {_list(found, noun)}" for noun, found in (("split", done.splits), ("column", done.columns)) if found
+    ]
+    said += [f"completed {_list(done.replaced, 'member')}"] if done.replaced else []
+    said += [f"{_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
+    typer.echo("; ".join(said))
+
+
+def _find_renamed(source: "Store", pairs: list[str]) -> dict[str, dict[str, str]]:
+    """New names by kind, as the library takes them; a name that nothing bears is left to it to refuse."""
+    from ser_store.errors import StoreError
+
+    kinds = {"splits_as": source.corpus.splits, "columns_as": source.corpus.columns, "runs_as": source.runs()}
+    renamed: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise StoreError(f"--rename {pair}: expected OLD=NEW")
+        bearing = [kind for kind, names in kinds.items() if old in names]
+        for kind in bearing or ["runs_as"]:
+            renamed[kind][old] = new
+    return renamed
+
+
+@stated
+def rm(
+    name: Annotated[str, typer.Argument(help="run@step, or a run with all it has.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Remove a member, or a run with its members, curves and checkpoints."""
+    from ser_store.training.lock import refuse_training
+    from ser_store_h5.names import parse_member
+    from ser_store_h5.store import Store
+
+    opened = Store(store)
+    run, step = parse_member(name)
+    left = None
+    if opened.has_run(run):
+        refuse_training(opened.run_folder(run))
+        left = _find_checkpoints_outside(opened, run) if step is None else None
+    removed = opened.remove(name)
+    if left is not None:
+        warn(f"the checkpoints of {run} are left in {left}: remove them too, if they are not needed")
+    if json:
+        print_json({"removed": removed})
+    else:
+        typer.echo(f"removed {', '.join(removed) or name}")
+
+
+def _find_checkpoints_outside(store: "Store", run: str) -> Path | None:
+    """The folder that the checkpoints of a run are in, where that is not the run's own, as far as its record tells."""
+    from ser_store.errors import StoreError
+
+    try:
+        stated_place = store.run(run).details.get("checkpoints")
+    except StoreError:  # a damaged run can be removed, too
+        return None
+    if not stated_place or not any(Path(stated_place).glob("checkpoint-*")):
+        return None
+    place = Path(stated_place).resolve()
+    return None if place.is_relative_to(store.run_folder(run).resolve()) else place
+
+
+@stated
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Remove what writers that were killed left behind; what a living writer holds is kept."""
+    from ser_store_h5.integrity.sweeping import sweep
+
+    swept = sweep(store, dry_run=dry_run)
+    if json:
+        document = {"removed": list(swept.removed), "in_use": list(swept.in_use), "bytes": swept.bytes}
+        print_json({**document, "dry_run": dry_run})
+        return
+    for leftover in swept.removed:
+        typer.echo(leftover)
+    verb = "would remove" if dry_run else "removed"
+    kept = f"; {_count(len(swept.in_use), 'file')} of writers at work kept" if swept.in_use else ""
+    typer.echo(f"{verb} {_count(len(swept.removed), 'leftover')}, {format_bytes(swept.bytes)}{kept}")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _list(names: Sequence[str], noun: str) -> str:
+    return _count(len(names), noun) + (f" ({', '.join(names)})" if names else "")

@@ -1,0 +1,36 @@
+"""reproduce."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ser_store_cli.options import DEFAULT_STORE, DebugOption, StoreOption, stated
+
+
+def register(app: typer.Typer) -> None:
+    @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    @stated
+    def reproduce(
+        context: typer.Context,
+        audio: Annotated[Path, typer.Option("--audio", help="The folder of the RAVDESS recordings.")],
+        models: Annotated[
+            str | None,
+            typer.Option("--models", help="Others, with commas between them.", show_default="the paper's six"),
+        ] = None,
+        store: StoreOption = DEFAULT_STORE,
+        debug: DebugOption = False,
+    ) -> None:
+        """The paper, from audio to its last table. What is done already is left alone, so it can be run again.
+
+        Options that are not listed here go to `serstore finetune`, for instance --precision bf16.
+        """
+        from ser_store.errors import require
+        from ser_store.paper.reproduce import list_published_models, name_runs
+        from ser_store_cli.commands.printed import make_runner
+        from ser_store_cli.commands.reproduction import Reproduction
+
+        require("torch")
+        require("transformers")
+        named = list_published_models() if models is None else [name.strip() for name in models.split(",")]
+        Reproduction(store, audio, name_runs(named), context.args, make_runner(app)).reproduce()

@@ -1,0 +1,110 @@
+"""steps."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn,
+    warn_cautions,
+)
+from ser_store_cli.output import Percent, format_interval, maybe_figure, print_json, print_table
+
+if TYPE_CHECKING:
+    from ser_store.evaluation.steps import StepComparison
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(steps)
+
+
+@stated
+def steps(
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be given several times.")] = None,
+    select: Annotated[
+        str | None, typer.Option("--select", help="best, divergence, min-loss, last or a step: record the choice.")
+    ] = None,
+    on: OnOption = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare the cached steps of each run, and select one."""
+    from ser_store.evaluation.steps import steps as compare
+    from ser_store_h5.store import Store
+
+    comparison = compare(Store(store), run or [], on=on, split=split, select=select)
+    if select is not None and comparison.on == "test":
+        warn("selected on test: what is reported on test from now on is too high; splits with a valid part avoid that")
+    warn_cautions(comparison.cautions)
+    if json:
+        print_json(comparison.to_json())
+    else:
+        print_steps(comparison)
+
+
+def print_steps(comparison: "StepComparison") -> None:
+    """One table of all steps, the selected one of each run marked, and one line for each run of what follows."""
+    rows = []
+    for run in comparison.runs:
+        for score in run.steps:
+            mark = "←" if score.step == run.selected else ""
+            reason = f" {run.reason}" if mark and run.reason else ""
+            rows.append(
+                [
+                    run.run,
+                    score.step,
+                    Percent(score.accuracy),
+                    Percent(score.balanced_accuracy),
+                    maybe_figure(score.eval_loss),
+                    maybe_figure(score.train_loss),
+                    None if score.agreement is None else Percent(score.agreement),
+                    mark + reason,
+                ]
+            )
+    header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
+    print_table([*header, "as before", "selected"], rows)
+    if any(len(run.steps) > 1 for run in comparison.runs):
+        _print_choices(comparison)
+
+
+def _print_choices(comparison: "StepComparison") -> None:
+    rows = []
+    for run in comparison.runs:
+        test, correction = run.best_against_last, run.correction
+        bounds = None if correction is None else correction.bounds
+        rows.append(
+            [
+                run.run,
+                run.best,
+                Percent(next(score.accuracy for score in run.steps if score.step == run.best)),
+                "–" if correction is None else Percent(correction.corrected),
+                "–" if bounds is None else format_interval(bounds),
+                run.steps[-1].step,
+                run.verdict
+                if test is None
+                else f"{run.verdict} (right alone {test.only_first} against {test.only_second}, p = {test.p:.2g})",
+                "never" if run.divergence is None else str(run.divergence),
+            ]
+        )
+    typer.echo("")
+    header = ["", "best", "apparent", "corrected", "95% interval", "last", "best against last", "losses part at"]
+    print_table(header, rows)
+    typer.echo("")
+    corrected = next((run.correction for run in comparison.runs if run.correction), None)
+    if corrected is not None:
+        typer.echo(
+            f"corrected: what to expect of a step chosen for its accuracy on {comparison.on} ({corrected.method}, "
+            f"{corrected.repeats} repeats)"
+        )
+    for note in dict.fromkeys(run.note for run in comparison.runs if run.note):
+        typer.echo(note)
+    typer.echo("as before: utterances for which the step predicts what the step before it does")

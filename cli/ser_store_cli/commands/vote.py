@@ -1,0 +1,181 @@
+"""vote."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    MembersArgument,
+    OnOption,
+    SplitOption,
+    StoreOption,
+    stated,
+    warn,
+    warn_cautions,
+)
+from ser_store_cli.output import print_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(vote)
+
+
+def parse_sizes(text: str | None) -> list[int] | None:
+    """``3`` or ``3,5,7``."""
+    if text is None:
+        return None
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: expected a whole number, or several with commas between") from None
+
+
+_CANDIDATES = {"rich_help_panel": "Candidates"}
+_RULES = {"rich_help_panel": "Rules"}
+_SEARCH = {"rich_help_panel": "Search"}
+_CORRECTION = {"rich_help_panel": "Correction"}
+
+
+@stated
+def vote(
+    members: MembersArgument = None,
+    k: Annotated[
+        str | None,
+        typer.Option(
+            "--k", metavar="K[,K…]", help="Members of an ensemble.", show_default="all candidates", **_CANDIDATES
+        ),
+    ] = None,
+    all_combos: Annotated[
+        bool, typer.Option("--all-combos", help="Search every ensemble of k candidates.", **_CANDIDATES)
+    ] = False,
+    steps: Annotated[
+        str, typer.Option("--steps", help="Candidates: the selected step of each run, or all.", **_CANDIDATES)
+    ] = "selected",
+    min_accuracy: Annotated[
+        float, typer.Option("--min-accuracy", help="Leave out candidates below it.", **_CANDIDATES)
+    ] = 0.0,
+    one_step_per_run: Annotated[
+        bool, typer.Option("--one-step-per-run", help="No two steps of a run in one ensemble.", **_CANDIDATES)
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", help="A member, run or pattern that every ensemble holds.", **_CANDIDATES),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="A member, run or pattern to leave out.", **_CANDIDATES)
+    ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule", help="hard (plurality), soft (mean probability), soft-log, weighted (hard by weight).", **_RULES
+        ),
+    ] = "hard",
+    tie: Annotated[str, typer.Option("--tie", help="lowest, confidence, best or abstain.", **_RULES)] = "lowest",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="accuracy, balanced-accuracy, w1,w2,… or a CSV of member and weight.", **_RULES),
+    ] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", help="accuracy or balanced-accuracy: what the best is best by.", **_RULES)
+    ] = "accuracy",
+    search: Annotated[
+        str,
+        typer.Option("--search", help="exhaustive, greedy, pruned, or auto: exhaustive within ten minutes.", **_SEARCH),
+    ] = "auto",
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="End a pruned search unfinished.", **_SEARCH)
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="auto, batched, bitsliced, summed; loky, threading, dask or ray.", **_SEARCH),
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads or workers.", show_default="all processors", **_SEARCH)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Of Dask, such as tcp://127.0.0.1:8786.", **_SEARCH)
+    ] = None,
+    select_on: Annotated[
+        str | None,
+        typer.Option("--select-on", help="Choose on this part, report on another; needs no correction.", **_CORRECTION),
+    ] = None,
+    correct: Annotated[str, typer.Option("--correct", help="bootstrap, halves or none.", **_CORRECTION)] = "bootstrap",
+    correct_by: Annotated[
+        str | None,
+        typer.Option(
+            "--correct-by", help="Draw whole: speaker, a column; or utterance.", show_default="speaker", **_CORRECTION
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", min=1, help="Of the correction.", show_default="by size", **_CORRECTION)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the correction.", **_CORRECTION)] = 0,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best to show.")] = 20,
+    diversity: Annotated[
+        bool, typer.Option("--diversity", help="How differently candidates err, and who brings what.")
+    ] = False,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", help="Write the scores of all ensembles to a Parquet file.")
+    ] = None,
+    on: OnOption = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Vote one ensemble, or search all k-member ensembles of the candidates."""
+    sizes = parse_sizes(k)
+    from ser_store.common.progress import bar
+    from ser_store.ensembles import read_weights
+    from ser_store.ensembles import vote as find_best
+    from ser_store_h5.store import Store
+
+    report = find_best(
+        Store(store),
+        members or [],
+        k=sizes,
+        all_combos=all_combos,
+        steps=steps,
+        rule=rule,
+        tie=tie,
+        weights=None if weights is None else read_weights(weights),
+        objective=objective,
+        min_accuracy=min_accuracy,
+        one_step_per_run=one_step_per_run,
+        include=include or [],
+        exclude=exclude or [],
+        search=search,
+        backend=backend,
+        threads=threads,
+        scheduler=scheduler,
+        max_seconds=max_seconds,
+        on=on,
+        split=split,
+        select_on=select_on,
+        top=top,
+        correct=correct,
+        correct_by=correct_by,
+        repeats=repeats,
+        seed=seed,
+        diversity=diversity,
+        scores=scores,
+        progress=bar,
+    )
+    warn_cautions(report.cautions)
+    if not report.complete:
+        done = "all ensembles are searched, but nothing is corrected"
+        warn(f"interrupted: {done if report.is_searched else f'the best of the first {report.searched:,} ensembles'}")
+    if json:
+        print_json(report.to_json())
+    else:
+        from ser_store_cli.tables.vote import print_vote
+
+        print_vote(report)
+        if scores is not None and report.complete:
+            typer.echo(f"the scores of all ensembles are in {scores}")
+    if not report.complete:
+        raise KeyboardInterrupt

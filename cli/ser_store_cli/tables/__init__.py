@@ -1,0 +1,1 @@
+"""Results of the library in, tables for people out."""

@@ -1,0 +1,81 @@
+"""What finetune does and prints once its options are known: estimates, several models, the run, its publication."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ser_store_cli.options import warn, warn_cautions
+from ser_store_cli.output import format_table, print_json
+
+if TYPE_CHECKING:
+    from ser_store.recipes.recipe import Recipe
+    from ser_store_h5.runs import RunRecord
+    from ser_store_h5.store import Store
+
+
+def print_dry_run(
+    store: "Store", model: str | None, resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool
+) -> None:
+    """What the run would take, or each of the paper's six where no model is named."""
+    from ser_store.training.distributed.processes import is_main
+
+    if not is_main():
+        return  # what one of several processes says holds for each
+    from ser_store.paper.reproduce import list_published_models
+    from ser_store.training.estimate.estimate import estimate
+    from ser_store_cli.tables.estimate import print_estimates
+
+    models = list_published_models() if model is None else [model]
+    estimates = [estimate(store, one, recipe=resolved, **places) for one in models]
+    if json:
+        print_json({"estimates": [one.to_json() for one in estimates]})
+        return
+    print_estimates(estimates)
+
+
+def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:
+    """Train the paper's six, and say how each ended."""
+    from ser_store.paper.reproduce import finetune_all
+    from ser_store.training.distributed.processes import is_main
+
+    outcomes = finetune_all(store, recipe=resolved, **places, show_progress=True)
+    if is_main():
+        if json:
+            print_json({"models": [one.to_json() for one in outcomes]})
+        else:
+            typer.echo(
+                format_table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])
+            )
+            for one in outcomes:
+                if one.problem:
+                    warn(f"{one.model}: {one.problem}")
+    if any(one.problem for one in outcomes):
+        raise typer.Exit(1)
+
+
+def push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
+    """Publish a run where that is asked for; what a JSON document says of it."""
+    if repository is None:
+        return {}
+    from ser_store.hub.push import push_to_hub
+
+    warn(f"{run} goes to {repository}; it is whole in the store, whatever becomes of that")
+    published = push_to_hub(store, run, repository)
+    warn(f"{published.member} is at {published.url}")
+    return {"published": vars(published)}
+
+
+def print_run(store: "Store", record: "RunRecord") -> None:
+    """How long the run took, why it stopped if it did so early, and all its steps."""
+    from ser_store.evaluation.steps import steps as compare
+    from ser_store_cli.commands.steps import print_steps
+
+    typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
+    stopped = record.details.get("stopped_early")
+    if stopped:
+        best = f"{stopped['metric']} is not better than {stopped['best']:.4g} at step {stopped['best_step']}"
+        typer.echo(f"stopped early: {best}, for {stopped['patience']} evaluations")
+    comparison = compare(store, [record.run], on=record.details["on"], split=record.details["split"])
+    warn_cautions(comparison.cautions)
+    print_steps(comparison)

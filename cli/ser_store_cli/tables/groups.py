@@ -1,0 +1,99 @@
+"""Tables of groups of utterances: how each member does on them, and whether they differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from ser_store_cli.output import Figure, Percent, format_interval, print_table
+from ser_store_cli.tables.evaluation import PLAIN, describe_methods, format_p
+
+if TYPE_CHECKING:
+    from ser_store.evaluation import Evaluations, MemberEvaluation
+    from ser_store.evaluation.slices import Slices
+
+ALPHA = 0.05
+# Small groups that are listed before the list is cut short.
+MAX_NAMED = 8
+
+
+def print_gaps(evaluations: "Evaluations") -> None:
+    """The worst and the best group of every member."""
+    rows = []
+    for member in evaluations.members:
+        if member.sliced is not None:
+            worst, best = member.sliced.worst, member.sliced.best
+            rows.append(
+                [
+                    member.member,
+                    worst.group,
+                    Percent(worst.metrics.accuracy),
+                    best.group,
+                    Percent(best.metrics.accuracy),
+                    f"{member.sliced.gap * 100:.1f}",
+                    format_p(None if member.sliced.test is None else member.sliced.test.p),
+                    _judge(member.sliced),
+                ]
+            )
+    typer.echo("")
+    print_table([f"by {evaluations.by}", "worst", "accuracy", "best", "accuracy", "gap", "p", "groups differ"], rows)
+    several = [member.sliced for member in evaluations.members if member.sliced is not None]
+    tested = _describe_tests(several)
+    typer.echo(f"\np: {tested}" if tested else "")
+    _print_small(several[0])
+
+
+def print_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -> None:
+    """One line for each group of utterances, and whether they differ by more than chance."""
+    if member.sliced is None:
+        return
+    sliced = member.sliced
+    balanced = sliced.by != "label"  # of one class it is the accuracy
+    rows = [
+        [
+            one.group,
+            one.metrics.n,
+            one.metrics.correct,
+            Percent(one.metrics.accuracy),
+            format_interval(one.interval.bounds),
+            *([Percent(one.metrics.balanced_accuracy)] if balanced else []),
+            *([] if one.probabilities is None else [Figure(one.probabilities.log_loss)]),
+        ]
+        for one in sliced.slices
+    ]
+    typer.echo(f"\n{member.member} by {sliced.by}")
+    header = [sliced.by, "n", "correct", names["accuracy"], "95% interval"]
+    header += [names["balanced_accuracy"]] if balanced else []
+    print_table([*header, *([] if member.probabilities is None else ["log-loss"])], rows)
+    typer.echo(f"\n95% intervals: {describe_methods([one.interval for one in sliced.slices])}")
+    worst, best = sliced.worst, sliced.best
+    typer.echo(
+        f"worst: {worst.group} with {Percent(worst.metrics.accuracy)}; best: {best.group} with "
+        f"{Percent(best.metrics.accuracy)}; gap {sliced.gap * 100:.1f} points"
+    )
+    tested = "" if sliced.test is None else f", p {format_p(sliced.test.p)} ({_describe_tests([sliced])})"
+    typer.echo(f"groups differ: {_judge(sliced)}{tested}")
+    _print_small(sliced)
+
+
+def _judge(sliced: "Slices") -> str:
+    if sliced.test is None:
+        return "one group only"
+    return "yes" if sliced.test.p < ALPHA else "cannot tell"
+
+
+def _describe_tests(several: Sequence["Slices"]) -> str:
+    """How p was found, and what speaks against it, each once."""
+    tests = [sliced.test for sliced in several if sliced.test is not None]
+    cautions = dict.fromkeys(test.caution for test in tests if test.caution)
+    return "; ".join([*dict.fromkeys(test.method for test in tests), *cautions])
+
+
+def _print_small(sliced: "Slices") -> None:
+    """The groups that are too small to be called worst or best."""
+    small = [one.group for one in sliced.slices if one.is_small]
+    if small:
+        from ser_store.evaluation.slices import SMALL_GROUP
+
+        shown = ", ".join(small[:MAX_NAMED]) + (", …" if len(small) > MAX_NAMED else "")
+        typer.echo(f"too few to be worst or best, under {SMALL_GROUP} utterances: {shown}")

@@ -1,0 +1,118 @@
+"""Containers of chunks with a name and a length: WAV, RF64, W64, AIFF and CAF; and the plain headers of AU and NIST."""
+
+import math
+import re
+import struct
+from typing import BinaryIO, NamedTuple
+
+from ser_store.audio.containers.extent import Extent
+
+# Writers to a pipe do not know the length; SoX writes 0x7FFFF000, some less their headers, others 0xFFFFFFFF, -1 or 0.
+_UNKNOWN_LENGTH = 0x7FFF0000
+
+
+class Layout(NamedTuple):
+    """How a container lays out its chunks: each has a name, a length and a body.
+
+    Attributes:
+        first: place of the first chunk.
+        header: the struct of name and length.
+        audio: the beginning of the name of the chunk with the audio.
+        counted: bytes of the header that the length includes.
+        ahead: bytes of that chunk's body ahead of the audio.
+        padding: chunks begin at multiples of it.
+    """
+
+    first: int
+    header: str
+    audio: bytes = b"data"
+    counted: int = 0
+    ahead: int = 0
+    padding: int = 2
+
+
+LAYOUTS = {
+    b"RIFF": Layout(12, "<4sI"),
+    b"RF64": Layout(12, "<4sI"),
+    b"RIFX": Layout(12, ">4sI"),
+    b"FORM": Layout(12, ">4sI", audio=b"SSND", ahead=8),  # AIFF
+    b"riff": Layout(40, "<16sQ", counted=24, padding=8),  # W64
+    b"caff": Layout(8, ">4sq", ahead=4, padding=1),
+}
+
+
+def measure_chunks(file: BinaryIO, size: int, layout: Layout) -> Extent | None:
+    order, kind = layout.header[0], layout.header[-1]
+    header = struct.calcsize(layout.header)
+    field = struct.calcsize(order + kind)
+    long_length, long_place = None, 0
+    place = layout.first
+    while place + header <= size:
+        name, length = _read_chunk(file, place, layout)
+        body = place + header
+        if name.startswith(b"ds64") and body + 16 <= size:
+            file.seek(body + 8)
+            long_place, long_length = body + 8, struct.unpack("<Q", file.read(8))[0]
+        elif name.startswith(layout.audio):
+            start, besides = body + layout.ahead, layout.counted + layout.ahead
+            if long_length is not None and length == 0xFFFFFFFF:
+                stated, repair = long_length, (long_place, "<Q", 0)
+            else:
+                stated, repair = length - besides, (body - field, order + kind, besides)
+            end = start + max(stated, -layout.ahead)
+            # A recorder that was killed leaves a length of 0; so does one that recorded nothing.
+            present = 0 if stated <= 0 and _is_chunk(file, end, size, layout) else max(0, size - start)
+            behind = _count_behind(file, end, size, layout) if stated > 0 else 0
+            return _compare(present, stated, repair=repair, behind=behind)
+        place = body + max(0, length - layout.counted)
+        place += -place % layout.padding
+    return None
+
+
+def _read_chunk(file: BinaryIO, place: int, layout: Layout) -> tuple[bytes, int]:
+    file.seek(place)
+    name, length = struct.unpack(layout.header, file.read(struct.calcsize(layout.header)))
+    return name, length
+
+
+def _is_chunk(file: BinaryIO, place: int, size: int, layout: Layout) -> bool:
+    """Whether a chunk with a name of four printable characters begins here and ends within the file."""
+    header = struct.calcsize(layout.header)
+    if place + header > size:
+        return False
+    name, length = _read_chunk(file, place, layout)
+    return name[:4].isascii() and name[:4].decode().isprintable() and place + length <= size
+
+
+def _count_behind(file: BinaryIO, end: int, size: int, layout: Layout) -> int:
+    """Bytes behind the audio, unless they are chunks or nothing but zeros."""
+    padded = end + -end % layout.padding
+    if end >= size or any(_is_chunk(file, place, size, layout) for place in (end, padded)):
+        return 0
+    file.seek(end)
+    return size - end if size - padded >= struct.calcsize(layout.header) and file.read().strip(b"\0") else 0
+
+
+def measure_au(head: bytes, size: int) -> Extent:
+    order = ">" if head[:4] == b".snd" else "<"
+    start, stated = struct.unpack(f"{order}II", head[4:12])
+    behind = max(0, size - start - stated) if stated else 0
+    return _compare(max(0, size - start), stated, repair=(8, f"{order}I", 0), behind=behind)
+
+
+def measure_nist(head: bytes, size: int) -> Extent:
+    """NIST SPHERE, as of TIMIT: a header in text, whose own size stands in its second line."""
+    named = dict(re.findall(rb"(\w+) -\w+ (\d+)", head))
+    counts = [int(named.get(name, 0)) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
+    stated, start = math.prod(counts), head[8:16].strip()
+    present = size - (int(start) if start.isdigit() else len(head))
+    return Extent(stated or None, min(stated or present, present))
+
+
+def _compare(present: int, stated: int, *, repair: tuple[int, str, int], behind: int = 0) -> Extent:
+    """Of audio up to the end of the file; ``repair``: place and struct of the length, and what it counts besides."""
+    place, kind, besides = repair
+    unknown = stated <= 0 < present or (stated >= _UNKNOWN_LENGTH and stated > present)
+    held = stated if 0 < stated <= present else present
+    mended = None if stated == held else (place, struct.pack(kind, held + besides))
+    return Extent(None if unknown else stated, held, behind=behind, repair=mended)

@@ -1,0 +1,54 @@
+"""Where the recordings of a corpus are now, and whether they are still those that it was made from."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.audio.decode import compute_audio_digest, load_waveform, resample
+from ser_store.errors import AudioError, CorpusError
+from ser_store_h5.corpus import Corpus
+
+# They are decoded to other samples by other releases of their decoders.
+_LOSSY = {".mp3", ".ogg", ".oga", ".opus"}
+
+
+def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
+    """The folder of the recordings: the one given, else where they lay when the corpus was made.
+
+    Raises:
+        CorpusError: if the corpus has no recordings, or the folder is not there.
+    """
+    if corpus.paths is None:
+        raise CorpusError(
+            f"corpus {corpus.name} was made from predictions and has no recordings: expected one made from audio; "
+            "`serstore init --audio DIR --store PATH` makes a store that can train"
+        )
+    folder = audio or Path(corpus.audio_root or ".")
+    if not folder.is_dir():
+        raise CorpusError(f"the recordings are not in {folder}: no such folder; say where they are with --audio DIR")
+    return folder
+
+
+def load_recording(corpus: Corpus, row: int, *, audio: Path) -> NDArray[np.float32]:
+    """The recording of an utterance as the backbones hear it: ``(n,)`` float32, mono, at 16 kHz.
+
+    Args:
+        row: of the utterance.
+        audio: the folder of the recordings, from :func:`resolve_audio`.
+
+    Raises:
+        AudioError: if it cannot be read, or is not the one that the corpus was made from. Lossy formats are not
+            compared.
+    """
+    if corpus.paths is None:
+        raise CorpusError(f"corpus {corpus.name} has no recordings")
+    path = audio / str(corpus.paths[row])
+    waveform = load_waveform(path)
+    digests = None if path.suffix.lower() in _LOSSY else corpus.audio_digests
+    if digests is not None and compute_audio_digest(waveform) != digests[row].tobytes():
+        raise AudioError(
+            f"{path} is not the recording that the store was made from, its samples are others: expected the same; "
+            "bring it back, name the right folder with --audio DIR, or make a store of these with `serstore init`"
+        )
+    return resample(waveform.samples, sample_rate=waveform.sample_rate)

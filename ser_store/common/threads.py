@@ -1,0 +1,33 @@
+"""Work on all cores by threads, for what leaves Python's lock: decoding, hashing, arithmetic."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from ser_store.common.progress import Progress
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@functools.cache
+def open_pool(process: int, name: str, size: int) -> ThreadPoolExecutor:
+    """Threads that stay for the next call: Python waits for ever for a new one that finds no memory to begin with.
+
+    Args:
+        process: the id of this one, since one that was forked has none of its parent's threads.
+        name: what they are for; work that waits for other work takes another pool than that.
+        size: how many there are at most.
+    """
+    return ThreadPoolExecutor(size, thread_name_prefix=name)
+
+
+def map_threaded(function: Callable[[T], U], items: Sequence[T], *, progress: Progress, label: str) -> list[U]:
+    """``function`` of every item, in the order of the items."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        return list(progress(pool.map(function, items), total=len(items), label=label))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the items not yet begun

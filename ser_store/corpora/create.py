@@ -1,0 +1,149 @@
+"""A new store from a corpus, or one more split for a store that is there."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_store.common.progress import Progress, silent
+from ser_store.corpora.manifest import load_manifest
+from ser_store.corpora.ravdess import load_ravdess
+from ser_store.corpora.splits.cautions import caution_split
+from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_split
+from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.store import Store
+
+CORPORA = ("ravdess",)
+
+
+@dataclass(frozen=True)
+class Initialized:
+    """What ``init`` did.
+
+    Attributes:
+        store: the store.
+        split: the split that was added, by the name it has, and is the default one now.
+        created: whether the store was made now, or gained a split.
+        skipped: one line for each recording left out.
+        ignored: files that are not part of the corpus.
+        cautions: one line for each thing to beware of: in the split, and in what the store holds now that it held
+            otherwise before.
+        notes: one line for each recording that is not as its header says, for what else was seen and not read, and for
+            what was understood and may not have been meant.
+    """
+
+    store: Store
+    split: str | None
+    created: bool
+    skipped: tuple[str, ...]
+    ignored: int
+    notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+
+def init(
+    path: Path,
+    *,
+    corpus: str,
+    audio: Path | None = None,
+    split: str | None = None,
+    seed: int | None = None,
+    folds: int | None = None,
+    skip_bad: bool = False,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> Initialized:
+    """Make a store for a corpus; where the store is there and holds the same corpus, add a split to it.
+
+    Args:
+        path: the store's folder.
+        corpus: ``ravdess``, or a CSV or Parquet manifest.
+        audio: the folder of the recordings.
+        split: name of a split (see :data:`ser_store.corpora.splits.draw.SPLITS`) or of a column. Default: the
+            manifest's own ``split`` column where it has one, else ``paper``; where the store is there, its default
+            split stays.
+        seed: of the split; one that is not the split's own is part of its name: ``paper-7``.
+        folds: how many, of a split into folds; part of its name likewise: ``kfold-10-folds``.
+        skip_bad: leave bad recordings out instead of refusing.
+        strict: a recording that is not as its header says is a bad one.
+
+    Raises:
+        CorpusError: if the corpus contradicts itself or has too few utterances for the split.
+        AudioError: naming the first bad recording.
+        StoreError: if the store holds another corpus.
+    """
+    if corpus == "ravdess":
+        if audio is None:
+            raise UnknownNameError("corpus ravdess without its recordings: expected --audio DIR, their folder")
+        built = load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
+    elif Path(corpus).suffix.lower() in (".csv", ".parquet"):
+        built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)
+    else:
+        raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
+    described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
+    cautions: list[str] = []
+    notes = built.notes
+    if there is not None:
+        there.refuse_other_corpus(described)
+        cautions += _describe_changes(there.corpus, described)
+        described = _combine(there.corpus, described)
+    before, name = described.default_split, split or described.default_split or "paper"
+    if name != before or (split, seed, folds) != (None, None, None):
+        asked, name = name, name_split(described, name, seed=seed, folds=folds)
+        described = replace(add_split(described, name), default_split=name)
+        if asked != name:
+            cautions.append(f"the split is called {name}, after its seed or number of folds: --split {name} means it")
+        if name in described.columns:
+            notes += describe_folds(described.columns[name], described.parts(name))
+    if there is not None and there.corpus.default_split not in (None, name):
+        cautions.append(
+            f"the default split is {name} now, it was {there.corpus.default_split}: commands that name no --split "
+            f"answer about {name} from now on"
+        )
+    if there is None:
+        store = Store.create(path, described)
+    else:
+        store = there
+        store.update_corpus(described)
+    return Initialized(
+        store=store,
+        split=name,
+        created=there is None,
+        skipped=built.skipped,
+        ignored=built.ignored,
+        cautions=(*cautions, *caution_split(described, name)),
+        notes=notes,
+    )
+
+
+def _combine(there: Corpus, described: Corpus) -> Corpus:
+    """The corpus as described now, with what the store has besides; the store's default split stays if it is of use."""
+    corpus = replace(
+        described,
+        speakers=there.speakers if described.speakers is None else described.speakers,
+        columns={**there.columns, **described.columns},
+        splits=there.splits,
+    )
+    for name, parts in described.splits.items():
+        corpus = assign_split(corpus, name, parts)
+    # One part alone is what an import of predictions makes.
+    stays = there.default_split is not None and len(there.part_names()) > 1
+    return replace(corpus, default_split=there.default_split if stays else described.default_split)
+
+
+def _describe_changes(there: Corpus, described: Corpus) -> list[str]:
+    """A line for what the store said otherwise about the same utterances."""
+    pairs: list[tuple[str, Any, Any]] = [("speakers", there.speakers, described.speakers)]
+    pairs += [(f"column {name!r}", there.columns.get(name), values) for name, values in described.columns.items()]
+    pairs += [("recordings", there.audio_digests, described.audio_digests)]
+    told = []
+    for what, old, new in pairs:
+        if old is None or new is None:
+            continue
+        is_kept = (old == new) | ((old != old) & (new != new))  # NaN is not itself
+        changed = np.flatnonzero(~is_kept.reshape(len(there), -1).all(axis=1))
+        if len(changed):
+            told.append(f"{what} (of {len(changed)}, the first {str(there.ids[changed[0]])!r})")
+    return [f"what the store holds of the same utterances was changed: {', '.join(told)}"] if told else []

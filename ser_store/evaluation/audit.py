@@ -1,0 +1,137 @@
+"""The audit of a store's split and recordings, and what the leaks are worth in accuracy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ser_store.common.progress import Progress, silent
+from ser_store.corpora.splits.audit import Audit, compute_audit, find_unusual_durations, flag_leaks
+from ser_store.corpora.splits.cautions import caution_split
+from ser_store.errors import StoreError
+from ser_store.evaluation.heard import caution_heard
+from ser_store.statistics.leak_effect import Damage, measure_damage
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.names import format_member, parse_member
+from ser_store_h5.store import Store
+
+if TYPE_CHECKING:
+    from ser_store.corpora.inspection import Inspection
+
+
+@dataclass(frozen=True)
+class StoreAudit:
+    """The audit of a store.
+
+    Attributes:
+        audit: leakage and balance of the split.
+        bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
+        damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
+            part has both.
+        unusual_durations: ids and seconds of recordings whose length is out of line.
+        cautions: a plain line for each thing that makes figures of the split too good or of little worth, and for
+            what the members' models have heard of its test part.
+    """
+
+    audit: Audit
+    bad_files: list[str] | None
+    damage: tuple[Damage, ...]
+    unusual_durations: tuple[tuple[str, float], ...] = ()
+    cautions: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        leakage = [damage.to_json() for damage in self.damage]
+        told = {"bad_files": self.bad_files, "leakage": leakage, "cautions": list(self.cautions)}
+        durations = [{"utterance": utterance, "seconds": seconds} for utterance, seconds in self.unusual_durations]
+        return {**self.audit.to_json(), **told, "unusual_durations": durations}
+
+
+def audit(
+    path: Path, *, split: str | None = None, audio: Path | None = None, progress: Progress = silent
+) -> StoreAudit:
+    """Audit a split of the store's corpus, its recordings where they can be found, and its members.
+
+    Args:
+        split: default: the corpus' default split.
+        audio: the folder of the recordings, where it is not the one the corpus was made from.
+
+    Raises:
+        UnknownNameError: if the corpus has no such split.
+    """
+    store = Store(path)
+    corpus = store.corpus
+    heard = _listen(corpus, audio, progress)
+    bad_files, copies = (None, None) if heard is None else (list(heard.bad_files), heard.near_duplicates)
+    computed = compute_audit(corpus, split=split, near_duplicates=copies)
+    about_split = caution_split(corpus, split) if corpus.splits else ()
+    durations, cautions = find_unusual_durations(corpus)
+    if heard is not None and heard.notes:
+        cautions += (
+            f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
+        )
+    selected, left_out = _list_selected(store)
+    return StoreAudit(
+        computed,
+        bad_files,
+        damage=_measure_damage(store, selected, split, copies or ()),
+        unusual_durations=durations,
+        cautions=(*about_split, *cautions, *_caution(store, selected, split), *left_out),
+    )
+
+
+def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
+    """None where there is nothing to listen to."""
+    folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
+    # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
+    can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
+    if corpus.paths is None or folder is None or not can_look:
+        return None
+    from ser_store.corpora.inspection import inspect_recordings
+
+    return inspect_recordings(corpus, folder, progress=progress)
+
+
+def _list_selected(store: Store) -> tuple[list[str], tuple[str, ...]]:
+    """The selected step of every run as far as it can be read, and a line for the rest: a split is audited without."""
+    survey = store.survey()
+    selected = [format_member(run, store.selected_step(run)) for run in survey.records if store.steps(run)]
+    whole = {member.name for member in survey.members}
+    broken = [run for run in store.runs() if run not in survey.records] + [
+        name for name in selected if name not in whole
+    ]
+    line = f"left out, since it cannot be read (`serstore ls` says why): {', '.join(broken)}"
+    return [name for name in selected if name in whole], (line,) if broken else ()
+
+
+def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:
+    """What the members have heard of the part that they would be evaluated on."""
+    return caution_heard(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
+
+
+def _measure_damage(
+    store: Store, selected: Sequence[str], split: str | None, copies: Sequence[Sequence[int]]
+) -> tuple[Damage, ...]:
+    corpus = store.corpus
+    if not corpus.splits:
+        return ()
+    on = "test" if {"train", "test"} <= set(corpus.part_names(split)) else "all"
+    rows = corpus.rows(on, split=split)
+    leaks = flag_leaks(corpus, rows, split=split, copies=copies)
+    telling = {kind: leaked for kind, leaked in leaks.items() if leaked.any() and not leaked.all()}
+    damages = []
+    for name in selected if telling else ():
+        trained_on = store.run(parse_member(name)[0]).details.get("split")
+        if trained_on not in (None, split or corpus.default_split):
+            continue
+        try:
+            correct = store.predictions([name], rows)[0] == corpus.labels[rows]
+        except StoreError as problem:
+            if isinstance(problem, FormatError | IntegrityError):
+                raise
+            continue  # it predicts nothing, or not all of these utterances
+        damages += [measure_damage(name, kind, np.asarray(correct), leaked) for kind, leaked in telling.items()]
+    return tuple(damages)

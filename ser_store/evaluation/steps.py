@@ -1,0 +1,267 @@
+"""Comparison of a run's checkpoint steps, and the choice of one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation import name_part
+from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.member_choice import keep_covering
+from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
+from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
+from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
+from ser_store.statistics.selection import Selection as Correction
+from ser_store.statistics.selection import UncorrectableError, correct_selection_by_bootstrap
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.names import parse_member
+from ser_store_h5.runs import Selection
+from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True)
+class RunSteps:
+    """All steps of a run, ascending, and what follows from them.
+
+    Attributes:
+        run: the run's name.
+        selected: the step its name stands for.
+        reason: why, where a step was selected.
+        steps: one score for each cached step.
+        best: the step with the highest accuracy; of equals the earliest.
+        divergence: the step from which training and evaluation loss part; None if they never do or are unknown.
+        best_against_last: the best step (first) compared with the last one (second), by speaker where speakers are
+            known; None if they are the same.
+        correction: the best step's accuracy as found, and corrected for having been chosen among these steps on
+            these very utterances; None where it cannot be.
+        note: why nothing was corrected, if so.
+    """
+
+    run: str
+    selected: int
+    reason: str | None
+    steps: tuple[StepScore, ...]
+    best: int
+    divergence: int | None
+    best_against_last: PairComparison | None
+    correction: Correction | None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the best step is ``better`` than the last one, ``the same``, or one ``cannot tell``."""
+        return "the same" if self.best_against_last is None else self.best_against_last.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        test = self.best_against_last
+        return {
+            "run": self.run,
+            "selected": self.selected,
+            "reason": self.reason,
+            "best": self.best,
+            "divergence": self.divergence,
+            "best_against_last": {
+                "verdict": self.verdict,
+                "only_best_right": 0 if test is None else test.only_first,
+                "only_last_right": 0 if test is None else test.only_second,
+                "p": 1.0 if test is None else test.p,
+                "method": None if test is None else test.method,
+            },
+            "selection": None if self.correction is None else self.correction.to_json(),
+            **({"note": self.note} if self.note else {}),
+            "steps": [vars(step) for step in self.steps],
+        }
+
+
+@dataclass(frozen=True)
+class StepComparison:
+    """Steps of several runs on the same part of the split.
+
+    Attributes:
+        on: the part of the split.
+        split: the split; None where the corpus has none.
+        runs: the steps of each run.
+        cautions: why the figures may mislead, and what was left out.
+    """
+
+    on: str
+    split: str | None
+    runs: tuple[RunSteps, ...]
+    cautions: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "on": self.on,
+            "split": self.split,
+            "runs": [run.to_json() for run in self.runs],
+            "cautions": list(self.cautions),
+        }
+
+
+def steps(
+    store: Store,
+    runs: Sequence[str] = (),
+    *,
+    on: str | None = None,
+    split: str | None = None,
+    select: str | None = None,
+) -> StepComparison:
+    """Accuracies and losses of every cached step, and, where asked, the selection of one step for each run.
+
+    Args:
+        runs: default: every run with more than one predicting step; where there is none, every predicting run.
+        on: default: with ``select``, ``valid`` where the split has it; else as for evaluation.
+        select: a rule of :func:`~ser_store.evaluation.step_selection.choose_step`, or a step. Recorded in the run,
+            with its reason.
+
+    Raises:
+        StoreError: if there is nothing to compare, or a run lacks the step to be selected.
+    """
+    corpus = store.corpus
+    if on is None and select is not None and corpus.splits and "valid" in corpus.part_names(split):
+        on = "valid"
+    on = name_part(corpus, on, split)
+    rows = corpus.rows(on, split=split)
+    names, left_out = keep_covering(store, _list_predicting(store, runs), rows, on=on)
+    by_run = _group_by_run(names)
+    for run in runs:
+        if run not in by_run:
+            raise StoreError(f"run {run} has no step that covers the {len(rows)} utterances of {on}: {left_out[0]}")
+    if not runs and any(len(own) > 1 for own in by_run.values()):
+        by_run = {run: own for run, own in by_run.items() if len(own) > 1}
+    compared = tuple(_compare_steps(store, run, own, on=on, rows=rows, select=select) for run, own in by_run.items())
+    cautions = (
+        *left_out,
+        *caution_heard(store, names, rows, chosen=False),
+        *caution_absent_classes(corpus.labels[rows], corpus.classes),
+        *_iter_test_cautions(corpus, rows, compared),
+    )
+    return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions)
+
+
+def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Sequence[RunSteps]) -> Iterator[str]:
+    speakers = corpus.speaker_groups(rows)
+    n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
+    is_by_speaker = n_speakers > 1 and any(run.best_against_last is not None for run in compared)
+    if is_by_speaker and (few := caution_few_groups(n_speakers)):
+        yield few
+
+
+def _list_predicting(store: Store, runs: Sequence[str]) -> list[str]:
+    """Full names of all steps that predict something, of all runs or of those named."""
+    names = []
+    for run in runs or store.runs():
+        own = [member.name for member in store.members(run) if member.can_vote]
+        if runs and not own:
+            raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")
+        names += own
+    if not names:
+        raise StoreError(
+            f"{store.path} has no member that predicts anything: make some with `serstore finetune` or "
+            "`serstore import`"
+        )
+    return names
+
+
+def _group_by_run(names: Sequence[str]) -> dict[str, list[str]]:
+    by_run: dict[str, list[str]] = {}
+    for name in names:
+        by_run.setdefault(parse_member(name)[0], []).append(name)
+    return by_run
+
+
+def _compare_steps(
+    store: Store, run: str, names: Sequence[str], *, on: str, rows: NDArray[np.int32], select: str | None
+) -> RunSteps:
+    """The steps of a run by the full ``names`` of their members, which cover all ``rows``."""
+    corpus = store.corpus
+    truth = corpus.labels[rows]
+    members = [store.describe_member(name) for name in names]
+    predictions = store.predictions(names, rows)
+    losses = [
+        None if member.logits is None else compute_log_loss(truth, store.logits([member.name], rows)[0])
+        for member in members
+    ]
+    cached = [member.step for member in members]
+    scores = score_steps(truth, predictions, cached, losses, _list_train_losses(store, run), len(corpus.classes))
+    if select is not None:
+        _select(store, run, scores, select, on)
+    right = predictions == truth
+    best, last = cached.index(find_best(scores).step), len(cached) - 1
+    pair = [names[best], names[last]]
+    record = store.run(run)
+    speakers = corpus.speaker_groups(rows)
+    correction, note = _correct(right, speakers)
+    # Of a single speaker there is none to swap steps for.
+    groups = None if speakers is None or len(set(speakers.tolist())) == 1 else speakers
+    return RunSteps(
+        run=run,
+        selected=store.selected_step(run),
+        reason=record.selected.reason if record.selected else None,
+        steps=tuple(scores),
+        best=cached[best],
+        divergence=find_divergence(scores),
+        best_against_last=None if best == last else compare_pairs(right[[best, last]], pair, groups=groups)[0],
+        correction=correction,
+        note=note,
+    )
+
+
+def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[Correction | None, str]:
+    """The choice of the best step, corrected, by speaker where speakers are known; and where it is not, why."""
+    if len(right) == 1:
+        return None, "not corrected: there is one step, nothing was chosen"
+    try:
+        return correct_selection_by_bootstrap(right, groups=speakers), ""
+    except UncorrectableError as error:
+        return None, f"not corrected: {error}"
+
+
+def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:
+    """The logged training losses with their steps, ascending as they were written."""
+    points = store.curves(run)
+    return [(int(point["step"]), float(point["train_loss"])) for point in points if point.get("train_loss") is not None]
+
+
+def score_steps(
+    truth: NDArray[np.integer[Any]],
+    predictions: NDArray[np.integer[Any]],
+    steps: Sequence[int],
+    eval_losses: Sequence[float | None],
+    train_losses: Sequence[tuple[int, float]],
+    n_classes: int,
+) -> list[StepScore]:
+    """Scores of a run's steps from arrays.
+
+    Args:
+        truth: ``(n,)`` class indices.
+        predictions: ``(n_steps, n)`` class indices, in the order of ``steps``.
+        steps: optimizer steps, ascending.
+        eval_losses: mean cross-entropy in nats of each step, or None.
+        train_losses: step and loss of each logging step, ascending; a score carries the last one up to its step.
+    """
+    scores = []
+    for place, (step, predicted, eval_loss) in enumerate(zip(steps, predictions, eval_losses, strict=True)):
+        evaluation = evaluate_predictions(truth, predicted, n_classes=n_classes)
+        train_loss = next((loss for logged, loss in reversed(train_losses) if logged <= step), None)
+        agreement = float((predicted == predictions[place - 1]).mean()) if place else None
+        scores.append(
+            StepScore(step, evaluation.accuracy, evaluation.balanced_accuracy, eval_loss, train_loss, agreement)
+        )
+    return scores
+
+
+def _select(store: Store, run: str, scores: Sequence[StepScore], select: str, on: str) -> None:
+    if select.isascii() and select.isdigit():
+        if int(select) not in [score.step for score in scores]:
+            there = ", ".join(str(score.step) for score in scores)
+            raise StoreError(f"run {run} has no cached step {select}: expected one of {there}")
+        selection = Selection(int(select), "step", on, "named by the user")
+    elif select in RULES:
+        selection = choose_step(run, scores, select, on)
+    else:
+        raise UnknownNameError(describe_unknown("rule for a step", select, [*RULES, "STEP"]))
+    store.update_run(replace(store.run(run), selected=selection))

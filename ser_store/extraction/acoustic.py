@@ -1,0 +1,36 @@
+"""Acoustic features of an extraction, one utterance a thread."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.audio.recordings import load_recording
+from ser_store.common.progress import Progress
+from ser_store.common.threads import map_threaded
+from ser_store.corpora.splits.train_eval_rows import Rows
+from ser_store.extraction.network import Compute
+from ser_store_h5.corpus import Corpus
+
+
+def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
+    """What identifies the numbers of an acoustic feature set, and what computes them.
+
+    Args:
+        key: of the feature set.
+        folder: of the recordings.
+    """
+    from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
+    from ser_store.inference.forward import single_torch_thread
+
+    def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
+        def describe(row: int) -> NDArray[np.float32]:
+            return compute_mfcc_statistics(load_recording(corpus, row, audio=folder))
+
+        # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
+        with single_torch_thread():
+            return None, np.stack(map_threaded(describe, rows.tolist(), progress=progress, label=key))
+
+    identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
+    return identity, compute

@@ -1,0 +1,90 @@
+"""The forward passes of an extraction, as many utterances at once as fit into memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.log import LOGGER
+from ser_store.common.progress import Progress
+from ser_store.corpora.splits.train_eval_rows import Rows
+from ser_store_h5.corpus import Corpus
+
+# Logits (m, c) float32 or None, pooled (m, d) float32, in the order of the rows given.
+Compute = Callable[[Rows], tuple[NDArray[np.float32] | None, NDArray[np.float32]]]
+Said = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def prepare_network(
+    corpus: Corpus,
+    loaded: Any,
+    folder: Path,
+    *,
+    member: str,
+    batch_size: int,
+    with_logits: bool,
+    progress: Progress,
+    precision: str = "fp32",
+) -> tuple[dict[str, Any], Compute]:
+    """What identifies the numbers that a network gives, and what computes them.
+
+    Args:
+        loaded: a :class:`~ser_store.backbones.loading.LoadedModel`.
+        folder: of the recordings.
+        member: what is extracted, by the name it has in messages.
+        batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
+        with_logits: whether its head has been trained.
+        precision: as in :class:`~ser_store.recipes.recipe.Recipe`.
+    """
+    from ser_store.backbones.digest import compute_model_digest
+    from ser_store.inference.dataset import PREPROCESSING
+
+    # The head of a frozen backbone is random and says nothing, so its weights do not tell models apart.
+    identity = {
+        "model_digest": compute_model_digest(loaded.model if with_logits else loaded.model.backbone),
+        "preprocessing": PREPROCESSING,
+        "precision": precision,
+        **loaded.describe(),
+    }
+
+    def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
+        passes = _iter_utterances(
+            corpus, loaded, folder, rows, member=member, batch_size=batch_size, precision=precision
+        )
+        logits, pooled = zip(*progress(passes, total=len(rows), label="extracting"), strict=True)
+        return (np.stack(logits) if with_logits else None), np.stack(pooled)
+
+    return identity, compute
+
+
+def _iter_utterances(
+    corpus: Corpus, loaded: Any, folder: Path, rows: Rows, *, member: str, batch_size: int, precision: str
+) -> Iterator[Said]:
+    """Logits (c,) and pooled (d,) of one utterance after the other.
+
+    Raises:
+        MemoryLimitError: naming the utterance that does not fit into memory alone.
+    """
+    from ser_store.inference.dataset import SpeechDataset
+    from ser_store.inference.forward import iter_batches
+    from ser_store.inference.out_of_memory import explain_utterance, free_memory, halve, is_out_of_memory
+
+    done, size = 0, batch_size
+    while done < len(rows):
+        dataset = SpeechDataset(corpus, rows[done:], audio=folder, feature_extractor=loaded.feature_extractor)
+        try:
+            for logits, pooled in iter_batches(loaded.model, dataset, batch_size=size, precision=precision):
+                yield from zip(logits, pooled, strict=True)
+                done += len(pooled)
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+        if done < len(rows):
+            # Only here the traceback is gone, and with it what it held in memory.
+            free_memory()
+            if size == 1:
+                raise explain_utterance(member, str(corpus.ids[rows[done]]))
+            size, before = halve(size), size
+            LOGGER.info("%s: out of memory with %d utterances at a time: goes on with %d", member, before, size)

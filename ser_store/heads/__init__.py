@@ -1,0 +1,1 @@
+"""Pooled representations in, the scores of a lightweight classifier out: a member again."""

@@ -1,0 +1,1 @@
+"""A fine-tuned run in, a model repository on the Hugging Face hub out, with its card."""

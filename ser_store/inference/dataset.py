@@ -1,0 +1,151 @@
+"""Utterances as a model takes them: decoded, normalised one by one, padded to the longest of their batch."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ser_store.audio.decode import SAMPLE_RATE
+from ser_store.audio.durations import load_durations
+from ser_store.audio.recordings import load_recording
+from ser_store.common.threads import open_pool
+from ser_store.errors import CorpusError, SerstoreError
+from ser_store.inference.audio_cache import SpeechCache
+from ser_store.inference.transforms import Variation
+from ser_store_h5.corpus import Corpus
+
+# Part of a member's provenance: what happened to the samples before the model saw them.
+PREPROCESSING = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
+_READERS = min(8, os.cpu_count() or 1)
+_AT_ONCE = 64
+
+
+class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
+    """The utterances ``rows`` of a corpus; each item has ``input_values`` (t,) float32, ``label`` and ``row``.
+
+    Args:
+        variation: what training does to the samples of an epoch; None leaves them as they were recorded.
+        cache: where decoded samples are kept, normalised too where no epoch varies them; may be shared with others.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        rows: NDArray[np.int32],
+        *,
+        audio: Path,
+        feature_extractor: Any,
+        variation: Variation | None = None,
+        cache: SpeechCache | None = None,
+    ) -> None:
+        if corpus.paths is None:
+            raise CorpusError(f"corpus {corpus.name} has no recordings")
+        self._corpus = corpus
+        self._audio = audio
+        self._labels = corpus.labels[rows].tolist()
+        self._rows = rows.tolist()
+        self._extractor = feature_extractor
+        self._variation = variation
+        self._cache = cache or SpeechCache(limit=0)
+        self._keys = [self._name_content(row) for row in self._rows]
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The items of a batch, which torch asks for at once; those that are new are decoded side by side."""
+        if torch.utils.data.get_worker_info() is not None:
+            _leave_ending_to_parent()
+        kept = {index: self._cache.get(self._keys[index]) for index in indices}
+        new = [index for index, samples in kept.items() if samples is None]
+        read = dict(zip(new, self._read_all(new), strict=True))
+        items = [self._describe(index, read[index] if index in read else kept[index]) for index in indices]
+        for index, samples in read.items():
+            self._cache.keep(self._keys[index], samples)
+        return items
+
+    def fill_cache(self) -> None:
+        """Decode what fits now, for data-loading processes, which forget after each epoch what they decode."""
+        for start in range(0, len(self), _AT_ONCE):
+            indices = range(start, min(start + _AT_ONCE, len(self)))
+            read = zip(indices, self._read_all(indices), strict=True)
+            if not all(self._cache.keep(self._keys[index], samples) for index, samples in read):
+                return  # no room
+
+    def set_epoch(self, epoch: int) -> None:
+        """Items are those of this epoch from now on."""
+        self.epoch = epoch
+
+    def load_lengths(self) -> list[int]:
+        """Samples of each utterance before any variation, without decoding it."""
+        seconds = load_durations(self._corpus, np.array(self._rows, dtype=np.int32), audio=self._audio)
+        return [round(one * SAMPLE_RATE) for one in seconds.tolist()]
+
+    def _name_content(self, row: int) -> bytes:
+        """A key for what :meth:`_read` gives: equal recordings have equal ones, wherever they lie."""
+        digests = self._corpus.audio_digests
+        content = str(row).encode() if digests is None else digests[row].tobytes()
+        return content if self._variation is None else b"varied " + content
+
+    def _read(self, index: int) -> NDArray[np.float32]:
+        """What can be kept of an utterance: all that is the same in each epoch."""
+        samples = load_recording(self._corpus, self._rows[index], audio=self._audio)
+        return self._normalise(samples) if self._variation is None else samples
+
+    def _read_all(self, indices: Sequence[int]) -> list[NDArray[np.float32]]:
+        if len(indices) < 2:
+            return [self._read(index) for index in indices]
+        return list(open_pool(os.getpid(), "readers", _READERS).map(self._read, indices))
+
+    def _describe(self, index: int, kept: Any) -> dict[str, Any]:
+        values = kept
+        if self._variation is not None:
+            values = self._normalise(self._variation(kept, epoch=self.epoch, row=self._rows[index]))
+        return {"input_values": values, "label": self._labels[index], "row": self._rows[index]}
+
+    def _normalise(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        # One utterance at a time: normalisation over a padded batch would depend on who else is in it.
+        return np.asarray(self._extractor(samples, sampling_rate=SAMPLE_RATE).input_values[0], dtype=np.float32)
+
+
+def _leave_ending_to_parent() -> None:
+    """In a data-loading process: ignore what ends the one that asks for the items, which ends this one in time.
+
+    A batch system or a terminal sends its signals to both, and the other would miss the next batch.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def collate_speech(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pad with zeros to the longest utterance of the batch.
+
+    Returns:
+        ``input_values`` (b, t) float32, ``attention_mask`` (b, t) int64 with 0 on padding, ``labels`` and ``rows``
+        (b,) int64, and ``sample_counts``, a list of b lengths without padding.
+    """
+    if not items:
+        raise SerstoreError("an empty batch: expected at least one utterance")
+    lengths = [len(item["input_values"]) for item in items]
+    values = torch.zeros(len(items), max(lengths))
+    mask = torch.zeros(len(items), max(lengths), dtype=torch.long)
+    for place, (item, length) in enumerate(zip(items, lengths, strict=True)):
+        values[place, :length] = torch.from_numpy(item["input_values"])
+        mask[place, :length] = 1
+    return {
+        "input_values": values,
+        "attention_mask": mask,
+        "labels": torch.tensor([item["label"] for item in items]),
+        "rows": torch.tensor([item["row"] for item in items]),
+        "sample_counts": lengths,
+    }

@@ -1,0 +1,94 @@
+"""A model's forward passes outside of training."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ser_store.common.threads import open_pool
+from ser_store.inference.dataset import SpeechDataset, collate_speech
+from ser_store.training.heap import kept_heap
+
+_AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def iter_batches(
+    model: Any, dataset: SpeechDataset, *, batch_size: int, precision: str = "fp32"
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
+
+    While a batch is computed, the next one is decoded.
+
+    Args:
+        precision: as in :class:`~ser_store.recipes.recipe.Recipe`, so that a checkpoint says here what it said in the
+            evaluation passes of its training.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device).eval()
+    with kept_heap():
+        for batch in _iter_read_ahead(dataset, batch_size):
+            with torch.inference_mode(), stated_rounding(precision), _autocast(device, precision):
+                said = model(
+                    batch["input_values"].to(device),
+                    attention_mask=batch["attention_mask"].to(device),
+                    sample_counts=batch["sample_counts"],
+                )
+            yield said.logits.float().cpu().numpy(), said.pooled.float().cpu().numpy()
+
+
+def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[str, Any]]:
+    def read(start: int) -> dict[str, Any]:
+        return collate_speech(dataset.__getitems__(range(start, min(start + batch_size, len(dataset)))))
+
+    reader = open_pool(os.getpid(), "reading ahead", 1)
+    batches = (reader.submit(read, start) for start in range(0, len(dataset), batch_size))
+    ahead = deque(islice(batches, 2))
+    try:
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(islice(batches, 1))
+    finally:
+        for batch in ahead:
+            batch.cancel()
+        wait(ahead)
+
+
+@contextmanager
+def stated_rounding(precision: str) -> Iterator[None]:
+    """Within, a GPU rounds what it multiplies in float32 as the precision says, afterwards as before.
+
+    ``fp32`` rounds nothing, where torch's convolutions else round to the 10 bits of TF32; ``tf32`` rounds in products
+    of matrices too; ``fp16`` and ``bf16`` leave it at convolutions. torch's older flags alone are used, here and in all
+    of this package: once its newer ones are set, as transformers sets them for good, the older cannot be read any more.
+    """
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
+def single_torch_thread() -> Iterator[None]:
+    """Within, torch computes in the calling thread alone; afterwards as before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    if precision not in _AUTOCAST:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_AUTOCAST[precision])

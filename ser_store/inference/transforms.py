@@ -1,0 +1,46 @@
+"""Variation: what training hears of an utterance in one epoch. Evaluation always hears it whole and as it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.audio.decode import SAMPLE_RATE
+from ser_store.recipes.augmentation import Augmentation, augment
+from ser_store.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Augments and crops an utterance: the same seed, epoch and row give the same samples, in whatever order.
+
+    Attributes:
+        augmentation: comes first, since it may change the length.
+        max_samples: longer utterances are cropped to this; None for no limit.
+        crop: ``random`` or ``head``.
+        seed: the recipe's.
+    """
+
+    augmentation: Augmentation
+    max_samples: int | None
+    crop: str
+    seed: int
+
+    def __call__(self, samples: NDArray[np.float32], *, epoch: int, row: int) -> NDArray[np.float32]:
+        """``(n,)`` float32 in [-1, 1] to at most ``(max_samples,)``."""
+        rng = np.random.default_rng((self.seed, epoch, row))
+        crop_rng, augmentation_rng = rng.spawn(2)
+        if not self.augmentation.changes_nothing:
+            samples = augment(samples, self.augmentation, augmentation_rng)
+        if self.max_samples is None or len(samples) <= self.max_samples:
+            return samples
+        start = 0 if self.crop == "head" else int(crop_rng.integers(len(samples) - self.max_samples + 1))
+        return samples[start : start + self.max_samples]
+
+
+def make_variation(recipe: Recipe) -> Variation | None:
+    """The variation a recipe asks for, or None where it asks for none."""
+    if recipe.augmentation.changes_nothing and recipe.max_seconds is None:
+        return None
+    longest = None if recipe.max_seconds is None else round(recipe.max_seconds * SAMPLE_RATE)
+    return Variation(recipe.augmentation, longest, recipe.crop, recipe.seed)

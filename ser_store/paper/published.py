@@ -1,0 +1,103 @@
+"""The figures that Gavali & Verma (2025) print, as values. They ship with the package; see ``samples/README.md``."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+AVERAGES = ("macro avg", "weighted avg")
+FIGURES = ("precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class PublishedReport:
+    """One classification report.
+
+    Attributes:
+        figure: its place in the paper, e.g. ``Figure 7``.
+        accuracy: exact, from the counts that the printed figures imply.
+        rows: class name, or ``macro avg`` and ``weighted avg``, to ``precision``, ``recall`` and ``f1`` as printed,
+            with two decimals.
+    """
+
+    figure: str
+    accuracy: float
+    rows: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """One fine-tuned model.
+
+    Attributes:
+        key: the backbone's key in the catalogue.
+        name: the model's name in print.
+        selected_step: the step that the paper reads off its training graph.
+        accuracy: of Table 4, with two decimals.
+        seconds: of Table 5: ``total``, ``per_100_steps`` and ``to_selected_step``.
+        size: of Table 6, as printed.
+        report: on the 288 test utterances.
+    """
+
+    key: str
+    name: str
+    selected_step: int
+    accuracy: float
+    seconds: Mapping[str, float]
+    size: str
+    report: PublishedReport
+
+
+@dataclass(frozen=True)
+class PublishedEnsemble:
+    """One ensemble of Table 3: the keys of its members, its accuracy as printed, its report."""
+
+    members: frozenset[str]
+    accuracy: float
+    report: PublishedReport
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the paper prints; ``source`` is its reference."""
+
+    source: str
+    classes: tuple[str, ...]
+    models: Mapping[str, PublishedModel]
+    ensembles: tuple[PublishedEnsemble, ...]
+
+
+@cache
+def load_published() -> Published:
+    """The published figures."""
+    file = resources.files("ser_store") / "paper" / "samples" / "published_tables.json"
+    tables = json.loads(file.read_text(encoding="utf-8"))
+    return Published(
+        source=tables["source"],
+        classes=tuple(tables["classes"]),
+        models={
+            key: PublishedModel(
+                key=key,
+                name=model["name"],
+                selected_step=model["selected_step"],
+                accuracy=model["table_4_accuracy"],
+                seconds=model["table_5_seconds"],
+                size=model["table_6_size"],
+                report=_parse_report(model),
+            )
+            for key, model in tables["models"].items()
+        },
+        ensembles=tuple(
+            PublishedEnsemble(frozenset(entry["members"]), entry["table_3_accuracy"], _parse_report(entry))
+            for entry in tables["ensembles"]
+        ),
+    )
+
+
+def _parse_report(entry: Mapping[str, Any]) -> PublishedReport:
+    report = entry["report"]
+    rows = {**report["per_class"], "macro avg": report["macro_avg"], "weighted avg": report["weighted_avg"]}
+    figures = {name: {figure: row[figure] for figure in FIGURES} for name, row in rows.items()}
+    return PublishedReport(entry["report_figure"], report["correct"] / report["total"], figures)

@@ -1,0 +1,1 @@
+"""What a training is asked for: a recipe in, the same recipe checked out. Loads no torch."""

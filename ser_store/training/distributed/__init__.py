@@ -1,0 +1,1 @@
+"""Several processes that train one model: how batches are dealt out, who writes, and FSDP."""

@@ -1,0 +1,234 @@
+"""The Hugging Face Trainer, with three additions.
+
+What an evaluation pass computed is handed on before it is forgotten, a batch that does not fit into memory is taken in
+smaller parts, and no utterance is learned from twice in an epoch, whatever number of processes there is.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import EvalLoopOutput
+
+from ser_store.common.log import report_endless_warmup
+from ser_store.inference.dataset import collate_speech
+from ser_store.inference.out_of_memory import (
+    Batch,
+    count_utterances,
+    free_memory,
+    is_out_of_memory,
+    iter_parts,
+    take_utterances,
+)
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.callbacks.loss_meter import LossMeter
+from ser_store.training.checkpointing.checkpoints import stated_writing
+from ser_store.training.distributed.batches import Deal
+from ser_store.training.distributed.fsdp import is_sharded
+from ser_store.training.distributed.length_groups import LengthGroupedSampler, LongestFirstSampler
+from ser_store.training.distributed.processes import count_processes
+from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.optimizer import Loss, make_optimizer_groups
+
+OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
+
+
+class MemberTrainer(Trainer):
+    """Hands step, rows (m,) int32, logits (m, c) and pooled (m, d) float32 of each evaluation to ``on_evaluated``.
+
+    Rows are ascending, whatever order or process the utterances were evaluated in. ``on_evaluated`` is called alike in
+    all processes and returns the metrics of the pass. ``make_room`` is called in all before a checkpoint is written.
+
+    What the Trainer calls a batch stays as it is, and with it the order of the utterances and the optimizer steps, when
+    memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
+    """
+
+    optimizer: Any
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        loss: Loss | None,
+        on_evaluated: OnEvaluated,
+        make_room: Callable[[], None],
+        micro_batches: MicroBatches,
+        meter: LossMeter,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(data_collator=collate_speech, **arguments)
+        self._recipe = recipe
+        self._loss = loss
+        self._on_evaluated = on_evaluated
+        self._make_room = make_room
+        self._micro_batches = micro_batches
+        self._meter = meter
+        self._deal = Deal(len(self.train_dataset), recipe.train_batch_size, recipe.accumulation, count_processes())
+        # Of the optimizer step that is under way, with the factors on their losses.
+        self._batches: list[tuple[Batch, float]] = []
+        self._batches_step = -1
+        self._share = 1.0
+        self._eval_order: LongestFirstSampler | None = None
+        # Both write to stdout, which belongs to the command's result.
+        self.remove_callback(ProgressCallback)
+        self.remove_callback(PrinterCallback)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self._recipe.layer_decay != 1 and self.optimizer is None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = kind(make_optimizer_groups(self.model, self._recipe), **options)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        warmup = self.args.get_warmup_steps(num_training_steps)
+        if warmup >= num_training_steps > 1 and self.args.process_index == 0:
+            report_endless_warmup(warmup, num_training_steps)
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Utterances of similar length together, where the recipe asks for it."""
+        if not self._recipe.group_by_length:
+            return super()._get_train_sampler(train_dataset)
+        recipe, processes = self._recipe, count_processes()
+        size = recipe.train_batch_size * recipe.accumulation * processes
+        return LengthGroupedSampler(self.train_dataset, batch_size=size, seed=recipe.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """By length: what comes out for an utterance does not depend on the batch that it is in."""
+        if self._eval_order is None:
+            self._eval_order = LongestFirstSampler(eval_dataset)
+        return self._eval_order
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """One batch forth and back; where memory runs out, again in parts, with all batches of the optimizer step."""
+        if self._batches_step != self.state.global_step:
+            self._batches, self._batches_step = [], self.state.global_step
+        self._batches.append(self._leave_out_repeated(inputs, place=len(self._batches)))
+        loss = self._try_batches(model, self._batches[-1:], num_items_in_batch)
+        while loss is None:
+            self._micro_batches.shrink_training(self.state.global_step)
+            # The attempt that failed may have left half of its gradients behind.
+            model.zero_grad()
+            loss = self._try_batches(model, self._batches, num_items_in_batch)
+        self._meter.add(loss)
+        return loss
+
+    def _leave_out_repeated(self, batch: Batch, *, place: int) -> tuple[Batch, float]:
+        """A batch without what its epoch has had before, and the factor on its loss; one utterance is left, with 0."""
+        where = {"step": self.state.global_step, "place": place, "process": self.args.process_index}
+        own = self._deal.count_own(**where)
+        return take_utterances(batch, 0, max(own, 1)), self._deal.weigh(**where)
+
+    def _try_batches(self, model: Any, batches: list[tuple[Batch, float]], num_items_in_batch: Any) -> Tensor | None:
+        """The loss of the last of the batches; None if memory ran out."""
+        try:
+            for batch, weight in batches:
+                loss = self._train_in_parts(model, batch, weight, num_items_in_batch)
+            return loss
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+        # Only here the traceback is gone, and with it what it held in memory.
+        free_memory()
+        return None
+
+    def _train_in_parts(self, model: Any, batch: Batch, weight: float, num_items_in_batch: Any) -> Tensor:
+        parts = self._split(batch, weight)
+        losses = []
+        try:
+            for place, (part, self._share) in enumerate(parts):
+                is_last = place == len(parts) - 1
+                # Gradients are exchanged between processes once for each batch, but not gathered for it in one of them.
+                with nullcontext() if is_last or is_sharded(self.accelerator) else self.accelerator.no_sync(model):
+                    losses.append(super().training_step(model, part, num_items_in_batch))
+        finally:
+            self._share = 1.0
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _split(self, batch: Batch, weight: float) -> list[tuple[Batch, float]]:
+        """A batch in parts that fit into memory, with the factors on their losses.
+
+        Processes that share a model are in as many passes each, however many utterances are left to one of them: what
+        it has no utterances for, it computes for the others' sake, with 0.
+        """
+        parts = list(iter_parts(batch, self._micro_batches.train))
+        if len(parts) == 1:
+            split = [(batch, weight)]
+        else:
+            whole = self._weigh(batch)
+            split = [(part, weight * self._weigh(part) / whole) for part in parts]
+        if is_sharded(self.accelerator):
+            passes = -(-self._recipe.train_batch_size // self._micro_batches.train)
+            split += [(take_utterances(batch, 0, 1), 0.0)] * (passes - len(split))
+        return split
+
+    def _weigh(self, batch: Batch) -> float:
+        """What a batch, or a part of one, counts in a mean loss."""
+        return count_utterances(batch) if self._loss is None else self._loss.weigh(batch["labels"])
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self._loss is not None and model.training:
+            loss = self._loss(outputs["logits"], inputs["labels"])
+        if self._share != 1.0:
+            loss = loss * self._share
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> Any:
+        """Logits and pooled representations of a batch; where memory runs out, again in parts."""
+        while True:
+            try:
+                parts = iter_parts(inputs, self._micro_batches.evaluation)
+                said = [super(MemberTrainer, self).prediction_step(model, part, False, ignore_keys) for part in parts]
+                return _join(said)
+            except Exception as problem:
+                if not is_out_of_memory(problem):
+                    raise
+            free_memory()
+            self._micro_batches.shrink_evaluation(self.state.global_step, in_step=is_sharded(self.accelerator))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with stated_writing(Path(self.args.output_dir)):
+            self._make_room()
+            super()._save_checkpoint(model, trial)
+
+    def evaluation_loop(self, *arguments: Any, **keywords: Any) -> EvalLoopOutput:
+        keywords["prediction_loss_only"] = False
+        output = super().evaluation_loop(*arguments, **keywords)
+        logits, pooled = output.predictions
+        _, rows = output.label_ids
+        # Processes that ran out of utterances before the others were given some a second time.
+        rows, first = np.unique(rows.astype(np.int32), return_index=True)
+        metrics = self._on_evaluated(
+            self.state.global_step,
+            rows,
+            np.ascontiguousarray(logits[first], dtype=np.float32),
+            np.ascontiguousarray(pooled[first], dtype=np.float32),
+        )
+        return EvalLoopOutput(
+            predictions=None, label_ids=None, metrics=output.metrics | metrics, num_samples=output.num_samples
+        )
+
+
+def _join(said: list[Any]) -> Any:
+    """The prediction steps of a batch's parts as one."""
+    if len(said) == 1:
+        return said[0]
+    losses, outputs, labels = zip(*said, strict=True)
+
+    def join(parts: Any) -> tuple[Tensor, ...]:
+        return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+    return torch.stack(losses).mean(), join(outputs), join(labels)

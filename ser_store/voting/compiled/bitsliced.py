@@ -1,0 +1,93 @@
+"""The bit-sliced search: what goes into the kernel, and what comes out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.progress import Progress
+from ser_store.voting.compiled.best import Best
+from ser_store.voting.compiled.bit_planes import Candidates
+from ser_store.voting.compiled.kernel import search_part
+from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
+from ser_store.voting.compiled.top_k import Tally, bound_balance, weigh_utterances
+from ser_store.voting.compiled.workspace import make_work
+from ser_store.voting.problem import Problem
+
+# Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
+REMAINING_BYTES = 2**26
+
+
+def search_bitsliced(
+    problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
+) -> None:
+    """Every ensemble of ``problem``, one that :meth:`Problem.is_bitsliceable`, into ``tally``."""
+    candidates = encode_candidates(problem)
+    search_in_threads(candidates, search_bitsliced_part, tally, threads=threads, progress=progress, kept=kept)
+
+
+def encode_candidates(problem: Problem) -> Candidates:
+    """The candidates' votes relative to the truth. The hardest utterances come first, so that words fill with likes."""
+    hardest_first = np.argsort((problem.predictions == problem.truth).sum(axis=0), kind="stable")
+    predictions, truth = problem.predictions[:, hardest_first], problem.truth[hardest_first]
+    m, n = predictions.shape
+    end = -(-m // 8) * 8
+    utterance = np.arange(n)
+    is_rival = np.zeros((n, problem.n_classes), dtype=bool)
+    is_rival[utterance, predictions] = True
+    is_rival[utterance, truth] = False
+    number = np.where(is_rival, is_rival.cumsum(axis=1), 0)
+    n_rivals = is_rival.sum(axis=1)
+    r = max(1, int(n_rivals.max()))
+
+    codes = np.zeros((n, end), dtype=np.uint8)
+    codes[:, end - m :] = number[utterance, predictions].T
+    margins = np.zeros((n, r), dtype=np.int16)
+    of, rival = np.nonzero(is_rival)
+    loses_even_vote = rival < truth[of] if problem.tie == "lowest" else np.ones(len(of), dtype=bool)
+    margins[of, number[of, rival] - 1] = -loses_even_vote.astype(np.int16)
+
+    weights = weigh_utterances(truth, problem.n_classes)
+    class_weights = np.zeros(problem.n_classes, dtype=np.int64)
+    class_weights[truth] = weights
+    stride, remaining = _count_remaining(codes, first=end - m, n_codes=r + 1)
+    return Candidates(
+        k=problem.k,
+        first=end - m,
+        end=end,
+        stride=stride,
+        codes=codes.ravel(),
+        n_rivals=n_rivals.astype(np.int64),
+        margins=margins,
+        remaining=remaining,
+        truth=truth.astype(np.int64),
+        weights=weights,
+        class_weights=class_weights,
+        best_balance=bound_balance(weights),
+        by_balance=problem.objective == "balanced_accuracy",
+    )
+
+
+def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> tuple[int, NDArray[np.uint8]]:
+    """The stride and the counts of :class:`Candidates`."""
+    n, end = codes.shape
+    stride = -(-(end + 1) * n * n_codes // REMAINING_BYTES)
+    starts = range(0, end + 1, stride)
+    counts = np.zeros((len(starts), n, n_codes), dtype=np.uint8)
+    running = np.zeros((n, n_codes), dtype=np.int64)
+    row = len(starts) - 1
+    for candidate in range(end, -1, -1):
+        if first <= candidate < end:
+            running[np.arange(n), codes[:, candidate]] += 1
+        if candidate == starts[row]:
+            counts[row] = np.minimum(running, 255)
+            row -= 1
+    return stride, counts
+
+
+def search_bitsliced_part(
+    candidates: Candidates, part: Part, *, top: int, floor: int, kept: Scores | None = None
+) -> tuple[NDArray[np.int64], Best]:
+    """The histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
+    histogram = np.zeros((len(candidates.best_balance), 8), dtype=np.int64)
+    work = make_work(candidates, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
+    search_part(work, part.roots, part.first_middle, part.end_middle)
+    return histogram.sum(axis=1), work.best

@@ -1,0 +1,145 @@
+"""Compiled: the beginnings of ensembles, without those that provably lead to nothing good enough.
+
+The bound on how many utterances an ensemble with a given beginning of its members can get right, with ``r`` votes to
+go, of members who come later:
+
+- Utterances that are settled count as what they are, see ``kernel``.
+- Every other one counts at most 1, and at most a line in the votes that it is still to get: at most ``v / need``,
+  where ``v`` later votes are for the truth and it takes ``need`` to bring the least margin up to 0; and at most
+  ``(g + r) / (need + r)``, where ``g`` is what later votes change of that margin, at least ``-r``. Which of the three
+  is taken follows from what the later candidates vote on average.
+- The sum of lines is a constant and a sum over the later members, so that it is at most the constant and the ``r``
+  later candidates who add most: this is a Lagrangian bound, whose multipliers are guessed instead of optimised.
+
+Lines are in whole numbers, rounded up, so that the bound holds exactly.
+"""
+
+import numpy as np
+
+from ser_store.voting.compiled.bit_planes import Candidates, Ints, Tree, add_vote
+from ser_store.voting.compiled.jit import compiled, compiled_inner
+
+# Of one utterance: the least common multiple of 1 to 15.
+_UNIT = 360360
+
+# Places in the state of a descent.
+DEPTH, NODES = 0, 1
+
+
+@compiled
+def begin(candidates: Candidates, tree: Tree, prefix: Ints, scores: Ints) -> int:
+    """The tree's rows for an ensemble that begins with ``prefix``; returns its bound."""
+    last = candidates.first - 1
+    add_vote(candidates, tree, 0, last)
+    for place in range(len(prefix)):
+        last = prefix[place]
+        add_vote(candidates, tree, place + 1, last)
+    return bound_correct(candidates, tree, len(prefix) + 1, last, candidates.k - len(prefix), scores)
+
+
+@compiled
+def descend(
+    candidates: Candidates,
+    tree: Tree,
+    path: Ints,
+    state: Ints,
+    scores: Ints,
+    roots: Ints,
+    n_fixed: int,
+    floor: int,
+    max_nodes: int,
+) -> int:
+    """Go on through the beginnings of ``k - 3`` members, in lexicographic order, whose bound is at least ``floor``.
+
+    Args:
+        path: ``(k - 3,)``, the members so far; the one at ``state[DEPTH]`` is the last that was tried there.
+        state: the depth, ``n_fixed - 1`` when there are no more; and the nodes visited in all.
+        scores: ``(end,)``, for the bound to work in.
+        roots: ``(e, k - 3)``, to write the beginnings to.
+        n_fixed: members of the path that stay as they are.
+        floor: the fewest utterances right that are good enough.
+        max_nodes: stop when so many have been visited in this call.
+
+    Returns:
+        The number of beginnings written; fewer than there is room for when there are no more, or by ``max_nodes``.
+    """
+    k, end = candidates.k, candidates.end
+    depth = state[DEPTH]
+    n_roots = 0
+    nodes = 0
+    while depth >= n_fixed and n_roots < len(roots) and nodes < max_nodes:
+        member = path[depth] + 1
+        if member > end - (k - depth):
+            depth -= 1
+            continue
+        path[depth] = member
+        nodes += 1
+        add_vote(candidates, tree, depth + 1, member)
+        if bound_correct(candidates, tree, depth + 2, member, k - depth - 1, scores) < floor:
+            continue
+        if depth + 1 == len(path):
+            roots[n_roots] = path
+            n_roots += 1
+        else:
+            depth += 1
+            path[depth] = member
+    state[DEPTH] = depth
+    state[NODES] += nodes
+    return n_roots
+
+
+@compiled_inner
+def bound_correct(candidates: Candidates, tree: Tree, row: int, member: int, votes_left: int, scores: Ints) -> int:
+    """The most utterances that any ensemble can get right that adds ``votes_left`` candidates after ``member`` to the
+    tree's ``row``."""
+    codes, remaining, n_rivals, end = candidates.codes, candidates.remaining, candidates.n_rivals, candidates.end
+    utterances, margins = tree.utterances, tree.margins
+    settled = tree.correct[row] + tree.counts[row]
+    if votes_left == 0:
+        return int(settled)
+    counts_row = (member + 1) // candidates.stride
+    n_later = end - counts_row * candidates.stride
+    later = scores[member + 1 : end]
+    later[:] = 0
+    constant = tree.correct[row] * _UNIT
+    for place in range(tree.counts[row]):
+        utterance = utterances[row, place]
+        rival = 0
+        for other in range(1, n_rivals[utterance]):
+            if margins[row, place, other] < margins[row, place, rival]:
+                rival = other
+        need = -int(margins[row, place, rival])
+        for_truth = int(remaining[counts_row, utterance, 0])
+        against = int(remaining[counts_row, utterance, rival + 1])
+        by_votes = votes_left * for_truth / (need * n_later) if need > 0 else 1.0
+        by_margin = 1.0
+        if need + votes_left > 0:
+            by_margin = votes_left * (1 + (for_truth - against) / n_later) / (need + votes_left)
+        votes = codes[utterance * end + member + 1 : (utterance + 1) * end]
+        if by_votes < 1 and by_votes <= by_margin:
+            slope = (_UNIT + need - 1) // need
+            for candidate in range(len(votes)):
+                later[candidate] += slope * (votes[candidate] == 0)
+        elif by_margin < 1:
+            slope = (_UNIT + need + votes_left - 1) // (need + votes_left)
+            constant += slope * votes_left
+            for candidate in range(len(votes)):
+                gain = np.int64(votes[candidate] == 0) - np.int64(votes[candidate] == rival + 1)
+                later[candidate] += slope * gain
+        else:
+            constant += _UNIT
+    return int(min(settled, (constant + sum_largest(later, votes_left)) // _UNIT))
+
+
+@compiled_inner
+def sum_largest(scores: Ints, count: int) -> int:
+    """The sum of the ``count`` largest, which are put first."""
+    total = 0
+    for place in range(count):
+        largest = place
+        for other in range(place + 1, len(scores)):
+            if scores[other] > scores[largest]:
+                largest = other
+        scores[place], scores[largest] = scores[largest], scores[place]
+        total += scores[place]
+    return total

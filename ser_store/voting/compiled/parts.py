@@ -1,0 +1,146 @@
+"""The compiled search in parts, on all processors."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from math import comb
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.progress import Progress
+from ser_store.voting.compiled.best import Best, list_best
+from ser_store.voting.compiled.top_k import Tally
+from ser_store.voting.subsets import unrank_subsets
+
+Scores = NDArray[np.signedinteger]
+
+# Ensembles times utterances of one part: some milliseconds, so that parts keep all threads busy to the end and an
+# interrupt does not wait, but outweigh the hundred microseconds that a part costs whatever is in it.
+PART_SIZE = 2**28
+
+
+class Divisible(Protocol):
+    """Candidates numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def weights(self) -> NDArray[np.int64]: ...
+
+
+C = TypeVar("C", bound=Divisible)
+C_contra = TypeVar("C_contra", bound=Divisible, contravariant=True)
+
+
+class SearchPart(Protocol[C_contra]):
+    """The histogram and the best of a part, whose scores go into ``kept`` if there is one."""
+
+    def __call__(
+        self, candidates: C_contra, part: "Part", *, top: int, floor: int, kept: Scores | None = None
+    ) -> tuple[NDArray[np.int64], Best]: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Ensembles that begin with one of ``roots``, ``(e, k - 3)``, and go on with ``first_middle..end_middle-1``."""
+
+    roots: NDArray[np.int64]
+    first_middle: int
+    end_middle: int
+
+    def count_ensembles(self, candidates: Divisible) -> int:
+        """How many they are."""
+        k, end = candidates.k, candidates.end
+        if k == 2:
+            return comb(end - self.first_middle, 2)
+        if k == 3:
+            return comb(end - self.first_middle, 3) - comb(end - self.end_middle, 3)
+        n_after = end - 1 - self.roots[:, -1]
+        return int((n_after * (n_after - 1) * (n_after - 2) // 6).sum())
+
+
+def search_in_threads(
+    candidates: C,
+    search_part: SearchPart[C],
+    tally: Tally,
+    *,
+    threads: int | None,
+    progress: Progress,
+    kept: Scores | None = None,
+) -> None:
+    """Every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically."""
+    n_threads = threads or count_processors()
+    total = sum(1 for _ in iter_parts(candidates, with_roots=False))
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        done = _iter_done(pool, candidates, search_part, tally, n_threads, kept)
+        for histogram, best in progress(done, total=total, label="voting"):
+            tally.offer(*list_best(best, first=candidates.first))
+            tally.histogram += histogram
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def iter_parts(candidates: Divisible, *, with_roots: bool = True) -> Iterator[Part]:
+    """Parts that cover every ensemble once; ``roots`` are left empty if they are only to be counted."""
+    k, first, end, n = candidates.k, candidates.first, candidates.end, len(candidates.weights)
+    m = end - first
+    per_part = max(1, PART_SIZE // n)
+    if k < 4:
+        # No roots to divide: by the third last member.
+        root = np.empty((1, 0), dtype=np.int64)
+        middle = first
+        while middle < end:
+            stop = middle + 1
+            while k == 2 or (stop < end and comb(end - middle, 3) - comb(end - stop, 3) < per_part):
+                stop += 1
+                if stop >= end:
+                    break
+            yield Part(root, middle, stop)
+            middle = stop
+        return
+    n_roots = comb(m - 3, k - 3)
+    height = max(1, n_roots * per_part // comb(m, k))
+    for start in range(0, n_roots, height):
+        stop = min(start + height, n_roots)
+        roots = np.empty((0, k - 3), dtype=np.int64)
+        if with_roots:
+            # Colexicographic and downwards is lexicographic and upwards.
+            roots = end - 4 - unrank_subsets(n_roots - stop, n_roots - start, size=k - 3)[::-1, ::-1]
+        yield Part(np.ascontiguousarray(roots, dtype=np.int64), first, end)
+
+
+def _iter_done(
+    pool: ThreadPoolExecutor,
+    candidates: C,
+    search_part: SearchPart[C],
+    tally: Tally,
+    n_threads: int,
+    kept: Scores | None,
+) -> Iterator[tuple[NDArray[np.int64], Best]]:
+    """The parts' results as they come, with no more parts under way than keep the threads busy."""
+    running: set[Future[tuple[NDArray[np.int64], Best]]] = set()
+    start = 0
+    for part in iter_parts(candidates):
+        stop = start + part.count_ensembles(candidates)
+        own = None if kept is None else kept[start:stop]
+        start = stop
+        running.add(pool.submit(search_part, candidates, part, top=tally.top, floor=tally.floor, kept=own))
+        if len(running) >= 2 * n_threads:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    for future in running:
+        yield future.result()
+
+
+def count_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,248 @@
+"""The best ensembles where there are too many to vote them all: exact, by proof that the others are no better."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.common.progress import Progress, silent
+from ser_store.errors import EnsembleError
+from ser_store.voting.budget import Budget
+from ser_store.voting.compiled.top_k import Tally, weigh_utterances
+from ser_store.voting.local_search import Members, climb
+from ser_store.voting.problem import Problem, pose_problem
+from ser_store.voting.search import EnsembleScore, score_ensemble, search_ensembles
+
+_MAX_K = 255
+
+
+@dataclass(frozen=True)
+class PrunedResult:
+    """What a search with pruning found.
+
+    Attributes:
+        k: members of an ensemble.
+        rule: ``hard``.
+        tie: the tie rule.
+        total: ensembles there are.
+        visited: ensembles voted; all others are no better than the last of ``results``, if ``proved``.
+        nodes: beginnings of ensembles for which a bound was computed.
+        proved: whether ``results`` are the best there are. False if the search was interrupted or its budget ended:
+            then they are the best that were found.
+        bound: no ensemble has more utterances right; the best one's, if ``proved``.
+        seconds: wall-clock time of the search.
+        results: the best, in order: more right first, then the higher balanced accuracy, then the members' indices
+            lexicographically.
+    """
+
+    k: int
+    rule: str
+    tie: str
+    total: int
+    visited: int
+    nodes: int
+    proved: bool
+    bound: int
+    seconds: float
+    results: tuple[EnsembleScore, ...]
+
+
+def search_pruned(
+    predictions: ArrayLike,
+    truth: ArrayLike,
+    *,
+    k: int,
+    n_classes: int,
+    tie: str = "lowest",
+    top: int = 20,
+    max_seconds: float | None = None,
+    max_nodes: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> PrunedResult:
+    """The best k-member ensembles of m candidates by hard voting, those that :func:`search_ensembles` finds, without
+    voting all: by branch and bound.
+
+    Ensembles are built member by member, in ascending order, and given up as soon as a bound on the utterances they
+    can still get right shows that they are not among the best (see ``bounding`` and ``pruned_kernel``). What is good
+    enough is known from the start, from ensembles found by exchanging members (``climbing``). How much that saves
+    depends on the candidates: much where they err on the same utterances, little where they err independently.
+
+    The result is the same whatever the number of threads, unless the budget ends. Ctrl-C ends the search early.
+
+    Args:
+        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
+        truth: ``(n,)`` class indices.
+        k: members of an ensemble, ``1..m``, at most 255.
+        n_classes: number of classes, 2 to 255.
+        tie: ``lowest`` or ``abstain``.
+        top: how many of the best to return.
+        max_seconds: end the search after so much time. Default: never.
+        max_nodes: end the search after so many beginnings of ensembles. Default: never.
+        threads: default: as many as there are processors.
+        progress: shows how far the search is.
+
+    Raises:
+        EnsembleError: if the arrays do not fit each other or leave their ranges; if ``k``, ``n_classes``, ``tie``,
+            ``top`` or the budget is none of the above.
+        UnknownNameError: if there is no such tie rule.
+    """
+    # The number of ensembles may be more than an exhaustive search can count.
+    posed = pose_problem(predictions, truth, k=1, n_classes=n_classes, rule="hard", tie=tie, probabilities=None)
+    problem = replace(posed, k=k)
+    _check(problem, top=top, max_seconds=max_seconds, max_nodes=max_nodes)
+    started = time.perf_counter()
+    if k < 4:
+        return _search_all(problem, top=top, threads=threads, progress=progress)
+    budget = Budget(max_seconds=max_seconds, max_nodes=max_nodes)
+    found = climb(problem, top=top)
+    tally = Tally(n=problem.n, k=k, top=top)
+    search = _Search(problem, tally, min(found.values()) if len(found) == top else 0, budget, threads)
+    try:
+        search.run(progress)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        budget.end()
+        search.close()
+    if not search.proved:
+        _offer_missing(problem, tally, found)
+    results = tuple(score_ensemble(problem, members) for members in tally.members.tolist())
+    return PrunedResult(
+        k=k,
+        rule="hard",
+        tie=tie,
+        total=problem.total,
+        visited=search.visited,
+        nodes=budget.nodes,
+        proved=search.proved,
+        bound=max(results[0].correct, search.bound),
+        seconds=time.perf_counter() - started,
+        results=results,
+    )
+
+
+class _Search:
+    """Branches, the ensembles that begin with the same one or two members, on all threads."""
+
+    def __init__(self, problem: Problem, tally: Tally, floor: int, budget: Budget, threads: int | None) -> None:
+        from ser_store.voting.compiled.bitsliced import encode_candidates
+        from ser_store.voting.compiled.branches import bound_branches
+        from ser_store.voting.compiled.parts import count_processors
+
+        self.visited = 0
+        self._tally, self._floor, self._budget = tally, floor, budget
+        self._candidates = candidates = encode_candidates(problem)
+        self._n_threads = threads or count_processors()
+        self._pool = ThreadPoolExecutor(self._n_threads)
+        size, end = min(2, problem.k - 3), candidates.end
+        firsts = combinations(range(candidates.first, end - problem.k + size), size)
+        self._prefixes = np.array(list(firsts), dtype=np.int64)
+        self._bounds = bound_branches(candidates, self._prefixes)
+        self._open = set(range(len(self._prefixes)))
+
+    @property
+    def proved(self) -> bool:
+        return not self._open
+
+    @property
+    def bound(self) -> int:
+        """The most utterances right in a branch that was not searched to its end."""
+        return int(max((self._bounds[number] for number in self._open), default=0))
+
+    def run(self, progress: Progress) -> None:
+        for finished, number, visited, best in progress(self._iter_done(), total=len(self._prefixes), label="proving"):
+            self.visited += visited
+            self._tally.offer(*best)
+            if finished:
+                self._open.remove(number)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _comes_too_late(self, prefix: NDArray[np.int64]) -> bool:
+        """Whether an ensemble of this branch that has only as many right as the worst of the best is none of them."""
+        tally = self._tally
+        if len(tally.correct) < tally.top:
+            return False
+        unbeatable = tally.balance[-1] >= self._candidates.best_balance[tally.correct[-1]]
+        worst = tally.members[-1, : len(prefix)] + self._candidates.first
+        return bool(unbeatable) and worst.tolist() < prefix.tolist()
+
+    def _iter_done(self) -> Iterator[tuple[bool, int, int, tuple[NDArray[np.int64], ...]]]:
+        from ser_store.voting.compiled.branches import search_branch
+
+        running: dict[Future[tuple[bool, int, tuple[NDArray[np.int64], ...]]], int] = {}
+        for number, prefix in enumerate(self._prefixes):
+            floor = max(self._floor, self._tally.floor + self._comes_too_late(prefix))
+            submitted = self._pool.submit(
+                search_branch, self._candidates, prefix, top=self._tally.top, floor=floor, budget=self._budget
+            )
+            running[submitted] = number
+            if len(running) >= 2 * self._n_threads:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    finished, visited, best = future.result()
+                    yield finished, running.pop(future), visited, best
+        for future, number in running.items():
+            finished, visited, best = future.result()
+            yield finished, number, visited, best
+
+
+def _search_all(problem: Problem, *, top: int, threads: int | None, progress: Progress) -> PrunedResult:
+    """So few that there is nothing to prune."""
+    result = search_ensembles(
+        problem.predictions,
+        problem.truth,
+        k=problem.k,
+        n_classes=problem.n_classes,
+        tie=problem.tie,
+        top=top,
+        threads=threads,
+        progress=progress,
+    )
+    if not result.results:
+        raise KeyboardInterrupt
+    return PrunedResult(
+        k=problem.k,
+        rule="hard",
+        tie=problem.tie,
+        total=problem.total,
+        visited=result.searched,
+        nodes=0,
+        proved=result.complete,
+        bound=result.results[0].correct if result.complete else problem.n,
+        seconds=result.seconds,
+        results=result.results,
+    )
+
+
+def _offer_missing(problem: Problem, tally: Tally, found: dict[Members, int]) -> None:
+    """What was found by exchanging members, but not yet by the search."""
+    known = set(map(tuple, tally.members.tolist()))
+    missing = [members for members in found if members not in known]
+    if not missing:
+        return
+    right = np.array([problem.vote(list(members)).predicted == problem.truth for members in missing])
+    weights = weigh_utterances(problem.truth, problem.n_classes)
+    tally.offer(right.sum(axis=1), right @ weights, np.array(missing, dtype=np.intp))
+
+
+def _check(problem: Problem, *, top: int, max_seconds: float | None, max_nodes: int | None) -> None:
+    m, k = problem.m, problem.k
+    if not 1 <= k <= min(m, _MAX_K):
+        raise EnsembleError(f"k is {k} with {m} members: expected 1 to {min(m, _MAX_K)}")
+    if problem.tie not in ("lowest", "abstain") or problem.n_classes > _MAX_K:
+        raise EnsembleError(
+            f"a pruned search with ties by {problem.tie!r} among {problem.n_classes} classes: expected 'lowest' or "
+            f"'abstain' and at most {_MAX_K} classes; the exhaustive and the greedy search take any"
+        )
+    if top < 1:
+        raise EnsembleError(f"top is {top}: expected at least 1 ensemble to return")
+    if (max_seconds is not None and not max_seconds > 0) or (max_nodes is not None and max_nodes < 1):
+        raise EnsembleError(
+            f"the budget is {max_seconds} seconds and {max_nodes} nodes: expected more than 0 of each, or None"
+        )

@@ -1,0 +1,144 @@
+"""The compiled search by sums on all processors: what goes into it, and what comes out."""
+
+from copy import deepcopy
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.progress import Progress
+from ser_store.voting.compiled.best import Best, make_best
+from ser_store.voting.compiled.narrowing import Narrowed, Open, Summands
+from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
+from ser_store.voting.compiled.summing import SumWork, search_part_by_sums
+from ser_store.voting.compiled.top_k import Tally, bound_balance, weigh_utterances
+from ser_store.voting.numpy_search import search_batched
+from ser_store.voting.problem import Problem
+
+
+def search_summed(
+    problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
+) -> None:
+    """Every ensemble of ``problem``, one that :meth:`Problem.is_summable`, into ``tally``."""
+    if problem.fits(problem.k):
+        summands = encode_summands(problem)
+        search_in_threads(summands, search_summed_part, tally, threads=threads, progress=progress, kept=kept)
+        return
+    # Sums that are cut off are searched twice: with all that may be right, and with what is right for sure.
+    unsure, sure = deepcopy(tally), deepcopy(tally)
+    for found, generosity in ((unsure, 1), (sure, -1)):
+        summands = encode_summands(problem, generosity=generosity)
+        search_in_threads(summands, search_summed_part, found, threads=threads, progress=progress, kept=kept)
+    if (unsure.histogram == sure.histogram).all():
+        tally.histogram += sure.histogram
+        tally.offer(sure.correct, sure.balance, sure.members)
+    else:
+        search_batched(problem, tally, progress=progress, kept=kept)
+
+
+def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
+    """The margins of every utterance's truth over its rivals, of those that can win and of those they can lose.
+
+    Args:
+        generosity: where sums are cut off, 1 to take as right what may be, -1 what is for sure.
+    """
+    k, m, n, truth = problem.k, problem.m, problem.n, problem.truth
+    margins, slack = _compute_margins(problem)
+    start = np.full((n, problem.n_classes - 1), -1 if not slack else generosity * slack, dtype=np.int64)
+    if problem.tie == "lowest" and not slack:
+        # Rivals are the classes without the truth: the first of them are below it.
+        start = -(np.arange(problem.n_classes - 1) < truth[:, None]).astype(np.int64)
+    is_lost = (start + k * margins.max(axis=2) < 0).any(axis=1)
+    can_win = (start + k * margins.min(axis=2) < 0) & ~is_lost[:, None]
+    is_open = can_win.any(axis=1)
+
+    margins = margins[can_win]
+    end = -(-m // 8) * 8
+    table = np.zeros((3, len(margins), end), dtype=np.int64)
+    table[0, :, end - m :] = margins
+    # Nobody comes after the last.
+    for place, extreme in ((1, np.minimum), (2, np.maximum)):
+        table[place, :, end - m : -1] = extreme.accumulate(margins[:, :0:-1], axis=1)[:, ::-1]
+        table[place, :, : end - m] = extreme.reduce(margins, axis=1, keepdims=True) if len(margins) else 0
+    weights = weigh_utterances(truth, problem.n_classes)
+    is_right = ~is_lost & ~is_open
+    return Summands(
+        k=k,
+        first=end - m,
+        end=end,
+        margins=table[0].ravel(),
+        lowest=table[1].ravel(),
+        highest=table[2].ravel(),
+        starts=np.append(0, can_win[is_open].sum(axis=1).cumsum()).astype(np.int64),
+        sums=start[can_win],
+        correct=int(is_right.sum()),
+        balance=int(weights[is_right].sum()),
+        weights=np.concatenate([weights[is_open], weights[~is_open]]),
+        best_balance=bound_balance(weights),
+        by_balance=problem.objective == "balanced_accuracy",
+    )
+
+
+def _compute_margins(problem: Problem) -> tuple[NDArray[np.int64], int]:
+    """What each candidate gives the truth less what it gives each rival, ``(n, c - 1, m)``; and how wrong sums of these
+    may be."""
+    m, n, n_classes, truth = problem.m, problem.n, problem.n_classes, problem.truth
+    weights, steps, slack = problem.cut_off()
+    margins = np.empty((n, n_classes - 1, m), dtype=np.int64)
+    utterance = np.arange(n)
+    is_rival = np.arange(n_classes) != truth[:, None]
+    for member in range(m):
+        if steps is None:
+            given = np.zeros((n, n_classes), dtype=np.int64)
+            given[utterance, problem.predictions[member]] = 1 if weights is None else weights[member]
+        else:
+            given = steps[member]
+        margins[:, :, member] = given[utterance, truth][:, None] - given[is_rival].reshape(n, n_classes - 1)
+    return margins, slack
+
+
+def search_summed_part(
+    candidates: Summands, part: Part, *, top: int, floor: int, kept: Scores | None = None
+) -> tuple[NDArray[np.int64], Best]:
+    """The histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
+    summands = candidates
+    k, n_utterances, n_pairs = summands.k, len(summands.starts) - 1, len(summands.sums)
+    n_rows = max(1, k - 1)
+    narrowed = Narrowed(
+        utterances=np.zeros((n_rows, n_utterances), dtype=np.int64),
+        starts=np.zeros((n_rows, n_utterances + 1), dtype=np.int64),
+        pairs=np.zeros((n_rows, n_pairs), dtype=np.int64),
+        sums=np.zeros((n_rows, n_pairs), dtype=np.int64),
+        counts=np.zeros(n_rows, dtype=np.int64),
+        correct=np.zeros(n_rows, dtype=np.int64),
+        balance=np.zeros(n_rows, dtype=np.int64),
+    )
+    narrowed.utterances[0] = np.arange(n_utterances)
+    narrowed.starts[0] = summands.starts
+    narrowed.pairs[0] = np.arange(n_pairs)
+    narrowed.sums[0] = summands.sums
+    narrowed.counts[0], narrowed.correct[0], narrowed.balance[0] = n_utterances, summands.correct, summands.balance
+    n_rivals = int(np.diff(summands.starts).max(initial=0))
+    opened = Open(
+        places=np.zeros(8 * n_pairs, dtype=np.int64),
+        sums=np.zeros(8 * n_pairs, dtype=np.int64),
+        is_last=np.zeros(8 * n_pairs, dtype=np.int64),
+        n_single=np.zeros(8, dtype=np.int64),
+        n_several=np.zeros(8, dtype=np.int64),
+        correct=np.zeros(8, dtype=np.int64),
+        with_vote=np.zeros(8 * n_rivals, dtype=np.int64),
+        at_worst=np.zeros(8 * n_rivals, dtype=np.int64),
+    )
+    best = make_best(top=top, k=k, floor=floor, by_balance=summands.by_balance)
+    histogram = np.zeros((len(summands.best_balance), 8), dtype=np.int64)
+    work = SumWork(
+        summands,
+        narrowed,
+        opened,
+        scores=np.zeros(summands.end, dtype=np.uint64),
+        path=np.zeros(k, dtype=np.int64),
+        best=best,
+        histogram=histogram.ravel(),
+        kept=np.empty(0, dtype=np.int16) if kept is None else kept,
+    )
+    search_part_by_sums(work, part.roots, part.first_middle, part.end_middle)
+    return histogram.sum(axis=1), best

@@ -1,0 +1,69 @@
+"""The arrays that the compiled hard voting works in, of the sizes that the candidates need."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.voting.compiled.best import make_best
+from ser_store.voting.compiled.bit_planes import Candidates, Ints, Pack, Tree
+from ser_store.voting.compiled.kernel import Terms, Work
+
+
+def make_work(
+    candidates: Candidates,
+    *,
+    top: int,
+    floor: int,
+    histogram: Ints | None = None,
+    kept: NDArray[np.signedinteger] | None = None,
+) -> Work:
+    """What the kernel needs for one part. Without ``kept`` no scores are kept; only pruned search does without a
+    ``histogram``."""
+    n, r = candidates.margins.shape
+    k, n_classes = candidates.k, len(candidates.class_weights)
+    n_words = -(-n // 64)
+    n_slots = n_words * r
+    pack = Pack(
+        slots=np.zeros(n_words + 1, dtype=np.int64),
+        planes=np.zeros((n_words + n_slots) * candidates.end, dtype=np.uint64),
+        reached=np.zeros((n_slots, 7), dtype=np.uint64),
+        middle=np.zeros((n_slots, 5), dtype=np.uint64),
+        valid=np.zeros(n_words, dtype=np.uint64),
+        classes=np.zeros((n_words, n_classes), dtype=np.uint64),
+        order=np.zeros(n, dtype=np.int64),
+        relevant=np.zeros((n, r), dtype=np.int64),
+        n_relevant=np.zeros(n, dtype=np.int64),
+    )
+    terms = Terms(
+        masks=np.zeros((2 * n_words + n_slots) * 8, dtype=np.uint64),
+        places=np.zeros(3 * (n_words + n_slots), dtype=np.int64),
+        base=np.zeros(8, dtype=np.uint64),
+        scores=np.zeros(candidates.end, dtype=np.uint64),
+        right=np.zeros(n_words, dtype=np.uint64),
+        path=np.zeros(k, dtype=np.int64),
+    )
+    return Work(
+        candidates=candidates,
+        tree=make_tree(candidates),
+        pack=pack,
+        terms=terms,
+        best=make_best(top=top, k=k, floor=floor, by_balance=candidates.by_balance),
+        histogram=np.empty(0, dtype=np.int64) if histogram is None else histogram,
+        kept=np.empty(0, dtype=np.int16) if kept is None else kept,
+    )
+
+
+def make_tree(candidates: Candidates) -> Tree:
+    """A tree whose first row is that of no votes."""
+    n, r = candidates.margins.shape
+    depth = max(0, candidates.k - 3) + 2
+    tree = Tree(
+        utterances=np.empty((depth, n), dtype=np.int64),
+        margins=np.empty((depth, n, r), dtype=np.int16),
+        counts=np.zeros(depth, dtype=np.int64),
+        correct=np.zeros(depth, dtype=np.int64),
+        balance=np.zeros(depth, dtype=np.int64),
+    )
+    tree.utterances[0] = np.arange(n)
+    tree.margins[0] = candidates.margins
+    tree.counts[0] = n
+    return tree

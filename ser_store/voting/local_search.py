@@ -1,0 +1,52 @@
+"""Good ensembles by exchanging one member after the other: where an exact search begins to compare."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.voting.compiled.margins import Margins
+from ser_store.voting.numpy_search import encode, vote_block
+from ser_store.voting.problem import Problem
+
+Members = tuple[int, ...]
+
+_STARTS = 8
+
+
+def climb(problem: Problem, *, top: int, seed: int = 0) -> dict[Members, int]:
+    """Up to ``top`` different good ensembles, members ascending, and how many utterances they get right.
+
+    From random ensembles on, every member in turn is exchanged for the candidate with whom most utterances are right,
+    until no exchange is for the better. All ensembles voted on the way count.
+    """
+    rng = np.random.default_rng(seed)
+    margins = encode(problem)
+    found: dict[Members, int] = {}
+    for _ in range(_STARTS):
+        ensemble = rng.choice(problem.m, problem.k, replace=False).tolist()
+        current, unchanged = -1, 0
+        while unchanged < problem.k:
+            # The next in turn leaves; who comes in stands last.
+            rest = ensemble[1:]
+            correct = _count_right(problem, margins, rest)
+            found = _keep_best(found, rest, correct, top)
+            best = int(correct.argmax())
+            unchanged = 0 if correct[best] > current else unchanged + 1
+            ensemble = [*rest, best if correct[best] > current else ensemble[0]]
+            current = max(current, int(correct[best]))
+    return found
+
+
+def _count_right(problem: Problem, margins: Margins, rest: list[int]) -> NDArray[np.int64]:
+    """Utterances right of ``rest`` with each candidate, ``(m,)``; -1 with those who are in it already."""
+    right = vote_block(problem, margins, np.array([rest], dtype=np.intp), 0, problem.m)[0]
+    correct: NDArray[np.int64] = np.bitwise_count(right.view(np.uint64)).sum(axis=1, dtype=np.int64)
+    correct[rest] = -1
+    return correct
+
+
+def _keep_best(found: dict[Members, int], rest: list[int], correct: NDArray[np.int64], top: int) -> dict[Members, int]:
+    floor = min(found.values()) + 1 if len(found) == top else 0
+    for candidate in np.flatnonzero(correct >= floor).tolist():
+        found[tuple(sorted([*rest, candidate]))] = int(correct[candidate])
+    kept = sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))[:top]
+    return dict(kept)

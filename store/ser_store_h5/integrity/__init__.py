@@ -1,0 +1,1 @@
+"""A store in, every byte that is not as it was written out; and what killed writers left."""

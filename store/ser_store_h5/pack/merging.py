@@ -1,0 +1,154 @@
+"""Merging: all of one store is added to another of the same corpus, or nothing is and every conflict is named."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.names import check_run_name, find_twins
+from ser_store_h5.pack.merge_plan import Plan, plan_corpus, plan_member, plan_run, read_source
+from ser_store_h5.store import Store
+
+SHOWN_CONFLICTS = 20
+
+Watch = Callable[[list[str]], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What a merge did. Members bear the names they have in the target.
+
+    Attributes:
+        added: members that the target did not have.
+        identical: members that were there already, with every number the source has of them.
+        splits: splits that were added.
+        columns: columns that were added, ``speakers``, ``paths`` and ``audio_digests`` among them.
+        replaced: members of which the source had more utterances or more arrays, and the same numbers for the rest.
+        runs: runs that the target did not have.
+        kept_selections: runs of which the source had selected another step; the target's choice stays.
+    """
+
+    added: tuple[str, ...]
+    identical: tuple[str, ...]
+    splits: tuple[str, ...]
+    columns: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    kept_selections: tuple[str, ...] = ()
+
+
+def merge(
+    target: Store,
+    source: Store,
+    *,
+    runs_as: Mapping[str, str] | None = None,
+    splits_as: Mapping[str, str] | None = None,
+    columns_as: Mapping[str, str] | None = None,
+    watch: Watch = iter,
+) -> MergeResult:
+    """Add all runs, members, curves, splits and columns of ``source`` to ``target``; ``source`` stays as it is.
+
+    Everything is read and compared before anything is written:
+
+    - A run in both must agree in kind, backbone and every detail that both state. Details, and a selected step, that
+      only the source states are added; where both selected a step, the target's stays. A target that was still
+      ``running`` takes the source's state.
+    - A member in both stays if it holds every number of the source's, bit for bit; it is replaced if the source's holds
+      all of its numbers and more (utterances, or arrays). Otherwise it is a conflict.
+    - Of two curves one must be the beginning of the other; the longer one wins.
+    - Splits and columns in both must be equal. Name, class order, default split and audio paths of the target stay.
+
+    A kill leaves a valid store; the same merge, run again, completes it.
+
+    Args:
+        runs_as: names that runs of the source get in the target: the way out of a conflict. What other runs say about
+            them in their provenance stays as it was written.
+        splits_as: the same for splits; runs that state a renamed split state its new name.
+        columns_as: the same for columns.
+        watch: wraps the names of members, to show progress: first of those that are read, then of those written.
+
+    Raises:
+        StoreError: if the stores are of different corpora, or contradict each other; nothing was written.
+        UnknownNameError: if a name to be replaced is not in the source.
+    """
+    if source.corpus.digest != target.corpus.digest:
+        raise StoreError(
+            f"{source.path} is of another corpus ({source.corpus.name}, {len(source.corpus)} utterances) than "
+            f"{target.path} ({target.corpus.name}, {len(target.corpus)}): expected two stores with the same "
+            f"utterances, labels and classes, found {target.corpus.describe_difference(source.corpus)}"
+        )
+    for run in source.runs():
+        target.run_folder(run)  # a packed target refuses, before much is read
+    splits = _rename("split", source.corpus.splits, splits_as)
+    plan = Plan(target.corpus)
+    plan_corpus(plan, source.corpus, splits, _rename("column", source.corpus.columns, columns_as))
+    for run, name in _rename("run", source.runs(), runs_as).items():
+        plan_run(plan, target, source, run, check_run_name(name), splits)
+    for one, other in find_twins({*target.runs(), *plan.runs}):
+        if {one, other} & set(plan.runs):
+            plan.conflicts.append(f"runs {one} and {other} differ in case alone")
+    for name in watch(list(plan.sources)):
+        plan_member(plan, target, source, name)
+    _refuse_conflicts(plan, target, source)
+    return _carry_out(plan, target, source, watch)
+
+
+def _rename(kind: str, names: Iterable[str], renamed: Mapping[str, str] | None) -> dict[str, str]:
+    """Every name of the source with the one it gets in the target."""
+    names, renamed = list(names), renamed or {}
+    for name in renamed:
+        if name not in names:
+            raise UnknownNameError(describe_unknown(kind, name, names))
+    new = {name: renamed.get(name, name) for name in names}
+    twice = [name for name in names if list(new.values()).count(new[name]) > 1]
+    if twice:
+        raise StoreError(
+            f"{kind}s {', '.join(twice[:12])} would be called {new[twice[0]]}: give each a name of its own"
+        )
+    return new
+
+
+def _refuse_conflicts(plan: Plan, target: Store, source: Store) -> None:
+    if not plan.conflicts:
+        return
+    shown = "; ".join(plan.conflicts[:SHOWN_CONFLICTS])
+    rest = f"; … ({len(plan.conflicts)} in all)" if len(plan.conflicts) > SHOWN_CONFLICTS else ""
+    raise StoreError(
+        f"{source.path} contradicts {target.path}, nothing was merged: {shown}{rest}; give what differs another name "
+        "(runs_as, splits_as, columns_as; `serstore merge --rename OLD=NEW`), or remove it from one of the two"
+    )
+
+
+def _carry_out(plan: Plan, target: Store, source: Store, watch: Watch) -> MergeResult:
+    """Every step is whole or not at all, and what is written first is found identical when it is all run again."""
+    if plan.splits or plan.columns or plan.corpus.default_split != target.corpus.default_split:
+        target.update_corpus(plan.corpus)
+    for name, record in plan.records.items():
+        if name in plan.runs:
+            target.add_run(record)
+        else:
+            target.update_run(record)
+    for name in watch(_order(plan)):
+        target.write_member(read_source(source, plan.sources[name], name), replace=name in plan.replaced)
+    for run, point in _iter_points(plan):
+        target.append_curve(run, **point)
+    return MergeResult(
+        added=tuple(plan.added),
+        identical=tuple(plan.identical),
+        splits=tuple(plan.splits),
+        columns=tuple(plan.columns),
+        replaced=tuple(plan.replaced),
+        runs=tuple(plan.runs),
+        kept_selections=tuple(plan.kept_selections),
+    )
+
+
+def _order(plan: Plan) -> list[str]:
+    changed = {*plan.added, *plan.replaced}
+    return [name for name in plan.sources if name in changed]
+
+
+def _iter_points(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    for run, points in plan.points.items():
+        for point in points:
+            yield run, point
