@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ser_store.common.progress import Progress, silent
+from ser_store.common.tables import TableFile, load_table
 from ser_store.corpora.building import MEASURED_COLUMNS, BuiltCorpus, Cell, Draft, build_corpus
 from ser_store.corpora.manifest_columns import find_fields, read_cells, read_filled, read_names, refuse_segments
 from ser_store.corpora.splits.draw import describe_folds, describe_unknown_speakers, normalise_parts
 from ser_store.corpora.texts import normalise_text, unite_spellings
 from ser_store.errors import CorpusError
-from ser_store.interchange.tables import TableFile, load_table
 from ser_store_h5.corpus import Corpus
 
 
@@ -32,8 +32,8 @@ def load_manifest(
     written, and so are speakers; who speaks may be missing, but not the rest. The split has the name of its column,
     its parts as by :func:`~ser_store.corpora.splits.draw.normalise_parts`. All further columns are kept: whole
     numbers as int64, numbers as float64 (empty cells NaN, which makes whole numbers float64 too), everything else,
-    truth values too, as text. A column ``duration`` or ``sample_rate`` gives way to the measured one. What was understood is in
-    the result's ``notes``.
+    truth values too, as text. A column ``duration`` or ``sample_rate`` gives way to the measured one. What was
+    understood is in the result's ``notes``.
 
     Args:
         audio: the folder that relative paths start from; default: the manifest's folder.

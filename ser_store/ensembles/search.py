@@ -67,13 +67,13 @@ def _search_exhaustively(
     voters = (candidates.predictions, candidates.truth)
     result: SearchResult
     if terms.runs_on_cluster and backend == terms.backend:
-        from ser_store.voting.distributed import search_distributed
+        from ser_store.voting.cluster.distributed import search_distributed
 
         result = search_distributed(
             *voters, backend=backend, n_jobs=terms.threads, scheduler=terms.scheduler, **options
         )
     elif terms.is_limited:
-        from ser_store.voting.compiled.grouped import search_grouped
+        from ser_store.voting.grouped import search_grouped
 
         conditions = electorate.conditions
         groups = candidates.runs if terms.one_step_per_run else None
@@ -131,7 +131,7 @@ def _search_greedy(
 def _search_pruned(
     electorate: Electorate, terms: Terms, k: int, *, top: int, backend: str, progress: Progress
 ) -> Found:
-    from ser_store.voting.compiled.pruned import search_pruned
+    from ser_store.voting.pruned import search_pruned
 
     candidates = electorate.candidates
     result = search_pruned(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import Candidates
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.voting.compiled.top_k import weigh_utterances
+from ser_store.voting.top_k import weigh_utterances
 
 Weights = str | Mapping[str, float] | Sequence[float]
 

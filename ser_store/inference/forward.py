@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.threads import open_pool
 from ser_store.inference.dataset import SpeechDataset, collate_speech
-from ser_store.training.heap import kept_heap
+from ser_store.inference.heap import kept_heap
 
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -75,17 +75,6 @@ def stated_rounding(precision: str) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
-@contextmanager
-def single_torch_thread() -> Iterator[None]:
-    """Within, torch computes in the calling thread alone; afterwards as before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

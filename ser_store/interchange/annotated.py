@@ -17,20 +17,18 @@ Numbers keep their type: pooled representations float16 or float32 as stored, lo
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import MissingExtraError
+from ser_store.interchange.selection import Selected
 
 _RESERVED = ("utterance", "_index")  # the index, and how anndata calls it in a file
 
-if TYPE_CHECKING:
-    from ser_store.interchange.export import Selected
 
-
-def annotate(selected: "Selected") -> Any:
+def annotate(selected: Selected) -> Any:
     """The AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``.
 
     Raises:
@@ -62,7 +60,7 @@ def annotate(selected: "Selected") -> Any:
     )
 
 
-def _make_observations(selected: "Selected", predicted: dict[str, NDArray[np.int16]]) -> Any:
+def _make_observations(selected: Selected, predicted: dict[str, NDArray[np.int16]]) -> Any:
     pandas = import_module("pandas")
     corpus, rows = selected.store.corpus, selected.rows
 
@@ -85,7 +83,7 @@ def _make_observations(selected: "Selected", predicted: dict[str, NDArray[np.int
     return pandas.DataFrame(columns, index=pandas.Index(selected.ids.astype(object), name="utterance"))
 
 
-def _describe(selected: "Selected") -> dict[str, Any]:
+def _describe(selected: Selected) -> dict[str, Any]:
     corpus = selected.store.corpus
     split = selected.split or corpus.default_split
     return {

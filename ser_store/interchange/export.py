@@ -17,6 +17,7 @@ from ser_store.evaluation.member_choice import keep_covering
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
+from ser_store.interchange.selection import Selected
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import format_member
@@ -41,30 +42,6 @@ class Exported:
     members: int
     n: int
     cautions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``.
-
-    ``cautions`` say why figures of it may mislead.
-    """
-
-    store: Store
-    names: tuple[str, ...]
-    rows: NDArray[np.int32]
-    what: str
-    on: str
-    split: str | None
-    cautions: tuple[str, ...] = ()
-
-    @property
-    def ids(self) -> NDArray[np.str_]:
-        return self.store.corpus.ids[self.rows]
-
-    @property
-    def labels(self) -> NDArray[np.int16]:
-        return self.store.corpus.labels[self.rows]
 
 
 def export(

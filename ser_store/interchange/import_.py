@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.tables import read_table
 from ser_store.corpora.splits.fitted import state_fitted
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation.score_kinds import find_kind
@@ -18,7 +19,6 @@ from ser_store.interchange.facts import Facts, collect_facts, with_own_splits
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
 from ser_store.interchange.scores import check_kind
-from ser_store.interchange.tables import read_table
 from ser_store_h5.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY

@@ -19,6 +19,7 @@ from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.model import build_config
 from ser_store.backbones.source import find_source
 from ser_store.errors import SerstoreError
+from ser_store.inference.heap import lent_heap
 from ser_store.inference.out_of_memory import free_memory
 from ser_store.measuring.measured import Measured
 from ser_store.measuring.memory import measure_peak
@@ -28,7 +29,6 @@ from ser_store.measuring.turns import Turns, read_states, restore_states
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.estimate.footprint import count_flops
 from ser_store.training.finetune import finetune
-from ser_store.training.heap import lent_heap
 from ser_store_h5.store import Store
 
 OURS, NOTEBOOK = 0, 1

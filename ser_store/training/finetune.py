@@ -27,7 +27,9 @@ from ser_store.training.checkpointing.resume import (
     refuse_other_sides,
 )
 from ser_store.training.class_gaps import list_class_gaps
-from ser_store.training.distributed.processes import (
+from ser_store.training.lock import hold_run
+from ser_store.training.preparing import prepare
+from ser_store.training.processes import (
     choose_device,
     count_processes,
     is_main,
@@ -37,8 +39,6 @@ from ser_store.training.distributed.processes import (
     stated_once,
     wait_for_all,
 )
-from ser_store.training.lock import hold_run
-from ser_store.training.preparing import prepare
 from ser_store.training.run_record import describe_run
 from ser_store.training.session import TrainingSession
 from ser_store_h5.atomic import remove_folder

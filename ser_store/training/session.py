@@ -16,6 +16,7 @@ from ser_store.errors import StoreError, UnknownNameError
 from ser_store.inference.audio_cache import SpeechCache
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.inference.forward import stated_rounding
+from ser_store.inference.heap import kept_heap
 from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
 from ser_store.inference.transforms import Variation, make_variation
 from ser_store.training.callbacks.curves import CurveCallback, CurveWriter
@@ -44,7 +45,10 @@ from ser_store.training.distributed.fsdp import (
     refuse_configuration,
     refuse_other_layout,
 )
-from ser_store.training.distributed.processes import (
+from ser_store.training.member_cache import MemberCache
+from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.optimizer import make_loss
+from ser_store.training.processes import (
     count_processes,
     is_lost_connection,
     is_main,
@@ -53,10 +57,6 @@ from ser_store.training.distributed.processes import (
     tell_all,
     wait_for_all,
 )
-from ser_store.training.heap import kept_heap
-from ser_store.training.member_cache import MemberCache
-from ser_store.training.micro_batches import MicroBatches
-from ser_store.training.optimizer import make_loss
 from ser_store.training.signals import EndingCallback
 from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.runs import RunRecord

@@ -33,9 +33,9 @@ from ser_store.training.checkpointing.checkpoints import stated_writing
 from ser_store.training.distributed.batches import Deal
 from ser_store.training.distributed.fsdp import is_sharded
 from ser_store.training.distributed.length_groups import LengthGroupedSampler, LongestFirstSampler
-from ser_store.training.distributed.processes import count_processes
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import Loss, make_optimizer_groups
+from ser_store.training.processes import count_processes
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.voting.compiled.top_k import weigh_utterances
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import ABSTAINED, Votes
 from ser_store.voting.search import EnsembleScore, score_ensemble
+from ser_store.voting.top_k import weigh_utterances
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.margins import Margins
+from ser_store.voting.margins import Margins
 from ser_store.voting.numpy_search import encode, vote_block
 from ser_store.voting.problem import Problem
 

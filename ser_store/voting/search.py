@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.metrics import compute_balanced_accuracy
-from ser_store.voting.compiled.top_k import Tally, bound_balance, weigh_utterances
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.quantize import Logits
+from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 
 BACKENDS = ("auto", "batched", "bitsliced", "summed")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ser_store_h5.errors import FormatError, StoreError
 from ser_store_h5.folder import FolderSource
 from ser_store_h5.hdf5.seal import check_magic
-from ser_store_h5.pack.packed import PackedSource
+from ser_store_h5.packed import PackedSource
 from ser_store_h5.sources import Source
 
 

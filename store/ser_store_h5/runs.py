@@ -10,9 +10,7 @@ from typing import Any
 
 from ser_store_h5.appending import append_line
 from ser_store_h5.atomic import write_atomically, write_flushed
-from ser_store_h5.errors import FormatError, IntegrityError
-from ser_store_h5.inside import check_inside, open_regular
-from ser_store_h5.integrity.checksums import (
+from ser_store_h5.checksums import (
     LINE_KEY,
     RECORD_KEY,
     Check,
@@ -21,6 +19,8 @@ from ser_store_h5.integrity.checksums import (
     seal_line,
     seal_record,
 )
+from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.inside import check_inside, open_regular
 from ser_store_h5.json_objects import parse_object, without_nan
 from ser_store_h5.names import check_run_name
 

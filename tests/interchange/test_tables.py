@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ser_store.common.tables import load_table
 from ser_store.errors import CorpusError
-from ser_store.interchange.tables import load_table
 
 cells = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=6) | st.sampled_from(
     ["a,b", "a;b", '"', 'say "x"', "one\ntwo", "0,5", "'", "#", ""]

@@ -5,8 +5,8 @@ import torch
 from backbone_samples import make_model, make_utterances, pad
 from torch._dynamo.utils import counters
 
+from ser_store.common.torch_threads import single_torch_thread
 from ser_store.errors import SerstoreError
-from ser_store.inference.forward import single_torch_thread
 from ser_store.training.compiling import compile_layers
 
 # torch's own, while it traces.

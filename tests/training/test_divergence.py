@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from ser_store.common.torch_threads import single_torch_thread
 from ser_store.errors import SerstoreError
-from ser_store.inference.forward import single_torch_thread
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import session
 from ser_store.training.callbacks.divergence import (

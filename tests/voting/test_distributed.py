@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError
-from ser_store.voting import TIES, count_ensembles, search_ensembles, tasks
-from ser_store.voting.distributed import search_distributed
+from ser_store.voting import TIES, count_ensembles, search_ensembles
+from ser_store.voting.cluster import tasks
+from ser_store.voting.cluster.distributed import search_distributed
 from ser_store.voting.problem import pose_problem
 
 
@@ -68,7 +69,7 @@ def test_workers_find_the_same_by_every_rule(monkeypatch, options, n_jobs):
 @pytest.mark.parametrize("voting", ["bitsliced", "summed"])
 @pytest.mark.parametrize("k", [2, 3, 5])
 def test_workers_find_the_same_by_every_compiled_search(monkeypatch, k, voting):
-    monkeypatch.setattr("ser_store.voting.distributed.choose_backend", lambda problem, backend: voting)
+    monkeypatch.setattr("ser_store.voting.cluster.distributed.choose_backend", lambda problem, backend: voting)
     monkeypatch.setattr("ser_store.voting.compiled.parts.PART_SIZE", 90 * 50)
     predictions, truth = draw_candidates(13, 90, 5)
     found = search_distributed(predictions, truth, k=k, n_classes=5, backend="threading", n_jobs=2)
@@ -165,7 +166,7 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
 
 def test_dask_is_not_imported_unless_asked_for():
     script = (
-        "import sys, numpy as np; from ser_store.voting.distributed import search_distributed as search; "
+        "import sys, numpy as np; from ser_store.voting.cluster.distributed import search_distributed as search; "
         "search(np.zeros((6, 9), int), np.zeros(9, int), k=3, n_classes=2, backend='threading'); "
         "print(sorted({'dask', 'distributed', 'ray'} & set(sys.modules)))"
     )
@@ -206,7 +207,7 @@ def test_a_search_that_cannot_be_made_is_refused_in_one_line(options, error, mes
 
 
 def test_a_scheduler_without_workers_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("ser_store.voting.distributed._CONNECT_SECONDS", 5)
+    monkeypatch.setattr("ser_store.voting.cluster.distributed._CONNECT_SECONDS", 5)
     with (
         start_cluster(tmp_path, n_workers=0) as (address, _),
         pytest.raises(
@@ -218,7 +219,7 @@ def test_a_scheduler_without_workers_is_named(monkeypatch, tmp_path):
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("ser_store.voting.distributed._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("ser_store.voting.cluster.distributed._CONNECT_SECONDS", 0.5)
     address = f"tcp://127.0.0.1:{find_port()}"
     with pytest.raises(EnsembleError, match=f"no Dask scheduler answers at {address} .*`dask scheduler` starts one"):
         search_distributed([[0], [0]], [0], k=2, n_classes=2, backend="dask", scheduler=address)
@@ -227,7 +228,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 RAY_SEARCH = """
 import numpy as np
 from ser_store.voting import search_ensembles, tasks
-from ser_store.voting.distributed import search_distributed
+from ser_store.voting.cluster.distributed import search_distributed
 tasks.PARTS_PER_TASK = 1
 rng = np.random.default_rng(0)
 truth = rng.integers(8, size=288)

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store.voting import TIES, hard_vote, search_ensembles, soft_log_vote, soft_vote
-from ser_store.voting.compiled.top_k import weigh_utterances
 from ser_store.voting.greedy import search_greedy
+from ser_store.voting.top_k import weigh_utterances
 
 
 def vote_by_rule(predictions, truth, probabilities, members, *, n_classes, rule, tie):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import search_ensembles
-from ser_store.voting.compiled.grouped import search_grouped
 from ser_store.voting.constraints import set_conditions
+from ser_store.voting.grouped import search_grouped
 
 RUNS_OF_STEPS = np.repeat(np.arange(6), 14)
 

@@ -6,9 +6,9 @@ from vote_samples import draw_candidates, search_by_hand
 
 from ser_store.errors import EnsembleError
 from ser_store.voting import TIES, compute_scores, hard_vote, search_ensembles, soft_log_vote, soft_vote
-from ser_store.voting.compiled.pruned import search_pruned
-from ser_store.voting.distributed import search_distributed
+from ser_store.voting.cluster.distributed import search_distributed
 from ser_store.voting.greedy import search_greedy
+from ser_store.voting.pruned import search_pruned
 
 # Candidates, members, utterances, classes: the ends of what is promised, and the edges of words of 64 utterances.
 CORNERS = [

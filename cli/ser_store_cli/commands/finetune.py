@@ -191,8 +191,8 @@ def finetune(
     if all_models:
         train_all(opened, resolved, places, json=json)
         return
-    from ser_store.training.distributed.processes import is_main
     from ser_store.training.finetune import finetune as train
+    from ser_store.training.processes import is_main
 
     if push_to_hub is not None and is_main():
         from ser_store.hub.push import reserve_repository

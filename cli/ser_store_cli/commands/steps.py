@@ -15,10 +15,11 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, format_interval, maybe_figure, print_json, print_table
+from ser_store_cli.output import print_json
+from ser_store_cli.tables.steps import print_steps
 
 if TYPE_CHECKING:
-    from ser_store.evaluation.steps import StepComparison
+    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -49,62 +50,3 @@ def steps(
         print_json(comparison.to_json())
     else:
         print_steps(comparison)
-
-
-def print_steps(comparison: "StepComparison") -> None:
-    """One table of all steps, the selected one of each run marked, and one line for each run of what follows."""
-    rows = []
-    for run in comparison.runs:
-        for score in run.steps:
-            mark = "←" if score.step == run.selected else ""
-            reason = f" {run.reason}" if mark and run.reason else ""
-            rows.append(
-                [
-                    run.run,
-                    score.step,
-                    Percent(score.accuracy),
-                    Percent(score.balanced_accuracy),
-                    maybe_figure(score.eval_loss),
-                    maybe_figure(score.train_loss),
-                    None if score.agreement is None else Percent(score.agreement),
-                    mark + reason,
-                ]
-            )
-    header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
-    print_table([*header, "as before", "selected"], rows)
-    if any(len(run.steps) > 1 for run in comparison.runs):
-        _print_choices(comparison)
-
-
-def _print_choices(comparison: "StepComparison") -> None:
-    rows = []
-    for run in comparison.runs:
-        test, correction = run.best_against_last, run.correction
-        bounds = None if correction is None else correction.bounds
-        rows.append(
-            [
-                run.run,
-                run.best,
-                Percent(next(score.accuracy for score in run.steps if score.step == run.best)),
-                "–" if correction is None else Percent(correction.corrected),
-                "–" if bounds is None else format_interval(bounds),
-                run.steps[-1].step,
-                run.verdict
-                if test is None
-                else f"{run.verdict} (right alone {test.only_first} against {test.only_second}, p = {test.p:.2g})",
-                "never" if run.divergence is None else str(run.divergence),
-            ]
-        )
-    typer.echo("")
-    header = ["", "best", "apparent", "corrected", "95% interval", "last", "best against last", "losses part at"]
-    print_table(header, rows)
-    typer.echo("")
-    corrected = next((run.correction for run in comparison.runs if run.correction), None)
-    if corrected is not None:
-        typer.echo(
-            f"corrected: what to expect of a step chosen for its accuracy on {comparison.on} ({corrected.method}, "
-            f"{corrected.repeats} repeats)"
-        )
-    for note in dict.fromkeys(run.note for run in comparison.runs if run.note):
-        typer.echo(note)
-    typer.echo("as before: utterances for which the step predicts what the step before it does")

@@ -18,7 +18,7 @@ def print_dry_run(
     store: "Store", model: str | None, resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool
 ) -> None:
     """What the run would take, or each of the paper's six where no model is named."""
-    from ser_store.training.distributed.processes import is_main
+    from ser_store.training.processes import is_main
 
     if not is_main():
         return  # what one of several processes says holds for each
@@ -37,7 +37,7 @@ def print_dry_run(
 def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:
     """Train the paper's six, and say how each ended."""
     from ser_store.paper.reproduce import finetune_all
-    from ser_store.training.distributed.processes import is_main
+    from ser_store.training.processes import is_main
 
     outcomes = finetune_all(store, recipe=resolved, **places, show_progress=True)
     if is_main():
@@ -69,7 +69,7 @@ def push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
 def print_run(store: "Store", record: "RunRecord") -> None:
     """How long the run took, why it stopped if it did so early, and all its steps."""
     from ser_store.evaluation.steps import steps as compare
-    from ser_store_cli.commands.steps import print_steps
+    from ser_store_cli.tables.steps import print_steps
 
     typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
     stopped = record.details.get("stopped_early")

@@ -18,7 +18,6 @@ from ser_store.corpora.splits.train_eval_rows import choose_sides
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.checkpointing.checkpoints import Layout
 from ser_store.training.distributed.fsdp import choose_layout, read_plugin
-from ser_store.training.distributed.processes import count_processes, refuse_other_precision
 from ser_store.training.estimate.estimates import Disk, Duration, Estimate, Memory
 from ser_store.training.estimate.footprint import (
     compute_activation_bytes,
@@ -27,6 +26,7 @@ from ser_store.training.estimate.footprint import (
     count_parameters,
 )
 from ser_store.training.estimate.matrix_rate import measure_matrix_rate
+from ser_store.training.processes import count_processes, refuse_other_precision
 from ser_store_h5.store import Store
 
 _FLOAT32, _FLOAT16, _ROW = 4, 2, 4

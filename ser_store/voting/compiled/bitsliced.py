@@ -8,9 +8,9 @@ from ser_store.voting.compiled.best import Best
 from ser_store.voting.compiled.bit_planes import Candidates
 from ser_store.voting.compiled.kernel import search_part
 from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
-from ser_store.voting.compiled.top_k import Tally, bound_balance, weigh_utterances
 from ser_store.voting.compiled.workspace import make_work
 from ser_store.voting.problem import Problem
+from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
 REMAINING_BYTES = 2**26

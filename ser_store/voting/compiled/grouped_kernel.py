@@ -19,10 +19,10 @@ from ser_store.voting.compiled.bitsliced import encode_candidates
 from ser_store.voting.compiled.jit import compiled, compiled_inner
 from ser_store.voting.compiled.kernel import Work, count_scores, vote_last, vote_second_last, weigh
 from ser_store.voting.compiled.parts import PART_SIZE, count_processors
-from ser_store.voting.compiled.top_k import Tally
 from ser_store.voting.compiled.workspace import make_work
 from ser_store.voting.constraints import Conditions
 from ser_store.voting.problem import Problem
+from ser_store.voting.top_k import Tally
 
 
 class Standing(NamedTuple):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best, list_best
-from ser_store.voting.compiled.top_k import Tally
 from ser_store.voting.subsets import unrank_subsets
+from ser_store.voting.top_k import Tally
 
 Scores = NDArray[np.signedinteger]
 

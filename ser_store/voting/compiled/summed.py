@@ -10,9 +10,9 @@ from ser_store.voting.compiled.best import Best, make_best
 from ser_store.voting.compiled.narrowing import Narrowed, Open, Summands
 from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
 from ser_store.voting.compiled.summing import SumWork, search_part_by_sums
-from ser_store.voting.compiled.top_k import Tally, bound_balance, weigh_utterances
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem
+from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 
 
 def search_summed(

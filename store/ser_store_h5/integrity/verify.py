@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
@@ -15,6 +14,8 @@ from ser_store_h5.folder import list_names
 from ser_store_h5.hdf5.seal import check_seal
 from ser_store_h5.inside import check_inside
 from ser_store_h5.integrity.sweeping import name_leftovers
+from ser_store_h5.integrity.verification import Verification, Watch
+from ser_store_h5.integrity.verify_packed import verify_pack
 from ser_store_h5.integrity.whole import is_whole
 from ser_store_h5.member_file import open_member
 from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
@@ -24,37 +25,6 @@ from ser_store_h5.store import Store
 CHECKPOINTS = "checkpoints"
 THREADS = min(4, os.cpu_count() or 1)  # hashing lets the others run
 LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes them over
-
-Watch = Callable[[list[Any]], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What verification found.
-
-    Attributes:
-        files: number of files looked at.
-        bytes: their sizes together.
-        problems: what is wrong, by file.
-        leftovers: files and folders of writers that were killed, and curves whose last line they tore; no reader looks
-            at them, :func:`.sweeping.sweep` removes them.
-        seconds: how long it took.
-    """
-
-    files: int
-    bytes: int
-    problems: tuple[Problem, ...]
-    leftovers: tuple[str, ...]
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-    @property
-    def rate(self) -> float:
-        """Bytes verified in a second."""
-        return self.bytes / self.seconds if self.seconds > 0 else 0.0
 
 
 def verify_store(path: Path | str, *, watch: Watch = iter) -> Verification:
@@ -67,12 +37,7 @@ def verify_store(path: Path | str, *, watch: Watch = iter) -> Verification:
         StoreError: if there is no store at ``path``; damage is returned, not raised.
     """
     started = time.perf_counter()
-    if Path(path).is_file():
-        from ser_store_h5.integrity.verify_packed import verify_pack
-
-        found = verify_pack(path, watch=watch)
-    else:
-        found = _verify_folder(Store(path).path, watch)
+    found = verify_pack(path, watch=watch) if Path(path).is_file() else _verify_folder(Store(path).path, watch)
     return replace(found, seconds=time.perf_counter() - started)
 
 

@@ -19,7 +19,7 @@ from ser_store_h5.hdf5.groups import MAX_ENTRIES
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
-from ser_store_h5.pack.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
+from ser_store_h5.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
 from ser_store_h5.store import Store
 
 Watch = Callable[[Sequence[str]], Iterable[str]]

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting import numpy_search as batched
-from ser_store.voting.compiled.top_k import Tally, weigh_utterances
 from ser_store.voting.constraints import Conditions, set_conditions
 from ser_store.voting.numpy_search import encode, tally_block
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.quantize import Logits
 from ser_store.voting.search import SearchResult, choose_backend, make_tally, score_ensemble
+from ser_store.voting.top_k import Tally, weigh_utterances
 
 # Ensembles times utterances from which compiled code is worth loading, as in ``search``.
 GROUPED_BITSLICED_FROM = 2_000_000 * 288

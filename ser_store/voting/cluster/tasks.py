@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.top_k import Tally, weigh_utterances
 from ser_store.voting.numpy_search import Block, encode, iter_blocks, tally_block
 from ser_store.voting.problem import Problem
 from ser_store.voting.search import make_tally
+from ser_store.voting.top_k import Tally, weigh_utterances
 
 # A part, or a block, is some milliseconds of work; a task that is lost with its worker is done again.
 PARTS_PER_TASK = 16

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting.budget import Budget
-from ser_store.voting.compiled.top_k import Tally, weigh_utterances
 from ser_store.voting.local_search import Members, climb
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.search import EnsembleScore, score_ensemble, search_ensembles
+from ser_store.voting.top_k import Tally, weigh_utterances
 
 _MAX_K = 255
 

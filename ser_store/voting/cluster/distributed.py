@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
+from ser_store.voting.cluster.tasks import Answer, answer, ask, count_tasks, iter_tasks
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.quantize import Logits
 from ser_store.voting.search import SearchResult, choose_backend, conclude, make_tally
-from ser_store.voting.tasks import Answer, answer, ask, count_tasks, iter_tasks
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
 
