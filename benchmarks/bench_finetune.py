@@ -26,11 +26,12 @@ from typing import TypeVar
 
 import torch
 
+from measuring.extracting import ExtractionComparison, compare_extraction
+from measuring.running import RuntimeComparison, compare_runtimes, list_tiny_models
+from measuring.training_tables import print_rates, print_runtimes
 from ser_store.common.progress import bar
-from ser_store.measuring.extracting import ExtractionComparison, compare_extraction
-from ser_store.measuring.running import RuntimeComparison, compare_runtimes, list_tiny_models
+from ser_store.paper.reproduce import list_published_models
 from ser_store.recipes.recipe import Recipe
-from ser_store_cli.commands.bench_train import choose_models, print_rates, print_runtimes
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", type=Path, help="folder of RAVDESS recordings")
     parser.add_argument("--models", help="keys of the catalogue, with commas between them")
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--full", action="store_true", help="the paper's six at full size")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--full-size-steps", type=int, help="of models that are not tiny; default: as --steps")
     parser.add_argument("--precision", default="fp32")
@@ -72,14 +73,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--folder", type=Path, help="where checkpoints lie for a while; default: the temporary folder")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.full and args.models is None and not torch.cuda.is_available():
+        parser.error(
+            "--full, and torch sees no GPU, without which it takes hours; --models hubert-base measures one even so"
+        )
+    return args
 
 
 def list_models(args: argparse.Namespace) -> tuple[str, ...] | None:
-    models = choose_models(args.models, full=args.full)
-    if models is None or "tiny" not in models:
-        return models
-    return tuple(name for one in models for name in (list_tiny_models() if one == "tiny" else (one,)))
+    if args.models is None:
+        return list_published_models() if args.full else None
+    named = [name.strip() for name in args.models.split(",")]
+    return tuple(model for name in named for model in (list_tiny_models() if name == "tiny" else (name,)))
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ import argparse
 import json
 from pathlib import Path
 
+from measuring.storing import compare_storage
+from measuring.storing_table import print_storage
+from measuring.workload import Workload
 from ser_store.common.progress import bar
-from ser_store.measuring.storing import compare_storage
-from ser_store.measuring.workload import Workload
-from ser_store_cli.commands.bench_store import print_storage
 
 RESULT = Path(__file__).parent / "results" / "io.json"
 

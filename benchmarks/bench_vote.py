@@ -15,14 +15,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vote_bound import measure_bound
-
+from measuring.electorate import Electorate
+from measuring.voting import compare_voting, search
+from measuring.voting_table import print_voting
 from ser_store.common.progress import bar
-from ser_store.measuring.electorate import Electorate
-from ser_store.measuring.voting import compare_voting, search
 from ser_store.voting.compiled.bitsliced import encode_candidates, search_bitsliced_part
 from ser_store.voting.compiled.parts import count_processors, iter_parts
-from ser_store_cli.commands.bench_vote import print_voting
+from vote_bound import measure_bound
 
 RESULT = Path(__file__).parent / "results" / "vote.json"
 # One of these is changed at a time.
@@ -84,6 +83,8 @@ def main() -> None:
     )
     compared = compare_voting(electorate, repeats=args.repeats, progress=bar)
     print_voting(compared)
+    for name, library in compared.missing.items():
+        print(f"{name} is left out: {library} is not installed")
     document = compared.to_json()
     bound = measure_bound(electorate)
     if bound is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ser_store.measuring.electorate import Electorate
+from measuring.electorate import Electorate
 from ser_store.voting.compiled.bit_planes import Ints, Words, add_root, pack_utterances, vote_middle
 from ser_store.voting.compiled.bitsliced import encode_candidates
 from ser_store.voting.compiled.kernel import Work, count_scores, vote_last, vote_second_last

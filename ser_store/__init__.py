@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
     from ser_store.interchange.import_ import import_predictions
-    from ser_store.measuring.extracting import compare_extraction
-    from ser_store.measuring.running import compare_runtimes
-    from ser_store.measuring.sizes import compare_sizes
-    from ser_store.measuring.storing import compare_storage
-    from ser_store.measuring.voting import compare_voting
     from ser_store.paper.reproduce import finetune_all
     from ser_store.paper.tables import paper
     from ser_store.recipes.recipe import Recipe
@@ -51,11 +46,6 @@ _HOMES = {
     "Store": "ser_store_h5.store",
     "audit": "ser_store.evaluation.audit",
     "compare": "ser_store.evaluation.comparing",
-    "compare_extraction": "ser_store.measuring.extracting",
-    "compare_runtimes": "ser_store.measuring.running",
-    "compare_sizes": "ser_store.measuring.sizes",
-    "compare_storage": "ser_store.measuring.storing",
-    "compare_voting": "ser_store.measuring.voting",
     "describe_store": "ser_store.interchange.description",
     "estimate": "ser_store.training.estimate.estimate",
     "evaluate": "ser_store.evaluation",
@@ -88,11 +78,6 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
-    "compare_extraction",
-    "compare_runtimes",
-    "compare_sizes",
-    "compare_storage",
-    "compare_voting",
     "describe_store",
     "estimate",
     "evaluate",

@@ -6,7 +6,6 @@ import sys
 import typer
 
 from ser_store_cli import INTERRUPTED
-from ser_store_cli.commands import bench as bench_commands
 from ser_store_cli.commands import compare as compare_command
 from ser_store_cli.commands import corpus as corpus_commands
 from ser_store_cli.commands import demo as demo_command
@@ -43,7 +42,6 @@ for module in (
     head_command,
     paper_command,
     reproduce_command,
-    bench_commands,
     demo_command,
 ):
     module.register(app)

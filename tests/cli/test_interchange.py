@@ -1,6 +1,5 @@
 """Stores that travel: packed, unpacked, merged and swept from the command line; every reading command takes a pack."""
 
-import json
 import shutil
 
 import numpy as np
@@ -201,24 +200,3 @@ def test_a_kind_of_numbers_that_is_stated_is_kept(serstore, tmp_path):
     assert refused.code == 1
     assert "unknown kind of numbers 'odds': expected one of" in refused.err
     assert "\n" not in refused.err.strip()
-
-
-def test_the_size_benchmark_prints_a_table_and_a_document(serstore, tmp_path):
-    options = ("--utterances", 100, "--without-checkpoints", "--store", tmp_path / "x")
-    said = ask(serstore, "bench", "size", "--steps", 2, *options).out
-    assert "12 members (2 steps each) on 100 utterances: checkpoints 18.60 GB" in said
-    document = ask(serstore, "bench", "size", "--json", *options).json
-    assert document["members"] == 84
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_input_output_benchmark_prints_a_table_and_a_document(serstore, tmp_path):
-    pytest.importorskip("anndata")
-    options = ("--members", 2, "--utterances", 5, "--hidden", 4, "--repeats", 1, "--store", tmp_path / "x")
-    said = ask(serstore, "bench", "io", *options).out
-    assert said.startswith("2 members × 5 utterances × 4 dimensions, pooled float16 and logits float32: 400 B\n")
-    assert "numpy.savez" in said
-    document = ask(serstore, "bench", "io", "--json", *options).json
-    assert document["formats"][0]["name"] == "serstore"
-    assert json.dumps(document)
-    assert list(tmp_path.iterdir()) == []

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from measuring.electorate import Electorate
+from measuring.surroundings import describe_machine, list_package_versions
+from measuring.voters import VOTERS, Baseline, Voter, make_means, make_one_hot
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.measuring.electorate import Electorate
-from ser_store.measuring.surroundings import describe_machine, list_package_versions
-from ser_store.measuring.voters import VOTERS, Baseline, Voter, make_means, make_one_hot
 from ser_store.voting import count_ensembles, hard_vote, search_ensembles, soft_vote
 from ser_store.voting.search import SearchResult
 

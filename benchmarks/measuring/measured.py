@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from measuring.plan import Plan
+from measuring.running import Runtime
+from measuring.step_clock import Way
 from ser_store.backbones.catalogue import list_backbones
-from ser_store.measuring.plan import Plan
-from ser_store.measuring.running import Runtime
-from ser_store.measuring.step_clock import Way
 from ser_store.paper.published import load_published
 from ser_store.recipes.recipe import Recipe
 

@@ -1,6 +1,6 @@
 """Formats of the comparison that come with a library: AnnData, zarr, and lhotse's feature writers.
 
-For what the methods return see :class:`ser_store.measuring.formats.Format`.
+For what the methods return see :class:`measuring.formats.Format`.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.measuring.workload import Workload
+from measuring.workload import Workload
 
 Array = NDArray[Any]
 

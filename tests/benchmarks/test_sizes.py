@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from measuring.checkpoint_files import write_checkpoints
+from measuring.sizes import PUBLISHED_BYTES, compare_sizes
 from ser_store.backbones.catalogue import lookup
-from ser_store.measuring.checkpoint_files import write_checkpoints
-from ser_store.measuring.sizes import PUBLISHED_BYTES, compare_sizes
 
 UNITS = {"MB": 1e6, "GB": 1e9}
 

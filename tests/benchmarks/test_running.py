@@ -5,14 +5,15 @@ from statistics import median
 
 import pytest
 
+from measuring.extracting import compare_extraction
+from measuring.plan import PUBLISHED
+from measuring.running import compare_runtimes
+from measuring.training_tables import print_rates, print_runtimes
 from ser_store.errors import SerstoreError
-from ser_store.measuring.extracting import compare_extraction
-from ser_store.measuring.plan import PUBLISHED
-from ser_store.measuring.running import compare_runtimes
 from ser_store.recipes.recipe import Recipe
 
 
-def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path):
+def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path, capsys):
     compared = compare_runtimes(["tiny-wav2vec2", "mfcc"], audio=speech, steps=9, with_notebook=True, folder=tmp_path)
     (runtime,) = compared.runtimes
     assert list(compared.problems) == ["mfcc"]
@@ -31,17 +32,19 @@ def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path):
     assert (len(runtime.ratios), runtime.ratio) == (8, median(runtime.ratios))
     assert runtime.loss_difference < 1e-2  # by way of 48 kHz
     assert list(tmp_path.iterdir()) == []
+    print_runtimes(compared)
+    assert "notebook: the published way in fp32" in capsys.readouterr().out
     stated = json.loads(json.dumps(compared.to_json()))
     assert stated["recipe"]["max_steps"] is None
     assert {"machine", "versions", "weights", "plan", "matrix_rate_flops"} <= set(stated)
 
 
-def test_an_optimizer_step_in_one_pass_is_compared_with_the_published_two(serstore, speech, tmp_path):
-    one_pass = ("--train-batch-size", 8, "--accumulation", 1, "--notebook", "--steps", 3)
-    outcome = serstore(
-        "bench", "runtime", "--models", "tiny-wav2vec2", "--audio", speech, "--folder", tmp_path, *one_pass, "--json"
+def test_an_optimizer_step_in_one_pass_is_compared_with_the_published_two(speech, tmp_path):
+    one_pass = Recipe(train_batch_size=8, accumulation=1)
+    compared = compare_runtimes(
+        ["tiny-wav2vec2"], audio=speech, steps=3, recipe=one_pass, with_notebook=True, folder=tmp_path
     )
-    stated = json.loads(outcome.out)
+    stated = compared.to_json()
     (runtime,) = stated["runtimes"]
     assert stated["problems"] == {}
     assert (stated["recipe"]["train_batch_size"], stated["recipe"]["accumulation"]) == (8, 1)
@@ -65,18 +68,10 @@ def test_too_few_steps_cannot_be_timed():
         compare_runtimes(["tiny-hubert"], steps=24, full_size_steps=2)
 
 
-def test_every_recording_is_represented_once(speech, tmp_path):
+def test_every_recording_is_represented_once(speech, tmp_path, capsys):
     compared = compare_extraction(["mfcc", "tiny-hubert"], audio=speech, folder=tmp_path)
     assert [(rate.model, rate.utterances) for rate in compared.rates] == [("mfcc", 48), ("tiny-hubert", 48)]
     assert all(rate.per_second == rate.utterances / rate.seconds > 0 for rate in compared.rates)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_full_size_without_a_gpu_is_refused_in_one_line(serstore):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    outcome = serstore("bench", "runtime", "--full")
-    assert outcome.code == 1
-    assert outcome.err.startswith("serstore: --full, and torch sees no GPU")
+    print_rates(compared)
+    assert "tiny-hubert" in capsys.readouterr().out

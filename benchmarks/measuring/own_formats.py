@@ -1,6 +1,6 @@
 """The store as a format of the comparison: a folder of files, and packed into one.
 
-For what the methods return see :class:`ser_store.measuring.formats.Format`.
+For what the methods return see :class:`measuring.formats.Format`.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.measuring.workload import Workload
+from measuring.workload import Workload
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.names import parse_member

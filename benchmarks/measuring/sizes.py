@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from measuring.surroundings import list_package_versions
 from ser_store.backbones.catalogue import list_backbones
 from ser_store.errors import SerstoreError
-from ser_store.measuring.surroundings import list_package_versions
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
@@ -151,7 +151,7 @@ def _can_write(folder: Path, size: int) -> bool:
 
 
 def _write_checkpoints(keys: list[str], *, n_classes: int, folder: Path) -> dict[str, int]:
-    from ser_store.measuring.checkpoint_files import write_checkpoints
+    from measuring.checkpoint_files import write_checkpoints
 
     written = write_checkpoints(keys, n_classes=n_classes, folder=folder)
     for key, file in written.items():

@@ -14,6 +14,11 @@ import numpy as np
 import torch
 from numpy.polynomial import Polynomial
 
+from measuring.measured import Measured
+from measuring.memory import measure_peak
+from measuring.notebook import Originals, train_notebook
+from measuring.step_clock import StepClock, Stretch, Way
+from measuring.turns import Turns, read_states, restore_states
 from ser_store.audio.recordings import load_recording, resolve_audio
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.model import build_config
@@ -21,11 +26,6 @@ from ser_store.backbones.source import find_source
 from ser_store.errors import SerstoreError
 from ser_store.inference.heap import lent_heap
 from ser_store.inference.out_of_memory import free_memory
-from ser_store.measuring.measured import Measured
-from ser_store.measuring.memory import measure_peak
-from ser_store.measuring.notebook import Originals, train_notebook
-from ser_store.measuring.step_clock import StepClock, Stretch, Way
-from ser_store.measuring.turns import Turns, read_states, restore_states
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.estimate.footprint import count_flops
 from ser_store.training.finetune import finetune

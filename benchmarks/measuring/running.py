@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from measuring.plan import PUBLISHED, Plan
+from measuring.surroundings import describe_machine, list_package_versions
+from measuring.training_corpus import scratch_store
 from ser_store.backbones.catalogue import list_backbones
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
-from ser_store.measuring.plan import PUBLISHED, Plan
-from ser_store.measuring.surroundings import describe_machine, list_package_versions
-from ser_store.measuring.training_corpus import scratch_store
 from ser_store.recipes.recipe import Recipe
 
 PACKAGES = ("ser-store", "numpy", "torch", "torchaudio", "transformers", "accelerate", "soundfile")
@@ -32,7 +32,7 @@ class Runtime:
         evaluation_seconds: of one evaluation of ``n_evaluated`` utterances, which caches a member.
         saving_seconds: of one checkpoint.
         startup_seconds: until the first step; the weights are random, those of the hub have to be loaded.
-        peak_bytes: of memory while the first stretch is trained, see :class:`ser_store.measuring.memory.Peak`.
+        peak_bytes: of memory while the first stretch is trained, see :class:`measuring.memory.Peak`.
         flops_per_utterance: forth and back at the lengths that the very batches were padded to.
         floor_share: the time that these operations take at the matrix rate, over the time of training.
         extrapolated: seconds of the plan: ``total``, ``per_100_steps``, ``to_selected_step`` or None.
@@ -146,7 +146,7 @@ def compare_runtimes(
         full_size_steps: the same of models that are not tiny presets. Default: ``steps``.
         precision: as in the recipe.
         recipe: default: the published one. It may take an optimizer step's utterances in other parts, and compile.
-        with_notebook: train in the published way, too (:mod:`ser_store.measuring.notebook`), in turns.
+        with_notebook: train in the published way, too (:mod:`measuring.notebook`), in turns.
         notebook_precision: default: ``precision``. Losses are compared where both ways compute the same.
         folder: where store and checkpoints lie for a while. Default: the system's temporary folder.
 
@@ -158,10 +158,10 @@ def compare_runtimes(
     if fewest < MIN_STEPS:
         raise SerstoreError(f"{fewest} steps cannot be timed: expected at least {MIN_STEPS}")
     torch = require("torch")
+    from measuring.notebook import find_originals
+    from measuring.timing import time_decoding, time_model
     from ser_store.common.provenance import describe_hardware
     from ser_store.corpora.splits.train_eval_rows import choose_sides
-    from ser_store.measuring.notebook import find_originals
-    from ser_store.measuring.timing import time_decoding, time_model
     from ser_store.training.estimate.matrix_rate import multiply_matrices
 
     asked = (recipe or Recipe()).changed(precision=precision, seed=seed)

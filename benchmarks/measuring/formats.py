@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.measuring.library_formats import AnnDataFile, LhotseHdf5, LhotseLilcom, Zarr
-from ser_store.measuring.own_formats import SerstoreFolder, SerstorePacked
-from ser_store.measuring.plain_formats import GroupPerUtterance, Pickle, Savez
-from ser_store.measuring.workload import Workload
+from measuring.library_formats import AnnDataFile, LhotseHdf5, LhotseLilcom, Zarr
+from measuring.own_formats import SerstoreFolder, SerstorePacked
+from measuring.plain_formats import GroupPerUtterance, Pickle, Savez
+from measuring.workload import Workload
 
 Array = NDArray[Any]
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from measuring.formats import FORMATS
+from measuring.own_formats import SerstoreFolder
+from measuring.plain_formats import Savez
+from measuring.storing import Costs, compare_storage
+from measuring.workload import Workload
 from ser_store.errors import StoreError
-from ser_store.measuring.formats import FORMATS
-from ser_store.measuring.own_formats import SerstoreFolder
-from ser_store.measuring.plain_formats import Savez
-from ser_store.measuring.storing import Costs, compare_storage
-from ser_store.measuring.workload import Workload
 
 SMALL = Workload(members=16, n=10, hidden=12, n_classes=3)
 

@@ -17,13 +17,13 @@ import torchaudio
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from measuring.step_clock import StepClock
 from ser_store.audio.decode import SAMPLE_RATE, load_speech
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.loading import build_model
 from ser_store.common.progress import silent
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_sides
-from ser_store.measuring.step_clock import StepClock
 from ser_store.recipes.recipe import Recipe
 from ser_store_h5.store import Store
 

@@ -1,6 +1,6 @@
 """Formats of the comparison that are written in a few lines of numpy, pickle or h5py.
 
-For what the methods return see :class:`ser_store.measuring.formats.Format`.
+For what the methods return see :class:`measuring.formats.Format`.
 """
 
 import pickle
@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.measuring.workload import Workload
+from measuring.workload import Workload
 
 Array = NDArray[Any]
 

@@ -7,10 +7,11 @@ from math import comb
 import numpy as np
 import pytest
 
+from measuring.electorate import Electorate
+from measuring.voters import VOTERS, Voter
+from measuring.voting import compare_voting
+from measuring.voting_table import print_voting
 from ser_store.errors import EnsembleError
-from ser_store.measuring.electorate import Electorate
-from ser_store.measuring.voters import VOTERS, Voter
-from ser_store.measuring.voting import compare_voting
 from ser_store.voting import hard_vote, soft_vote
 
 SMALL = Electorate(runs=3, steps=4, n=40, n_classes=5, k=3, seed=1)
@@ -44,6 +45,15 @@ def test_every_search_is_timed_and_related_to_the_baseline_of_its_rule():
         for rate in others:
             assert rate.ratio == pytest.approx(rate.per_second / baseline.per_second)
             assert rate.per_second == rate.measured / rate.seconds > 0
+
+
+def test_the_table_has_a_line_for_each_that_votes(capsys):
+    print_voting(compare_voting(SMALL, repeats=1))
+    said = capsys.readouterr().out
+    assert "3 of 12 members, 40 utterances, 5 classes: 220 ensembles" in said
+    lines = said.splitlines()
+    for name in ("one-hot numpy", "serstore, bitsliced", "float32 numpy", "serstore, summed", "scipy.stats.mode"):
+        assert any(line.startswith(name) for line in lines), name
 
 
 def test_the_document_says_what_was_measured_on_which_machine():

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from measuring.running import PACKAGES, list_tiny_models
+from measuring.surroundings import describe_machine, list_package_versions
+from measuring.training_corpus import scratch_store
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
 from ser_store.extraction.extract import extract_model
-from ser_store.measuring.running import PACKAGES, list_tiny_models
-from ser_store.measuring.surroundings import describe_machine, list_package_versions
-from ser_store.measuring.training_corpus import scratch_store
 from ser_store_h5.store import Store
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class ExtractionRate:
         model: its key.
         utterances: that were represented.
         seconds: that this took, decoding included; without loading the model and writing the member.
-        peak_bytes: of memory, see :class:`ser_store.measuring.memory.Peak`.
+        peak_bytes: of memory, see :class:`measuring.memory.Peak`.
     """
 
     model: str
@@ -111,8 +111,8 @@ class _Stopwatch:
 
 
 def _time_model(store: Store, model: str, *, batch_size: int, seed: int) -> ExtractionRate:
+    from measuring.memory import measure_peak
     from ser_store.inference.out_of_memory import free_memory
-    from ser_store.measuring.memory import measure_peak
 
     watch = _Stopwatch()
     init = "pretrained" if is_acoustic(model) else "random"

@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ser_store.errors import SerstoreError
-from ser_store.measuring.measured import compare
-from ser_store.measuring.notebook import ORIGINAL_RATE, find_originals
-from ser_store.measuring.step_clock import Batch, Stretch, Way
-from ser_store.measuring.timing import (
+from measuring.measured import compare
+from measuring.notebook import ORIGINAL_RATE, find_originals
+from measuring.step_clock import Batch, Stretch, Way
+from measuring.timing import (
     compare_losses,
     count_flops_per_utterance,
     refuse_other_batches,
     refuse_other_utterances,
 )
-from ser_store.measuring.training_corpus import scratch_store
-from ser_store.measuring.turns import AbandonedError, Turns
+from measuring.training_corpus import scratch_store
+from measuring.turns import AbandonedError, Turns
+from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.estimate.footprint import count_flops
 

@@ -1,0 +1,40 @@
+"""The scripts, on little: each prints its table and writes its document."""
+
+import json
+import sys
+from importlib import import_module
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        (
+            "bench_size",
+            ["--utterances", "100", "--steps", "2", "--without-checkpoints"],
+            "12 members (2 steps each) on 100 utterances: checkpoints 18.60 GB",
+        ),
+        (
+            "bench_io",
+            ["--members", "2", "--utterances", "5", "--hidden", "4", "--repeats", "1"],
+            "2 members × 5 utterances × 4 dimensions, pooled float16 and logits float32: 400 B",
+        ),
+    ],
+)
+def test_a_script_prints_a_table_and_writes_a_document(script, options, said, monkeypatch, tmp_path, capsys):
+    folder, result = tmp_path / "folder", tmp_path / "result.json"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "argv", [script, *options, "--folder", str(folder), "--result", str(result)])
+    import_module(script).main()
+    assert said in capsys.readouterr().out
+    assert json.loads(result.read_text())["versions"]
+    assert list(folder.iterdir()) == []
+
+
+def test_full_size_without_a_gpu_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["bench_finetune", "--full"])
+    with pytest.raises(SystemExit):
+        import_module("bench_finetune").main()
+    assert "--full, and torch sees no GPU" in capsys.readouterr().err
