@@ -73,8 +73,7 @@ def test_every_recording_is_represented_once(speech, tmp_path):
 
 
 def test_full_size_without_a_gpu_is_refused_in_one_line(serstore):
-    import torch
-
+    torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     outcome = serstore("bench", "runtime", "--full")
