@@ -1,15 +1,17 @@
 # make demo                 the main job on a synthetic corpus
 # make demo AUDIO=DIR       the same on RAVDESS
 # make test                 lint, types, tests
-# Each target builds the environment it needs in .venv.
+# make test-core            the tests that need no torch
+# Each target builds the environment it needs: test-core in .venv-core, the others in .venv.
 
 PYTHON ?= python3
 AUDIO ?=
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+CORE := .venv-core
+INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-core lint clean
 
 demo: $(VENV)/train.stamp
 	$(BIN)/serstore demo --store demo/ser.store $(if $(AUDIO),--audio "$(AUDIO)")
@@ -17,24 +19,31 @@ demo: $(VENV)/train.stamp
 test: $(VENV)/dev.stamp lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
+test-core: $(CORE)/dev.stamp
+	$(CORE)/bin/python -m pytest -n 2 --dist loadscope
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(CORE)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "serstore needs Python 3.11 or later; name one with: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@:/bin/python=)
 
 $(VENV)/train.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing serstore and torch into $(VENV); this takes a few minutes once"
-	$(PIP) --editable '.[train]'
+	$(BIN)/python $(INSTALL) '.[train]'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt $(VENV)/train.stamp
-	$(PIP) --editable '.[train,dev]'
+	$(BIN)/python $(INSTALL) '.[train,dev]'
+	@touch $@
+
+$(CORE)/dev.stamp: pyproject.toml constraints.txt | $(CORE)/bin/python
+	$(CORE)/bin/python $(INSTALL) '.[dev-core]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(CORE) demo

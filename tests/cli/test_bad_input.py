@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import soundfile
 
 CSV = "utterance,emotion,a@1,b@1,c@1\nu1,happy,happy,sad,sad\nu2,sad,sad,sad,happy\nu3,sad,happy,sad,sad\n"
 
@@ -42,6 +41,7 @@ def store(serstore, table, tmp_path):
 
 def write(path, samples, rate=16_000):
     path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile = pytest.importorskip("soundfile")
     soundfile.write(path, np.asarray(samples, dtype=np.float32), rate, subtype="FLOAT")
 
 

@@ -9,7 +9,7 @@ HEAVY = ("torch", "transformers", "sklearn", "scipy.stats", "matplotlib", "numba
 # What takes longer than a second loads the bar, too, which is the machine's business.
 PROGRAM = """
 import sys
-from ser_store import progress
+from ser_store.common import progress
 progress.DELAY_SECONDS = 3600
 sys.argv = ["serstore", *sys.argv[1:]]
 from ser_store_cli.app import main
@@ -49,8 +49,8 @@ def test_a_reading_command_loads_neither_torch_nor_other_heavy_libraries(words, 
     assert not modules & {*HEAVY, "polars"}
 
 
-def test_import_reads_its_table_without_torch_and_scikit_learn(paper_dir, tmp_path):
-    words = ("import", str(paper_dir / "predictions.csv"), "--label", "emotion", "--store", str(tmp_path / "s"))
+def test_import_reads_its_table_without_torch_and_scikit_learn(paper_predictions, tmp_path):
+    words = ("import", str(paper_predictions), "--label", "emotion", "--store", str(tmp_path / "s"))
     code, modules = run(*words)
     assert code in ("0", "None")
     assert not modules & set(HEAVY)
@@ -65,6 +65,7 @@ def test_importing_a_package_loads_nothing_heavy(package):
 
 
 def test_every_public_name_can_be_imported():
+    pytest.importorskip("torch")
     program = "import ser_store; print(*(type(getattr(ser_store, name)).__name__ for name in ser_store.__all__))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert len(done.stdout.split()) > 15

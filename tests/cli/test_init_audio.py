@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
+
+soundfile = pytest.importorskip("soundfile")
 
 
 @pytest.fixture

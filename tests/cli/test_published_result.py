@@ -1,16 +1,8 @@
 """The published tables, from the reconstructed predictions, through the command line."""
 
-import json
-from importlib import resources
-
 import pytest
 
 MODELS = ("w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge", "unispeech-large", "unispeech-ml")
-
-
-@pytest.fixture(scope="module")
-def tables(paper_dir):
-    return json.loads((paper_dir / "tables.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +12,13 @@ def evaluations(serstore, paper_store):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_models_report_is_the_published_one_cell_for_cell(model, tables, evaluations):
-    published, found = tables["models"][model], evaluations[model]
+def test_a_models_report_is_the_published_one_cell_for_cell(model, published_tables, evaluations):
+    published, found = published_tables["models"][model], evaluations[model]
     report = published["report"]
     assert found["member"] == f"{model}@{published['selected_step']}"
     assert (found["n"], found["correct"]) == (report["total"], report["correct"])
-    assert found["classes"] == tables["classes"]
-    for index, label in enumerate(tables["classes"]):
+    assert found["classes"] == published_tables["classes"]
+    for index, label in enumerate(published_tables["classes"]):
         cells, expected = found["per_class"][label], report["per_class"][label]
         for name in ("precision", "recall", "f1"):
             assert round(cells[name], 2) == pytest.approx(expected[name]), (label, name)
@@ -46,7 +38,7 @@ def test_a_models_report_is_the_published_one_cell_for_cell(model, tables, evalu
         (3, 278, 20, {"xlsr53", "hubert-xlarge", "unispeech-ml"}),
     ],
 )
-def test_the_search_finds_the_published_ensemble(serstore, paper_store, tables, k, correct, searched, members):
+def test_the_search_finds_the_published_ensemble(serstore, paper_store, k, correct, searched, members):
     document = serstore("vote", "--k", k, "--all-combos", "--json", "--store", paper_store).json
     best, second = document["results"][:2]
     assert {name.partition("@")[0] for name in best["members"]} == members
@@ -98,8 +90,3 @@ def test_exported_predictions_import_again_as_they_were(serstore, paper_store, t
     assert serstore("import", tmp_path / "out.parquet", "--label", "label", "--store", again).code == 0
     first, second = (serstore("evaluate", "--json", "--store", store).json for store in (paper_store, again))
     assert first == second
-
-
-def test_the_sample_that_ships_with_the_package_is_this_reconstruction(paper_dir):
-    sample = resources.files("ser_store") / "paper" / "samples" / "reconstructed_predictions.csv"
-    assert sample.read_bytes() == (paper_dir / "predictions.csv").read_bytes()

@@ -81,8 +81,8 @@ def test_every_split_covers_ravdess_and_is_drawn_the_same_twice(ravdess: Corpus,
     np.testing.assert_array_equal(corpus.parts(name), add_split(ravdess, name).parts(name))
 
 
-def test_the_paper_split_is_the_published_one(ravdess: Corpus, paper_dir: Path) -> None:
-    with (paper_dir / "predictions.csv").open(encoding="utf-8") as file:
+def test_the_paper_split_is_the_published_one(ravdess: Corpus, paper_predictions: Path) -> None:
+    with paper_predictions.open(encoding="utf-8") as file:
         published = {row["utterance"] for row in csv.DictReader(file)}
     corpus = add_split(ravdess, "paper")
     test = corpus.rows("test")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import load_waveform
@@ -14,6 +13,8 @@ from ser_store.corpora.fingerprints import find_near_duplicates
 from ser_store.corpora.synthetic import Utterance, iter_utterances, synthesise, write_synthetic_corpus
 from ser_store.corpora.synthetic_voice import SAMPLE_RATE, Voice, speak
 from ser_store.errors import CorpusError, StoreError
+
+soundfile = pytest.importorskip("soundfile")
 
 NEUTRAL, CALM, HAPPY, SAD, ANGRY, FEARFUL, DISGUST, SURPRISED = range(1, 9)
 PLAIN = Voice(

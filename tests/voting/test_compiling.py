@@ -87,7 +87,7 @@ def test_a_search_works_where_nothing_may_be_written(tmp_path):
     for package in (ser_store, ser_store_h5):
         source = Path(package.__file__).parent
         shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    variables = forbid_caches(tmp_path, tmp_path / "ser_store" / "voting")
+    variables = forbid_caches(tmp_path, tmp_path / "ser_store" / "voting" / "compiled")
     done = run(SEARCH, tmp_path, **variables)
     assert done.stdout == "2 3\n"
     assert done.stderr.count("compiling") == 1

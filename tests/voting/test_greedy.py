@@ -99,8 +99,8 @@ def test_the_path_is_the_best_of_those_that_trying_every_candidate_takes(case, r
     assert result.voted == k * m + (len(kinds) - 1) * sum(range(max(0, m - k) + 1, m + 1))
 
 
-def test_the_published_members_make_the_best_ensemble_of_three_and_not_the_best_member_three_times(paper_dir):
-    with (paper_dir / "predictions.csv").open(newline="") as table:
+def test_the_published_members_make_the_best_ensemble_of_three_and_not_the_best_member_three_times(paper_predictions):
+    with paper_predictions.open(newline="") as table:
         rows = list(csv.DictReader(table))
     classes = sorted({row["emotion"] for row in rows})
     truth = np.array([classes.index(row["emotion"]) for row in rows])

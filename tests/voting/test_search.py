@@ -144,8 +144,8 @@ def test_more_members_than_a_byte_counts_can_vote():
     assert result.results[0].correct == 2
 
 
-def test_the_published_ensembles_are_found(paper_dir):
-    with (paper_dir / "predictions.csv").open(newline="") as table:
+def test_the_published_ensembles_are_found(paper_predictions):
+    with paper_predictions.open(newline="") as table:
         rows = list(csv.DictReader(table))
     classes = sorted({row["emotion"] for row in rows})
     names = list(rows[0])[2:]

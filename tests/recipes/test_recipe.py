@@ -10,8 +10,8 @@ from ser_store.recipes.masking import Masking
 from ser_store.recipes.recipe import Recipe, parse_class_weights
 
 
-def test_the_defaults_are_table_2(paper_dir):
-    table = json.loads((paper_dir / "tables.json").read_text())["table_2_hyperparameters"]
+def test_the_defaults_are_table_2(published_tables):
+    table = published_tables["table_2_hyperparameters"]
     recipe = Recipe()
     assert {
         "train_batch_size": recipe.train_batch_size,

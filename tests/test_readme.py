@@ -1,0 +1,31 @@
+"""The speeds in the README are those of the committed results."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_speed_of_the_search_is_the_measured_one():
+    measured = json.loads((ROOT / "benchmarks" / "results" / "vote.json").read_text())
+    electorate = measured["electorate"]
+    hard, soft = (find_search(measured["rates"], rule, electorate["ensembles"]) for rule in ("hard", "soft"))
+    sentence = (
+        f"all {electorate['ensembles']:,} five-member ensembles of {electorate['members']} members (six models at "
+        f"{electorate['steps']} steps) on {electorate['n']} utterances take {hard['seconds']:.2f} s by hard and "
+        f"{soft['seconds']:.2f} s by soft voting on two cores, {round_to_two(hard['ratio'])} and "
+        f"{round_to_two(soft['ratio'])} times the rate of batched numpy in the same run"
+    )
+    assert (electorate["k"], electorate["runs"]) == (5, 6)
+    assert sentence in " ".join((ROOT / "README.md").read_text().split())
+
+
+def find_search(rates, rule, ensembles):
+    """The search of all ensembles on two cores."""
+    [found] = [rate for rate in rates if (rate["rule"], rate["threads"], rate["measured"]) == (rule, 2, ensembles)]
+    return found
+
+
+def round_to_two(number):
+    """Two digits that count: 1,349 as 1,300."""
+    return f"{float(f'{number:.2g}'):,.0f}"
