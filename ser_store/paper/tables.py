@@ -11,7 +11,6 @@ from ser_store.backbones.catalogue import lookup
 from ser_store.ensembles import vote
 from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
-from ser_store.evaluation.heard import caution_heard
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.paper.published import FIGURES, PublishedReport, load_published
 from ser_store.statistics.selection import Selection
@@ -102,6 +101,8 @@ class PaperEnsemble:
         searched: ensembles of that size.
         unique: whether no other one has as many right.
         selection: its accuracy as found, and corrected for having been chosen on these utterances.
+        note: why nothing was corrected, if so.
+        cautions: why the figures of its search may mislead.
         published_accuracy: of Table 3 as printed, if the paper has this ensemble.
         report: on the test utterances.
     """
@@ -112,6 +113,8 @@ class PaperEnsemble:
     selection: Selection | None
     published_accuracy: float | None
     report: Report
+    note: str = ""
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class Paper:
                     "accuracy": ensemble.report.metrics.accuracy,
                     "published_accuracy": ensemble.published_accuracy,
                     "selection": None if ensemble.selection is None else ensemble.selection.to_json(),
+                    "note": ensemble.note,
                     "report": ensemble.report.to_json(),
                 }
                 for ensemble in self.ensembles
@@ -176,13 +180,12 @@ def paper(store: Store, *, on: str | None = None, split: str | None = None) -> P
     truth = corpus.labels[rows]
     members = _find_members(store)
     predictions = dict(zip(members, store.predictions(list(members.values()), rows), strict=True))
+    ensembles = tuple(_find_ensemble(store, members, k, truth, predictions, on=on, split=split) for k in ENSEMBLE_SIZES)
     return Paper(
         on=on,
         models=tuple(_describe_model(store, key, member, truth, predictions[key]) for key, member in members.items()),
-        ensembles=tuple(
-            _find_ensemble(store, members, k, truth, predictions, on=on, split=split) for k in ENSEMBLE_SIZES
-        ),
-        cautions=caution_heard(store, members.values(), rows),
+        ensembles=ensembles,
+        cautions=tuple(dict.fromkeys(line for ensemble in ensembles for line in ensemble.cautions)),
     )
 
 
@@ -254,4 +257,6 @@ def _find_ensemble(
         selection=search.selection,
         published_accuracy=None if published is None else published.accuracy,
         report=Report(title, corpus.classes, metrics, None if published is None else published.report),
+        note=search.note,
+        cautions=search.cautions,
     )

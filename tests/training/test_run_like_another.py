@@ -112,7 +112,7 @@ def test_a_name_that_is_taken_says_what_differs_and_what_to_call_this_one(begun,
 
 
 def test_the_folds_of_a_split_are_trained_one_after_the_other(path, serstore):
-    words = ("finetune", "--model", "tiny-hubert", "--split", "kfold", *SHORT, "--store", path)
+    words = ("finetune", "--model", "tiny-hubert", "--split", "kfold-4-folds", *SHORT, "--store", path)
     assert serstore(*words, "--fold", 1).out.startswith("tiny-hubert: 2 steps")
     second = serstore(*words, "--fold", 2)
     assert second.out.startswith("tiny-hubert-fold-2: 2 steps"), second.err
@@ -120,7 +120,11 @@ def test_the_folds_of_a_split_are_trained_one_after_the_other(path, serstore):
     again = serstore(*words, "--fold", 2)
     assert again.err.startswith(f"serstore: run tiny-hubert-fold-2 is in {path} already: name this one with --run NAME")
     (outcome,) = finetune_all(
-        Store(path), ["tiny-hubert"], split="kfold", fold=2, recipe=Recipe(max_steps=2, eval_steps=1, save_steps=1)
+        Store(path),
+        ["tiny-hubert"],
+        split="kfold-4-folds",
+        fold=2,
+        recipe=Recipe(max_steps=2, eval_steps=1, save_steps=1),
     )
     assert (outcome.run, outcome.outcome) == ("tiny-hubert-fold-2", "skipped")
     assert [Store(path).run(run).details["fold"] for run in ("tiny-hubert", "tiny-hubert-fold-2")] == [1, 2]

@@ -64,6 +64,8 @@ def _print_ensembles(tables: "Paper") -> None:
             ]
         )
     print_table(["correct", "accuracy", "published", "corrected", "", "members"], rows)
+    for note in dict.fromkeys(ensemble.note for ensemble in tables.ensembles if ensemble.note):
+        typer.echo(note)
 
 
 def _print_models(tables: "Paper") -> None:

@@ -69,18 +69,6 @@ def _caution_speakers(corpus: Corpus, split: str | None) -> list[str]:
         return []
     parts = corpus.parts(split)
     speakers = {part: set(corpus.speakers[parts == part].tolist()) - {""} for part in corpus.part_names(split)}
-    if "train" in speakers:
-        trained = speakers.pop("train")
-        told = [f"{len(own & trained)} of {len(own)} of {part}" for part, own in speakers.items() if own & trained]
-        shared = f"{', '.join(told)} are in train too" if told else ""
-    else:
-        times = Counter(speaker for own in speakers.values() for speaker in own)
-        several = sum(number > 1 for number in times.values())
-        shared = f"{several} of {len(times)} are in several parts" if several else ""
-    if not shared:
-        return []
-    parts = corpus.parts(split)
-    speakers = {part: set(corpus.speakers[parts == part].tolist()) - {""} for part in corpus.part_names(split)}
     times = Counter(speaker for own in speakers.values() for speaker in own)
     if "train" in speakers:
         trained = speakers.pop("train")
