@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ser_store.common.progress import Progress, silent
 from ser_store.ensembles.candidate_pool import admit, check_sizes
-from ser_store.ensembles.candidates import load_candidates
+from ser_store.ensembles.candidates import Candidates, load_candidates
 from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.correction import Correction, check_method, correct_choice
 from ser_store.ensembles.cost import check_reach
@@ -21,6 +23,8 @@ from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.metrics import caution_absent_classes
+from ser_store.metrics.absent_classes import caution_unanswered
+from ser_store.metrics.class_indices import ABSTAINED
 from ser_store.statistics.selection import Selection
 from ser_store_h5.store import Store
 
@@ -191,11 +195,18 @@ def vote(
             *choice.left_out,
             *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all"),
             *caution_absent_classes(reported.truth, store.corpus.classes),
+            *_caution_unanswered(reported, len(store.corpus.classes)),
         ),
         kinds=caution_scores(store, electorate.candidates.names, of=CONFIDENCE if terms.rule == "hard" else SOFT_VOTES)
         if needs_shares
         else (),
     )
+
+
+def _caution_unanswered(candidates: Candidates, n_classes: int) -> tuple[str, ...]:
+    """Of the candidates, who vote for one class more where their answer is none of the ``n_classes``."""
+    answers = np.where(candidates.predictions == n_classes, ABSTAINED, candidates.predictions)
+    return caution_unanswered(candidates.names, answers)
 
 
 def _hold_out(best: RankedEnsemble, terms: Terms, select_on: str) -> Selection:

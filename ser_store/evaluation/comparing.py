@@ -20,6 +20,7 @@ from ser_store.evaluation.member_choice import choose_members, keep_covering, na
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_predictions
+from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.statistics.comparisons import (
     CochranQ,
     PairComparison,
@@ -215,6 +216,7 @@ def compare(
             *caution_heard(store, [member for members in ensembles for member in members], rows),
             *_caution_scores(store, ensembles, voting),
             *caution_absent_classes(truth, corpus.classes),
+            *_caution_unanswered(store, ensembles, rows),
         ),
     )
 
@@ -225,6 +227,12 @@ def _caution_scores(store: Store, ensembles: Sequence[Sequence[str]], voting: Vo
         return ()
     of = CONFIDENCE if voting.rule == "hard" else SOFT_VOTES
     return tuple(line for members in ensembles for line in caution_scores(store, members, of=of))
+
+
+def _caution_unanswered(store: Store, ensembles: Sequence[Sequence[str]], rows: NDArray[np.int32]) -> tuple[str, ...]:
+    """Of members, whom an ensemble may hold; an ensemble that abstains says so by its rule for ties."""
+    members = list(dict.fromkeys(member for ensemble in ensembles for member in ensemble))
+    return caution_unanswered(members, store.predictions(members, rows))
 
 
 def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[list[str]]:

@@ -13,8 +13,8 @@ from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_intervals
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
+from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits
-from ser_store.metrics.class_indices import ABSTAINED
 from ser_store.metrics.confusion import count_outcomes
 from ser_store.statistics.intervals import Interval
 from ser_store_h5.store import Store
@@ -141,19 +141,9 @@ def evaluate(
             *chosen.cautions,
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
-            *_caution_unanswered(names, predicted),
+            *caution_unanswered(names, predicted),
             *caution_scores(store, scored, of=LOSSES),
         ),
-    )
-
-
-def _caution_unanswered(names: Sequence[str], predicted: NDArray[np.int16]) -> tuple[str, ...]:
-    """A line for each member of whom some answers are none of the classes."""
-    counts = (predicted == ABSTAINED).sum(axis=1).tolist()
-    return tuple(
-        f"{count} of {predicted.shape[1]} answers of {name} are none of the classes: they count as wrong"
-        for name, count in zip(names, counts, strict=True)
-        if count
     )
 
 

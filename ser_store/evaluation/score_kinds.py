@@ -98,7 +98,8 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
         return (f"{held}: their {of} are those of the softmax, which makes no probabilities of them",)
     others = f"; {_list_names(rest, 'holds', 'hold')} probabilities or logits" if rest else ""
     way_out = "--tie lowest asks for none" if of == CONFIDENCE else "--rule hard counts everybody's vote alike"
-    return (f"{of} adds up the softmax of what is not on one scale: {held}{others}; {way_out}",)
+    verb = "add" if of == CONFIDENCE else "adds"
+    return (f"{of} {verb} up the softmax of what is not on one scale: {held}{others}; {way_out}",)
 
 
 def _name_head(record: RunRecord) -> str:

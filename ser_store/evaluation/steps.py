@@ -135,7 +135,7 @@ def steps(
     compared = tuple(_compare_steps(store, run, own, on=on, rows=rows, select=select) for run, own in by_run.items())
     cautions = (
         *left_out,
-        *caution_heard(store, names, rows, chosen=False),
+        *caution_heard(store, [name for own in by_run.values() for name in own], rows, chosen=False),
         *caution_absent_classes(corpus.labels[rows], corpus.classes),
         *_iter_test_cautions(corpus, rows, compared),
     )

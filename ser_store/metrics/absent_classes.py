@@ -46,6 +46,25 @@ def caution_absent_classes(
     return tuple(cautions)
 
 
+def caution_unanswered(names: Sequence[str], predicted: ArrayLike) -> tuple[str, ...]:
+    """Name those whose answers are, in part, none of the classes, which counts as wrong; a line for each.
+
+    Args:
+        names: of the ``m`` members.
+        predicted: ``(m, n)`` class indices, or -1 for an answer that is none of them.
+
+    >>> caution_unanswered(["a@1"], [[0, -1, 1]])
+    ('1 of 3 answers of a@1 are none of the classes: they count as wrong',)
+    """
+    answers = np.asarray(predicted)
+    counts = (answers == ABSTAINED).sum(axis=1).tolist()
+    return tuple(
+        f"{count} of {answers.shape[1]} answers of {name} are none of the classes: they count as wrong"
+        for name, count in zip(names, counts, strict=True)
+        if count
+    )
+
+
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

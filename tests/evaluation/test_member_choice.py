@@ -95,3 +95,16 @@ def test_where_nobody_covers_the_part_it_is_said_who_covers_how_much(path, serst
     done = serstore("evaluate", "--on", "all", "--store", path)
     assert done.code == 1
     assert "no member covers the 60 utterances of all; of them q@1 2, w@2 20, x@2 20 and 2 more" in done.err
+
+
+@pytest.mark.parametrize("words", [("evaluate", "q"), ("compare", "q", "v"), ("vote", "q", "v", "--k", 2)])
+def test_answers_that_are_no_class_are_said_wherever_they_count_as_wrong(words, tmp_path, serstore):
+    corpus = Corpus("made", np.array(["a", "b", "c"]), np.array([0, 1, 1], dtype=np.int16), ("x", "y"))
+    store = Store.create(tmp_path / "said.store", corpus)
+    for run, answers in (("q", [0, -1, -1]), ("v", [0, 1, 1])):
+        store.add_run(RunRecord(run, "import", "elsewhere"))
+        rows = np.arange(3, dtype=np.int32)
+        store.write_member(Member(run, 1, rows, predicted=np.array(answers, dtype=np.int16)))
+    done = serstore(*words, "--store", store.path, "--json")
+    assert done.code == 0, done.err
+    assert "2 of 3 answers of q@1 are none of the classes: they count as wrong" in done.json["cautions"]
