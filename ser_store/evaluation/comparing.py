@@ -192,6 +192,7 @@ def compare(
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
     labels = [format_ensemble(members) for members in ensembles]
     correct = predicted == truth
+    intervals = find_accuracy_intervals(correct, drawn)
     other = None if against is None else _find_other(store, against, labels, correct)
     n_units = len(rows) if drawn.speakers is None else len(set(drawn.speakers.tolist()))
     return Comparison(
@@ -204,9 +205,7 @@ def compare(
         alpha=alpha,
         compared=tuple(
             Compared(label, tuple(members), evaluate_predictions(truth, own, n_classes=len(corpus.classes)), interval)
-            for label, members, own, interval in zip(
-                labels, ensembles, predicted, find_accuracy_intervals(correct, drawn), strict=True
-            )
+            for label, members, own, interval in zip(labels, ensembles, predicted, intervals, strict=True)
         ),
         cochran=cochran_q(correct) if len(labels) > 2 else None,
         pairs=_compare(correct, labels, other, drawn, alpha),
@@ -217,6 +216,7 @@ def compare(
             *_caution_scores(store, ensembles, voting),
             *caution_absent_classes(truth, corpus.classes),
             *_caution_unanswered(store, ensembles, rows),
+            *dict.fromkeys(one.caution for one in intervals if one.caution),
         ),
     )
 

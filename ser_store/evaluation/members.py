@@ -143,6 +143,7 @@ def evaluate(
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
             *caution_unanswered(names, predicted),
             *caution_scores(store, scored, of=LOSSES),
+            *dict.fromkeys(one.caution for one in intervals if one.caution),
         ),
     )
 

@@ -14,6 +14,7 @@ from ser_store.statistics.intervals import check_correct
 from ser_store.statistics.resampling import check_repeats, number_groups
 
 REPEATS = 10_000
+_BY_UTTERANCE = "permutation of utterances"
 # Shares that are equal but were summed in another order.
 _ROUNDING = 1e-9
 
@@ -30,7 +31,8 @@ class GroupGap:
             and ``exact`` where all ways were tried.
         best: the most accurate group, as text; of equals the first.
         worst: the least accurate group, as text; of equals the first.
-        caution: why the test cannot find a gap even if there is one; None if it can.
+        caution: why the test cannot find a gap even if there is one, or compares units and not their groups; None if
+            neither.
     """
 
     gap: float
@@ -91,12 +93,15 @@ def compare_groups(
     statistic = float(_compute_chi_square(n_right, sizes))
     rng = np.random.default_rng(seed)
     if units is None:
-        drawn, method = _permute_utterances(rng, n_right, sizes, repeats), "permutation of utterances"
+        drawn, method = _permute_utterances(rng, n_right, sizes, repeats), _BY_UTTERANCE
     else:
         drawn, method = _permute_by_unit(rng, right, numbers, units, repeats, unit_name)
     exact = method.endswith("exact")
     reached = int(np.count_nonzero(drawn >= statistic * (1 - _ROUNDING)))
     lowest = 1 / len(drawn) if exact else 0.0
+    caution = f"only {len(drawn)} ways to deal the {unit_name}s: no p below {lowest:.3f}" if lowest > 0.01 else None
+    if units is not None and method == _BY_UTTERANCE and set(map(str, values)) != set(map(str, np.asarray(units))):
+        caution = f"each group is one {unit_name}: it is the {unit_name}s that are compared"
     accuracies = n_right / sizes
     best, worst = int(accuracies.argmax()), int(accuracies.argmin())
     return GroupGap(
@@ -106,7 +111,7 @@ def compare_groups(
         method=method,
         best=str(values[best]),
         worst=str(values[worst]),
-        caution=f"only {len(drawn)} ways to deal the {unit_name}s: no p below {lowest:.3f}" if lowest > 0.01 else None,
+        caution=caution,
     )
 
 
@@ -144,7 +149,7 @@ def _permute_by_unit(
     is_nested = bool((np.count_nonzero(cells, axis=1) == 1).all())
     sizes = cells.sum(axis=0)
     if is_nested and n_units == n_groups:
-        return _permute_utterances(rng, cells_right.sum(axis=0), sizes, repeats), "permutation of utterances"
+        return _permute_utterances(rng, cells_right.sum(axis=0), sizes, repeats), _BY_UTTERANCE
     if not is_nested:
         dealt = np.zeros((repeats, n_groups), dtype=np.int64)
         for unit_sizes, unit_right in zip(cells, cells_right, strict=True):

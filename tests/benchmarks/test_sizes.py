@@ -1,7 +1,5 @@
 """Sizes beside the checkpoints: files really written, parameters of the catalogue, the paper's Table 6."""
 
-import json
-
 import pytest
 
 from measuring.checkpoint_files import write_checkpoints
@@ -16,8 +14,8 @@ def compared():
     return compare_sizes(with_checkpoints=False)
 
 
-def test_the_published_sizes_are_those_of_table_6(paper_dir):
-    models = json.loads((paper_dir / "tables.json").read_text())["models"]
+def test_the_published_sizes_are_those_of_table_6(published_tables):
+    models = published_tables["models"]
     published = {
         key: float(model["table_6_size"][:-2]) * UNITS[model["table_6_size"][-2:]] for key, model in models.items()
     }

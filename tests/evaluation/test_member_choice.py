@@ -108,3 +108,17 @@ def test_answers_that_are_no_class_are_said_wherever_they_count_as_wrong(words, 
     done = serstore(*words, "--store", store.path, "--json")
     assert done.code == 0, done.err
     assert "2 of 3 answers of q@1 are none of the classes: they count as wrong" in done.json["cautions"]
+
+
+def test_intervals_of_two_speakers_carry_their_caution_into_every_document(tmp_path, serstore):
+    speakers = np.repeat(["s1", "s2"], 10)
+    labels = (np.arange(20) % 2).astype(np.int16)
+    corpus = Corpus("made", np.array([f"u{i:02}" for i in range(20)]), labels, ("x", "y"), speakers=speakers)
+    store = Store.create(tmp_path / "two.store", corpus)
+    for run, flipped in (("q", 3), ("v", 5)):
+        store.add_run(RunRecord(run, "import", "elsewhere"))
+        answers = np.where(np.arange(20) < flipped, 1 - labels, labels).astype(np.int16)
+        store.write_member(Member(run, 1, np.arange(20, dtype=np.int32), predicted=answers))
+    expected = "intervals take utterances as independent: 2 speakers are too few"
+    for words in (("evaluate",), ("compare", "q", "v"), ("vote", "q", "v", "--k", 2)):
+        assert expected in serstore(*words, "--store", store.path, "--json").json["cautions"], words

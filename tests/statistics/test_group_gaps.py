@@ -114,3 +114,14 @@ def test_the_same_seed_gives_the_same_p():
 def test_groups_that_cannot_be_compared_are_refused(correct, groups, options, message):
     with pytest.raises(MetricError, match=message):
         compare_groups(correct, groups, **options)
+
+
+def test_groups_of_one_speaker_each_are_said_to_be_speakers():
+    """The permutation of utterances tells two speakers apart, and nothing of the sexes they stand for."""
+    speakers = np.repeat(["s1", "s2"], 40)
+    sexes = np.where(speakers == "s1", "female", "male")
+    right = np.arange(80) % 40 < np.where(speakers == "s1", 35, 20)
+    assert compare_groups(right, sexes, units=speakers).caution == (
+        "each group is one speaker: it is the speakers that are compared"
+    )
+    assert compare_groups(right, speakers, units=speakers).caution is None

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 NAMELESS = """
 import pwd
 
@@ -23,10 +25,9 @@ def run(text, **environment):
     )
 
 
-def test_torch_s_compiler_is_loaded_for_a_user_without_a_name():
-    loaded = run(
-        "import ser_store.recipes.recipe, torch._dynamo; import os; print(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
-    )
+@pytest.mark.parametrize("room", ["training", "inference", "backbones"])
+def test_torch_s_compiler_is_loaded_for_a_user_without_a_name(room):
+    loaded = run(f"import ser_store.{room}, torch._dynamo; {SHOW}")
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.strip().endswith(f"torchinductor_{os.getuid()}")
 
