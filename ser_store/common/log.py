@@ -45,6 +45,12 @@ def report_cautions(run: str, cautions: Sequence[str]) -> None:
         LOGGER.info("caution: %s: %s", run, caution)
 
 
+def report_left_out(lines: Sequence[str]) -> None:
+    """Say which damaged runs a command about all runs does without."""
+    for line in lines:
+        LOGGER.info("caution: %s", line)
+
+
 def report_out_of_memory(run: str, step: int, *, phase: str, size: int, times: int | None = None) -> None:
     """Say with what a run goes on after its batches did not fit into memory."""
     passes = f", {times} times for each optimizer step as large as before" if times else ""

@@ -13,10 +13,11 @@ from ser_store.corpora.splits.audit import Audit, compute_audit, find_unusual_du
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.errors import StoreError
 from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.member_choice import list_readable
 from ser_store.statistics.leak_effect import Damage, measure_damage
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, IntegrityError
-from ser_store_h5.names import format_member, parse_member
+from ser_store_h5.names import parse_member
 from ser_store_h5.store import Store
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def audit(
         cautions += (
             f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
         )
-    selected, left_out = _list_selected(store)
+    selected, left_out = list_readable(store)
     return StoreAudit(
         computed,
         bad_files,
@@ -93,18 +94,6 @@ def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspecti
     from ser_store.corpora.inspection import inspect_recordings
 
     return inspect_recordings(corpus, folder, progress=progress)
-
-
-def _list_selected(store: Store) -> tuple[list[str], tuple[str, ...]]:
-    """The selected step of every run as far as it can be read, and a line for the rest: a split is audited without."""
-    survey = store.survey()
-    selected = [format_member(run, store.selected_step(run)) for run in survey.records if store.steps(run)]
-    whole = {member.name for member in survey.members}
-    broken = [run for run in store.runs() if run not in survey.records] + [
-        name for name in selected if name not in whole
-    ]
-    line = f"left out, since it cannot be read (`serstore ls` says why): {', '.join(broken)}"
-    return [name for name in selected if name in whole], (line,) if broken else ()
 
 
 def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:

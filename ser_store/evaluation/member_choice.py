@@ -90,6 +90,27 @@ def choose_members(
     return chosen
 
 
+def list_readable(store: Store) -> tuple[list[str], tuple[str, ...]]:
+    """Return the selected step of every run that can be read, and a line that names the rest, if there is one.
+
+    For questions that do without a run that is damaged, as those about all runs.
+
+    Raises:
+        StoreError: if the corpus, or the list of the runs, cannot be read.
+    """
+    survey = store.survey()
+    selected = [format_member(run, store.selected_step(run)) for run in survey.records if store.steps(run)]
+    whole = {member.name for member in survey.members}
+    broken = [run for run in store.runs() if run not in survey.records]
+    broken += [name for name in selected if name not in whole]
+    return [name for name in selected if name in whole], describe_unreadable(broken)
+
+
+def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the line for what a question about all runs does without; none where everything can be read."""
+    return (f"left out, since it cannot be read (`serstore ls` says why): {', '.join(names)}",) if names else ()
+
+
 def choose_covering(
     store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: str = "selected"
 ) -> Chosen:

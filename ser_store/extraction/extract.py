@@ -13,11 +13,12 @@ import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
-from ser_store.common.log import report_loaded
+from ser_store.common.log import report_left_out, report_loaded
 from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import compute_audio_digest, list_differences, list_versions
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.errors import ModelError, StoreError, require
+from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.extraction.acoustic import prepare_acoustic
 from ser_store.extraction.network import Compute, prepare_network
 from ser_store.inference.float16 import narrow_pooled
@@ -80,7 +81,7 @@ def extract(
             raise ModelError(f"--step {step} with --model {model}: a frozen backbone has step 0 only; leave --step out")
         options: dict[str, Any] = {"checkpoint": checkpoint, "init": init, "pooling": pooling, "seed": seed}
         return [extract_model(store, model, run=run, audio=audio, batch_size=batch_size, progress=progress, **options)]
-    runs = [run] if run is not None else [one for one in store.runs() if list_checkpoints(store, store.run(one))]
+    runs = [run] if run is not None else _list_extractable(store)
     if not runs:
         raise ModelError(
             f"no run in {store.path} has a checkpoint: expected one to extract from; name a backbone with --model, or "
@@ -90,6 +91,14 @@ def extract(
         extract_run(store, one, step=step, audio=audio, checkpoint=checkpoint, batch_size=batch_size, progress=progress)
         for one in runs
     ]
+
+
+def _list_extractable(store: Store) -> list[str]:
+    """The runs with a checkpoint of which every file can be read; what is damaged is said."""
+    survey = store.survey()
+    whole = [run for run in survey.records if {m.step for m in survey.members if m.run == run} == {*store.steps(run)}]
+    report_left_out(describe_unreadable([run for run in store.runs() if run not in whole]))
+    return [run for run in whole if list_checkpoints(store, survey.records[run])]
 
 
 def extract_model(

@@ -1,26 +1,26 @@
 """Heads: lightweight classifiers on cached pooled representations. Their scores are members again."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.log import report_left_out
 from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_sides
 from ser_store.errors import CorpusError, ExistsError, StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation.member_choice import list_readable
+from ser_store.heads.classifiers import check_head, fit_classifier, name_scores, score_classes
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-
-MLP_EPOCHS = 200
 
 
 @dataclass(frozen=True)
@@ -40,45 +40,6 @@ class FittedHead:
     kind: str
     n_train: int
     n_scored: int
-
-
-def _logreg(seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=0.1, max_iter=2000, random_state=seed)
-
-
-def _svm(seed: int) -> Any:
-    from sklearn.svm import SVC
-
-    # break_ties makes predict and the argmax of the decision function one and the same.
-    return SVC(C=10.0, break_ties=True, decision_function_shape="ovr", random_state=seed)
-
-
-def _mlp(seed: int) -> Any:
-    from sklearn.neural_network import MLPClassifier
-
-    # A fixed number of epochs: early stopping would need a validation part of every class, out of the training part.
-    return MLPClassifier(
-        hidden_layer_sizes=(128,), alpha=1.0, max_iter=MLP_EPOCHS, n_iter_no_change=MLP_EPOCHS, random_state=seed
-    )
-
-
-def _knn(seed: int) -> Any:
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return KNeighborsClassifier(n_neighbors=9, weights="distance")
-
-
-def _lda(seed: int) -> Any:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-
-
-HEADS: dict[str, Callable[[int], Any]] = {"logreg": _logreg, "svm": _svm, "mlp": _mlp, "knn": _knn, "lda": _lda}
-# Neither an SVM's decision values nor shares of nine neighbours are probabilities, whatever their softmax adds up to.
-_SCORES = {"svm": "scores", "knn": "scores"}
 
 
 def head(
@@ -117,9 +78,9 @@ def head(
 
 
 def _find_sources(store: Store) -> list[str]:
-    members = [
-        store.describe_member(format_member(run, store.selected_step(run))) for run in store.runs() if store.steps(run)
-    ]
+    names, left_out = list_readable(store)
+    report_left_out(left_out)
+    members = [store.describe_member(name) for name in names]
     chosen = [member.name for member in members if member.pooled and member.n == len(store.corpus)]
     if not chosen:
         raise StoreError(
@@ -157,8 +118,7 @@ def fit_head(
         StoreError: if the source lacks utterances or representations.
         ExistsError: if the store has a run of this name with this step.
     """
-    if kind not in HEADS:
-        raise UnknownNameError(describe_unknown("head", kind, HEADS))
+    check_head(kind)
     source_run, step = store.resolve(source)
     source = format_member(source_run, step)
     run = run or f"{source_run}-{kind}"
@@ -199,7 +159,7 @@ def _describe_run(
     source_run, n = parse_member(source)[0], len(store.corpus)
     below = find_fitted(store, source_run)
     fitted = {} if below is None else {KEY: Fitted.by_fold(pairs, n).joined(below).to_json()}
-    details = {**details, "scores": _SCORES.get(details["head"], "log-probabilities"), **fitted}
+    details = {**details, "scores": name_scores(details["head"]), **fitted}
     return RunRecord(run=run, kind="head", backbone=source_run, details={**details, "versions": list_versions()})
 
 
@@ -227,37 +187,22 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
 
 
 def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows, held_out: Rows) -> NDArray[np.float32]:
-    """Scores ``(len(held_out), n_classes)`` float32 of a head fitted on ``train``."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
-
+    """Return the scores ``(len(held_out), n_classes)`` float32 of a head fitted on ``train``."""
     corpus = store.corpus
-    absent = set(range(len(corpus.classes))) - set(corpus.labels[train].tolist())
+    labels = corpus.labels[train]
+    absent = [name for index, name in enumerate(corpus.classes) if index not in labels]
     if absent:
-        names = ", ".join(corpus.classes[index] for index in sorted(absent))
+        names = ", ".join(absent)
         raise CorpusError(f"the training utterances have none labelled {names}: expected some of every class")
-    pipeline = make_pipeline(StandardScaler(), HEADS[kind](seed))
-    representations = store.pooled(source, train).astype(np.float64)
-    # Small matrices: threads of the linear algebra would spend their time waiting for each other.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs of the MLP are fixed
-        try:
-            pipeline.fit(representations, corpus.labels[train])
-        except ValueError as problem:
-            reason = str(problem).splitlines()[0][:160]
-            raise CorpusError(
-                f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
-                "another --kind"
-            ) from problem
-    representations = store.pooled(source, held_out).astype(np.float64)
-    if hasattr(pipeline[-1], "predict_proba"):
-        scores = np.log(np.maximum(pipeline.predict_proba(representations), 1e-12))
-    else:
-        scores = pipeline.decision_function(representations)
-        scores = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-    return np.asarray(scores, dtype=np.float32)
+    try:
+        fitted = fit_classifier(kind, store.pooled(source, train), labels, seed=seed)
+    except ValueError as problem:
+        reason = str(problem).splitlines()[0][:160]
+        raise CorpusError(
+            f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
+            "another --kind"
+        ) from problem
+    return score_classes(fitted, store.pooled(source, held_out))
 
 
 def _cross_validate(store: Store, source: str, cv: str, folds: int, seed: int) -> list[tuple[Rows, Rows]]:

@@ -11,6 +11,7 @@ from ser_store.backbones.catalogue import lookup
 from ser_store.ensembles import vote
 from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
+from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.paper.published import FIGURES, PublishedReport, load_published
 from ser_store.statistics.selection import Selection
@@ -178,23 +179,24 @@ def paper(store: Store, *, on: str | None = None, split: str | None = None) -> P
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
     truth = corpus.labels[rows]
-    members = _find_members(store)
+    records = store.survey().records
+    unreadable = describe_unreadable([run for run in store.runs() if run not in records])
+    members = _find_members(store, {run: record.backbone for run, record in records.items()})
     predictions = dict(zip(members, store.predictions(list(members.values()), rows), strict=True))
     ensembles = tuple(_find_ensemble(store, members, k, truth, predictions, on=on, split=split) for k in ENSEMBLE_SIZES)
     return Paper(
         on=on,
         models=tuple(_describe_model(store, key, member, truth, predictions[key]) for key, member in members.items()),
         ensembles=ensembles,
-        cautions=tuple(dict.fromkeys(line for ensemble in ensembles for line in ensemble.cautions)),
+        cautions=tuple(dict.fromkeys([*unreadable, *(line for one in ensembles for line in one.cautions)])),
     )
 
 
-def _find_members(store: Store) -> dict[str, str]:
-    """The member of each published model, in the paper's order."""
+def _find_members(store: Store, backbones: Mapping[str, str]) -> dict[str, str]:
+    """The member of each published model, in the paper's order, from the backbone of every run that can be read."""
     found, missing = {}, []
-    backbones = {run: store.run(run).backbone for run in store.runs()}
     for key in load_published().models:
-        runs = [key] if key in backbones else [run for run, backbone in backbones.items() if backbone == key]
+        runs = [key] if store.has_run(key) else [run for run, backbone in backbones.items() if backbone == key]
         if len(runs) == 1 and store.steps(runs[0]):
             found[key] = format_member(runs[0], store.selected_step(runs[0]))
         else:

@@ -179,7 +179,7 @@ def test_what_an_import_understood_is_printed_and_in_the_document(serstore, tmp_
     outcome = ask(serstore, *words, "--store", tmp_path / "s")
     lines = [line.removeprefix("serstore: ") for line in outcome.err.splitlines()]
     assert lines == outcome.json["understood"]
-    assert [line.split(" ")[0] for line in lines] == ["numbers", "no", "answers", "the"]
+    assert [line.split(" ")[0] for line in lines] == ["numbers", "no", "answers", "the", "what"]
     assert outcome.json["scores"] == {}
     evaluated = ask(serstore, "evaluate", "--json", "--store", tmp_path / "s").json["members"][0]
     assert (evaluated["correct"], evaluated["n"], evaluated["classes"]) == (1, 2, ["angry", "sad"])

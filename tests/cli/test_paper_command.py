@@ -1,5 +1,7 @@
 """The published tables, from the reconstructed predictions and from a store's own runs."""
 
+import shutil
+
 import pytest
 
 from ser_store.paper.published import load_published
@@ -97,3 +99,14 @@ def test_a_store_without_the_six_runs_is_told_which_are_missing(serstore, paper_
         "unispeech-large",
         "unispeech-ml",
     ]
+
+
+def test_a_damaged_run_of_no_published_model_is_left_out_and_said(serstore, paper_store, tmp_path):
+    store = shutil.copytree(paper_store, tmp_path / "paper.store")
+    (store / "runs" / "mine").mkdir()
+    (store / "runs" / "mine" / "run.json").write_text("{")
+    outcome = serstore("paper", "--json", "--store", store)
+    assert (outcome.code, len(outcome.json["models"])) == (0, 6)
+    assert "left out, since it cannot be read (`serstore ls` says why): mine" in outcome.json["cautions"]
+    (store / "runs" / "xlsr53" / "run.json").write_text("{")
+    assert "runs/xlsr53/run.json: expected the JSON object" in serstore("paper", "--store", store).err

@@ -102,7 +102,7 @@ def test_utterances_outside_the_split_and_parts_without_a_use_are_counted() -> N
         "split s: 3 of 23 utterances are outside it: nothing is trained on them or judged by them",
     )
     for parts, names in (("e" * 20, "test"), ("t" * 20, "train"), ("xe" * 10, "test, mine"), ("1" * 20, "fold-1")):
-        (line, *_) = caution_split(make_split(parts, labels="aabb" * 5))
+        (line,) = caution_split(make_split(parts, labels="aabb" * 5))
         assert line == f"split s: only {names}: nothing can be trained and judged by it"
 
 

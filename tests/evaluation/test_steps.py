@@ -216,3 +216,14 @@ def test_the_command_prints_the_note_in_place_of_the_figure(spoken, serstore):
     assert "not corrected: 5 speakers are too few" in outcome.out
     assert "corrected: what to expect" not in outcome.out
     assert "5 speakers cannot give a p below 0.0625" in outcome.err
+
+
+def test_a_step_selected_on_test_is_cautioned_against(spoken, serstore):
+    write_run(spoken, "noise", np.random.default_rng(0).random((3, 400)) < 0.6)
+    outcome = serstore("steps", "--select", "best", "--on", "all", "--json", "--store", spoken.path)
+    assert not [line for line in outcome.json["cautions"] if "selected on test" in line]
+    spoken.update_corpus(spoken.corpus.with_split("mine", np.where(spoken.corpus.speakers < "s10", "test", "train")))
+    outcome = serstore("steps", "--select", "best", "--json", "--store", spoken.path)
+    assert outcome.json["cautions"][0].startswith("selected on test: what is reported on test from now on is too high")
+    assert "serstore: caution: selected on test" in outcome.err
+    assert "p of best against last: permutation by speaker" in serstore("steps", "--store", spoken.path).out

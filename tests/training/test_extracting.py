@@ -175,6 +175,17 @@ def test_a_checkpoint_of_a_run_computes_as_the_run_did(store, serstore):
     assert store.steps("r") == []
 
 
+def test_of_all_runs_the_damaged_one_is_left_out_and_said(store, serstore):
+    finetune(store, str(store.path.parent / "mine"), run="r", recipe=SHORT)
+    store.run_folder("broken").mkdir()
+    (store.run_folder("broken") / "run.json").write_text("{")
+    outcome = serstore("extract", "--store", store.path)
+    assert outcome.code == 0
+    assert outcome.out.endswith("32 were there already\n")
+    assert "serstore: caution: left out, since it cannot be read (`serstore ls` says why): broken\n" in outcome.err
+    assert serstore("extract", "--run", "broken", "--store", store.path).code == 1
+
+
 def test_a_backbone_that_has_changed_meanwhile_is_not_gone_on_with(store):
     finetune(store, str(store.path.parent / "mine"), run="r", recipe=SHORT)
     store.update_run(store.run("r").updated(state="running"))

@@ -11,6 +11,7 @@ from ser_store_cli.options import (
     JsonOption,
     SplitOption,
     StoreOption,
+    show_reports,
     stated,
     warn_cautions,
 )
@@ -46,6 +47,7 @@ def head(
     from ser_store.heads.heads import head as fit
     from ser_store_h5.store import Store
 
+    show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
     fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)

@@ -1,0 +1,92 @@
+"""Heads on cached representations, by the library and by the command."""
+
+import numpy as np
+import pytest
+
+from ser_store.errors import CorpusError, UnknownNameError
+from ser_store.heads.classifiers import HEADS, name_scores
+from ser_store.heads.heads import fit_head, head
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.member import Member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+N = 120
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Six speakers of twenty utterances of two classes, told apart by a frozen run's representations."""
+    rng = np.random.default_rng(7)
+    labels = (np.arange(N) // 6 % 2).astype(np.int16)
+    speakers = np.array([f"s{place % 6}" for place in range(N)])
+    corpus = Corpus(
+        name="made",
+        ids=np.array([f"u{place:03}" for place in range(N)]),
+        labels=labels,
+        classes=("a", "b"),
+        speakers=speakers,
+        splits={"apart": np.where(speakers < "s2", "test", "train")},
+        default_split="apart",
+    )
+    made = Store.create(tmp_path / "made.store", corpus)
+    made.add_run(RunRecord("frozen", "frozen", "mfcc"))
+    pooled = rng.normal(size=(N, 5)).astype(np.float32) + labels[:, None]
+    made.write_member(Member("frozen", 0, np.arange(N, dtype=np.int32), pooled=pooled))
+    return made
+
+
+def damage(store, run):
+    (store.path / "runs" / run).mkdir()
+    (store.path / "runs" / run / "run.json").write_text("{")
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_kind_scores_whom_it_was_not_fitted_on_and_says_what_its_scores_are(store, kind):
+    fitted = fit_head(store, "frozen", kind=kind)
+    assert (fitted.member, fitted.n_train, fitted.n_scored) == (f"frozen-{kind}@0", 80, 40)
+    logits = store.logits([fitted.member])[0]
+    assert (logits.argmax(axis=1) == store.corpus.labels[store.corpus.rows("test")]).mean() > 0.75
+    sums = np.exp(logits).sum(axis=1)
+    assert (np.allclose(sums, 1, atol=1e-5)) == (kind != "svm")
+    assert store.run(f"frozen-{kind}").details["scores"] == name_scores(kind)
+
+
+def test_out_of_fold_everybody_is_scored_once(store):
+    fitted = fit_head(store, "frozen", cv="speaker", folds=3)
+    assert (fitted.n_train, fitted.n_scored) == (80, N)
+
+
+def test_a_head_that_cannot_be_is_refused(store):
+    with pytest.raises(UnknownNameError, match="unknown head 'lad': expected one of lda"):
+        fit_head(store, "frozen", kind="lad")
+    alone = np.where(store.corpus.labels == 0, "train", "test")
+    store.update_corpus(store.corpus.with_split("alone", alone))
+    with pytest.raises(CorpusError, match="have none labelled b: expected some of every class"):
+        fit_head(Store(store.path), "frozen", split="alone")
+
+
+def test_the_document_has_the_figures_of_the_members_that_were_made(store, serstore):
+    document = serstore("head", "--kind", "lda", "--json", "--store", store.path).json
+    assert document["heads"][0]["member"] == "frozen-lda@0"
+    evaluated = serstore("evaluate", "frozen-lda", "--json", "--store", store.path).json
+    assert {name: document[name] for name in evaluated} == evaluated
+
+
+def test_log_loss_of_what_is_no_probability_is_warned_of_where_it_is_shown(store, serstore):
+    table = serstore("head", "--kind", "svm", "--store", store.path)
+    assert "log-loss" not in table.out + table.err
+    assert "log-loss" not in serstore("evaluate", "--store", store.path).err
+    assert "log-loss, Brier score" in serstore("evaluate", "frozen-svm", "--store", store.path).err
+    document = serstore("evaluate", "--json", "--store", store.path)
+    assert "log-loss, Brier score" in document.err
+    assert [line for line in document.json["cautions"] if "log-loss, Brier score" in line]
+
+
+def test_a_damaged_run_is_left_out_unless_it_is_named(store, serstore):
+    damage(store, "broken")
+    assert [one.source for one in head(store, kind="lda")] == ["frozen@0"]
+    outcome = serstore("head", "--kind", "knn", "--store", store.path)
+    assert outcome.code == 0
+    assert "serstore: caution: left out, since it cannot be read (`serstore ls` says why): broken\n" in outcome.err
+    assert serstore("head", "--from", "broken", "--store", store.path).code == 1
