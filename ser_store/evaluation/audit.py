@@ -14,7 +14,7 @@ from ser_store.corpora.splits.cautions import caution_split
 from ser_store.errors import StoreError
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import list_readable
-from ser_store.statistics.leak_effect import Damage, measure_damage
+from ser_store.statistics.leak_effect import LeakEffect, measure_leak_effect
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.names import parse_member
@@ -31,8 +31,8 @@ class StoreAudit:
     Attributes:
         audit: leakage and balance of the split.
         bad_files: recordings that are missing, unreadable or changed; None if none were looked for.
-        damage: accuracy on leaked against clean test utterances, for each member and kind of leak of which the test
-            part has both.
+        leak_effects: accuracy on leaked against clean test utterances, for each member and kind of leak of which the
+            test part has both.
         unusual_durations: ids and seconds of recordings whose length is out of line.
         cautions: a plain line for each thing that makes figures of the split too good or of little worth, and for
             what the members' models have heard of its test part.
@@ -40,12 +40,12 @@ class StoreAudit:
 
     audit: Audit
     bad_files: list[str] | None
-    damage: tuple[Damage, ...]
+    leak_effects: tuple[LeakEffect, ...]
     unusual_durations: tuple[tuple[str, float], ...] = ()
     cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        leakage = [damage.to_json() for damage in self.damage]
+        leakage = [effect.to_json() for effect in self.leak_effects]
         told = {"bad_files": self.bad_files, "leakage": leakage, "cautions": list(self.cautions)}
         durations = [{"utterance": utterance, "seconds": seconds} for utterance, seconds in self.unusual_durations]
         return {**self.audit.to_json(), **told, "unusual_durations": durations}
@@ -78,7 +78,7 @@ def audit(
     return StoreAudit(
         computed,
         bad_files,
-        damage=_measure_damage(store, selected, split, copies or ()),
+        leak_effects=_measure_leak_effects(store, selected, split, copies or ()),
         unusual_durations=durations,
         cautions=(*about_split, *cautions, *_caution(store, selected, split), *left_out),
     )
@@ -101,9 +101,9 @@ def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[
     return caution_heard(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
 
 
-def _measure_damage(
+def _measure_leak_effects(
     store: Store, selected: Sequence[str], split: str | None, copies: Sequence[Sequence[int]]
-) -> tuple[Damage, ...]:
+) -> tuple[LeakEffect, ...]:
     corpus = store.corpus
     if not corpus.splits:
         return ()
@@ -111,7 +111,7 @@ def _measure_damage(
     rows = corpus.rows(on, split=split)
     leaks = flag_leaks(corpus, rows, split=split, copies=copies)
     telling = {kind: leaked for kind, leaked in leaks.items() if leaked.any() and not leaked.all()}
-    damages = []
+    effects = []
     for name in selected if telling else ():
         trained_on = store.run(parse_member(name)[0]).details.get("split")
         if trained_on not in (None, split or corpus.default_split):
@@ -122,5 +122,5 @@ def _measure_damage(
             if isinstance(problem, FormatError | IntegrityError):
                 raise
             continue  # it predicts nothing, or not all of these utterances
-        damages += [measure_damage(name, kind, np.asarray(correct), leaked) for kind, leaked in telling.items()]
-    return tuple(damages)
+        effects += [measure_leak_effect(name, kind, np.asarray(correct), leaked) for kind, leaked in telling.items()]
+    return tuple(effects)

@@ -18,7 +18,7 @@ from ser_store.evaluation.ensemble_names import (
 from ser_store.evaluation.heard import caution_heard
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
-from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, describe_accuracy, find_accuracy_intervals
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_predictions
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.statistics.comparisons import (
@@ -56,17 +56,8 @@ class Compared:
     interval: Interval
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "members": list(self.members),
-            "n": self.metrics.n,
-            "correct": self.metrics.correct,
-            "accuracy": self.metrics.accuracy,
-            "balanced_accuracy": self.metrics.balanced_accuracy,
-            "ci95": list(self.interval.bounds),
-            "ci95_method": self.interval.method,
-            "ci95_caution": self.interval.caution,
-        }
+        accuracy = describe_accuracy(self.metrics, self.interval)
+        return {"name": self.name, "members": list(self.members), **accuracy}
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from ser_store.evaluation.heard import find_cautions, summarize_cautions
 from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
-from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_intervals
+from ser_store.evaluation.uncertainty import choose_rule, describe_accuracy, find_accuracy_intervals, find_intervals
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
 from ser_store.metrics.absent_classes import caution_unanswered
-from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits
-from ser_store.metrics.confusion import count_outcomes
+from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
+from ser_store.metrics.confusion import count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
 from ser_store_h5.store import Store
 
@@ -45,6 +45,23 @@ class MemberEvaluation:
     sliced: Slices | None = None
     cautions: tuple[str, ...] = ()
 
+    def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
+        metrics = self.metrics
+        document: dict[str, Any] = {"member": self.member, **describe_accuracy(metrics, self.interval)}
+        document |= {"classes": list(self.classes), "confusion": metrics.confusion.tolist()}
+        if normalise is not None:
+            document["confusion_normalised"] = normalise_confusion(metrics.confusion, normalise).tolist()
+            document["normalised_over"] = normalise
+        document |= {**metrics.describe_figures(self.classes), **describe_probabilities(self.probabilities)}
+        if self.intervals:
+            document["intervals"] = {name: list(interval.bounds) for name, interval in self.intervals.items()}
+            cautions = {name: interval.caution for name, interval in self.intervals.items() if interval.caution}
+            document |= {"interval_cautions": cautions} if cautions else {}
+        if self.sliced is not None:
+            document["groups"] = {one.group: one.to_json(self.classes) for one in self.sliced.slices}
+            document["gap"] = self.sliced.describe_gap()
+        return {**document, "cautions": list(self.cautions)}
+
 
 @dataclass(frozen=True)
 class Evaluations:
@@ -68,9 +85,9 @@ class Evaluations:
 
     def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
         """The document of ``serstore evaluate --json``; with the confusion matrix as shares over ``normalise``."""
-        from ser_store.evaluation.json_form import describe_evaluations
-
-        return describe_evaluations(self, normalise=normalise)
+        asked = {"on": self.on, "split": self.split, **({} if self.by is None else {"by": self.by})}
+        members = [member.to_json(normalise=normalise) for member in self.members]
+        return {**asked, "members": members, "cautions": [*self.cautions, *self.loss_cautions]}
 
 
 def evaluate(

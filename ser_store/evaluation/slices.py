@@ -1,5 +1,6 @@
 """How members do on each group of utterances, and whether the groups differ by more than chance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
-from ser_store.evaluation.uncertainty import IntervalRule, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import IntervalRule, describe_accuracy, find_accuracy_intervals
 from ser_store.metrics import Evaluation, evaluate_outcomes
-from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits
+from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes
 from ser_store.statistics.group_gaps import GroupGap, compare_groups
 from ser_store.statistics.intervals import Interval
@@ -39,6 +40,10 @@ class Slice:
     def is_small(self) -> bool:
         """Whether the group has too few utterances for its figures to say much."""
         return self.metrics.n < SMALL_GROUP
+
+    def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
+        figures = {**self.metrics.describe_figures(classes), **describe_probabilities(self.probabilities)}
+        return {**describe_accuracy(self.metrics, self.interval), **figures, "small": self.is_small}
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class Slices:
     def gap(self) -> float:
         """Accuracy of the best group less that of the worst, in 0..1."""
         return self.best.metrics.accuracy - self.worst.metrics.accuracy
+
+    def describe_gap(self) -> dict[str, Any]:
+        """Return the gap and its test as JSON documents have them; None for each figure of a test that there is not."""
+        stated = {"best": self.best.group, "worst": self.worst.group, "gap": self.gap}
+        return stated | {name: getattr(self.test, name, None) for name in ("statistic", "p", "method", "caution")}
 
 
 def find_groups(corpus: Corpus, by: str) -> NDArray[Any]:

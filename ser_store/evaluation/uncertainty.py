@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.metrics import Evaluation
 from ser_store.metrics.calibration import score_utterances
 from ser_store.statistics.bootstrap import FEWEST_GROUPS, Limits
 from ser_store.statistics.intervals import (
@@ -52,6 +53,19 @@ class IntervalRule:
     def caution_of(self, interval: Interval) -> Interval:
         """The interval with this rule's caution, where it has none of its own."""
         return replace(interval, caution=self.caution) if interval.caution is None else interval
+
+
+def describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]:
+    """Return accuracy and balanced accuracy with the accuracy's interval, as JSON documents have them."""
+    return {
+        "n": metrics.n,
+        "correct": metrics.correct,
+        "accuracy": metrics.accuracy,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "ci95": list(interval.bounds),
+        "ci95_method": interval.method,
+        "ci95_caution": interval.caution,
+    }
 
 
 def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRule:

@@ -31,6 +31,11 @@ class ProbabilityScores:
     ece: float
 
 
+def describe_probabilities(scores: ProbabilityScores | None) -> dict[str, float | None]:
+    """Return the scores by name, as JSON documents have them; None for each where the member holds labels only."""
+    return dict.fromkeys(("top2", "log_loss", "brier", "ece")) if scores is None else vars(scores)
+
+
 def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
     """Natural logarithms of the probabilities, ``(..., c)`` float64, stable for logits of any size.
 

@@ -4,6 +4,7 @@
 never occur count for is written in :mod:`ser_store.metrics.confusion`, from which all of these are made.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,25 @@ class Evaluation:
     weighted_avg: Average
     kappa: float
     mcc: float
+
+    def describe_figures(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return the figures of every class, their averages and the correlations, as JSON documents have them.
+
+        Args:
+            classes: the names of the ``c`` classes.
+        """
+        scores = self.per_class
+        names = ("precision", "recall", "f1", "support")
+        return {
+            "per_class": {
+                label: dict(zip(names, (*scores.list_scores(place), int(scores.support[place])), strict=True))
+                for place, label in enumerate(classes)
+            },
+            "macro_avg": vars(self.macro_avg),
+            "weighted_avg": vars(self.weighted_avg),
+            "kappa": self.kappa,
+            "mcc": self.mcc,
+        }
 
 
 def compute_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""What leakage is worth: a member's accuracy on test utterances that training gave away, against the clean ones."""
+"""The effect of leakage: a member's accuracy on test utterances that training gave away, against the clean ones."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -12,7 +12,7 @@ from ser_store.statistics.intervals import wilson_interval
 
 
 @dataclass(frozen=True)
-class Share:
+class SubsetAccuracy:
     """``correct`` of ``n`` utterances, n at least 1."""
 
     n: int
@@ -28,7 +28,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Damage:
+class LeakEffect:
     """One member's accuracy by one kind of leak.
 
     Attributes:
@@ -42,8 +42,8 @@ class Damage:
 
     member: str
     kind: str
-    leaked: Share
-    clean: Share
+    leaked: SubsetAccuracy
+    clean: SubsetAccuracy
     difference: float
     interval: tuple[float, float]
 
@@ -65,7 +65,7 @@ class Damage:
         }
 
 
-def measure_damage(member: str, kind: str, correct: NDArray[np.bool_], leaked: NDArray[np.bool_]) -> Damage:
+def measure_leak_effect(member: str, kind: str, correct: NDArray[np.bool_], leaked: NDArray[np.bool_]) -> LeakEffect:
     """Compare accuracies on leaked and clean utterances.
 
     The interval is Newcombe's: the difference plus or minus the distances of the two Wilson intervals' bounds, added
@@ -83,9 +83,9 @@ def measure_damage(member: str, kind: str, correct: NDArray[np.bool_], leaked: N
         raise MetricError(
             f"{int(leaked.sum())} of {len(leaked)} utterances are leaked: expected some that are, and some not"
         )
-    given, kept = (Share(int(side.sum()), int(correct[side].sum())) for side in (leaked, ~leaked))
-    (given_low, given_high), (kept_low, kept_high) = (wilson_interval(side.correct, side.n) for side in (given, kept))
+    given, kept = (SubsetAccuracy(int(inside.sum()), int(correct[inside].sum())) for inside in (leaked, ~leaked))
+    (given_low, given_high), (kept_low, kept_high) = (wilson_interval(part.correct, part.n) for part in (given, kept))
     difference = given.accuracy - kept.accuracy
     low = difference - sqrt((given.accuracy - given_low) ** 2 + (kept_high - kept.accuracy) ** 2)
     high = difference + sqrt((given_high - given.accuracy) ** 2 + (kept.accuracy - kept_low) ** 2)
-    return Damage(member, kind, given, kept, difference, (low, high))
+    return LeakEffect(member, kind, given, kept, difference, (low, high))

@@ -12,11 +12,12 @@ All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 
 (``benchmarks/simulate_few_speakers.py``), and one that lies above the apparent figure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.progress import Progress, silent
 from ser_store.metrics.class_indices import MetricError
@@ -31,8 +32,7 @@ from ser_store.statistics.repeated_choice import (
     make_weighed_scorer,
     summarise_scores,
 )
-from ser_store.statistics.repeated_search import Search, Searching, correct_by_splits
-from ser_store.statistics.resampling import iter_counts
+from ser_store.statistics.resampling import Units, iter_counts
 from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
 
 __all__ = [
@@ -50,6 +50,8 @@ SEARCH_REPEATS = 200
 HALVES_REPEATS = 100
 
 Groups = ArrayLike | Sequence[Any] | None
+# Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
+Search = Callable[[NDArray[np.intp]], NDArray[Any]]
 
 
 def correct_selection_by_bootstrap(
@@ -161,8 +163,8 @@ def correct_search_by_bootstrap(
     check_options(repeats, confidence)
     units = find_chosen_units(n_utterances, groups, group_name)
     samples = (sample for block in iter_counts(seed, repeats=repeats, n_units=units.count) for sample in block)
-    return correct_by_splits(
-        Searching(choose, units, weigh, progress),
+    return _correct_by_splits(
+        _Searching(choose, units, weigh, progress),
         [(sample, sample == 0) for sample in samples if (sample == 0).any()],
         repeats=repeats,
         method="bootstrap",
@@ -209,6 +211,71 @@ def correct_selection_by_halves(
     for _ in range(repeats):
         is_first = rng.permutation(units.count) < units.count // 2
         splits += [(is_first.astype(np.intp), ~is_first), ((~is_first).astype(np.intp), is_first)]
-    return correct_by_splits(
-        Searching(choose, units, weigh, progress), splits, repeats=repeats, method="halves", confidence=confidence
+    return _correct_by_splits(
+        _Searching(choose, units, weigh, progress), splits, repeats=repeats, method="halves", confidence=confidence
+    )
+
+
+@dataclass(frozen=True)
+class _Searching:
+    """A search, and how what it finds is scored."""
+
+    choose: Search
+    units: Units
+    weigh: Weighing
+    progress: Progress
+
+    def search(self, counts: NDArray[np.intp]) -> NDArray[Any]:
+        """Outcomes ``(n,)`` of what is chosen on utterances that are counted so often."""
+        n = self.units.n
+        outcomes = np.asarray(self.choose(np.repeat(np.arange(n), counts)))
+        if outcomes.shape != (n,) or not is_outcome(outcomes):
+            raise MetricError(
+                f"the search returned {outcomes.dtype} of shape {outcomes.shape}: expected bool, or finite float, of "
+                f"shape ({n},)"
+            )
+        return outcomes
+
+    def score(self, outcomes: NDArray[Any], counts: NDArray[np.intp]) -> float:
+        return float(score_outcomes(outcomes, self.weigh(counts[None])[0]))
+
+
+def _correct_by_splits(
+    searching: _Searching,
+    splits: Sequence[tuple[NDArray[np.intp], NDArray[np.bool_]]],
+    *,
+    repeats: int,
+    method: str,
+    confidence: float,
+) -> Selection:
+    """Search on the one part of every split, score on the other.
+
+    Args:
+        splits: how often each unit is searched on, ``(n_units,)``, and which units are scored on, ``(n_units,)``.
+    """
+    units = searching.units
+    scores: list[float] = []
+    n_outside: list[int] = []
+    extremes: list[float] = []
+    everything = np.ones(units.n, dtype=np.intp)
+    steps = searching.progress([*splits, None], total=len(splits) + 1, label="correcting for the choice")
+    apparent = 0.0
+    for split in steps:
+        if split is None:
+            outcomes = searching.search(everything)
+            apparent = searching.score(outcomes, everything)
+        else:
+            outcomes = searching.search(units.expand(split[0]))
+            scores.append(searching.score(outcomes, units.expand(split[1]).astype(np.intp)))
+            n_outside.append(int(np.count_nonzero(split[1])))
+        extremes += find_limits(outcomes)
+    return summarise_scores(
+        apparent,
+        np.array(scores),
+        np.array(n_outside, dtype=np.intp),
+        units=units,
+        limits=(min(extremes), max(extremes)),
+        repeats=repeats,
+        method=method,
+        confidence=confidence,
     )

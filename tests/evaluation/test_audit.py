@@ -37,12 +37,12 @@ def store(tmp_path):
 def test_the_damage_of_twins_is_a_number_for_every_member_of_the_split(store):
     document = audit(store.path).to_json()
     assert document["test_with_twin_in_train"] == 40
-    by_member = {damage["member"]: damage for damage in document["leakage"]}
+    by_member = {effect["member"]: effect for effect in document["leakage"]}
     assert sorted(by_member) == ["all@1", "learnt@1"]
-    damage = by_member["learnt@1"]
-    assert (damage["kind"], damage["leaked"]["n"], damage["clean"]["n"]) == ("twin", 40, 40)
-    assert (damage["leaked"]["accuracy"], damage["clean"]["accuracy"], damage["difference"]) == (1.0, 0.0, 1.0)
-    assert damage["verdict"] == "higher"
+    effect = by_member["learnt@1"]
+    assert (effect["kind"], effect["leaked"]["n"], effect["clean"]["n"]) == ("twin", 40, 40)
+    assert (effect["leaked"]["accuracy"], effect["clean"]["accuracy"], effect["difference"]) == (1.0, 0.0, 1.0)
+    assert effect["verdict"] == "higher"
     assert by_member["all@1"]["verdict"] == "cannot tell"
 
 
@@ -65,7 +65,7 @@ def test_members_that_cover_not_all_test_utterances_are_left_out(store):
     store.add_run(RunRecord("part", "import", "x"))
     rows = corpus.rows("test")[:5]
     store.write_member(Member("part", 1, rows, predicted=corpus.labels[rows]))
-    assert {damage.member for damage in audit(store.path).damage} == {"learnt@1", "all@1"}
+    assert {effect.member for effect in audit(store.path).leak_effects} == {"learnt@1", "all@1"}
 
 
 def test_a_damaged_member_is_not_left_out_in_silence(store):

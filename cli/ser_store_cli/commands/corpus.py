@@ -164,21 +164,21 @@ def _print_audit(document: dict[str, Any]) -> None:
         _print_leakage(document["leakage"])
 
 
-def _print_leakage(damages: list[dict[str, Any]]) -> None:
+def _print_leakage(effects: list[dict[str, Any]]) -> None:
     rows = []
-    for damage in damages:
-        leaked, clean = damage["leaked"], damage["clean"]
-        low, high = damage["ci95"]
+    for effect in effects:
+        leaked, clean = effect["leaked"], effect["clean"]
+        low, high = effect["ci95"]
         rows.append(
             [
-                damage["member"],
-                f"same {damage['kind']} in train",
+                effect["member"],
+                f"same {effect['kind']} in train",
                 leaked["n"],
                 Percent(leaked["accuracy"]),
                 clean["n"],
                 Percent(clean["accuracy"]),
-                f"{damage['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
-                damage["verdict"],
+                f"{effect['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
+                effect["verdict"],
             ]
         )
     print_table(["member", "leak", "n", "leaked", "n", "clean", "points [95% interval]", "on leaked"], rows)

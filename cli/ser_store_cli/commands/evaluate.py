@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     warn_cautions,
 )
 from ser_store_cli.output import print_json
-from ser_store_cli.tables.evaluation import print_evaluations, print_report
+from ser_store_cli.tables.evaluation import EXPLANATION, name_metrics, print_evaluations, print_report
 from ser_store_cli.tables.groups import print_gaps, print_groups
 from ser_store_cli.tables.hard import print_hard
 
@@ -59,7 +59,6 @@ def evaluate(
     from ser_store.evaluation import evaluate as compute
     from ser_store.evaluation.hard_utterances import find_hard_utterances
     from ser_store.metrics.confusion import check_normalisation
-    from ser_store.metrics.names import EXPLANATION, name_metrics
     from ser_store_h5.store import Store
 
     called = name_metrics(names)

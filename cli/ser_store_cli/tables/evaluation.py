@@ -7,21 +7,42 @@ from typing import TYPE_CHECKING
 import typer
 
 from ser_store_cli.output import Figure, Percent, format_interval, print_table
+from ser_store_h5.errors import UnknownNameError, describe_unknown
 
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
     from ser_store.statistics.intervals import Interval
 
 PLAIN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+# Gavali & Verma (2025) have the field's two names the other way round.
+STYLES = {
+    "plain": PLAIN,
+    "paper": {
+        "accuracy": "UA in the paper = accuracy",
+        "balanced_accuracy": "WA in the paper = balanced accuracy",
+    },
+}
+EXPLANATION = "In the paper UA is accuracy and WA balanced accuracy; elsewhere WA is accuracy and UA balanced accuracy."
 # Wider matrices are headed by numbers in place of names.
 MAX_WIDTH = 110
 
 
-class Share(float):
-    """A share of one that prints with two decimals, as wide as a count."""
+class TwoDecimals(float):
+    """A number that prints with two decimals, as wide as a count."""
 
     def __str__(self) -> str:
         return f"{float(self):.2f}"
+
+
+def name_metrics(style: str) -> dict[str, str]:
+    """Return the names of ``accuracy`` and ``balanced_accuracy`` in a style, ``plain`` or ``paper``.
+
+    Raises:
+        UnknownNameError: if there is no such style.
+    """
+    if style not in STYLES:
+        raise UnknownNameError(describe_unknown("style of names", style, STYLES))
+    return STYLES[style]
 
 
 def print_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> None:
@@ -177,7 +198,7 @@ def _print_confusion(member: "MemberEvaluation", normalise: str | None) -> None:
         from ser_store.metrics.confusion import normalise_confusion
 
         # Shares of all utterances are small.
-        kind = Figure if normalise == "all" else Share
+        kind = Figure if normalise == "all" else TwoDecimals
         shares = normalise_confusion(member.metrics.confusion, normalise).tolist()
         cells = [[kind(share) for share in row] for row in shares]
         shown = {"true": ", shares of the true class", "predicted": ", shares of the predicted class"}.get(
