@@ -15,6 +15,7 @@ Numbers keep their type: pooled representations float16 or float32 as stored, lo
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import MissingExtraError
-from ser_store.interchange.selection import Selected
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.store import Store
 
 _RESERVED = ("utterance", "_index")  # the index, and how anndata calls it in a file
 
 
-def annotate(selected: Selected) -> Any:
-    """The AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``.
+def annotate(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, what: str, described: Mapping[str, Any]
+) -> Any:
+    """Return the AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``.
+
+    Args:
+        store: the store.
+        names: full names of the members.
+        rows: ascending indices of the utterances, ``(n_utterances,)``.
+        what: ``everything``, ``predicted``, ``logits`` or ``pooled``.
+        described: what ``uns`` holds besides classes, corpus and provenance.
 
     Raises:
         MissingExtraError: if the package anndata is not installed.
@@ -39,35 +50,33 @@ def annotate(selected: Selected) -> Any:
         anndata = import_module("anndata")
     except ModuleNotFoundError as missing:
         raise MissingExtraError("anndata is not installed: .h5ad files need it; pip install anndata") from missing
-    store, rows = selected.store, selected.rows
     pooled: dict[str, NDArray[Any]] = {}
     further: dict[str, NDArray[Any]] = {}
     predicted: dict[str, NDArray[np.int16]] = {}
-    for name in selected.names:
+    for name in names:
         info = store.describe_member(name)
-        if selected.what == "pooled" or (selected.what == "everything" and info.pooled is not None):
+        if what == "pooled" or (what == "everything" and info.pooled is not None):
             pooled[name] = store.pooled(name, rows)
-        if selected.what == "logits" or (selected.what == "everything" and info.logits is not None):
+        if what == "logits" or (what == "everything" and info.logits is not None):
             further[f"{name}.logits"] = store.logits([name], rows)[0]
-        if selected.what == "predicted" or (selected.what != "pooled" and info.can_vote):
+        if what == "predicted" or (what != "pooled" and info.can_vote):
             predicted[name] = store.predictions([name], rows)[0]
     single = next(iter(pooled.values())) if len(pooled) == 1 else None
     return anndata.AnnData(
         X=single,
-        obs=_make_observations(selected, predicted),
+        obs=_make_observations(store.corpus, rows, predicted),
         obsm=further if single is not None else {**pooled, **further},
-        uns=_describe(selected),
+        uns={**_describe(store, names), **described},
     )
 
 
-def _make_observations(selected: Selected, predicted: dict[str, NDArray[np.int16]]) -> Any:
+def _make_observations(corpus: Corpus, rows: NDArray[np.int32], predicted: dict[str, NDArray[np.int16]]) -> Any:
     pandas = import_module("pandas")
-    corpus, rows = selected.store.corpus, selected.rows
 
     def name_classes(codes: NDArray[np.int16]) -> Any:
         return pandas.Categorical.from_codes(codes, categories=list(corpus.classes))
 
-    columns: dict[str, Any] = {"label": name_classes(selected.labels)}
+    columns: dict[str, Any] = {"label": name_classes(corpus.labels[rows])}
     if corpus.speakers is not None:
         columns["speaker"] = corpus.speakers[rows].astype(object)
     said = {name: name_classes(codes) for name, codes in predicted.items()}
@@ -80,21 +89,15 @@ def _make_observations(selected: Selected, predicted: dict[str, NDArray[np.int16
         taken.add(free)
         columns[free] = values[rows].astype(object) if values.dtype.kind == "U" else values[rows]
     columns |= splits | said
-    return pandas.DataFrame(columns, index=pandas.Index(selected.ids.astype(object), name="utterance"))
+    return pandas.DataFrame(columns, index=pandas.Index(corpus.ids[rows].astype(object), name="utterance"))
 
 
-def _describe(selected: Selected) -> dict[str, Any]:
-    corpus = selected.store.corpus
-    split = selected.split or corpus.default_split
+def _describe(store: Store, names: Sequence[str]) -> dict[str, Any]:
     return {
-        "classes": np.array(corpus.classes, dtype=object),
-        "corpus": {"name": corpus.name, "digest": corpus.digest},
-        "on": selected.on,
-        "split": split or "",
-        "cautions": np.array(selected.cautions, dtype=object),
+        "classes": np.array(store.corpus.classes, dtype=object),
+        "corpus": {"name": store.corpus.name, "digest": store.corpus.digest},
         "provenance": {
-            name: json.dumps(dict(selected.store.describe_member(name).provenance), sort_keys=True)
-            for name in selected.names
+            name: json.dumps(dict(store.describe_member(name).provenance), sort_keys=True) for name in names
         },
     }
 

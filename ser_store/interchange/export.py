@@ -17,7 +17,6 @@ from ser_store.evaluation.member_choice import keep_covering
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
-from ser_store.interchange.selection import Selected
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import format_member
@@ -42,6 +41,30 @@ class Exported:
     members: int
     n: int
     cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``.
+
+    ``cautions`` say why figures of it may mislead.
+    """
+
+    store: Store
+    names: tuple[str, ...]
+    rows: NDArray[np.int32]
+    what: str
+    on: str
+    split: str | None
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        return self.store.corpus.ids[self.rows]
+
+    @property
+    def labels(self) -> NDArray[np.int16]:
+        return self.store.corpus.labels[self.rows]
 
 
 def export(
@@ -81,9 +104,9 @@ def export(
     if not members:
         names, left_out = keep_covering(store, names, rows, on=on)
     cautions = (*left_out, *caution_heard(store, names, rows))
-    selected = Selected(store, tuple(names), rows, what, on, split, cautions)
+    request = _Request(store, tuple(names), rows, what, on, split, cautions)
     prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
-    write = prepare[path.suffix.lower()](selected)
+    write = prepare[path.suffix.lower()](request)
 
     def write_flushed(temporary: Path) -> None:
         write(temporary)
@@ -135,16 +158,16 @@ def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> l
     return found
 
 
-def _prepare_npz(selected: Selected) -> Callable[[Path], None]:
+def _prepare_npz(request: _Request) -> Callable[[Path], None]:
     def iter_arrays() -> Iterator[tuple[str, NDArray[Any]]]:
         """One member at a time: the pooled representations of all may be more than memory holds."""
-        store, rows = selected.store, selected.rows
-        yield from (("ids", selected.ids), ("labels", selected.labels), ("classes", np.array(store.corpus.classes)))
-        for name in selected.names:
-            if selected.what == "pooled":
+        store, rows = request.store, request.rows
+        yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
+        for name in request.names:
+            if request.what == "pooled":
                 yield name, store.pooled(name, rows)
             else:
-                yield name, (store.logits if selected.what == "logits" else store.predictions)([name], rows)[0]
+                yield name, (store.logits if request.what == "logits" else store.predictions)([name], rows)[0]
 
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w") as archive:
@@ -155,74 +178,79 @@ def _prepare_npz(selected: Selected) -> Callable[[Path], None]:
     return write
 
 
-def _prepare_h5ad(selected: Selected) -> Callable[[Path], None]:
+def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
     from ser_store.interchange.annotated import annotate, write_h5ad
 
-    annotated = annotate(selected)
+    described = {
+        "on": request.on,
+        "split": request.split or request.store.corpus.default_split or "",
+        "cautions": np.array(request.cautions, dtype=object),
+    }
+    annotated = annotate(request.store, request.names, request.rows, what=request.what, described=described)
     return lambda path: write_h5ad(path, annotated)
 
 
-def _prepare_csv(selected: Selected) -> Callable[[Path], None]:
-    table = _make_table(selected)
+def _prepare_csv(request: _Request) -> Callable[[Path], None]:
+    table = _make_table(request)
     # A float32 is written in the fewest digits that stand for no other.
     return lambda path: table.write_csv(path)
 
 
-def _prepare_parquet(selected: Selected) -> Callable[[Path], None]:
-    table = _make_table(selected)
+def _prepare_parquet(request: _Request) -> Callable[[Path], None]:
+    table = _make_table(request)
     return lambda path: table.write_parquet(path)
 
 
-def _make_table(selected: Selected) -> Any:
-    if selected.what == "logits":
-        return _make_number_table(selected)
-    predicted = selected.store.predictions(selected.names, selected.rows)
+def _make_table(request: _Request) -> Any:
+    if request.what == "logits":
+        return _make_number_table(request)
+    predicted = request.store.predictions(request.names, request.rows)
     return (
-        _make_wide_table(selected, predicted) if predicted.min() > NO_ANSWER else _make_label_table(selected, predicted)
+        _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
     )
 
 
-def _make_wide_table(selected: Selected, predicted: NDArray[np.int16]) -> Any:
+def _make_wide_table(request: _Request, predicted: NDArray[np.int16]) -> Any:
     import polars
 
-    classes = np.array(selected.store.corpus.classes)
-    columns = {name: classes[own].tolist() for name, own in zip(selected.names, predicted, strict=True)}
-    return polars.DataFrame({"utterance": selected.ids.tolist(), "label": classes[selected.labels].tolist(), **columns})
+    classes = np.array(request.store.corpus.classes)
+    columns = {name: classes[own].tolist() for name, own in zip(request.names, predicted, strict=True)}
+    return polars.DataFrame({"utterance": request.ids.tolist(), "label": classes[request.labels].tolist(), **columns})
 
 
-def _make_label_table(selected: Selected, predicted: NDArray[np.int16]) -> Any:
+def _make_label_table(request: _Request, predicted: NDArray[np.int16]) -> Any:
     """Long, so that an empty cell is an answer that was left out, and no utterance that a member did not hear."""
     import polars
 
-    classes = [*selected.store.corpus.classes, None]  # the last is that of -1
+    classes = [*request.store.corpus.classes, None]  # the last is that of -1
     parts = [
-        {**_start_long(selected, name), "predicted": [classes[label] for label in own.tolist()]}
-        for name, own in zip(selected.names, predicted, strict=True)
+        {**_start_long(request, name), "predicted": [classes[label] for label in own.tolist()]}
+        for name, own in zip(request.names, predicted, strict=True)
     ]
     return polars.concat([polars.DataFrame(part, schema_overrides={"predicted": polars.String}) for part in parts])
 
 
-def _make_number_table(selected: Selected) -> Any:
+def _make_number_table(request: _Request) -> Any:
     import polars
 
-    store, classes = selected.store, selected.store.corpus.classes
+    store, classes = request.store, request.store.corpus.classes
     taken = sorted(set(classes) & {*_LONG_COLUMNS, "predicted", KIND_COLUMN})
     if taken:
         raise StoreError(f"class {taken[0]!r} has the name of a column of the table: expected .npz or .h5ad for logits")
-    numbers = dict(zip(selected.names, store.logits(selected.names, selected.rows), strict=True))
-    kinds = {name: find_kind(store, store.resolve(name)[0]) for name in selected.names}
-    is_plain = len(set(selected.labels.tolist())) == len(classes)
+    numbers = dict(zip(request.names, store.logits(request.names, request.rows), strict=True))
+    kinds = {name: find_kind(store, store.resolve(name)[0]) for name in request.names}
+    is_plain = len(set(request.labels.tolist())) == len(classes)
     is_plain = is_plain and all(recognise(own.astype(np.float64)) == kinds[name] for name, own in numbers.items())
     parts = []
     for name, own in numbers.items():
         stated = {} if is_plain else {KIND_COLUMN: kinds[name]}
         parts.append(
-            polars.DataFrame({**_start_long(selected, name), **stated, **dict(zip(classes, own.T, strict=True))})
+            polars.DataFrame({**_start_long(request, name), **stated, **dict(zip(classes, own.T, strict=True))})
         )
     return polars.concat(parts)
 
 
-def _start_long(selected: Selected, name: str) -> dict[str, Any]:
-    run, step = selected.store.resolve(name)
-    labels = np.array(selected.store.corpus.classes)[selected.labels].tolist()
-    return {"utterance": selected.ids.tolist(), "run": run, "step": step, "label": labels}
+def _start_long(request: _Request, name: str) -> dict[str, Any]:
+    run, step = request.store.resolve(name)
+    labels = np.array(request.store.corpus.classes)[request.labels].tolist()
+    return {"utterance": request.ids.tolist(), "run": run, "step": step, "label": labels}
