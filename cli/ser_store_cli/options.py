@@ -94,7 +94,7 @@ def _fail(problem: str, debug: bool) -> None:
 
 
 def speaks_for_all() -> bool:
-    """Whether this process is the one to say why the command ends; under ``torchrun``, the first that has to."""
+    """Return whether this process is the one to say why the command ends; under ``torchrun``, the first that has to."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
     from ser_store.training.processes import claim_last_word
@@ -103,7 +103,7 @@ def speaks_for_all() -> bool:
 
 
 def show_reports() -> None:
-    """What the library reports while it works, such as weights that were missing, goes to stderr."""
+    """Send what the library reports while it works, such as weights that were missing, to stderr."""
     import logging
 
     handler = logging.StreamHandler(sys.stderr)
@@ -115,11 +115,11 @@ def show_reports() -> None:
 
 
 def warn(text: str) -> None:
-    """One line on stderr."""
+    """Print one line on stderr."""
     typer.echo(f"serstore: {text}", err=True)
 
 
 def warn_cautions(cautions: Iterable[str]) -> None:
-    """Why figures may mislead, a line each on stderr, before the figures."""
+    """Print why figures may mislead, a line each on stderr, before the figures."""
     for caution in cautions:
         warn(f"caution: {caution}")

@@ -116,7 +116,7 @@ def resample(samples: NDArray[np.float32], *, sample_rate: int, to: int = SAMPLE
 
 
 def load_speech(path: str | Path) -> NDArray[np.float32]:
-    """A recording as the backbones hear it: ``(n,)`` float32, mono, at ``SAMPLE_RATE``.
+    """Return a recording as the backbones hear it: ``(n,)`` float32, mono, at ``SAMPLE_RATE``.
 
     Raises:
         AudioError: as :func:`load_waveform`.

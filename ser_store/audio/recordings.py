@@ -14,7 +14,7 @@ _LOSSY = {".mp3", ".ogg", ".oga", ".opus"}
 
 
 def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
-    """The folder of the recordings: the one given, else where they lay when the corpus was made.
+    """Return the folder of the recordings: the one given, else where they lay when the corpus was made.
 
     Raises:
         CorpusError: if the corpus has no recordings, or the folder is not there.
@@ -31,7 +31,7 @@ def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
 
 
 def load_recording(corpus: Corpus, row: int, *, audio: Path) -> NDArray[np.float32]:
-    """The recording of an utterance as the backbones hear it: ``(n,)`` float32, mono, at 16 kHz.
+    """Return the recording of an utterance as the backbones hear it: ``(n,)`` float32, mono, at 16 kHz.
 
     Args:
         row: of the utterance.

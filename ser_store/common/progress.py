@@ -22,7 +22,7 @@ def silent(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
 
 
 def open_bar(*, total: int, label: str, unit: str = "it", done: int = 0) -> Any:
-    """A tqdm bar on stderr that goes when it is closed; in a log file, a line every ten seconds."""
+    """Return a tqdm bar on stderr that goes when it is closed; in a log file, a line every ten seconds."""
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
@@ -34,7 +34,7 @@ def open_bar(*, total: int, label: str, unit: str = "it", done: int = 0) -> Any:
 
 
 def bar(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
-    """A bar on stderr, from the second second on; what takes less than one does not even load the library."""
+    """Return a bar on stderr, from the second second on; what takes less than one does not even load the library."""
     shown = _LateBar(total=total, label=label)
     try:
         for item in items:

@@ -40,7 +40,7 @@ class TableFile:
 
 
 def read_table(path: Path) -> Any:
-    """The polars data frame of :func:`load_table`."""
+    """Return the polars data frame of :func:`load_table`."""
     return load_table(path).frame
 
 

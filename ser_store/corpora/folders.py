@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def find_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files below a folder, ascending, and one line for each folder that cannot be listed and each broken link.
+    """Return the files below a folder, ascending, and a line for each folder that cannot be listed and broken link.
 
     Links to folders are followed, each folder once: under its own name where it lies below ``folder`` anyway, and a
     link back to where it lies is no circle.

@@ -24,7 +24,7 @@ def load_manifest(
     strict: bool = False,
     progress: Progress = silent,
 ) -> BuiltCorpus:
-    """The recordings that a CSV or Parquet table lists, as a corpus named after the file.
+    """Load the recordings that a CSV or Parquet table lists, as a corpus named after the file.
 
     Columns: ``path`` and ``label``; optionally ``utterance`` (the id; default: the recording's stem), ``speaker``
     and ``split``, or what else these are called in published corpora (``FileName``, ``emotion``, ``SpkrID``). Labels
@@ -183,7 +183,7 @@ class _Recordings:
     _listed: dict[Path, dict[str, Path]] = field(default_factory=dict)
 
     def find(self, written: str) -> Path:
-        """The file; where there is none, the path as it is written, with slashes."""
+        """Return the file; where there is none, the path as it is written, with slashes."""
         for text in (written, written.replace("\\", "/")):
             path = self.root / text
             if os.path.exists(path):  # noqa: PTH110 - no error where the name is too long

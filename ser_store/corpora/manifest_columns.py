@@ -46,7 +46,7 @@ _DECIMAL_COMMA = re.compile(rf"{_WHOLE.pattern}(,[0-9]+)?")
 
 
 def find_fields(headers: Sequence[str], manifest: Path) -> dict[str, str]:
-    """The header that is meant by each field: path, label and, where there, utterance, speaker and split.
+    """Return the header that is meant by each field: path, label and, where there, utterance, speaker and split.
 
     Raises:
         CorpusError: if path or label is missing, or two headers may be meant.
@@ -89,12 +89,12 @@ def refuse_segments(table: "DataFrame", manifest: Path) -> None:
 
 
 def read_texts(series: "Series", manifest: Path) -> list[str]:
-    """The cells as text, in NFC and without white space at their ends; empty where there is none."""
+    """Return the cells as text, in NFC and without white space at their ends; empty where there is none."""
     return [normalise_text(str(cell)) for cell in _as_text(series, manifest).to_list()]
 
 
 def read_names(series: "Series", manifest: Path) -> tuple[list[str], list[str]]:
-    """The cells as names: empty where one is missing; whole numbers without the ``.0`` that data frames give them.
+    """Return the cells as names, empty where missing; whole numbers without the ``.0`` that data frames give them.
 
     Returns:
         the names, and a line for what was understood and may not have been meant.
@@ -127,7 +127,7 @@ def read_filled(series: "Series", manifest: Path, *, what: str) -> tuple[list[st
 
 
 def read_cells(series: "Series", manifest: Path, *, separator: str | None) -> list[Cell]:
-    """The cells of a further column: whole numbers if all are, numbers if all that are filled are, else text.
+    """Return the cells of a further column: whole numbers if all are, numbers if all that are filled are, else text.
 
     Args:
         separator: of a CSV, whose cells are all text; where it is no comma, ``0,5`` is 0.5. None for typed cells.

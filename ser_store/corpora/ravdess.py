@@ -40,7 +40,7 @@ _SPEECH_NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2
 def load_ravdess(
     audio: Path, *, skip_bad: bool = False, strict: bool = False, progress: Progress = silent
 ) -> BuiltCorpus:
-    """The RAVDESS speech recordings anywhere below ``audio``, with their columns, as a corpus.
+    """Load the RAVDESS speech recordings anywhere below ``audio``, with their columns, as a corpus.
 
     Columns: ``sex`` (male, female), ``intensity`` (normal, strong), ``statement`` (kids, dogs), ``repetition``
     (1, 2; int64), ``duration`` and ``sample_rate``; speakers ``01`` to ``24``. Links to folders are followed. Files
@@ -121,7 +121,7 @@ def _tell_unnamed(files: Sequence[Path]) -> list[str]:
 
 
 def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
-    """The ``label``, ``speaker`` and ``COLUMNS`` of a RAVDESS speech recording, or None if the id is not of one.
+    """Return the ``label``, ``speaker`` and ``COLUMNS`` of a RAVDESS speech recording, or None if the id is not of one.
 
     >>> parse_ravdess_id("03-01-05-02-01-01-12")["label"]
     'angry'

@@ -104,7 +104,7 @@ def write_synthetic_corpus(
 
 
 def iter_utterances(speakers: int) -> Iterator[Utterance]:
-    """The 60 utterances of every speaker: all emotions, intensities, statements and repetitions there are."""
+    """Yield the 60 utterances of every speaker: all emotions, intensities, statements and repetitions there are."""
     for actor, emotion, intensity, statement, repetition in product(
         range(1, speakers + 1), EMOTIONS, INTENSITIES, (1, 2), (1, 2)
     ):
@@ -113,7 +113,7 @@ def iter_utterances(speakers: int) -> Iterator[Utterance]:
 
 
 def synthesise(utterance: Utterance, *, seed: int = 0) -> NDArray[np.float32]:
-    """The samples of one utterance, ``(n,)`` float32 within ±0.98 at 16 kHz."""
+    """Return the samples of one utterance, ``(n,)`` float32 within ±0.98 at 16 kHz."""
     rng = np.random.default_rng([seed, 1, *utterance])
     sex = "male" if utterance.actor % 2 else "female"
     cues = _speaker_cues(utterance, seed) + UTTERANCE_SPREAD * rng.standard_normal(len(NEUTRAL))

@@ -11,7 +11,7 @@ _MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "nu
 
 
 def normalise_text(text: str) -> str:
-    """The text in Unicode's composed form (NFC), without white space at its ends.
+    """Return the text in Unicode's composed form (NFC), without white space at its ends.
 
     >>> normalise_text(" Mu\\u0308ller ")
     'Müller'
@@ -20,7 +20,7 @@ def normalise_text(text: str) -> str:
 
 
 def fold_text(text: str) -> str:
-    """What two spellings of one name have in common.
+    """Return what two spellings of one name have in common.
 
     Case, Unicode form, invisible characters, and white space, hyphens or underscores between words do not count, nor
     a plus or zeros before a whole number.
@@ -34,12 +34,12 @@ def fold_text(text: str) -> str:
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that there is no value: empty, or a data frame's or spreadsheet's word for that."""
+    """Return whether a cell says that there is no value: empty, or a data frame's or spreadsheet's word for that."""
     return text.strip().casefold() in _MISSING
 
 
 def unite_spellings(names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Every name in the spelling that most of its kind have, the first by code point where several have as many.
+    """Return every name in the spelling that most of its kind have, the first by code point where several have as many.
 
     Returns:
         the names, and for each that was written in several ways its other spellings, most frequent first.

@@ -110,9 +110,9 @@ def _measure_leak_effects(
     on = "test" if {"train", "test"} <= set(corpus.part_names(split)) else "all"
     rows = corpus.rows(on, split=split)
     leaks = flag_leaks(corpus, rows, split=split, copies=copies)
-    telling = {kind: leaked for kind, leaked in leaks.items() if leaked.any() and not leaked.all()}
+    informative = {kind: leaked for kind, leaked in leaks.items() if leaked.any() and not leaked.all()}
     effects = []
-    for name in selected if telling else ():
+    for name in selected if informative else ():
         trained_on = store.run(parse_member(name)[0]).details.get("split")
         if trained_on not in (None, split or corpus.default_split):
             continue
@@ -122,5 +122,7 @@ def _measure_leak_effects(
             if isinstance(problem, FormatError | IntegrityError):
                 raise
             continue  # it predicts nothing, or not all of these utterances
-        effects += [measure_leak_effect(name, kind, np.asarray(correct), leaked) for kind, leaked in telling.items()]
+        effects += [
+            measure_leak_effect(name, kind, np.asarray(correct), leaked) for kind, leaked in informative.items()
+        ]
     return tuple(effects)

@@ -34,7 +34,7 @@ from ser_store.statistics.intervals import Interval
 from ser_store_h5.store import Store
 
 ALPHA = 0.05
-# What is drawn and swapped whole, and the rule of intervals that goes with it.
+# The units of tests and bootstrap, and the rule of intervals that goes with each.
 UNITS = {"auto": "auto", "speaker": "speaker", "utterance": "wilson"}
 BEST = "best"
 
@@ -99,7 +99,7 @@ class Comparison:
         unit: ``speaker`` or ``utterance``: what is taken as independent of each other.
         n_units: how many of them there are.
         rule: how ensembles vote.
-        tie: who wins their ties.
+        tie: how their ties are decided.
         alpha: the chance taken to call any two different that are not.
         compared: the members and ensembles, in the order named.
         cochran: whether they differ at all, for three or more; takes utterances as independent.
@@ -148,17 +148,17 @@ def compare(
     tie: str = "lowest",
     alpha: float = ALPHA,
 ) -> Comparison:
-    """Whether members and ensembles differ in accuracy on the same utterances, or whether one cannot tell.
+    """Compare members and ensembles in accuracy on the same utterances: do they differ, or can one not tell?
 
     Args:
         names: two or more members, or ensembles ``a@1+b@2+c@3``. Default: every run's selected step.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         against: compare all with this one only, which leaves fewer tests to correct for; ``best``: with the most
             accurate, of equals the first. It joins ``names`` where it is not among them.
-        unit: ``speaker``: speakers are swapped and drawn whole; ``utterance``: McNemar's exact test; ``auto``: by
+        unit: ``speaker``: members are swapped by speaker; ``utterance``: McNemar's exact test; ``auto``: by
             speaker where three or more are known.
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
-        tie: who wins the ties of hard voting: ``lowest``, ``confidence``, ``best`` or ``abstain``.
+        tie: how ties of hard voting are decided: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         alpha: the chance taken to call any two different that are not.
 
     Raises:

@@ -19,7 +19,7 @@ PLUS = "+"
 
 @dataclass(frozen=True)
 class VotingRule:
-    """How the members of an ensemble decide: ``hard``, ``soft`` or ``soft-log``, and who wins the ties of the first."""
+    """How the members of an ensemble decide: ``hard``, ``soft`` or ``soft-log``, and what decides ties of ``hard``."""
 
     rule: str = "hard"
     tie: str = "lowest"
@@ -38,7 +38,7 @@ def check_voting_rule(rule: str, tie: str) -> VotingRule:
 
 
 def resolve_ensemble(store: Store, name: str) -> list[str]:
-    """Full names of the members in ``name``: one, or several joined by plus signs, in the order named.
+    """Return full names of the members in ``name``: one, or several joined by plus signs, in the order named.
 
     Raises:
         UnknownNameError: if there is no such member.
@@ -54,14 +54,14 @@ def resolve_ensemble(store: Store, name: str) -> list[str]:
 
 
 def format_ensemble(members: Sequence[str]) -> str:
-    """The ensemble's name: its members' full names joined by plus signs."""
+    """Return the ensemble's name: its members' full names joined by plus signs."""
     return PLUS.join(members)
 
 
 def vote_ensemble(
     store: Store, members: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule
 ) -> NDArray[np.int16]:
-    """What an ensemble decides, ``(n_rows,)`` int16, -1 where it abstains; of one member, what it predicts.
+    """Return what an ensemble decides, ``(n_rows,)`` int16, -1 where it abstains; of one member, what it predicts.
 
     The order in which the members are named does not matter, nor is a member's answer that is none of the classes a
     vote for any of them: it counts as one for a class that comes last.

@@ -76,7 +76,7 @@ class HardUtterances:
 
 
 def compute_difficulty(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Difficulty:
-    """How many members get each utterance right.
+    """Return how many members get each utterance right.
 
     Args:
         truth: ``(n,)`` class indices in ``0..n_classes-1``.
@@ -109,7 +109,7 @@ def find_hard_utterances(
     split: str | None = None,
     steps: str = "selected",
 ) -> HardUtterances:
-    """Which utterances every member gets wrong, and which only one gets right.
+    """Return which utterances every member gets wrong, and which only one gets right.
 
     Args:
         members: default: every run's selected step, as far as it predicts anything.

@@ -1,4 +1,4 @@
-"""What the models behind members have heard of the utterances that they are judged on, said wherever figures are."""
+"""Cautions on what the models behind members have learned from the utterances that they are evaluated on."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution
 
 
 def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:
-    """Whether a run has learned from ``rows`` by its own split, and not by what it stands on."""
+    """Whether a run has learned from ``rows`` by its own split, and not by what is below it."""
     split = record.details.get("split")
     if split not in corpus.splits:
         return record.kind == "import"
@@ -130,7 +130,7 @@ def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:
 
 
 def _number_speakers(speakers: NDArray[np.str_]) -> NDArray[np.intp]:
-    """A number for each speaker, ``(n,)``; -1 where nobody knows who it is."""
+    """A number for each speaker, ``(n,)``; -1 where unknown."""
     numbers = {"": -1}
     return np.array([numbers.setdefault(name, len(numbers) - 1) for name in speakers.tolist()], dtype=np.intp)
 

@@ -31,7 +31,7 @@ class Chosen:
 
 
 def name_part(corpus: Corpus, on: str | None, split: str | None = None) -> str:
-    """The part meant by ``on``: itself; where None, ``test`` if the split has it, else ``all``."""
+    """Return the part meant by ``on``: itself; where None, ``test`` if the split has it, else ``all``."""
     if on is not None:
         return on
     return "test" if corpus.splits and "test" in corpus.part_names(split) else "all"
@@ -44,9 +44,9 @@ def choose_members(
     steps: str = "selected",
     leave_out: Callable[[str], bool] = lambda _: False,
 ) -> list[str]:
-    """Full names of the members meant: those named; else of every run its selected step, or all its steps.
+    """Return full names of the members meant: those named; else of every run its selected step, or all its steps.
 
-    A run named without a step stands for its selected step, or with ``steps="all"`` for all of them. Members that
+    A run named without a step means its selected step, or with ``steps="all"`` for all of them. Members that
     hold no predictions are left out unless they are named.
 
     Args:

@@ -84,7 +84,7 @@ class Evaluations:
     loss_cautions: tuple[str, ...] = ()
 
     def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
-        """The document of ``serstore evaluate --json``; with the confusion matrix as shares over ``normalise``."""
+        """Return the document of ``serstore evaluate --json``, with confusion as shares over ``normalise`` as well."""
         asked = {"on": self.on, "split": self.split, **({} if self.by is None else {"by": self.by})}
         members = [member.to_json(normalise=normalise) for member in self.members]
         return {**asked, "members": members, "cautions": [*self.cautions, *self.loss_cautions]}
@@ -100,7 +100,7 @@ def evaluate(
     interval: str = "auto",
     steps: str = "selected",
 ) -> Evaluations:
-    """Metrics of members from the store.
+    """Evaluate members from the store.
 
     Args:
         members: default: every run's selected step, as far as it predicts anything and covers the part. Members that
@@ -108,7 +108,7 @@ def evaluate(
             evaluated on what it covers of the part.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         by: ``speaker``, ``label`` or a column: the metrics again for each of its values.
-        interval: ``wilson``, ``bootstrap`` (of utterances), ``speaker`` (bootstrap of whole speakers), or ``auto``:
+        interval: ``wilson``, ``bootstrap`` (of utterances), ``speaker`` (bootstrap by speaker), or ``auto``:
             by speaker where three or more are known, else Wilson's for the accuracy and bootstrap for the rest.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
 
@@ -170,7 +170,7 @@ def evaluate(
 def load_members(
     store: Store, names: Sequence[str], rows: NDArray[np.int32]
 ) -> tuple[NDArray[np.int16], list[NDArray[np.floating] | None]]:
-    """What members said: predictions ``(m, n)``, and of each the logits ``(n, c)``, or None where it has labels only.
+    """Load the predictions of members, ``(m, n)``, and of each its logits, ``(n, c)``; None where it has labels only.
 
     Raises:
         StoreError: if a member covers not all the rows, or has neither logits nor labels.

@@ -27,7 +27,7 @@ _NAMED = 3
 
 
 def find_kind(store: Store, run: str) -> str:
-    """What the ``logits`` of a run hold.
+    """Return what the ``logits`` of a run hold.
 
     Of ``logits``, ``probabilities`` and ``log-probabilities`` the softmax gives the probabilities that are claimed
     (probabilities are stored as their logarithms); of ``scores``, such as an SVM's decision values, nothing does.
@@ -45,8 +45,8 @@ def find_kind(store: Store, run: str) -> str:
 
 
 def load_probabilities(store: Store, members: Sequence[str], rows: NDArray[np.int32]) -> NDArray[np.float64]:
-    """What members give each class as probabilities, ``(m, n_rows, c)``: the softmax of their scores, whatever these
-    are; of imports that held probabilities to the six decimals that are left of them in the store.
+    """Load the probabilities that members give each class, ``(m, n_rows, c)``: the softmax of their scores, whatever
+    these are; of imports that held probabilities to the six decimals that are left of them in the store.
 
     Raises:
         StoreError: if a member covers not all the rows, or has labels only.
@@ -62,7 +62,7 @@ def load_probabilities(store: Store, members: Sequence[str], rows: NDArray[np.in
 def load_shares(
     store: Store, members: Sequence[str], rows: NDArray[np.int32], *, rule: str
 ) -> NDArray[np.float64] | Logits:
-    """What the voting rule adds up: probabilities; of ``soft-log`` the stored scores, whose sums are exact.
+    """Return what the voting rule adds up: probabilities; of ``soft-log`` the stored scores, whose sums are exact.
 
     Raises:
         StoreError: as :func:`load_probabilities`.
@@ -71,7 +71,7 @@ def load_shares(
 
 
 def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[str, ...]:
-    """A line that names the members whose scores are no probabilities, and what they hold; none if all are.
+    """Return a line that names the members whose scores are no probabilities, and what they hold; none if all are.
 
     Args:
         members: full names, all of whom hold scores.

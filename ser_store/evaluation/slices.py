@@ -87,7 +87,7 @@ class Slices:
 
 
 def find_groups(corpus: Corpus, by: str) -> NDArray[Any]:
-    """The group of every utterance, ``(n,)`` of str, int64 or float64: by ``speaker``, the label, or a column.
+    """Return the group of every utterance, ``(n,)`` of str, int64 or float64: by ``speaker``, the label, or a column.
 
     Raises:
         UnknownNameError: listing the columns there are.
@@ -116,7 +116,7 @@ def slice_members(
     logits: list[NDArray[np.floating] | None] | None = None,
     speakers: NDArray[Any] | None = None,
 ) -> list[Slices]:
-    """Every member on every group of utterances.
+    """Evaluate every member on every group of utterances.
 
     Args:
         truth: ``(n,)`` class indices.

@@ -38,7 +38,7 @@ class StepScore:
 
 
 def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Selection:
-    """The step that a rule chooses from a run's scores, ascending by step.
+    """Return the step that a rule chooses from a run's scores, ascending by step.
 
     Args:
         rule: ``best`` (highest accuracy; of equals the earliest), ``min-loss`` (lowest evaluation loss),
@@ -68,12 +68,12 @@ def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Se
 
 
 def find_best(scores: Sequence[StepScore]) -> StepScore:
-    """The step with the highest accuracy; of equals the earliest."""
+    """Return the step with the highest accuracy; of equals the earliest."""
     return max(scores, key=lambda score: (score.accuracy, -score.step))
 
 
 def find_divergence(scores: Sequence[StepScore]) -> int | None:
-    """The step from which training and evaluation loss part, or None if they never do or are unknown.
+    """Return the step from which training and evaluation loss part, or None if they never do or are unknown.
 
     It is the last step before the evaluation loss rises at two evaluations running while the training loss does not
     rise. The paper reads the same off its training graphs by eye, at steps 600 to 1,100 of 1,400.

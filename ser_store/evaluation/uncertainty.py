@@ -31,7 +31,7 @@ class IntervalRule:
 
     Attributes:
         kind: ``wilson``: Wilson's score interval of the accuracy, bootstrap of utterances for the rest;
-            ``bootstrap``: bootstrap of utterances for all; ``speaker``: bootstrap of whole speakers for all.
+            ``bootstrap``: bootstrap of utterances for all; ``speaker``: bootstrap by speaker for all.
         speakers: ``(n,)``, the speaker of every utterance; None unless ``kind`` is ``speaker``.
         caution: why intervals hold the truth less often than they say, whatever the figure; None if they do not.
     """
@@ -41,7 +41,7 @@ class IntervalRule:
     caution: str | None = None
 
     def within(self, inside: NDArray[np.bool_]) -> "IntervalRule":
-        """The rule for some of the utterances, ``(n,)`` bool; Wilson's where they are of one or two speakers.
+        """Return the rule for some of the utterances, ``(n,)`` bool; Wilson's where they are of one or two speakers.
 
         Of a single speaker the interval is that of this speaker, and needs no caution.
         """
@@ -51,7 +51,7 @@ class IntervalRule:
         return rule if len(set(self.speakers[inside].tolist())) > 1 else replace(rule, caution=None)
 
     def caution_of(self, interval: Interval) -> Interval:
-        """The interval with this rule's caution, where it has none of its own."""
+        """Return the interval with this rule's caution, where it has none of its own."""
         return replace(interval, caution=self.caution) if interval.caution is None else interval
 
 
@@ -69,7 +69,7 @@ def describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]
 
 
 def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRule:
-    """The rule meant by ``kind``; by ``auto``, whole speakers where three or more are known, else Wilson's.
+    """Return the rule meant by ``kind``; by ``auto``, by speaker where three or more are known, else Wilson's.
 
     Args:
         speakers: ``(n,)``, the speaker of every utterance, or None where unknown.
@@ -99,7 +99,7 @@ def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRu
 
 
 def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> list[Interval]:
-    """The interval of every member's accuracy; all members are drawn together, so that many cost little.
+    """Return the interval of every member's accuracy; all members are drawn together, so that many cost little.
 
     Args:
         correct: ``(m, n)`` bool, which utterances each member predicts right.
@@ -127,7 +127,7 @@ def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> l
 def find_intervals(
     truth: NDArray[Any], predicted: NDArray[Any], *, n_classes: int, rule: IntervalRule, logits: ArrayLike | None = None
 ) -> dict[str, Interval]:
-    """The intervals of all of one member's figures, by name.
+    """Return the intervals of all of one member's figures, by name.
 
     Those of the confusion matrix (:func:`ser_store.metrics.confusion.compute_metrics_from_confusion`), and where there
     are logits, of top2, log_loss and brier. The calibration error has none: samples of it lie above the

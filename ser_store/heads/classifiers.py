@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ser_store.errors import UnknownNameError, describe_unknown
 
 MLP_EPOCHS = 200
-# Below the logarithm's reach: no probability is taken for less.
+# No probability is taken for less, so that its logarithm is finite.
 _LEAST = 1e-12
 
 

@@ -32,7 +32,7 @@ class Answers:
     classes: tuple[str, ...]
 
     def name_answers(self, order: Sequence[str]) -> NDArray[np.str_]:
-        """The labels, or the classes with the highest number; of equal ones the first in ``order``."""
+        """Return the labels, or the classes with the highest number; of equal ones the first in ``order``."""
         if self.numbers is None or self.names is not None:
             return np.array([], dtype=np.str_) if self.names is None else self.names
         classes = [*order, *(name for name in self.classes if name not in order)]
@@ -56,7 +56,7 @@ class Understood:
 
 
 def read_answers(table: PredictionTable, columns: Mapping[str, str], *, kind: str | None) -> Understood:
-    """The answers of every member: labels, or of a long table without labels the numbers in ``columns``.
+    """Return the answers of every member: labels, or of a long table without labels the numbers in ``columns``.
 
     Args:
         columns: header to class, for each column of numbers.

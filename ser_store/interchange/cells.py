@@ -28,7 +28,7 @@ class Cells:
         return list(self._table.columns)
 
     def read_text(self, column: str, *, with_empty: bool = False) -> NDArray[np.str_]:
-        """Names ``(n,)`` str; none of them empty, unless ``with_empty``.
+        """Return names ``(n,)`` str; none of them empty, unless ``with_empty``.
 
         Raises:
             CorpusError: if the column holds anything else.
@@ -52,7 +52,7 @@ class Cells:
         return np.array(names, dtype=np.str_)
 
     def read_cells(self, column: str) -> list[str]:
-        """Every cell as text, whatever the column holds, without white space at its ends; empty where there is none."""
+        """Return every cell as text without white space at its ends, whatever the column holds; empty if null."""
         return ["" if cell is None else normalise_text(str(cell)) for cell in self._table.get_column(column).to_list()]
 
     def read_steps(self) -> NDArray[np.str_]:
@@ -64,12 +64,12 @@ class Cells:
         return np.array([step.lstrip("0") or "0" for step in unique.tolist()], dtype=np.str_)[places]
 
     def holds_numbers(self, column: str) -> bool:
-        """Whether every cell that is filled is a number."""
+        """Return whether every cell that is filled is a number."""
         cast = _cast(self._table.get_column(column), np.float64)
         return bool(cast.null_count() == self._table.get_column(column).null_count() < len(cast))
 
     def read_numbers(self, columns: Sequence[str], dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """Numbers ``(n, c)``, which may be infinite; NaN where a cell is empty.
+        """Return numbers ``(n, c)``, which may be infinite; NaN where a cell is empty.
 
         Raises:
             CorpusError: if a cell is no number.
@@ -89,7 +89,7 @@ class Cells:
         return numbers
 
     def read_column(self, column: str, rows: NDArray[np.intp]) -> Column:
-        """The cells in ``rows`` as a corpus keeps them: int64 or float64 where all are numbers, else text.
+        """Return the cells in ``rows`` as a corpus keeps them: int64 or float64 where all are numbers, else text.
 
         Text with zeros in front is no number: fold 01 is not fold 1.
         """

@@ -108,7 +108,7 @@ def _find_class_columns(cells: Cells, headers: Sequence[str], known: Sequence[st
 
 
 def find_stated_classes(cells: Cells, headers: Sequence[str]) -> list[str]:
-    """The columns after :data:`KIND_COLUMN`, if there is one that states kinds of numbers."""
+    """Return the columns after :data:`KIND_COLUMN`, if there is one that states kinds of numbers."""
     if KIND_COLUMN not in headers or not set(cells.read_cells(KIND_COLUMN)) <= set(KINDS):
         return []
     return list(headers[headers.index(KIND_COLUMN) + 1 :])

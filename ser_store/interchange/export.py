@@ -160,7 +160,7 @@ def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> l
 
 def _prepare_npz(request: _Request) -> Callable[[Path], None]:
     def iter_arrays() -> Iterator[tuple[str, NDArray[Any]]]:
-        """One member at a time: the pooled representations of all may be more than memory holds."""
+        """Yield one member at a time: the pooled representations of all may be more than memory holds."""
         store, rows = request.store, request.rows
         yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
         for name in request.names:

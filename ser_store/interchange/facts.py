@@ -39,7 +39,7 @@ class Facts:
 
 
 def collect_facts(table: PredictionTable, headers: Sequence[str]) -> Facts:
-    """What the ids tell, if they are RAVDESS's, and what the columns ``headers`` do, which have precedence."""
+    """Return what the ids tell, if they are RAVDESS's, and what the columns ``headers`` do, which have precedence."""
     ids, first, places = np.unique(table.ids, return_index=True, return_inverse=True)
     kept = [header for header in headers if _is_kept(table, header, first, places)]
     read: dict[str, str] = {}
@@ -79,7 +79,7 @@ def _is_kept(table: PredictionTable, header: str, first: NDArray[np.intp], place
 
 
 def with_own_splits(corpus: Corpus) -> Corpus:
-    """The corpus with a split for each column that names parts."""
+    """Return the corpus with a split for each column that names parts."""
     for name in _SPLIT_COLUMNS:
         if name in corpus.columns:
             with suppress(CorpusError):  # one value only, or one for each utterance: it is a column like others

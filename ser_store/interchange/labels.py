@@ -1,4 +1,4 @@
-"""Which classes a prediction table speaks of, and what its labels stand for among them."""
+"""The classes of a prediction table, and the class that each of its labels means."""
 
 import re
 from collections import Counter
@@ -38,14 +38,14 @@ class Classes:
     is_stated: bool
 
     def describe_option(self, *others: str) -> str:
-        """The option that states these classes, and others."""
+        """Return the option that states these classes, and others."""
         return f"--classes {','.join(dict.fromkeys([*self.names, *others]))}"
 
 
 def name_truth(
     table: PredictionTable, corpus: Corpus | None, stated: Sequence[str]
 ) -> tuple[Classes, dict[str, str], list[str]]:
-    """The classes as far as the corpus or the true labels tell them, the class of each utterance, and notes.
+    """Return the classes as far as the corpus or the true labels tell them, the class of each utterance, and notes.
 
     Raises:
         CorpusError: if a label contradicts the corpus or is none of the classes that were stated, or if these lack
@@ -93,7 +93,7 @@ def _check_truth(table: PredictionTable, corpus: Corpus, truth: Mapping[str, str
 def choose_classes(
     table: PredictionTable, classes: Classes, columns: Mapping[str, str], answers: Sequence[Answers], *, is_new: bool
 ) -> Classes:
-    """The classes, of a new corpus with those that are only answered; every answer is one of them, or they are stated.
+    """Return the classes, of a new corpus with those that are only answered; every answer is one, or they are stated.
 
     Raises:
         CorpusError: if columns are missing or there are others, or answers are none of the classes, unless these are

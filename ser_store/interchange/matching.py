@@ -10,7 +10,7 @@ _WITH_DECIMALS = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
 def fold_name(name: str) -> str:
-    """What two spellings of a class have in common; whole numbers are the same with and without decimals.
+    """Return what two spellings of a class have in common; whole numbers are the same with and without decimals.
 
     >>> fold_name("Very_Happy"), fold_name("1.0")
     ('very happy', '1')
@@ -20,9 +20,9 @@ def fold_name(name: str) -> str:
 
 
 def match_names(names: Iterable[str], known: Iterable[str], fold: Callable[[str], str] = fold_name) -> dict[str, str]:
-    """The known name that each of ``names`` stands for; those that stand for none, or for several, are left out.
+    """Return the known name that each of ``names`` means; those that mean none, or several, are left out.
 
-    A name stands for itself, else for the only known one that is equal once both are folded.
+    A name means itself, else the only known one that is equal once both are folded.
 
     >>> match_names(["sad", "SAD", "Sad ", "mad"], ["sad", "SAD"]), match_names(["Sad"], ["sad"])
     ({'sad': 'sad', 'SAD': 'SAD'}, {'Sad': 'sad'})
@@ -40,7 +40,7 @@ def match_names(names: Iterable[str], known: Iterable[str], fold: Callable[[str]
 
 
 def unwrap_id(utterance: str) -> str:
-    """An id as the name of its recording alone: no folders before it, no suffix after it, Unicode composed.
+    """Return an id as the name of its recording alone: no folders before it, no suffix after it, Unicode composed.
 
     >>> unwrap_id("actors/12/03-01-05-02-01-01-12.wav"), unwrap_id("a.b")
     ('03-01-05-02-01-01-12', 'a.b')
@@ -51,7 +51,7 @@ def unwrap_id(utterance: str) -> str:
 
 
 def match_labels(labels: Collection[str], classes: Sequence[str], *, is_stated: bool) -> dict[str, str]:
-    """The class that each label stands for: by its name, or where the order of the classes is stated, by its index.
+    """Return the class that each label means: by its name, or where the order of the classes is stated, by its index.
 
     Labels are indices only if all of them are, and no class is called by a number.
 
@@ -69,7 +69,7 @@ def match_labels(labels: Collection[str], classes: Sequence[str], *, is_stated: 
 
 
 def describe_spellings(read: Mapping[str, str], noun: str) -> list[str]:
-    """One line on the names that were taken for others; none where all stand as they are known."""
+    """Return one line on the names that were taken for others; none where all stand as they are known."""
     changed = [f"{name!r} as {known!r}" for name, known in read.items() if name != known]
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return [f"{noun} read in the corpus' spelling: {', '.join(changed[:3])}{more}"] if changed else []

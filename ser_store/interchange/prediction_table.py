@@ -22,7 +22,7 @@ PREDICTED = "predicted"
 
 @dataclass(frozen=True)
 class MemberRows:
-    """Where a member stands in a table: the ``rows`` that are its own, and the column of its labels, if it has one."""
+    """Where a member is in a table: the ``rows`` that are its own, and the column of its labels, if it has one."""
 
     run: str
     step: int

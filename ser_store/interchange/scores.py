@@ -22,7 +22,7 @@ def check_kind(kind: str | None) -> None:
 
 
 def find_total(numbers: Numbers, *, rounding: float = _ROUNDED) -> float | None:
-    """What the rows of ``(n, c)`` probabilities sum to, 1 or 100; None if they are no probabilities.
+    """Return what the rows of ``(n, c)`` probabilities sum to, 1 or 100; None if they are no probabilities.
 
     >>> find_total(np.array([[0.9, 0.1], [1.0, 0.0]])), find_total(np.array([[90.0, 10.0]]))
     (1.0, 100.0)
@@ -39,7 +39,7 @@ def _sums(numbers: Numbers, total: float, rounding: float) -> NDArray[np.bool_]:
 
 
 def recognise(numbers: Numbers) -> str | None:
-    """The kind that the numbers ``(n, c)`` of a run show themselves to be; None where that is in doubt.
+    """Return the kind that the numbers ``(n, c)`` of a run show themselves to be; None where that is in doubt.
 
     Rows in 0..1 that sum to 1 (or in 0..100, to 100) are probabilities, rows of which the exponentials do are
     log-probabilities. Numbers that all lie in 0..1 and do not sum to 1 are scores, and all others logits. It is in
@@ -77,7 +77,7 @@ def check_numbers(numbers: Numbers, kind: str, *, run: str) -> None:
 
 
 def convert(numbers: Numbers, exact: NDArray[np.float32], kind: str) -> tuple[NDArray[np.float32], str]:
-    """What is stored of numbers ``(n, c)`` of a ``kind``, and the kind of that: of probabilities, their logarithms.
+    """Return what is stored of numbers ``(n, c)`` of a ``kind``, and its kind: of probabilities, their logarithms.
 
     Args:
         exact: the same numbers, rounded once.

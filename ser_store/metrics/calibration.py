@@ -37,7 +37,7 @@ def describe_probabilities(scores: ProbabilityScores | None) -> dict[str, float 
 
 
 def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
-    """Natural logarithms of the probabilities, ``(..., c)`` float64, stable for logits of any size.
+    """Return natural logarithms of the probabilities, ``(..., c)`` float64, stable for logits of any size.
 
     Args:
         logits: ``(..., c)``, finite.
@@ -57,7 +57,7 @@ def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
 
 
 def softmax(logits: ArrayLike) -> NDArray[np.float64]:
-    """Probabilities in 0..1, ``(..., c)`` float64, which sum to 1 over the last axis.
+    """Return probabilities in 0..1, ``(..., c)`` float64, which sum to 1 over the last axis.
 
     Raises:
         MetricError: as :func:`log_softmax`.
@@ -70,7 +70,7 @@ def softmax(logits: ArrayLike) -> NDArray[np.float64]:
 
 
 def compute_top_k_accuracy(truth: ArrayLike, logits: ArrayLike, *, k: int = 2) -> float:
-    """The share of utterances whose true class is among the ``k`` with the highest logits, in 0..1.
+    """Return the share of utterances whose true class is among the ``k`` with the highest logits, in 0..1.
 
     Of equal logits the lowest class comes first, so that ``k=1`` is the accuracy of the predictions. (Of equal scores
     scikit-learn takes the highest class.)
@@ -93,7 +93,7 @@ def compute_top_k_accuracy(truth: ArrayLike, logits: ArrayLike, *, k: int = 2) -
 
 
 def compute_log_loss(truth: ArrayLike, logits: ArrayLike) -> float:
-    """Mean cross-entropy in nats, 0 or greater: ``-mean(log_softmax(logits)[i, truth[i]])``.
+    """Return mean cross-entropy in nats, 0 or greater: ``-mean(log_softmax(logits)[i, truth[i]])``.
 
     Args:
         truth: ``(n,)`` class indices.
@@ -107,7 +107,7 @@ def compute_log_loss(truth: ArrayLike, logits: ArrayLike) -> float:
 
 
 def compute_brier(truth: ArrayLike, logits: ArrayLike) -> float:
-    """Brier's score over all classes, in 0..2; lower is better.
+    """Return Brier's score over all classes, in 0..2; lower is better.
 
     ``mean_i sum_j (p[i, j] - y[i, j])²`` with ``y`` 1 for the true class and 0 for the others. This is Brier's own
     definition; of two classes it is twice the score of the positive class, which goes by the same name.
@@ -130,7 +130,7 @@ def compute_brier(truth: ArrayLike, logits: ArrayLike) -> float:
 
 
 def compute_calibration_error(truth: ArrayLike, logits: ArrayLike, *, n_bins: int = N_BINS) -> float:
-    """Expected calibration error (ECE), in 0..1: how far the confidence is from the accuracy, on the average.
+    """Return expected calibration error (ECE), in 0..1: how far the confidence is from the accuracy, on the average.
 
     The confidence is the probability of the predicted class, of equal ones the lowest. It falls into one of
     ``n_bins`` bins of equal width, ``((b-1)/n_bins, b/n_bins]``; each bin weighs as much as it holds utterances::
@@ -164,7 +164,7 @@ def compute_calibration_error(truth: ArrayLike, logits: ArrayLike, *, n_bins: in
 
 
 def evaluate_logits(truth: ArrayLike, logits: ArrayLike) -> ProbabilityScores:
-    """All the figures of a member's probabilities.
+    """Return all the figures of a member's probabilities.
 
     Args:
         truth: ``(n,)`` class indices.
@@ -178,7 +178,7 @@ def evaluate_logits(truth: ArrayLike, logits: ArrayLike) -> ProbabilityScores:
 
 
 def score_utterances(truth: ArrayLike, logits: ArrayLike) -> dict[str, NDArray[np.float64]]:
-    """What every utterance contributes to the figures that are means over utterances, each ``(n,)`` float64.
+    """Return what every utterance contributes to the figures that are means over utterances, each ``(n,)`` float64.
 
     ``top2`` (0 or 1), ``log_loss`` and ``brier``. The calibration error is no such mean.
 

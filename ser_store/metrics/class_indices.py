@@ -15,7 +15,7 @@ class MetricError(SerstoreError):
 
 
 def check_pair(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> tuple[Indices, Indices]:
-    """Truth ``(n,)`` and predictions ``(..., n)`` as indices, -1 among the predictions being an abstention.
+    """Return truth ``(n,)`` and predictions ``(..., n)`` as indices, -1 among the predictions being an abstention.
 
     Raises:
         MetricError: if the arrays are empty, do not fit each other or leave ``0..n_classes-1``.
@@ -30,7 +30,7 @@ def check_pair(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> tuple[
 
 
 def check_truth(truth: ArrayLike) -> Indices:
-    """``truth``, ``(n,)``, as indices that numpy's own indexing takes without another copy."""
+    """Return ``truth``, ``(n,)``, as indices that numpy's own indexing takes without another copy."""
     labels = np.asarray(truth)
     if labels.ndim != 1 or len(labels) == 0:
         raise MetricError(f"truth has shape {labels.shape}: expected (n,), one class index per utterance, n >= 1")
@@ -38,7 +38,7 @@ def check_truth(truth: ArrayLike) -> Indices:
 
 
 def check_predicted(predicted: ArrayLike) -> Indices:
-    """``predicted``, ``(n,)`` or with further axes before it, as indices; -1 is an abstention."""
+    """Return ``predicted``, ``(n,)`` or with further axes before it, as indices; -1 is an abstention."""
     labels = np.asarray(predicted)
     if labels.ndim < 1 or labels.size == 0:
         raise MetricError(f"predicted has shape {labels.shape}: expected (n,), one class index per utterance, n >= 1")

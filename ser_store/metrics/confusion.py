@@ -55,7 +55,7 @@ class PerClass:
 
 
 def count_outcomes(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> NDArray[np.int64]:
-    """How often each class was predicted as each, abstentions included, ``(..., c, c + 1)`` int64.
+    """Return how often each class was predicted as each, abstentions included, ``(..., c, c + 1)`` int64.
 
     Rows = true, columns = predicted, the last column counts abstentions, so that rows sum to the supports.
 
@@ -80,7 +80,7 @@ def count_outcomes(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) ->
 
 
 def compute_confusion(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> NDArray[np.int64]:
-    """The confusion matrix, ``(c, c)`` int64: rows = true, columns = predicted.
+    """Return the confusion matrix, ``(c, c)`` int64: rows = true, columns = predicted.
 
     Abstentions (-1) are in no column, so that a row sums to its support less the abstentions;
     :func:`count_outcomes` keeps them.
@@ -100,7 +100,7 @@ def compute_confusion(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int)
 
 
 def normalise_confusion(confusion: ArrayLike, over: str = "true") -> Floats:
-    """The confusion matrix as shares in 0..1, float64 of the same shape.
+    """Return the confusion matrix as shares in 0..1, float64 of the same shape.
 
     Args:
         confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts.
@@ -121,7 +121,7 @@ def normalise_confusion(confusion: ArrayLike, over: str = "true") -> Floats:
 
 
 def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
-    """The share of utterances on the diagonal, in 0..1, ``(...)``.
+    """Return the share of utterances on the diagonal, in 0..1, ``(...)``.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -131,7 +131,7 @@ def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
 
 
 def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
-    """The mean recall over the classes that occur in the truth, in 0..1, ``(...)``.
+    """Return the mean recall over the classes that occur in the truth, in 0..1, ``(...)``.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -142,7 +142,7 @@ def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
 
 
 def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
-    """Precision, recall, F1 and support of every class, each ``(..., c)``; 0 where the denominator is 0.
+    """Return precision, recall, F1 and support of every class, each ``(..., c)``; 0 where the denominator is 0.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -158,7 +158,7 @@ def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
 
 
 def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
-    """Cohen's kappa of truth and predictions, in -1..1, 0 for agreement by chance, ``(...)``.
+    """Return Cohen's kappa of truth and predictions, in -1..1, 0 for agreement by chance, ``(...)``.
 
     ``(p_o - p_e) / (1 - p_e)`` with the accuracy ``p_o`` and the agreement ``p_e`` of independent labels with the same
     marginals. 0 where ``p_e`` is 1, that is where truth and predictions hold one and the same class only: nothing is
@@ -179,7 +179,7 @@ def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
 
 
 def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
-    """Matthews' correlation coefficient for several classes, R_K, in -1..1, ``(...)``.
+    """Return Matthews' correlation coefficient for several classes, R_K, in -1..1, ``(...)``.
 
     With ``s`` utterances, ``r`` right, and for each class ``t`` true and ``p`` predicted ones::
 
@@ -203,7 +203,7 @@ def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
 
 
 def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
-    """Every single figure that a confusion matrix gives, by name, each ``(...)``.
+    """Return every single figure that a confusion matrix gives, by name, each ``(...)``.
 
     accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, weighted_precision, weighted_recall,
     weighted_f1, kappa and mcc. Macro averages are means over the classes that occur in the truth.
@@ -230,7 +230,7 @@ def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
 
 
 def check_normalisation(over: str) -> str:
-    """``over`` itself, if confusion matrices can be normalised over it.
+    """Return ``over`` itself, if confusion matrices can be normalised over it.
 
     Raises:
         UnknownNameError: listing what there is.
@@ -241,7 +241,7 @@ def check_normalisation(over: str) -> str:
 
 
 def check_confusion(confusion: ArrayLike) -> NDArray[Any]:
-    """``confusion`` as an array of counts.
+    """Return ``confusion`` as an array of counts.
 
     Raises:
         MetricError: if it is not ``(..., c, c)`` or ``(..., c, c + 1)`` with counts that are finite and not negative.
@@ -260,7 +260,7 @@ def check_confusion(confusion: ArrayLike) -> NDArray[Any]:
 
 
 def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
-    """Quotients, 0 where the denominator is 0."""
+    """Return quotients, 0 where the denominator is 0."""
     shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
     quotients = np.zeros(shape)
     np.divide(numerator, denominator, out=quotients, where=np.broadcast_to(denominator != 0, shape))

@@ -81,7 +81,7 @@ class Evaluation:
 
 
 def compute_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """The share of utterances that are predicted right, in 0..1.
+    """Return the share of utterances that are predicted right, in 0..1.
 
     Args:
         truth: ``(n,)`` class indices.
@@ -99,7 +99,7 @@ def compute_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def compute_balanced_accuracy(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> float:
-    """The mean recall over the classes that occur in the truth, in 0..1.
+    """Return the mean recall over the classes that occur in the truth, in 0..1.
 
     Args:
         truth: ``(n,)`` class indices in ``0..n_classes-1``.
@@ -116,7 +116,7 @@ def compute_balanced_accuracy(truth: ArrayLike, predicted: ArrayLike, *, n_class
 
 
 def compute_kappa(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> float:
-    """Cohen's kappa of truth and predictions, in -1..1; 0 is chance.
+    """Return Cohen's kappa of truth and predictions, in -1..1; 0 is chance.
 
     Formula, source and the undefined case: :func:`ser_store.metrics.confusion.compute_kappa_from_confusion`.
 
@@ -135,7 +135,7 @@ def compute_kappa(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> 
 
 
 def compute_matthews(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> float:
-    """Matthews' correlation coefficient for several classes, in -1..1; 0 is chance.
+    """Return Matthews' correlation coefficient for several classes, in -1..1; 0 is chance.
 
     Formula, source and the undefined case: :func:`ser_store.metrics.confusion.compute_matthews_from_confusion`.
 
@@ -154,7 +154,7 @@ def compute_matthews(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) 
 
 
 def evaluate_predictions(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Evaluation:
-    """All the figures of a classification report.
+    """Return all the figures of a classification report.
 
     Args:
         truth: ``(n,)`` class indices in ``0..n_classes-1``.
@@ -168,7 +168,7 @@ def evaluate_predictions(truth: ArrayLike, predicted: ArrayLike, *, n_classes: i
 
 
 def evaluate_outcomes(outcomes: NDArray[np.int64]) -> Evaluation:
-    """All the figures of a classification report, from the counts of one member.
+    """Return all the figures of a classification report, from the counts of one member.
 
     Args:
         outcomes: ``(c, c + 1)`` as from :func:`ser_store.metrics.confusion.count_outcomes`.

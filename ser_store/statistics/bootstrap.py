@@ -35,7 +35,7 @@ class Interval:
         high: the upper bound, at least ``low``.
         method: how it was found: ``Wilson``, ``bootstrap``, or ``bootstrap by speaker``.
         confidence: share of such intervals that hold the true value, in 0..1.
-        n_groups: groups that were drawn whole; None if utterances were drawn.
+        n_groups: groups that were resampled; None if utterances were.
         caution: why the interval holds the true value less often than it says; None if there is no known reason.
     """
 
@@ -62,7 +62,7 @@ def resample_intervals(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Bootstrap intervals of figures that are functions of sums over utterances.
+    """Return bootstrap intervals of figures that are functions of sums over utterances.
 
     Every sample draws as many utterances as there are, or with groups as many groups, with replacement. With the figure
     ``x`` and the standard deviation ``s`` of the samples' figures the interval is ``x ± r s``, on a scale on which the
@@ -102,7 +102,7 @@ def bound_figures(
     limits: Limits,
     confidence: float,
 ) -> dict[str, Interval]:
-    """The intervals of figures, ``(1,)`` each, of which there are samples, ``(repeats,)`` each.
+    """Return the intervals of figures, ``(1,)`` each, of which there are samples, ``(repeats,)`` each.
 
     Raises:
         MetricError: if a figure leaves the limits.
@@ -138,7 +138,7 @@ def _caution_few(units: Units) -> str | None:
 
 
 def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[float, float]:
-    """``centre`` plus and minus ``half_width``, on a scale on which finite limits lie at infinity."""
+    """Return ``centre`` plus and minus ``half_width``, on a scale on which finite limits lie at infinity."""
     lowest, highest = limits
     if half_width == 0 or centre in limits:
         return centre, centre

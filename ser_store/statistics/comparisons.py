@@ -68,14 +68,14 @@ def compare_pairs(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> tuple[PairComparison, ...]:
-    """Every two members against each other, in the order of ``names``, with Holm's correction for their number.
+    """Compare every two members, in the order of ``names``, with Holm's correction for their number.
 
     Args:
         correct: ``(m, n)`` bool, which utterances each member predicts right, m >= 2.
         names: of the members.
         alpha: the chance one takes to call any two different that are not.
-        groups: ``(n,)``, the speaker of every utterance: they are swapped and drawn whole. Default: every utterance
-            for itself.
+        groups: ``(n,)``, the speaker of every utterance: members are swapped by speaker, and speakers
+            resampled. Default: every utterance for itself.
         group_name: what the groups are.
         repeats: bootstrap samples, for the intervals of the differences.
         seed: of the samples; the same seed gives the same intervals.

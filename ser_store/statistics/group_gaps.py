@@ -53,14 +53,14 @@ def compare_groups(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> GroupGap:
-    """Whether the gap in accuracy between groups is chance: a permutation test of Pearson's chi-square.
+    """Test whether the gap in accuracy between groups is chance: a permutation test of Pearson's chi-square.
 
     The statistic weighs every group by its size, so that a group of two utterances does not decide; the gap itself,
     which such a group would set, is reported beside it. What is permuted depends on how the groups lie to the speakers:
 
     - without ``units``, or where each group is one speaker: which utterances are right, over all utterances. Answers:
       do speakers differ?
-    - every speaker in one group (sex, accent): whole speakers are dealt to the groups anew, because a difficult speaker
+    - every speaker in one group (sex, accent): the speakers are permuted among the groups, because a difficult speaker
       makes many utterances of a sex wrong at once. 4 speakers cannot give a small p, and then ``caution`` says so.
     - speakers in several groups (emotion, statement): which utterances are right, within each speaker, so that
       difficult speakers do not pass for difficult groups.

@@ -1,4 +1,4 @@
-"""How far a figure can be trusted: intervals."""
+"""Confidence intervals of accuracies, means and metrics."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ _FROM_MINUS_ONE = ("kappa", "mcc")
 
 
 def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of an accuracy, ``0 <= lo <= correct / n <= hi <= 1``.
+    """Return Wilson's score interval of an accuracy, ``0 <= lo <= correct / n <= hi <= 1``.
 
     With ``p = correct / n`` and ``z`` the two-sided normal quantile of ``confidence``::
 
@@ -86,7 +86,7 @@ def accuracy_interval(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """The interval of an accuracy: Wilson's, or where groups are known the bootstrap of whole groups.
+    """Return the interval of an accuracy: Wilson's, or where groups are known the bootstrap by group.
 
     Utterances of one speaker are alike, so that 288 of them say less than 288 speakers would. With ``groups`` the
     groups are drawn, see :func:`~ser_store.statistics.bootstrap.resample_intervals`. Where all groups are equally
@@ -126,7 +126,7 @@ def metric_intervals(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Bootstrap intervals of every metric that is a function of the confusion matrix, by its name.
+    """Return bootstrap intervals of every metric that is a function of the confusion matrix, by its name.
 
     The names are those of :func:`~ser_store.metrics.confusion.compute_metrics_from_confusion`. The accuracy's interval
     is that of :func:`accuracy_interval`; the others are those of
@@ -177,7 +177,7 @@ def mean_interval(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """The bootstrap interval of a mean over utterances: of losses, of Brier scores, of a difference of two members.
+    """Return the bootstrap interval of a mean over utterances, such as a loss or a difference of two members.
 
     Args:
         values: ``(n,)``, what each utterance contributes to the mean.
@@ -204,7 +204,7 @@ def mean_interval(
 
 
 def check_correct(correct: ArrayLike) -> NDArray[np.bool_]:
-    """``correct``, ``(n,)``, as an array of bool.
+    """Return ``correct``, ``(n,)``, as an array of bool.
 
     Raises:
         MetricError: if it is not.

@@ -48,7 +48,7 @@ class CochranQ:
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """McNemar's exact test: whether two members differ in accuracy on the same utterances.
+    """Test by McNemar's exact test whether two members differ in accuracy on the same utterances.
 
     Of the ``b + c`` utterances that only one of both gets right, each is the first's with probability 1/2 if both are
     equally accurate: ``p = min(1, 2 P(X <= min(b, c)))`` for a binomial X of ``b + c`` fair trials. It takes the
@@ -77,7 +77,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
 
 
 def cochran_q(correct: ArrayLike) -> CochranQ:
-    """Cochran's Q: whether several members differ in accuracy on the same utterances at all.
+    """Test by Cochran's Q whether several members differ in accuracy on the same utterances at all.
 
     With ``C`` the utterances right by member (k members), ``R`` the members right by utterance, and N their sum::
 
@@ -109,7 +109,7 @@ def cochran_q(correct: ArrayLike) -> CochranQ:
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's adjusted p-values: those below alpha keep the chance of any false alarm among all tests below alpha.
+    """Return Holm's adjusted p-values: of those below alpha, any is a false alarm with a chance below alpha.
 
     The i-th smallest of m (from 0) becomes ``(m - i) p``, but no less than those before it and at most 1.
 
@@ -136,7 +136,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def flip_groups(differences: ArrayLike) -> float:
-    """The exact p-value, two-sided, of a permutation test that swaps two members for whole groups, such as speakers.
+    """Return the exact p-value, two-sided, of a permutation test that swaps two members by group, such as speaker.
 
     If it makes no difference which of two members one takes, then swapping them for any speaker gives an outcome just
     as probable as the one at hand, however alike the utterances of a speaker are. p is the share of all ``2**g``

@@ -17,7 +17,7 @@ from ser_store.statistics.weighing import Weighing, score_outcomes
 _DECIMALS = 10
 _ROUNDING = 10.0**-_DECIMALS
 
-# The fewest units of which a corrected figure is given. Of fewer, more than 1% of the intervals reach from 0 to 1 and
+# The fewest units of which a corrected figure is given. Of fewer, more than 1% of the intervals span 0 to 1 and
 # say nothing: 2% for 6 speakers of unequal size and skill, 13% for 5, 82% for 2. From these on the figure is unbiased,
 # or up to 3 points too low where candidates differ, and its interval holds the truth in 95 to 100%
 # (``benchmarks/simulate_few_speakers.py``). A single utterance says less than a speaker does.
@@ -84,7 +84,7 @@ class Selection:
 
 
 def find_chosen_units(n: int, groups: ArrayLike | Sequence[Any] | None, group_name: str) -> Units:
-    """The units of ``n`` utterances to choose and report on, if there are enough of them.
+    """Return the units of ``n`` utterances to choose and report on, if there are enough of them.
 
     Raises:
         UncorrectableError: if there are fewer than ``FEWEST_UTTERANCES``, or ``FEWEST_GROUPS``.
@@ -156,7 +156,7 @@ def summarise_scores(
     method: str,
     confidence: float,
 ) -> Selection:
-    """The corrected figure with its interval.
+    """Return the corrected figure with its interval.
 
     A mean above the apparent figure is chance as far as it lies within a few standard errors of it, and is held there.
     What lies further above comes of units that differ in size and difficulty: the large and difficult ones weigh less
@@ -201,12 +201,12 @@ def summarise_scores(
 
 
 def find_limits(outcomes: NDArray[Any]) -> tuple[float, float]:
-    """The lowest and the highest score that a mean of such outcomes can be."""
+    """Return the lowest and the highest score that a mean of such outcomes can be."""
     return (0.0, 1.0) if outcomes.dtype == np.bool_ else (float(outcomes.min()), float(outcomes.max()))
 
 
 def is_outcome(outcomes: NDArray[Any]) -> bool:
-    """Whether these are right and wrong, or finite numbers; whole numbers are more likely class indices."""
+    """Return whether these are right and wrong, or finite numbers; whole numbers are more likely class indices."""
     return outcomes.dtype == np.bool_ or (
         np.issubdtype(outcomes.dtype, np.floating) and bool(np.isfinite(outcomes).all())
     )

@@ -1,4 +1,4 @@
-"""Bootstrap samples: of utterances, or of groups of them, such as speakers, that come along whole."""
+"""Bootstrap samples: of utterances, or of whole groups of them, such as speakers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MOST_CELLS = 2**24
 
 
 def number_groups(groups: ArrayLike | Sequence[Any], *, n: int) -> tuple[NDArray[np.intp], tuple[Any, ...]]:
-    """The groups as numbers, ``(n,)`` intp, and the group that each number stands for, sorted where it can be.
+    """Return the groups as numbers, ``(n,)`` intp, and the group of each number, sorted where it can be.
 
     Args:
         groups: ``(n,)``, one group per utterance: numbers, strings or anything hashable.
@@ -63,11 +63,11 @@ class Units:
         return float(self.n**2 / np.square(np.bincount(self.numbers)).sum())
 
     def expand(self, by_unit: NDArray[Any]) -> NDArray[Any]:
-        """What is said of every unit, ``(..., count)``, said of every utterance, ``(..., n)``."""
+        """Return what is said of every unit, ``(..., count)``, said of every utterance, ``(..., n)``."""
         return by_unit if self.numbers is None else by_unit[..., self.numbers]
 
     def sum(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """The sums ``(count, d)`` of every unit's utterances; of values ``(n, d)``."""
+        """Return the sums ``(count, d)`` of every unit's utterances; of values ``(n, d)``."""
         if self.numbers is None:
             return values.astype(np.float64, copy=False)
         columns = [np.bincount(self.numbers, weights=column, minlength=self.count) for column in values.T]
@@ -75,7 +75,7 @@ class Units:
 
 
 def find_units(n: int, groups: ArrayLike | Sequence[Any] | None, *, group_name: str) -> Units:
-    """The units of ``n`` utterances: their groups, or without groups themselves.
+    """Return the units of ``n`` utterances: their groups, or without groups themselves.
 
     Raises:
         MetricError: if there is only one group, or the groups do not fit the utterances.
@@ -89,14 +89,14 @@ def find_units(n: int, groups: ArrayLike | Sequence[Any] | None, *, group_name: 
 
 
 def draw_counts(rng: np.random.Generator, repeats: int, n_units: int) -> NDArray[np.intp]:
-    """How often each sample draws each of ``n_units`` units with replacement, ``(repeats, n_units)``."""
+    """Return how often each sample draws each of ``n_units`` units with replacement, ``(repeats, n_units)``."""
     drawn = rng.integers(n_units, size=(repeats, n_units))
     drawn += np.arange(repeats)[:, None] * n_units
     return np.bincount(drawn.ravel(), minlength=repeats * n_units).reshape(repeats, n_units)
 
 
 def iter_counts(seed: int, *, repeats: int, n_units: int, width: int = 1) -> Iterator[NDArray[np.intp]]:
-    """The counts of :func:`draw_counts` in blocks of samples, the same whatever the size of the blocks.
+    """Yield the counts of :func:`draw_counts` in blocks of samples, the same whatever the size of the blocks.
 
     Args:
         width: cells of what is made of a sample, such as a score for every candidate.
@@ -108,12 +108,12 @@ def iter_counts(seed: int, *, repeats: int, n_units: int, width: int = 1) -> Ite
 
 
 def resample_sums(by_unit: NDArray[np.float64], *, repeats: int, seed: int) -> NDArray[np.float64]:
-    """The sums over all that a sample draws, ``(repeats, d)``, of what each unit adds to them, ``(n_units, d)``."""
+    """Return the sums over each sample, ``(repeats, d)``, of what each unit adds to them, ``(n_units, d)``."""
     return np.concatenate([counts @ by_unit for counts in iter_counts(seed, repeats=repeats, n_units=len(by_unit))])
 
 
 def resample_kinds(tallies: NDArray[np.integer[Any]], *, repeats: int, seed: int) -> NDArray[np.int64]:
-    """The tallies of samples of as many utterances, ``(repeats, d)``, where ``tallies[i]`` utterances are of kind i.
+    """Return the tallies of bootstrap samples, ``(repeats, d)``, where ``tallies[i]`` utterances are of kind i.
 
     What drawing utterance by utterance would give, in a time that does not grow with their number.
     """

@@ -64,12 +64,12 @@ def correct_selection_by_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Selection:
-    """The accuracy to expect from the best of several candidates: bootstrap bias correction of the selection.
+    """Return the accuracy to expect from the best of several candidates: bootstrap bias correction of the selection.
 
     Every repeat draws ``n`` utterances with replacement, chooses the candidate with most right among them (of equals
     the first) and scores it on the utterances that were not drawn; the corrected accuracy is the mean of these
-    scores. Repeats that draw every utterance leave none to score on and are left out. With groups these are drawn,
-    and come along whole: the figure is then that on utterances of further speakers.
+    scores. Repeats that draw every utterance leave none to score on and are left out. With groups, whole groups are
+    drawn: the figure is then that on utterances of further speakers.
 
     A sample holds 63.2% of the utterances, and choosing on fewer chooses worse: the figure is unbiased for candidates
     that are equally good, and errs on the low side where they differ (by 0.3 points for 26 candidates of 80 to 93% on
@@ -136,7 +136,7 @@ def correct_search_by_bootstrap(
     confidence: float = 0.95,
     progress: Progress = silent,
 ) -> Selection:
-    """The accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
+    """Return the accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
 
     The real search runs on every sample, so that everything it does is corrected for: also how it leaves members out
     by their accuracy, or sets a threshold. It must take an utterance as often as it is given::
@@ -184,7 +184,7 @@ def correct_selection_by_halves(
     confidence: float = 0.95,
     progress: Progress = silent,
 ) -> Selection:
-    """The accuracy to expect from a search: repeated disjoint halves, choosing on one and reporting on the other.
+    """Return the accuracy to expect from a search, by repeated halves: choosing on one, reporting on the other.
 
     Every repeat splits the utterances, or the groups, at random into two halves (of an odd number the second is larger
     by one), searches each and scores what it chose on the other; the corrected accuracy is the mean over halves. Half

@@ -14,7 +14,7 @@ Weighing = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def weigh_alike(counts: NDArray[Any]) -> NDArray[Any]:
-    """Every utterance weighs the same: the score of which utterances are right is the accuracy.
+    """Weigh every utterance the same: the score of which utterances are right is the accuracy.
 
     Args:
         counts: ``(repeats, n)``, how often each sample holds each utterance.
@@ -23,13 +23,13 @@ def weigh_alike(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def score_outcomes(outcomes: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """The means of outcomes by weights, over the last axis of both; of right and wrong, in 0..1."""
+    """Return the means of outcomes by weights, over the last axis of both; of right and wrong, in 0..1."""
     means = np.asarray(np.einsum("...i,...i->...", outcomes, weights) / weights.sum(axis=-1))
     return np.clip(means, 0, 1) if outcomes.dtype == np.bool_ else means
 
 
 def weigh_classes_alike(truth: ArrayLike) -> Weighing:
-    """Every class that a sample holds weighs the same: the score of which are right is the balanced accuracy.
+    """Weigh every class that a sample holds the same: the score of which are right is the balanced accuracy.
 
     Args:
         truth: ``(n,)`` class indices.

@@ -68,7 +68,7 @@ def compare(
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """What is compared, whether they differ at all, and every pair with a verdict."""
+    """Print what is compared, whether they differ at all, and every pair with a verdict."""
     n = comparison.compared[0].metrics.n
     numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)
     _print_compared(comparison, numbered=numbered)

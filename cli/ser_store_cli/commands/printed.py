@@ -10,7 +10,7 @@ Runner = Callable[[list[str]], int]
 
 
 def make_runner(app: typer.Typer) -> Runner:
-    """What runs one ``serstore`` command in this process, given its words, and returns its exit code."""
+    """Return a function that runs one ``serstore`` command in this process and returns its exit code."""
 
     def run(words: list[str]) -> int:
         code: Any = app(words, standalone_mode=False)

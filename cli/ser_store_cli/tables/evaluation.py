@@ -121,7 +121,7 @@ def _describe_range(counts: Sequence[int]) -> str:
 
 
 def print_report(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> None:
-    """All figures of a member with their intervals, its classes, and its confusion matrix."""
+    """Print all figures of a member with their intervals, its classes, and its confusion matrix."""
     typer.echo(f"\n{member.member}")
     _print_figures(member, names)
     typer.echo("")
@@ -214,7 +214,7 @@ def _print_confusion(member: "MemberEvaluation", normalise: str | None) -> None:
 
 
 def format_p(p: float | None) -> str:
-    """A p-value to three decimals.
+    """Return a p-value to three decimals.
 
     >>> format_p(0.0312), format_p(0.0000312), format_p(None)
     ('0.031', '<0.001', '')

@@ -24,7 +24,7 @@ MAX_NAMED = 8
 
 
 def print_gaps(evaluations: "Evaluations") -> None:
-    """The worst and the best group of every member."""
+    """Print the worst and the best group of every member."""
     rows = []
     for member in evaluations.members:
         if member.sliced is not None:
@@ -50,7 +50,7 @@ def print_gaps(evaluations: "Evaluations") -> None:
 
 
 def print_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -> None:
-    """One line for each group of utterances, and whether they differ by more than chance."""
+    """Print one line for each group of utterances, and whether they differ by more than chance."""
     if member.sliced is None:
         return
     sliced = member.sliced

@@ -14,7 +14,7 @@ MAX_LINES = 12
 
 
 def print_hard(hard: "HardUtterances") -> None:
-    """The utterances that no member gets right, those that one does, and how many do how many."""
+    """Print the utterances that no member gets right, those that one does, and how many do how many."""
     n_members = len(hard.members)
     typer.echo(f"\nright for how many of the {n_members} members")
     print_table(["members", "utterances"], count_by_right(hard.n_by_right))
@@ -29,7 +29,7 @@ def print_hard(hard: "HardUtterances") -> None:
 
 
 def count_by_right(n_by_right: Sequence[int]) -> list[tuple[object, int]]:
-    """How many utterances so many members get right; of many members in ranges, but 0, 1 and all by themselves.
+    """Return how many utterances so many members get right; of many members in ranges, but 0, 1 and all by themselves.
 
     >>> count_by_right([4, 0, 3])
     [(0, 4), (2, 3)]

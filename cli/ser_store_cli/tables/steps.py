@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_steps(comparison: "StepComparison") -> None:
-    """One table of all steps, the selected one of each run marked, and one line for each run of what follows."""
+    """Print one table of all steps, the selected one of each run marked, and one line for each run of what follows."""
     rows = []
     for run in comparison.runs:
         for score in run.steps:

@@ -55,7 +55,7 @@ def measure_extent(path: Path) -> Extent | None:
 
 
 def name_foreign(path: Path) -> tuple[str, str] | None:
-    """What a file is that is no recording or of no format that is read, and the way out; None where that is unknown."""
+    """Return what a file is that cannot be read as a recording, and the way out; None where that is unknown."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     for place, magic, kind, way_out in _FOREIGN:

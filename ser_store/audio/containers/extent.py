@@ -32,7 +32,7 @@ class Extent(NamedTuple):
     slack: int = _HEADER_COUNTED
 
     def describe(self) -> str | None:
-        """What the header says that is not so, and what was read; None where all is as it says."""
+        """Return what the header says that is not so, and what was read; None where all is as it says."""
         if self.stated is None:
             return UNSTATED
         if self.stated != self.present:

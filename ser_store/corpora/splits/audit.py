@@ -51,7 +51,7 @@ class Audit:
     near_duplicates_across: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, ready for :func:`json.dumps`."""
+        """Return the fields by name, ready for :func:`json.dumps`."""
         return asdict(self)
 
 
@@ -95,7 +95,7 @@ def compute_audit(
 
 
 def find_unusual_durations(corpus: Corpus) -> tuple[tuple[tuple[str, float], ...], tuple[str, ...]]:
-    """Ids and seconds of recordings far longer or shorter than the median one, longest first; and a caution on them.
+    """Return ids and seconds of recordings far longer or shorter than the median, longest first; and a caution.
 
     Far means by a factor of more than ``UNUSUAL_FACTOR``. Both are empty where durations are not known.
     """

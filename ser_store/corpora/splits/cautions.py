@@ -1,4 +1,4 @@
-"""What makes the figures of a split too good, or of little worth, in one plain line each."""
+"""Cautions of a split: why its figures are too good, or of little worth."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _SHOWN = 4
 
 
 def caution_split(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
-    """The cautions of a split (default: the corpus' default split): shared speakers and recordings, missing classes, …
+    """Return the cautions of a split: shared speakers and recordings, missing classes, …
 
     Raises:
         UnknownNameError: if the corpus has no such split.
@@ -33,7 +33,7 @@ def caution_split(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
 
 
 def describe_classes(corpus: Corpus, rows: NDArray[np.int32]) -> str:
-    """Which classes are missing from ``rows`` or have fewer than ``FEW`` there, in a few words; empty if none."""
+    """Name the classes that are missing from ``rows`` or have fewer than ``FEW`` there; empty if none."""
     return _describe_counts(corpus, [np.bincount(corpus.labels[rows], minlength=len(corpus.classes))])
 
 

@@ -40,7 +40,7 @@ _USUAL_PARTS = {
 
 
 def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int | None = None) -> Corpus:
-    """The corpus with one more split, called as :func:`name_split` says.
+    """Return the corpus with one more split, called as :func:`name_split` says.
 
     Args:
         name: one of ``SPLITS``, the name of one that was drawn otherwise (``paper-7``), a column of the corpus, whose
@@ -64,7 +64,7 @@ def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int 
 
 
 def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int | None = None) -> str:
-    """What :func:`add_split` calls the split, which takes the same arguments and raises the same errors.
+    """Return what :func:`add_split` calls the split, which takes the same arguments and raises the same errors.
 
     The name belongs to one assignment, so a seed or a number of folds that is not the default is part of it:
     ``paper-7``, ``kfold-10-folds``, ``kfold-10-folds-7``.
@@ -74,7 +74,7 @@ def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int
 
 
 def assign_split(corpus: Corpus, name: str, parts: StrArray) -> Corpus:
-    """The corpus with the split ``name``, unless it has one of this name with other parts.
+    """Return the corpus with the split ``name``, unless it has one of this name with other parts.
 
     Raises:
         CorpusError: if it has: how many utterances are in another part, and the first of them.
@@ -95,7 +95,7 @@ def assign_split(corpus: Corpus, name: str, parts: StrArray) -> Corpus:
 
 
 def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
-    """The group of twins that every utterance belongs to, ``(n,)``: repetitions of one another.
+    """Return the group of twins that every utterance belongs to, ``(n,)``: repetitions of one another.
 
     Twins have the same speaker, label and further columns, apart from ``repetition``, what was measured and
     fractions; on RAVDESS the same actor, emotion, intensity and statement. None where the corpus has no speakers
@@ -115,7 +115,7 @@ def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
 
 
 def describe_unknown_speakers(corpus: Corpus) -> tuple[str, ...]:
-    """A line that says how many speakers are unknown, where others are known, and what becomes of them."""
+    """Return a line that says how many speakers are unknown, where others are known, and what becomes of them."""
     if corpus.speakers is None or not corpus.known_speakers:
         return ()
     unknown = corpus.ids[corpus.speakers == ""].tolist()
@@ -128,7 +128,7 @@ def describe_unknown_speakers(corpus: Corpus) -> tuple[str, ...]:
 
 
 def normalise_part(name: str) -> str:
-    """One name per part: ``train``, ``valid``, ``test``, ``fold-N`` for numbers, any other name as it is.
+    """Return one name per part: ``train``, ``valid``, ``test``, ``fold-N`` for numbers, any other name as it is.
 
     >>> [normalise_part(name) for name in ("Training", "dev", "eval", "3.0", "fold_03", "fold-3", "speakers A", "nan")]
     ['train', 'valid', 'test', 'fold-3', 'fold-3', 'fold-3', 'speakers A', '']
@@ -159,7 +159,7 @@ def _by_numbers(name: str) -> list[str | int]:
 
 
 def describe_folds(values: Column, parts: StrArray) -> tuple[str, ...]:
-    """A line that says which fold is what, where :func:`normalise_parts` gave names of folds to other values."""
+    """Return a line that says which fold is what, where :func:`normalise_parts` gave names of folds to other values."""
     named: dict[str, str] = {}
     for value, part in zip(values.tolist(), parts.tolist(), strict=True):
         if part and normalise_part(str(value)) != part:

@@ -14,7 +14,7 @@ _MAX_DRAWS = 1_000
 
 
 def draw_speakers(corpus: Corpus, *, seed: int) -> StrArray:
-    """The split ``speaker``: the first of the seed's draws with enough of every class in every part, ``(n,)`` str.
+    """Return the split ``speaker``, ``(n,)`` str: the seed's first draw with enough of every class in every part.
 
     About a sixth of the speakers of each sex are in valid and in test each, the unknown ones outside. Where no draw is
     good enough, it is the one with the fewest classes missing from parts, then the fewest that are few there (``FEW``),
@@ -39,7 +39,7 @@ def draw_speakers(corpus: Corpus, *, seed: int) -> StrArray:
 
 
 def list_splits_apart(corpus: Corpus) -> str:
-    """The splits that can keep this corpus' speakers apart, in words; empty where none can."""
+    """Return the splits that can keep this corpus' speakers apart, in words; empty where none can."""
     return ("", "", "speaker-folds", "speaker or speaker-folds")[min(count_speakers(corpus), 3)]
 
 
@@ -70,7 +70,7 @@ def _iter_speaker_draws(
 
 
 def deal_speakers(corpus: Corpus, *, folds: int) -> StrArray:
-    """The split ``speaker-folds``: speakers in their order, as many in each fold, the unknown outside, ``(n,)`` str.
+    """Return the split ``speaker-folds``, ``(n,)`` str: speakers in order, as many in each fold, the unknown outside.
 
     Raises:
         CorpusError: if speakers are unknown, or fewer than folds.
@@ -88,7 +88,7 @@ def deal_speakers(corpus: Corpus, *, folds: int) -> StrArray:
 
 
 def count_speakers(corpus: Corpus) -> int:
-    """How many different speakers are known."""
+    """Return how many different speakers are known."""
     return 0 if corpus.speakers is None else len(set(corpus.speakers.tolist()) - {""})
 
 

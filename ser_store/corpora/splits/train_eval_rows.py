@@ -1,4 +1,4 @@
-"""The two sides of a split: whom a model learns from, and whom it is judged on."""
+"""The rows of a split that a model is trained on, and those that it is evaluated on."""
 
 import hashlib
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def check_sides(corpus: Corpus, split: str | None = None) -> None:
 
 
 def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None = None) -> Sides:
-    """The sides of a split; of one into folds, ``fold`` is evaluated and the others are trained on.
+    """Return the sides of a split; of one into folds, ``fold`` is evaluated and the others are trained on.
 
     Raises:
         CorpusError: if the split has no part to train on or to evaluate, or a fold is missing or too much.
