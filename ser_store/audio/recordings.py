@@ -1,4 +1,4 @@
-"""Where the recordings of a corpus are now, and whether they are still those that it was made from."""
+"""The recordings of a corpus: where they are now, whether they are still those it was made from, how long they are."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import compute_audio_digest, load_waveform, resample
-from ser_store.errors import AudioError, CorpusError
+from ser_store.errors import AudioError, CorpusError, require
 from ser_store_h5.corpus import Corpus
 
 # They are decoded to other samples by other releases of their decoders.
@@ -52,3 +52,27 @@ def load_recording(corpus: Corpus, row: int, *, audio: Path) -> NDArray[np.float
             "bring it back, name the right folder with --audio DIR, or make a store of these with `serstore init`"
         )
     return resample(waveform.samples, sample_rate=waveform.sample_rate)
+
+
+def load_durations(corpus: Corpus, rows: NDArray[np.int32], *, audio: Path) -> NDArray[np.float64]:
+    """Return the seconds ``(m,)`` of the utterances ``rows``, by the corpus' own column, else by the files' headers.
+
+    Raises:
+        CorpusError: if the corpus has no recordings.
+        AudioError: naming a recording that cannot be read.
+    """
+    column = corpus.columns.get("duration")
+    if column is not None and np.issubdtype(column.dtype, np.floating) and np.isfinite(column[rows]).all():
+        return np.asarray(column[rows], dtype=np.float64)
+    if corpus.paths is None:
+        raise CorpusError(f"corpus {corpus.name} has no recordings")
+    return np.array([_load_seconds(audio / path) for path in corpus.paths[rows].tolist()], dtype=np.float64)
+
+
+def _load_seconds(path: Path) -> float:
+    soundfile = require("soundfile")
+    try:
+        header = soundfile.info(path)
+    except soundfile.SoundFileError:
+        return load_waveform(path).seconds  # says what is wrong, if anything is
+    return float(header.frames / header.samplerate)

@@ -1,9 +1,10 @@
-"""Work on all cores by threads, for what leaves Python's lock: decoding, hashing, arithmetic."""
+"""Threads: work on all cores for what leaves Python's lock, such as decoding and hashing; and those of torch."""
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from ser_store.common.progress import Progress
@@ -31,3 +32,16 @@ def map_threaded(function: Callable[[T], U], items: Sequence[T], *, progress: Pr
         return list(progress(pool.map(function, items), total=len(items), label=label))
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the items not yet begun
+
+
+@contextmanager
+def single_torch_thread() -> Iterator[None]:
+    """Let torch compute in the calling thread alone; afterwards as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

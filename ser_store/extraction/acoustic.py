@@ -22,7 +22,7 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
         folder: of the recordings.
     """
     from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
-    from ser_store.common.torch_threads import single_torch_thread
+    from ser_store.common.threads import single_torch_thread
 
     def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
         def describe(row: int) -> NDArray[np.float32]:

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
-from ser_store.audio.durations import load_durations
-from ser_store.audio.recordings import load_recording
+from ser_store.audio.recordings import load_durations, load_recording
 from ser_store.common.threads import open_pool
 from ser_store.errors import CorpusError, SerstoreError
 from ser_store.inference.audio_cache import SpeechCache

@@ -70,7 +70,7 @@ def augment(samples: NDArray[np.float32], augmentation: Augmentation, rng: np.ra
     """
     import torch
 
-    from ser_store.common.torch_threads import single_torch_thread
+    from ser_store.common.threads import single_torch_thread
 
     chosen = {part: bool(rng.random() < getattr(augmentation, f"{part}_prob")) for part in PARTS}
     # All numbers are drawn, so that one part's probability does not change what another one does.

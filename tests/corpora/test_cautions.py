@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ser_store.corpora.splits.cautions import caution_split, describe_classes
+from ser_store.corpora.splits.cautions import caution_split
 from ser_store_h5.corpus import Corpus
 
 PARTS = {"t": "train", "v": "valid", "e": "test", "1": "fold-1", "2": "fold-2", "3": "fold-3", "x": "mine", " ": ""}
@@ -73,6 +73,9 @@ def test_speakers_on_both_sides_are_counted(parts: str, speakers: str | None, ex
         ("t" * 20 + "v" * 10 + "e" * 10, "ab" * 10 + "a" * 20, ["in valid, test none of b: too few to judge by"]),
         ("t" * 20 + "v" * 10 + "e" * 10, "ab" * 10 + "a" * 10 + "aabcbbabcb",
          ["in train none of c: too few to learn", "in valid none of b, c: ", "in test only 3 of a, 2 of c: "]),
+        ("t" * 35 + "e" * 23, "abcdefg" * 5 + "a" * 10 + "b" * 4 + "c" * 5 + "defg",
+         ["in test only 4 of b, 1 of d, 1 of e, 1 of f, … (5 in all): too few to judge by"]),
+        ("t" * 35 + "e" * 10, "abcdefg" * 5 + "a" * 10, ["in test none of b, c, d, e, … (6 in all): too few to judge"]),
         # A class of one fold alone is never trained on where that fold is tried.
         ("1" * 20 + "2" * 20, "ab" * 10 + "a" * 20,
          ["in the training for fold-1 none of b: too few to learn", "in fold-2 none of b: too few to judge by"]),
@@ -124,15 +127,3 @@ def test_recordings_on_both_sides_are_counted(parts: str, copies: list[tuple[int
     assert len(lines) == (expected is not None)
     if expected is not None:
         assert expected in lines[0]
-
-
-def test_the_classes_that_some_rows_lack_are_told_in_a_few_words() -> None:
-    corpus = make_split("t" * 23, labels="a" * 10 + "b" * 4 + "c" * 5 + "defg")
-    assert (
-        describe_classes(corpus, np.arange(23, dtype=np.int32)) == "only 4 of b, 1 of d, 1 of e, 1 of f, … (5 in all)"
-    )
-    assert describe_classes(corpus, np.arange(10, dtype=np.int32)) == "none of b, c, d, e, … (6 in all)"
-    assert describe_classes(corpus, np.array([0, 1, 2, 3, 4, 10, *range(14, 23)], dtype=np.int32)).startswith(
-        "only 1 of b"
-    )
-    assert describe_classes(make_split("t" * 10, labels="ab" * 5), np.arange(10, dtype=np.int32)) == ""

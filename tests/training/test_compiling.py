@@ -5,7 +5,7 @@ import torch
 from backbone_samples import make_model, make_utterances, pad
 from torch._dynamo.utils import counters
 
-from ser_store.common.torch_threads import single_torch_thread
+from ser_store.common.threads import single_torch_thread
 from ser_store.errors import SerstoreError
 from ser_store.training.compiling import compile_layers
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ser_store.common.torch_threads import single_torch_thread
+from ser_store.common.threads import single_torch_thread
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import session

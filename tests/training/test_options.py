@@ -15,7 +15,7 @@ from transformers import TrainerCallback, Wav2Vec2Config, Wav2Vec2FeatureExtract
 from ser_store.audio.decode import load_speech
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import build_model
-from ser_store.common.torch_threads import single_torch_thread
+from ser_store.common.threads import single_torch_thread
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.checkpointing.checkpoints import find_folders

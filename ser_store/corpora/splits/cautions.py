@@ -32,13 +32,8 @@ def caution_split(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
     return tuple(f"split {split or corpus.default_split}: {line}" for line in lines)
 
 
-def describe_classes(corpus: Corpus, rows: NDArray[np.int32]) -> str:
-    """Name the classes that are missing from ``rows`` or have fewer than ``FEW`` there; empty if none."""
-    return _describe_counts(corpus, [np.bincount(corpus.labels[rows], minlength=len(corpus.classes))])
-
-
 def _describe_counts(corpus: Corpus, counts: Sequence[NDArray[np.int64]]) -> str:
-    """The same for places that lack the same classes."""
+    """Which classes are missing or have fewer than ``FEW``, in places that lack the same classes; empty if none."""
     least, most = np.min(counts, axis=0).tolist(), np.max(counts, axis=0).tolist()
     missing = [label for label, high in zip(corpus.classes, most, strict=True) if not high]
     few = [

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
-from ser_store.audio.durations import load_durations
-from ser_store.audio.recordings import resolve_audio
+from ser_store.audio.recordings import load_durations, resolve_audio
 from ser_store.backbones.model import SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
 from ser_store.corpora.splits.train_eval_rows import choose_sides
