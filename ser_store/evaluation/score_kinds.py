@@ -17,8 +17,7 @@ KINDS = ("logits", "probabilities", "log-probabilities", "scores")
 # What :func:`caution_scores` is asked about.
 SOFT_VOTES, CONFIDENCE, LOSSES = "soft voting", "ties by confidence", "log-loss, Brier score and calibration error"
 
-# Of heads that were fitted before their runs said so.
-_HEADS = {"svm": "scores", "knn": "scores"}
+# Neither an SVM's decision values nor shares of nine neighbours are probabilities, whatever their softmax adds up to.
 _DESCRIPTIONS = {"svm": "an SVM's decision values", "knn": "shares of a k-NN's neighbours"}
 # A logarithm in float32 tells a probability to so many decimals.
 _DECIMALS = 6
@@ -38,10 +37,16 @@ def find_kind(store: Store, run: str) -> str:
     record = store.run(run)
     kind = record.details.get(KEY)
     if kind is None:
-        return _HEADS.get(_name_head(record), "log-probabilities") if record.kind == "head" else "logits"
+        # Heads that were fitted before their runs said so, and networks.
+        return name_head_scores(_name_head(record)) if record.kind == "head" else "logits"
     if kind not in KINDS:
         raise StoreError(describe_unknown(f"kind of scores in the record of {run}", str(kind), KINDS))
     return str(kind)
+
+
+def name_head_scores(head: str) -> str:
+    """Return the kind of scores of a head: ``log-probabilities``, or ``scores`` that are no probabilities."""
+    return "scores" if head in _DESCRIPTIONS else "log-probabilities"
 
 
 def load_probabilities(store: Store, members: Sequence[str], rows: NDArray[np.int32]) -> NDArray[np.float64]:

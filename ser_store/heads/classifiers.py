@@ -49,8 +49,6 @@ def _lda(seed: int) -> Any:
 
 
 HEADS: dict[str, Callable[[int], Any]] = {"logreg": _logreg, "svm": _svm, "mlp": _mlp, "knn": _knn, "lda": _lda}
-# Neither an SVM's decision values nor shares of nine neighbours are probabilities, whatever their softmax adds up to.
-_SCORES = {"svm": "scores", "knn": "scores"}
 
 
 def check_head(kind: str) -> None:
@@ -61,11 +59,6 @@ def check_head(kind: str) -> None:
     """
     if kind not in HEADS:
         raise UnknownNameError(describe_unknown("head", kind, HEADS))
-
-
-def name_scores(kind: str) -> str:
-    """Return what the scores of a kind of head are: ``log-probabilities``, or ``scores`` that are no probabilities."""
-    return _SCORES.get(kind, "log-probabilities")
 
 
 def fit_classifier(

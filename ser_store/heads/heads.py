@@ -14,7 +14,8 @@ from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_sides
 from ser_store.errors import CorpusError, ExistsError, StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.member_choice import list_readable
-from ser_store.heads.classifiers import check_head, fit_classifier, name_scores, score_classes
+from ser_store.evaluation.score_kinds import name_head_scores
+from ser_store.heads.classifiers import check_head, fit_classifier, score_classes
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
@@ -159,7 +160,7 @@ def _describe_run(
     source_run, n = parse_member(source)[0], len(store.corpus)
     below = find_fitted(store, source_run)
     fitted = {} if below is None else {KEY: Fitted.by_fold(pairs, n).joined(below).to_json()}
-    details = {**details, "scores": name_scores(details["head"]), **fitted}
+    details = {**details, "scores": name_head_scores(details["head"]), **fitted}
     return RunRecord(run=run, kind="head", backbone=source_run, details={**details, "versions": list_versions()})
 
 

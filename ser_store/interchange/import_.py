@@ -14,8 +14,7 @@ from ser_store.corpora.splits.fitted import state_fitted
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.answers import Answers, read_answers
-from ser_store.interchange.columns import KIND_COLUMN, assign_columns
-from ser_store.interchange.facts import Facts, collect_facts, with_own_splits
+from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, collect_facts, with_own_splits
 from ser_store.interchange.labels import choose_classes, code_answers, list_some, name_truth
 from ser_store.interchange.prediction_table import load_predictions
 from ser_store.interchange.scores import check_kind

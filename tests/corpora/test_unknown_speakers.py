@@ -8,7 +8,8 @@ import pytest
 
 from ser_store.corpora.ravdess import parse_ravdess_id
 from ser_store.corpora.splits.audit import compute_audit, flag_leaks
-from ser_store.corpora.splits.draw import describe_unknown_speakers, twin_groups
+from ser_store.corpora.splits.draw import twin_groups
+from ser_store.corpora.splits.speakers import describe_unknown_speakers
 from ser_store.evaluation.comparing import compare
 from ser_store.evaluation.members import evaluate
 from ser_store.evaluation.slices import find_groups

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
-from ser_store.corpora.splits.speakers import count_speakers, deal_speakers, draw_speakers, list_splits_apart
+from ser_store.corpora.splits.speakers import count_speakers, draw_speakers, fold_speakers, list_splits_apart
 from ser_store.corpora.splits.train_eval_rows import check_sides
 from ser_store.corpora.texts import is_missing, normalise_text, unite_spellings
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
@@ -114,19 +114,6 @@ def twin_groups(corpus: Corpus) -> NDArray[np.int64] | None:
     return np.array([groups.setdefault(key, len(groups)) for key in keys], dtype=np.int64)
 
 
-def describe_unknown_speakers(corpus: Corpus) -> tuple[str, ...]:
-    """Return a line that says how many speakers are unknown, where others are known, and what becomes of them."""
-    if corpus.speakers is None or not corpus.known_speakers:
-        return ()
-    unknown = corpus.ids[corpus.speakers == ""].tolist()
-    if not unknown:
-        return ()
-    return (
-        f"the speaker of {len(unknown)} of {len(corpus)} utterances is unknown (first: {unknown[0]}): each of them "
-        f"counts as a speaker of its own, and is outside of splits by speaker",
-    )
-
-
 def normalise_part(name: str) -> str:
     """Return one name per part: ``train``, ``valid``, ``test``, ``fold-N`` for numbers, any other name as it is.
 
@@ -216,7 +203,7 @@ def _draw_parts(corpus: Corpus, draw: _Draw) -> StrArray:
     if draw.kind == "speaker":
         return draw_speakers(corpus, seed=seed)
     if draw.kind == "speaker-folds":
-        return deal_speakers(corpus, folds=folds)
+        return fold_speakers(corpus, folds=folds)
     if draw.kind == "twin":
         return _twin_parts(corpus, seed=seed)
     if draw.kind == "kfold":

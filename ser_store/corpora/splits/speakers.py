@@ -69,7 +69,7 @@ def _iter_speaker_draws(
             return
 
 
-def deal_speakers(corpus: Corpus, *, folds: int) -> StrArray:
+def fold_speakers(corpus: Corpus, *, folds: int) -> StrArray:
     """Return the split ``speaker-folds``, ``(n,)`` str: speakers in order, as many in each fold, the unknown outside.
 
     Raises:
@@ -105,3 +105,16 @@ def _known_speakers(corpus: Corpus, name: str, *, at_least: int) -> StrArray:
             f"{list_splits_apart(corpus) or 'kfold: one speaker cannot be kept apart'}"
         )
     return corpus.speakers
+
+
+def describe_unknown_speakers(corpus: Corpus) -> tuple[str, ...]:
+    """Return a line that says how many speakers are unknown, where others are known, and what becomes of them."""
+    if corpus.speakers is None or not corpus.known_speakers:
+        return ()
+    unknown = corpus.ids[corpus.speakers == ""].tolist()
+    if not unknown:
+        return ()
+    return (
+        f"the speaker of {len(unknown)} of {len(corpus)} utterances is unknown (first: {unknown[0]}): each of them "
+        f"counts as a speaker of its own, and is outside of splits by speaker",
+    )
