@@ -1,6 +1,6 @@
 """Predictions and logits from elsewhere, by utterance id, as members."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.answers import Answers, read_answers
 from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, collect_facts, with_own_splits
-from ser_store.interchange.labels import choose_classes, code_answers, list_some, name_truth
+from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
 from ser_store.interchange.scores import check_kind
 from ser_store_h5.atomic import remove_folder
@@ -26,6 +26,7 @@ from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 IMPORTED_SPLIT = "imported"
+_UNKNOWN = "what the models learned from is not stated, so that figures on it carry no caution; --trained-on states it"
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,10 @@ def import_predictions(
     kept = {said.member.run for said, own in zip(read.answers, codes, strict=True) if own is None}
     kinds = {run: kind for run, kind in read.kinds.items() if run in kept}
     stated = {} if trained_on is None else {KEY: state_fitted(corpus, trained_on, split=split).to_json()}
-    details = {run: {"source": path.name, **stated} for run in {member.run for member in members}}
+    details = {run: {"source": path.name, **stated} for run in dict.fromkeys(member.run for member in members)}
     for run, found in kinds.items():
         details[run] |= {"scores": found}
-    unknown = () if trained_on is not None else _name_new_runs(opened, details)
+    is_unknown = trained_on is None and any(opened is None or not opened.has_run(run) for run in details)
     same = _add(opened, members, details) if opened is not None else _create(store, corpus, members, details)
     used = set(corpus.labels.tolist())
     return Imported(
@@ -128,17 +129,8 @@ def import_predictions(
         scores=kinds,
         ignored=facts.ignored,
         unlabelled=tuple(name for place, name in enumerate(corpus.classes) if there is None and place not in used),
-        understood=(*table.notes, *notes, *read.notes, *facts.notes, *outside, *unknown),
+        understood=(*table.notes, *notes, *read.notes, *facts.notes, *outside, *((_UNKNOWN,) if is_unknown else ())),
     )
-
-
-def _name_new_runs(store: Store | None, runs: Iterable[str]) -> tuple[str, ...]:
-    """One line on runs of which nothing will be known but their answers."""
-    new = [run for run in runs if store is None or not store.has_run(run)]
-    if not new:
-        return ()
-    names = list_some(new)
-    return (f"what {names} learned from is not stated, so that figures on it carry no caution: --trained-on states it",)
 
 
 def _make_corpus(name: str, truth: Mapping[str, str], classes: tuple[str, ...], facts: Facts) -> Corpus:

@@ -199,7 +199,7 @@ def code_answers(
     ]
     if dropped:
         notes.append(
-            f"the columns are not those of the corpus' classes: kept are the answers of {list_some(dropped)}, but not "
+            f"the columns are not those of the corpus' classes: kept are the answers of {_list_some(dropped)}, but not "
             "the numbers"
         )
     return codes, notes
@@ -210,10 +210,9 @@ def _describe_wrong(wrong: Mapping[str, Counter[str]]) -> str:
     for outside in wrong.values():
         total.update({"none" if is_missing(name) else name: n for name, n in outside.items()})
     said = ", ".join(f"{name} {n}" for name, n in total.most_common(5)) + (", …" if len(total) > 5 else "")
-    members = list_some([f"{name} {sum(outside.values())}" for name, outside in wrong.items()])
+    members = _list_some([f"{name} {sum(outside.values())}" for name, outside in wrong.items()])
     return f"answers that are none of the classes count as wrong: {said} ({members})"
 
 
-def list_some(names: Sequence[str]) -> str:
-    """Return the first four names, and the number of the others."""
+def _list_some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -355,7 +355,7 @@ def test_stated_classes_have_their_order_and_every_label_is_one(read):
     done = read("utterance,emotion,m@1\na,sad,sad\nb,angry,calm\n", classes=["sad", "angry", "calm"])
     assert Store(done.store).corpus.classes == ("sad", "angry", "calm")
     assert done.understood == (
-        "what m learned from is not stated, so that figures on it carry no caution: --trained-on states it",
+        "what the models learned from is not stated, so that figures on it carry no caution; --trained-on states it",
     )
     with pytest.raises(
         CorpusError, match="utterance b is labelled angry: expected one of --classes sad,calm; name its"
