@@ -70,7 +70,7 @@ def predictions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def start(code: str, table: Path, store: Path) -> "subprocess.Popen[str]":
-    words = ["import", str(table), "--label", "emotion", "--store", str(store)]
+    words = ["import", str(table), "--label", "emotion", "--trained-on", "nothing", "--store", str(store)]
     return subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
