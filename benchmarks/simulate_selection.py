@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.provenance import list_versions
 from ser_store.statistics.selection import (
-    Selection,
+    SelectionBias,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
@@ -55,7 +55,7 @@ class Trial:
     """
 
     truth: float
-    corrected: dict[str, Selection]
+    corrected: dict[str, SelectionBias]
 
 
 World = Callable[[np.random.Generator], Trial]

@@ -23,7 +23,7 @@ from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.loading import build_model
 from ser_store.common.progress import silent
 from ser_store.common.threads import map_threaded
-from ser_store.corpora.splits.train_eval_rows import Rows, choose_sides
+from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
 from ser_store.recipes.recipe import Recipe
 from ser_store_h5.store import Store
 
@@ -99,12 +99,12 @@ def train_notebook(
     """
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, recipe.precision == "tf32"
     loaded = build_model(model, classes=store.corpus.classes, init="random", seed=recipe.seed)
-    sides = choose_sides(store.corpus)
+    train_eval = choose_train_eval_rows(store.corpus)
     trainer = Trainer(
         model=loaded.model,
         args=_build_arguments(recipe, folder),
-        train_dataset=_NotebookDataset(store, sides.train, originals, loaded.feature_extractor),
-        eval_dataset=_NotebookDataset(store, sides.evaluated, originals, loaded.feature_extractor),
+        train_dataset=_NotebookDataset(store, train_eval.train, originals, loaded.feature_extractor),
+        eval_dataset=_NotebookDataset(store, train_eval.evaluated, originals, loaded.feature_extractor),
         data_collator=_Collator(loaded.feature_extractor),
         compute_metrics=_compute_accuracy,
         callbacks=[clock],

@@ -161,7 +161,7 @@ def compare_runtimes(
     from measuring.notebook import find_originals
     from measuring.timing import time_decoding, time_model
     from ser_store.common.provenance import describe_hardware
-    from ser_store.corpora.splits.train_eval_rows import choose_sides
+    from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
     from ser_store.training.estimate.matrix_rate import multiply_matrices
 
     asked = (recipe or Recipe()).changed(precision=precision, seed=seed)
@@ -172,7 +172,7 @@ def compare_runtimes(
     rates = [multiply_matrices(precision).flops]
     measured, problems = [], {}
     with scratch_store(audio, folder=folder, progress=progress) as store:
-        sides = choose_sides(store.corpus)
+        train_eval = choose_train_eval_rows(store.corpus)
         originals = find_originals(store, store.path.parent / "originals") if with_notebook else None
         decoding = time_decoding(store)
         for model in progress(names, total=len(names), label="backbones"):
@@ -189,8 +189,8 @@ def compare_runtimes(
             notebook=notebook,
             plan=PUBLISHED,
             corpus=store.corpus.name,
-            n_train=len(sides.train),
-            n_evaluated=len(sides.evaluated),
+            n_train=len(train_eval.train),
+            n_evaluated=len(train_eval.evaluated),
             upsampled=None if originals is None else originals.upsampled,
             decoding_seconds=decoding,
             matrix_rate=rate,

@@ -55,7 +55,7 @@ def describe_hardware() -> dict[str, Any]:
     return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpus": gpus}
 
 
-def compute_audio_digest(corpus: Corpus, rows: NDArray[np.integer[Any]]) -> str | None:
+def digest_recordings(corpus: Corpus, rows: NDArray[np.integer[Any]]) -> str | None:
     """SHA-256 (hex) over the audio digests of the utterances ``rows``; None for a corpus without audio."""
     if corpus.audio_digests is None:
         return None

@@ -14,7 +14,7 @@ from ser_store.ensembles.options import Terms
 from ser_store.ensembles.search import Found, order_best, search_sizes
 from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store.statistics.selection import (
-    Selection,
+    SelectionBias,
     UncorrectableError,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
@@ -78,7 +78,7 @@ def correct_choice(
     *,
     correction: Correction,
     progress: Progress,
-) -> tuple[Selection | None, str]:
+) -> tuple[SelectionBias | None, str]:
     """The figure of the best ensemble as found and corrected, and where there is none, why.
 
     The figure is the objective: accuracy, or balanced accuracy. All that was chosen by what is right on these
@@ -93,7 +93,7 @@ def correct_choice(
     best = order_best(found, terms)[0][1]
     apparent = best.accuracy if terms.objective == "accuracy" else best.balanced_accuracy
     if sum(one.total for one in found) == 1 and not terms.takes_from_truth:
-        return Selection(apparent=apparent, corrected=apparent, repeats=0, method="none: nothing was chosen"), ""
+        return SelectionBias(apparent=apparent, corrected=apparent, repeats=0, method="none: nothing was chosen"), ""
     if correction.method == "none":
         return None, "not corrected: --correct none"
     try:
@@ -112,7 +112,7 @@ def _correct(
     found: tuple[Found, ...],
     correction: Correction,
     progress: Progress,
-) -> tuple[Selection | None, str]:
+) -> tuple[SelectionBias | None, str]:
     shared: dict[str, Any] = {
         "groups": correction.groups,
         "group_name": correction.group_name,

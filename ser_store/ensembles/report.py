@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ser_store.ensembles.options import Terms
 from ser_store.ensembles.search import Found
 from ser_store.statistics.intervals import Interval
-from ser_store.statistics.selection import Selection
+from ser_store.statistics.selection import SelectionBias
 from ser_store.voting.search import EnsembleScore
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class VoteReport:
     best_by_size: dict[int, tuple[RankedEnsemble, ...]]
     best_single: tuple[str, float]
     complete: bool
-    selection: Selection | None
+    selection: SelectionBias | None
     note: str = ""
     diversity: "DiversityReport | None" = None
     distribution: Distribution | None = None
@@ -216,7 +216,7 @@ class VoteReport:
         bounds = [one.bound for one in self.found if one.bound is not None]
         return max(bounds) if len(bounds) == len(self.terms.ks) else None
 
-    def _selection_to_json(self, selection: Selection) -> dict[str, Any]:
+    def _selection_to_json(self, selection: SelectionBias) -> dict[str, Any]:
         return {**selection.to_json(), "of": self.terms.objective}
 
     def _size_to_json(self, one: Found) -> dict[str, Any]:

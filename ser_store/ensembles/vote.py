@@ -19,13 +19,13 @@ from ser_store.ensembles.scores_file import check_scores, write_scores
 from ser_store.ensembles.search import order_best, search_sizes
 from ser_store.ensembles.utterances import find_other_rows, find_units
 from ser_store.ensembles.vote_weights import Weights, settle_weights
-from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.metrics import caution_absent_classes
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.class_indices import ABSTAINED
-from ser_store.statistics.selection import Selection
+from ser_store.statistics.selection import SelectionBias
 from ser_store_h5.store import Store
 
 
@@ -193,7 +193,7 @@ def vote(
         distribution=distribute(found),
         heard=(
             *choice.left_out,
-            *caution_heard(store, electorate.candidates.names, rows, chosen=steps != "all"),
+            *caution_leakage(store, electorate.candidates.names, rows, chosen=steps != "all"),
             *caution_absent_classes(reported.truth, store.corpus.classes),
             *_caution_unanswered(reported, len(store.corpus.classes)),
         ),
@@ -209,7 +209,7 @@ def _caution_unanswered(candidates: Candidates, n_classes: int) -> tuple[str, ..
     return caution_unanswered(candidates.names, answers)
 
 
-def _hold_out(best: RankedEnsemble, terms: Terms, select_on: str) -> Selection:
+def _hold_out(best: RankedEnsemble, terms: Terms, select_on: str) -> SelectionBias:
     """The figure where the ensemble was chosen, and where it was not."""
     figures = [
         score.accuracy if terms.objective == "accuracy" else score.balanced_accuracy
@@ -217,4 +217,4 @@ def _hold_out(best: RankedEnsemble, terms: Terms, select_on: str) -> Selection:
     ]
     low, high = best.interval.bounds if terms.objective == "accuracy" else (None, None)
     method = f"held out: chosen on {select_on}"
-    return Selection(apparent=figures[0], corrected=figures[1], repeats=0, method=method, low=low, high=high)
+    return SelectionBias(apparent=figures[0], corrected=figures[1], repeats=0, method=method, low=low, high=high)

@@ -12,7 +12,7 @@ from ser_store.common.progress import Progress, silent
 from ser_store.corpora.splits.audit import Audit, compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.errors import StoreError
-from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import list_readable
 from ser_store.statistics.leak_effect import LeakEffect, measure_leak_effect
 from ser_store_h5.corpus import Corpus
@@ -98,7 +98,7 @@ def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspecti
 
 def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:
     """What the members have heard of the part that they would be evaluated on."""
-    return caution_heard(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
+    return caution_leakage(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
 
 
 def _measure_leak_effects(

@@ -15,7 +15,7 @@ from ser_store.evaluation.ensemble_names import (
     resolve_ensemble,
     vote_ensemble,
 )
-from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, describe_accuracy, find_accuracy_intervals
@@ -203,7 +203,7 @@ def compare(
         cautions=(
             *left_out,
             *_iter_cautions(ensembles, n_units if drawn.speakers is not None else None, alpha, against),
-            *caution_heard(store, [member for members in ensembles for member in members], rows),
+            *caution_leakage(store, [member for members in ensembles for member in members], rows),
             *_caution_scores(store, ensembles, voting),
             *caution_absent_classes(truth, corpus.classes),
             *_caution_unanswered(store, ensembles, rows),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.evaluation.heard import find_cautions, summarize_cautions
+from ser_store.evaluation.leakage import find_cautions, summarize_cautions
 from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
-from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import keep_covering
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
-from ser_store.statistics.selection import Selection as Correction
-from ser_store.statistics.selection import UncorrectableError, correct_selection_by_bootstrap
+from ser_store.statistics.selection import SelectionBias, UncorrectableError, correct_selection_by_bootstrap
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import Selection
@@ -51,7 +50,7 @@ class RunSteps:
     best: int
     divergence: int | None
     best_against_last: PairComparison | None
-    correction: Correction | None
+    correction: SelectionBias | None
     note: str = ""
 
     @property
@@ -141,7 +140,7 @@ def steps(
     cautions = (
         *((_SELECTED_ON_TEST,) if selected else ()),
         *left_out,
-        *caution_heard(store, [name for own in by_run.values() for name in own], rows, chosen=False),
+        *caution_leakage(store, [name for own in by_run.values() for name in own], rows, chosen=False),
         *caution_absent_classes(corpus.labels[rows], corpus.classes),
         *_iter_test_cautions(corpus, rows, compared),
     )
@@ -216,7 +215,7 @@ def _compare_steps(
     )
 
 
-def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[Correction | None, str]:
+def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[SelectionBias | None, str]:
     """The choice of the best step, corrected, by speaker where speakers are known; and where it is not, why."""
     if len(right) == 1:
         return None, "not corrected: there is one step, nothing was chosen"

@@ -15,7 +15,7 @@ from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.common.log import report_left_out, report_loaded
 from ser_store.common.progress import Progress, silent
-from ser_store.common.provenance import compute_audio_digest, list_differences, list_versions
+from ser_store.common.provenance import digest_recordings, list_differences, list_versions
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.errors import ModelError, StoreError, require
 from ser_store.evaluation.member_choice import describe_unreadable
@@ -255,7 +255,7 @@ def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, 
         return Extraction(name, computed=0, kept=len(everyone))
     logits, pooled = compute(missing)
     computed = Member(run, step, missing, logits=logits, pooled=narrow_pooled(pooled))
-    provenance = {**identity, "source": "extraction", "audio_digest": compute_audio_digest(corpus, everyone)}
+    provenance = {**identity, "source": "extraction", "audio_digest": digest_recordings(corpus, everyone)}
     member = _merge(cached, computed, provenance) if cached else _described(computed, provenance)
     if not store.has_run(run):
         store.add_run(record)
@@ -272,7 +272,7 @@ def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus)
     if configuration and "configuration" not in cached.provenance:
         differing.append("or unknown configuration")
     differing += list_differences(cached.provenance.get("configuration", configuration), configuration)
-    if cached.provenance.get("audio_digest") != compute_audio_digest(corpus, cached.rows):
+    if cached.provenance.get("audio_digest") != digest_recordings(corpus, cached.rows):
         differing.append("recordings")
     if differing:
         raise StoreError(

@@ -11,7 +11,7 @@ from ser_store.common.log import report_left_out
 from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.corpora.splits.train_eval_rows import Rows, choose_sides
+from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
 from ser_store.errors import CorpusError, ExistsError, StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.member_choice import list_readable
 from ser_store.evaluation.score_kinds import name_head_scores
@@ -124,8 +124,8 @@ def fit_head(
     source = format_member(source_run, step)
     run = run or f"{source_run}-{kind}"
     if cv is None:
-        sides = choose_sides(store.corpus, split=split, fold=fold)
-        pairs = [(sides.train, sides.evaluated)]
+        train_eval = choose_train_eval_rows(store.corpus, split=split, fold=fold)
+        pairs = [(train_eval.train, train_eval.evaluated)]
         protocol = {"split": split or store.corpus.default_split, "fold": fold, "cv": None, "folds": None}
     else:
         pairs = _cross_validate(store, source, cv, folds, seed)

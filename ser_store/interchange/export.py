@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import choose_members, name_part
-from ser_store.evaluation.heard import caution_heard
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import keep_covering
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
@@ -103,7 +103,7 @@ def export(
     left_out: tuple[str, ...] = ()
     if not members:
         names, left_out = keep_covering(store, names, rows, on=on)
-    cautions = (*left_out, *caution_heard(store, names, rows))
+    cautions = (*left_out, *caution_leakage(store, names, rows))
     request = _Request(store, tuple(names), rows, what, on, split, cautions)
     prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
     write = prepare[path.suffix.lower()](request)

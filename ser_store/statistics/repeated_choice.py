@@ -36,7 +36,7 @@ class UncorrectableError(MetricError):
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionBias:
     """What choosing the best of many on the very utterances it is reported on amounts to.
 
     Attributes:
@@ -155,7 +155,7 @@ def summarise_scores(
     repeats: int,
     method: str,
     confidence: float,
-) -> Selection:
+) -> SelectionBias:
     """Return the corrected figure with its interval.
 
     A mean above the apparent figure is chance as far as it lies within a few standard errors of it, and is held there.
@@ -189,7 +189,7 @@ def summarise_scores(
         low, high = max(limits[0], corrected - half_width), min(limits[1], corrected + half_width)
         if spread < _ROUNDING and limits == (0.0, 1.0):
             low, high = wilson_interval(round(corrected * units.n), units.n, confidence=confidence)
-    return Selection(
+    return SelectionBias(
         apparent=apparent,
         corrected=corrected,
         repeats=repeats,

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.metrics.class_indices import MetricError
 from ser_store.statistics.repeated_choice import (
-    Selection,
+    SelectionBias,
     UncorrectableError,
     check_options,
     find_chosen_units,
@@ -36,7 +36,7 @@ from ser_store.statistics.resampling import Units, iter_counts
 from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
 
 __all__ = [
-    "Selection",
+    "SelectionBias",
     "UncorrectableError",
     "correct_search_by_bootstrap",
     "correct_selection_by_bootstrap",
@@ -63,7 +63,7 @@ def correct_selection_by_bootstrap(
     repeats: int = BOOTSTRAP_REPEATS,
     seed: int = 0,
     confidence: float = 0.95,
-) -> Selection:
+) -> SelectionBias:
     """Return the accuracy to expect from the best of several candidates: bootstrap bias correction of the selection.
 
     Every repeat draws ``n`` utterances with replacement, chooses the candidate with most right among them (of equals
@@ -135,7 +135,7 @@ def correct_search_by_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
     progress: Progress = silent,
-) -> Selection:
+) -> SelectionBias:
     """Return the accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
 
     The real search runs on every sample, so that everything it does is corrected for: also how it leaves members out
@@ -183,7 +183,7 @@ def correct_selection_by_halves(
     seed: int = 0,
     confidence: float = 0.95,
     progress: Progress = silent,
-) -> Selection:
+) -> SelectionBias:
     """Return the accuracy to expect from a search, by repeated halves: choosing on one, reporting on the other.
 
     Every repeat splits the utterances, or the groups, at random into two halves (of an odd number the second is larger
@@ -247,7 +247,7 @@ def _correct_by_splits(
     repeats: int,
     method: str,
     confidence: float,
-) -> Selection:
+) -> SelectionBias:
     """Search on the one part of every split, score on the other.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.loading import LoadedModel, build_model
 from ser_store.common.log import report_cautions, report_loaded, report_name
-from ser_store.corpora.splits.train_eval_rows import choose_sides
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
@@ -24,7 +24,7 @@ from ser_store.training.checkpointing.resume import (
     refuse_contradictions,
     refuse_other_backbone,
     refuse_other_processes,
-    refuse_other_sides,
+    refuse_other_rows,
 )
 from ser_store.training.class_gaps import list_class_gaps
 from ser_store.training.lock import hold_run
@@ -102,9 +102,9 @@ def finetune(
         )
         if begun is not None and begun.state == "finished":
             return begun
-        sides = choose_sides(store.corpus, split=request.split, fold=request.fold)
+        train_eval = choose_train_eval_rows(store.corpus, split=request.split, fold=request.fold)
         if begun is not None:
-            refuse_other_sides(begun, sides)
+            refuse_other_rows(begun, train_eval)
             refuse_other_processes(begun, count_processes())
         refuse_other_precision(request.recipe.precision)
         choose_device()
@@ -112,18 +112,18 @@ def finetune(
         speech, arguments = resolve_audio(store.corpus, audio), build_training_arguments(request.recipe, place)
         loaded = _load(request if begun is None else replace(request, model=pin_model(begun)), store.corpus.classes)
         # The weights carry with them what they have learned from, wherever they go; the head is new.
-        heard = {*loaded.trained_on, *store.corpus.ids[sides.train].tolist()}
+        heard = {*loaded.trained_on, *store.corpus.ids[train_eval.train].tolist()}
         loaded.model.config.trained_on = sorted(heard)
         if begun is not None:
             refuse_other_backbone(begun, loaded.describe()["configuration"])
         if is_main():
             if begun is None and run is None:
                 report_name(name, name_after(request.model))
-            report_cautions(name, list_class_gaps(store.corpus, sides))
+            report_cautions(name, list_class_gaps(store.corpus, train_eval))
         session = TrainingSession(
             store,
             request,
-            sides,
+            train_eval,
             audio=speech,
             arguments=arguments,
             loaded=loaded,
@@ -136,7 +136,7 @@ def finetune(
         if not is_main():
             return session.train(begun)
         if begun is None:
-            store.add_run(describe_run(request, sides, loaded, corpus=store.corpus, checkpoints=place))
+            store.add_run(describe_run(request, train_eval, loaded, corpus=store.corpus, checkpoints=place))
         with session.ending.heard(), hold_run(store.run_folder(name)):
             try:
                 return session.train(begun)

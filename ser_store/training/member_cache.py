@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ser_store.backbones.digest import compute_model_digest, take_part_in_digest
 from ser_store.backbones.loading import LoadedModel
 from ser_store.common.log import report_differing_member
-from ser_store.common.provenance import compute_audio_digest
-from ser_store.corpora.splits.train_eval_rows import Rows, Sides
+from ser_store.common.provenance import digest_recordings
+from ser_store.corpora.splits.train_eval_rows import Rows, TrainEvalRows
 from ser_store.errors import SerstoreError
 from ser_store.inference.dataset import PREPROCESSING
 from ser_store.inference.float16 import narrow_pooled
@@ -25,12 +25,19 @@ class MemberCache:
     """Turns one evaluation pass into the member ``run@step``, once and whole."""
 
     def __init__(
-        self, store: Store, run: str, loaded: LoadedModel, sides: Sides, *, recipe: Recipe, curves: CurveWriter
+        self,
+        store: Store,
+        run: str,
+        loaded: LoadedModel,
+        train_eval: TrainEvalRows,
+        *,
+        recipe: Recipe,
+        curves: CurveWriter,
     ) -> None:
         self._store = store
         self._run = run
         self._loaded = loaded
-        self._sides = sides
+        self._train_eval = train_eval
         self._recipe = recipe
         self._curves = curves
         self._cached = set(store.steps(run))
@@ -45,10 +52,10 @@ class MemberCache:
         Raises:
             SerstoreError: if the pass did not cover exactly the utterances it had to.
         """
-        if not np.array_equal(rows, self._sides.evaluated):
+        if not np.array_equal(rows, self._train_eval.evaluated):
             raise SerstoreError(
                 f"the evaluation after step {step} covered {len(rows)} utterances: expected the "
-                f"{len(self._sides.evaluated)} that are not trained on, each once; please report this"
+                f"{len(self._train_eval.evaluated)} that are not trained on, each once; please report this"
             )
         if not (np.isfinite(logits).all() and np.isfinite(pooled).all()):
             return dict.fromkeys(("eval_loss", "eval_accuracy", "eval_balanced_accuracy"), float("nan"))
@@ -70,7 +77,7 @@ class MemberCache:
         metrics = self._evaluate(rows, logits)
         self._curves.append_evaluation(
             step=step,
-            on=self._sides.on,
+            on=self._train_eval.on,
             eval_loss=metrics["eval_loss"],
             accuracy=metrics["eval_accuracy"],
             balanced_accuracy=metrics["eval_balanced_accuracy"],
@@ -81,7 +88,7 @@ class MemberCache:
         return {
             "source": "evaluation pass while training",
             "model_digest": digest,
-            "audio_digest": compute_audio_digest(self._store.corpus, rows),
+            "audio_digest": digest_recordings(self._store.corpus, rows),
             "preprocessing": PREPROCESSING,
             "precision": self._recipe.precision,
             **self._loaded.describe(),
@@ -99,7 +106,7 @@ class MemberCache:
 
     def _evaluate(self, rows: Rows, logits: NDArray[np.float32]) -> dict[str, float]:
         corpus = self._store.corpus
-        monitored = np.isin(rows, self._sides.monitored)
+        monitored = np.isin(rows, self._train_eval.monitored)
         truth = corpus.labels[rows[monitored]]
         evaluation = evaluate_predictions(truth, logits[monitored].argmax(axis=1), n_classes=len(corpus.classes))
         return {

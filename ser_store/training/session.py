@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainingArguments
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
 from ser_store.common.provenance import list_versions
-from ser_store.corpora.splits.train_eval_rows import Rows, Sides
+from ser_store.corpora.splits.train_eval_rows import Rows, TrainEvalRows
 from ser_store.errors import StoreError, UnknownNameError
 from ser_store.inference.audio_cache import SpeechCache
 from ser_store.inference.dataset import SpeechDataset
@@ -70,7 +70,7 @@ class TrainingSession:
         self,
         store: Store,
         request: Request,
-        sides: Sides,
+        train_eval: TrainEvalRows,
         *,
         audio: Path,
         arguments: TrainingArguments,
@@ -80,7 +80,7 @@ class TrainingSession:
     ) -> None:
         self._store = store
         self._request = request
-        self._sides = sides
+        self._train_eval = train_eval
         self._audio = audio
         self._arguments = arguments
         self._loaded = loaded
@@ -94,7 +94,7 @@ class TrainingSession:
         self._close_bar: Callable[[], None] = lambda: None
         self._meter = LossMeter()
         self._watch = DivergenceWatch(
-            compute_chance(labels[sides.train], labels[sides.monitored]),
+            compute_chance(labels[train_eval.train], labels[train_eval.monitored]),
             patience=PATIENCE,
             loss=lambda: self._meter.last,
         )
@@ -150,7 +150,9 @@ class TrainingSession:
         recipe = self._request.recipe
         curves = CurveWriter(self._store, self._request.run, seconds=journal.seconds)
         model = self._loaded.model
-        cache = MemberCache(self._store, self._request.run, self._loaded, self._sides, recipe=recipe, curves=curves)
+        cache = MemberCache(
+            self._store, self._request.run, self._loaded, self._train_eval, recipe=recipe, curves=curves
+        )
         shown = CurveCallback(curves, loss=lambda: self._meter.last, show_progress=self._show_progress)
         self._close_bar = shown.close
         keeper = CheckpointKeeper(
@@ -167,7 +169,7 @@ class TrainingSession:
         patience = recipe.early_stopping_patience
         if patience is not None:
             callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=journal.note))
-        learned = self._make_dataset(self._sides.train, variation=make_variation(recipe))
+        learned = self._make_dataset(self._train_eval.train, variation=make_variation(recipe))
         callbacks.append(EpochCallback(learned))
         # Older checkpoints are removed by the keeper: the Trainer would have one more while it writes.
         self._arguments.save_total_limit = None
@@ -176,10 +178,10 @@ class TrainingSession:
             model=model,
             args=self._arguments,
             train_dataset=learned,
-            eval_dataset=self._make_dataset(self._sides.evaluated),
+            eval_dataset=self._make_dataset(self._train_eval.evaluated),
             processing_class=self._loaded.feature_extractor,
             recipe=recipe,
-            loss=make_loss(recipe, count_classes(self._store.corpus, self._sides.train)),
+            loss=make_loss(recipe, count_classes(self._store.corpus, self._train_eval.train)),
             on_evaluated=cache.add,
             make_room=keeper.make_room,
             micro_batches=micro_batches,

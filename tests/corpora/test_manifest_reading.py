@@ -9,7 +9,7 @@ import pytest
 
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
-from ser_store.corpora.splits.train_eval_rows import choose_sides
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError
 
 soundfile = pytest.importorskip("soundfile")
@@ -267,8 +267,8 @@ def test_sessions_by_name_are_folds_and_it_is_said_which(wav: Path) -> None:
     assert corpus.parts("split").tolist() == ["fold-1", "fold-2", "fold-3", "fold-1", ""]
     assert built.notes[2:] == ("the folds are fold-1: Ses01, fold-2: Ses02, fold-3: Ses10",)
     assert corpus.columns["split"].tolist() == ["Ses01", "Ses02", "Ses10", "ses01", ""]
-    sides = choose_sides(corpus, fold=1)
-    assert (sides.evaluated.tolist(), sides.train.tolist()) == ([0, 3], [1, 2])
+    train_eval = choose_train_eval_rows(corpus, fold=1)
+    assert (train_eval.evaluated.tolist(), train_eval.train.tolist()) == ([0, 3], [1, 2])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ser_store.statistics import resampling
 from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.resampling import iter_counts
 from ser_store.statistics.selection import (
-    Selection,
+    SelectionBias,
     UncorrectableError,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
@@ -386,7 +386,7 @@ def test_a_selection_goes_to_json_with_its_optimism_and_its_interval():
     assert list(document)[:4] == ["apparent", "corrected", "repeats", "method"]
     assert document["optimism"] == document["apparent"] - document["corrected"]
     assert document["interval"] == [selection.low, selection.high]
-    assert Selection(0.9, 0.9, 0, "none").to_json()["interval"] is None
+    assert SelectionBias(0.9, 0.9, 0, "none").to_json()["interval"] is None
 
 
 def test_progress_counts_the_searches():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ser_store.corpora.splits.train_eval_rows import choose_sides
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.training.class_gaps import list_class_gaps
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
@@ -44,7 +44,7 @@ FEW = "classes of fewer than 5 training utterances, from which little is learned
 )  # fmt: skip
 def test_each_gap_of_a_split_is_one_line(parts, fold, expected):
     corpus = make_corpus(**parts)
-    assert list(list_class_gaps(corpus, choose_sides(corpus, fold=fold))) == expected
+    assert list(list_class_gaps(corpus, choose_train_eval_rows(corpus, fold=fold))) == expected
 
 
 def test_a_class_without_training_utterances_is_said_and_trained_without(empty, serstore, tmp_path):

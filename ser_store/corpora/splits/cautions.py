@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ser_store.corpora.splits.audit import flag_leaks
 from ser_store.corpora.splits.speakers import FEW, list_splits_apart
-from ser_store.corpora.splits.train_eval_rows import check_sides
+from ser_store.corpora.splits.train_eval_rows import check_trainable
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
 
@@ -49,7 +49,7 @@ def _describe_counts(corpus: Corpus, counts: Sequence[NDArray[np.int64]]) -> str
 
 def _caution_unusable(corpus: Corpus, split: str | None) -> list[str]:
     try:
-        check_sides(corpus, split)
+        check_trainable(corpus, split)
     except CorpusError:
         return [f"only {_shorten(corpus.part_names(split))}: nothing can be trained and judged by it"]
     return []

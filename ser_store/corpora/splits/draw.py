@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
 from ser_store.corpora.splits.speakers import count_speakers, draw_speakers, fold_speakers, list_splits_apart
-from ser_store.corpora.splits.train_eval_rows import check_sides
+from ser_store.corpora.splits.train_eval_rows import check_trainable
 from ser_store.corpora.texts import is_missing, normalise_text, unite_spellings
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Column, Corpus, StrArray
@@ -59,7 +59,7 @@ def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int 
         return assign_split(corpus, draw.name, _draw_parts(corpus, draw))
     parts = _column_parts(corpus, name) if name in corpus.columns else corpus.splits[name]
     assigned = assign_split(corpus, name, parts)
-    check_sides(assigned, name)
+    check_trainable(assigned, name)
     return assigned
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.splits.train_eval_rows import choose_sides, compute_sides_digest
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows, digest_train_eval_rows
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import Fitted, parse_fitted
@@ -75,12 +75,12 @@ def _rebuild(store: Store, record: RunRecord) -> Fitted | None:
     if details.get("cv") is not None or details.get("split") not in corpus.splits:
         return None
     try:
-        sides = choose_sides(corpus, split=details["split"], fold=details.get("fold"))
+        train_eval = choose_train_eval_rows(corpus, split=details["split"], fold=details.get("fold"))
     except CorpusError:
         return None
-    if details.get("sides_digest", compute_sides_digest(sides)) != compute_sides_digest(sides):
+    if details.get("sides_digest", digest_train_eval_rows(train_eval)) != digest_train_eval_rows(train_eval):
         return None
-    own = Fitted.on_rows(sides.train, len(corpus))
+    own = Fitted.on_rows(train_eval.train, len(corpus))
     source = details.get("source")
     if record.kind != "head" or not isinstance(source, str) or not store.has_run(parse_member(source)[0]):
         return own

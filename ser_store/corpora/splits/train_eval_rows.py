@@ -13,7 +13,7 @@ Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Sides:
+class TrainEvalRows:
     """Who is trained on, who is evaluated, and whose evaluation the curves show.
 
     Attributes:
@@ -30,7 +30,7 @@ class Sides:
     on: str
 
 
-def check_sides(corpus: Corpus, split: str | None = None) -> None:
+def check_trainable(corpus: Corpus, split: str | None = None) -> None:
     """Refuse a split that nothing can be both trained on and evaluated by.
 
     Raises:
@@ -46,13 +46,13 @@ def check_sides(corpus: Corpus, split: str | None = None) -> None:
         )
 
 
-def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None = None) -> Sides:
-    """Return the sides of a split; of one into folds, ``fold`` is evaluated and the others are trained on.
+def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: int | None = None) -> TrainEvalRows:
+    """Return the train and eval rows of a split; of folds, ``fold`` is evaluated and the others are trained on.
 
     Raises:
         CorpusError: if the split has no part to train on or to evaluate, or a fold is missing or too much.
     """
-    check_sides(corpus, split)
+    check_trainable(corpus, split)
     names = corpus.part_names(split)
     shown = split or corpus.default_split
     if "train" in names:
@@ -71,12 +71,12 @@ def choose_sides(corpus: Corpus, *, split: str | None = None, fold: int | None =
         others = [on]
         train = np.sort(np.concatenate([corpus.rows(name, split=split) for name in names if name != on]))
     evaluated = np.sort(np.concatenate([corpus.rows(name, split=split) for name in others]))
-    return Sides(train=train, evaluated=evaluated, monitored=corpus.rows(on, split=split), on=on)
+    return TrainEvalRows(train=train, evaluated=evaluated, monitored=corpus.rows(on, split=split), on=on)
 
 
-def compute_sides_digest(sides: Sides) -> str:
+def digest_train_eval_rows(train_eval: TrainEvalRows) -> str:
     """Return the SHA-256 (hex) of who is trained on, who is evaluated and who is monitored."""
     digest = hashlib.sha256()
-    for rows in (sides.train, sides.evaluated, sides.monitored):
+    for rows in (train_eval.train, train_eval.evaluated, train_eval.monitored):
         digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes() + b"|")
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_store.common.provenance import list_differences
-from ser_store.corpora.splits.train_eval_rows import Sides, compute_sides_digest
+from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, digest_train_eval_rows
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store_h5.runs import RunRecord
@@ -128,9 +128,9 @@ def _name_apart(store: Store, plain: str, *, split: str | None, fold: int | None
     """The name of the run of this split and fold, if there is one; else ``plain`` unless another's run has it."""
     named = f"-{_NO_NAME.sub('-', split)}" if split else ""
     numbered = "" if fold is None else f"-fold-{fold}"
-    sides = {"split": split, "fold": fold}
+    asked = {"split": split, "fold": fold}
     for name in dict.fromkeys(plain + suffix for suffix in ("", numbered, named + numbered)):
-        if store.has_run(name) and not _list_changes(store.run(name).details, sides):
+        if store.has_run(name) and not _list_changes(store.run(name).details, asked):
             return name
     other = store.run(plain) if store.has_run(plain) else None
     if other is None or other.kind != "finetune":
@@ -238,13 +238,13 @@ def compute_training_digest(record: RunRecord) -> str:
     return hashlib.sha256(json.dumps(begun, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_other_sides(record: RunRecord, sides: Sides) -> None:
+def refuse_other_rows(record: RunRecord, train_eval: TrainEvalRows) -> None:
     """Compare the split with that the run was begun with.
 
     Raises:
         StoreError: if other utterances are trained on or evaluated now.
     """
-    if record.details.get("sides_digest") != compute_sides_digest(sides):
+    if record.details.get("sides_digest") != digest_train_eval_rows(train_eval):
         raise StoreError(
             f"the split {record.details.get('split')} is not the one that run {record.run} was begun with: expected "
             "the same utterances in the same parts; restore it, or train another run with --run NAME"

@@ -13,7 +13,7 @@ from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.audio.recordings import load_durations, resolve_audio
 from ser_store.backbones.model import SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
-from ser_store.corpora.splits.train_eval_rows import choose_sides
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.checkpointing.checkpoints import Layout
 from ser_store.training.distributed.fsdp import choose_layout, read_plugin
@@ -61,14 +61,14 @@ def estimate(
     refuse_other_precision(recipe.precision)
     plugin = read_plugin()
     corpus = store.corpus
-    sides = choose_sides(corpus, split=split, fold=fold)
+    train_eval = choose_train_eval_rows(corpus, split=split, fold=fold)
     source = find_source(model, init="random" if checkpoint is None else init, checkpoint=checkpoint)
     backbone = getattr(source.config, "backbone_config", source.config)
     config = build_config(backbone, corpus.classes, pooling=recipe.pooling)
     folder = resolve_audio(corpus, audio)
-    heard = _vary(load_durations(corpus, sides.train, audio=folder), recipe)
-    evaluated = load_durations(corpus, sides.evaluated, audio=folder)
-    per_epoch, steps = count_steps(recipe, len(sides.train), processes=count_processes())
+    heard = _vary(load_durations(corpus, train_eval.train, audio=folder), recipe)
+    evaluated = load_durations(corpus, train_eval.evaluated, audio=folder)
+    per_epoch, steps = count_steps(recipe, len(train_eval.train), processes=count_processes())
     members = -(-steps // recipe.eval_steps)
     layout = choose_layout(plugin)
     parameters, trained = count_parameters(config, recipe)
@@ -77,8 +77,8 @@ def estimate(
         model=source.key,
         parameters=parameters,
         trained=trained,
-        n_train=len(sides.train),
-        n_evaluated=len(sides.evaluated),
+        n_train=len(train_eval.train),
+        n_evaluated=len(train_eval.evaluated),
         processes=count_processes(),
         layout=layout,
         steps=steps,
@@ -89,7 +89,7 @@ def estimate(
             recipe,
             parameters * (2 if layout is Layout.FULL else 1),
             trained,
-            members * len(sides.evaluated) * row_bytes,
+            members * len(train_eval.evaluated) * row_bytes,
             checkpoints or store.path,
         ),
         time=_estimate_time(config, recipe, steps, members, heard, evaluated),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.corpora.splits.train_eval_rows import choose_sides
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
@@ -61,7 +61,7 @@ def find_cautions(
         run = parse_member(member)[0]
         record = store.run(run)
         if run not in by_run:
-            by_run[run] = tuple(_iter_heard(store, record, rows))
+            by_run[run] = tuple(_iter_leakage(store, record, rows))
         selection = tuple(_iter_selection(store.corpus, record, member, rows)) if chosen else ()
         cautions[member] = (*by_run[run], *selection)
     return cautions
@@ -82,12 +82,12 @@ def summarize_cautions(cautions: Iterable[Sequence[Caution]]) -> tuple[str, ...]
     return tuple(lines)
 
 
-def caution_heard(store: Store, members: Iterable[str], rows: Rows, *, chosen: bool = True) -> tuple[str, ...]:
+def caution_leakage(store: Store, members: Iterable[str], rows: Rows, *, chosen: bool = True) -> tuple[str, ...]:
     """Return the lines of :func:`summarize_cautions` for all members; parameters as for :func:`find_cautions`."""
     return summarize_cautions(find_cautions(store, members, rows, chosen=chosen).values())
 
 
-def _iter_heard(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
+def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
     fitted, name, corpus = find_fitted(store, record.run), record.run, store.corpus
     if fitted is None:
         if record.kind != "import" and (record.details.get("split") or record.details.get("cv")):
@@ -123,7 +123,7 @@ def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:
     if split not in corpus.splits:
         return record.kind == "import"
     try:
-        own = choose_sides(corpus, split=split, fold=record.details.get("fold")).train
+        own = choose_train_eval_rows(corpus, split=split, fold=record.details.get("fold")).train
     except CorpusError:
         return False
     return bool(np.isin(rows, own).all())

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ser_store.corpora.splits.train_eval_rows import choose_sides, compute_sides_digest
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows, digest_train_eval_rows
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import Fitted
 from ser_store_h5.member import Member
@@ -47,9 +47,9 @@ def path(tmp_path):
     store = Store.create(path, make_corpus())
     corpus = store.corpus
     rows = np.arange(N, dtype=np.int32)
-    sides = choose_sides(corpus, split="mixed")
-    learned = np.isin(rows, sides.train)
-    details = {"split": "mixed", "fold": None, "on": "test", "fitted": Fitted.on_rows(sides.train, N).to_json()}
+    train_eval = choose_train_eval_rows(corpus, split="mixed")
+    learned = np.isin(rows, train_eval.train)
+    details = {"split": "mixed", "fold": None, "on": "test", "fitted": Fitted.on_rows(train_eval.train, N).to_json()}
     store.add_run(RunRecord("fit", "finetune", "tiny-hubert", details=details))
     logits = represent(corpus.labels, learned)[:, :3]
     store.write_member(Member("fit", 400, rows, logits=logits, pooled=represent(corpus.labels, learned)))
@@ -140,8 +140,8 @@ def test_a_split_that_was_replaced_under_its_name_hides_nothing(path, serstore):
 def test_an_older_record_is_judged_by_its_split_or_known_to_be_unknown(path, serstore):
     store = Store(path)
     record = store.run("fit")
-    sides = choose_sides(store.corpus, split="mixed")
-    older = {"split": "mixed", "fold": None, "sides_digest": compute_sides_digest(sides)}
+    train_eval = choose_train_eval_rows(store.corpus, split="mixed")
+    older = {"split": "mixed", "fold": None, "sides_digest": digest_train_eval_rows(train_eval)}
     store.update_run(replace(record, details=older))
     said = read_cautions(serstore, path, "evaluate", "fit", "--split", "apart")
     assert said[0].startswith("fit was trained on 32 of these 40 utterances")
