@@ -18,8 +18,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """The main job from audio to a vote: on a synthetic corpus, or with --audio on RAVDESS."""
         from ser_store.errors import require
-        from ser_store_cli.commands.demonstration import demonstrate
-        from ser_store_cli.commands.printed import make_runner
+        from ser_store_cli.walkthroughs.demonstration import demonstrate
+        from ser_store_cli.walkthroughs.printed import make_runner
 
         require("torch")
         demonstrate(store, audio=audio, steps=steps, run=make_runner(app))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ser_store_cli.commands.origin_choice import Origin, find_like, read_begun, refuse_begun
-from ser_store_cli.commands.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -23,7 +21,9 @@ from ser_store_cli.options import (
     show_reports,
     stated,
 )
+from ser_store_cli.origin_choice import Origin, find_like, read_begun, refuse_begun
 from ser_store_cli.output import print_json
+from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.tables.finetune import print_dry_run, print_run, push, train_all
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
         """
         from ser_store.errors import require
         from ser_store.paper.reproduce import list_published_models, name_runs
-        from ser_store_cli.commands.printed import make_runner
-        from ser_store_cli.commands.reproduction import Reproduction
+        from ser_store_cli.walkthroughs.printed import make_runner
+        from ser_store_cli.walkthroughs.reproduction import Reproduction
 
         require("torch")
         require("transformers")

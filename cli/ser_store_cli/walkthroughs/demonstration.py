@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ser_store_cli.commands.printed import Runner, print_title, run_printed
+from ser_store_cli.walkthroughs.printed import Runner, print_title, run_printed
 
 TINY = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech")
 HEADS = ("logreg", "svm", "mlp")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from ser_store_cli import INTERRUPTED
-from ser_store_cli.commands.printed import Runner, print_title, run_printed
 from ser_store_cli.options import warn
+from ser_store_cli.walkthroughs.printed import Runner, print_title, run_printed
 
 if TYPE_CHECKING:
     from ser_store_h5.store import Store

@@ -1,0 +1,1 @@
+"""Commands run one after the other, each printed before it runs: the demonstration and the reproduction."""
