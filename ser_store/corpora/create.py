@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ser_store.common.progress import Progress, silent
+from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.corpora.splits.cautions import caution_split
@@ -74,14 +75,7 @@ def init(
         AudioError: naming the first bad recording.
         StoreError: if the store holds another corpus.
     """
-    if corpus == "ravdess":
-        if audio is None:
-            raise UnknownNameError("corpus ravdess without its recordings: expected --audio DIR, their folder")
-        built = load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
-    elif Path(corpus).suffix.lower() in (".csv", ".parquet"):
-        built = load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)
-    else:
-        raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
+    built = _load_corpus(corpus, audio, skip_bad=skip_bad, strict=strict, progress=progress)
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
     notes = built.notes
@@ -116,6 +110,17 @@ def init(
         cautions=(*cautions, *caution_split(described, name)),
         notes=notes,
     )
+
+
+def _load_corpus(corpus: str, audio: Path | None, *, skip_bad: bool, strict: bool, progress: Progress) -> BuiltCorpus:
+    """What the reader of ``corpus`` makes of it, a name or a table."""
+    if corpus == "ravdess":
+        if audio is None:
+            raise UnknownNameError("corpus ravdess without its recordings: expected --audio DIR, their folder")
+        return load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
+    if Path(corpus).suffix.lower() in (".csv", ".parquet"):
+        return load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)
+    raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
 
 
 def _combine(there: Corpus, described: Corpus) -> Corpus:
