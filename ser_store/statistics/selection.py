@@ -51,7 +51,7 @@ HALVES_REPEATS = 100
 
 Groups = ArrayLike | Sequence[Any] | None
 # Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
-Search = Callable[[NDArray[np.intp]], NDArray[Any]]
+Choose = Callable[[NDArray[np.intp]], NDArray[Any]]
 
 
 def correct_selection_by_bootstrap(
@@ -125,7 +125,7 @@ def correct_selection_by_bootstrap(
 
 
 def correct_search_by_bootstrap(
-    choose: Search,
+    choose: Choose,
     *,
     n_utterances: int,
     groups: Groups = None,
@@ -173,7 +173,7 @@ def correct_search_by_bootstrap(
 
 
 def correct_selection_by_halves(
-    choose: Search,
+    choose: Choose,
     *,
     n_utterances: int,
     groups: Groups = None,
@@ -220,7 +220,7 @@ def correct_selection_by_halves(
 class _Searching:
     """A search, and how what it finds is scored."""
 
-    choose: Search
+    choose: Choose
     units: Units
     weigh: Weighing
     progress: Progress
@@ -248,7 +248,7 @@ def _correct_by_splits(
     method: str,
     confidence: float,
 ) -> SelectionBias:
-    """Search on the one part of every split, score on the other.
+    """Choose on the one part of every split, score on the other.
 
     Args:
         splits: how often each unit is searched on, ``(n_units,)``, and which units are scored on, ``(n_units,)``.
