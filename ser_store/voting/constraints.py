@@ -1,4 +1,4 @@
-"""Which ensembles may stand: at most one candidate of each group, and one at least of each set that is required."""
+"""Which ensembles are allowed: at most one candidate of each group, and one at least of each set that is required."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ROWS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
-class Conditions:
+class Constraints:
     """What is asked of an ensemble of ``m`` candidates, whose members are taken in ascending order.
 
     Attributes:
@@ -44,7 +44,7 @@ class Conditions:
         return len(self.following)
 
     def count(self, k: int) -> int:
-        """How many ensembles of ``k`` members may stand."""
+        """Return how many ensembles of ``k`` members are allowed."""
         # By inclusion and exclusion over the sets of which an ensemble holds nobody.
         ends = np.cumsum(self.sizes).tolist()
         total = 0
@@ -59,22 +59,22 @@ class Conditions:
         return total
 
     def count_beginnings(self, size: int) -> int:
-        """How many beginnings of so many members there are, whatever is required."""
+        """Return how many beginnings of so many members there are, whatever is required."""
         return _count_spread(self.sizes, size)
 
-    def put_fixed_first(self) -> tuple[NDArray[np.intp], "Conditions"]:
-        """The candidates that may stand at all, those first whom every ensemble holds, else in their order, ``(m,)``;
-        and the conditions in these places."""
+    def put_fixed_first(self) -> tuple[NDArray[np.intp], "Constraints"]:
+        """The candidates that can be members, those first whom every ensemble holds, else in their order, ``(m,)``;
+        and the constraints in these places."""
         group = np.repeat(np.arange(len(self.sizes)), self.sizes)
         fixed = sorted({next(iter(members)) for members in self.required if len(members) == 1})
         is_free = ~np.isin(group, group[fixed])
         order = np.concatenate([np.array(fixed, dtype=np.intp), np.flatnonzero(is_free)])
         places = {member: place for place, member in enumerate(order.tolist())}
         required = [[places[member] for member in sorted(members) if member in places] for members in self.required]
-        return order, set_conditions(len(order), groups=group[order], required=required)
+        return order, make_constraints(len(order), groups=group[order], required=required)
 
     def allow(self, members: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of the ensembles, ``(e, k)`` ascending, may stand."""
+        """Return which of the ensembles, ``(e, k)`` ascending, are allowed."""
         spread = (members[:, 1:] >= self.following[members[:, :-1]]).all(axis=1)
         complete = np.bitwise_or.reduce(self.hits[members], axis=1) == self.needed
         allowed: NDArray[np.bool_] = spread & complete
@@ -108,19 +108,19 @@ class Conditions:
             row = end
 
 
-def set_conditions(m: int, *, groups: ArrayLike | None = None, required: Sequence[Sequence[int]] = ()) -> Conditions:
-    """The checked conditions.
+def make_constraints(m: int, *, groups: ArrayLike | None = None, required: Sequence[Sequence[int]] = ()) -> Constraints:
+    """Return the checked constraints.
 
     Args:
         m: candidates.
-        groups: ``(m,)`` whole numbers, the same for candidates of one group, which must stand next to each other.
+        groups: ``(m,)`` whole numbers, the same for candidates of one group, which must be next to each other.
             Default: everyone is a group of its own.
         required: sets of indices of candidates.
 
     Raises:
         EnsembleError: if the groups are scattered or not ``m``, or a set is empty or holds unknown candidates.
 
-    >>> set_conditions(4, groups=[0, 0, 1, 2], required=[[3]]).count(2)
+    >>> make_constraints(4, groups=[0, 0, 1, 2], required=[[3]]).count(2)
     3
     """
     labels = np.arange(m) if groups is None else np.asarray(groups)
@@ -137,7 +137,7 @@ def set_conditions(m: int, *, groups: ArrayLike | None = None, required: Sequenc
         if not members or not all(0 <= member < m for member in members):
             raise EnsembleError(f"of {list(members)} one is required: expected indices of candidates in 0..{m - 1}")
         hits[list(members)] |= np.int64(1 << number)
-    return Conditions(
+    return Constraints(
         following=np.repeat(ends, ends - begins).astype(np.int64),
         hits=hits,
         later_hits=np.append(np.bitwise_or.accumulate(hits[::-1])[::-1], 0),

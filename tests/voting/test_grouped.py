@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import search_ensembles
-from ser_store.voting.constraints import set_conditions
-from ser_store.voting.grouped import search_grouped
+from ser_store.voting.constraints import make_constraints
 
 RUNS_OF_STEPS = np.repeat(np.arange(6), 14)
 
@@ -52,9 +51,9 @@ def test_it_finds_what_leaving_the_others_out_finds(case, top, options, backend)
     conditions = {"groups": groups, "required": required, "backend": backend, "top": top, "threads": 2}
     if not best:
         with pytest.raises(EnsembleError, match="no ensemble of"):
-            search_grouped(predictions, truth, **options, **conditions)
+            search_ensembles(predictions, truth, **options, **conditions)
         return
-    found = search_grouped(predictions, truth, **options, **conditions)
+    found = search_ensembles(predictions, truth, **options, **conditions)
     assert found.results == best
     np.testing.assert_array_equal(found.histogram, histogram)
     assert found.searched == histogram.sum()
@@ -74,7 +73,7 @@ def test_it_does_so_by_every_rule(case, options):
     options = {"k": k, "n_classes": n_classes, "probabilities": probabilities, **options}
     best, histogram = leave_out(predictions, truth, groups, required, top=3, **options)
     if best:
-        found = search_grouped(predictions, truth, groups=groups, required=required, top=3, **options)
+        found = search_ensembles(predictions, truth, groups=groups, required=required, top=3, **options)
         assert found.results == best
         np.testing.assert_array_equal(found.histogram, histogram)
 
@@ -82,7 +81,7 @@ def test_it_does_so_by_every_rule(case, options):
 @given(case=cases())
 def test_ensembles_are_counted_and_told_apart_as_by_hand(case):
     predictions, _, k, _, groups, required = case
-    conditions = set_conditions(len(predictions), groups=groups, required=required)
+    conditions = make_constraints(len(predictions), groups=groups, required=required)
     everything = list(combinations(range(len(predictions)), k))
     standing = [may_stand(members, groups, required) for members in everything]
     assert conditions.count(k) == sum(standing)
@@ -100,22 +99,22 @@ def test_small_blocks_and_parts_make_no_difference(monkeypatch):
     best, histogram = leave_out(predictions, truth, groups, required, top=5, k=5, n_classes=4)
     for backend in ("batched", "bitsliced"):
         conditions = {"groups": groups, "required": required, "backend": backend, "threads": 3}
-        found = search_grouped(predictions, truth, k=5, n_classes=4, top=5, **conditions)
+        found = search_ensembles(predictions, truth, k=5, n_classes=4, top=5, **conditions)
         assert found.results == best
         np.testing.assert_array_equal(found.histogram, histogram)
 
 
 def test_six_runs_at_fourteen_steps_are_three_million_ensembles_of_five():
-    assert set_conditions(84, groups=RUNS_OF_STEPS).count(5) == 6 * 14**5
-    assert set_conditions(84, groups=RUNS_OF_STEPS, required=[[0]]).count(5) == 5 * 14**4
-    assert set_conditions(84).count(5) == 30_872_016
+    assert make_constraints(84, groups=RUNS_OF_STEPS).count(5) == 6 * 14**5
+    assert make_constraints(84, groups=RUNS_OF_STEPS, required=[[0]]).count(5) == 5 * 14**4
+    assert make_constraints(84).count(5) == 30_872_016
 
 
 def test_without_conditions_it_is_the_search_of_all():
     rng = np.random.default_rng(0)
     truth = rng.integers(3, size=40)
     predictions = rng.integers(3, size=(9, 40))
-    found = search_grouped(predictions, truth, k=4, n_classes=3)
+    found = search_ensembles(predictions, truth, k=4, n_classes=3)
     expected = search_ensembles(predictions, truth, k=4, n_classes=3)
     assert found.results == expected.results
     np.testing.assert_array_equal(found.histogram, expected.histogram)
@@ -131,7 +130,7 @@ def test_an_interrupt_leaves_what_was_found_so_far():
                 raise KeyboardInterrupt
             yield item
 
-    found = search_grouped(rng.integers(3, size=(9, 40)), truth, k=4, n_classes=3, required=[[1]], progress=interrupt)
+    found = search_ensembles(rng.integers(3, size=(9, 40)), truth, k=4, n_classes=3, required=[[1]], progress=interrupt)
     assert not found.complete
     assert 0 < found.searched < 56
 
@@ -141,20 +140,20 @@ def test_an_interrupt_leaves_what_was_found_so_far():
     [
         ({"groups": [0, 1, 0, 2]}, "the groups are scattered"),
         ({"groups": [0, 1]}, r"groups have shape \(2,\): expected \(4,\)"),
-        ({"groups": [0, 0, 1, 1], "k": 3}, "no ensemble of 3 of 4 members may stand"),
+        ({"groups": [0, 0, 1, 1], "k": 3}, "no ensemble of 3 of 4 members is allowed"),
         ({"required": [[]]}, r"of \[\] one is required"),
         ({"required": [[4]]}, r"expected indices of candidates in 0\.\.3"),
         ({"required": [[0]] * 63}, "expected at most 62"),
-        ({"backend": "summed"}, "expected 'auto', 'batched' or 'bitsliced'"),
-        ({"k": 5}, "no ensemble of 5"),
+        ({"backend": "summed", "required": [[0]]}, "expected 'auto', 'batched' or 'bitsliced'"),
+        ({"k": 5, "required": [[0]]}, "no ensemble of 5"),
         ({"top": 0}, "top is 0"),
     ],
 )
 def test_conditions_that_cannot_be_met_are_refused(conditions, message):
     with pytest.raises(EnsembleError, match=message):
-        search_grouped([[0, 1]] * 4, [0, 1], **{"k": 2, "n_classes": 2} | conditions)
+        search_ensembles([[0, 1]] * 4, [0, 1], **{"k": 2, "n_classes": 2} | conditions)
 
 
 def test_an_unknown_back_end_is_refused():
     with pytest.raises(UnknownNameError, match="batched"):
-        search_grouped([[0, 1]] * 4, [0, 1], k=2, n_classes=2, backend="batch")
+        search_ensembles([[0, 1]] * 4, [0, 1], k=2, n_classes=2, backend="batch")

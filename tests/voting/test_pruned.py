@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vote_samples import draw_candidates
+from vote_samples import draw_candidates, from_arrays
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import count_ensembles, hard_vote, search_ensembles
+from ser_store.voting import count_ensembles, hard_vote, pruned, search_ensembles
 from ser_store.voting.compiled.bitsliced import encode_candidates
 from ser_store.voting.compiled.bounding import begin
 from ser_store.voting.compiled.workspace import make_tree
 from ser_store.voting.local_search import climb
 from ser_store.voting.problem import pose_problem
-from ser_store.voting.pruned import search_pruned
+
+search_pruned = from_arrays(pruned.search_pruned)
 
 
 def assert_equals_exhaustive(predictions, truth, **case):

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 
 from ser_store.metrics import compute_accuracy, compute_balanced_accuracy
-from ser_store.voting import hard_vote, soft_log_vote, soft_vote
+from ser_store.voting import hard_vote, pose_problem, soft_log_vote, soft_vote
 
 
 def draw_candidates(m, n, n_classes, *, accuracy, shared=0.3, seed=0):
@@ -15,6 +15,17 @@ def draw_candidates(m, n, n_classes, *, accuracy, shared=0.3, seed=0):
     hard = rng.random(n) < shared
     right = rng.random((m, n)) < np.where(hard, accuracy / 2, accuracy)
     return np.where(right, truth, rng.integers(n_classes, size=(m, n))).astype(np.int16), truth
+
+
+def from_arrays(search):
+    """``search`` of a posed problem, as a function of arrays."""
+
+    def run(predictions, truth, *, k, n_classes, **options):
+        names = ("rule", "tie", "probabilities", "weights", "objective", "groups", "required")
+        asked = {name: options.pop(name) for name in names if name in options}
+        return search(pose_problem(predictions, truth, k=k, n_classes=n_classes, **asked), **options)
+
+    return run
 
 
 def search_by_hand(

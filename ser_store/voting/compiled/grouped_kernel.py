@@ -20,13 +20,13 @@ from ser_store.voting.compiled.jit import compiled, compiled_inner
 from ser_store.voting.compiled.kernel import Work, count_scores, vote_last, vote_second_last, weigh
 from ser_store.voting.compiled.parts import PART_SIZE, count_processors
 from ser_store.voting.compiled.workspace import make_work
-from ser_store.voting.constraints import Conditions
+from ser_store.voting.constraints import Constraints
 from ser_store.voting.problem import Problem
 from ser_store.voting.top_k import Tally
 
 
 class Standing(NamedTuple):
-    """The conditions by the candidates' numbers in the kernel, each ``(end + 1,)``; see ``Conditions``."""
+    """The conditions by the candidates' numbers in the kernel, each ``(end + 1,)``; see ``Constraints``."""
 
     following: Ints
     hits: Ints
@@ -34,10 +34,11 @@ class Standing(NamedTuple):
     needed: int
 
 
-def search_grouped_bitsliced(
-    problem: Problem, conditions: Conditions, tally: Tally, *, total: int, threads: int | None, progress: Progress
-) -> None:
-    """Every ensemble that may stand, ``total`` of them, into ``tally``; of a problem that is bit-sliceable."""
+def search_grouped_bitsliced(problem: Problem, tally: Tally, *, threads: int | None, progress: Progress) -> None:
+    """Every ensemble that may stand into ``tally``; of a problem that is bit-sliceable."""
+    if problem.constraints is None:
+        raise ValueError("this problem has no constraints")
+    total, conditions = problem.total, problem.constraints
     # Ensembles that all hold the same members stay in lexicographic order when these come first: which of two comes
     # first is decided by the first member that only one of them has. So beginnings without them need not be tried.
     order, conditions = conditions.put_fixed_first()
@@ -68,7 +69,7 @@ def search_grouped_bitsliced(
         pool.shutdown(cancel_futures=True)
 
 
-def _number_from(first: int, conditions: Conditions) -> Standing:
+def _number_from(first: int, conditions: Constraints) -> Standing:
     nobody = np.zeros(first, dtype=np.int64)
     return Standing(
         following=np.concatenate([nobody, conditions.following + first, [0]]),
@@ -78,7 +79,7 @@ def _number_from(first: int, conditions: Conditions) -> Standing:
     )
 
 
-def _iter_roots(conditions: Conditions, size: int, per_part: int) -> Iterator[NDArray[np.int64]]:
+def _iter_roots(conditions: Constraints, size: int, per_part: int) -> Iterator[NDArray[np.int64]]:
     """All beginnings of ``size`` members, some at a time, ``(e, size)``."""
     for roots, _ in conditions.iter_subsets(size, stop=conditions.m):
         for start in range(0, len(roots), per_part):
