@@ -24,6 +24,7 @@ from ser_store.statistics.selection import (
     correct_selection_by_halves,
 )
 from ser_store.statistics.weighing import weigh_alike, weigh_classes_alike
+from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.subsets import unrank_lexicographic
 
@@ -142,6 +143,8 @@ def _correct(
 def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
     """Return how many repeats fit in."""
     search, problem = pool.options.search, pool.problem
+    # A repeat has two halves, of half the utterances each.
+    most = HALVES_REPEATS if pool.options.correction.method == "halves" else SEARCH_REPEATS
     if search.method == "greedy":
         vote = _GREEDY_VOTE + _GREEDY_CELL * problem.n * problem.n_classes
         each = vote * sum(one.searched for one in found)
@@ -149,8 +152,9 @@ def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
         each = sum(one.seconds for one in found)
     else:
         each = sum(guess_seconds(one, backend=name_backend(one, search)) for one in pool.iter_problems())
-    # A repeat has two halves, of half the utterances each.
-    most = HALVES_REPEATS if pool.options.correction.method == "halves" else SEARCH_REPEATS
+        in_numpy = sum(guess_seconds(one, backend="batched") for one in pool.iter_problems())
+        if in_numpy * most > MAX_SECONDS and find_obstacle() is not None:
+            each = in_numpy
     return min(int(MAX_SECONDS / max(each, 1e-9)), most)
 
 
@@ -218,6 +222,8 @@ def _choose_backend(pool: CandidatePool, *, n_searches: int) -> str:
         return search.backend
     problems = list(pool.iter_problems())
     if sum(guess_seconds(problem, backend="batched") for problem in problems) * n_searches < _COMPILED_FROM:
+        return "auto"
+    if find_obstacle() is not None:
         return "auto"
     backends = {name_backend(problem, search) for problem in problems}
     return backends.pop() if len(backends) == 1 else "auto"

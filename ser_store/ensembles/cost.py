@@ -7,6 +7,7 @@ import numpy as np
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import Search
 from ser_store.errors import EnsembleError
+from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.problem import Problem
 from ser_store.voting.search import search_problem
 
@@ -93,12 +94,14 @@ def measure_rate(problem: Problem, search: Search, backend: str) -> float:
 
 
 def name_backend(problem: Problem, search: Search) -> str:
-    """Return the back end that a long search takes."""
+    """Return the back end that a long search takes; numpy for one that would be long there, and cannot be compiled."""
     if search.backend in _SAMPLES:
         return search.backend
-    if problem.is_bitsliceable:
-        return "bitsliced"
-    return "summed" if problem.is_summable else "batched"
+    if not (problem.is_bitsliceable or problem.is_summable):
+        return "batched"
+    if guess_seconds(problem, backend="batched") >= _MEASURED_FROM and find_obstacle() is not None:
+        return "batched"
+    return "bitsliced" if problem.is_bitsliceable else "summed"
 
 
 def format_duration(seconds: float) -> str:

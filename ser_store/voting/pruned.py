@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting.budget import Budget
+from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.local_search import Members, climb
 from ser_store.voting.problem import Problem, check_plain
 from ser_store.voting.search import EnsembleScore, check_top, score_ensemble, search_problem
 from ser_store.voting.top_k import Tally, weigh_utterances
 
 _MAX_K = 255
+# Where there is no compiled code all of so many ensembles are voted in numpy, in about ten seconds.
+_MAX_IN_NUMPY = 10**7
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def search_pruned(
     """
     _check(problem, top=top, max_seconds=max_seconds, max_nodes=max_nodes)
     started = time.perf_counter()
-    if problem.k < 4:
+    if problem.k < 4 or _lacks_compiled_code(problem):
         return _search_all(problem, top=top, threads=threads, progress=progress)
     budget = Budget(max_seconds=max_seconds, max_nodes=max_nodes)
     found = climb(problem, top=top)
@@ -207,6 +210,17 @@ def _offer_missing(problem: Problem, tally: Tally, found: dict[Members, int]) ->
     right = np.array([problem.vote(list(members)).predicted == problem.truth for members in missing])
     weights = weigh_utterances(problem.truth, problem.n_classes)
     tally.offer(right.sum(axis=1), right @ weights, np.array(missing, dtype=np.intp))
+
+
+def _lacks_compiled_code(problem: Problem) -> bool:
+    """Whether all are to be voted in numpy instead; raises EnsembleError if these are too many."""
+    obstacle = find_obstacle()
+    if obstacle is not None and problem.total > _MAX_IN_NUMPY:
+        raise EnsembleError(
+            f"a pruned search is compiled code, which cannot be had here ({obstacle}): expected at most "
+            f"{_MAX_IN_NUMPY:,} ensembles without it, to vote them all, got {problem.total:,}; take the greedy search"
+        )
+    return obstacle is not None
 
 
 def _check(problem: Problem, *, top: int, max_seconds: float | None, max_nodes: int | None) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.metrics import compute_balanced_accuracy
+from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem, check_countable, pose_problem
 from ser_store.voting.rules import Votes
@@ -200,8 +201,10 @@ def make_tally(problem: Problem, *, top: int) -> Tally:
 def choose_backend(problem: Problem, backend: str) -> str:
     """The back end that ``backend`` means for this problem; ``auto`` is one of the others.
 
+    Where there is no compiled code, ``auto`` is numpy.
+
     Raises:
-        EnsembleError: if the back end cannot vote so.
+        EnsembleError: if the back end cannot vote so, or cannot be had.
         UnknownNameError: if there is no such back end.
     """
     if backend not in BACKENDS:
@@ -222,12 +225,20 @@ def choose_backend(problem: Problem, backend: str) -> str:
             f"back end 'summed' for {voting}, ties by {problem.tie!r}, {problem.m} candidates on {problem.n} "
             "utterances: expected two members or more, ties by 'lowest' or 'abstain', and tables that fit; take 'auto'"
         )
+    if backend in ("bitsliced", "summed") and (obstacle := find_obstacle()):
+        raise EnsembleError(
+            f"back end {backend!r} cannot be had here, where nothing is compiled ({obstacle}): expected 'auto' or "
+            "'batched'"
+        )
     if backend != "auto":
         return backend
     size = problem.total * problem.n
-    if problem.is_bitsliceable:
-        return "bitsliced" if size >= _BITSLICED_FROM else "batched"
-    return "summed" if problem.is_summable and size * problem.n_classes >= _SUMMED_FROM else "batched"
+    compiled = "batched"
+    if problem.is_bitsliceable and size >= _BITSLICED_FROM:
+        compiled = "bitsliced"
+    elif not problem.is_bitsliceable and problem.is_summable and size * problem.n_classes >= _SUMMED_FROM:
+        compiled = "summed"
+    return compiled if compiled == "batched" or find_obstacle() is None else "batched"
 
 
 def score_ensemble(problem: Problem, members: list[int]) -> EnsembleScore:

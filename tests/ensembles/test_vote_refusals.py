@@ -47,6 +47,23 @@ def _make_candidates(rng, *, m, n):
     return Candidates(tuple(f"r@{step}" for step in range(m)), predictions, truth, None, 4)
 
 
+def test_without_compiled_code_a_long_search_is_refused_by_the_time_that_numpy_takes(sample, monkeypatch):
+    monkeypatch.setattr("ser_store.ensembles.cost.MAX_SECONDS", 1e-9)
+    monkeypatch.setattr("ser_store.ensembles.cost._MEASURED_FROM", 0.0)
+    measured = []
+
+    def measure(problem, search, backend):
+        measured.append(backend)
+        return 1.0
+
+    monkeypatch.setattr("ser_store.ensembles.cost.measure_rate", measure)
+    for obstacle in (None, "no compiler"):
+        monkeypatch.setattr("ser_store.ensembles.cost.find_obstacle", lambda found=obstacle: found)
+        with pytest.raises(EnsembleError, match=r"126 ensembles of 4 of 9 candidates would take about 2\.1 minutes"):
+            search(sample, k=4)
+    assert measured == ["bitsliced", "batched"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.5, "0.5 seconds"), (600, "10 minutes"), (5400, "1.5 hours"), (1e6, "11.6 days"), (1e20, "3e+12 years")],
