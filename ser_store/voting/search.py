@@ -176,11 +176,7 @@ def run_search(
     Args:
         backend: see :func:`choose_backend`, but not ``auto``.
     """
-    if backend == "bitsliced" and problem.constraints is not None:
-        from ser_store.voting.compiled.grouped_kernel import search_grouped_bitsliced
-
-        search_grouped_bitsliced(problem, tally, threads=threads, progress=progress)
-    elif backend == "bitsliced":
+    if backend == "bitsliced":
         from ser_store.voting.compiled.bitsliced import search_bitsliced
 
         search_bitsliced(problem, tally, threads=threads, progress=progress, kept=kept)

@@ -90,7 +90,7 @@ def test_ensembles_are_counted_and_told_apart_as_by_hand(case):
 
 def test_small_blocks_and_parts_make_no_difference(monkeypatch):
     monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
-    monkeypatch.setattr("ser_store.voting.compiled.grouped_kernel.PART_SIZE", 2000)
+    monkeypatch.setattr("ser_store.voting.compiled.parts.PART_SIZE", 2000)
     monkeypatch.setattr("ser_store.voting.constraints._ROWS", 7)
     rng = np.random.default_rng(1)
     truth = rng.integers(4, size=70)

@@ -68,10 +68,20 @@ class Terms(NamedTuple):
     path: Ints
 
 
+class Allowed(NamedTuple):
+    """The constraints by the candidates' numbers in the kernel, each ``(end + 1,)``; see ``subsets.Constraints``."""
+
+    following: Ints
+    hits: Ints
+    later_hits: Ints
+    needed: int
+
+
 class Work(NamedTuple):
     """All that a part of the search reads and writes."""
 
     candidates: Candidates
+    allowed: Allowed
     tree: Tree
     pack: Pack
     terms: Terms
@@ -82,7 +92,8 @@ class Work(NamedTuple):
 
 @compiled
 def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> None:
-    """Every ensemble that begins with one of ``roots`` and goes on with a candidate in ``first_middle..end_middle-1``.
+    """Every ensemble that is allowed, begins with one of ``roots`` and goes on with a candidate in
+    ``first_middle..end_middle-1``.
 
     They are scored in lexicographic order. The histogram is ``((n + 1) * 8,)``: ensembles by utterances right, then by
     lane. ``kept`` takes the scores of all ensembles of the part, or is empty.
@@ -96,6 +107,8 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
     masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
     state, histogram, kept = work.best.state, work.histogram, work.kept
+    following, hits, later_hits = work.allowed.following, work.allowed.hits, work.allowed.later_hits
+    needed = work.allowed.needed
     n_kept = 0
     end = candidates.end
     n_rooted = roots.shape[1]
@@ -103,27 +116,48 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
     row = n_rooted + 1
     for number in range(len(roots)):
         root = add_root(candidates, tree, roots, number, path)
+        held_by_root = np.int64(0)
+        begin = candidates.first
+        for depth in range(n_rooted):
+            held_by_root |= hits[path[depth]]
+            begin = following[path[depth]]
         settled = tree.correct[row]
         n_words = pack_utterances(candidates, tree, pack, row, root, votes_left)
-        begin, stop = root, root + 1
+        stop = root + 1
         if votes_left == 3:
-            begin, stop = max(root + 1, first_middle), min(end - 2, end_middle)
+            begin, stop = max(begin, first_middle), min(end - 2, end_middle)
+        else:
+            begin = root
         for third_last in range(begin, stop):
+            held, after = held_by_root, candidates.first
             if votes_left == 3:
+                if (held | later_hits[third_last]) != needed:
+                    break
                 path[n_rooted] = third_last
+                held, after = held | hits[third_last], following[third_last]
             vote_middle(planes, slots, reached, middle, n_words, third_last, end, votes_left)
-            for block in range((third_last + 1) // 8 * 8, end - 1, 8):
+            for block in range(after // 8 * 8, end - 1, 8):
+                if (held | later_hits[max(block, after)]) != needed:
+                    break
                 n_gains, n_losses = vote_second_last(
                     planes, slots, valid, middle, masks, places, base, settled, n_words, block, end
                 )
-                for second_last in range(max(block, third_last + 1), min(block + 8, end - 1)):
+                for second_last in range(max(block, after), min(block + 8, end - 1)):
+                    last = get(following, second_last)
+                    held_by_all = held | get(hits, second_last)
+                    if (held_by_all | get(later_hits, last)) != needed:
+                        continue
                     reaches = vote_last(
                         planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
                     )
-                    count_scores(histogram, scores, second_last, end)
+                    if held_by_all == needed:
+                        count_scores(histogram, scores, last - 1, end)
+                    else:
+                        count_allowed(histogram, scores, hits, held_by_all, needed, last, end)
                     n_kept = keep_scores(kept, n_kept, scores, second_last, end)
+                    # Those that are not allowed may be among the contenders.
                     if reaches:
-                        consider(work, row, n_words, n_gains, n_losses, second_last)
+                        consider(work, held_by_all, row, n_words, n_gains, n_losses, second_last)
 
 
 @compiled_inline
@@ -232,6 +266,14 @@ def count_scores(histogram: Ints, scores: Words, second_last: int, end: int) -> 
         increment(histogram, 8 * np.int64(get(scores, block + 7)) + 7)
 
 
+@compiled_inner
+def count_allowed(histogram: Ints, scores: Words, hits: Ints, held: int, needed: int, begin: int, end: int) -> None:
+    """The scores of those candidates from ``begin`` on into the histogram who complete what is ``held``."""
+    for last in range(begin, end):
+        if (held | hits[last]) == needed:
+            histogram[8 * np.int64(scores[last]) + (last & 7)] += 1
+
+
 @compiled_inline
 def keep_scores(kept: NDArray[np.signedinteger], n_kept: int, scores: Words, second_last: int, end: int) -> int:
     """Put the scores of the candidates after ``second_last`` behind those kept; returns how many these are then."""
@@ -244,14 +286,15 @@ def keep_scores(kept: NDArray[np.signedinteger], n_kept: int, scores: Words, sec
 
 
 @compiled_inline
-def consider(work: Work, row: int, n_words: int, n_gains: int, n_losses: int, second_last: int) -> None:
-    """Offer the contenders among the ensembles that end with a candidate after ``second_last``, with their balance."""
+def consider(work: Work, held: int, row: int, n_words: int, n_gains: int, n_losses: int, second_last: int) -> None:
+    """Offer the contenders among the allowed ensembles that end with a candidate after ``second_last``, with their
+    balance; their members up to that one hit what is ``held``."""
     candidates, pack, terms, best = work.candidates, work.pack, work.terms, work.best
-    scores, path = terms.scores, terms.path
+    scores, path, allowed = terms.scores, terms.path, work.allowed
     path[candidates.k - 2] = second_last
-    for last in range(second_last + 1, candidates.end):
+    for last in range(allowed.following[second_last], candidates.end):
         correct = int(scores[last])
-        if correct < best.state[FLOOR]:
+        if correct < best.state[FLOOR] or (held | allowed.hits[last]) != allowed.needed:
             continue
         path[candidates.k - 1] = last
         balance = work.tree.balance[row] + weigh(

@@ -50,7 +50,7 @@ def search_roots(work: Work, roots: Ints) -> int:
                     if vote_last(
                         planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
                     ):
-                        consider(work, row, n_words, n_gains, n_losses, second_last)
+                        consider(work, 0, row, n_words, n_gains, n_losses, second_last)
     return voted
 
 

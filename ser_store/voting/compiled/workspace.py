@@ -5,12 +5,14 @@ from numpy.typing import NDArray
 
 from ser_store.voting.compiled.best import make_best
 from ser_store.voting.compiled.bit_planes import Candidates, Ints, Pack, Tree
-from ser_store.voting.compiled.kernel import Terms, Work
+from ser_store.voting.compiled.kernel import Allowed, Terms, Work
+from ser_store.voting.constraints import Constraints, make_constraints
 
 
 def make_work(
     candidates: Candidates,
     *,
+    constraints: Constraints | None = None,
     top: int,
     floor: int,
     histogram: Ints | None = None,
@@ -43,12 +45,23 @@ def make_work(
     )
     return Work(
         candidates=candidates,
+        allowed=_number_from(candidates.first, constraints or make_constraints(candidates.end - candidates.first)),
         tree=make_tree(candidates),
         pack=pack,
         terms=terms,
         best=make_best(top=top, k=k, floor=floor, by_balance=candidates.by_balance),
         histogram=np.empty(0, dtype=np.int64) if histogram is None else histogram,
         kept=np.empty(0, dtype=np.int16) if kept is None else kept,
+    )
+
+
+def _number_from(first: int, constraints: Constraints) -> Allowed:
+    nobody = np.zeros(first, dtype=np.int64)
+    return Allowed(
+        following=np.concatenate([nobody, constraints.following + first, [0]]),
+        hits=np.concatenate([nobody, constraints.hits, [0]]),
+        later_hits=np.concatenate([nobody, constraints.later_hits]),
+        needed=constraints.needed,
     )
 
 
