@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.choice import Choice, Cut
+from ser_store.ensembles.choice import CandidateChoice, Cut
 from ser_store.ensembles.options import VoteOptions
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, pose_problem
@@ -101,7 +101,7 @@ def _pose(candidates: Candidates, options: VoteOptions, weights: NDArray[Any] | 
     )
 
 
-def check_sizes(pool: CandidatePool, everything: Candidates, choice: Choice, *, is_search: bool) -> None:
+def check_sizes(pool: CandidatePool, everything: Candidates, choice: CandidateChoice, *, is_search: bool) -> None:
     """Refuse sizes of which there are no ensembles, or several and no search was asked for.
 
     Args:

@@ -28,7 +28,7 @@ class Cut:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class CandidateChoice:
     """Who is a candidate.
 
     Attributes:
@@ -92,7 +92,7 @@ def choose_candidates(
     *,
     steps: str,
     limits: Limits,
-) -> Choice:
+) -> CandidateChoice:
     """Return who is a candidate; where none are named, all that cover the utterances of every part.
 
     Args:
@@ -133,7 +133,7 @@ def choose_candidates(
         left_out = (*left_out, *line)
         if line:
             uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another `on`"))
-    choice = Choice(store, names, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
+    choice = CandidateChoice(store, names, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
     for pattern in include:
         if any(matches(name, pattern) for name in names):
             continue

@@ -131,7 +131,7 @@ def _correct(
         if repeats < LEAST_REPEATS and correction.repeats is None:
             note = f"fewer than {LEAST_REPEATS} such searches fit into {MAX_SECONDS:.0f} s"
             return Corrected(None, f"not corrected: {note}; `repeats` {LEAST_REPEATS} takes the time")
-        choose = _Choice(everything, options, _choose_backend(pool, n_searches=repeats))
+        choose = _RepeatedChoice(everything, options, _choose_backend(pool, n_searches=repeats))
         shared |= {"n_utterances": len(everything.truth), "repeats": repeats, "progress": progress}
         repeat = correct_selection_by_halves if correction.method == "halves" else correct_search_by_bootstrap
         selection = repeat(choose, **shared)
@@ -182,7 +182,7 @@ def _fits_in_memory(pool: CandidatePool) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Choice:
+class _RepeatedChoice:
     """The whole choice, as a function of the utterances it sees; Ctrl-C ends it."""
 
     everything: Candidates

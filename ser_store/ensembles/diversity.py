@@ -9,10 +9,11 @@ from typing import Any
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.search import Found, order_best
-from ser_store.voting.contributions import Contributions, compute_contributions
 from ser_store.voting.diversity import (
+    Contributions,
     EnsembleDiversity,
     PairDiversity,
+    compute_contributions,
     compute_ensemble_diversity,
     compute_pair_diversity,
 )

@@ -14,14 +14,14 @@ from ser_store.statistics.resampling import Units
 from ser_store.statistics.weighing import Weighing, score_outcomes
 
 # Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
-Search = Callable[[NDArray[np.intp]], NDArray[Any]]
+Choose = Callable[[NDArray[np.intp]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Searching:
     """A search, and how what it finds is scored."""
 
-    choose: Search
+    choose: Choose
     units: Units
     weigh: Weighing
     progress: Progress

@@ -31,7 +31,7 @@ from ser_store.statistics.repeated_choice import (
     make_weighed_scorer,
     summarise_scores,
 )
-from ser_store.statistics.repeated_search import Search, Searching, correct_by_splits
+from ser_store.statistics.repeated_search import Choose, Searching, correct_by_splits
 from ser_store.statistics.resampling import iter_counts
 from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
 
@@ -123,7 +123,7 @@ def correct_selection_by_bootstrap(
 
 
 def correct_search_by_bootstrap(
-    choose: Search,
+    choose: Choose,
     *,
     n_utterances: int,
     groups: Groups = None,
@@ -171,7 +171,7 @@ def correct_search_by_bootstrap(
 
 
 def correct_selection_by_halves(
-    choose: Search,
+    choose: Choose,
     *,
     n_utterances: int,
     groups: Groups = None,

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.voting.checks import check_tie, check_votes, check_weights, take_steps
-from ser_store.voting.constraints import Constraints, make_constraints
 from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 from ser_store.voting.rules import RULES, Votes, decide, decide_by_sums, find_most
+from ser_store.voting.subsets import Constraints, make_constraints
 
 OBJECTIVES = ("accuracy", "balanced_accuracy")
 
@@ -200,21 +200,21 @@ def pose_problem(
     check_tie(tie)
     if rule != "hard" and tie != "lowest":
         raise EnsembleError(f"tie rule {tie!r} with {rule} voting: expected 'lowest'; the others are for hard voting")
-    ballots = check_votes(predictions, n_classes, kind="predictions")
-    m, n = ballots.shape
+    votes = check_votes(predictions, n_classes, kind="predictions")
+    m, n = votes.shape
     true = _check_truth(truth, n, n_classes)
     steps = None
     if rule != "hard" or tie == "confidence":
         steps = take_steps(probabilities, (m, n, n_classes), rule=rule, needed_by="voting rule")
     return Problem(
-        predictions=ballots,
+        predictions=votes,
         truth=true,
         k=k,
         n_classes=n_classes,
         rule=rule,
         tie=tie,
         steps=steps,
-        accuracies=(ballots == true).mean(axis=1),
+        accuracies=(votes == true).mean(axis=1),
         weights=None if weights is None else count_weights(check_weights(weights, m)),
         objective=objective,
         constraints=make_constraints(m, groups=groups, required=required) if groups is not None or required else None,

@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.voting.budget import Budget
 from ser_store.voting.compiled import find_obstacle
-from ser_store.voting.local_search import Members, climb
+from ser_store.voting.local_search import Members, search_locally
 from ser_store.voting.problem import Problem, check_plain
 from ser_store.voting.search import EnsembleScore, check_top, score_ensemble, search_problem
 from ser_store.voting.top_k import Tally, weigh_utterances
+
+if TYPE_CHECKING:
+    from ser_store.voting.compiled.branches import Budget
 
 _MAX_K = 255
 # Where there is no compiled code all of so many ensembles are voted in numpy, in about ten seconds.
@@ -67,7 +70,7 @@ def search_pruned(
 
     Ensembles are built member by member, in ascending order, and given up as soon as a bound on the utterances they
     can still get right shows that they are not among the best (see ``bounding`` and ``pruned_kernel``). What is good
-    enough is known from the start, from ensembles found by exchanging members (``climbing``). How much that saves
+    enough is known from the start, from ensembles found by exchanging members (``local_search``). How much that saves
     depends on the candidates: much where they err on the same utterances, little where they err independently.
 
     The result is the same whatever the number of threads, unless the budget ends. Ctrl-C ends the search early.
@@ -88,8 +91,10 @@ def search_pruned(
     started = time.perf_counter()
     if problem.k < 4 or _lacks_compiled_code(problem):
         return _search_all(problem, top=top, threads=threads, progress=progress)
+    from ser_store.voting.compiled.branches import Budget
+
     budget = Budget(max_seconds=max_seconds, max_nodes=max_nodes)
-    found = climb(problem, top=top)
+    found = search_locally(problem, top=top)
     tally = Tally(n=problem.n, k=problem.k, top=top)
     search = _Search(problem, tally, min(found.values()) if len(found) == top else 0, budget, threads)
     try:
@@ -119,7 +124,7 @@ def search_pruned(
 class _Search:
     """Branches, the ensembles that begin with the same one or two members, on all threads."""
 
-    def __init__(self, problem: Problem, tally: Tally, floor: int, budget: Budget, threads: int | None) -> None:
+    def __init__(self, problem: Problem, tally: Tally, floor: int, budget: "Budget", threads: int | None) -> None:
         from ser_store.voting.compiled.bitsliced import encode_candidates
         from ser_store.voting.compiled.branches import bound_branches
         from ser_store.voting.compiled.parts import count_processors

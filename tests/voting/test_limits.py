@@ -13,7 +13,7 @@ search_pruned = from_arrays(pruned.search_pruned)
 search_distributed = from_arrays(distributed.search_distributed)
 compute_scores = from_arrays(scores.compute_scores)
 
-# Candidates, members, utterances, classes: the ends of what is promised, and the edges of words of 64 utterances.
+# CodedVotes, members, utterances, classes: the ends of what is promised, and the edges of words of 64 utterances.
 CORNERS = [
     (16, 15, 65, 64),
     (17, 15, 1, 64),

@@ -1,4 +1,4 @@
-"""Candidates to vote with, and the search that votes every combination of ``itertools`` by the rules themselves."""
+"""CodedVotes to vote with, and the search that votes every combination of ``itertools`` by the rules themselves."""
 
 from itertools import combinations
 
@@ -9,7 +9,7 @@ from ser_store.voting import hard_vote, pose_problem, soft_log_vote, soft_vote
 
 
 def draw_candidates(m, n, n_classes, *, accuracy, shared=0.3, seed=0):
-    """Candidates of about this accuracy that share what they find hard, ``(m, n)``, and the truth, ``(n,)``."""
+    """CodedVotes of about this accuracy that share what they find hard, ``(m, n)``, and the truth, ``(n,)``."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(n_classes, size=n)
     hard = rng.random(n) < shared

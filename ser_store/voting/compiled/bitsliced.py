@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best
-from ser_store.voting.compiled.bit_planes import Candidates
+from ser_store.voting.compiled.bit_planes import CodedVotes
 from ser_store.voting.compiled.kernel import search_part
 from ser_store.voting.compiled.parts import Part, Scores, divide_allowed, search_in_threads
 from ser_store.voting.compiled.workspace import make_work
-from ser_store.voting.constraints import Constraints
 from ser_store.voting.problem import Problem
+from ser_store.voting.subsets import Constraints
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
@@ -35,7 +35,7 @@ def search_bitsliced(
     search_in_threads(candidates, search_part, tally, threads=threads, progress=progress, allowed=allowed)
 
 
-def encode_candidates(problem: Problem) -> Candidates:
+def encode_candidates(problem: Problem) -> CodedVotes:
     """The candidates' votes relative to the truth. The hardest utterances come first, so that words fill with likes."""
     hardest_first = np.argsort((problem.predictions == problem.truth).sum(axis=0), kind="stable")
     predictions, truth = problem.predictions[:, hardest_first], problem.truth[hardest_first]
@@ -60,7 +60,7 @@ def encode_candidates(problem: Problem) -> Candidates:
     class_weights = np.zeros(problem.n_classes, dtype=np.int64)
     class_weights[truth] = weights
     stride, remaining = _count_remaining(codes, first=end - m, n_codes=r + 1)
-    return Candidates(
+    return CodedVotes(
         k=problem.k,
         first=end - m,
         end=end,
@@ -78,7 +78,7 @@ def encode_candidates(problem: Problem) -> Candidates:
 
 
 def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> tuple[int, NDArray[np.uint8]]:
-    """The stride and the counts of :class:`Candidates`."""
+    """The stride and the counts of :class:`CodedVotes`."""
     n, end = codes.shape
     stride = -(-(end + 1) * n * n_codes // REMAINING_BYTES)
     starts = range(0, end + 1, stride)
@@ -95,7 +95,7 @@ def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> t
 
 
 def search_bitsliced_part(
-    candidates: Candidates,
+    candidates: CodedVotes,
     part: Part,
     *,
     top: int,

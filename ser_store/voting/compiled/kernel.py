@@ -18,17 +18,12 @@ so that the last vote, again of eight candidates at once, costs one popcount for
 ``correct = settled + count(held) + sum count(gains & votes for truth) - sum count(losses & votes for rival)``.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import FLOOR, Best, offer
+from ser_store.voting.compiled.best import FLOOR, offer
 from ser_store.voting.compiled.bit_planes import (
-    Candidates,
     Ints,
-    Pack,
-    Tree,
     Words,
     add_root,
     pack_utterances,
@@ -46,48 +41,11 @@ from ser_store.voting.compiled.simd import (
     splat,
     store,
 )
+from ser_store.voting.compiled.workspace import Work
 
 _ONE = np.uint64(1)
 # A term is three numbers: the place of its plane, the place of its masks, and its word.
 TERM_PLANE, TERM_MASK, TERM_WORD, TERM = 0, 1, 2, 3
-
-
-class Terms(NamedTuple):
-    """What the last vote changes, given the second last, for eight candidates at once.
-
-    ``masks``: ``((2 * words + slots) * 8,)``, held, gains and losses. ``places``: ``(3 * (words + slots),)``, of the
-    gains and losses that are not empty. ``base``: ``(8,)``, utterances right before these. ``scores``: ``(end,)``,
-    utterances right by the last candidate. ``right``: ``(words,)``. ``path``: ``(k,)``, the members.
-    """
-
-    masks: Words
-    places: Ints
-    base: Words
-    scores: Words
-    right: Words
-    path: Ints
-
-
-class Allowed(NamedTuple):
-    """The constraints by the candidates' numbers in the kernel, each ``(end + 1,)``; see ``subsets.Constraints``."""
-
-    following: Ints
-    hits: Ints
-    later_hits: Ints
-    needed: int
-
-
-class Work(NamedTuple):
-    """All that a part of the search reads and writes."""
-
-    candidates: Candidates
-    allowed: Allowed
-    tree: Tree
-    pack: Pack
-    terms: Terms
-    best: Best
-    histogram: Ints
-    kept: NDArray[np.signedinteger]
 
 
 @compiled
@@ -103,9 +61,10 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
             where there is no third last candidate to choose.
     """
     # The arrays that the innermost loops need are taken out of their tuples here, once: it costs a reference count.
-    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.terms.path
+    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.last_vote.path
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
-    masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
+    last_vote = work.last_vote
+    masks, places, base, scores = last_vote.masks, last_vote.places, last_vote.base, last_vote.scores
     state, histogram, kept = work.best.state, work.histogram, work.kept
     following, hits, later_hits = work.allowed.following, work.allowed.hits, work.allowed.later_hits
     needed = work.allowed.needed
@@ -155,7 +114,7 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
                     else:
                         count_allowed(histogram, scores, hits, held_by_all, needed, last, end)
                     n_kept = keep_scores(kept, n_kept, scores, second_last, end)
-                    # Those that are not allowed may be among the contenders.
+                    # Those that are not allowed may be among these.
                     if reaches:
                         consider(work, held_by_all, row, n_words, n_gains, n_losses, second_last)
 
@@ -232,9 +191,9 @@ def vote_last(
     second_last: int,
     end: int,
 ) -> bool:
-    """Score every ensemble that ends with a candidate after ``second_last``; returns whether any is a contender."""
+    """Score every ensemble that ends with a candidate after ``second_last``; returns whether one may be a best."""
     lane = second_last & 7
-    contenders = np.uint64(0)
+    reaching = np.uint64(0)
     for block in range((second_last + 1) // 8 * 8, end, 8):
         correct = broadcast(base, lane)
         for term in range(0, TERM * n_gains, TERM):
@@ -244,8 +203,8 @@ def vote_last(
             votes = load(planes, get(places, term + TERM_PLANE) + block)
             correct = correct - count_bits(votes & broadcast(masks, get(places, term + TERM_MASK) + lane))
         store(scores, block, correct)
-        contenders |= find_reaching(correct, np.uint64(get(state, FLOOR)))
-    return bool(contenders != 0)
+        reaching |= find_reaching(correct, np.uint64(get(state, FLOOR)))
+    return bool(reaching != 0)
 
 
 @compiled_inline
@@ -287,9 +246,9 @@ def keep_scores(kept: NDArray[np.signedinteger], n_kept: int, scores: Words, sec
 
 @compiled_inline
 def consider(work: Work, held: int, row: int, n_words: int, n_gains: int, n_losses: int, second_last: int) -> None:
-    """Offer the contenders among the allowed ensembles that end with a candidate after ``second_last``, with their
-    balance; their members up to that one hit what is ``held``."""
-    candidates, pack, terms, best = work.candidates, work.pack, work.terms, work.best
+    """Offer the allowed ensembles that end with a candidate after ``second_last`` and may be among the best, with their
+    balance; their members up to ``second_last`` hit what is ``held``."""
+    candidates, pack, terms, best = work.candidates, work.pack, work.last_vote, work.best
     scores, path, allowed = terms.scores, terms.path, work.allowed
     path[candidates.k - 2] = second_last
     for last in range(allowed.following[second_last], candidates.end):

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best, list_best
-from ser_store.voting.constraints import Constraints
 from ser_store.voting.problem import Problem
-from ser_store.voting.subsets import unrank_subsets
+from ser_store.voting.subsets import Constraints, unrank_subsets
 from ser_store.voting.top_k import Tally
 
 Scores = NDArray[np.signedinteger]
@@ -25,7 +24,7 @@ PART_SIZE = 2**28
 
 
 class Divisible(Protocol):
-    """Candidates numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
+    """CodedVotes numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
 
     @property
     def k(self) -> int: ...

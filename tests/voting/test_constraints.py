@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import search_ensembles
-from ser_store.voting.constraints import make_constraints
+from ser_store.voting.subsets import make_constraints
 
 RUNS_OF_STEPS = np.repeat(np.arange(6), 14)
 
 
 @st.composite
 def cases(draw):
-    """Candidates, the truth, k, groups of neighbours, required sets."""
+    """CodedVotes, the truth, k, groups of neighbours, required sets."""
     m, n, n_classes = draw(st.integers(1, 11)), draw(st.integers(1, 130)), draw(st.integers(2, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     truth = rng.integers(n_classes, size=n)
@@ -91,7 +91,7 @@ def test_ensembles_are_counted_and_told_apart_as_by_hand(case):
 def test_small_blocks_and_parts_make_no_difference(monkeypatch):
     monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
     monkeypatch.setattr("ser_store.voting.compiled.parts.PART_SIZE", 2000)
-    monkeypatch.setattr("ser_store.voting.constraints._ROWS", 7)
+    monkeypatch.setattr("ser_store.voting.subsets._ROWS", 7)
     rng = np.random.default_rng(1)
     truth = rng.integers(4, size=70)
     predictions = np.where(rng.random((16, 70)) < 0.6, truth, rng.integers(4, size=(16, 70)))
