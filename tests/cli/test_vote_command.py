@@ -1,6 +1,7 @@
 """The vote command: each option beside its library twin, what is printed, and what is refused."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from ser_store import Correction, Limits, Search, Store, vote
 from ser_store.ensembles import Distribution
+from ser_store_cli.commands.vote import vote as vote_command
+from ser_store_cli.output import name_options
 from ser_store_cli.tables.vote import draw_histogram
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
@@ -261,6 +264,28 @@ def test_a_refusal_is_one_line_and_ends_with_one(serstore, votes, words, message
     assert outcome.out == ""
     assert outcome.err.count("\n") == 1
     assert message in outcome.err
+
+
+def test_parameters_of_the_library_are_named_as_options_and_other_words_in_backticks_stay():
+    text = "`k` 3 with `min_accuracy` 0.9, `correction` none, `by` room: see `softmax` and `dask scheduler`"
+    expected = "--k 3 with --min-accuracy 0.9, --correct none, --correct-by room: see `softmax` and `dask scheduler`"
+    assert name_options(text, vote_command) == expected
+
+
+def test_without_compiled_code_the_command_says_so_in_one_line_and_finds_the_same(serstore, votes):
+    words = ("vote", "--k", "4", "--steps", "all", "--search", "pruned", "--correct", "none", "--json")
+    expected = serstore(*words, "--store", votes).json["results"]
+    program = "from ser_store_cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "--store", str(votes)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )
+    assert json.loads(done.stdout)["results"] == expected
+    said = "serstore: voting in numpy, slower but with equal results: there is no compiled code here ("
+    assert [line for line in done.stderr.splitlines() if line.startswith(said)]
 
 
 def test_decimal_weights_are_counted_as_they_are_written(serstore, tmp_path):

@@ -1,4 +1,4 @@
-"""The search among ensembles that may stand, against leaving the others out of all there are."""
+"""The search among ensembles that are allowed, against leaving the others out of all there are."""
 
 from itertools import combinations
 
@@ -27,16 +27,16 @@ def cases(draw):
     return predictions, truth, draw(st.integers(1, min(m, 6))), n_classes, groups, required
 
 
-def may_stand(members, groups, required):
+def is_allowed(members, groups, required):
     is_spread = groups is None or len({groups[member] for member in members}) == len(members)
     return is_spread and all(set(members) & set(one) for one in required)
 
 
 def leave_out(predictions, truth, groups, required, *, top, **options):
-    """The best that may stand and the histogram, from a search of all."""
+    """The best that are allowed and the histogram, from a search of all."""
     everything = search_ensembles(predictions, truth, top=10**5, backend="batched", **options)
-    standing = [score for score in everything.results if may_stand(score.members, groups, required)]
-    return tuple(standing[:top]), np.bincount([score.correct for score in standing], minlength=len(truth) + 1)
+    allowed = [score for score in everything.results if is_allowed(score.members, groups, required)]
+    return tuple(allowed[:top]), np.bincount([score.correct for score in allowed], minlength=len(truth) + 1)
 
 
 @pytest.mark.parametrize("backend", ["batched", "bitsliced"])
@@ -83,9 +83,9 @@ def test_ensembles_are_counted_and_told_apart_as_by_hand(case):
     predictions, _, k, _, groups, required = case
     conditions = make_constraints(len(predictions), groups=groups, required=required)
     everything = list(combinations(range(len(predictions)), k))
-    standing = [may_stand(members, groups, required) for members in everything]
-    assert conditions.count(k) == sum(standing)
-    assert conditions.allow(np.array(everything)).tolist() == standing
+    allowed = [is_allowed(members, groups, required) for members in everything]
+    assert conditions.count(k) == sum(allowed)
+    assert conditions.allow(np.array(everything)).tolist() == allowed
 
 
 def test_small_blocks_and_parts_make_no_difference(monkeypatch):
