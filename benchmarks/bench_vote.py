@@ -15,8 +15,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from measuring.electorate import Electorate
 from measuring.voting import compare_voting, search
+from measuring.voting_problem import VotingProblem
 from measuring.voting_table import print_voting
 from ser_store.common.progress import bar
 from ser_store.voting.compiled.bitsliced import encode_candidates, search_bitsliced_part
@@ -30,26 +30,26 @@ GROWTH = {"members": (40, 60, 84, 120, 168), "utterances": (288, 576, 1152, 2304
 GROWTH_PARTS, GROWTH_REPEATS = 24, 9
 
 
-def measure_growth(electorate: Electorate) -> list[dict[str, Any]]:
+def measure_growth(posed: VotingProblem) -> list[dict[str, Any]]:
     """Nanoseconds an ensemble, one thread, hard voting, as one size grows."""
     rows = []
     for name, values in GROWTH.items():
         for value in values:
             size = {**USUAL, name: value}
             # Members are all of one run, so that only their number changes.
-            drawn = replace(electorate, runs=1, steps=size["members"], n=size["utterances"], k=size["k"])
+            drawn = replace(posed, runs=1, steps=size["members"], n=size["utterances"], k=size["k"])
             rows.append({"growing": name, **size, "nanoseconds": _time_parts(drawn) * 1e9})
     return rows
 
 
-def _time_parts(electorate: Electorate) -> float:
+def _time_parts(posed: VotingProblem) -> float:
     """Seconds an ensemble of parts spread evenly over the search; the fastest time, as other processes only add."""
-    problem = electorate.pose("hard")
+    problem = posed.pose("hard")
     candidates = encode_candidates(problem)
     parts = list(iter_parts(candidates))
     some = parts[:: -(-len(parts) // GROWTH_PARTS)]
     n_ensembles = sum(part.count_ensembles(candidates) for part in some)
-    floor = search(electorate, "hard", backend="bitsliced", m=electorate.k + 1).results[0].correct
+    floor = search(posed, "hard", backend="bitsliced", m=posed.k + 1).results[0].correct
     seconds = []
     for _ in range(GROWTH_REPEATS):
         started = time.perf_counter()
@@ -78,25 +78,25 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="search 7 of them as well")
     parser.add_argument("--result", type=Path, default=RESULT)
     args = parser.parse_args()
-    electorate = Electorate(
+    posed = VotingProblem(
         runs=args.runs, steps=args.steps, n=args.utterances, n_classes=args.classes, k=args.k, seed=args.seed
     )
-    compared = compare_voting(electorate, repeats=args.repeats, progress=bar)
+    compared = compare_voting(posed, repeats=args.repeats, progress=bar)
     print_voting(compared)
     for name, library in compared.missing.items():
         print(f"{name} is left out: {library} is not installed")
     document = compared.to_json()
-    bound = measure_bound(electorate)
+    bound = measure_bound(posed)
     if bound is not None:
         print(f"\n{bound.describe()}")
         document["bound"] = asdict(bound)
-    document["growth"] = measure_growth(electorate)
+    document["growth"] = measure_growth(posed)
     print_growth(document["growth"])
     if args.long:
         threads = count_processors()
-        found = search(replace(electorate, k=7), "hard", backend="bitsliced", threads=threads, progress=bar)
+        found = search(replace(posed, k=7), "hard", backend="bitsliced", threads=threads, progress=bar)
         document["long"] = {"k": 7, "ensembles": found.searched, "seconds": found.seconds, "threads": threads}
-        print(f"\n7 of {electorate.m}: {found.searched:,} ensembles in {found.seconds:.1f} s, {threads} threads")
+        print(f"\n7 of {posed.m}: {found.searched:,} ensembles in {found.seconds:.1f} s, {threads} threads")
     args.result.parent.mkdir(exist_ok=True)
     args.result.write_text(json.dumps(document, indent=1) + "\n")
     print(f"\nwrote {args.result}")

@@ -48,7 +48,7 @@ from ser_store.statistics.repeated_choice import (
     summarise_scores,
 )
 from ser_store.statistics.resampling import find_units, iter_counts
-from ser_store.voting.outcomes import compute_outcomes
+from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.problem import pose_problem
 
 RESULTS = Path(__file__).parent / "results" / "few_speakers.json"

@@ -32,7 +32,7 @@ from ser_store.statistics.selection import (
 )
 from ser_store.statistics.weighing import score_outcomes
 from ser_store.voting import hard_vote, search_ensembles
-from ser_store.voting.outcomes import compute_outcomes
+from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.problem import pose_problem
 
 RESULTS = Path(__file__).parent / "results" / "selection.json"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from measuring.electorate import Electorate
+from measuring.voting_problem import VotingProblem
 from ser_store.voting.compiled.bit_planes import Ints, Words, add_root, pack_utterances, vote_middle
 from ser_store.voting.compiled.bitsliced import encode_candidates
-from ser_store.voting.compiled.kernel import Work, count_scores, vote_last, vote_second_last
+from ser_store.voting.compiled.kernel import count_scores, vote_last, vote_second_last
 from ser_store.voting.compiled.parts import Part, iter_parts
 from ser_store.voting.compiled.simd import count_bits, load, splat, store
-from ser_store.voting.compiled.workspace import make_work
+from ser_store.voting.compiled.workspace import Work, make_work
 
 PARTS, REPEATS = 40, 5
 STAGES = ("first votes and packing", "third last vote", "second last vote", "last vote", "histogram")
@@ -53,7 +53,7 @@ class Bound:
 @njit(nogil=True)
 def search_stages(work: Work, roots: Ints, n_stages: int, counts: Ints) -> None:
     """The search below ``roots`` of three members less than k, up to a stage; its terms and ensembles to ``counts``."""
-    candidates, tree, pack, terms = work.candidates, work.tree, work.pack, work.terms
+    candidates, tree, pack, terms = work.candidates, work.tree, work.pack, work.last_vote
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
     masks, places, base, scores = terms.masks, terms.places, terms.base, terms.scores
     state, histogram = work.best.state, work.histogram
@@ -108,11 +108,11 @@ def measure_rate() -> float:
     return len(words) * 20_000 / min(seconds)
 
 
-def measure_bound(electorate: Electorate) -> Bound | None:
+def measure_bound(posed: VotingProblem) -> Bound | None:
     """What bounds one thread beside what it takes; None for fewer than four members, who have no roots."""
-    if electorate.k < 4:
+    if posed.k < 4:
         return None
-    problem = electorate.pose("hard")
+    problem = posed.pose("hard")
     candidates = encode_candidates(problem)
     parts = list(iter_parts(candidates))
     some: list[Part] = parts[:: max(1, len(parts) // PARTS)]

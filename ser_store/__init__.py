@@ -12,7 +12,7 @@ from ser_store_h5 import __version__
 if TYPE_CHECKING:
     from ser_store.corpora.create import init
     from ser_store.corpora.synthetic import write_synthetic_corpus
-    from ser_store.ensembles import vote
+    from ser_store.ensembles import Correction, Limits, Search, vote
     from ser_store.errors import SerstoreError
     from ser_store.evaluation import evaluate
     from ser_store.evaluation.audit import audit
@@ -40,8 +40,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Corpus": "ser_store_h5.corpus",
+    "Correction": "ser_store.ensembles",
+    "Limits": "ser_store.ensembles",
     "Member": "ser_store_h5.member",
     "Recipe": "ser_store.recipes.recipe",
+    "Search": "ser_store.ensembles",
     "SerstoreError": "ser_store.errors",
     "Store": "ser_store_h5.store",
     "audit": "ser_store.evaluation.audit",
@@ -71,8 +74,11 @@ _HOMES = {
 
 __all__ = [
     "Corpus",
+    "Correction",
+    "Limits",
     "Member",
     "Recipe",
+    "Search",
     "SerstoreError",
     "Store",
     "__version__",

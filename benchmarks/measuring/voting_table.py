@@ -8,15 +8,15 @@ from ser_store_cli.output import print_table
 
 def print_voting(compared: VoteComparison) -> None:
     """Ensembles per second of each, beside the search that one writes in numpy."""
-    electorate = compared.electorate
+    posed = compared.posed
     print(
-        f"{electorate.k} of {electorate.m} members, {electorate.n:,} utterances, {electorate.n_classes} classes: "
-        f"{electorate.total:,} ensembles\nall searches agree on {compared.checked:,} of them by each rule, and the "
+        f"{posed.k} of {posed.m} members, {posed.n:,} utterances, {posed.n_classes} classes: "
+        f"{posed.total:,} ensembles\nall searches agree on {compared.checked:,} of them by each rule, and the "
         "libraries on those they voted"
     )
     for rule in dict.fromkeys(rate.rule for rate in compared.rates):
         print(f"\n{rule} voting")
-        rows = [_list_figures(rate, electorate.total) for rate in compared.rates if rate.rule == rule]
+        rows = [_list_figures(rate, posed.total) for rate in compared.rates if rate.rule == rule]
         print_table(["", "threads", "voted", "ns/ensemble", "ensembles/s", "ratio", "all"], rows)
     print("\nratio: ensembles per second over those of the search that one writes in numpy. ~ extrapolated")
 

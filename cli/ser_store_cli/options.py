@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.output import name_options
 from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
@@ -59,7 +60,7 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, debug=debug, **options)
         except SerstoreError as problem:
-            _fail(str(problem), debug)
+            _fail(name_options(str(problem), command), debug)
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.ensembles.options import VoteOptions
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.voting.checks import count_unanswered
@@ -87,21 +88,21 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name_run(name), pattern)
 
 
-def load_candidates(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: str, needs_shares: bool
-) -> Candidates:
-    """What the members said about the utterances in ``rows``.
+def load_candidates(store: Store, names: Sequence[str], rows: NDArray[np.int32], options: VoteOptions) -> Candidates:
+    """Return what the members said about the utterances in ``rows``, in the order of their names.
+
+    By name, so that the outcome does not hang on the order in which the members were named.
 
     Args:
-        rule: the voting rule.
-        needs_shares: whether it, or its rule for ties, takes more than the members' answers.
+        options: say whether the rule takes more than the members' answers.
 
     Raises:
         StoreError: naming the utterances that members do not cover; if a member lacks what the rule needs.
     """
+    names = sorted(names)
     try:
         answers = store.predictions(names, rows)
-        shares = load_shares(store, names, rows, rule=rule) if needs_shares else None
+        shares = load_shares(store, names, rows, rule=options.voting_rule) if options.needs_shares else None
     except StoreError as problem:
         raise _describe_missing(store, names, rows) or problem from problem
     predictions, n_classes = count_unanswered(answers, len(store.corpus.classes))
@@ -123,7 +124,7 @@ def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32
     others = f"; and {len(lacking) - _NAMED} further members" if len(lacking) > _NAMED else ""
     return StoreError(
         f"{'; '.join(map(describe, lacking[:_NAMED]))}{others}: expected predictions for all; choose another part with "
-        "--on, leave members out with --exclude, or run `serstore extract`"
+        "`on`, leave members out with `exclude`, or run `serstore extract`"
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import matches, name_run
+from ser_store.ensembles.options import Limits
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.member_choice import choose_members, keep_covering
 from ser_store_h5.names import format_member
@@ -15,19 +16,19 @@ from ser_store_h5.store import Store
 
 @dataclass(frozen=True)
 class Cut:
-    """An option that left fewer candidates than there were, and how to have more."""
+    """What left fewer candidates than there were, and how to have more."""
 
-    option: str
+    cause: str
     before: int
     after: int
     way_out: str
 
     def __str__(self) -> str:
-        return f"{self.option} left {self.after} of {self.before}"
+        return f"{self.cause} left {self.after} of {self.before}"
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class CandidateChoice:
     """Who is a candidate.
 
     Attributes:
@@ -55,9 +56,9 @@ class Choice:
     def list_cuts(self) -> list[Cut]:
         """What left these candidates, of all members that there are."""
         n_excluded, n_left = self._count_excluded(), len(self.unexcluded)
-        patterns = " ".join(f"--exclude {pattern}" for pattern in self.exclude)
+        patterns = " ".join(f"`exclude` {pattern}" for pattern in self.exclude)
         cuts = [
-            Cut("--steps selected", self._count_steps() + n_excluded, n_left + n_excluded, "take --steps all"),
+            Cut("`steps` selected", self._count_steps() + n_excluded, n_left + n_excluded, "take `steps` all"),
             Cut(patterns, n_left + n_excluded, n_left, "exclude fewer"),
             *self.uncovered,
         ]
@@ -90,9 +91,8 @@ def choose_candidates(
     parts: Mapping[str, NDArray[np.int32]],
     *,
     steps: str,
-    include: Sequence[str],
-    exclude: Sequence[str],
-) -> Choice:
+    limits: Limits,
+) -> CandidateChoice:
     """Return who is a candidate; where none are named, all that cover the utterances of every part.
 
     Args:
@@ -100,14 +100,15 @@ def choose_candidates(
         members: names; none for every run.
         parts: the rows of each part, by its name.
         steps: ``selected`` or ``all``.
-        include: patterns, each of which must mean a candidate.
-        exclude: patterns of members that are none. Of these nothing is read, since it may be damaged.
+        limits: ``include``, patterns each of which must mean a candidate; and ``exclude``, of members that are none.
+            Of these nothing is read, since it may be damaged.
 
     Raises:
         EnsembleError: if nobody is left, or nobody of those to include.
         StoreError: if no member predicts anything, or covers the parts; or one is named twice.
         UnknownNameError: if there is no such member, or a pattern means nobody.
     """
+    include, exclude = limits.include, limits.exclude
     met, excluded = set[str](), list[str]()
 
     def is_excluded(name: str) -> bool:
@@ -123,7 +124,7 @@ def choose_candidates(
         if pattern not in met:
             raise UnknownNameError(_describe_nobody("exclude", pattern, names))
     if not names:
-        raise EnsembleError("--exclude leaves no candidate: expected at least one; exclude fewer")
+        raise EnsembleError("`exclude` leaves no candidate: expected at least one; exclude fewer")
     uncovered: list[Cut] = []
     left_out: tuple[str, ...] = ()
     for on, rows in {} if members else parts.items():
@@ -131,15 +132,15 @@ def choose_candidates(
         names, line = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *line)
         if line:
-            uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another --on"))
-    choice = Choice(store, names, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
+            uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another `on`"))
+    choice = CandidateChoice(store, names, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
     for pattern in include:
         if any(matches(name, pattern) for name in names):
             continue
         if not any(matches(name, pattern) for name in (*unexcluded, *excluded)):
             raise UnknownNameError(_describe_nobody("include", pattern, names))
         cuts = "; ".join(map(str, choice.list_cuts()))
-        raise EnsembleError(f"--include {pattern} means nobody who is left: {cuts}; expected a candidate")
+        raise EnsembleError(f"`include` {pattern} means nobody who is left: {cuts}; expected a candidate")
     return choice
 
 

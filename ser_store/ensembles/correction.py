@@ -1,18 +1,21 @@
 """What remains of the best ensemble's figure when it is corrected for having been chosen on these utterances."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress
-from ser_store.ensembles.candidate_pool import Electorate, admit
+from ser_store.ensembles.candidate_pool import CandidatePool, pose_pool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.cost import guess_seconds, name_backend
-from ser_store.ensembles.options import Terms
-from ser_store.ensembles.search import Found, order_best, search_sizes
-from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store.ensembles.options import VoteOptions
+from ser_store.ensembles.ranking import Ranking
+from ser_store.ensembles.search import Found, order_best, search_pool
+from ser_store.ensembles.utterances import Utterances
 from ser_store.statistics.selection import (
     SelectionBias,
     UncorrectableError,
@@ -20,11 +23,10 @@ from ser_store.statistics.selection import (
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
 )
-from ser_store.statistics.weighing import Weighing, weigh_alike, weigh_classes_alike
-from ser_store.voting.outcomes import compute_outcomes
+from ser_store.statistics.weighing import weigh_alike, weigh_classes_alike
+from ser_store.voting.compiled import find_obstacle
+from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.subsets import unrank_lexicographic
-
-METHODS = ("bootstrap", "halves", "none")
 
 # Outcomes of so many ensembles and utterances are kept at once, at a byte each.
 MAX_OUTCOMES = 20_000_000
@@ -43,191 +45,185 @@ _COMPILED_FROM = 3.0
 _GREEDY_VOTE, _GREEDY_CELL = 3e-5, 1e-8
 
 
-@dataclass(frozen=True, eq=False)
-class Correction:
-    """How a choice is corrected.
+@dataclass(frozen=True)
+class Corrected:
+    """What was corrected.
 
     Attributes:
-        method: ``bootstrap``, ``halves`` or ``none``.
-        groups: ``(n,)``, the group of each utterance that is drawn whole; None to draw utterances.
-        group_name: what the groups are.
-        repeats: how often the choice is repeated. Default: as often as fits in.
-        seed: of the samples.
-        ignores_speakers: whether utterances are drawn though their speakers are known.
+        selection: the best ensemble's figure as found and corrected, or None.
+        note: why nothing was corrected, if so.
+        complete: False if the search or the correction was interrupted.
     """
 
-    method: str = "bootstrap"
-    groups: NDArray[Any] | None = None
-    group_name: str = "speaker"
-    repeats: int | None = None
-    seed: int = 0
-    ignores_speakers: bool = False
-
-
-def check_method(method: str) -> None:
-    """Raises UnknownNameError if there is no such method."""
-    if method not in METHODS:
-        raise UnknownNameError(describe_unknown("correction", method, METHODS))
+    selection: SelectionBias | None
+    note: str = ""
+    complete: bool = True
 
 
 def correct_choice(
     everything: Candidates,
-    electorate: Electorate,
-    terms: Terms,
-    found: tuple[Found, ...],
+    pool: CandidatePool,
+    found: Sequence[Found],
+    ranking: Ranking,
+    utterances: Utterances,
     *,
-    correction: Correction,
     progress: Progress,
-) -> tuple[SelectionBias | None, str]:
-    """The figure of the best ensemble as found and corrected, and where there is none, why.
+) -> Corrected:
+    """Return the figure of the best ensemble as found and corrected, and where there is none, why.
 
     The figure is the objective: accuracy, or balanced accuracy. All that was chosen by what is right on these
     utterances is chosen again in every repeat: the candidates by their accuracy, their weights, the member that decides
     ties, the size of the ensemble and its members.
 
     Args:
-        everything: all candidates, also those below the least accuracy.
-        electorate: those who were searched.
+        everything: all candidates where they were searched, also those below the least accuracy.
+        pool: those who were searched.
         found: what was found among them.
+        ranking: the same, where it is reported on.
     """
-    best = order_best(found, terms)[0][1]
-    apparent = best.accuracy if terms.objective == "accuracy" else best.balanced_accuracy
-    if sum(one.total for one in found) == 1 and not terms.takes_from_truth:
-        return SelectionBias(apparent=apparent, corrected=apparent, repeats=0, method="none: nothing was chosen"), ""
-    if correction.method == "none":
-        return None, "not corrected: --correct none"
+    complete = len(found) == len(pool.ks) and found[-1].complete
+    if utterances.select_on is not None:
+        return Corrected(_hold_out(ranking, pool.options, utterances.select_on), complete=complete)
+    interrupted = Corrected(None, "not corrected: interrupted", complete=False)
+    if not complete:
+        return interrupted
     try:
-        selection, note = _correct(everything, electorate, terms, found, correction, progress)
+        return _correct(everything, pool, found, utterances, progress)
     except UncorrectableError as error:
-        return None, f"not corrected: {error}"
-    if selection is not None and correction.ignores_speakers:
-        selection = replace(selection, caution=_IGNORES_SPEAKERS)
-    return selection, note
+        return Corrected(None, f"not corrected: {error}")
+    except KeyboardInterrupt:
+        return interrupted
+
+
+def _hold_out(ranking: Ranking, options: VoteOptions, select_on: str) -> SelectionBias:
+    """The figure where the ensemble was chosen, and where it was not."""
+    best = ranking.ensembles[0]
+    figures = [
+        score.accuracy if options.objective == "accuracy" else score.balanced_accuracy
+        for score in (best.chosen_score, best.score)
+    ]
+    low, high = best.interval.bounds if options.objective == "accuracy" else (None, None)
+    method = f"held out: chosen on {select_on}"
+    return SelectionBias(apparent=figures[0], corrected=figures[1], repeats=0, method=method, low=low, high=high)
 
 
 def _correct(
-    everything: Candidates,
-    electorate: Electorate,
-    terms: Terms,
-    found: tuple[Found, ...],
-    correction: Correction,
-    progress: Progress,
-) -> tuple[SelectionBias | None, str]:
+    everything: Candidates, pool: CandidatePool, found: Sequence[Found], utterances: Utterances, progress: Progress
+) -> Corrected:
+    options, correction = pool.options, pool.options.correction
+    if sum(one.total for one in found) == 1 and not options.takes_from_truth:
+        best = order_best(found, options.objective)[0][1]
+        figure = best.accuracy if options.objective == "accuracy" else best.balanced_accuracy
+        return Corrected(SelectionBias(figure, figure, repeats=0, method="none: nothing was chosen"))
+    if correction.method == "none":
+        return Corrected(None, "not corrected: `correction` none")
     shared: dict[str, Any] = {
-        "groups": correction.groups,
-        "group_name": correction.group_name,
+        "groups": utterances.groups,
+        "group_name": utterances.group_name,
         "seed": correction.seed,
-        "weigh": _weigh(everything, terms),
+        "weigh": weigh_alike if options.objective == "accuracy" else weigh_classes_alike(everything.truth),
     }
-    if correction.method == "bootstrap" and _fits_in_memory(electorate, terms):
-        outcomes = list_outcomes(electorate, terms)
+    if correction.method == "bootstrap" and _fits_in_memory(pool):
         repeats = correction.repeats or OUTCOME_REPEATS
-        return correct_selection_by_bootstrap(outcomes, repeats=repeats, **shared), ""
+        selection = correct_selection_by_bootstrap(list_outcomes(pool), repeats=repeats, **shared)
+    else:
+        repeats = correction.repeats or count_repeats(pool, found)
+        if repeats < LEAST_REPEATS and correction.repeats is None:
+            note = f"fewer than {LEAST_REPEATS} such searches fit into {MAX_SECONDS:.0f} s"
+            return Corrected(None, f"not corrected: {note}; `repeats` {LEAST_REPEATS} takes the time")
+        choose = _RepeatedChoice(everything, options, _choose_backend(pool, n_searches=repeats))
+        shared |= {"n_utterances": len(everything.truth), "repeats": repeats, "progress": progress}
+        repeat = correct_selection_by_halves if correction.method == "halves" else correct_search_by_bootstrap
+        selection = repeat(choose, **shared)
+    if utterances.groups is None and utterances.speakers is not None:
+        selection = replace(selection, caution=_IGNORES_SPEAKERS)
+    return Corrected(selection)
 
-    repeats = correction.repeats or count_repeats(electorate, terms, found, method=correction.method)
-    if repeats < LEAST_REPEATS and correction.repeats is None:
-        return None, (
-            f"not corrected: fewer than {LEAST_REPEATS} such searches fit into {MAX_SECONDS:.0f} s; --repeats "
-            f"{LEAST_REPEATS} takes the time"
-        )
-    search = _Choice(everything, electorate, terms, n_searches=repeats)
-    shared |= {"n_utterances": len(everything.truth), "repeats": repeats, "progress": progress}
-    if correction.method == "halves":
-        return correct_selection_by_halves(search, **shared), ""
-    return correct_search_by_bootstrap(search, **shared), ""
 
-
-def count_repeats(electorate: Electorate, terms: Terms, found: tuple[Found, ...], *, method: str) -> int:
-    """How many repeats fit in."""
-    problem = electorate.pose(electorate.candidates, terms)
-    if terms.search == "greedy":
+def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
+    """Return how many repeats fit in."""
+    search, problem = pool.options.search, pool.problem
+    # A repeat has two halves, of half the utterances each.
+    most = HALVES_REPEATS if pool.options.correction.method == "halves" else SEARCH_REPEATS
+    if search.method == "greedy":
         vote = _GREEDY_VOTE + _GREEDY_CELL * problem.n * problem.n_classes
         each = vote * sum(one.searched for one in found)
-    elif terms.search == "pruned":
+    elif search.method == "pruned":
         each = sum(one.seconds for one in found)
     else:
-        problems = [replace(problem, k=one.k) for one in found]
-        each = sum(
-            guess_seconds(posed, one.total, backend=name_backend(posed, terms))
-            for posed, one in zip(problems, found, strict=True)
-        )
-    # A repeat has two halves, of half the utterances each.
-    return min(int(MAX_SECONDS / max(each, 1e-9)), HALVES_REPEATS if method == "halves" else SEARCH_REPEATS)
+        each = sum(guess_seconds(one, backend=name_backend(one, search)) for one in pool.iter_problems())
+        in_numpy = sum(guess_seconds(one, backend="batched") for one in pool.iter_problems())
+        if in_numpy * most > MAX_SECONDS and find_obstacle() is not None:
+            each = in_numpy
+    return min(int(MAX_SECONDS / max(each, 1e-9)), most)
 
 
-def list_outcomes(electorate: Electorate, terms: Terms) -> NDArray[np.bool_]:
-    """Which utterances every ensemble gets right, ``(ensembles, n)`` bool: by size, then lexicographically."""
-    problem = electorate.pose(electorate.candidates, terms)
-    m = len(electorate.places)
+def list_outcomes(pool: CandidatePool) -> NDArray[np.bool_]:
+    """Return which utterances every ensemble gets right, ``(ensembles, n)`` bool: by size, then lexicographically."""
+    m = pool.problem.m
     parts = []
-    for k in terms.ks:
-        outcomes = compute_outcomes(replace(problem, k=k))
-        members = unrank_lexicographic(0, len(outcomes), size=k, n_candidates=m)
+    for problem in pool.iter_problems():
+        outcomes = compute_outcomes(problem)
+        members = unrank_lexicographic(0, len(outcomes), size=problem.k, n_candidates=m)
         # The search goes by the last member but one first, then by those before from right to left, then by the last.
-        keys = (members[:, -1], *(members[:, place] for place in range(k - 1)))
+        keys = (members[:, -1], *(members[:, place] for place in range(problem.k - 1)))
         lexicographic = np.empty_like(outcomes)
         lexicographic[np.lexsort(keys)] = outcomes
-        parts.append(lexicographic[electorate.conditions.allow(members)] if terms.is_limited else lexicographic)
+        constraints = problem.constraints
+        parts.append(lexicographic if constraints is None else lexicographic[constraints.allow(members)])
     return np.concatenate(parts)
 
 
-def _fits_in_memory(electorate: Electorate, terms: Terms) -> bool:
+def _fits_in_memory(pool: CandidatePool) -> bool:
     """Whether all there is to choose from is the ensembles, and their outcomes fit."""
-    if terms.takes_from_truth or terms.search in ("greedy", "pruned"):
+    if pool.options.takes_from_truth or not pool.options.search.votes_all:
         return False
-    from math import comb
-
-    m, n = len(electorate.places), len(electorate.candidates.truth)
-    return sum(comb(m, k) for k in terms.ks) * n <= MAX_OUTCOMES
+    return sum(comb(pool.problem.m, k) for k in pool.ks) * pool.problem.n <= MAX_OUTCOMES
 
 
-def _weigh(everything: Candidates, terms: Terms) -> Weighing:
-    return weigh_alike if terms.objective == "accuracy" else weigh_classes_alike(everything.truth)
+@dataclass(frozen=True, eq=False)
+class _RepeatedChoice:
+    """The whole choice, as a function of the utterances it sees; Ctrl-C ends it."""
 
-
-class _Choice:
-    """The whole search, as a function of the utterances it sees; Ctrl-C ends it."""
-
-    def __init__(self, everything: Candidates, electorate: Electorate, terms: Terms, *, n_searches: int) -> None:
-        self._everything, self._terms = everything, terms
-        self._backend = _choose_backend(electorate, terms, n_searches)
+    everything: Candidates
+    options: VoteOptions
+    backend: str
 
     def __call__(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        electorate = self._admit(self._everything.at(rows))
-        found = search_sizes(electorate, self._fit(electorate), top=1, backend=self._backend)
-        if not found or not found[-1].complete:
+        pool = _pose_lowered(self.everything.at(rows), self.options)
+        found = search_pool(pool, top=1, backend=self.backend)
+        if not found[-1].complete:
             raise KeyboardInterrupt
-        members = order_best(found, self._terms)[0][1].members
-        predicted = electorate.decide(members, self._everything, self._terms)
-        right: NDArray[np.bool_] = predicted == self._everything.truth
+        members = order_best(found, self.options.objective)[0][1].members
+        problem = pool.pose_on(self.everything)
+        right: NDArray[np.bool_] = problem.vote(list(members)).predicted == problem.truth
         return right
 
-    def _admit(self, seen: Candidates) -> Electorate:
-        """Those who reach the least accuracy here; where no ensemble of them can stand, the least is lowered until one
-        can."""
-        bounds = [self._terms.min_accuracy, *sorted(set(seen.accuracies.tolist()), reverse=True)]
-        lower = [bound for bound in bounds if bound <= self._terms.min_accuracy]
-        for bound in lower:
-            if bound <= seen.accuracies.max():
-                electorate = admit(seen, self._terms, min_accuracy=bound)
-                if self._fit(electorate).ks:
-                    return electorate
-        return admit(seen, self._terms, min_accuracy=0.0)
 
-    def _fit(self, electorate: Electorate) -> Terms:
-        """The sizes of which there are ensembles."""
-        if self._terms.search == "greedy":
-            return self._terms
-        return replace(self._terms, ks=tuple(k for k in self._terms.ks if electorate.count(k)))
+def _pose_lowered(seen: Candidates, options: VoteOptions) -> CandidatePool:
+    """The pool of those who reach the least accuracy here, with the sizes of which there are ensembles; where no
+    ensemble of them is allowed, the least is lowered until one is."""
+    least = options.limits.min_accuracy
+    bounds = [least, *sorted(set(seen.accuracies.tolist()), reverse=True), 0.0]
+    for bound in bounds:
+        if bound <= least and (bound <= seen.accuracies.max() or not bound):
+            pool = pose_pool(seen, options, min_accuracy=bound)
+            if options.search.method == "greedy":
+                return pool
+            if ks := tuple(k for k in pool.ks if pool.count(k)):
+                return replace(pool, ks=ks)
+    return pool
 
 
-def _choose_backend(electorate: Electorate, terms: Terms, n_searches: int) -> str:
+def _choose_backend(pool: CandidatePool, *, n_searches: int) -> str:
     """Compiled code is loaded once for all repeats, which pays sooner than for one search."""
-    if terms.backend != "auto" and not terms.runs_on_cluster:
-        return terms.backend
-    problem = electorate.pose(electorate.candidates, terms)
-    total = sum(electorate.count(k) for k in terms.ks)
-    if guess_seconds(problem, total, backend="batched") * n_searches < _COMPILED_FROM:
+    search = pool.options.search
+    if search.backend != "auto" and not search.runs_on_cluster:
+        return search.backend
+    problems = list(pool.iter_problems())
+    if sum(guess_seconds(problem, backend="batched") for problem in problems) * n_searches < _COMPILED_FROM:
         return "auto"
-    backends = {name_backend(replace(problem, k=k), terms) for k in terms.ks}
+    if find_obstacle() is not None:
+        return "auto"
+    backends = {name_backend(problem, search) for problem in problems}
     return backends.pop() if len(backends) == 1 else "auto"

@@ -6,14 +6,14 @@ from itertools import combinations
 from math import isnan
 from typing import Any
 
-from numpy.typing import NDArray
-
+from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.options import Terms
-from ser_store.voting.contributions import Contributions, compute_contributions
+from ser_store.ensembles.search import Found, order_best
 from ser_store.voting.diversity import (
+    Contributions,
     EnsembleDiversity,
     PairDiversity,
+    compute_contributions,
     compute_ensemble_diversity,
     compute_pair_diversity,
 )
@@ -62,11 +62,14 @@ class DiversityReport:
         }
 
 
-def measure_diversity(
-    candidates: Candidates, members: Sequence[int], weights: NDArray[Any] | None, terms: Terms
-) -> DiversityReport:
-    """The diversity of all candidates, and of the ensemble of those at ``members``."""
-    chosen = list(members)
+def measure_diversity(pool: CandidatePool, reported: Candidates, found: Sequence[Found]) -> DiversityReport:
+    """Return the diversity of all candidates of the pool, and of the best ensemble that was found.
+
+    Args:
+        reported: all candidates on the utterances that are reported on.
+    """
+    candidates, options = reported.keep(pool.places), pool.options
+    chosen = list(order_best(found, options.objective)[0][1].members)
     truth, n_classes = candidates.truth, candidates.n_classes
     contributions = None
     if len(chosen) > 1:
@@ -75,10 +78,10 @@ def measure_diversity(
             truth,
             members=chosen,
             n_classes=n_classes,
-            rule=terms.rule,
-            tie=terms.tie,
+            rule=options.voting_rule,
+            tie=options.tie,
             probabilities=candidates.shares,
-            weights=weights,
+            weights=pool.weights,
         )
     return DiversityReport(
         candidates=candidates.names,

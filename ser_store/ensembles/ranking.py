@@ -1,83 +1,113 @@
 """The ensembles that were found, with names and with their figures on the utterances that are reported on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ser_store.ensembles.candidate_pool import Electorate
+from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.options import Terms
-from ser_store.ensembles.report import RankedEnsemble
 from ser_store.ensembles.search import Found, order_best
+from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
-from ser_store.metrics import compute_balanced_accuracy
 from ser_store.statistics.intervals import Interval
-from ser_store.voting.rules import Votes
-from ser_store.voting.search import EnsembleScore
+from ser_store.voting.search import EnsembleScore, score_votes
 
 
-class Ranking:
-    """Looks up what was found.
+@dataclass(frozen=True)
+class RankedEnsemble:
+    """An ensemble of named members.
 
     Attributes:
+        k: the size it was searched by; a greedy search may find a smaller one.
+        members: their names; of a greedy search some may occur several times.
+        score: its figures on the part reported on.
+        interval: of its accuracy.
+        gain: its accuracy less that of the best single candidate.
+        chosen: its figures on the part it was chosen on, where that is another.
+    """
+
+    k: int
+    members: tuple[str, ...]
+    score: EnsembleScore
+    interval: Interval
+    gain: float
+    chosen: EnsembleScore | None = None
+
+    @property
+    def chosen_score(self) -> EnsembleScore:
+        """Its figures on the part it was chosen on."""
+        return self.score if self.chosen is None else self.chosen
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"members": list(self.members), **_list_figures(self.score)}
+        document["ci95"] = [self.interval.low, self.interval.high]
+        document["ties"] = self.score.ties
+        document["gain"] = self.gain
+        document["k"] = self.k
+        if self.chosen is not None:
+            document["chosen"] = _list_figures(self.chosen)
+        return document
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best ensembles, best first.
+
+    Attributes:
+        ensembles: of all sizes.
+        best_by_size: of each size.
         best_single: the best candidate where the ensembles were chosen, and its accuracy where they are reported on.
     """
 
-    def __init__(
-        self,
-        electorate: Electorate,
-        reported: Candidates,
-        terms: Terms,
-        *,
-        speakers: NDArray[np.intp] | None,
-        is_elsewhere: bool,
-    ) -> None:
-        """
-        Args:
-            reported: all candidates on the utterances that are reported on.
-            speakers: ``(n,)``, of those utterances, or None where unknown.
-            is_elsewhere: whether these are others than those that were searched.
-        """
-        self._names, self._terms = electorate.candidates.names, terms
-        self._problem = electorate.pose(reported, terms)
-        self._rule = choose_rule(speakers)
-        self._is_elsewhere = is_elsewhere
-        best = int(electorate.candidates.correct.argmax())
-        accuracy = reported.keep(electorate.places).accuracies[best]
-        self.best_single = (self._names[best], float(accuracy))
+    ensembles: tuple[RankedEnsemble, ...]
+    best_by_size: dict[int, tuple[RankedEnsemble, ...]]
+    best_single: tuple[str, float]
 
-    def rank(self, found: Sequence[Found], top: int) -> tuple[RankedEnsemble, ...]:
-        """The ``top`` best of what was found, best first."""
-        ordered = order_best(found, self._terms)[:top]
-        votes = [self._problem.vote(list(chosen.members)) for _, chosen in ordered]
-        intervals = find_accuracy_intervals(
-            np.array([cast.predicted == self._problem.truth for cast in votes]), self._rule
-        )
-        return tuple(
-            self._look_up(one.k, chosen, cast, interval)
-            for (one, chosen), cast, interval in zip(ordered, votes, intervals, strict=True)
-        )
 
-    def _look_up(self, k: int, chosen: EnsembleScore, votes: Votes, interval: Interval) -> RankedEnsemble:
-        score = self._score(chosen.members, votes) if self._is_elsewhere else chosen
-        return RankedEnsemble(
-            k=k,
-            members=tuple(self._names[place] for place in chosen.members),
-            score=score,
-            interval=interval,
-            gain=score.accuracy - self.best_single[1],
-            chosen=chosen if self._is_elsewhere else None,
-        )
+def rank(
+    pool: CandidatePool, found: Sequence[Found], reported: Candidates, utterances: Utterances, *, top: int
+) -> Ranking:
+    """Return the ``top`` best of what was found.
 
-    def _score(self, members: tuple[int, ...], votes: Votes) -> EnsembleScore:
-        truth, n_classes = self._problem.truth, self._problem.n_classes
-        correct = int(np.count_nonzero(votes.predicted == truth))
-        return EnsembleScore(
-            members=members,
-            correct=correct,
-            n=len(truth),
-            accuracy=correct / len(truth),
-            balanced_accuracy=compute_balanced_accuracy(truth, votes.predicted, n_classes=n_classes),
-            ties=int(np.count_nonzero(votes.tied)),
-        )
+    Args:
+        reported: all candidates on the utterances that are reported on.
+    """
+    names, problem = pool.candidates.names, pool.pose_on(reported)
+    best = int(pool.candidates.correct.argmax())
+    alone = float(reported.accuracies[pool.places[best]])
+    rule = choose_rule(utterances.speakers)
+    is_elsewhere = utterances.select_on is not None
+
+    def look_up(some: Sequence[Found]) -> tuple[RankedEnsemble, ...]:
+        ordered = order_best(some, pool.options.objective)[:top]
+        votes = [problem.vote(list(chosen.members)) for _, chosen in ordered]
+        intervals = find_accuracy_intervals(np.array([own.predicted == problem.truth for own in votes]), rule)
+        ranked = []
+        for (one, chosen), own, interval in zip(ordered, votes, intervals, strict=True):
+            score = score_votes(problem, chosen.members, own) if is_elsewhere else chosen
+            ranked.append(
+                RankedEnsemble(
+                    k=one.k,
+                    members=tuple(names[place] for place in chosen.members),
+                    score=score,
+                    interval=interval,
+                    gain=score.accuracy - alone,
+                    chosen=chosen if is_elsewhere else None,
+                )
+            )
+        return tuple(ranked)
+
+    best_by_size = {one.k: look_up((one,)) for one in found}
+    ensembles = best_by_size[found[0].k] if len(found) == 1 else look_up(found)
+    return Ranking(ensembles, best_by_size, (names[best], alone))
+
+
+def _list_figures(score: EnsembleScore) -> dict[str, Any]:
+    return {
+        "correct": score.correct,
+        "n": score.n,
+        "accuracy": score.accuracy,
+        "balanced_accuracy": score.balanced_accuracy,
+    }

@@ -1,57 +1,28 @@
 """What a vote says: the best ensembles, how all are distributed, and what is left of the best after correction."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles.options import Terms
+from ser_store.ensembles.candidate_pool import CandidatePool
+from ser_store.ensembles.candidates import Candidates
+from ser_store.ensembles.correction import Corrected
+from ser_store.ensembles.diversity import DiversityReport
+from ser_store.ensembles.options import VoteOptions
+from ser_store.ensembles.ranking import RankedEnsemble, Ranking
 from ser_store.ensembles.search import Found
-from ser_store.statistics.intervals import Interval
+from ser_store.ensembles.utterances import Utterances
+from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
+from ser_store.metrics import caution_absent_classes
+from ser_store.metrics.absent_classes import caution_unanswered
+from ser_store.metrics.class_indices import ABSTAINED
 from ser_store.statistics.selection import SelectionBias
-from ser_store.voting.search import EnsembleScore
-
-if TYPE_CHECKING:
-    from ser_store.ensembles.diversity import DiversityReport
+from ser_store_h5.store import Store
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True)
-class RankedEnsemble:
-    """An ensemble of named members.
-
-    Attributes:
-        k: the size it was searched by; a greedy search may find a smaller one.
-        members: their names; of a greedy search some may occur several times.
-        score: its figures on the part reported on.
-        interval: of its accuracy.
-        gain: its accuracy less that of the best single candidate.
-        chosen: its figures on the part it was chosen on, where that is another.
-    """
-
-    k: int
-    members: tuple[str, ...]
-    score: EnsembleScore
-    interval: Interval
-    gain: float
-    chosen: EnsembleScore | None = None
-
-    @property
-    def chosen_score(self) -> EnsembleScore:
-        """Its figures on the part it was chosen on."""
-        return self.score if self.chosen is None else self.chosen
-
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = {"members": list(self.members), **_list_figures(self.score)}
-        document["ci95"] = [self.interval.low, self.interval.high]
-        document["ties"] = self.score.ties
-        document["gain"] = self.gain
-        document["k"] = self.k
-        if self.chosen is not None:
-            document["chosen"] = _list_figures(self.chosen)
-        return document
 
 
 @dataclass(frozen=True)
@@ -99,8 +70,7 @@ class VoteReport:
         on: the part of the split that is reported on.
         split: the split; None where the corpus has none.
         chosen_on: the part that was searched, if it is another.
-        terms: by what rule, and how it was searched.
-        rule: as it was asked for: that of ``terms``, or ``weighted``.
+        options: what was asked for, with the sizes that were searched.
         candidates: names of the members that were combined.
         weights: of the candidates, or None where all weigh alike.
         found: what the search found for each size; members by their place among the candidates.
@@ -112,16 +82,14 @@ class VoteReport:
         note: why nothing was corrected, if so.
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
-        kinds: a line on candidates whose scores the rule takes for what they are not.
-        heard: what the candidates' models have heard of the utterances, who was left out, and which classes do not
-            occur, a line each.
+        stated: a line each on who was left out, what the candidates' models have heard of the utterances, which classes
+            do not occur, and scores that the rule takes for what they are not.
     """
 
     on: str
     split: str | None
     chosen_on: str | None
-    terms: Terms
-    rule: str
+    options: VoteOptions
     candidates: tuple[str, ...]
     weights: tuple[float, ...] | None
     found: tuple[Found, ...]
@@ -131,10 +99,14 @@ class VoteReport:
     complete: bool
     selection: SelectionBias | None
     note: str = ""
-    diversity: "DiversityReport | None" = None
+    diversity: DiversityReport | None = None
     distribution: Distribution | None = None
-    kinds: tuple[str, ...] = ()
-    heard: tuple[str, ...] = ()
+    stated: tuple[str, ...] = ()
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The sizes of the ensembles, ascending."""
+        return self.options.ks or ()
 
     @property
     def gain(self) -> float:
@@ -154,13 +126,13 @@ class VoteReport:
     @property
     def is_searched(self) -> bool:
         """Whether the search came to its end, whatever became of the correction."""
-        return len(self.found) == len(self.terms.ks) and self.found[-1].complete
+        return len(self.found) == len(self.ks) and self.found[-1].complete
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """Why figures, intervals and corrections can be trusted less than they say."""
         cautions = [self.ensembles[0].interval.caution, None if self.selection is None else self.selection.caution]
-        return (*self.heard, *self.kinds, *dict.fromkeys(caution for caution in cautions if caution is not None))
+        return (*self.stated, *dict.fromkeys(caution for caution in cautions if caution is not None))
 
     @property
     def search(self) -> str:
@@ -170,17 +142,17 @@ class VoteReport:
     @property
     def proved(self) -> bool:
         """Whether there is no better ensemble of these sizes."""
-        return all(one.proved for one in self.found) and len(self.found) == len(self.terms.ks)
+        return all(one.proved for one in self.found) and len(self.found) == len(self.ks)
 
     def to_json(self) -> dict[str, Any]:
-        ks = self.terms.ks
+        ks, options = self.ks, self.options
         document: dict[str, Any] = {
             "on": self.on,
             "split": self.split,
             "k": ks[0] if len(ks) == 1 else list(ks),
-            "rule": self.rule,
-            "tie": self.terms.tie,
-            "objective": self.terms.objective,
+            "rule": options.rule,
+            "tie": options.tie,
+            "objective": options.objective,
             "candidates": list(self.candidates),
             "searched": self.searched,
             "complete": self.complete,
@@ -200,9 +172,9 @@ class VoteReport:
             document["chosen_on"] = self.chosen_on
         if self.note:
             document["note"] = self.note
-        if self.weights is not None and self.terms.weights is not None:
+        if self.weights is not None and options.weights is not None:
             document["weights"] = {
-                "source": self.terms.weights.source,
+                "source": options.weights.source,
                 "by_member": dict(zip(self.candidates, self.weights, strict=True)),
             }
         if len(ks) > 1:
@@ -214,10 +186,10 @@ class VoteReport:
     def _list_bounds(self) -> int | None:
         """The most utterances that an ensemble can get right, as far as it is known of all sizes."""
         bounds = [one.bound for one in self.found if one.bound is not None]
-        return max(bounds) if len(bounds) == len(self.terms.ks) else None
+        return max(bounds) if len(bounds) == len(self.ks) else None
 
     def _selection_to_json(self, selection: SelectionBias) -> dict[str, Any]:
-        return {**selection.to_json(), "of": self.terms.objective}
+        return {**selection.to_json(), "of": self.options.objective}
 
     def _size_to_json(self, one: Found) -> dict[str, Any]:
         distribution = distribute((one,))
@@ -232,10 +204,55 @@ class VoteReport:
         }
 
 
-def _list_figures(score: EnsembleScore) -> dict[str, Any]:
-    return {
-        "correct": score.correct,
-        "n": score.n,
-        "accuracy": score.accuracy,
-        "balanced_accuracy": score.balanced_accuracy,
-    }
+def make_report(
+    pool: CandidatePool,
+    found: tuple[Found, ...],
+    ranking: Ranking,
+    corrected: Corrected,
+    utterances: Utterances,
+    *,
+    cautions: tuple[str, ...],
+    diversity: DiversityReport | None,
+) -> VoteReport:
+    """Return the outcome of all stages."""
+    return VoteReport(
+        on=utterances.on,
+        split=utterances.split,
+        chosen_on=utterances.select_on,
+        options=pool.options,
+        candidates=pool.candidates.names,
+        weights=None if pool.weights is None else tuple(map(float, pool.weights)),
+        found=found,
+        ensembles=ranking.ensembles,
+        best_by_size=ranking.best_by_size,
+        best_single=ranking.best_single,
+        complete=corrected.complete,
+        selection=corrected.selection,
+        note=corrected.note,
+        diversity=diversity,
+        distribution=distribute(found),
+        stated=cautions,
+    )
+
+
+def list_cautions(
+    store: Store, pool: CandidatePool, reported: Candidates, utterances: Utterances, *, chosen: bool
+) -> tuple[str, ...]:
+    """Return why figures of these candidates can be trusted less than they say, a line each.
+
+    Args:
+        reported: all candidates on the utterances that are reported on.
+        chosen: whether the candidates are their runs' selected steps.
+    """
+    names, options, classes = pool.candidates.names, pool.options, store.corpus.classes
+    # An answer that is none of the classes is a vote for one more.
+    answers = np.where(reported.predictions == len(classes), ABSTAINED, reported.predictions)
+    cautions = (
+        *caution_leakage(store, names, utterances.reported, chosen=chosen),
+        *caution_absent_classes(reported.truth, classes),
+        *caution_unanswered(reported.names, answers),
+    )
+    if not options.needs_shares:
+        return cautions
+    kinds = CONFIDENCE if options.voting_rule == "hard" else SOFT_VOTES
+    return (*cautions, *caution_scores(store, names, of=kinds))

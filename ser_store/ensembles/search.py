@@ -1,15 +1,17 @@
 """The best ensembles of candidates, of each size that is asked for."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress, silent
-from ser_store.ensembles.candidate_pool import Electorate
-from ser_store.ensembles.options import Terms
-from ser_store.voting.search import EnsembleScore, SearchResult, search_ensembles
+from ser_store.ensembles.candidate_pool import CandidatePool
+from ser_store.ensembles.options import Backend, Search
+from ser_store.voting.problem import Problem
+from ser_store.voting.search import EnsembleScore, search_problem
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Found:
     Attributes:
         k: members of an ensemble; of a greedy search, the members added.
         method: ``exhaustive``, ``greedy`` or ``pruned``.
-        total: ensembles there are.
+        total: ensembles that are allowed.
         searched: ensembles voted.
         complete: False if the search was interrupted; then it holds the best so far.
         proved: whether no ensemble is better than the first of ``results``.
@@ -41,83 +43,68 @@ class Found:
     results: tuple[EnsembleScore, ...]
 
 
-def search_sizes(
-    electorate: Electorate, terms: Terms, *, top: int, backend: str | None = None, progress: Progress = silent
+def search_pool(
+    pool: CandidatePool, *, top: int, backend: str | None = None, progress: Progress = silent
 ) -> tuple[Found, ...]:
-    """The best ensembles of each size, in the order of the sizes; fewer where the search is interrupted.
+    """Return the best ensembles of each size, in the order of the sizes; fewer where the search is interrupted.
+
+    KeyboardInterrupt goes on where nothing was found before it.
 
     Args:
-        backend: another one than that of ``terms``.
+        backend: another one than that of the options.
     """
+    search = pool.options.search
+    if backend is not None:
+        search = replace(search, backend=cast(Backend, backend))
+    run = {"greedy": _search_greedy, "pruned": _search_pruned}.get(search.method, _search_exhaustively)
     found: list[Found] = []
-    for k in terms.ks:
-        searches: dict[str, Callable[..., Found]] = {"greedy": _search_greedy, "pruned": _search_pruned}
-        search = searches.get(terms.search, _search_exhaustively)
-        found.append(search(electorate, terms, k, top=top, backend=backend or terms.backend, progress=progress))
+    for problem in pool.iter_problems():
+        found.append(run(problem, search, top, progress))
         if not found[-1].complete:
             break
+    found = [one for one in found if one.results]
+    if not found:
+        raise KeyboardInterrupt
     return tuple(found)
 
 
-def _search_exhaustively(
-    electorate: Electorate, terms: Terms, k: int, *, top: int, backend: str, progress: Progress
-) -> Found:
-    candidates = electorate.candidates
-    options = electorate.list_options(candidates, terms) | {"k": k, "top": top, "progress": progress}
-    voters = (candidates.predictions, candidates.truth)
-    result: SearchResult
-    if terms.runs_on_cluster and backend == terms.backend:
+def _search_exhaustively(problem: Problem, search: Search, top: int, progress: Progress) -> Found:
+    if search.runs_on_cluster:
         from ser_store.voting.cluster.distributed import search_distributed
 
         result = search_distributed(
-            *voters, backend=backend, n_jobs=terms.threads, scheduler=terms.scheduler, **options
-        )
-    elif terms.is_limited:
-        from ser_store.voting.grouped import search_grouped
-
-        conditions = electorate.conditions
-        groups = candidates.runs if terms.one_step_per_run else None
-        required = [sorted(members) for members in conditions.required]
-        result = search_grouped(
-            *voters, groups=groups, required=required, backend=backend, threads=terms.threads, **options
+            problem,
+            top=top,
+            backend=search.backend,
+            n_jobs=search.threads,
+            scheduler=search.scheduler,
+            progress=progress,
         )
     else:
-        result = search_ensembles(*voters, backend=backend, threads=terms.threads, **options)
+        result = search_problem(problem, top=top, backend=search.backend, threads=search.threads, progress=progress)
     return Found(
-        k=k,
+        k=problem.k,
         method="exhaustive",
-        total=electorate.count(k),
+        total=problem.total,
         searched=result.searched,
         complete=result.complete,
         proved=result.complete,
-        bound=result.results[0].correct if result.complete and terms.objective == "accuracy" else None,
+        bound=result.results[0].correct if result.complete and problem.objective == "accuracy" else None,
         seconds=result.seconds,
         histogram=result.histogram,
         results=result.results,
     )
 
 
-def _search_greedy(
-    electorate: Electorate, terms: Terms, k: int, *, top: int, backend: str, progress: Progress
-) -> Found:
+def _search_greedy(problem: Problem, search: Search, top: int, progress: Progress) -> Found:
     from ser_store.voting.greedy import search_greedy
 
-    candidates = electorate.candidates
-    result = search_greedy(
-        candidates.predictions,
-        candidates.truth,
-        k=k,
-        n_classes=candidates.n_classes,
-        rule=terms.rule,
-        tie=terms.tie,
-        probabilities=candidates.shares,
-        progress=progress,
-    )
+    result = search_greedy(problem, progress=progress)
     path = sorted(result.path, key=lambda score: (-score.correct, -score.balanced_accuracy, len(score.members)))
     return Found(
-        k=k,
-        method="greedy",
-        total=electorate.count(k),
+        k=problem.k,
+        method=search.method,
+        total=problem.total,
         searched=result.voted,
         complete=result.complete,
         proved=False,
@@ -128,28 +115,15 @@ def _search_greedy(
     )
 
 
-def _search_pruned(
-    electorate: Electorate, terms: Terms, k: int, *, top: int, backend: str, progress: Progress
-) -> Found:
+def _search_pruned(problem: Problem, search: Search, top: int, progress: Progress) -> Found:
     from ser_store.voting.pruned import search_pruned
 
-    candidates = electorate.candidates
-    result = search_pruned(
-        candidates.predictions,
-        candidates.truth,
-        k=k,
-        n_classes=candidates.n_classes,
-        tie=terms.tie,
-        top=top,
-        max_seconds=terms.max_seconds,
-        threads=terms.threads,
-        progress=progress,
-    )
+    result = search_pruned(problem, top=top, max_seconds=search.max_seconds, threads=search.threads, progress=progress)
     # Without a proof it either was interrupted, or came to the end of its time.
-    in_time = terms.max_seconds is None or result.seconds < terms.max_seconds
+    in_time = search.max_seconds is None or result.seconds < search.max_seconds
     return Found(
-        k=k,
-        method="pruned",
+        k=problem.k,
+        method=search.method,
         total=result.total,
         searched=result.visited,
         complete=result.proved or not in_time,
@@ -161,14 +135,14 @@ def _search_pruned(
     )
 
 
-def order_best(found: Sequence[Found], terms: Terms) -> list[tuple[Found, EnsembleScore]]:
-    """The ensembles of all sizes, best first: by the objective, then by the other figure, then fewer members first."""
+def order_best(found: Sequence[Found], objective: str) -> list[tuple[Found, EnsembleScore]]:
+    """Return the ensembles of all sizes, best first: by the objective, the other figure, then fewer members first."""
 
     def merit(entry: tuple[Found, EnsembleScore]) -> tuple[float, float]:
         score = entry[1]
         # Equal means of recalls may differ in the last bit.
         figures = (-score.accuracy, -round(score.balanced_accuracy, 12))
-        return figures if terms.objective == "accuracy" else (figures[1], figures[0])
+        return figures if objective == "accuracy" else (figures[1], figures[0])
 
     # Each size is in order already, and sizes ascend: sorting keeps the order of equals.
     return sorted(((one, score) for one in found for score in one.results), key=merit)

@@ -1,34 +1,87 @@
-"""The utterances to choose on, and what is drawn whole when they are drawn again."""
+"""The utterances to choose on and to report on, and what is drawn whole when they are drawn again."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.ensembles.options import Correction
 from ser_store.errors import EnsembleError
+from ser_store.evaluation.member_choice import name_part
 from ser_store_h5.corpus import Corpus
 
 
-def find_other_rows(
-    corpus: Corpus, rows: NDArray[np.int32], *, on: str, select_on: str, split: str | None
-) -> NDArray[np.int32]:
-    """The utterances of the part ``select_on`` to choose on, as indices into the corpus.
+@dataclass(frozen=True, eq=False)
+class Utterances:
+    """Of which utterances a vote speaks.
+
+    Attributes:
+        on: the part of the split that is reported on.
+        split: the split; None where the corpus has none.
+        select_on: the part that is searched, if it is another.
+        reported: ``(n,)`` int32, indices into the corpus.
+        searched: ``(s,)`` int32, the same where the part is the same.
+        speakers: ``(n,)``, a number for the speaker of each that is reported on; None where unknown.
+        groups: ``(n,)``, a number for what is drawn whole with it; None where utterances are drawn.
+        group_name: what these are.
+    """
+
+    on: str
+    split: str | None
+    select_on: str | None
+    reported: NDArray[np.int32]
+    searched: NDArray[np.int32]
+    speakers: NDArray[np.intp] | None
+    groups: NDArray[np.intp] | None
+    group_name: str
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.int32]]:
+        """The rows of each part, by its name."""
+        return {self.on: self.reported} | ({} if self.select_on is None else {self.select_on: self.searched})
+
+
+def find_utterances(
+    corpus: Corpus, *, on: str | None, split: str | None, select_on: str | None, correction: Correction
+) -> Utterances:
+    """Return the utterances that are meant.
+
+    Args:
+        on: the part to report on. Default: ``test`` where the split has it, else all.
+        select_on: another part to choose on.
+        correction: says what is drawn whole.
 
     Raises:
-        EnsembleError: if one of them is among ``rows``, those that are reported on.
-        UnknownNameError: if there is no such part.
+        EnsembleError: if the two parts have utterances in common, or all are of one group.
+        UnknownNameError: if there is no such part, split or column.
     """
-    others = corpus.rows(select_on, split=split)
-    if shared := len(np.intersect1d(rows, others)):
-        raise EnsembleError(
-            f"--select-on {select_on} and --on {on} have {shared} utterances in common: expected two parts that have "
-            "none, such as --select-on valid --on test"
-        )
-    return others
+    on = name_part(corpus, on, split)
+    reported = corpus.rows(on, split=split)
+    searched = reported
+    if select_on is not None:
+        searched = corpus.rows(select_on, split=split)
+        if shared := len(np.intersect1d(reported, searched)):
+            raise EnsembleError(
+                f"`select_on` {select_on} and `on` {on} have {shared} utterances in common: expected two parts that "
+                "have none, such as `select_on` valid `on` test"
+            )
+    groups, group_name = find_units(corpus, reported, correction.by)
+    speakers, _ = find_units(corpus, reported, None)
+    return Utterances(
+        on=on,
+        split=split or corpus.default_split,
+        select_on=select_on,
+        reported=reported,
+        searched=searched,
+        speakers=speakers,
+        groups=groups,
+        group_name=group_name,
+    )
 
 
 def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple[NDArray[Any] | None, str]:
-    """What is drawn whole, ``(n,)`` numbers or None, and its name: by default the speakers, where they are known.
+    """Return what is drawn whole, ``(n,)`` numbers or None, and its name: by default the speakers, where known.
 
     Raises:
         EnsembleError: if all are of one group.
@@ -49,6 +102,5 @@ def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple
     if by is None or len(numbers) > 1:
         return places, by or "speaker"
     raise EnsembleError(
-        f"--correct-by {by}: all {len(rows)} utterances are of one; expected two or more groups to draw, or "
-        "--correct-by utterance"
+        f"`by` {by}: all {len(rows)} utterances are of one; expected two or more groups to draw, or `by` utterance"
     )

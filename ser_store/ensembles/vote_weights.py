@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles.candidates import Candidates
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.voting.top_k import weigh_utterances
 
@@ -39,18 +38,25 @@ class VoteWeights:
     def description(self) -> str:
         return _DESCRIPTIONS[self.source]
 
-    def weigh(self, candidates: Candidates) -> NDArray[Any]:
-        """The weight of each candidate, ``(m,)`` numbers; where they are derived, exact, so that equal sums are ties.
+    def weigh(
+        self, names: Sequence[str], predictions: NDArray[np.int16], truth: NDArray[np.int16], n_classes: int
+    ) -> NDArray[Any]:
+        """Return the weight of each candidate, ``(m,)`` numbers; where derived, exact, so that equal sums are ties.
 
         By accuracy it is the number of utterances predicted right, by balanced accuracy a fraction.
+
+        Args:
+            names: of the candidates.
+            predictions: ``(m, n)`` class indices.
+            truth: ``(n,)`` class indices.
         """
         if self.source == "given":
-            return np.array([self.given[name] for name in candidates.names])
+            return np.array([self.given[name] for name in names])
+        right = predictions == truth
         if self.source == "accuracy":
-            return candidates.correct
-        balances = weigh_utterances(candidates.truth.astype(np.intp), candidates.n_classes)
-        right = (candidates.predictions == candidates.truth) @ balances
-        return np.array([Fraction(int(balance), int(balances.sum())) for balance in right])
+            return np.asarray(right.sum(axis=1, dtype=np.int64))
+        balances = weigh_utterances(truth.astype(np.intp), n_classes)
+        return np.array([Fraction(int(balance), int(balances.sum())) for balance in right @ balances])
 
 
 def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:
@@ -65,10 +71,7 @@ def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:
         UnknownNameError: if there is no such source of weights, or no candidate of a name.
     """
     if isinstance(weights, str):
-        source = weights.replace("-", "_")
-        if source not in DERIVED:
-            raise UnknownNameError(describe_unknown("source of weights", weights, DERIVED))
-        return VoteWeights(source)
+        return VoteWeights(check_source(weights))
     if isinstance(weights, Mapping):
         given = _spread_over_steps(weights, names)
     else:
@@ -84,6 +87,14 @@ def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:
             "from 0 on, not all of them 0"
         )
     return VoteWeights("given", given)
+
+
+def check_source(weights: str) -> str:
+    """Return the source of weights that is meant; raise UnknownNameError if there is no such."""
+    source = weights.replace("-", "_")
+    if source not in DERIVED:
+        raise UnknownNameError(describe_unknown("source of weights", weights, DERIVED))
+    return source
 
 
 def read_weights(text: str) -> Weights:

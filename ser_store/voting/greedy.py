@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.voting.problem import Problem, pose_problem
-from ser_store.voting.quantize import Logits
+from ser_store.voting.problem import Problem, check_plain
 from ser_store.voting.rules import ABSTAINED, Votes
 from ser_store.voting.search import EnsembleScore, score_ensemble
 from ser_store.voting.top_k import weigh_utterances
@@ -49,7 +48,7 @@ class GreedyResult:
 
 
 @dataclass(frozen=True)
-class _Standing:
+class _Sums:
     """What an ensemble's decisions follow from.
 
     Attributes:
@@ -62,18 +61,8 @@ class _Standing:
     keys: NDArray[np.int64] | None
 
 
-def search_greedy(
-    predictions: ArrayLike,
-    truth: ArrayLike,
-    *,
-    k: int,
-    n_classes: int,
-    rule: str = "hard",
-    tie: str = "lowest",
-    probabilities: ArrayLike | Logits | None = None,
-    progress: Progress = silent,
-) -> GreedyResult:
-    """Add ``k`` times the candidate with which the ensemble votes best; takes the best of several such paths.
+def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyResult:
+    """Add ``problem.k`` times the candidate with which the ensemble votes best; takes the best of several such paths.
 
     Every path begins with the best single candidate, which is what an empty ensemble is best extended by. On the last
     path a candidate may be added again. In hard voting it often is, without being of use: alone it beats any pair,
@@ -90,53 +79,38 @@ def search_greedy(
     sections 2 and 2.1.
 
     Args:
-        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
-        truth: ``(n,)`` class indices.
-        k: additions, 1 to 16384; may exceed m.
-        n_classes: number of classes, ``c``.
-        rule: ``hard`` (see :func:`~ser_store.voting.rules.hard_vote`), ``soft``
-            (:func:`~ser_store.voting.rules.soft_vote`) or ``soft-log``
-            (:func:`~ser_store.voting.rules.soft_log_vote`).
-        tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances, and between
-            equally accurate ones by their index.
-        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.quantize.Logits`, for soft voting and the tie
-            rule ``confidence``.
+        problem: without weights or constraints, by accuracy. ``k`` additions, 1 to 16384; may exceed m.
         progress: shows how far the selection is.
 
     Raises:
-        EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing; if
-            ``k`` leaves its range.
-        UnknownNameError: if there is no such rule or tie rule.
+        EnsembleError: if ``k`` leaves its range, or the problem has weights, constraints or another objective.
     """
+    k = problem.k
     if not 1 <= k <= _MAX_ADDITIONS:
         raise EnsembleError(f"k is {k}: expected 1 to {_MAX_ADDITIONS} additions")
-    problem = pose_problem(
-        predictions, truth, k=1, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities
-    )
+    check_plain(problem, search="greedy")
     started = time.perf_counter()
-    selections = [_Selection(problem), _Selection(problem, repeats=True)]
-    if rule == "hard":
-        selections.insert(1, _Selection(problem, draws_lots=True))
+    paths = [_Path(problem), _Path(problem, repeats=True)]
+    if problem.rule == "hard":
+        paths.insert(1, _Path(problem, draws_lots=True))
     complete = True
     try:
         for _ in progress(range(k), total=k, label="adding"):
-            for selection in selections:
-                selection.add_best()
+            for path in paths:
+                path.add_best()
     except KeyboardInterrupt:
         complete = False
     results = [
         GreedyResult(
-            rule=rule,
-            tie=tie,
-            added=tuple(selection.added),
-            path=tuple(
-                score_ensemble(problem, sorted(selection.added[: size + 1])) for size in range(len(selection.added))
-            ),
-            voted=sum(one.voted for one in selections),
+            rule=problem.rule,
+            tie=problem.tie,
+            added=tuple(path.added),
+            path=tuple(score_ensemble(problem, sorted(path.added[: size + 1])) for size in range(len(path.added))),
+            voted=sum(one.voted for one in paths),
             complete=complete,
             seconds=time.perf_counter() - started,
         )
-        for selection in selections
+        for path in paths
     ]
     return max(results, key=lambda result: _rank(result.best) if result.path else (-1, 0.0, 0))
 
@@ -145,7 +119,7 @@ def _rank(score: EnsembleScore) -> tuple[int, float, int]:
     return score.correct, score.balanced_accuracy, -len(score.members)
 
 
-class _Selection:
+class _Path:
     """An ensemble that grows.
 
     Args:
@@ -164,58 +138,58 @@ class _Selection:
         self._ranks[np.lexsort((-np.arange(problem.m), problem.accuracies))] = np.arange(1, problem.m + 1)
         nothing = np.zeros((problem.n, problem.n_classes), dtype=np.int64)
         has_keys = problem.rule == "hard" and problem.tie in ("confidence", "best")
-        self._standing = _Standing(nothing, nothing if has_keys else None)
+        self._sums = _Sums(nothing, nothing if has_keys else None)
 
     def add_best(self) -> None:
         """Add the candidate with which the ensemble votes best, if there is one to add."""
         best: tuple[float, float] = (-1, -1)
-        best_candidate, best_standing = -1, self._standing
+        best_candidate, best_sums = -1, self._sums
         candidates = [one for one in range(self.problem.m) if self._repeats or one not in self.added]
         for candidate in candidates:
-            standing = self._extend(candidate)
-            right = self._score(standing)
+            sums = self._extend(candidate)
+            right = self._score(sums)
             merit = (round(float(right.sum()), 6), (right @ self._weights).item())
             if merit > best:
-                best, best_candidate, best_standing = merit, candidate, standing
+                best, best_candidate, best_sums = merit, candidate, sums
         self.voted += len(candidates)
         if candidates:
             self.added.append(best_candidate)
-            self._standing = best_standing
+            self._sums = best_sums
 
-    def _score(self, standing: _Standing) -> NDArray[Any]:
+    def _score(self, sums: _Sums) -> NDArray[Any]:
         """Of every utterance whether it is right, or how probably by lot, ``(n,)``."""
         problem = self.problem
         if not self._draws_lots:
-            right: NDArray[np.bool_] = _decide(standing, abstains=problem.tie == "abstain").predicted == problem.truth
+            right: NDArray[np.bool_] = _decide(sums, abstains=problem.tie == "abstain").predicted == problem.truth
             return right
-        at_top = standing.scores == standing.scores.max(axis=1, keepdims=True)
+        at_top = sums.scores == sums.scores.max(axis=1, keepdims=True)
         chances: NDArray[np.float64] = at_top[np.arange(problem.n), problem.truth] / at_top.sum(axis=1)
         return chances
 
-    def _extend(self, candidate: int) -> _Standing:
-        """The standing with one more vote of ``candidate``."""
-        problem, scores, keys = self.problem, self._standing.scores, self._standing.keys
+    def _extend(self, candidate: int) -> _Sums:
+        """Return the sums with one more vote of ``candidate``."""
+        problem, scores, keys = self.problem, self._sums.scores, self._sums.keys
         steps = None
         if problem.steps is not None:
             steps = problem.give(np.array([[candidate]]), np.arange(problem.n))[0]
         if problem.rule != "hard" and steps is not None:
-            return _Standing(scores + steps, None)
+            return _Sums(scores + steps, None)
         voted = np.arange(problem.n), problem.predictions[candidate]
         scores = scores.copy()
         scores[voted] += 1
         if keys is None:
-            return _Standing(scores, None)
+            return _Sums(scores, None)
         if steps is not None:
-            return _Standing(scores, keys + steps)
+            return _Sums(scores, keys + steps)
         keys = keys.copy()
         keys[voted] = np.maximum(keys[voted], self._ranks[candidate])
-        return _Standing(scores, keys)
+        return _Sums(scores, keys)
 
 
-def _decide(standing: _Standing, *, abstains: bool) -> Votes:
-    at_top = standing.scores == standing.scores.max(axis=1, keepdims=True)
+def _decide(sums: _Sums, *, abstains: bool) -> Votes:
+    at_top = sums.scores == sums.scores.max(axis=1, keepdims=True)
     tied = at_top.sum(axis=1) > 1
-    predicted = (at_top if standing.keys is None else np.where(at_top, standing.keys, -1)).argmax(axis=1)
+    predicted = (at_top if sums.keys is None else np.where(at_top, sums.keys, -1)).argmax(axis=1)
     if abstains:
         predicted[tied] = ABSTAINED
     return Votes(predicted=predicted.astype(np.int16), tied=tied)

@@ -12,7 +12,7 @@ Members = tuple[int, ...]
 _STARTS = 8
 
 
-def climb(problem: Problem, *, top: int, seed: int = 0) -> dict[Members, int]:
+def search_locally(problem: Problem, *, top: int, seed: int = 0) -> dict[Members, int]:
     """Up to ``top`` different good ensembles, members ascending, and how many utterances they get right.
 
     From random ensembles on, every member in turn is exchanged for the candidate with whom most utterances are right,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ser_store.common.progress import Progress
 from ser_store.voting.margins import Margins, encode_steps, encode_votes
 from ser_store.voting.problem import Problem
-from ser_store.voting.subsets import rank_lexicographic, unrank_subsets
+from ser_store.voting.subsets import Constraints, rank_lexicographic, unrank_subsets
 from ser_store.voting.top_k import Tally, weigh_utterances
 
 # Bytes of a block's sums: enough to outweigh the calls, few enough to stay near the processor (0.4 µs an ensemble of
@@ -43,10 +43,17 @@ class Block:
 def search_batched(
     problem: Problem, tally: Tally, *, progress: Progress, kept: NDArray[np.signedinteger] | None = None
 ) -> None:
-    """Every ensemble of ``problem`` into ``tally``, and its utterances right into ``kept``, lexicographically."""
+    """Every ensemble of ``problem`` into ``tally``, and its utterances right into ``kept``, lexicographically; of a
+    problem with constraints only those that are allowed, and nothing is kept."""
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
     size = margins.bytes_per_ensemble
+    if problem.constraints is not None:
+        seconds_last = range(problem.k - 2, problem.m) if problem.k > 1 else [-1]
+        for q in progress(seconds_last, total=len(seconds_last), label="voting"):
+            for prefixes, first, end in _iter_allowed_blocks(problem, problem.constraints, q, size):
+                tally_block(problem, margins, weights, prefixes, first, end, tally)
+        return
     total = sum(1 for _ in iter_blocks(problem, size))
     for block in progress(iter_blocks(problem, size), total=total, label="voting"):
         prefixes = block.list_prefixes(problem.k)
@@ -67,6 +74,12 @@ def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
     margins = encode(problem)
     for block in iter_blocks(problem, margins.bytes_per_ensemble):
         yield vote_block(problem, margins, block.list_prefixes(problem.k), block.first, block.end)
+
+
+def compute_outcomes(problem: Problem) -> NDArray[np.bool_]:
+    """Return which utterances every ensemble gets right, whatever the constraints: ``(ensembles, n)`` bool in the order
+    of :func:`iter_right`, one byte for each ensemble and utterance."""
+    return np.concatenate([right.reshape(-1, right.shape[-1])[:, : problem.n] for right in iter_right(problem)])
 
 
 def tally_block(
@@ -159,3 +172,34 @@ def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
         for start in range(0, n_prefixes, height):
             for first in range(q + 1, m, width):
                 yield Block(q, start, min(start + height, n_prefixes), first, min(first + width, m))
+
+
+def _iter_allowed_blocks(
+    problem: Problem, constraints: Constraints, q: int, size: int
+) -> Iterator[tuple[NDArray[np.intp], int, int]]:
+    """Beginnings whose last member is ``q`` (-1: the empty one), with last members ``first..end-1`` for all of them;
+    an ensemble's sums take ``size`` bytes."""
+    per_block = max(1, BLOCK_BYTES // size)
+    if q < 0:
+        for first, end in _find_stretches(constraints, 0, 0):
+            yield np.empty((1, 0), dtype=np.intp), first, end
+        return
+    # Nobody of the group of q, which begins where those end that it may follow.
+    stop = int(np.searchsorted(constraints.following, q, side="right"))
+    for lower, held in constraints.iter_subsets(problem.k - 2, stop=stop, held=int(constraints.hits[q])):
+        prefixes = np.column_stack([lower, np.full(len(lower), q)])
+        for hit in sorted(set(held.tolist())):
+            alike = prefixes[held == hit]
+            for first, end in _find_stretches(constraints, int(constraints.following[q]), hit):
+                width = min(end - first, per_block)
+                height = max(1, per_block // width)
+                for begin in range(first, end, width):
+                    for start in range(0, len(alike), height):
+                        yield alike[start : start + height], begin, min(begin + width, end)
+
+
+def _find_stretches(constraints: Constraints, start: int, held: int) -> list[tuple[int, int]]:
+    """Stretches ``(first, end)`` of candidates from ``start`` on, each of whom completes what is ``held``."""
+    completes = ((constraints.hits[start:] | held) & constraints.needed) == constraints.needed
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], completes, [False]]).astype(np.int8))) + start
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,6 +1,7 @@
-"""What is searched: the members' predictions and the rule, checked once."""
+"""What is searched: the members' predictions, the rule and the constraints, checked once."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
 from typing import Any
@@ -12,6 +13,7 @@ from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.voting.checks import check_tie, check_votes, check_weights, take_steps
 from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 from ser_store.voting.rules import RULES, Votes, decide, decide_by_sums, find_most
+from ser_store.voting.subsets import Constraints, make_constraints
 
 OBJECTIVES = ("accuracy", "balanced_accuracy")
 
@@ -25,7 +27,7 @@ _MAX_MARGINS = 2**22
 
 @dataclass(frozen=True)
 class Problem:
-    """All k-subsets of m candidates on n utterances of c classes, and the rule they vote by.
+    """The ensembles of k of m candidates on n utterances of c classes, and the rule they vote by.
 
     Attributes:
         predictions: ``(m, n)`` class indices.
@@ -38,6 +40,7 @@ class Problem:
         accuracies: ``(m,)``, the members' accuracies on these utterances.
         weights: ``(m,)`` whole numbers of any size, or None where all weigh alike.
         objective: ``accuracy`` or ``balanced_accuracy``: what makes an ensemble better than another.
+        constraints: which ensembles are allowed, or None where all are.
     """
 
     predictions: NDArray[np.intp]
@@ -50,6 +53,7 @@ class Problem:
     accuracies: NDArray[np.float64]
     weights: NDArray[Any] | None = None
     objective: str = "accuracy"
+    constraints: Constraints | None = None
 
     @property
     def m(self) -> int:
@@ -63,8 +67,10 @@ class Problem:
 
     @property
     def total(self) -> int:
-        """Number of ensembles."""
-        return count_ensembles(self.m, self.k)
+        """Number of ensembles, those that are allowed."""
+        if self.constraints is None:
+            return count_ensembles(self.m, self.k)
+        return self.constraints.count(self.k) if 1 <= self.k <= self.m else 0
 
     @property
     def is_bitsliceable(self) -> bool:
@@ -77,12 +83,24 @@ class Problem:
     def is_summable(self) -> bool:
         """Whether the compiled search by sums can take it: a sum for each class decides, and the tables are not big."""
         tabled = self.n * (self.n_classes - 1) * (self.m + 7) <= _MAX_MARGINS
-        return self.tie in ("lowest", "abstain") and self.k >= 2 and tabled
+        plain = self.tie in ("lowest", "abstain") and self.constraints is None
+        return plain and self.k >= 2 and tabled
 
     @cached_property
     def most(self) -> int:
         """The most that a candidate gives a class."""
         return find_most(self.weights, self.steps)
+
+    def keep(self, candidates: NDArray[np.intp]) -> "Problem":
+        """The problem of some of the candidates, without constraints."""
+        return replace(
+            self,
+            predictions=self.predictions[candidates],
+            steps=None if self.steps is None else self.steps[candidates],
+            accuracies=self.accuracies[candidates],
+            weights=None if self.weights is None else self.weights[candidates],
+            constraints=None,
+        )
 
     def fits(self, k: int) -> bool:
         """Whether all that ``k`` members give adds up exactly in 64 bits."""
@@ -141,17 +159,38 @@ def pose_problem(
     *,
     k: int,
     n_classes: int,
-    rule: str,
-    tie: str,
-    probabilities: ArrayLike | Logits | None,
+    rule: str = "hard",
+    tie: str = "lowest",
+    probabilities: ArrayLike | Logits | None = None,
     weights: ArrayLike | None = None,
     objective: str = "accuracy",
+    groups: ArrayLike | None = None,
+    required: Sequence[Sequence[int]] = (),
 ) -> Problem:
-    """The checked problem.
+    """Return the checked problem that every search takes.
+
+    Args:
+        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
+        truth: ``(n,)`` class indices.
+        k: members of an ensemble; each search checks it against its own limits.
+        n_classes: number of classes, ``c``, at least 2.
+        rule: ``hard`` (see :func:`~ser_store.voting.rules.hard_vote`), ``soft``
+            (:func:`~ser_store.voting.rules.soft_vote`) or ``soft-log``
+            (:func:`~ser_store.voting.rules.soft_log_vote`); the latter two take nothing from ``predictions``.
+        tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances, and between
+            equally accurate ones by their index.
+        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.quantize.Logits`, for soft voting and the tie
+            rule ``confidence``.
+        weights: ``(m,)`` of the candidates, none negative and not all 0, which count as in
+            :func:`~ser_store.voting.rules.hard_vote`. Default: all alike.
+        objective: ``accuracy`` or ``balanced_accuracy``: what the best are best by.
+        groups: ``(m,)`` whole numbers, the same for candidates of one group, of which an ensemble holds at most one
+            and which must be next to each other. Default: everyone is a group of its own.
+        required: sets of indices of candidates, of each of which an ensemble holds at least one.
 
     Raises:
-        EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing; if
-            there are no ensembles of ``k`` members, or more than can be counted.
+        EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing; if the
+            groups are scattered.
         UnknownNameError: if there is no such rule, tie rule or objective.
     """
     if rule not in RULES:
@@ -161,24 +200,24 @@ def pose_problem(
     check_tie(tie)
     if rule != "hard" and tie != "lowest":
         raise EnsembleError(f"tie rule {tie!r} with {rule} voting: expected 'lowest'; the others are for hard voting")
-    ballots = check_votes(predictions, n_classes, kind="predictions")
-    m, n = ballots.shape
+    votes = check_votes(predictions, n_classes, kind="predictions")
+    m, n = votes.shape
     true = _check_truth(truth, n, n_classes)
-    _check_size(m, k)
     steps = None
     if rule != "hard" or tie == "confidence":
         steps = take_steps(probabilities, (m, n, n_classes), rule=rule, needed_by="voting rule")
     return Problem(
-        predictions=ballots,
+        predictions=votes,
         truth=true,
         k=k,
         n_classes=n_classes,
         rule=rule,
         tie=tie,
         steps=steps,
-        accuracies=(ballots == true).mean(axis=1),
+        accuracies=(votes == true).mean(axis=1),
         weights=None if weights is None else count_weights(check_weights(weights, m)),
         objective=objective,
+        constraints=make_constraints(m, groups=groups, required=required) if groups is not None or required else None,
     )
 
 
@@ -202,11 +241,35 @@ def _check_truth(truth: ArrayLike, n: int, n_classes: int) -> NDArray[np.intp]:
     return true.astype(np.intp, copy=False)
 
 
-def _check_size(m: int, k: int) -> None:
+def check_plain(problem: Problem, *, search: str) -> None:
+    """Refuse what only the exhaustive search takes: weights, constraints, another objective.
+
+    Raises:
+        EnsembleError: naming them.
+    """
+    if problem.weights is not None or problem.constraints is not None or problem.objective != "accuracy":
+        raise EnsembleError(
+            f"a {search} search with weights, groups, required members or objective {problem.objective!r}: expected "
+            "none of these, and 'accuracy'; the exhaustive search takes them"
+        )
+
+
+def check_countable(problem: Problem) -> None:
+    """Refuse a problem of no ensembles, or of more than a search can count.
+
+    Raises:
+        EnsembleError: naming what there is, and the way out.
+    """
+    m, k, constraints = problem.m, problem.k, problem.constraints
+    if constraints is not None and not problem.total:
+        raise EnsembleError(
+            f"no ensemble of {k} of {m} members is allowed, with at most one of each of {len(constraints.sizes)} "
+            f"groups and {len(constraints.required)} required: expected another k or looser constraints"
+        )
     if not 1 <= k <= m:
         raise EnsembleError(f"k is {k} with {m} members: expected 1 to {m}; name more members or a smaller k")
-    if count_ensembles(m, k) > _MAX_ENSEMBLES:
+    if problem.total > _MAX_ENSEMBLES:
         raise EnsembleError(
-            f"there are {float(count_ensembles(m, k)):.1e} ensembles of {k} of {m} members: expected at most "
+            f"there are {float(problem.total):.1e} ensembles of {k} of {m} members: expected at most "
             f"{float(_MAX_ENSEMBLES):.1e}; name fewer members or a smaller k"
         )

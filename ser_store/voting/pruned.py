@@ -3,21 +3,27 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.voting.budget import Budget
-from ser_store.voting.local_search import Members, climb
-from ser_store.voting.problem import Problem, pose_problem
-from ser_store.voting.search import EnsembleScore, score_ensemble, search_ensembles
+from ser_store.voting.compiled import find_obstacle
+from ser_store.voting.local_search import Members, search_locally
+from ser_store.voting.problem import Problem, check_plain
+from ser_store.voting.search import EnsembleScore, check_top, score_ensemble, search_problem
 from ser_store.voting.top_k import Tally, weigh_utterances
 
+if TYPE_CHECKING:
+    from ser_store.voting.compiled.branches import Budget
+
 _MAX_K = 255
+# Where there is no compiled code all of so many ensembles are voted in numpy, in about ten seconds.
+_MAX_IN_NUMPY = 10**7
 
 
 @dataclass(frozen=True)
@@ -52,34 +58,26 @@ class PrunedResult:
 
 
 def search_pruned(
-    predictions: ArrayLike,
-    truth: ArrayLike,
+    problem: Problem,
     *,
-    k: int,
-    n_classes: int,
-    tie: str = "lowest",
     top: int = 20,
     max_seconds: float | None = None,
     max_nodes: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> PrunedResult:
-    """The best k-member ensembles of m candidates by hard voting, those that :func:`search_ensembles` finds, without
-    voting all: by branch and bound.
+    """Return the best ensembles, those that :func:`search_ensembles` finds, without voting all: by branch and bound.
 
     Ensembles are built member by member, in ascending order, and given up as soon as a bound on the utterances they
     can still get right shows that they are not among the best (see ``bounding`` and ``pruned_kernel``). What is good
-    enough is known from the start, from ensembles found by exchanging members (``climbing``). How much that saves
+    enough is known from the start, from ensembles found by exchanging members (``local_search``). How much that saves
     depends on the candidates: much where they err on the same utterances, little where they err independently.
 
     The result is the same whatever the number of threads, unless the budget ends. Ctrl-C ends the search early.
 
     Args:
-        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
-        truth: ``(n,)`` class indices.
-        k: members of an ensemble, ``1..m``, at most 255.
-        n_classes: number of classes, 2 to 255.
-        tie: ``lowest`` or ``abstain``.
+        problem: of hard voting, ties by ``lowest`` or ``abstain``, without weights or constraints, by accuracy; of at
+            most 255 classes and members.
         top: how many of the best to return.
         max_seconds: end the search after so much time. Default: never.
         max_nodes: end the search after so many beginnings of ensembles. Default: never.
@@ -87,20 +85,17 @@ def search_pruned(
         progress: shows how far the search is.
 
     Raises:
-        EnsembleError: if the arrays do not fit each other or leave their ranges; if ``k``, ``n_classes``, ``tie``,
-            ``top`` or the budget is none of the above.
-        UnknownNameError: if there is no such tie rule.
+        EnsembleError: if the problem is none of these, or ``top`` or the budget is out of range.
     """
-    # The number of ensembles may be more than an exhaustive search can count.
-    posed = pose_problem(predictions, truth, k=1, n_classes=n_classes, rule="hard", tie=tie, probabilities=None)
-    problem = replace(posed, k=k)
     _check(problem, top=top, max_seconds=max_seconds, max_nodes=max_nodes)
     started = time.perf_counter()
-    if k < 4:
+    if problem.k < 4 or _lacks_compiled_code(problem):
         return _search_all(problem, top=top, threads=threads, progress=progress)
+    from ser_store.voting.compiled.branches import Budget
+
     budget = Budget(max_seconds=max_seconds, max_nodes=max_nodes)
-    found = climb(problem, top=top)
-    tally = Tally(n=problem.n, k=k, top=top)
+    found = search_locally(problem, top=top)
+    tally = Tally(n=problem.n, k=problem.k, top=top)
     search = _Search(problem, tally, min(found.values()) if len(found) == top else 0, budget, threads)
     try:
         search.run(progress)
@@ -113,9 +108,9 @@ def search_pruned(
         _offer_missing(problem, tally, found)
     results = tuple(score_ensemble(problem, members) for members in tally.members.tolist())
     return PrunedResult(
-        k=k,
+        k=problem.k,
         rule="hard",
-        tie=tie,
+        tie=problem.tie,
         total=problem.total,
         visited=search.visited,
         nodes=budget.nodes,
@@ -129,7 +124,7 @@ def search_pruned(
 class _Search:
     """Branches, the ensembles that begin with the same one or two members, on all threads."""
 
-    def __init__(self, problem: Problem, tally: Tally, floor: int, budget: Budget, threads: int | None) -> None:
+    def __init__(self, problem: Problem, tally: Tally, floor: int, budget: "Budget", threads: int | None) -> None:
         from ser_store.voting.compiled.bitsliced import encode_candidates
         from ser_store.voting.compiled.branches import bound_branches
         from ser_store.voting.compiled.parts import count_processors
@@ -194,16 +189,7 @@ class _Search:
 
 def _search_all(problem: Problem, *, top: int, threads: int | None, progress: Progress) -> PrunedResult:
     """So few that there is nothing to prune."""
-    result = search_ensembles(
-        problem.predictions,
-        problem.truth,
-        k=problem.k,
-        n_classes=problem.n_classes,
-        tie=problem.tie,
-        top=top,
-        threads=threads,
-        progress=progress,
-    )
+    result = search_problem(problem, top=top, threads=threads, progress=progress)
     if not result.results:
         raise KeyboardInterrupt
     return PrunedResult(
@@ -231,17 +217,30 @@ def _offer_missing(problem: Problem, tally: Tally, found: dict[Members, int]) ->
     tally.offer(right.sum(axis=1), right @ weights, np.array(missing, dtype=np.intp))
 
 
+def _lacks_compiled_code(problem: Problem) -> bool:
+    """Whether all are to be voted in numpy instead; raises EnsembleError if these are too many."""
+    obstacle = find_obstacle()
+    if obstacle is not None and problem.total > _MAX_IN_NUMPY:
+        raise EnsembleError(
+            f"a pruned search is compiled code, which cannot be had here ({obstacle}): expected at most "
+            f"{_MAX_IN_NUMPY:,} ensembles without it, to vote them all, got {problem.total:,}; take the greedy search"
+        )
+    return obstacle is not None
+
+
 def _check(problem: Problem, *, top: int, max_seconds: float | None, max_nodes: int | None) -> None:
     m, k = problem.m, problem.k
     if not 1 <= k <= min(m, _MAX_K):
         raise EnsembleError(f"k is {k} with {m} members: expected 1 to {min(m, _MAX_K)}")
+    if problem.rule != "hard":
+        raise EnsembleError(f"a pruned search by {problem.rule} voting: expected hard voting")
     if problem.tie not in ("lowest", "abstain") or problem.n_classes > _MAX_K:
         raise EnsembleError(
             f"a pruned search with ties by {problem.tie!r} among {problem.n_classes} classes: expected 'lowest' or "
             f"'abstain' and at most {_MAX_K} classes; the exhaustive and the greedy search take any"
         )
-    if top < 1:
-        raise EnsembleError(f"top is {top}: expected at least 1 ensemble to return")
+    check_plain(problem, search="pruned")
+    check_top(top)
     if (max_seconds is not None and not max_seconds > 0) or (max_nodes is not None and max_nodes < 1):
         raise EnsembleError(
             f"the budget is {max_seconds} seconds and {max_nodes} nodes: expected more than 0 of each, or None"

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
-from ser_store.voting.problem import pose_problem
-from ser_store.voting.quantize import Logits
+from ser_store.voting.problem import Problem, check_countable
 from ser_store.voting.search import choose_backend, make_tally, run_search
 from ser_store.voting.subsets import unrank_lexicographic
 
@@ -27,46 +26,34 @@ _CHUNK_ROWS = 2**20
 
 
 def compute_scores(
-    predictions: ArrayLike,
-    truth: ArrayLike,
+    problem: Problem,
     *,
-    k: int,
-    n_classes: int,
-    rule: str = "hard",
-    tie: str = "lowest",
-    probabilities: ArrayLike | Logits | None = None,
-    weights: ArrayLike | None = None,
     backend: str = "auto",
     threads: int | None = None,
     path: str | PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> NDArray[np.signedinteger]:
-    """How many utterances every k-member ensemble of m candidates gets right, ``(C(m, k),)`` in lexicographic order.
+    """Return how many utterances every ensemble gets right, ``(C(m, k),)`` in lexicographic order.
 
     int16 up to 32,767 utterances, else int32: 62 MB for 31 million ensembles. ``unrank_lexicographic`` says who they
     are.
 
     Args:
+        problem: without constraints.
         path: a file in numpy's format to hold the array in, which is then a memory map. Default: memory.
-        predictions, truth, k, n_classes, rule, tie, probabilities, weights, backend, threads, progress: as in
-            :func:`~ser_store.voting.search.search_ensembles`.
+        backend, threads, progress: as in :func:`~ser_store.voting.search.search_ensembles`.
 
     Raises:
-        EnsembleError, UnknownNameError: as in :func:`~ser_store.voting.search.search_ensembles`.
+        EnsembleError, UnknownNameError: as in :func:`~ser_store.voting.search.search_ensembles`; if there are
+            constraints.
 
-    >>> compute_scores([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2).tolist()
+    >>> from ser_store.voting.problem import pose_problem
+    >>> compute_scores(pose_problem([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2)).tolist()
     [1, 1, 2]
     """
-    problem = pose_problem(
-        predictions,
-        truth,
-        k=k,
-        n_classes=n_classes,
-        rule=rule,
-        tie=tie,
-        probabilities=probabilities,
-        weights=weights,
-    )
+    check_countable(problem)
+    if problem.constraints is not None:
+        raise EnsembleError("scores with groups or required members: expected all ensembles")
     backend = choose_backend(problem, backend)
     dtype = np.int16 if problem.n <= np.iinfo(np.int16).max else np.int32
     scores: NDArray[np.signedinteger]

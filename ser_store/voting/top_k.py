@@ -73,7 +73,7 @@ class Tally:
         return 0 if self._best_balance is None else int(np.searchsorted(self._best_balance, self.balance[-1]))
 
     def offer(self, correct: NDArray[np.int64], balance: NDArray[np.int64], members: NDArray[np.intp]) -> None:
-        """Take in contenders: ``(e,)``, ``(e,)`` and ``(e, k)``."""
+        """Take in ensembles that may be among the best: ``(e,)``, ``(e,)`` and ``(e, k)``."""
         correct = np.concatenate([self.correct, correct])
         balance = np.concatenate([self.balance, balance])
         members = np.concatenate([self.members, members])

@@ -7,14 +7,14 @@ from math import comb
 import numpy as np
 import pytest
 
-from measuring.electorate import Electorate
 from measuring.voters import VOTERS, Voter
 from measuring.voting import compare_voting
+from measuring.voting_problem import VotingProblem
 from measuring.voting_table import print_voting
 from ser_store.errors import EnsembleError
 from ser_store.voting import hard_vote, soft_vote
 
-SMALL = Electorate(runs=3, steps=4, n=40, n_classes=5, k=3, seed=1)
+SMALL = VotingProblem(runs=3, steps=4, n=40, n_classes=5, k=3, seed=1)
 
 
 @pytest.mark.filterwarnings("ignore")  # of libraries about each other
@@ -58,7 +58,7 @@ def test_the_table_has_a_line_for_each_that_votes(capsys):
 
 def test_the_document_says_what_was_measured_on_which_machine():
     document = json.loads(json.dumps(compare_voting(SMALL, repeats=1, voters=()).to_json()))
-    assert document["electorate"] == {
+    assert document["voting_problem"] == {
         "runs": 3, "steps": 4, "n": 40, "n_classes": 5, "k": 3, "seed": 1, "members": 12, "ensembles": 220,
     }  # fmt: skip
     assert {"numpy", "numba", "ser-store", "python"} <= document["versions"].keys()
@@ -88,16 +88,16 @@ def test_a_library_is_timed_by_the_ensembles_it_voted():
 
 
 @pytest.mark.parametrize(
-    ("electorate", "repeats", "message"),
+    ("posed", "repeats", "message"),
     [
-        (Electorate(runs=1, steps=3, k=4), 1, "4 of 3 members, 1 times: expected 2 to 3 members, at least once"),
-        (Electorate(runs=1, steps=3, k=1), 1, "1 of 3 members"),
+        (VotingProblem(runs=1, steps=3, k=4), 1, "4 of 3 members, 1 times: expected 2 to 3 members, at least once"),
+        (VotingProblem(runs=1, steps=3, k=1), 1, "1 of 3 members"),
         (SMALL, 0, "0 times"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_one_line(electorate, repeats, message):
+def test_what_cannot_be_compared_is_refused_in_one_line(posed, repeats, message):
     with pytest.raises(EnsembleError, match=message):
-        compare_voting(electorate, repeats=repeats)
+        compare_voting(posed, repeats=repeats)
 
 
 def test_ensembles_of_a_sample_hold_different_members_in_order():
@@ -106,11 +106,11 @@ def test_ensembles_of_a_sample_hold_different_members_in_order():
     assert (np.diff(sample, axis=1) > 0).all()
     assert sample.min() >= 0
     assert sample.max() == 11
-    np.testing.assert_array_equal(sample, Electorate(runs=3, steps=4, n=40, n_classes=5, k=3, seed=1).sample(50))
+    np.testing.assert_array_equal(sample, VotingProblem(runs=3, steps=4, n=40, n_classes=5, k=3, seed=1).sample(50))
 
 
 def test_the_usual_members_are_as_good_as_those_published():
-    usual = Electorate()
+    usual = VotingProblem()
     accuracies = (usual.predictions == usual.truth).mean(axis=1)
     assert (usual.m, usual.total) == (84, 30_872_016)
     assert 0.82 < accuracies.min() < accuracies.max() < 0.94

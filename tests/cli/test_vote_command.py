@@ -1,6 +1,7 @@
 """The vote command: each option beside its library twin, what is printed, and what is refused."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ser_store import Store, vote
+from ser_store import Correction, Limits, Search, Store, vote
 from ser_store.ensembles import Distribution
+from ser_store_cli.commands.vote import vote as vote_command
+from ser_store_cli.output import name_options
 from ser_store_cli.tables.vote import draw_histogram
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
@@ -71,28 +74,28 @@ ALL = {"all_combos": True, "steps": "all"}
         (("--k", 2, "--all-combos", "--tie", "abstain"), {"k": 2, "all_combos": True, "tie": "abstain"}),
         (
             ("--k", 3, "--all-combos", "--steps", "all", "--objective", "balanced-accuracy", "--correct-by", "room"),
-            {"k": 3, "objective": "balanced_accuracy", "correct_by": "room", **ALL},
+            {"k": 3, "objective": "balanced_accuracy", "correction": Correction(by="room"), **ALL},
         ),
         (
             ("--k", 3, "--all-combos", "--steps", "all", "--one-step-per-run", "--include", "xl", "--exclude", "*@1"),
-            {"k": 3, "one_step_per_run": True, "include": ["xl"], "exclude": ["*@1"], **ALL},
+            {"k": 3, "limits": Limits(one_step_per_run=True, include=["xl"], exclude=["*@1"]), **ALL},
         ),
         (
             ("--k", 2, "--all-combos", "--steps", "all", "--min-accuracy", 0.5, "--repeats", 15, "--seed", 4),
-            {"k": 2, "min_accuracy": 0.5, "repeats": 15, "seed": 4, **ALL},
+            {"k": 2, "limits": Limits(min_accuracy=0.5), "correction": Correction(repeats=15, seed=4), **ALL},
         ),
         (
             ("--k", 2, "--all-combos", "--steps", "all", "--select-on", "valid", "--on", "test", "--split", "usual"),
             {"k": 2, "select_on": "valid", "on": "test", "split": "usual", **ALL},
         ),
-        (("--k", 4, "--search", "greedy", "--correct", "none"), {"k": 4, "search": "greedy", "correct": "none"}),
+        (("--k", 4, "--search", "greedy", "--correct", "none"), {"k": 4, "search": "greedy", "correction": "none"}),
         (
             ("--k", 4, "--steps", "all", "--search", "pruned", "--max-seconds", 50, "--correct", "none"),
-            {"k": 4, "steps": "all", "search": "pruned", "max_seconds": 50, "correct": "none"},
+            {"k": 4, "steps": "all", "search": Search("pruned", max_seconds=50), "correction": "none"},
         ),
         (
             ("--k", 2, "--all-combos", "--correct", "halves", "--backend", "threading", "--threads", 2),
-            {"k": 2, "all_combos": True, "correct": "halves", "backend": "threading", "threads": 2},
+            {"k": 2, "all_combos": True, "correction": "halves", "search": Search(backend="threading", threads=2)},
         ),
         (("--k", 2, "--all-combos", "--diversity"), {"k": 2, "all_combos": True, "diversity": True}),
     ],
@@ -101,7 +104,9 @@ ALL = {"all_combos": True, "steps": "all"}
 def test_the_command_says_what_the_library_says(serstore, votes, words, options):
     outcome = serstore("vote", *words, "--json", "--store", votes)
     assert outcome.code == 0, outcome.err
-    expected = vote(Store(votes), **options).to_json()
+    report = vote(Store(votes), **options)
+    # What the library says of its parameters the command says of its options.
+    expected = replace(report, note=report.note.replace("`correction`", "--correct")).to_json()
     assert without_seconds(outcome.json) == without_seconds(json.loads(json.dumps(expected)))
     assert serstore("vote", *words, "--store", votes).code == 0
 
@@ -261,6 +266,28 @@ def test_a_refusal_is_one_line_and_ends_with_one(serstore, votes, words, message
     assert message in outcome.err
 
 
+def test_parameters_of_the_library_are_named_as_options_and_other_words_in_backticks_stay():
+    text = "`k` 3 with `min_accuracy` 0.9, `correction` none, `by` room: see `softmax` and `dask scheduler`"
+    expected = "--k 3 with --min-accuracy 0.9, --correct none, --correct-by room: see `softmax` and `dask scheduler`"
+    assert name_options(text, vote_command) == expected
+
+
+def test_without_compiled_code_the_command_says_so_in_one_line_and_finds_the_same(serstore, votes):
+    words = ("vote", "--k", "4", "--steps", "all", "--search", "pruned", "--correct", "none", "--json")
+    expected = serstore(*words, "--store", votes).json["results"]
+    program = "from ser_store_cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "--store", str(votes)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )
+    assert json.loads(done.stdout)["results"] == expected
+    said = "serstore: voting in numpy, slower but with equal results: there is no compiled code here ("
+    assert [line for line in done.stderr.splitlines() if line.startswith(said)]
+
+
 def test_decimal_weights_are_counted_as_they_are_written(serstore, tmp_path):
     table = "utterance,label,a@1,b@1,c@1,d@1\nu1,y,x,x,y,z\nu2,y,y,y,x,z\nu3,x,z,z,z,x\nu4,z,z,z,z,z\n"
     (tmp_path / "answers.csv").write_text(table)
@@ -299,8 +326,8 @@ def test_scores_that_are_no_probabilities_are_named_in_one_line(serstore, tmp_pa
     [
         (
             ("--k", 3, "--min-accuracy", 0.92),
-            "k is 3 with 2 candidates (unispeech-ml@600, xlsr53@1100): --min-accuracy 0.92 left 2 of 6: expected 1 to "
-            "2; --min-accuracy 0.9166 leaves 3 or more, choose another --k",
+            "--k is 3 with 2 candidates (unispeech-ml@600, xlsr53@1100): --min-accuracy 0.92 left 2 of 6: expected "
+            "1 to 2; --min-accuracy 0.9166 leaves 3 or more, choose another --k",
         ),
         (("--k", 2, "--min-accuracy", 92), "--min-accuracy is 92: expected a share of 1, 0.92 for 92%"),
         (

@@ -1,11 +1,11 @@
 """A store to vote from, and votes on it by the definitions of the rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
 
-from ser_store import Store, vote
+from ser_store import Correction, Limits, Search, Store, vote
 from ser_store.metrics import compute_balanced_accuracy, softmax
 from ser_store.voting import hard_vote, soft_log_vote, soft_vote
 from ser_store_h5.corpus import Corpus
@@ -112,7 +112,19 @@ def list_results(report):
 
 
 def search(sample, *names, k=3, **options):
-    return vote(sample.store, names, **{"k": k, "all_combos": True, "steps": "all", "correct": "none"} | options)
+    asked = {"k": k, "all_combos": True, "steps": "all", "correction": "none"} | options
+    return vote(sample.store, names, **group_options(**asked))
+
+
+def group_options(**options):
+    """Flat options as ``vote`` takes them: ``min_accuracy`` in ``limits``, ``threads`` in ``search``, ``by`` in …"""
+    grouped = dict(options)
+    for name, kind in (("limits", Limits), ("search", Search), ("correction", Correction)):
+        own = {field.name: grouped.pop(field.name) for field in fields(kind) if field.name in grouped}
+        if own:
+            method = {"method": grouped.pop(name)} if name in grouped else {}
+            grouped[name] = kind(**method, **own)
+    return grouped
 
 
 def runs_of(members):

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from ensemble_samples import N_TEST, N, interrupt_in, runs_of, search
 
-from ser_store import Store, vote
+from ser_store import Correction, Store, vote
 from ser_store.errors import EnsembleError
 from ser_store.statistics.selection import correct_search_by_bootstrap, correct_selection_by_bootstrap
 from ser_store.statistics.selection import correct_selection_by_halves as correct_by_halves
 from ser_store.statistics.weighing import weigh_classes_alike
 from ser_store.voting.greedy import search_greedy
+from ser_store.voting.problem import pose_problem
 
 
 def test_choosing_on_one_part_and_reporting_on_another(sample):
-    report = search(sample, select_on="valid", min_accuracy=0.4, weights="accuracy", top=5, correct="bootstrap")
+    report = search(sample, select_on="valid", min_accuracy=0.4, weights="accuracy", top=5, correction="bootstrap")
     reaching = [name for name in sample.names if sample.right(name, sample.valid).mean() >= 0.4]
     weights = {name: int(sample.right(name, sample.valid).sum()) for name in reaching}
     chosen = sample.rank(3, names=reaching, rows=sample.valid, weights=weights)[:5]
@@ -48,7 +49,7 @@ def speakers_of(sample):
 
 
 def test_the_best_figure_is_corrected_by_speaker(sample):
-    report = search(sample, k=[2, 3], correct="bootstrap", seed=3)
+    report = search(sample, k=[2, 3], correction="bootstrap", seed=3)
     outcomes = [
         sample.decide(members, sample.test).predicted == sample.truth[sample.test]
         for k in (2, 3)
@@ -61,7 +62,7 @@ def test_the_best_figure_is_corrected_by_speaker(sample):
 
 
 def test_the_conditions_hold_in_the_correction(sample):
-    report = search(sample, correct="bootstrap", one_step_per_run=True, include=["base@20"])
+    report = search(sample, correction="bootstrap", one_step_per_run=True, include=["base@20"])
     outcomes = [
         sample.decide(members, sample.test).predicted == sample.truth[sample.test]
         for members in combinations(sample.names, 3)
@@ -71,7 +72,7 @@ def test_the_conditions_hold_in_the_correction(sample):
 
 
 def test_the_objective_is_what_is_corrected(sample):
-    report = search(sample, correct="bootstrap", correct_by="desk", objective="balanced_accuracy")
+    report = search(sample, correction="bootstrap", by="desk", objective="balanced_accuracy")
     truth = sample.truth[sample.test]
     outcomes = [sample.decide(members, sample.test).predicted == truth for members in combinations(sample.names, 3)]
     desks = sample.store.corpus.columns["desk"][sample.test]
@@ -97,7 +98,7 @@ def test_the_objective_is_what_is_corrected(sample):
 )
 def test_all_that_is_chosen_is_chosen_again_in_every_repeat(sample, options, correct):
     options = {"k": 3, **options}
-    report = search(sample, correct=correct, correct_by="utterance", repeats=12, top=1, **options)
+    report = search(sample, correction=correct, by="utterance", repeats=12, top=1, **options)
     expected = {"bootstrap": correct_search_by_bootstrap, "halves": correct_by_halves}[correct](
         lambda rows: choose_by_hand(sample, rows, **options), n_utterances=N_TEST, repeats=12
     )
@@ -115,7 +116,7 @@ def choose_by_hand(
     truth = sample.truth[sample.test]
     if search == "greedy":
         predictions = np.array([sample.predicted[name] for name in sample.names])
-        found = search_greedy(predictions[:, rows], sample.truth[rows], k=k, n_classes=4)
+        found = search_greedy(pose_problem(predictions[:, rows], sample.truth[rows], k=k, n_classes=4))
         return sample.decide([sample.names[place] for place in found.best.members], sample.test).predicted == truth
     accuracies = {name: sample.right(name, rows).mean() for name in sample.names}
     allows = (lambda members: len(runs_of(members)) == len(members)) if one_step_per_run else lambda members: True
@@ -131,23 +132,23 @@ def choose_by_hand(
 
 def test_a_correction_too_long_is_left_with_a_note(sample, monkeypatch):
     monkeypatch.setattr("ser_store.ensembles.correction.MAX_SECONDS", 1e-6)
-    report = search(sample, correct="bootstrap", weights="accuracy")
+    report = search(sample, correction="bootstrap", weights="accuracy")
     assert report.selection is None
-    assert "--repeats 10 takes the time" in report.note
-    assert search(sample, correct="bootstrap", weights="accuracy", repeats=3).selection.repeats == 3
+    assert "`repeats` 10 takes the time" in report.note
+    assert search(sample, correction="bootstrap", weights="accuracy", repeats=3).selection.repeats == 3
 
 
 @pytest.mark.parametrize("correct", ["bootstrap", "halves"])
 @pytest.mark.parametrize("options", [{}, {"weights": "accuracy"}], ids=["outcomes kept", "searched again"])
 def test_groups_that_are_too_few_leave_a_note_in_place_of_a_figure(sample, correct, options):
-    document = search(sample, correct=correct, correct_by="room", **options).to_json()
+    document = search(sample, correction=correct, by="room", **options).to_json()
     assert document["selection"] is None
     assert document["note"].startswith("not corrected: 3 rooms are too few to tell what the choice costs")
 
 
 @pytest.mark.parametrize("n_speakers", [1, 2, 5, 7])
 def test_few_speakers_are_never_replaced_by_their_utterances(sample, n_speakers):
-    report = search(with_speakers(sample, np.arange(N) % n_speakers), correct="bootstrap")
+    report = search(with_speakers(sample, np.arange(N) % n_speakers), correction="bootstrap")
     assert report.selection is None
     assert report.note.startswith(f"not corrected: {n_speakers} speaker")
 
@@ -164,7 +165,7 @@ def test_one_named_ensemble_needs_no_correction(sample):
     assert report.selection.corrected == report.selection.apparent == report.ensembles[0].score.accuracy
     assert (report.selection.method, report.selection.repeats) == ("none: nothing was chosen", 0)
     # By what is right on these utterances it is weighted, though.
-    assert vote(sample.store, names, weights="accuracy", repeats=20).selection.repeats == 20
+    assert vote(sample.store, names, weights="accuracy", correction=Correction(repeats=20)).selection.repeats == 20
 
 
 def test_intervals_are_by_speaker_where_three_are_known(sample, paper_store):
@@ -176,7 +177,7 @@ def test_intervals_are_by_speaker_where_three_are_known(sample, paper_store):
 
 
 def test_an_interrupted_correction_leaves_the_search(sample):
-    options = {"weights": "accuracy", "correct": "bootstrap", "progress": interrupt_in("correcting", after=2)}
+    options = {"weights": "accuracy", "correction": "bootstrap", "progress": interrupt_in("correcting", after=2)}
     report = search(sample, top=1000, **options)
     assert (report.complete, report.selection) == (False, None)
     assert len(report.ensembles) == 84
@@ -185,5 +186,5 @@ def test_an_interrupted_correction_leaves_the_search(sample):
 def test_groups_of_one_are_refused(sample):
     store = Store(sample.store.path)
     store.__dict__["corpus"] = replace(sample.store.corpus, columns={"language": np.array(["en"] * N)})
-    with pytest.raises(EnsembleError, match="--correct-by language: all 40 utterances are of one"):
-        search(replace(sample, store=store), correct="bootstrap", correct_by="language")
+    with pytest.raises(EnsembleError, match="`by` language: all 40 utterances are of one"):
+        search(replace(sample, store=store), correction="bootstrap", by="language")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ensemble_samples import list_results
 
-from ser_store import Store, vote
+from ser_store import Search, Store, vote
 from ser_store.evaluation.comparing import compare
 from ser_store.evaluation.ensemble_names import VotingRule, vote_ensemble
 from ser_store.metrics import compute_balanced_accuracy
@@ -58,13 +58,13 @@ def coarse(tmp_path_factory):
 def test_weights_of_a_tenth_and_two_tenths_are_one_to_two_beside_whoever_it_is(tmp_path):
     store = make_store(tmp_path / "tenths.store", name_winners([[1, 0], [1, 0], [0, 1], [2, 2]]), [1, 1])
     weights = {"a": 0.1, "b": 0.1, "c": 0.2, "d": 0.3}
-    alone = vote(store, ["a", "b", "c"], weights=weights, correct="none").ensembles[0].score
+    alone = vote(store, ["a", "b", "c"], weights=weights, correction="none").ensembles[0].score
     assert (alone.correct, alone.n, alone.ties) == (0, 2, 2)
-    search = vote(store, k=3, all_combos=True, weights=weights, correct="none")
+    search = vote(store, k=3, all_combos=True, weights=weights, correction="none")
     assert [one.score for one in search.ensembles if one.members == ("a@1", "b@1", "c@1")] == [alone]
     for four in ([0.1, 0.1, 0.1, 0.3], [1, 1, 1, 3]):
         even = make_store(tmp_path / f"{four[0]}.store", name_winners([[0, 1]] * 3 + [[1, 0]]), [0, 0])
-        assert vote(even, weights=four, correct="none").ensembles[0].score.ties == 2
+        assert vote(even, weights=four, correction="none").ensembles[0].score.ties == 2
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_weights_of_a_tenth_and_two_tenths_are_one_to_two_beside_whoever_it_is(t
 )
 @pytest.mark.parametrize(("rule", "tie"), RULES)
 def test_an_ensemble_scores_alone_and_by_other_units_of_weight_what_it_scores_in_a_search(coarse, rule, tie, weights):
-    options = {"rule": rule, "tie": tie, "correct": "none"}
+    options = {"rule": rule, "tie": tie, "correction": "none"}
     search = vote(coarse, k=3, all_combos=True, weights=weights, top=20, **options)
     assert len(search.ensembles) == 20
     for one in search.ensembles:
@@ -113,7 +113,14 @@ def test_soft_log_voting_is_by_exact_sums_of_the_logits_that_are_stored(tmp_path
     assert n_ties > (0 if scale == 0.1 else 40)
     for backend in ("batched", "summed"):
         found = vote(
-            store, k=3, all_combos=True, rule="soft-log", weights=weights, backend=backend, correct="none", top=20
+            store,
+            k=3,
+            all_combos=True,
+            rule="soft-log",
+            weights=weights,
+            search=Search(backend=backend),
+            correction="none",
+            top=20,
         )
         assert {row[0]: row[1:] for row in list_results(found)} == expected
 
@@ -126,7 +133,7 @@ def test_the_order_in_which_members_are_named_does_not_matter_to_any_command(coa
     ]
     for other in decided[1:]:
         np.testing.assert_array_equal(other, decided[0])
-    votes = [vote(coarse, list(names), rule=rule, tie=tie, correct="none") for names in ("abcd", "dcba")]
+    votes = [vote(coarse, list(names), rule=rule, tie=tie, correction="none") for names in ("abcd", "dcba")]
     assert votes[0].ensembles == votes[1].ensembles
     compared = compare(coarse, ["e", "d+b+a+c"], rule=rule, tie=tie).compared[1].metrics
     assert (
@@ -137,7 +144,7 @@ def test_the_order_in_which_members_are_named_does_not_matter_to_any_command(coa
 def test_of_equally_accurate_members_the_first_by_name_decides(tmp_path):
     store = make_store(tmp_path / "equal.store", name_winners([[2, 0], [1, 1]]), [2, 1])
     for names in (["a", "b"], ["b", "a"]):
-        assert vote(store, names, tie="best", correct="none").ensembles[0].score.correct == 1
+        assert vote(store, names, tie="best", correction="none").ensembles[0].score.correct == 1
         decided = vote_ensemble(store, names, store.corpus.rows("all"), rule=VotingRule("hard", "best"))
         assert decided.tolist() == [2, 0]
 
@@ -152,11 +159,13 @@ def test_probabilities_that_were_imported_add_up_as_they_were_written(tmp_path):
         kind="import",
         details={"scores": "log-probabilities"},
     )
-    found = vote(store, ["a", "b", "c"], rule="soft", correct="none").ensembles[0].score
+    found = vote(store, ["a", "b", "c"], rule="soft", correction="none").ensembles[0].score
     assert (found.correct, found.ties) == (0, 1)
-    tied = vote(store, ["c", "d", "e", "f"], rule="soft", weights=[1, 1, 1, 1], correct="none").ensembles[0].score
+    tied = vote(store, ["c", "d", "e", "f"], rule="soft", weights=[1, 1, 1, 1], correction="none").ensembles[0].score
     assert (tied.correct, tied.ties) == (1, 0)
-    assert vote(store, ["d", "e", "f"], rule="soft", weights=[0.1, 0, 0.6], correct="none").ensembles[0].score.ties == 1
+    assert (
+        vote(store, ["d", "e", "f"], rule="soft", weights=[0.1, 0, 0.6], correction="none").ensembles[0].score.ties == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,5 +188,5 @@ def test_an_answer_that_is_none_of_the_classes_is_a_vote_for_one_that_comes_last
         store.write_member(Member(run, 1, np.arange(4, dtype=np.int32), predicted=predicted))
     rows = store.corpus.rows("all")
     assert vote_ensemble(store, ["c", "b", "a"], rows, rule=rule).tolist() == decided
-    found = vote(store, tie=rule.tie, correct="none").ensembles[0].score
+    found = vote(store, tie=rule.tie, correction="none").ensembles[0].score
     assert (found.correct, found.ties) == (np.count_nonzero(np.array(decided) == store.corpus.labels), 1)

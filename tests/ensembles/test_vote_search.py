@@ -11,6 +11,7 @@ from ser_store.errors import ExistsError
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store.voting.diversity import compute_pair_diversity
 from ser_store.voting.greedy import search_greedy
+from ser_store.voting.problem import pose_problem
 
 
 def test_all_ensembles_are_ranked_as_by_hand(sample):
@@ -39,7 +40,7 @@ def test_quantiles_of_one_ensemble_are_its_score():
 
 
 def test_a_run_alone_stands_for_its_selected_step(sample):
-    report = vote(sample.store, k=2, all_combos=True, correct="none")
+    report = vote(sample.store, k=2, all_combos=True, correction="none")
     assert report.candidates == ("base@20", "large@30", "xl@10")
     assert list_results(report) == sample.rank(2, names=report.candidates)
     assert vote(sample.store, ["xl", "base@10"], k=2).ensembles[0].members == ("base@10", "xl@10")
@@ -173,7 +174,9 @@ def test_greedy_selection_takes_the_path_of_the_library(sample):
     predictions = np.array([sample.predicted[name][sample.test] for name in sample.names])
     probabilities = np.array([sample.probabilities[name][sample.test] for name in sample.names])
     found = search_greedy(
-        predictions, sample.truth[sample.test], k=12, n_classes=4, rule="soft", probabilities=probabilities
+        pose_problem(
+            predictions, sample.truth[sample.test], k=12, n_classes=4, rule="soft", probabilities=probabilities
+        )
     )
     assert report.ensembles[0].members == tuple(sample.names[place] for place in found.best.members)
     assert report.ensembles[0].score == found.best
@@ -230,7 +233,7 @@ def test_diversity_says_who_brings_what(sample):
 
 def test_an_interrupt_leaves_the_best_so_far(sample, monkeypatch):
     monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
-    report = search(sample, k=[3, 4], progress=interrupt_in("voting", after=2), correct="bootstrap")
+    report = search(sample, k=[3, 4], progress=interrupt_in("voting", after=2), correction="bootstrap")
     assert not report.complete
     assert 0 < report.searched < 84
     assert (report.selection, report.note) == (None, "not corrected: interrupted")

@@ -113,10 +113,10 @@ def test_many_members_of_a_kind_are_counted():
     ids=str,
 )
 def test_votes_that_add_up_scores_say_so(store, options, is_said):
-    report = vote(store, ["net", "svm", "logreg"], correct="none", **options)
+    report = vote(store, ["net", "svm", "logreg"], correction="none", **options)
     compared = compare(store, ["net+svm+logreg", "knn"], **options)
     for cautions in (report.cautions, report.to_json()["cautions"], compared.cautions, compared.to_json()["cautions"]):
         said = [line for line in cautions if "svm@1 holds an SVM's decision values" in line]
         assert len(said) == is_said
-    honest = vote(store, ["net", "logreg", "shares"], correct="none", **options)
+    honest = vote(store, ["net", "logreg", "shares"], correction="none", **options)
     assert not any("softmax" in line for line in honest.cautions)

@@ -36,7 +36,8 @@ def folder(tmp_path):
 
 def run(script, folder, *words, **variables):
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder), **variables}
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": path, **variables}
     command = [sys.executable, "-c", script, *words]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
 
@@ -92,3 +93,55 @@ def test_a_search_works_where_nothing_may_be_written(tmp_path):
     assert done.stdout == "2 3\n"
     assert done.stderr.count("compiling") == 1
     assert not list(tmp_path.rglob("*.nb?"))
+
+
+# A search that is long enough to be compiled, a pruned one, and the choice of a back end.
+WITHOUT = """
+import sys, numpy as np
+{obstruct}
+from ser_store.errors import EnsembleError
+from ser_store.voting import pose_problem, pruned, search, search_ensembles
+search._BITSLICED_FROM = search._SUMMED_FROM = 1
+rng = np.random.default_rng(0)
+truth = rng.integers(4, size=60)
+predictions = np.where(rng.random((12, 60)) < 0.6, truth, rng.integers(4, size=(12, 60)))
+problem = pose_problem(predictions, truth, k=5, n_classes=4)
+weights = rng.integers(1, 9, size=12)
+found = [
+    search_ensembles(predictions, truth, k=5, n_classes=4),
+    search_ensembles(predictions, truth, k=5, n_classes=4, weights=weights),
+    search_ensembles(predictions, truth, k=4, n_classes=4, groups=np.arange(12) // 2),
+    pruned.search_pruned(problem),
+]
+for one in found:
+    print([(score.members, score.correct) for score in one.results])
+try:
+    search_ensembles(predictions, truth, k=5, n_classes=4, backend="bitsliced")
+except EnsembleError as refused:
+    print(refused)
+"""
+OBSTACLES = {
+    "numba cannot be imported": "sys.modules['numba'] = None",
+    "llvmlite cannot be imported": "sys.modules['llvmlite'] = None",
+    "an inside of numba is gone": "import numba.core.cgutils as insides; del insides.get_or_insert_function",
+    "an inside of llvmlite is gone": "from llvmlite import ir; del ir.VectorType",
+    "no processor to compile for": (
+        "from numba.core import codegen\n"
+        "def refuse(*_): raise RuntimeError('no target for this processor')\n"
+        "codegen.JITCPUCodegen.__init__ = refuse"
+    ),
+}
+
+
+@pytest.mark.parametrize("obstruct", [*OBSTACLES.values(), ""], ids=[*OBSTACLES, "NUMBA_DISABLE_JIT"])
+def test_where_there_is_no_compiled_code_numpy_finds_the_same_and_one_line_says_so(folder, obstruct):
+    compiled = run(WITHOUT.format(obstruct=""), folder)
+    variables = {} if obstruct else {"NUMBA_DISABLE_JIT": "1"}
+    in_numpy = run(WITHOUT.format(obstruct=obstruct), folder, **variables)
+    *found, refused = in_numpy.stdout.splitlines()
+    assert found == compiled.stdout.splitlines()
+    assert refused.startswith("back end 'bitsliced' cannot be had here, where nothing is compiled (")
+    assert in_numpy.stderr.startswith(
+        "voting in numpy, slower but with equal results: there is no compiled code here ("
+    )
+    assert in_numpy.stderr.count("\n") == 1

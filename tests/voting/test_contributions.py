@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import TIES, hard_vote, soft_log_vote, soft_vote
-from ser_store.voting.contributions import compute_contributions
+from ser_store.voting.diversity import compute_contributions
 
 
 @st.composite

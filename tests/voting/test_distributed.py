@@ -10,12 +10,14 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from vote_samples import from_arrays
 
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError
 from ser_store.voting import TIES, count_ensembles, search_ensembles
-from ser_store.voting.cluster import tasks
-from ser_store.voting.cluster.distributed import search_distributed
+from ser_store.voting.cluster import distributed, tasks
 from ser_store.voting.problem import pose_problem
+
+search_distributed = from_arrays(distributed.search_distributed)
 
 
 def draw_candidates(m, n, n_classes, *, seed=0):
@@ -166,8 +168,10 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
 
 def test_dask_is_not_imported_unless_asked_for():
     script = (
-        "import sys, numpy as np; from ser_store.voting.cluster.distributed import search_distributed as search; "
-        "search(np.zeros((6, 9), int), np.zeros(9, int), k=3, n_classes=2, backend='threading'); "
+        "import sys, numpy as np; from ser_store.voting import pose_problem; "
+        "from ser_store.voting.cluster.distributed import search_distributed; "
+        "posed = pose_problem(np.zeros((6, 9), int), np.zeros(9, int), k=3, n_classes=2); "
+        "search_distributed(posed, backend='threading'); "
         "print(sorted({'dask', 'distributed', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -227,13 +231,15 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 
 RAY_SEARCH = """
 import numpy as np
-from ser_store.voting import search_ensembles, tasks
+from ser_store.voting import pose_problem, search_ensembles
+from ser_store.voting.cluster import tasks
 from ser_store.voting.cluster.distributed import search_distributed
 tasks.PARTS_PER_TASK = 1
 rng = np.random.default_rng(0)
 truth = rng.integers(8, size=288)
 predictions = np.where(rng.random((40, 288)) < 0.6, truth, rng.integers(8, size=(40, 288)))
-found = search_distributed(predictions, truth, k=5, n_classes=8, backend="ray", n_jobs=2)
+problem = pose_problem(predictions, truth, k=5, n_classes=8)
+found = search_distributed(problem, backend="ray", n_jobs=2)
 expected = search_ensembles(predictions, truth, k=5, n_classes=8)
 print(found.results == expected.results, (found.histogram == expected.histogram).all(), found.complete)
 """

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from vote_samples import from_arrays
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.metrics import compute_balanced_accuracy
-from ser_store.voting import TIES, hard_vote, search_ensembles, soft_log_vote, soft_vote
-from ser_store.voting.greedy import search_greedy
+from ser_store.voting import TIES, greedy, hard_vote, search_ensembles, soft_log_vote, soft_vote
 from ser_store.voting.top_k import weigh_utterances
+
+search_greedy = from_arrays(greedy.search_greedy)
 
 
 def vote_by_rule(predictions, truth, probabilities, members, *, n_classes, rule, tie):

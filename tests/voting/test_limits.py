@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
-from vote_samples import draw_candidates, search_by_hand
+from vote_samples import draw_candidates, from_arrays, search_by_hand
 
 from ser_store.errors import EnsembleError
-from ser_store.voting import TIES, compute_scores, hard_vote, search_ensembles, soft_log_vote, soft_vote
-from ser_store.voting.cluster.distributed import search_distributed
-from ser_store.voting.greedy import search_greedy
-from ser_store.voting.pruned import search_pruned
+from ser_store.voting import TIES, greedy, hard_vote, pruned, scores, search_ensembles, soft_log_vote, soft_vote
+from ser_store.voting.cluster import distributed
 
-# Candidates, members, utterances, classes: the ends of what is promised, and the edges of words of 64 utterances.
+search_greedy = from_arrays(greedy.search_greedy)
+search_pruned = from_arrays(pruned.search_pruned)
+search_distributed = from_arrays(distributed.search_distributed)
+compute_scores = from_arrays(scores.compute_scores)
+
+# CodedVotes, members, utterances, classes: the ends of what is promised, and the edges of words of 64 utterances.
 CORNERS = [
     (16, 15, 65, 64),
     (17, 15, 1, 64),

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vote_samples import draw_candidates
+from vote_samples import draw_candidates, from_arrays
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import count_ensembles, hard_vote, search_ensembles
+from ser_store.voting import count_ensembles, hard_vote, pruned, search_ensembles
 from ser_store.voting.compiled.bitsliced import encode_candidates
 from ser_store.voting.compiled.bounding import begin
 from ser_store.voting.compiled.workspace import make_tree
-from ser_store.voting.local_search import climb
+from ser_store.voting.local_search import search_locally
 from ser_store.voting.problem import pose_problem
-from ser_store.voting.pruned import search_pruned
+
+search_pruned = from_arrays(pruned.search_pruned)
 
 
 def assert_equals_exhaustive(predictions, truth, **case):
@@ -93,7 +94,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
 def test_exchanging_members_finds_ensembles_that_have_as_many_right_as_it_says():
     predictions, truth = draw_candidates(15, 60, 4, accuracy=0.6)
     problem = pose_problem(predictions, truth, k=5, n_classes=4, rule="hard", tie="lowest", probabilities=None)
-    found = climb(problem, top=30)
+    found = search_locally(problem, top=30)
     assert len(found) == 30
     for members, correct in found.items():
         assert list(members) == sorted(set(members))

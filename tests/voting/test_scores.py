@@ -6,11 +6,14 @@ from math import comb
 import numpy as np
 import polars as pl
 import pytest
+from vote_samples import from_arrays
 
 from ser_store.errors import EnsembleError
-from ser_store.voting import compute_scores, hard_vote, scores, soft_vote, write_scores_parquet
+from ser_store.voting import hard_vote, scores, soft_vote, write_scores_parquet
 from ser_store.voting.compiled import parts
 from ser_store.voting.subsets import rank_lexicographic, unrank_lexicographic
+
+compute_scores = from_arrays(scores.compute_scores)
 
 
 def draw_candidates(m, n, n_classes):

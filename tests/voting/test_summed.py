@@ -15,7 +15,7 @@ RULES = ["hard", "soft", "soft-log"]
 
 
 def draw_probabilities(m, n, n_classes, *, sharpness, seed, grain=None):
-    """Candidates that resemble each other, ``(m, n, c)`` float32, in steps of ``1 / grain``; and the truth."""
+    """CodedVotes that resemble each other, ``(m, n, c)`` float32, in steps of ``1 / grain``; and the truth."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(n_classes, size=n)
     logits = rng.normal(size=(n, n_classes)) + 0.7 * rng.normal(size=(m, n, n_classes))

@@ -1,20 +1,31 @@
-"""Candidates to vote with, and the search that votes every combination of ``itertools`` by the rules themselves."""
+"""CodedVotes to vote with, and the search that votes every combination of ``itertools`` by the rules themselves."""
 
 from itertools import combinations
 
 import numpy as np
 
 from ser_store.metrics import compute_accuracy, compute_balanced_accuracy
-from ser_store.voting import hard_vote, soft_log_vote, soft_vote
+from ser_store.voting import hard_vote, pose_problem, soft_log_vote, soft_vote
 
 
 def draw_candidates(m, n, n_classes, *, accuracy, shared=0.3, seed=0):
-    """Candidates of about this accuracy that share what they find hard, ``(m, n)``, and the truth, ``(n,)``."""
+    """CodedVotes of about this accuracy that share what they find hard, ``(m, n)``, and the truth, ``(n,)``."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(n_classes, size=n)
     hard = rng.random(n) < shared
     right = rng.random((m, n)) < np.where(hard, accuracy / 2, accuracy)
     return np.where(right, truth, rng.integers(n_classes, size=(m, n))).astype(np.int16), truth
+
+
+def from_arrays(search):
+    """``search`` of a posed problem, as a function of arrays."""
+
+    def run(predictions, truth, *, k, n_classes, **options):
+        names = ("rule", "tie", "probabilities", "weights", "objective", "groups", "required")
+        asked = {name: options.pop(name) for name in names if name in options}
+        return search(pose_problem(predictions, truth, k=k, n_classes=n_classes, **asked), **options)
+
+    return run
 
 
 def search_by_hand(

@@ -1,7 +1,8 @@
 """vote."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -13,11 +14,12 @@ from ser_store_cli.options import (
     OnOption,
     SplitOption,
     StoreOption,
+    show_reports,
     stated,
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import name_options, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -103,8 +105,10 @@ def vote(
         str | None,
         typer.Option("--select-on", help="Choose on this part, report on another; needs no correction.", **_CORRECTION),
     ] = None,
-    correct: Annotated[str, typer.Option("--correct", help="bootstrap, halves or none.", **_CORRECTION)] = "bootstrap",
-    correct_by: Annotated[
+    correction: Annotated[
+        str, typer.Option("--correct", help="bootstrap, halves or none.", **_CORRECTION)
+    ] = "bootstrap",
+    by: Annotated[
         str | None,
         typer.Option(
             "--correct-by", help="Draw whole: speaker, a column; or utterance.", show_default="speaker", **_CORRECTION
@@ -130,41 +134,43 @@ def vote(
     """Vote one ensemble, or search all k-member ensembles of the candidates."""
     sizes = parse_sizes(k)
     from ser_store.common.progress import bar
-    from ser_store.ensembles import read_weights
+    from ser_store.ensembles import Correction, Limits, Search, read_weights
     from ser_store.ensembles import vote as find_best
     from ser_store_h5.store import Store
 
+    show_reports()
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie, "objective": objective}
     report = find_best(
         Store(store),
         members or [],
         k=sizes,
         all_combos=all_combos,
-        steps=steps,
-        rule=rule,
-        tie=tie,
+        **choices,
         weights=None if weights is None else read_weights(weights),
-        objective=objective,
-        min_accuracy=min_accuracy,
-        one_step_per_run=one_step_per_run,
-        include=include or [],
-        exclude=exclude or [],
-        search=search,
-        backend=backend,
-        threads=threads,
-        scheduler=scheduler,
-        max_seconds=max_seconds,
         on=on,
         split=split,
         select_on=select_on,
         top=top,
-        correct=correct,
-        correct_by=correct_by,
-        repeats=repeats,
-        seed=seed,
+        limits=Limits(
+            min_accuracy=min_accuracy,
+            one_step_per_run=one_step_per_run,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+        ),
+        search=Search(
+            cast(Any, search),
+            backend=cast(Any, backend),
+            threads=threads,
+            scheduler=scheduler,
+            max_seconds=max_seconds,
+        ),
+        correction=Correction(cast(Any, correction), by=by, repeats=repeats, seed=seed),
         diversity=diversity,
         scores=scores,
         progress=bar,
     )
+    report = replace(report, note=name_options(report.note, vote))
     warn_cautions(report.cautions)
     if not report.complete:
         done = "all ensembles are searched, but nothing is corrected"

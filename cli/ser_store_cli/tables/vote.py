@@ -39,19 +39,18 @@ def print_vote(report: "VoteReport") -> None:
 
 
 def _describe_vote(report: "VoteReport") -> str:
-    terms = report.terms
-    sizes = " or ".join(map(str, terms.ks))
-    ties = f", ties to {terms.tie}" if terms.rule == "hard" else ""
-    weights = f", weighted by {terms.weights.description}" if terms.weights is not None else ""
+    options = report.options
+    sizes = " or ".join(map(str, report.ks))
+    ties = f", ties to {options.tie}" if options.voting_rule == "hard" else ""
+    weights = f", weighted by {options.weights.description}" if options.weights is not None else ""
     chosen = f", chosen on {report.chosen_on}" if report.chosen_on is not None else ""
-    best = ", best by balanced accuracy" if terms.objective != "accuracy" else ""
-    return (
-        f"{sizes} of {len(report.candidates)} members on {report.on}{chosen}, {terms.rule} voting{ties}{weights}{best}"
-    )
+    best = ", best by balanced accuracy" if options.objective != "accuracy" else ""
+    voting = f"{options.voting_rule} voting{ties}{weights}{best}"
+    return f"{sizes} of {len(report.candidates)} members on {report.on}{chosen}, {voting}"
 
 
 def _print_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble"]) -> None:
-    ties = "abstained" if report.terms.tie == "abstain" else "ties"
+    ties = "abstained" if report.options.tie == "abstain" else "ties"
     header = ["", "correct", "accuracy", "balanced accuracy", "95% interval", ties, "gain", "members"]
     if report.chosen_on is not None:
         header.insert(1, f"on {report.chosen_on}")
@@ -119,7 +118,7 @@ def _print_selection(report: "VoteReport") -> None:
         typer.echo(report.note)
     if selection is None:
         return
-    what = "" if report.terms.objective == "accuracy" else " (balanced accuracy)"
+    what = "" if report.options.objective == "accuracy" else " (balanced accuracy)"
     if report.chosen_on is not None:
         typer.echo(
             f"{selection.method}, where it has {Percent(selection.apparent)}; {Percent(selection.corrected)} on "
@@ -131,7 +130,7 @@ def _print_selection(report: "VoteReport") -> None:
             f"chosen on the utterances it is reported on: apparent {Percent(selection.apparent)}, corrected "
             f"{Percent(selection.corrected)}{bounds}{what} ({selection.method}, {selection.repeats} repeats)"
         )
-        if report.terms.weights is not None and report.terms.weights.is_derived:
+        if report.options.weights is not None and report.options.weights.is_derived:
             typer.echo("the weights follow from the same utterances: they are chosen, and corrected for, as well")
 
 

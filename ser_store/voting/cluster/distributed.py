@@ -9,14 +9,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
 from ser_store.voting.cluster.tasks import Answer, answer, ask, count_tasks, iter_tasks
-from ser_store.voting.problem import pose_problem
-from ser_store.voting.quantize import Logits
-from ser_store.voting.search import SearchResult, choose_backend, conclude, make_tally
+from ser_store.voting.problem import Problem, check_countable
+from ser_store.voting.search import SearchResult, check_top, choose_backend, conclude, make_tally
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
 
@@ -27,38 +24,22 @@ _CONNECT_SECONDS = 10
 
 
 def search_distributed(
-    predictions: ArrayLike,
-    truth: ArrayLike,
+    problem: Problem,
     *,
-    k: int,
-    n_classes: int,
-    rule: str = "hard",
-    tie: str = "lowest",
-    probabilities: ArrayLike | Logits | None = None,
-    weights: ArrayLike | None = None,
-    objective: str = "accuracy",
     top: int = 20,
     backend: str = "loky",
     n_jobs: int | None = None,
     scheduler: str | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
-    """What :func:`~ser_store.voting.search.search_ensembles` finds, by as many workers as there are.
+    """Return what :func:`~ser_store.voting.search.search_ensembles` finds, by as many workers as there are.
 
     The result is the same whatever the back end and the number of workers, also where some of them are lost on the
     way and Dask gives their tasks to others. The workers need this package, of the same version. Ctrl-C ends the
     search early with what was found so far.
 
     Args:
-        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
-        truth: ``(n,)`` class indices.
-        k: members of an ensemble, ``1..m``.
-        n_classes: number of classes, ``c``, at least 2.
-        rule: the voting rule; this and the next four as in ``search_ensembles``.
-        tie: the tie rule of hard voting.
-        probabilities: ``(m, n, c)`` in 0..1, for the rules that need them.
-        weights: ``(m,)`` of the candidates.
-        objective: ``accuracy`` or ``balanced_accuracy``.
+        problem: without constraints.
         top: how many of the best to return.
         backend: of joblib: ``loky`` (processes on this machine), ``threading``, ``dask`` or ``ray``.
         n_jobs: workers. Default: as many as there are processors; with Dask, all the scheduler has.
@@ -66,28 +47,22 @@ def search_distributed(
         progress: shows how far the search is.
 
     Raises:
-        EnsembleError: as ``search_ensembles``; if the scheduler is missing, cannot be reached, or lost its workers.
+        EnsembleError: if there are no ensembles, or more than can be counted, or constraints; if the scheduler is
+            missing, cannot be reached, or lost its workers.
         MissingExtraError: if the back end's library is not installed.
-        UnknownNameError: if there is no such rule, tie rule, objective or back end.
+        UnknownNameError: if there is no such back end.
     """
-    _check_backend(backend, scheduler, top)
-    problem = pose_problem(
-        predictions,
-        truth,
-        k=k,
-        n_classes=n_classes,
-        rule=rule,
-        tie=tie,
-        probabilities=probabilities,
-        weights=weights,
-        objective=objective,
-    )
+    _check_backend(backend, scheduler)
+    check_top(top)
+    check_countable(problem)
+    if problem.constraints is not None:
+        raise EnsembleError(f"back end {backend!r} with groups or required members: expected all ensembles")
     tally = make_tally(problem, top=top)
     started = time.perf_counter()
     complete = True
     floor = 0
     # Sums that do not fit are decided one by one where they have to be, which only numpy does.
-    voting = choose_backend(problem, "auto" if problem.fits(k) else "batched")
+    voting = choose_backend(problem, "auto" if problem.fits(problem.k) else "batched")
     question = ask(problem, backend=voting, top=top)
     tasks = iter_tasks(problem, voting, lambda: floor)
     try:
@@ -213,7 +188,7 @@ def _require(module: str) -> Any:
         raise MissingExtraError(f"{missing.name} is not installed: this back end needs it; {way_out}") from missing
 
 
-def _check_backend(backend: str, scheduler: str | None, top: int) -> None:
+def _check_backend(backend: str, scheduler: str | None) -> None:
     if backend not in CLUSTER_BACKENDS:
         raise UnknownNameError(describe_unknown("back end", backend, CLUSTER_BACKENDS))
     if backend == "dask" and not scheduler:
@@ -225,5 +200,3 @@ def _check_backend(backend: str, scheduler: str | None, top: int) -> None:
         raise EnsembleError(
             f"back end {backend!r} with scheduler {scheduler}: expected back end 'dask' or no scheduler"
         )
-    if top < 1:
-        raise EnsembleError(f"top is {top}: expected at least 1 ensemble to return")

@@ -16,7 +16,7 @@ _FIRST, _SECOND, _EARLINESS, _MEMBERS = 0, 1, 2, 3
 
 
 class Best(NamedTuple):
-    """The best of the ensembles offered so far, see ``contenders``; of equals the one offered first is better.
+    """The best of the ensembles offered so far, see ``top_k``; of equals the one offered first is better.
 
     ``rows``: ``(top, 3 + k)``, utterances right and balance, or the other way round; less the number of those offered
     before; and the members. ``state``: how many rows there are, how many were offered, the fewest utterances right

@@ -18,13 +18,13 @@ _ALL = np.uint64(2**64 - 1)
 _ONE = np.uint64(1)
 
 
-class Candidates(NamedTuple):
-    """Who votes how. Candidates are numbered ``first..end-1``, so that ``end`` is a multiple of 8.
+class CodedVotes(NamedTuple):
+    """Who votes how. CodedVotes are numbered ``first..end-1``, so that ``end`` is a multiple of 8.
 
     ``codes``: ``(n * end,)`` uint8, 0 for the truth, else the number of the rival among the utterance's rivals.
     ``n_rivals``: ``(n,)``. ``margins``: ``(n, r)`` int16, of no votes.
     ``remaining``: ``(rows, n, r + 1)`` uint8, votes of each code among the candidates from ``row * stride`` on, at
-    most 255. ``truth``: ``(n,)``. ``weights``: ``(n,)``, ``class_weights``: ``(c,)``, see ``contenders``.
+    most 255. ``truth``: ``(n,)``. ``weights``: ``(n,)``, ``class_weights``: ``(c,)``, see ``top_k``.
     ``best_balance``: ``(n + 1,)``, the highest balance there is of so many right. ``by_balance``: what is best.
     """
 
@@ -73,7 +73,7 @@ class Pack(NamedTuple):
 
 
 @compiled_inner
-def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> None:
+def add_vote(candidates: CodedVotes, tree: Tree, depth: int, member: int) -> None:
     """Row ``depth + 1`` of the tree from row ``depth`` by the vote of ``member``; row 1 is that of no votes."""
     # Arrays are taken out of their tuples before the loops: every time costs a reference count.
     codes, remaining, n_rivals = candidates.codes, candidates.remaining, candidates.n_rivals
@@ -120,7 +120,7 @@ def add_vote(candidates: Candidates, tree: Tree, depth: int, member: int) -> Non
 
 
 @compiled_inner
-def add_root(candidates: Candidates, tree: Tree, roots: Ints, number: int, path: Ints) -> int:
+def add_root(candidates: CodedVotes, tree: Tree, roots: Ints, number: int, path: Ints) -> int:
     """The rows of the tree for the members ``roots[number]``, those that it has in common with the root before it as
     they are; returns the last of them."""
     same = number > 0
@@ -136,7 +136,7 @@ def add_root(candidates: Candidates, tree: Tree, roots: Ints, number: int, path:
 
 
 @compiled_inner
-def order_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
+def order_utterances(candidates: CodedVotes, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
     """Lay out the utterances of the tree's ``row`` by how many rivals can still win; returns the number of words."""
     order, relevant, n_relevants, slots = pack.order, pack.relevant, pack.n_relevant, pack.slots
     remaining, n_rivals = candidates.remaining, candidates.n_rivals
@@ -168,7 +168,7 @@ def order_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, m
 
 
 @compiled_inner
-def clear_pack(candidates: Candidates, pack: Pack, n_words: int, member: int, votes_left: int) -> None:
+def clear_pack(candidates: CodedVotes, pack: Pack, n_words: int, member: int, votes_left: int) -> None:
     """No votes, no utterances, and margins that no votes make negative, for candidates after ``member``."""
     planes, reached, classes = pack.planes, pack.reached, pack.classes
     pack.valid[:n_words] = 0
@@ -185,7 +185,7 @@ def clear_pack(candidates: Candidates, pack: Pack, n_words: int, member: int, vo
 
 
 @compiled_inner
-def pack_utterances(candidates: Candidates, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
+def pack_utterances(candidates: CodedVotes, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
     """The utterances of the tree's ``row`` as bits, for candidates after ``member``; returns the number of words."""
     n_words = order_utterances(candidates, tree, pack, row, member, votes_left)
     clear_pack(candidates, pack, n_words, member, votes_left)

@@ -1,15 +1,19 @@
 """The bit-sliced search: what goes into the kernel, and what comes out."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best
-from ser_store.voting.compiled.bit_planes import Candidates
+from ser_store.voting.compiled.bit_planes import CodedVotes
 from ser_store.voting.compiled.kernel import search_part
-from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
+from ser_store.voting.compiled.parts import Part, Scores, divide_allowed, search_in_threads
 from ser_store.voting.compiled.workspace import make_work
 from ser_store.voting.problem import Problem
+from ser_store.voting.subsets import Constraints
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
@@ -19,12 +23,19 @@ REMAINING_BYTES = 2**26
 def search_bitsliced(
     problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
 ) -> None:
-    """Every ensemble of ``problem``, one that :meth:`Problem.is_bitsliceable`, into ``tally``."""
-    candidates = encode_candidates(problem)
-    search_in_threads(candidates, search_bitsliced_part, tally, threads=threads, progress=progress, kept=kept)
+    """Every ensemble of ``problem``, one that :meth:`Problem.is_bitsliceable`, into ``tally``; of one with constraints
+    those that are allowed, and nothing is kept."""
+    if problem.constraints is None:
+        candidates = encode_candidates(problem)
+        search_in_threads(candidates, search_bitsliced_part, tally, threads=threads, progress=progress, kept=kept)
+        return
+    allowed = divide_allowed(problem, problem.constraints)
+    candidates = encode_candidates(replace(problem, predictions=problem.predictions[allowed.order]))
+    search_part = partial(search_bitsliced_part, constraints=allowed.constraints)
+    search_in_threads(candidates, search_part, tally, threads=threads, progress=progress, allowed=allowed)
 
 
-def encode_candidates(problem: Problem) -> Candidates:
+def encode_candidates(problem: Problem) -> CodedVotes:
     """The candidates' votes relative to the truth. The hardest utterances come first, so that words fill with likes."""
     hardest_first = np.argsort((problem.predictions == problem.truth).sum(axis=0), kind="stable")
     predictions, truth = problem.predictions[:, hardest_first], problem.truth[hardest_first]
@@ -49,7 +60,7 @@ def encode_candidates(problem: Problem) -> Candidates:
     class_weights = np.zeros(problem.n_classes, dtype=np.int64)
     class_weights[truth] = weights
     stride, remaining = _count_remaining(codes, first=end - m, n_codes=r + 1)
-    return Candidates(
+    return CodedVotes(
         k=problem.k,
         first=end - m,
         end=end,
@@ -67,7 +78,7 @@ def encode_candidates(problem: Problem) -> Candidates:
 
 
 def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> tuple[int, NDArray[np.uint8]]:
-    """The stride and the counts of :class:`Candidates`."""
+    """The stride and the counts of :class:`CodedVotes`."""
     n, end = codes.shape
     stride = -(-(end + 1) * n * n_codes // REMAINING_BYTES)
     starts = range(0, end + 1, stride)
@@ -84,10 +95,16 @@ def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> t
 
 
 def search_bitsliced_part(
-    candidates: Candidates, part: Part, *, top: int, floor: int, kept: Scores | None = None
+    candidates: CodedVotes,
+    part: Part,
+    *,
+    top: int,
+    floor: int,
+    kept: Scores | None = None,
+    constraints: Constraints | None = None,
 ) -> tuple[NDArray[np.int64], Best]:
-    """The histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
+    """Return the histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
     histogram = np.zeros((len(candidates.best_balance), 8), dtype=np.int64)
-    work = make_work(candidates, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
+    work = make_work(candidates, constraints=constraints, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
     search_part(work, part.roots, part.first_middle, part.end_middle)
     return histogram.sum(axis=1), work.best

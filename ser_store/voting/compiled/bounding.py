@@ -16,7 +16,7 @@ Lines are in whole numbers, rounded up, so that the bound holds exactly.
 
 import numpy as np
 
-from ser_store.voting.compiled.bit_planes import Candidates, Ints, Tree, add_vote
+from ser_store.voting.compiled.bit_planes import CodedVotes, Ints, Tree, add_vote
 from ser_store.voting.compiled.jit import compiled, compiled_inner
 
 # Of one utterance: the least common multiple of 1 to 15.
@@ -27,7 +27,7 @@ DEPTH, NODES = 0, 1
 
 
 @compiled
-def begin(candidates: Candidates, tree: Tree, prefix: Ints, scores: Ints) -> int:
+def begin(candidates: CodedVotes, tree: Tree, prefix: Ints, scores: Ints) -> int:
     """The tree's rows for an ensemble that begins with ``prefix``; returns its bound."""
     last = candidates.first - 1
     add_vote(candidates, tree, 0, last)
@@ -39,7 +39,7 @@ def begin(candidates: Candidates, tree: Tree, prefix: Ints, scores: Ints) -> int
 
 @compiled
 def descend(
-    candidates: Candidates,
+    candidates: CodedVotes,
     tree: Tree,
     path: Ints,
     state: Ints,
@@ -89,7 +89,7 @@ def descend(
 
 
 @compiled_inner
-def bound_correct(candidates: Candidates, tree: Tree, row: int, member: int, votes_left: int, scores: Ints) -> int:
+def bound_correct(candidates: CodedVotes, tree: Tree, row: int, member: int, votes_left: int, scores: Ints) -> int:
     """The most utterances that any ensemble can get right that adds ``votes_left`` candidates after ``member`` to the
     tree's ``row``."""
     codes, remaining, n_rivals, end = candidates.codes, candidates.remaining, candidates.n_rivals, candidates.end

@@ -1,11 +1,13 @@
 """The compiled search with pruning, branch by branch: what goes into it and what comes out."""
 
+import time
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.budget import Budget
 from ser_store.voting.compiled.best import FLOOR, list_best
-from ser_store.voting.compiled.bit_planes import Candidates
+from ser_store.voting.compiled.bit_planes import CodedVotes
 from ser_store.voting.compiled.bounding import DEPTH, NODES, begin, descend
 from ser_store.voting.compiled.pruned_kernel import search_roots
 from ser_store.voting.compiled.workspace import make_tree, make_work
@@ -15,14 +17,37 @@ _N_ROOTS = 1024
 _N_NODES = 2**12
 
 
-def bound_branches(candidates: Candidates, prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
+class Budget:
+    """Time and nodes that threads share."""
+
+    def __init__(self, *, max_seconds: float | None, max_nodes: int | None) -> None:
+        self.nodes = 0
+        self._max_nodes = max_nodes
+        self._deadline = None if max_seconds is None else time.perf_counter() + max_seconds
+        self._ended = False
+        self._lock = Lock()
+
+    @property
+    def is_spent(self) -> bool:
+        late = self._deadline is not None and time.perf_counter() >= self._deadline
+        return self._ended or late or (self._max_nodes is not None and self.nodes >= self._max_nodes)
+
+    def spend(self, nodes: int) -> None:
+        with self._lock:
+            self.nodes += nodes
+
+    def end(self) -> None:
+        self._ended = True
+
+
+def bound_branches(candidates: CodedVotes, prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
     """The most utterances right of any ensemble that begins with each of the ``(b, p)`` prefixes, ``(b,)``."""
     tree, scores = make_tree(candidates), np.zeros(candidates.end, dtype=np.int64)
     return np.array([begin(candidates, tree, prefix, scores) for prefix in prefixes], dtype=np.int64)
 
 
 def search_branch(
-    candidates: Candidates, prefix: NDArray[np.int64], *, top: int, floor: int, budget: Budget
+    candidates: CodedVotes, prefix: NDArray[np.int64], *, top: int, floor: int, budget: Budget
 ) -> tuple[bool, int, tuple[NDArray[np.int64], ...]]:
     """The best of the ensembles that begin with ``prefix`` and have at least ``floor`` utterances right.
 

@@ -18,17 +18,12 @@ so that the last vote, again of eight candidates at once, costs one popcount for
 ``correct = settled + count(held) + sum count(gains & votes for truth) - sum count(losses & votes for rival)``.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import FLOOR, Best, offer
+from ser_store.voting.compiled.best import FLOOR, offer
 from ser_store.voting.compiled.bit_planes import (
-    Candidates,
     Ints,
-    Pack,
-    Tree,
     Words,
     add_root,
     pack_utterances,
@@ -46,43 +41,17 @@ from ser_store.voting.compiled.simd import (
     splat,
     store,
 )
+from ser_store.voting.compiled.workspace import Work
 
 _ONE = np.uint64(1)
 # A term is three numbers: the place of its plane, the place of its masks, and its word.
 TERM_PLANE, TERM_MASK, TERM_WORD, TERM = 0, 1, 2, 3
 
 
-class Terms(NamedTuple):
-    """What the last vote changes, given the second last, for eight candidates at once.
-
-    ``masks``: ``((2 * words + slots) * 8,)``, held, gains and losses. ``places``: ``(3 * (words + slots),)``, of the
-    gains and losses that are not empty. ``base``: ``(8,)``, utterances right before these. ``scores``: ``(end,)``,
-    utterances right by the last candidate. ``right``: ``(words,)``. ``path``: ``(k,)``, the members.
-    """
-
-    masks: Words
-    places: Ints
-    base: Words
-    scores: Words
-    right: Words
-    path: Ints
-
-
-class Work(NamedTuple):
-    """All that a part of the search reads and writes."""
-
-    candidates: Candidates
-    tree: Tree
-    pack: Pack
-    terms: Terms
-    best: Best
-    histogram: Ints
-    kept: NDArray[np.signedinteger]
-
-
 @compiled
 def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> None:
-    """Every ensemble that begins with one of ``roots`` and goes on with a candidate in ``first_middle..end_middle-1``.
+    """Every ensemble that is allowed, begins with one of ``roots`` and goes on with a candidate in
+    ``first_middle..end_middle-1``.
 
     They are scored in lexicographic order. The histogram is ``((n + 1) * 8,)``: ensembles by utterances right, then by
     lane. ``kept`` takes the scores of all ensembles of the part, or is empty.
@@ -92,10 +61,13 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
             where there is no third last candidate to choose.
     """
     # The arrays that the innermost loops need are taken out of their tuples here, once: it costs a reference count.
-    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.terms.path
+    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.last_vote.path
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
-    masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
+    last_vote = work.last_vote
+    masks, places, base, scores = last_vote.masks, last_vote.places, last_vote.base, last_vote.scores
     state, histogram, kept = work.best.state, work.histogram, work.kept
+    following, hits, later_hits = work.allowed.following, work.allowed.hits, work.allowed.later_hits
+    needed = work.allowed.needed
     n_kept = 0
     end = candidates.end
     n_rooted = roots.shape[1]
@@ -103,27 +75,48 @@ def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> 
     row = n_rooted + 1
     for number in range(len(roots)):
         root = add_root(candidates, tree, roots, number, path)
+        held_by_root = np.int64(0)
+        begin = candidates.first
+        for depth in range(n_rooted):
+            held_by_root |= hits[path[depth]]
+            begin = following[path[depth]]
         settled = tree.correct[row]
         n_words = pack_utterances(candidates, tree, pack, row, root, votes_left)
-        begin, stop = root, root + 1
+        stop = root + 1
         if votes_left == 3:
-            begin, stop = max(root + 1, first_middle), min(end - 2, end_middle)
+            begin, stop = max(begin, first_middle), min(end - 2, end_middle)
+        else:
+            begin = root
         for third_last in range(begin, stop):
+            held, after = held_by_root, candidates.first
             if votes_left == 3:
+                if (held | later_hits[third_last]) != needed:
+                    break
                 path[n_rooted] = third_last
+                held, after = held | hits[third_last], following[third_last]
             vote_middle(planes, slots, reached, middle, n_words, third_last, end, votes_left)
-            for block in range((third_last + 1) // 8 * 8, end - 1, 8):
+            for block in range(after // 8 * 8, end - 1, 8):
+                if (held | later_hits[max(block, after)]) != needed:
+                    break
                 n_gains, n_losses = vote_second_last(
                     planes, slots, valid, middle, masks, places, base, settled, n_words, block, end
                 )
-                for second_last in range(max(block, third_last + 1), min(block + 8, end - 1)):
+                for second_last in range(max(block, after), min(block + 8, end - 1)):
+                    last = get(following, second_last)
+                    held_by_all = held | get(hits, second_last)
+                    if (held_by_all | get(later_hits, last)) != needed:
+                        continue
                     reaches = vote_last(
                         planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
                     )
-                    count_scores(histogram, scores, second_last, end)
+                    if held_by_all == needed:
+                        count_scores(histogram, scores, last - 1, end)
+                    else:
+                        count_allowed(histogram, scores, hits, held_by_all, needed, last, end)
                     n_kept = keep_scores(kept, n_kept, scores, second_last, end)
+                    # Those that are not allowed may be among these.
                     if reaches:
-                        consider(work, row, n_words, n_gains, n_losses, second_last)
+                        consider(work, held_by_all, row, n_words, n_gains, n_losses, second_last)
 
 
 @compiled_inline
@@ -198,9 +191,9 @@ def vote_last(
     second_last: int,
     end: int,
 ) -> bool:
-    """Score every ensemble that ends with a candidate after ``second_last``; returns whether any is a contender."""
+    """Score every ensemble that ends with a candidate after ``second_last``; returns whether one may be a best."""
     lane = second_last & 7
-    contenders = np.uint64(0)
+    reaching = np.uint64(0)
     for block in range((second_last + 1) // 8 * 8, end, 8):
         correct = broadcast(base, lane)
         for term in range(0, TERM * n_gains, TERM):
@@ -210,8 +203,8 @@ def vote_last(
             votes = load(planes, get(places, term + TERM_PLANE) + block)
             correct = correct - count_bits(votes & broadcast(masks, get(places, term + TERM_MASK) + lane))
         store(scores, block, correct)
-        contenders |= find_reaching(correct, np.uint64(get(state, FLOOR)))
-    return bool(contenders != 0)
+        reaching |= find_reaching(correct, np.uint64(get(state, FLOOR)))
+    return bool(reaching != 0)
 
 
 @compiled_inline
@@ -232,6 +225,14 @@ def count_scores(histogram: Ints, scores: Words, second_last: int, end: int) -> 
         increment(histogram, 8 * np.int64(get(scores, block + 7)) + 7)
 
 
+@compiled_inner
+def count_allowed(histogram: Ints, scores: Words, hits: Ints, held: int, needed: int, begin: int, end: int) -> None:
+    """The scores of those candidates from ``begin`` on into the histogram who complete what is ``held``."""
+    for last in range(begin, end):
+        if (held | hits[last]) == needed:
+            histogram[8 * np.int64(scores[last]) + (last & 7)] += 1
+
+
 @compiled_inline
 def keep_scores(kept: NDArray[np.signedinteger], n_kept: int, scores: Words, second_last: int, end: int) -> int:
     """Put the scores of the candidates after ``second_last`` behind those kept; returns how many these are then."""
@@ -244,14 +245,15 @@ def keep_scores(kept: NDArray[np.signedinteger], n_kept: int, scores: Words, sec
 
 
 @compiled_inline
-def consider(work: Work, row: int, n_words: int, n_gains: int, n_losses: int, second_last: int) -> None:
-    """Offer the contenders among the ensembles that end with a candidate after ``second_last``, with their balance."""
-    candidates, pack, terms, best = work.candidates, work.pack, work.terms, work.best
-    scores, path = terms.scores, terms.path
+def consider(work: Work, held: int, row: int, n_words: int, n_gains: int, n_losses: int, second_last: int) -> None:
+    """Offer the allowed ensembles that end with a candidate after ``second_last`` and may be among the best, with their
+    balance; their members up to ``second_last`` hit what is ``held``."""
+    candidates, pack, terms, best = work.candidates, work.pack, work.last_vote, work.best
+    scores, path, allowed = terms.scores, terms.path, work.allowed
     path[candidates.k - 2] = second_last
-    for last in range(second_last + 1, candidates.end):
+    for last in range(allowed.following[second_last], candidates.end):
         correct = int(scores[last])
-        if correct < best.state[FLOOR]:
+        if correct < best.state[FLOOR] or (held | allowed.hits[last]) != allowed.needed:
             continue
         path[candidates.k - 1] = last
         balance = work.tree.balance[row] + weigh(

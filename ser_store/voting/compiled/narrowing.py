@@ -25,13 +25,13 @@ Ints = NDArray[np.int64]
 
 
 class Summands(NamedTuple):
-    """What each candidate adds to the margins. Candidates are numbered ``first..end-1``; ``end`` is a multiple of 8.
+    """What each candidate adds to the margins. CodedVotes are numbered ``first..end-1``; ``end`` is a multiple of 8.
 
     A *pair* is an utterance with one of the rivals of its truth. ``margins``: ``(pairs * end,)``, what a candidate
     adds. ``lowest``, ``highest``: ``(pairs * end,)``, the extremes of what the candidates after it add. ``starts``:
     ``(u + 1,)``, where the pairs of each of the ``u`` utterances begin that are not settled before any vote;
     ``sums``: ``(pairs,)``, their margins of no votes; ``correct`` and ``balance`` of those that are settled.
-    ``weights``: ``(n,)``, of the ``u`` first; ``best_balance``: ``(n + 1,)``, see ``contenders``.
+    ``weights``: ``(n,)``, of the ``u`` first; ``best_balance``: ``(n + 1,)``, see ``top_k``.
     """
 
     k: int

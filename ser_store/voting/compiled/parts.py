@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best, list_best
-from ser_store.voting.subsets import unrank_subsets
+from ser_store.voting.problem import Problem
+from ser_store.voting.subsets import Constraints, unrank_subsets
 from ser_store.voting.top_k import Tally
 
 Scores = NDArray[np.signedinteger]
@@ -23,7 +24,7 @@ PART_SIZE = 2**28
 
 
 class Divisible(Protocol):
-    """Candidates numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
+    """CodedVotes numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
 
     @property
     def k(self) -> int: ...
@@ -74,15 +75,22 @@ def search_in_threads(
     threads: int | None,
     progress: Progress,
     kept: Scores | None = None,
+    allowed: "AllowedParts | None" = None,
 ) -> None:
-    """Every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically."""
+    """Every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically.
+
+    Args:
+        allowed: the parts that are allowed, in place of all.
+    """
     n_threads = threads or count_processors()
-    total = sum(1 for _ in iter_parts(candidates, with_roots=False))
+    total = sum(1 for _ in iter_parts(candidates, with_roots=False)) if allowed is None else allowed.count
+    parts = iter_parts(candidates) if allowed is None else allowed.iter_parts(candidates)
     pool = ThreadPoolExecutor(n_threads)
     try:
-        done = _iter_done(pool, candidates, search_part, tally, n_threads, kept)
+        done = _iter_done(pool, candidates, parts, search_part, tally, n_threads, kept)
         for histogram, best in progress(done, total=total, label="voting"):
-            tally.offer(*list_best(best, first=candidates.first))
+            correct, balance, members = list_best(best, first=candidates.first)
+            tally.offer(correct, balance, members if allowed is None else np.sort(allowed.order[members], axis=1))
             tally.histogram += histogram
     finally:
         pool.shutdown(cancel_futures=True)
@@ -117,9 +125,50 @@ def iter_parts(candidates: Divisible, *, with_roots: bool = True) -> Iterator[Pa
         yield Part(np.ascontiguousarray(roots, dtype=np.int64), first, end)
 
 
+@dataclass(frozen=True, eq=False)
+class AllowedParts:
+    """The parts of a search with constraints.
+
+    Attributes:
+        order: ``(m,)``, which candidate each of those searched is.
+        constraints: on these.
+        per_part: beginnings of ensembles in a part.
+        n_rooted: members of a beginning.
+    """
+
+    order: NDArray[np.intp]
+    constraints: Constraints
+    per_part: int
+    n_rooted: int
+
+    @property
+    def count(self) -> int:
+        """How many parts there are at most."""
+        return -(-self.constraints.count_beginnings(self.n_rooted) // self.per_part)
+
+    def iter_parts(self, candidates: Divisible) -> Iterator[Part]:
+        """Parts that cover every ensemble that is allowed once."""
+        for roots, _ in self.constraints.iter_subsets(self.n_rooted, stop=self.constraints.m):
+            for start in range(0, len(roots), self.per_part):
+                shifted = roots[start : start + self.per_part] + candidates.first
+                yield Part(np.ascontiguousarray(shifted, dtype=np.int64), candidates.first, candidates.end)
+
+
+def divide_allowed(problem: Problem, constraints: Constraints) -> AllowedParts:
+    """Return the parts of a problem with constraints, in the order in which its candidates are to be searched."""
+    # Ensembles that all hold the same members stay in lexicographic order when these come first: which of two comes
+    # first is decided by the first member that only one of them has. So beginnings without them need not be tried.
+    order, constraints = constraints.put_fixed_first()
+    n_rooted = max(0, problem.k - 3)
+    n_roots = constraints.count_beginnings(n_rooted)
+    per_part = max(1, n_roots * max(1, PART_SIZE // problem.n) // problem.total)
+    return AllowedParts(order, constraints, per_part, n_rooted)
+
+
 def _iter_done(
     pool: ThreadPoolExecutor,
     candidates: C,
+    parts: Iterator[Part],
     search_part: SearchPart[C],
     tally: Tally,
     n_threads: int,
@@ -128,10 +177,11 @@ def _iter_done(
     """The parts' results as they come, with no more parts under way than keep the threads busy."""
     running: set[Future[tuple[NDArray[np.int64], Best]]] = set()
     start = 0
-    for part in iter_parts(candidates):
-        stop = start + part.count_ensembles(candidates)
-        own = None if kept is None else kept[start:stop]
-        start = stop
+    for part in parts:
+        own = None
+        if kept is not None:
+            stop = start + part.count_ensembles(candidates)
+            own, start = kept[start:stop], stop
         running.add(pool.submit(search_part, candidates, part, top=tally.top, floor=tally.floor, kept=own))
         if len(running) >= 2 * n_threads:
             done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -11,17 +11,19 @@ import numpy as np
 from ser_store.voting.compiled.best import FLOOR
 from ser_store.voting.compiled.bit_planes import Ints, Words, add_root, pack_utterances, vote_middle
 from ser_store.voting.compiled.jit import compiled, compiled_inline
-from ser_store.voting.compiled.kernel import TERM, TERM_MASK, Work, consider, vote_last, vote_second_last
+from ser_store.voting.compiled.kernel import TERM, TERM_MASK, consider, vote_last, vote_second_last
 from ser_store.voting.compiled.simd import count_bits, find_reaching, get, load
+from ser_store.voting.compiled.workspace import Work
 
 
 @compiled
 def search_roots(work: Work, roots: Ints) -> int:
     """Every ensemble that begins with one of ``roots``, ``(e, k - 3)``, and may be among the best; returns how many
     were voted."""
-    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.terms.path
+    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.last_vote.path
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
-    masks, places, base, scores = work.terms.masks, work.terms.places, work.terms.base, work.terms.scores
+    last_vote = work.last_vote
+    masks, places, base, scores = last_vote.masks, last_vote.places, last_vote.base, last_vote.scores
     state = work.best.state
     end = candidates.end
     n_rooted = roots.shape[1]
@@ -50,7 +52,7 @@ def search_roots(work: Work, roots: Ints) -> int:
                     if vote_last(
                         planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
                     ):
-                        consider(work, row, n_words, n_gains, n_losses, second_last)
+                        consider(work, 0, row, n_words, n_gains, n_losses, second_last)
     return voted
 
 

@@ -8,11 +8,15 @@ not checked and do not count from the end: that, too, would cost more than the w
 import operator
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
+from numpy.typing import NDArray
+
+from ser_store.voting.compiled.jit import compiled
 
 WIDTH = 8
 
@@ -232,3 +236,11 @@ _define_operator(operator.or_, "or_", 2)
 _define_operator(operator.add, "add", 2)
 _define_operator(operator.sub, "sub", 2)
 _define_operator(operator.invert, "not_", 1)
+
+
+@compiled
+def count_common_bits(words: NDArray[np.uint64], place: int) -> int:
+    """Put into each of eight words how many bits it has in common with that at ``place``; return which have one."""
+    common = count_bits(load(words, 0) & broadcast(words, place))
+    store(words, 0, common)
+    return int(find_reaching(common, np.uint64(1)))

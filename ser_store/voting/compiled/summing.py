@@ -32,7 +32,7 @@ from ser_store.voting.compiled.simd import (
 
 
 class SumWork(NamedTuple):
-    """All that a part of the search reads and writes; see ``Work`` and ``Terms`` of ``kernel``."""
+    """All that a part of the search reads and writes; see ``Work`` and ``LastVote`` of ``kernel``."""
 
     summands: Summands
     narrowed: Narrowed
@@ -85,13 +85,13 @@ def _vote_two(work: SumWork, row: int, before: int, n_kept: int) -> int:
         open_lanes(work.summands, work.narrowed, opened, row, block, lanes)
         for second_last in range(begin, stop):
             lane = second_last - block
-            is_contended = _vote_last(
+            reaches = _vote_last(
                 margins, places, sums, is_last, scores, correct, lane, get(n_single, lane), get(n_several, lane),
                 second_last, end, get(state, FLOOR),
             )  # fmt: skip
             count_scores(histogram, scores, second_last, end)
             n_kept = keep_scores(kept, n_kept, scores, second_last, end)
-            if is_contended:
+            if reaches:
                 _consider(work, row, second_last)
     return n_kept
 
@@ -111,10 +111,10 @@ def _vote_last(
     end: int,
     floor: int,
 ) -> bool:
-    """Score every ensemble that ends with a candidate after ``second_last``; returns whether any is a contender."""
+    """Score every ensemble that ends with a candidate after ``second_last``; returns whether one may be a best."""
     size = len(places) // 8
     sign = np.uint64(63)
-    contenders = np.uint64(0)
+    reaching = np.uint64(0)
     for block in range((second_last + 1) // 8 * 8, end, 8):
         lost = splat(np.uint64(0))
         for term in range(lane * size, lane * size + n_single):
@@ -127,13 +127,13 @@ def _vote_last(
                 beaten = splat(np.uint64(0))
         right = broadcast(correct, lane) - lost
         store(scores, block, right)
-        contenders |= find_reaching(right, np.uint64(floor))
-    return bool(contenders != 0)
+        reaching |= find_reaching(right, np.uint64(floor))
+    return bool(reaching != 0)
 
 
 @compiled_inner
 def _consider(work: SumWork, row: int, second_last: int) -> None:
-    """Offer the contenders among the ensembles that end with a candidate after ``second_last``, with their balance."""
+    """Offer the ensembles that end with a candidate after ``second_last`` and may be among the best."""
     summands, path, best = work.summands, work.path, work.best
     path[summands.k - 2] = second_last
     for last in range(second_last + 1, summands.end):

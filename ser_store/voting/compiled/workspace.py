@@ -1,16 +1,57 @@
 """The arrays that the compiled hard voting works in, of the sizes that the candidates need."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import make_best
-from ser_store.voting.compiled.bit_planes import Candidates, Ints, Pack, Tree
-from ser_store.voting.compiled.kernel import Terms, Work
+from ser_store.voting.compiled.best import Best, make_best
+from ser_store.voting.compiled.bit_planes import CodedVotes, Ints, Pack, Tree, Words
+from ser_store.voting.subsets import Constraints, make_constraints
+
+
+class LastVote(NamedTuple):
+    """What the last vote changes, given the second last, for eight candidates at once.
+
+    ``masks``: ``((2 * words + slots) * 8,)``, held, gains and losses. ``places``: ``(3 * (words + slots),)``, of the
+    gains and losses that are not empty. ``base``: ``(8,)``, utterances right before these. ``scores``: ``(end,)``,
+    utterances right by the last candidate. ``right``: ``(words,)``. ``path``: ``(k,)``, the members.
+    """
+
+    masks: Words
+    places: Ints
+    base: Words
+    scores: Words
+    right: Words
+    path: Ints
+
+
+class Allowed(NamedTuple):
+    """The constraints by the candidates' numbers in the kernel, each ``(end + 1,)``; see ``subsets.Constraints``."""
+
+    following: Ints
+    hits: Ints
+    later_hits: Ints
+    needed: int
+
+
+class Work(NamedTuple):
+    """All that a part of the search reads and writes."""
+
+    candidates: CodedVotes
+    allowed: Allowed
+    tree: Tree
+    pack: Pack
+    last_vote: LastVote
+    best: Best
+    histogram: Ints
+    kept: NDArray[np.signedinteger]
 
 
 def make_work(
-    candidates: Candidates,
+    candidates: CodedVotes,
     *,
+    constraints: Constraints | None = None,
     top: int,
     floor: int,
     histogram: Ints | None = None,
@@ -33,7 +74,7 @@ def make_work(
         relevant=np.zeros((n, r), dtype=np.int64),
         n_relevant=np.zeros(n, dtype=np.int64),
     )
-    terms = Terms(
+    last_vote = LastVote(
         masks=np.zeros((2 * n_words + n_slots) * 8, dtype=np.uint64),
         places=np.zeros(3 * (n_words + n_slots), dtype=np.int64),
         base=np.zeros(8, dtype=np.uint64),
@@ -43,16 +84,27 @@ def make_work(
     )
     return Work(
         candidates=candidates,
+        allowed=_number_from(candidates.first, constraints or make_constraints(candidates.end - candidates.first)),
         tree=make_tree(candidates),
         pack=pack,
-        terms=terms,
+        last_vote=last_vote,
         best=make_best(top=top, k=k, floor=floor, by_balance=candidates.by_balance),
         histogram=np.empty(0, dtype=np.int64) if histogram is None else histogram,
         kept=np.empty(0, dtype=np.int16) if kept is None else kept,
     )
 
 
-def make_tree(candidates: Candidates) -> Tree:
+def _number_from(first: int, constraints: Constraints) -> Allowed:
+    nobody = np.zeros(first, dtype=np.int64)
+    return Allowed(
+        following=np.concatenate([nobody, constraints.following + first, [0]]),
+        hits=np.concatenate([nobody, constraints.hits, [0]]),
+        later_hits=np.concatenate([nobody, constraints.later_hits]),
+        needed=constraints.needed,
+    )
+
+
+def make_tree(candidates: CodedVotes) -> Tree:
     """A tree whose first row is that of no votes."""
     n, r = candidates.margins.shape
     depth = max(0, candidates.k - 3) + 2

@@ -1,4 +1,4 @@
-"""The search among ensembles that may stand, against leaving the others out of all there are."""
+"""The search among ensembles that are allowed, against leaving the others out of all there are."""
 
 from itertools import combinations
 
@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.voting import search_ensembles
-from ser_store.voting.constraints import set_conditions
-from ser_store.voting.grouped import search_grouped
+from ser_store.voting.subsets import make_constraints
 
 RUNS_OF_STEPS = np.repeat(np.arange(6), 14)
 
 
 @st.composite
 def cases(draw):
-    """Candidates, the truth, k, groups of neighbours, required sets."""
+    """CodedVotes, the truth, k, groups of neighbours, required sets."""
     m, n, n_classes = draw(st.integers(1, 11)), draw(st.integers(1, 130)), draw(st.integers(2, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     truth = rng.integers(n_classes, size=n)
@@ -28,16 +27,16 @@ def cases(draw):
     return predictions, truth, draw(st.integers(1, min(m, 6))), n_classes, groups, required
 
 
-def may_stand(members, groups, required):
+def is_allowed(members, groups, required):
     is_spread = groups is None or len({groups[member] for member in members}) == len(members)
     return is_spread and all(set(members) & set(one) for one in required)
 
 
 def leave_out(predictions, truth, groups, required, *, top, **options):
-    """The best that may stand and the histogram, from a search of all."""
+    """The best that are allowed and the histogram, from a search of all."""
     everything = search_ensembles(predictions, truth, top=10**5, backend="batched", **options)
-    standing = [score for score in everything.results if may_stand(score.members, groups, required)]
-    return tuple(standing[:top]), np.bincount([score.correct for score in standing], minlength=len(truth) + 1)
+    allowed = [score for score in everything.results if is_allowed(score.members, groups, required)]
+    return tuple(allowed[:top]), np.bincount([score.correct for score in allowed], minlength=len(truth) + 1)
 
 
 @pytest.mark.parametrize("backend", ["batched", "bitsliced"])
@@ -52,9 +51,9 @@ def test_it_finds_what_leaving_the_others_out_finds(case, top, options, backend)
     conditions = {"groups": groups, "required": required, "backend": backend, "top": top, "threads": 2}
     if not best:
         with pytest.raises(EnsembleError, match="no ensemble of"):
-            search_grouped(predictions, truth, **options, **conditions)
+            search_ensembles(predictions, truth, **options, **conditions)
         return
-    found = search_grouped(predictions, truth, **options, **conditions)
+    found = search_ensembles(predictions, truth, **options, **conditions)
     assert found.results == best
     np.testing.assert_array_equal(found.histogram, histogram)
     assert found.searched == histogram.sum()
@@ -74,7 +73,7 @@ def test_it_does_so_by_every_rule(case, options):
     options = {"k": k, "n_classes": n_classes, "probabilities": probabilities, **options}
     best, histogram = leave_out(predictions, truth, groups, required, top=3, **options)
     if best:
-        found = search_grouped(predictions, truth, groups=groups, required=required, top=3, **options)
+        found = search_ensembles(predictions, truth, groups=groups, required=required, top=3, **options)
         assert found.results == best
         np.testing.assert_array_equal(found.histogram, histogram)
 
@@ -82,17 +81,17 @@ def test_it_does_so_by_every_rule(case, options):
 @given(case=cases())
 def test_ensembles_are_counted_and_told_apart_as_by_hand(case):
     predictions, _, k, _, groups, required = case
-    conditions = set_conditions(len(predictions), groups=groups, required=required)
+    conditions = make_constraints(len(predictions), groups=groups, required=required)
     everything = list(combinations(range(len(predictions)), k))
-    standing = [may_stand(members, groups, required) for members in everything]
-    assert conditions.count(k) == sum(standing)
-    assert conditions.allow(np.array(everything)).tolist() == standing
+    allowed = [is_allowed(members, groups, required) for members in everything]
+    assert conditions.count(k) == sum(allowed)
+    assert conditions.allow(np.array(everything)).tolist() == allowed
 
 
 def test_small_blocks_and_parts_make_no_difference(monkeypatch):
     monkeypatch.setattr("ser_store.voting.numpy_search.BLOCK_BYTES", 2000)
-    monkeypatch.setattr("ser_store.voting.compiled.grouped_kernel.PART_SIZE", 2000)
-    monkeypatch.setattr("ser_store.voting.constraints._ROWS", 7)
+    monkeypatch.setattr("ser_store.voting.compiled.parts.PART_SIZE", 2000)
+    monkeypatch.setattr("ser_store.voting.subsets._ROWS", 7)
     rng = np.random.default_rng(1)
     truth = rng.integers(4, size=70)
     predictions = np.where(rng.random((16, 70)) < 0.6, truth, rng.integers(4, size=(16, 70)))
@@ -100,22 +99,22 @@ def test_small_blocks_and_parts_make_no_difference(monkeypatch):
     best, histogram = leave_out(predictions, truth, groups, required, top=5, k=5, n_classes=4)
     for backend in ("batched", "bitsliced"):
         conditions = {"groups": groups, "required": required, "backend": backend, "threads": 3}
-        found = search_grouped(predictions, truth, k=5, n_classes=4, top=5, **conditions)
+        found = search_ensembles(predictions, truth, k=5, n_classes=4, top=5, **conditions)
         assert found.results == best
         np.testing.assert_array_equal(found.histogram, histogram)
 
 
 def test_six_runs_at_fourteen_steps_are_three_million_ensembles_of_five():
-    assert set_conditions(84, groups=RUNS_OF_STEPS).count(5) == 6 * 14**5
-    assert set_conditions(84, groups=RUNS_OF_STEPS, required=[[0]]).count(5) == 5 * 14**4
-    assert set_conditions(84).count(5) == 30_872_016
+    assert make_constraints(84, groups=RUNS_OF_STEPS).count(5) == 6 * 14**5
+    assert make_constraints(84, groups=RUNS_OF_STEPS, required=[[0]]).count(5) == 5 * 14**4
+    assert make_constraints(84).count(5) == 30_872_016
 
 
 def test_without_conditions_it_is_the_search_of_all():
     rng = np.random.default_rng(0)
     truth = rng.integers(3, size=40)
     predictions = rng.integers(3, size=(9, 40))
-    found = search_grouped(predictions, truth, k=4, n_classes=3)
+    found = search_ensembles(predictions, truth, k=4, n_classes=3)
     expected = search_ensembles(predictions, truth, k=4, n_classes=3)
     assert found.results == expected.results
     np.testing.assert_array_equal(found.histogram, expected.histogram)
@@ -131,7 +130,7 @@ def test_an_interrupt_leaves_what_was_found_so_far():
                 raise KeyboardInterrupt
             yield item
 
-    found = search_grouped(rng.integers(3, size=(9, 40)), truth, k=4, n_classes=3, required=[[1]], progress=interrupt)
+    found = search_ensembles(rng.integers(3, size=(9, 40)), truth, k=4, n_classes=3, required=[[1]], progress=interrupt)
     assert not found.complete
     assert 0 < found.searched < 56
 
@@ -141,20 +140,20 @@ def test_an_interrupt_leaves_what_was_found_so_far():
     [
         ({"groups": [0, 1, 0, 2]}, "the groups are scattered"),
         ({"groups": [0, 1]}, r"groups have shape \(2,\): expected \(4,\)"),
-        ({"groups": [0, 0, 1, 1], "k": 3}, "no ensemble of 3 of 4 members may stand"),
+        ({"groups": [0, 0, 1, 1], "k": 3}, "no ensemble of 3 of 4 members is allowed"),
         ({"required": [[]]}, r"of \[\] one is required"),
         ({"required": [[4]]}, r"expected indices of candidates in 0\.\.3"),
         ({"required": [[0]] * 63}, "expected at most 62"),
-        ({"backend": "summed"}, "expected 'auto', 'batched' or 'bitsliced'"),
-        ({"k": 5}, "no ensemble of 5"),
+        ({"backend": "summed", "required": [[0]]}, "expected 'auto', 'batched' or 'bitsliced'"),
+        ({"k": 5, "required": [[0]]}, "no ensemble of 5"),
         ({"top": 0}, "top is 0"),
     ],
 )
 def test_conditions_that_cannot_be_met_are_refused(conditions, message):
     with pytest.raises(EnsembleError, match=message):
-        search_grouped([[0, 1]] * 4, [0, 1], **{"k": 2, "n_classes": 2} | conditions)
+        search_ensembles([[0, 1]] * 4, [0, 1], **{"k": 2, "n_classes": 2} | conditions)
 
 
 def test_an_unknown_back_end_is_refused():
     with pytest.raises(UnknownNameError, match="batched"):
-        search_grouped([[0, 1]] * 4, [0, 1], k=2, n_classes=2, backend="batch")
+        search_ensembles([[0, 1]] * 4, [0, 1], k=2, n_classes=2, backend="batch")

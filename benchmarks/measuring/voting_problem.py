@@ -11,7 +11,7 @@ from ser_store.voting.problem import Problem, pose_problem
 
 
 @dataclass(frozen=True)
-class Electorate:
+class VotingProblem:
     """Runs that find the same utterances hard, and steps of a run that resemble each other; all drawn from a seed.
 
     With the defaults the members are right in 84 to 91% of the utterances, and the best five together in 97%.
