@@ -26,6 +26,7 @@ from ser_store.corpora.splits.train_eval_rows import Sides, choose_sides
 from ser_store.errors import require
 from ser_store.inference.out_of_memory import MemoryLimitError
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.arguments import build_training_arguments
 from ser_store.training.class_gaps import count_classes
 from ser_store.training.finetune import finetune
 from ser_store.training.optimizer import make_loss
@@ -306,6 +307,7 @@ class _Probe(TrainerCallback):
 def _train_probe(plan: _Plan, model: str, *, init: str, checkpoint: Path | None) -> _Probe:
     """Train in a temporary store, by the code that trains."""
     choose_device()
+    build_training_arguments(plan.recipe, Path(gettempdir()))  # by which the processes meet
     free = shutil.disk_usage(gettempdir()).free
     probe = _Probe(is_saving=free > _ROOM * plan.checkpoint_bytes)
     with ExitStack() as removed:
