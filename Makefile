@@ -2,16 +2,19 @@
 # make demo AUDIO=DIR       the same on RAVDESS
 # make test                 lint, types, tests
 # make test-core            the tests that need no torch
-# Each target builds the environment it needs: test-core in .venv-core, the others in .venv.
+# make test-newest          all tests with the newest releases that pyproject.toml allows, whatever constraints.txt says
+# Each target builds the environment it needs: test-core in .venv-core, test-newest in .venv-newest, the others in .venv.
 
 PYTHON ?= python3
 AUDIO ?=
 VENV := .venv
 BIN := $(VENV)/bin
 CORE := .venv-core
-INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable
+NEWEST := .venv-newest
+PIP := -m pip --disable-pip-version-check install --quiet
+INSTALL := $(PIP) --constraint constraints.txt --editable
 
-.PHONY: demo test test-core lint clean
+.PHONY: demo test test-core test-newest lint clean
 
 demo: $(VENV)/train.stamp
 	$(BIN)/serstore demo --store demo/ser.store $(if $(AUDIO),--audio "$(AUDIO)")
@@ -22,13 +25,18 @@ test: $(VENV)/dev.stamp lint
 test-core: $(CORE)/dev.stamp
 	$(CORE)/bin/python -m pytest -n 2 --dist loadscope
 
+# Always upgraded: what is newest today was not there when the environment was made.
+test-newest: | $(NEWEST)/bin/python
+	$(NEWEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager --editable '.[train,dev]'
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadscope
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(VENV)/bin/python $(CORE)/bin/python:
+$(VENV)/bin/python $(CORE)/bin/python $(NEWEST)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "serstore needs Python 3.11 or later; name one with: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(@:/bin/python=)
@@ -47,4 +55,4 @@ $(CORE)/dev.stamp: pyproject.toml constraints.txt | $(CORE)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(CORE) demo
+	rm -rf $(VENV) $(CORE) $(NEWEST) demo

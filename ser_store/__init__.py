@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ser_store.paper.reproduce import finetune_all
     from ser_store.paper.tables import paper
     from ser_store.recipes.recipe import Recipe
-    from ser_store.training.estimate.estimate import estimate
+    from ser_store.training.estimate import estimate
     from ser_store.training.finetune import finetune
     from ser_store_h5.corpus import Corpus
     from ser_store_h5.integrity.sweeping import sweep
@@ -50,7 +50,7 @@ _HOMES = {
     "audit": "ser_store.evaluation.audit",
     "compare": "ser_store.evaluation.comparing",
     "describe_store": "ser_store.interchange.description",
-    "estimate": "ser_store.training.estimate.estimate",
+    "estimate": "ser_store.training.estimate",
     "evaluate": "ser_store.evaluation",
     "export": "ser_store.interchange.export",
     "extract": "ser_store.extraction.extract",

@@ -158,11 +158,11 @@ def compare_runtimes(
     if fewest < MIN_STEPS:
         raise SerstoreError(f"{fewest} steps cannot be timed: expected at least {MIN_STEPS}")
     torch = require("torch")
+    from measuring.matrix_rate import multiply_matrices
     from measuring.notebook import find_originals
     from measuring.timing import time_decoding, time_model
     from ser_store.common.provenance import describe_hardware
     from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
-    from ser_store.training.estimate.matrix_rate import multiply_matrices
 
     asked = (recipe or Recipe()).changed(precision=precision, seed=seed)
     notebook = _choose_notebook(asked, precision=notebook_precision) if with_notebook else None

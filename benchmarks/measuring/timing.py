@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.polynomial import Polynomial
 
+from measuring.flops import count_flops
 from measuring.measured import Measured
 from measuring.memory import measure_peak
 from measuring.notebook import Originals, train_notebook
@@ -27,7 +28,6 @@ from ser_store.errors import SerstoreError
 from ser_store.inference.heap import lent_heap
 from ser_store.inference.out_of_memory import free_memory
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.estimate.footprint import count_flops
 from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
 

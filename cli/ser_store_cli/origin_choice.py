@@ -36,7 +36,7 @@ def find_like(
     opened = Store(store)
     if resume and (run is None or opened.has_run(run)):
         return asked
-    from ser_store.training.checkpointing.rerun import read_source
+    from ser_store.training.checkpointing.resume import read_source
 
     like = Origin(**read_source(opened.run(recipe)))
     if asked.split is None and asked.fold is None:

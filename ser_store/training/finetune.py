@@ -13,13 +13,13 @@ from ser_store.errors import SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.checkpointing.checkpoints import find_folders
-from ser_store.training.checkpointing.rerun import pin_model
 from ser_store.training.checkpointing.resume import (
     DEFAULT_INIT,
     Request,
     find_begun,
     name_after,
     name_run,
+    pin_model,
     read_request,
     refuse_contradictions,
     refuse_other_backbone,

@@ -1,17 +1,21 @@
-"""The record that a run of fine-tuning begins with: what decides it, and where and with what it is trained."""
+"""The record of a run of fine-tuning: what decides it, where and with what it is trained, and how far it has got."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 from ser_store.backbones.loading import LoadedModel
 from ser_store.common.provenance import describe_hardware, list_versions
 from ser_store.corpora.splits.fitted import find_rows
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, digest_train_eval_rows
 from ser_store.recipes.masking import read_masking
+from ser_store.training.callbacks.curves import read_seconds
 from ser_store.training.checkpointing.resume import Request
 from ser_store.training.class_gaps import list_class_gaps
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
 
 
 def describe_run(
@@ -52,3 +56,28 @@ def describe_run(
             "hardware": describe_hardware(),
         },
     )
+
+
+class RunJournal:
+    """Keeps ``run.json`` up to date.
+
+    Every note begins from what the file says then: a step may have been selected while the run was trained.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+        self._before = read_seconds(store.curves(run))
+        if store.has_run(run):
+            self._before = max(self._before, float(store.run(run).details.get("seconds") or 0.0))
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """How long the run has been trained, all its sessions together, as far as their curves go."""
+        return self._before + time.perf_counter() - self._started
+
+    def note(self, *, state: str | None = None, **details: Any) -> RunRecord:
+        """Add to the record; returns it."""
+        record = self._store.run(self._run).updated(state=state, **details)
+        self._store.update_run(record)
+        return record

@@ -13,8 +13,7 @@ from ser_store.backbones.loading import LoadedModel
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.train_eval_rows import Rows, TrainEvalRows
 from ser_store.errors import StoreError, UnknownNameError
-from ser_store.inference.audio_cache import SpeechCache
-from ser_store.inference.dataset import SpeechDataset
+from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.forward import stated_rounding
 from ser_store.inference.heap import kept_heap
 from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
@@ -23,7 +22,6 @@ from ser_store.training.callbacks.curves import CurveCallback, CurveWriter
 from ser_store.training.callbacks.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.callbacks.early_stopping import EarlyStopping
 from ser_store.training.callbacks.epochs import EpochCallback
-from ser_store.training.callbacks.journal import RunJournal
 from ser_store.training.callbacks.loss_meter import LossMeter
 from ser_store.training.callbacks.tracking import list_trackers
 from ser_store.training.checkpointing.checkpoints import (
@@ -57,6 +55,7 @@ from ser_store.training.processes import (
     tell_all,
     wait_for_all,
 )
+from ser_store.training.run_record import RunJournal
 from ser_store.training.signals import EndingCallback
 from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.runs import RunRecord

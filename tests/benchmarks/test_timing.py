@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from measuring.flops import count_flops
 from measuring.measured import compare
 from measuring.notebook import ORIGINAL_RATE, find_originals
 from measuring.step_clock import Batch, Stretch, Way
@@ -19,7 +20,6 @@ from measuring.training_corpus import scratch_store
 from measuring.turns import AbandonedError, Turns
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.estimate.footprint import count_flops
 
 CLASSES = tuple("abcdefgh")
 

@@ -7,8 +7,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ser_store.audio.decode import load_speech
 from ser_store.corpora.ravdess import load_ravdess
-from ser_store.inference.audio_cache import SpeechCache
-from ser_store.inference.dataset import SpeechDataset
+from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.transforms import Variation, make_variation
 from ser_store.recipes.augmentation import Augmentation, augment
 from ser_store.recipes.recipe import Recipe

@@ -7,7 +7,7 @@ from torch._dynamo.utils import counters
 
 from ser_store.common.threads import single_torch_thread
 from ser_store.errors import SerstoreError
-from ser_store.training.compiling import compile_layers
+from ser_store.training.preparing import compile_layers
 
 # torch's own, while it traces.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")

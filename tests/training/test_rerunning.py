@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ser_store.backbones.loading import build_model
 from ser_store.errors import StoreError
-from ser_store.training.checkpointing.rerun import pin_model, read_source
+from ser_store.training.checkpointing.resume import pin_model, read_source
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

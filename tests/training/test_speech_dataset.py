@@ -14,8 +14,7 @@ from ser_store.backbones.loading import build_model
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.errors import AudioError, CorpusError
 from ser_store.inference import dataset as speech_dataset
-from ser_store.inference.audio_cache import SpeechCache
-from ser_store.inference.dataset import SpeechDataset, collate_speech
+from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
 from ser_store.inference.transforms import Variation
 from ser_store.recipes.augmentation import Augmentation
 from ser_store.training.distributed.length_groups import LongestFirstSampler

@@ -81,7 +81,8 @@ def finetune(
         bool, typer.Option("--print-recipe", help="Print the recipe as TOML, all values resolved, and do no more.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what steps, memory, disk and time it will take, and do no more.")
+        bool,
+        typer.Option("--dry-run", help="Measure a few steps, say what memory, disk and time all take; leave nothing."),
     ] = False,
     push_to_hub: Annotated[
         str | None,

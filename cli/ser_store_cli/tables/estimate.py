@@ -8,13 +8,13 @@ import typer
 from ser_store_cli.output import format_bytes, print_table
 
 if TYPE_CHECKING:
-    from ser_store.training.estimate.estimates import Estimate
+    from ser_store.training.estimate import Estimate
 
-_HEADER = ("model", "parameters", "trained", "steps", "members", "memory", "disk", "time at least")
+_HEADER = ("model", "parameters", "trained", "steps", "members", "memory", "disk", "step", "time")
 
 
 def print_estimates(estimates: Sequence["Estimate"]) -> None:
-    """One row for each model; what one consists of where there is only one; and what the figures rest on."""
+    """Print one row for each model, what was measured of it, and what of it this machine has no room for."""
     print_table(
         _HEADER,
         [
@@ -26,61 +26,35 @@ def print_estimates(estimates: Sequence["Estimate"]) -> None:
                 one.members,
                 format_bytes(one.memory.total),
                 format_bytes(one.disk.total),
+                f"{one.time.seconds_per_step:.2f} s",
                 format_seconds(one.time.seconds),
             ]
             for one in estimates
         ],
     )
     typer.echo()
-    if len(estimates) == 1:
-        _print_parts(estimates[0])
-    _print_basis(estimates[0])
     for one in estimates:
-        _print_doubts(one)
+        _print_parts(one)
 
 
 def _print_parts(one: "Estimate") -> None:
-    memory, disk = one.memory, one.disk
-    gathered = f", {format_bytes(memory.gathered)} gathered" if memory.gathered else ""
+    memory, disk, time = one.memory, one.disk, one.time
+    processes = f" in each of {one.processes} processes" if one.processes > 1 else ""
     typer.echo(
-        f"memory  {format_bytes(memory.weights)} weights, {format_bytes(memory.gradients)} gradients, "
-        f"{format_bytes(memory.optimizer)} AdamW, {format_bytes(memory.activations)} for a batch of the longest "
-        f"utterances ({memory.longest_seconds:.1f} s){gathered}"
+        f"{one.model}: measured on {time.device}{processes}, {one.init} weights, utterances of up to "
+        f"{memory.longest_seconds:.1f} s, {one.train_batch_size} at a time ({one.eval_batch_size} in evaluation): "
+        f"{format_bytes(memory.total)} memory, {time.seconds_per_step:.2f} s a step"
     )
+    saving = "" if time.seconds_per_checkpoint is None else f", {time.seconds_per_checkpoint:.1f} s a checkpoint"
     typer.echo(
-        f"disk    {format_bytes(disk.checkpoints)} checkpoints, {format_bytes(disk.members)} members "
-        f"({one.members} of {one.n_evaluated} utterances)"
+        f"  extrapolated: {one.steps} steps ({one.steps_per_epoch} to an epoch of {one.n_train} utterances), "
+        f"{one.members} evaluations of {one.n_evaluated} utterances, {time.seconds_per_evaluation:.1f} s each{saving}"
     )
-    typer.echo(
-        f"time    {one.steps} steps of {one.time.flops_per_step / 1e12:.3g} TFLOP, {one.steps_per_epoch} to an epoch "
-        f"of {one.n_train} utterances"
-    )
-
-
-def _print_basis(one: "Estimate") -> None:
-    devices = f", for each of {one.processes} processes {one.layout.value}" if one.processes > 1 else ""
-    typer.echo(
-        "An estimate. Memory: counted tensor by tensor, without what kernels take for themselves while they run"
-        f"{devices}. Disk: the most that there is at once. Time: all multiplications and additions at "
-        f"{one.time.flops_per_second / 1e12:.3g} TFLOP/s, measured just now by multiplying matrices on "
-        f"{one.time.device}; a real training takes longer."
-    )
-
-
-def _print_doubts(one: "Estimate") -> None:
-    if one.memory.available is not None and one.memory.total > one.memory.available:
+    typer.echo(f"  disk: {format_bytes(disk.checkpoints)} checkpoints, {format_bytes(disk.members)} members")
+    if disk.total > disk.free:
         typer.echo(
-            f"{one.model}: {format_bytes(one.memory.total)} are more than {format_bytes(one.memory.available)} here; "
-            "try --gradient-checkpointing, --train-batch-size with --accumulation, or --max-seconds"
-        )
-    if one.memory.gathered and one.time.device.startswith("CPU"):
-        typer.echo(
-            f"{one.model}: accelerate shards on accelerators alone; without one, as here, each process has it whole"
-        )
-    if one.disk.total > one.disk.free:
-        typer.echo(
-            f"{one.model}: {format_bytes(one.disk.total)} are more than the {format_bytes(one.disk.free)} free; name a "
-            "larger disk with --checkpoints, or keep fewer with --save-total-limit"
+            f"  {format_bytes(disk.total)} are more than the {format_bytes(disk.free)} free; name a larger disk with "
+            "--checkpoints, or keep fewer with --save-total-limit"
         )
 
 

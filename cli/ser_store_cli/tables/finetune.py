@@ -18,20 +18,29 @@ def print_dry_run(
     store: "Store", model: str | None, resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool
 ) -> None:
     """What the run would take, or each of the paper's six where no model is named."""
-    from ser_store.training.processes import is_main
-
-    if not is_main():
-        return  # what one of several processes says holds for each
+    from ser_store.errors import SerstoreError
     from ser_store.paper.reproduce import list_published_models
-    from ser_store.training.estimate.estimate import estimate
+    from ser_store.training.estimate import estimate
+    from ser_store.training.processes import count_processes, is_main
     from ser_store_cli.tables.estimate import print_estimates
 
-    models = list_published_models() if model is None else [model]
-    estimates = [estimate(store, one, recipe=resolved, **places) for one in models]
-    if json:
-        print_json({"estimates": [one.to_json() for one in estimates]})
-        return
-    print_estimates(estimates)
+    estimates, problems = [], []
+    for one in list_published_models() if model is None else [model]:
+        try:
+            estimates.append(estimate(store, one, recipe=resolved, **places))
+        except SerstoreError as problem:
+            if model is not None or count_processes() > 1:
+                raise
+            problems.append(str(problem))
+    if is_main():
+        if json:
+            print_json({"estimates": [one.to_json() for one in estimates]})
+        else:
+            print_estimates(estimates)
+    for line in problems:
+        warn(line)
+    if problems:
+        raise typer.Exit(1)
 
 
 def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:

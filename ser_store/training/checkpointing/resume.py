@@ -277,3 +277,29 @@ def refuse_other_processes(record: RunRecord, processes: int) -> None:
             f"run {record.run} was begun with {before} processes: got {processes}; a run is resumed as it was begun, "
             "so launch as many again, or train another with --run NAME"
         )
+
+
+def pin_model(record: RunRecord) -> str:
+    """The model that a run was begun with; one of the hub by the commit it was then, whatever its branch is by now.
+
+    Raises:
+        StoreError: if the record does not say how the run was begun.
+    """
+    model = read_request(record).model
+    revision = record.details.get("origin", {}).get("revision")
+    return f"{model.partition('@')[0]}@{revision}" if revision else model
+
+
+def read_source(record: RunRecord) -> dict[str, Any]:
+    """What :func:`.finetuning.finetune` takes for another run from the same weights, on the same utterances.
+
+    Returns:
+        ``model``, ``init``, ``checkpoint``, ``split`` and ``fold``.
+
+    Raises:
+        StoreError: if the record does not say how the run was begun.
+    """
+    request = read_request(record)
+    checkpoint = None if request.checkpoint is None else Path(request.checkpoint)
+    weights = {"model": pin_model(record), "init": request.init, "checkpoint": checkpoint}
+    return {**weights, "split": request.split, "fold": request.fold}

@@ -1,6 +1,5 @@
 """How fast this machine multiplies matrices: the pace that no training outruns."""
 
-import functools
 import time
 from dataclasses import dataclass
 
@@ -26,12 +25,6 @@ class MatrixRate:
     flops: float
     device: str
     size: int
-
-
-@functools.cache
-def measure_matrix_rate(precision: str) -> MatrixRate:
-    """As :func:`multiply_matrices`, once in a process, so that the times of several models compare."""
-    return multiply_matrices(precision)
 
 
 def multiply_matrices(precision: str) -> MatrixRate:

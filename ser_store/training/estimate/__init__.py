@@ -1,1 +1,0 @@
-"""A recipe and a corpus in; steps, memory, disk and time out, before anything is spent."""
