@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_NAME = 13
 NamesArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Members, or ensembles as a@1+b@2+c@3: two or more.", show_default="every run"),
+    typer.Argument(help="Two or more members, or ensembles such as a@1+b@2+c@3.", show_default="every run"),
 ]
 
 
@@ -36,24 +36,28 @@ def register(app: typer.Typer) -> None:
 def compare(
     names: NamesArgument = None,
     against: Annotated[
-        str | None, typer.Option("--against", help="Compare with this one only, or best: the most accurate.")
+        str | None, typer.Option("--against", help="Compare all others with this one only; best is the most accurate.")
     ] = None,
     unit: Annotated[
         str,
-        typer.Option("--unit", help="What is independent: utterance, speaker, or auto: speakers where known."),
+        typer.Option(
+            "--unit", help="What counts as independent: utterance, speaker, or auto (speakers where they are known)."
+        ),
     ] = "auto",
-    rule: Annotated[str, typer.Option("--rule", help="How ensembles vote: hard, soft, soft-log.")] = "hard",
-    tie: Annotated[str, typer.Option("--tie", help="Ties of hard voting: lowest, confidence, best, abstain.")] = (
-        "lowest"
-    ),
-    alpha: Annotated[float, typer.Option("--alpha", help="Chance taken to call equals different.")] = 0.05,
+    rule: Annotated[
+        str, typer.Option("--rule", help="How ensembles vote: hard (majority), soft (mean probability) or soft-log.")
+    ] = "hard",
+    tie: Annotated[
+        str, typer.Option("--tie", help="How hard voting breaks ties: lowest, confidence, best or abstain.")
+    ] = ("lowest"),
+    alpha: Annotated[float, typer.Option("--alpha", help="Significance level of the verdicts.")] = 0.05,
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Is one member or ensemble better than another on the same utterances, or can one not tell?"""
+    """Test whether one member or ensemble is better than another on the same utterances."""
     from ser_store.evaluation.comparing import compare as compute
     from ser_store_h5.store import Store
 

@@ -29,31 +29,37 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def init(
-    corpus: Annotated[str, typer.Option("--corpus", help="ravdess, or a manifest FILE.csv or FILE.parquet.")],
+    corpus: Annotated[
+        str, typer.Option("--corpus", help="ravdess, or a table of recordings: FILE.csv or FILE.parquet.")
+    ],
     audio: AudioOption = None,
     split: Annotated[
         str | None,
         typer.Option(
             "--split",
-            help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column.",
+            help="How to split: paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column of the table.",
             show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the split; another than its own is part of its name: paper-7.")
+        int | None,
+        typer.Option("--seed", help="Draw the split with another seed, which becomes part of its name: paper-7."),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", help="Number of folds; part of the split's name: kfold-10-folds.")
+        int | None,
+        typer.Option("--folds", help="Number of folds, which becomes part of the split's name: kfold-10-folds."),
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad recordings out instead of refusing.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out recordings that cannot be read, instead of stopping.")
+    ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Take a recording that is not as its header says for a bad one.")
+        bool, typer.Option("--strict", help="Count a recording as bad if its length differs from what its header says.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Make a store for a corpus, or add a split to it."""
+    """Create a store for a corpus, or add a split to the store that is there."""
     from ser_store.common.progress import bar
     from ser_store.corpora.create import init as make_store
 
@@ -115,7 +121,7 @@ def audit(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Leakage and quality of a split: shared speakers, twins, duplicate audio, class balance, bad files."""
+    """Check a split for leaks: speakers, twins and duplicate audio on both sides; class balance and bad files."""
     from ser_store.common.progress import bar
     from ser_store.evaluation.audit import audit as compute
 

@@ -24,13 +24,19 @@ __all__ = ["print_evaluations", "register"]
 
 IntervalOption = Annotated[
     str,
-    typer.Option("--interval", help="wilson, bootstrap, speaker, or auto: by speaker where speakers are known."),
+    typer.Option(
+        "--interval",
+        help="Confidence intervals: wilson, bootstrap, speaker (resamples speakers), or auto (speaker where known).",
+    ),
 ]
 NormaliseOption = Annotated[
-    str | None, typer.Option("--normalise", help="Confusion matrix as shares of the true or predicted class, or all.")
+    str | None,
+    typer.Option(
+        "--normalise", help="Show the confusion matrix as shares: of the true class, the predicted class, or all."
+    ),
 ]
 NamesOption = Annotated[
-    str, typer.Option("--names", help="plain, or paper: what the paper calls UA and WA, beside the full names.")
+    str, typer.Option("--names", help="Names of the metrics: plain, or paper, which adds the paper's UA and WA.")
 ]
 
 
@@ -42,11 +48,13 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     members: MembersArgument = None,
     on: OnOption = None,
-    by: Annotated[str | None, typer.Option("--by", help="Also by speaker, label or a column.")] = None,
-    hard: Annotated[bool, typer.Option("--hard", help="List utterances that no member, or only one, gets right.")] = (
-        False
-    ),
-    steps: Annotated[str, typer.Option("--steps", help="The selected step of each run, or all.")] = "selected",
+    by: Annotated[
+        str | None, typer.Option("--by", help="Report by group too: speaker, label or a column of the corpus.")
+    ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="List the utterances that no member, or only one, predicts correctly.")
+    ] = (False),
+    steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
     interval: IntervalOption = "auto",
     normalise: NormaliseOption = None,
     names: NamesOption = "plain",
@@ -55,7 +63,7 @@ def evaluate(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Metrics of members, with intervals. Named members are reported in full, with classes and confusion matrix."""
+    """Report accuracy and other metrics of members. Named members are reported in full, by class."""
     from ser_store.evaluation import evaluate as compute
     from ser_store.evaluation.hard_utterances import find_hard_utterances
     from ser_store.metrics.confusion import check_normalisation

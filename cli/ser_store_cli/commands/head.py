@@ -23,24 +23,32 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def head(
-    kind: Annotated[str, typer.Option("--kind", help="logreg, svm, mlp, knn or lda.")] = "logreg",
+    kind: Annotated[str, typer.Option("--kind", help="The classifier: logreg, svm, mlp, knn or lda.")] = "logreg",
     from_: Annotated[
         list[str] | None,
-        typer.Option("--from", help="A member; may be given several times.", show_default="all that fit"),
+        typer.Option(
+            "--from",
+            help="The member whose representations it is fitted on; repeat for several.",
+            show_default="all that fit",
+        ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="The head's run.", show_default="source's run and kind")
+        str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
-    cv: Annotated[str | None, typer.Option("--cv", help="speaker or utterance: score everyone out of fold.")] = None,
-    folds: Annotated[int, typer.Option("--folds", help="Folds of --cv.")] = 5,
-    fold: Annotated[int | None, typer.Option("--fold", help="The fold to score, for splits into folds.")] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 42,
+    cv: Annotated[
+        str | None, typer.Option("--cv", help="Cross-validate over all utterances: folds by speaker or by utterance.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", help="Number of folds of --cv.")] = 5,
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="The fold to score, where the split consists of folds.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the classifier and of the folds.")] = 42,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Fit a lightweight classifier on cached representations; its scores are a member again."""
+    """Fit a lightweight classifier on cached representations, and keep its scores as a member."""
     from ser_store.common.progress import bar
     from ser_store.evaluation import evaluate as compute
     from ser_store.heads.heads import head as fit

@@ -32,7 +32,7 @@ def paper(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Tables 3 to 6 and the reports of Gavali & Verma (2025) from the six runs, beside what they published."""
+    """Print the tables of Gavali & Verma (2025) from the six runs, beside the published figures."""
     from ser_store.paper.tables import paper as compute
     from ser_store_h5.store import Store
 

@@ -28,9 +28,14 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def steps(
-    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be given several times.")] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="The run; repeat for several.", show_default="every run")
+    ] = None,
     select: Annotated[
-        str | None, typer.Option("--select", help="best, divergence, min-loss, last or a step: record the choice.")
+        str | None,
+        typer.Option(
+            "--select", help="Select a step and record it in the run: best, divergence, min-loss, last, or a number."
+        ),
     ] = None,
     on: OnOption = None,
     split: SplitOption = None,
@@ -38,7 +43,7 @@ def steps(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Compare the cached steps of each run, and select one."""
+    """Compare the cached steps of each run, and select one of them."""
     from ser_store.evaluation.steps import steps as compare
     from ser_store_h5.store import Store
 

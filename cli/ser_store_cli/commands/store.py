@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """List the members."""
+    """List the members: what each run said at each cached step."""
     from ser_store_h5.store import Store
 
     opened = Store(store)
@@ -81,7 +81,7 @@ def _warn_of(problems: "Sequence[Problem]") -> None:
 
 @stated
 def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """What the store holds: corpus, splits, runs, sizes."""
+    """Describe the store: corpus, splits, runs and sizes."""
     from ser_store.interchange.description import describe_store
 
     description = describe_store(store)
@@ -148,7 +148,7 @@ def _size(size: int) -> str:
 
 @stated
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Hash and read every file; exit 1 if anything is not as it was written."""
+    """Read every file and compare it with its checksums. Exit code 1 if anything differs."""
     from ser_store.common.progress import bar
     from ser_store_h5.integrity.sweeping import sweep
     from ser_store_h5.integrity.verify import verify_store
