@@ -32,7 +32,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "import": (
         (
-            "A new store from a table: utterance, true label, one column per model",
+            "A new store from a table: utterance, true label, one column per run@step",
             "import predictions.csv --label emotion --store predictions.store",
         ),
         (
@@ -67,7 +67,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "compare": (
         ("Every two members", "compare"),
-        ("One against the most accurate", "compare mfcc-logreg --against best"),
+        ("All others against the most accurate", "compare --against best"),
         ("An ensemble against one of its members", "compare xlsr53+hubert-base+mfcc-logreg xlsr53"),
     ),
     "steps": (
