@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
     from ser_store.interchange.import_ import import_predictions
+    from ser_store.paper.example import open_example
     from ser_store.paper.reproduce import finetune_all
     from ser_store.paper.tables import paper
     from ser_store.recipes.recipe import Recipe
@@ -58,6 +59,7 @@ _HOMES = {
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
     "merge": "ser_store_h5.pack.merging",
+    "open_example": "ser_store.paper.example",
     "pack": "ser_store_h5.pack.packing",
     "paper": "ser_store.paper.tables",
     "push_to_hub": "ser_store.hub.push",
@@ -90,6 +92,7 @@ __all__ = [
     "import_predictions",
     "init",
     "merge",
+    "open_example",
     "pack",
     "paper",
     "push_to_hub",

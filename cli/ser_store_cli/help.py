@@ -104,7 +104,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 def describe_commands(app: typer.Typer) -> None:
     """Give every command of ``app`` its panel in the overview and the examples at the end of its help."""
     for command in app.registered_commands:
-        name = command.name or getattr(command.callback, "__name__", "")
+        name = str(command.name or getattr(command.callback, "__name__", ""))
         command.rich_help_panel = next(panel for panel, names in PANELS.items() if name in names)
         command.epilog = format_examples(name)
 
