@@ -256,37 +256,16 @@ def rm(
     debug: DebugOption = False,
 ) -> None:
     """Remove a member, or a run with all its members, curves and checkpoints."""
-    from ser_store.training.lock import refuse_training
-    from ser_store_h5.names import parse_member
+    from ser_store.interchange.listing import rm as remove
     from ser_store_h5.store import Store
 
-    opened = Store(store)
-    run, step = parse_member(name)
-    left = None
-    if opened.has_run(run):
-        refuse_training(opened.run_folder(run))
-        left = _find_checkpoints_outside(opened, run) if step is None else None
-    removed = opened.remove(name)
-    if left is not None:
-        warn(f"the checkpoints of {run} are left in {left}: remove them too, if they are not needed")
+    removed = remove(Store(store), name)
+    if removed.checkpoints is not None:
+        warn(f"the checkpoints of {name} are left in {removed.checkpoints}: remove them too, if they are not needed")
     if json:
-        print_json({"removed": removed})
+        print_json({"removed": list(removed.members)})
     else:
-        typer.echo(f"removed {', '.join(removed) or name}")
-
-
-def _find_checkpoints_outside(store: "Store", run: str) -> Path | None:
-    """The folder that the checkpoints of a run are in, where that is not the run's own, as far as its record tells."""
-    from ser_store.errors import StoreError
-
-    try:
-        stated_place = store.run(run).details.get("checkpoints")
-    except StoreError:  # a damaged run can be removed, too
-        return None
-    if not stated_place or not any(Path(stated_place).glob("checkpoint-*")):
-        return None
-    place = Path(stated_place).resolve()
-    return None if place.is_relative_to(store.run_folder(run).resolve()) else place
+        typer.echo(f"removed {', '.join(removed.members) or name}")
 
 
 @stated

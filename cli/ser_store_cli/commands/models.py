@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     show_reports,
     stated,
 )
-from ser_store_cli.output import format_bytes, print_json, print_table
+from ser_store_cli.output import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -80,24 +80,11 @@ def extract(
 @stated
 def models(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the backbones that are known by name."""
-    from ser_store.backbones.catalogue import list_backbones
+    from ser_store.backbones.listing import models as list_models
 
-    backbones = list_backbones()
+    listed = list_models()
     if json:
-        print_json({"models": [backbone.to_json() for backbone in backbones]})
+        print_json(listed.to_json())
         return
-    print_table(
-        ["key", "architecture", "parameters", "float32", "pretraining data", "hub id"],
-        [
-            [
-                one.key,
-                one.architecture,
-                f"{one.parameters / 1e6:,.1f} M" if one.parameters else "–",
-                format_bytes(one.bytes_fp32) if one.bytes_fp32 else "–",
-                one.pretraining,
-                one.hub_id or "–",
-            ]
-            for one in backbones
-        ],
-    )
+    typer.echo(str(listed))
     typer.echo("\nAny other hub id or local folder of these families works too: --model org/name or --model DIR.")

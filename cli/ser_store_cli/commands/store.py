@@ -30,47 +30,15 @@ def register(app: typer.Typer) -> None:
 @stated
 def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the members: what each run said at each cached step."""
+    from ser_store.interchange.listing import ls as list_members
     from ser_store_h5.store import Store
 
-    opened = Store(store)
-    survey = opened.survey()
-    members = survey.members
-    backbones = {run: record.backbone for run, record in survey.records.items()}
-    _warn_of(survey.problems)
+    listing = list_members(Store(store))
+    _warn_of(listing.problems)
     if json:
-        print_json(
-            {
-                "members": [
-                    {
-                        "member": member.name,
-                        "run": member.run,
-                        "step": member.step,
-                        "backbone": backbones.get(member.run),
-                        "n": member.n,
-                        "pooled": member.pooled,
-                        "logits": member.logits,
-                        "bytes": member.bytes,
-                    }
-                    for member in members
-                ],
-                "problems": [vars(problem) for problem in survey.problems],
-            }
-        )
-        return
-    if not members:
-        typer.echo(f"{store} has no members {'that can be read' if survey.problems else 'yet'}")
-        return
-
-    def shape(found: tuple[int, int] | None) -> str:
-        return "–" if found is None else f"{found[0]} × {found[1]}"
-
-    print_table(
-        ["member", "backbone", "n", "pooled", "logits", "size"],
-        [
-            [m.name, backbones.get(m.run, "–"), m.n, shape(m.pooled), shape(m.logits), format_bytes(m.bytes)]
-            for m in members
-        ],
-    )
+        print_json(listing.to_json())
+    else:
+        typer.echo(str(listing))
 
 
 def _warn_of(problems: "Sequence[Problem]") -> None:
