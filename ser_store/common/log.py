@@ -42,7 +42,7 @@ def report_name(run: str, usual: str) -> None:
 def report_cautions(run: str, cautions: Sequence[str]) -> None:
     """Say before a training what its figures will not show."""
     for caution in cautions:
-        LOGGER.info("%s: %s", run, caution)
+        LOGGER.info("caution: %s: %s", run, caution)
 
 
 def report_out_of_memory(run: str, step: int, *, phase: str, size: int, times: int | None = None) -> None:

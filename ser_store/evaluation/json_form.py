@@ -19,7 +19,7 @@ def describe_evaluations(evaluations: "Evaluations", *, normalise: str | None = 
     grouped = {} if evaluations.by is None else {"by": evaluations.by}
     members = [_describe_member(member, normalise) for member in evaluations.members]
     asked = {"on": evaluations.on, "split": evaluations.split}
-    return {**asked, **grouped, "members": members, "cautions": list(evaluations.cautions)}
+    return {**asked, **grouped, "members": members, "cautions": [*evaluations.cautions, *evaluations.loss_cautions]}
 
 
 def _describe_member(member: "MemberEvaluation", normalise: str | None) -> dict[str, Any]:
@@ -57,15 +57,11 @@ def _describe_figures(
     metrics: Evaluation, probabilities: ProbabilityScores | None, classes: tuple[str, ...]
 ) -> dict[str, Any]:
     scores = metrics.per_class
+    names = ("precision", "recall", "f1", "support")
     return {
         "per_class": {
-            name: {
-                "precision": float(scores.precision[index]),
-                "recall": float(scores.recall[index]),
-                "f1": float(scores.f1[index]),
-                "support": int(scores.support[index]),
-            }
-            for index, name in enumerate(classes)
+            label: dict(zip(names, (*scores.list_scores(index), int(scores.support[index])), strict=True))
+            for index, label in enumerate(classes)
         },
         "macro_avg": _describe_average(metrics.macro_avg),
         "weighted_avg": _describe_average(metrics.weighted_avg),

@@ -56,6 +56,7 @@ class Evaluations:
         by: the column of the groups, or None.
         members: one entry for each member, in the order asked for.
         cautions: why the figures may mislead; empty if there is no known reason.
+        loss_cautions: the same of log-loss, Brier score and calibration error, for whoever shows these.
     """
 
     on: str
@@ -63,6 +64,7 @@ class Evaluations:
     by: str | None
     members: tuple[MemberEvaluation, ...]
     cautions: tuple[str, ...] = ()
+    loss_cautions: tuple[str, ...] = ()
 
     def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
         """The document of ``serstore evaluate --json``; with the confusion matrix as shares over ``normalise``."""
@@ -142,9 +144,9 @@ def evaluate(
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
             *caution_unanswered(names, predicted),
-            *caution_scores(store, scored, of=LOSSES),
             *dict.fromkeys(one.caution for one in intervals if one.caution),
         ),
+        loss_cautions=caution_scores(store, scored, of=LOSSES),
     )
 
 

@@ -21,6 +21,10 @@ from ser_store_h5.names import parse_member
 from ser_store_h5.runs import Selection
 from ser_store_h5.store import Store
 
+_SELECTED_ON_TEST = (
+    "selected on test: what is reported on test from now on is too high; splits with a valid part avoid that"
+)
+
 
 @dataclass(frozen=True)
 class RunSteps:
@@ -133,7 +137,9 @@ def steps(
     if not runs and any(len(own) > 1 for own in by_run.values()):
         by_run = {run: own for run, own in by_run.items() if len(own) > 1}
     compared = tuple(_compare_steps(store, run, own, on=on, rows=rows, select=select) for run, own in by_run.items())
+    selected = select is not None and on == "test"
     cautions = (
+        *((_SELECTED_ON_TEST,) if selected else ()),
         *left_out,
         *caution_heard(store, [name for own in by_run.values() for name in own], rows, chosen=False),
         *caution_absent_classes(corpus.labels[rows], corpus.classes),

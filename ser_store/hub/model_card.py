@@ -103,7 +103,7 @@ def _write_scores(found: Evaluations, member: MemberEvaluation) -> str:
     lines = [
         (
             name,
-            *("–" if figure is None else f"{figure:.2f}" for figure in by_class.list_measured(place)),
+            *("–" if figure is None else f"{figure:.2f}" for figure in by_class.list_scores(place)),
             by_class.support[place] or "absent",
         )
         for place, name in enumerate(member.classes)

@@ -30,30 +30,28 @@ NORMALISATIONS = ("true", "predicted", "all")
 
 @dataclass(frozen=True)
 class PerClass:
-    """One figure per class, in the order of the classes; each ``(..., c)``, float64 in 0..1, the last two int64.
+    """One figure per class, in the order of the classes; each ``(..., c)``, float64 in 0..1, the last one int64.
 
     Attributes:
         precision: share of what was predicted as the class that is of it, ``TP / (TP + FP)``.
         recall: share of the class that was predicted as it, ``TP / (TP + FN)``.
         f1: harmonic mean of both, ``2 TP / (2 TP + FP + FN)``.
         support: utterances of the class.
-        n_predicted: utterances predicted as the class.
     """
 
     precision: Floats
     recall: Floats
     f1: Floats
     support: NDArray[np.int64]
-    n_predicted: NDArray[np.int64]
 
-    def list_measured(self, place: int) -> tuple[float | None, float | None, float | None]:
-        """Precision, recall and F1 of one class, of ``(c,)`` each; None where the denominator is 0."""
-        is_true, is_predicted = bool(self.support[place]), bool(self.n_predicted[place])
-        return (
-            float(self.precision[place]) if is_predicted else None,
-            float(self.recall[place]) if is_true else None,
-            float(self.f1[place]) if is_true or is_predicted else None,
-        )
+    def list_scores(self, place: int) -> tuple[float, float, float] | tuple[None, None, None]:
+        """Return precision, recall and F1 of one class, of ``(c,)`` each, as the averages take them.
+
+        None for a class that is never true, which counts in no average; 0 where the denominator is 0.
+        """
+        if not self.support[place]:
+            return None, None, None
+        return float(self.precision[place]), float(self.recall[place]), float(self.f1[place])
 
 
 def count_outcomes(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> NDArray[np.int64]:
@@ -156,7 +154,6 @@ def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
         recall=divide(right, support),
         f1=divide(2 * right, support + n_predicted),
         support=support.astype(np.int64, copy=False),
-        n_predicted=n_predicted.astype(np.int64, copy=False),
     )
 
 

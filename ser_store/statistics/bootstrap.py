@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.metrics.class_indices import MetricError
-from ser_store.statistics.distributions import find_student_quantile
 from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_sums
 
 REPEATS = 1000
@@ -19,6 +19,9 @@ FEWEST_GROUPS = 3
 _LEAST_SHARE = 0.5
 # Samples whose figures differ by rounding only show no spread.
 _ROUNDING = 1e-12
+# Of the search for Student's quantile.
+_MOST_STEPS = 50
+_EPSILON = 1e-15
 
 Limits = tuple[float, float]
 
@@ -63,7 +66,7 @@ def resample_intervals(
 
     Every sample draws as many utterances as there are, or with groups as many groups, with replacement. With the figure
     ``x`` and the standard deviation ``s`` of the samples' figures the interval is ``x ± r s``, on a scale on which the
-    limits lie at infinity: the logit where there are two, the logarithm where there is one. The reach ``r`` is
+    limits lie at infinity: the logit where there are two, the logarithm where there is one. The factor ``r`` is
     Student's quantile times ``sqrt(n / (n - 1))``, the factor by which samples of ``n`` units vary too little.
 
     Percentiles of the samples, plain or corrected for bias and acceleration, are the more common choice, but too narrow
@@ -106,7 +109,7 @@ def bound_figures(
     """
     method = "bootstrap" if units.name is None else f"bootstrap by {units.name}"
     n_groups = None if units.name is None else units.count
-    reach = find_reach(units.count, confidence=confidence)
+    factor = compute_t_factor(units.count, confidence=confidence)
     few = _caution_few(units)
     intervals = {}
     for name, figure in figures.items():
@@ -114,7 +117,7 @@ def bound_figures(
         spread = 0.0 if spread < _ROUNDING * max(1.0, abs(centre)) else spread
         if not limits[0] <= centre <= limits[1]:
             raise MetricError(f"figure {name} is {centre}: expected {limits[0]} to {limits[1]}; state its limits")
-        low, high = find_bounds(centre, reach * spread, limits=limits)
+        low, high = find_bounds(centre, factor * spread, limits=limits)
         caution = few if low < high else "the samples do not show how far the figure can be trusted"
         intervals[name] = Interval(low, high, method, confidence, n_groups, caution)
     return intervals
@@ -154,15 +157,60 @@ def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[fl
     return min(low, centre), max(high, centre)
 
 
-def find_reach(n_units: int, *, confidence: float) -> float:
-    """How many standard deviations of the bootstrap an interval reaches: ``sqrt(n / (n - 1)) * t(n - 1)``.
+def compute_t_factor(n_units: int, *, confidence: float) -> float:
+    """Return the half-width of an interval in standard deviations of the bootstrap: ``sqrt(n / (n - 1)) * t(n - 1)``.
 
-    Of a single unit there is no spread to reach over: 0.
+    A single unit has no spread, and the factor is 0.
+
+    Raises:
+        MetricError: if ``confidence`` is not between 0 and 1.
     """
     if n_units < 2:
         return 0.0
-    student = find_student_quantile((1 + confidence) / 2, freedom=n_units - 1)
-    return student * math.sqrt(n_units / (n_units - 1))
+    return find_student_quantile(confidence, freedom=n_units - 1) * math.sqrt(n_units / (n_units - 1))
+
+
+@lru_cache(maxsize=256)
+def find_student_quantile(confidence: float, *, freedom: int) -> float:
+    """Return the ``t`` for which Student's t lies within ``-t..t`` with probability ``confidence``.
+
+    Equal to ``scipy.stats.t.ppf((1 + confidence) / 2, freedom)`` to ten digits. Every reading command prints such
+    intervals, and importing scipy takes longer than all the rest of it.
+
+    For whole degrees of freedom the probability is a finite sum in ``atan(t / sqrt(freedom))``. Source: M. Abramowitz,
+    I. A. Stegun, "Handbook of mathematical functions", 1964, 26.7.3 and 26.7.4.
+
+    Args:
+        confidence: between 0 and 1, both excluded.
+        freedom: degrees of freedom, at least 1.
+
+    Raises:
+        MetricError: if an argument leaves its range.
+
+    >>> round(find_student_quantile(0.95, freedom=4), 6)
+    2.776445
+    """
+    check_confidence(confidence)
+    if freedom < 1:
+        raise MetricError(f"there are {freedom} degrees of freedom: expected at least 1")
+    is_odd = freedom % 2 == 1
+    orders = np.arange(1, freedom // 2, dtype=np.float64)
+    ratios = 2 * orders / (2 * orders + 1) if is_odd else (2 * orders - 1) / (2 * orders)
+    coefficients = np.cumprod(np.concatenate([[1.0 if freedom > 1 else 0.0], ratios]))
+    powers = np.arange(len(coefficients))
+    slope = 2 / math.sqrt(math.pi) * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
+    angle = 0.0
+    # The probability is concave in the angle, so that Newton's steps from 0 never overshoot.
+    for _ in range(_MOST_STEPS):
+        sine, cosine = math.sin(angle), math.cos(angle)
+        within = sine * float(coefficients @ (cosine * cosine) ** powers)
+        if is_odd:
+            within = (angle + cosine * within) * 2 / math.pi
+        step = (confidence - within) / (slope * cosine ** (freedom - 1))
+        angle += step
+        if step <= _EPSILON * angle:
+            break
+    return math.sqrt(freedom) * math.tan(angle)
 
 
 def check_confidence(confidence: float) -> None:

@@ -16,7 +16,6 @@ from ser_store.statistics.bootstrap import (
     check_confidence,
     resample_intervals,
 )
-from ser_store.statistics.distributions import find_normal_quantile
 from ser_store.statistics.resampling import check_repeats, find_units, resample_kinds, resample_sums
 
 __all__ = [
@@ -58,7 +57,7 @@ def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[
     if n < 1 or not 0 <= correct <= n:
         raise MetricError(f"{correct} correct of {n}: expected at least one utterance, and 0 to n of them correct")
     check_confidence(confidence)
-    z = Z_95 if confidence == 0.95 else find_normal_quantile((1 + confidence) / 2)
+    z = _find_normal_quantile(confidence)
     share = correct / n
     centre = share + z * z / (2 * n)
     half_width = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
@@ -67,6 +66,15 @@ def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[
     low = 0.0 if correct == 0 else (centre - half_width) / scale
     high = 1.0 if correct == n else (centre + half_width) / scale
     return low, high
+
+
+def _find_normal_quantile(confidence: float) -> float:
+    if confidence == 0.95:
+        return Z_95
+    # Imported here: the module takes 10 ms, as long as reading the members of a small store.
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def accuracy_interval(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.metrics.class_indices import MetricError
-from ser_store.statistics.bootstrap import check_confidence, find_reach
+from ser_store.statistics.bootstrap import check_confidence, compute_t_factor
 from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.resampling import Units, check_repeats, find_units, number_groups
 from ser_store.statistics.weighing import Weighing, score_outcomes
@@ -185,7 +185,7 @@ def summarise_scores(
     if scores.size > 1:
         share = float(n_outside.mean()) / units.count
         spread = deviation * (share / (1 - share)) ** 0.5
-        half_width = find_reach(units.count, confidence=confidence) * spread
+        half_width = compute_t_factor(units.count, confidence=confidence) * spread
         low, high = max(limits[0], corrected - half_width), min(limits[1], corrected + half_width)
         if spread < _ROUNDING and limits == (0.0, 1.0):
             low, high = wilson_interval(round(corrected * units.n), units.n, confidence=confidence)

@@ -204,3 +204,28 @@ def test_intervals_of_few_speakers_say_so_in_the_document(serstore, tmp_path):
     [member] = serstore("evaluate", "--json", "--store", path).json["members"]
     assert len(member["ci95"]) == 2
     assert member["ci95_caution"] == "intervals take utterances as independent: 2 speakers are too few"
+
+
+def test_where_rows_have_intervals_of_several_kinds_each_says_its_own(serstore, tmp_path):
+    labels, speakers = [0, 1] * 20, np.array(list("wxyz"))[np.arange(40) // 10]
+    said = {"all": labels, "some": [0, 1, 1, 1] * 7 + [0, 1] * 6}
+    path = make_store(tmp_path / "c.store", labels, said, classes=("a", "b"), speakers=speakers)
+    out = serstore("evaluate", "--store", path).out
+    rows = [line.split("]")[1].rsplit(maxsplit=1)[0].strip() for line in out.splitlines() if "@1 " in line]
+    assert rows == ["Wilson", "bootstrap by speaker (4)"]
+    assert "95% intervals: found as each line says" in out
+    assert "found by" not in serstore("evaluate", "some", "--interval", "bootstrap", "--store", path).out
+    assert "found by" in serstore("compare", "--store", path).out
+
+
+def test_a_class_never_predicted_has_0_and_one_never_true_has_none_in_the_table_and_in_json(serstore, tmp_path):
+    path = make_store(tmp_path / "c.store", [0, 0, 1], {"one": [0, 0, 0]}, classes=("a", "b", "c"))
+    [member] = serstore("evaluate", "one", "--json", "--store", path).json["members"]
+    assert member["per_class"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert member["per_class"]["c"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert member["macro_avg"]["precision"] == pytest.approx((2 / 3 + 0) / 2)
+    table = serstore("evaluate", "one", "--store", path).out.partition("support")[2].partition("confusion")[0]
+    assert [line.split() for line in table.splitlines() if line[:2] in ("b ", "c ")] == [
+        ["b", "0.000", "0.000", "0.000", "1"],
+        ["c", "–", "–", "–", "absent"],
+    ]

@@ -65,11 +65,13 @@ def test_another_seed_is_another_split_and_the_first_one_stays(speech, make, ser
     assert reseeded.code == 0
     assert "split paper-7: 38 train, 10 test\n" in reseeded.out
     assert reseeded.out.endswith("; its default split is paper-7 now\n")
-    assert "serstore: the split is called paper-7, after its seed or number of folds: --split paper-7 means it" in (
-        reseeded.err.splitlines()
+    assert (
+        "serstore: caution: the split is called paper-7, after its seed or number of folds: --split paper-7 means it"
+        in (reseeded.err.splitlines())
     )
     assert (
-        "serstore: the default split is paper-7 now, it was paper: commands that name no --split answer" in reseeded.err
+        "serstore: caution: the default split is paper-7 now, it was paper: commands that name no --split answer"
+        in reseeded.err
     )
     corpus = Store(make.store).corpus
     np.testing.assert_array_equal(corpus.parts("paper"), before.parts("paper"))
@@ -128,7 +130,7 @@ def test_a_corpus_of_known_speakers_on_both_sides_is_said_in_one_line(speech, ma
         "split paper: of the speakers, 3 of 3 of test are in train too: figures are of voices that were trained on, "
         "too good for new ones; --split speaker or speaker-folds keeps speakers apart"
     ]
-    assert outcome.err.splitlines() == [f"serstore: {line}" for line in outcome.json["cautions"]]
+    assert outcome.err.splitlines() == [f"serstore: caution: {line}" for line in outcome.json["cautions"]]
     assert serstore("audit", "--json", "--store", make.store).json["cautions"] == outcome.json["cautions"]
     for split in ("kfold --folds 2", "repetition"):
         assert len([line for line in make("ravdess", "--audio", speech, "--split", *split.split()).err.splitlines()
@@ -162,7 +164,9 @@ def test_the_speaker_split_avoids_parts_without_a_class(manifest, make):
 def test_utterances_outside_a_split_are_counted(manifest, make):
     table = manifest(part=lambda row, _: ["train", "test", ""][row % 3] if row < 45 else "")
     outcome = make(table, "--split", "part")
-    assert "serstore: split part: 18 of 48 utterances are outside it: nothing is trained on them" in outcome.err
+    assert (
+        "serstore: caution: split part: 18 of 48 utterances are outside it: nothing is trained on them" in outcome.err
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_a_split_of_the_manifest_that_only_tests_is_taken_and_said(manifest, mak
     table = manifest(split=lambda row, _: "test")
     outcome = make(table)
     assert outcome.code == 0
-    assert "serstore: split split: only test: nothing can be trained and judged by it" in outcome.err
+    assert "serstore: caution: split split: only test: nothing can be trained and judged by it" in outcome.err
     assert "expected train and others" in refused(make(table, "--split", "split"))
     assert make(table, "--split", "kfold", "--folds", 2).code == 0
 
@@ -214,7 +218,7 @@ def test_what_is_given_otherwise_about_the_same_utterances_is_said_and_the_rest_
     outcome = make(second)
     ids = Store(make.store).corpus.ids
     assert (
-        f"serstore: what the store holds of the same utterances was changed: speakers (of 1, the first '{ids[0]}'), "
+        f"caution: what the store holds of the same utterances was changed: speakers (of 1, the first '{ids[0]}'), "
         f"column 'place' (of 1, the first '{ids[0]}')\n"
     ) in outcome.err
     corpus = Store(make.store).corpus

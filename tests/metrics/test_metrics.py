@@ -135,12 +135,12 @@ def test_where_everything_is_right_every_average_is_1_whatever_classes_are_absen
         assert (average.precision, average.recall, average.f1) == (1.0, 1.0, 1.0)
 
 
-def test_what_was_not_measured_of_a_class_is_none_and_not_0():
+def test_a_class_that_is_never_true_has_no_scores_and_one_never_predicted_has_0_as_in_the_averages():
     per_class = evaluate_predictions([0, 0, 1], [0, 2, 2], n_classes=4).per_class
-    assert [per_class.list_measured(place) for place in range(4)] == [
+    assert [per_class.list_scores(place) for place in range(4)] == [
         (1.0, 0.5, pytest.approx(2 / 3)),
-        (None, 0.0, 0.0),  # never predicted
-        (0.0, None, 0.0),  # predicted, never true
+        (0.0, 0.0, 0.0),  # never predicted
+        (None, None, None),  # predicted, never true
         (None, None, None),
     ]
 

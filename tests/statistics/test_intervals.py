@@ -9,7 +9,7 @@ from sklearn import metrics as oracle
 
 from ser_store.metrics import MetricError
 from ser_store.metrics.confusion import compute_metrics_from_confusion, count_outcomes
-from ser_store.statistics.bootstrap import find_bounds, find_reach
+from ser_store.statistics.bootstrap import compute_t_factor, find_bounds, find_student_quantile
 from ser_store.statistics.intervals import (
     Interval,
     accuracy_interval,
@@ -112,11 +112,33 @@ def test_without_limits_the_interval_is_student_s_and_within_limits_the_logit_s(
     free = mean_interval(values, repeats=40_000)
     expected = stats.t.interval(0.95, 29, loc=values.mean(), scale=values.std(ddof=1) / 30**0.5)
     assert free.bounds == pytest.approx(expected, abs=0.01)
-    assert find_reach(10, confidence=0.95) == pytest.approx(stats.t.ppf(0.975, 9) * (10 / 9) ** 0.5)
+    assert compute_t_factor(10, confidence=0.95) == pytest.approx(stats.t.ppf(0.975, 9) * (10 / 9) ** 0.5)
     logit = special.expit(special.logit((0.7 + 1) / 2) + np.array([-1, 1]) * 0.1 / (2 * 0.85 * 0.15))
     assert find_bounds(0.7, 0.1, limits=(-1, 1)) == pytest.approx(tuple(2 * logit - 1))
     assert find_bounds(0.5, 0.2, limits=(0, np.inf)) == pytest.approx((0.5 * np.exp(-0.4), 0.5 * np.exp(0.4)))
     assert find_bounds(0.5, 1e9, limits=(0, 1)) == pytest.approx((0, 1), abs=1e-12)
+
+
+@pytest.mark.parametrize("freedom", [*range(1, 40), 59, 287, 1_439, 7_440, 99_999])
+def test_student_s_quantile_equals_scipy_s_over_a_grid(freedom):
+    for confidence in (1e-3, 0.1, 0.5, 0.68, 0.9, 0.95, 0.99, 0.999):
+        expected = stats.t.ppf((1 + confidence) / 2, freedom)
+        assert find_student_quantile(confidence, freedom=freedom) == pytest.approx(expected, rel=1e-10)
+
+
+@given(st.floats(1e-6, 1 - 1e-6), st.integers(1, 600))
+def test_student_s_quantile_bounds_the_share_that_was_asked_for(confidence, freedom):
+    bound = find_student_quantile(confidence, freedom=freedom)
+    assert 2 * special.stdtr(freedom, -bound) == pytest.approx(1 - confidence, rel=1e-7, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "freedom", "message"),
+    [(1.0, 3, r"confidence is 1\.0: expected"), (0.5, 0, "there are 0 degrees of freedom: expected at least 1")],
+)
+def test_what_has_no_quantile_is_refused(confidence, freedom, message):
+    with pytest.raises(MetricError, match=message):
+        find_student_quantile(confidence, freedom=freedom)
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.floats(0, 10))
@@ -157,7 +179,7 @@ def test_the_metrics_intervals_are_those_of_the_same_samples_scored_by_scikit_le
     }
     for name, score in scorers.items():
         spread = np.std([score(*divmod(sample, 4)) for sample in cells])
-        half_width = find_reach(120 if groups is None else 12, confidence=0.95) * spread
+        half_width = compute_t_factor(120 if groups is None else 12, confidence=0.95) * spread
         limits = (-1, 1) if name in ("kappa", "mcc") else (0, 1)
         bounds = find_bounds(score(truth, predicted), half_width, limits=limits)
         assert intervals[name].bounds == pytest.approx(bounds, abs=1e-12), name

@@ -57,5 +57,5 @@ def test_a_class_without_training_utterances_is_said_and_trained_without(empty, 
     assert ended.code == 0, ended.err
     (absent,) = ended.json["cautions"]
     assert absent == ABSENT.format("calm")
-    assert f"serstore: tiny-hubert: {absent}\n" in ended.err
+    assert f"serstore: caution: tiny-hubert: {absent}\n" in ended.err
     assert store.run("tiny-hubert").details["cautions"] == [absent]

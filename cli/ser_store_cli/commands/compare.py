@@ -14,8 +14,8 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, format_interval, print_json, print_table
-from ser_store_cli.tables.evaluation import describe_methods, format_p
+from ser_store_cli.output import Percent, print_json, print_table
+from ser_store_cli.tables.evaluation import describe_intervals, format_p, head_intervals, list_interval_cells
 
 if TYPE_CHECKING:
     from ser_store.evaluation.comparing import Comparison
@@ -76,7 +76,7 @@ def print_comparison(comparison: "Comparison") -> None:
     n = comparison.compared[0].metrics.n
     numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)
     _print_compared(comparison, numbered=numbered)
-    described = describe_methods([one.interval for one in comparison.compared])
+    described = describe_intervals([one.interval for one in comparison.compared])
     typer.echo(f"\n{n} utterances; 95% intervals: {described}")
     if any(len(one.members) > 1 for one in comparison.compared):
         ties = f", ties to {comparison.tie}" if comparison.rule == "hard" else ""
@@ -91,19 +91,20 @@ def print_comparison(comparison: "Comparison") -> None:
 
 
 def _print_compared(comparison: "Comparison", *, numbered: bool) -> None:
+    intervals = [one.interval for one in comparison.compared]
+    cells = list_interval_cells(intervals)
     rows = [
         [
-            *([place] if numbered else []),
-            *([] if numbered else [one.name]),
+            place if numbered else one.name,
             f"{one.metrics.correct}/{one.metrics.n}",
             Percent(one.metrics.accuracy),
-            format_interval(one.interval.bounds),
+            *cells[place - 1],
             Percent(one.metrics.balanced_accuracy),
             *([one.name] if numbered else []),
         ]
         for place, one in enumerate(comparison.compared, start=1)
     ]
-    figures = ["correct", "accuracy", "95% interval", "balanced accuracy"]
+    figures = ["correct", "accuracy", *head_intervals(intervals), "balanced accuracy"]
     on = f"on {comparison.on}"
     print_table(["", *figures, on] if numbered else [on, *figures], rows)
 

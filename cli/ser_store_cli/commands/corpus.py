@@ -79,8 +79,7 @@ def init(
     _tell("note", made.notes)
     if made.ignored:
         warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
-    for line in made.cautions:
-        warn(line)
+    warn_cautions(made.cautions)
     parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
     if json:
         print_json(

@@ -75,7 +75,7 @@ def evaluate(
         check_normalisation(normalise)
     opened = Store(store)
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps)
-    warn_cautions(evaluations.cautions)
+    warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json or members else ())))
     found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
     if json:
         document: dict[str, Any] = evaluations.to_json(normalise=normalise)

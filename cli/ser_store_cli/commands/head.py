@@ -59,9 +59,9 @@ def head(
     fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
-    warn_cautions(evaluations.cautions)
+    warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))
     if json:
-        print_json({"heads": [vars(one) for one in fitted], "cautions": list(evaluations.cautions)})
+        print_json({"heads": [vars(one) for one in fitted], **evaluations.to_json()})
         return
     for one in fitted:
         scored = "out of fold" if cv else "outside the training part"

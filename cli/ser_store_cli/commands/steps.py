@@ -1,6 +1,6 @@
 """steps."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,14 +12,10 @@ from ser_store_cli.options import (
     SplitOption,
     StoreOption,
     stated,
-    warn,
     warn_cautions,
 )
 from ser_store_cli.output import print_json
 from ser_store_cli.tables.steps import print_steps
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -48,8 +44,6 @@ def steps(
     from ser_store_h5.store import Store
 
     comparison = compare(Store(store), run or [], on=on, split=split, select=select)
-    if select is not None and comparison.on == "test":
-        warn("selected on test: what is reported on test from now on is too high; splits with a valid part avoid that")
     warn_cautions(comparison.cautions)
     if json:
         print_json(comparison.to_json())

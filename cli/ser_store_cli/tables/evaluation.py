@@ -1,6 +1,7 @@
 """Tables of evaluations: all members, and one member in full."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,25 +25,55 @@ class Share(float):
 
 
 def print_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> None:
-    """One line for each member."""
+    """Print one line for each member."""
+    intervals = [member.interval for member in evaluations.members]
     rows = [
         [
             member.member,
             member.metrics.n,
             member.metrics.correct,
             Percent(member.metrics.accuracy),
-            format_interval(member.interval.bounds),
+            *cells,
             Percent(member.metrics.balanced_accuracy),
         ]
-        for member in evaluations.members
+        for member, cells in zip(evaluations.members, list_interval_cells(intervals), strict=True)
     ]
-    header = [f"on {evaluations.on}", "n", "correct", names["accuracy"], "95% interval", names["balanced_accuracy"]]
-    print_table(header, rows)
-    typer.echo(f"\n95% intervals: {describe_methods([member.interval for member in evaluations.members])}")
+    header = [f"on {evaluations.on}", "n", "correct", names["accuracy"], *head_intervals(intervals)]
+    print_table([*header, names["balanced_accuracy"]], rows)
+    typer.echo(f"\n95% intervals: {describe_intervals(intervals)}")
+
+
+def differ_in_method(intervals: Sequence["Interval"]) -> bool:
+    """Return whether the intervals of a table were found in several ways, so that each row has to say which."""
+    return len({interval.method for interval in intervals}) > 1
+
+
+def head_intervals(intervals: Sequence["Interval"]) -> list[str]:
+    """Return the headers of the columns of :func:`list_interval_cells`."""
+    return ["95% interval", "found by"] if differ_in_method(intervals) else ["95% interval"]
+
+
+def list_interval_cells(intervals: Sequence["Interval"]) -> list[list[str]]:
+    """Return for each row its interval, and where the rows differ, how it was found."""
+    differ = differ_in_method(intervals)
+    return [[format_interval(one.bounds), *([_name_method(one)] if differ else [])] for one in intervals]
+
+
+def _name_method(interval: "Interval | None") -> str:
+    """Return how one interval was found, with its number of speakers; nothing where there is no interval."""
+    return "" if interval is None else describe_methods([replace(interval, caution=None)])
+
+
+def describe_intervals(intervals: Sequence["Interval"]) -> str:
+    """Return how the intervals of a table were found, and what speaks most against them."""
+    if not differ_in_method(intervals):
+        return describe_methods(intervals)
+    worst = _find_worst_caution(intervals)
+    return f"found as each line says; {worst}" if worst else "found as each line says"
 
 
 def describe_methods(intervals: Sequence["Interval"]) -> str:
-    """How intervals were found, each way once with the number of speakers, and what speaks most against them.
+    """Return each way in which intervals were found, with the number of speakers, and what speaks most against them.
 
     >>> from ser_store.statistics.intervals import Interval
     >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", 0.95, n_groups=n) for n in (24, 22)])
@@ -51,10 +82,14 @@ def describe_methods(intervals: Sequence["Interval"]) -> str:
     ways: dict[str, list[int]] = {}
     for interval in intervals:
         ways.setdefault(interval.method, []).extend([] if interval.n_groups is None else [interval.n_groups])
-    few = [interval for interval in intervals if interval.caution]
-    worst = min(few, key=lambda interval: interval.n_groups or 0).caution if few else None
+    worst = _find_worst_caution(intervals)
     described = ", ".join(method + _describe_range(counts) for method, counts in ways.items())
     return f"{described}; {worst}" if worst else described
+
+
+def _find_worst_caution(intervals: Sequence["Interval"]) -> str | None:
+    few = [interval for interval in intervals if interval.caution]
+    return min(few, key=lambda interval: interval.n_groups or 0).caution if few else None
 
 
 def _describe_range(counts: Sequence[int]) -> str:
@@ -92,11 +127,19 @@ def _print_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> None
             ("brier", "Brier, 0 to 2", Figure(scores.brier)),
             ("ece", "calibration error", Figure(scores.ece)),
         ]
-    rows = [[name, value, _format_bounds(value, intervals.get(key))] for key, name, value in figures]
-    print_table(["figure", "", "95% interval"], rows)
-    methods = describe_methods(list(intervals.values()))
-    if methods != describe_methods([member.interval]):
-        typer.echo(f"\n95% intervals: {methods}")
+    shown = [intervals[key] for key, _, _ in figures if key in intervals]
+    rows = [
+        [
+            name,
+            value,
+            _format_bounds(value, intervals.get(key)),
+            *([_name_method(intervals.get(key))] if differ_in_method(shown) else []),
+        ]
+        for key, name, value in figures
+    ]
+    print_table(["figure", "", *head_intervals(shown)], rows)
+    if describe_intervals(shown) != describe_intervals([member.interval]):
+        typer.echo(f"\n95% intervals: {describe_intervals(shown)}")
 
 
 def _format_bounds(value: float, interval: "Interval | None") -> str:
@@ -115,7 +158,7 @@ def _print_classes(member: "MemberEvaluation") -> None:
     per_class: list[list[object]] = [
         [
             name,
-            *("–" if figure is None else Figure(figure) for figure in scores.list_measured(place)),
+            *("–" if figure is None else Figure(figure) for figure in scores.list_scores(place)),
             scores.support[place] or "absent",
         ]
         for place, name in enumerate(member.classes)

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ser_store_cli.output import Figure, Percent, format_interval, print_table
-from ser_store_cli.tables.evaluation import PLAIN, describe_methods, format_p
+from ser_store_cli.output import Figure, Percent, print_table
+from ser_store_cli.tables.evaluation import (
+    PLAIN,
+    describe_intervals,
+    format_p,
+    head_intervals,
+    list_interval_cells,
+)
 
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
@@ -49,23 +55,24 @@ def print_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -
         return
     sliced = member.sliced
     balanced = sliced.by != "label"  # of one class it is the accuracy
+    intervals = [one.interval for one in sliced.slices]
     rows = [
         [
             one.group,
             one.metrics.n,
             one.metrics.correct,
             Percent(one.metrics.accuracy),
-            format_interval(one.interval.bounds),
+            *cells,
             *([Percent(one.metrics.balanced_accuracy)] if balanced else []),
             *([] if one.probabilities is None else [Figure(one.probabilities.log_loss)]),
         ]
-        for one in sliced.slices
+        for one, cells in zip(sliced.slices, list_interval_cells(intervals), strict=True)
     ]
     typer.echo(f"\n{member.member} by {sliced.by}")
-    header = [sliced.by, "n", "correct", names["accuracy"], "95% interval"]
+    header = [sliced.by, "n", "correct", names["accuracy"], *head_intervals(intervals)]
     header += [names["balanced_accuracy"]] if balanced else []
     print_table([*header, *([] if member.probabilities is None else ["log-loss"])], rows)
-    typer.echo(f"\n95% intervals: {describe_methods([one.interval for one in sliced.slices])}")
+    typer.echo(f"\n95% intervals: {describe_intervals(intervals)}")
     worst, best = sliced.worst, sliced.best
     typer.echo(
         f"worst: {worst.group} with {Percent(worst.metrics.accuracy)}; best: {best.group} with "

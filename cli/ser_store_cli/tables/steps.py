@@ -64,6 +64,9 @@ def _print_choices(comparison: "StepComparison") -> None:
             f"corrected: what to expect of a step chosen for its accuracy on {comparison.on} ({corrected.method}, "
             f"{corrected.repeats} repeats)"
         )
+    tests = [run.best_against_last for run in comparison.runs if run.best_against_last is not None]
+    if tests:
+        typer.echo(f"p of best against last: {', '.join(dict.fromkeys(test.method for test in tests))}")
     for note in dict.fromkeys(run.note for run in comparison.runs if run.note):
         typer.echo(note)
     typer.echo("as before: utterances for which the step predicts what the step before it does")

@@ -21,11 +21,13 @@ def caution_split(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
     Raises:
         UnknownNameError: if the corpus has no such split.
     """
+    unusable = _caution_unusable(corpus, split)
     lines = [
-        *_caution_use(corpus, split),
+        *unusable,
+        *_caution_outside(corpus, split),
         *_caution_speakers(corpus, split),
         *_caution_copies(corpus, split),
-        *_caution_classes(corpus, split),
+        *_caution_classes(corpus, split, is_usable=not unusable),
     ]
     return tuple(f"split {split or corpus.default_split}: {line}" for line in lines)
 
@@ -50,18 +52,20 @@ def _describe_counts(corpus: Corpus, counts: Sequence[NDArray[np.int64]]) -> str
     return "; ".join(told + ([f"only {_shorten(few)}"] if few else []))
 
 
-def _caution_use(corpus: Corpus, split: str | None) -> list[str]:
-    lines, parts = [], corpus.parts(split)
+def _caution_unusable(corpus: Corpus, split: str | None) -> list[str]:
     try:
         check_sides(corpus, split)
     except CorpusError:
-        lines.append(f"only {_shorten(corpus.part_names(split))}: nothing can be trained and judged by it")
+        return [f"only {_shorten(corpus.part_names(split))}: nothing can be trained and judged by it"]
+    return []
+
+
+def _caution_outside(corpus: Corpus, split: str | None) -> list[str]:
+    parts = corpus.parts(split)
     outside = int(np.count_nonzero(parts == ""))
-    if outside:
-        lines.append(
-            f"{outside} of {len(parts)} utterances are outside it: nothing is trained on them or judged by them"
-        )
-    return lines
+    if not outside:
+        return []
+    return [f"{outside} of {len(parts)} utterances are outside it: nothing is trained on them or judged by them"]
 
 
 def _caution_speakers(corpus: Corpus, split: str | None) -> list[str]:
@@ -97,15 +101,16 @@ def _caution_copies(corpus: Corpus, split: str | None) -> list[str]:
     ]
 
 
-def _caution_classes(corpus: Corpus, split: str | None) -> list[str]:
+def _caution_classes(corpus: Corpus, split: str | None, *, is_usable: bool) -> list[str]:
     parts = corpus.parts(split)
     counts = {
         part: np.bincount(corpus.labels[parts == part], minlength=len(corpus.classes))
         for part in corpus.part_names(split)
     }
+    trained: dict[str, NDArray[np.int64]] = {}
     if "train" in counts:
         trained = {"train": counts.pop("train")}
-    else:
+    elif is_usable:
         total = sum(counts.values())
         trained = {f"the training for {part}": total - own for part, own in counts.items()}
     return [
