@@ -1,7 +1,7 @@
 """init and audit."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, print_json, print_table
+from ser_store_cli.output import print_blocks, print_json
 
 # Lines of one kind; the rest are counted.
 _TOLD = 5
@@ -125,66 +125,8 @@ def audit(
     from ser_store.evaluation.audit import audit as compute
 
     report = compute(store, split=split, audio=audio, progress=bar)
-    document = report.to_json()
     warn_cautions(report.cautions)
     if json:
-        print_json(document)
+        print_json(report.to_json())
     else:
-        _print_audit(document)
-
-
-def _print_audit(document: dict[str, Any]) -> None:
-    parts = document["n"]
-    typer.echo(f"split {document['split']}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
-    classes = {label: None for counts in document["classes"].values() for label in counts}
-    print_table(
-        ["label", *parts], [[label, *(document["classes"][part].get(label, 0) for part in parts)] for label in classes]
-    )
-    rows: list[tuple[str, object]] = [
-        ("speakers on more than one side", document["shared_speakers"]),
-        ("twin groups on more than one side", document["twins_across"]),
-        ("test utterances whose twin is in train", document["test_with_twin_in_train"]),
-    ]
-    if document.get("test_with_twin_in_train_share") is not None:
-        rows.append(("  of all test utterances", Percent(document["test_with_twin_in_train_share"])))
-    copies = document["duplicate_audio"]
-    rows.append(("groups of recordings with the same samples", None if copies is None else len(copies)))
-    rows.append(("  of which on more than one side", document["duplicate_audio_across"]))
-    near = document["near_duplicates"]
-    rows.append(("groups that are the same recording in another guise", "not looked at" if near is None else len(near)))
-    if near is not None:
-        rows.append(("  of which on more than one side", document["near_duplicates_across"]))
-    bad = document["bad_files"]
-    rows.append(("bad files", "not looked at" if bad is None else len(bad)))
-    typer.echo("")
-    for text, value in rows:
-        typer.echo(f"{text:<52} {'unknown' if value is None else value}")
-    for one in document["unusual_durations"][:_TOLD]:
-        typer.echo(f"  length out of line: {one['utterance']}, {one['seconds']:,.1f} s")
-    for line in bad or []:
-        typer.echo(f"  {line}")
-    for group in near or []:
-        typer.echo(f"  the same recording: {', '.join(group)}")
-    if document["leakage"]:
-        typer.echo("\nwhat the leaks are worth: accuracy on test utterances that training gave away, and on the others")
-        _print_leakage(document["leakage"])
-
-
-def _print_leakage(damages: list[dict[str, Any]]) -> None:
-    rows = []
-    for damage in damages:
-        leaked, clean = damage["leaked"], damage["clean"]
-        low, high = damage["ci95"]
-        rows.append(
-            [
-                damage["member"],
-                f"same {damage['kind']} in train",
-                leaked["n"],
-                Percent(leaked["accuracy"]),
-                clean["n"],
-                Percent(clean["accuracy"]),
-                f"{damage['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
-                damage["verdict"],
-            ]
-        )
-    print_table(["member", "leak", "n", "leaked", "n", "clean", "points [95% interval]", "on leaked"], rows)
+        print_blocks(report.describe())

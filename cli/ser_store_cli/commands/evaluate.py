@@ -15,12 +15,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
-from ser_store_cli.tables.evaluation import print_evaluations, print_report
-from ser_store_cli.tables.groups import print_gaps, print_groups
-from ser_store_cli.tables.hard import print_hard
-
-__all__ = ["print_evaluations", "register"]
+from ser_store_cli.output import print_blocks, print_json
 
 IntervalOption = Annotated[
     str,
@@ -67,7 +62,7 @@ def evaluate(
     from ser_store.evaluation import evaluate as compute
     from ser_store.evaluation.hard_utterances import find_hard_utterances
     from ser_store.metrics.confusion import check_normalisation
-    from ser_store.metrics.names import EXPLANATION, name_metrics
+    from ser_store.metrics.names import name_metrics
     from ser_store_h5.store import Store
 
     called = name_metrics(names)
@@ -83,16 +78,9 @@ def evaluate(
             document["names"] = called
         print_json(document if found is None else {**document, "hard": found.to_json()})
         return
-    print_evaluations(evaluations, called)
-    if names != "plain":
-        typer.echo(EXPLANATION)
-    if by is not None and not members:
-        print_gaps(evaluations)
-    for member in evaluations.members if members else ():
-        print_report(member, called, normalise=normalise)
-        print_groups(member, called)
+    print_blocks(evaluations.describe(called, normalise=normalise))
     if found is not None:
-        print_hard(found)
+        print_blocks(found.describe())
     if not members:
         typer.echo(
             "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."

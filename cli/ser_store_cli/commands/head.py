@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_store_cli.commands.evaluate import print_evaluations
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -14,7 +13,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +50,7 @@ def head(
     """Fit a lightweight classifier on cached representations, and keep its scores as a member."""
     from ser_store.common.progress import bar
     from ser_store.evaluation import evaluate as compute
+    from ser_store.evaluation.tables.evaluation import tabulate_evaluations
     from ser_store.heads.heads import head as fit
     from ser_store_h5.store import Store
 
@@ -66,4 +66,4 @@ def head(
     for one in fitted:
         scored = "out of fold" if cv else "outside the training part"
         typer.echo(f"{one.member}: fitted on {one.n_train} utterances of {one.source}, scored {one.n_scored} {scored}")
-    print_evaluations(evaluations)
+    print_blocks(tabulate_evaluations(evaluations))

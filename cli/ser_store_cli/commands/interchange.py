@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ser_store.common.display import format_bytes
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -18,7 +19,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import format_bytes, print_json
+from ser_store_cli.output import print_json
 
 if TYPE_CHECKING:
     from ser_store_h5.store import Store

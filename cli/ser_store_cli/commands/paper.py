@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ser_store.common.display import Percent, format_bytes
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -14,7 +15,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, format_bytes, print_json, print_table
+from ser_store_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from ser_store.paper.tables import Paper, Report

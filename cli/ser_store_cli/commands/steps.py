@@ -14,8 +14,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
-from ser_store_cli.tables.steps import print_steps
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -48,4 +47,4 @@ def steps(
     if json:
         print_json(comparison.to_json())
     else:
-        print_steps(comparison)
+        print_blocks(comparison.describe())

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ser_store.common.display import format_bytes
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -12,7 +13,7 @@ from ser_store_cli.options import (
     stated,
     warn,
 )
-from ser_store_cli.output import format_bytes, print_json, print_table
+from ser_store_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
