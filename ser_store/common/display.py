@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Characters of a field's value in a representation, and lines of the whole.
 _MAX_FIELD, _MAX_LINES = 60, 10
+_EMPTY = ("None", "()", "[]", "{}", "''")
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ class Result:
         yield from self.describe()
 
     def __repr__(self) -> str:
-        """One line for each field, at most ten: what is long is counted."""
-        names = [field.name for field in fields(self)]  # type: ignore[arg-type]  # subclasses are dataclasses
-        shown = [f"    {name}={summarise(getattr(self, name))}," for name in names]
+        """One line for each field that is not empty, at most ten: what is long is counted."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # a dataclass
+        shown = [f"    {name}={text}," for name, value in own.items() if (text := summarise(value)) not in _EMPTY]
         room = _MAX_LINES - 2
         if len(shown) > room:
             shown = [*shown[: room - 1], f"    … {len(shown) - room + 1} more fields"]
