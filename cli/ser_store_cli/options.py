@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.completion import complete_members, complete_parts, complete_runs, complete_splits
 from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
@@ -28,18 +29,34 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the full traceb
 OnOption = Annotated[
     str | None,
     typer.Option(
-        "--on", help="The utterances to report on: train, valid, test, fold-1, …, or all.", show_default="test"
+        "--on",
+        help="The utterances to report on: train, valid, test, fold-1, …, or all.",
+        show_default="test",
+        autocompletion=complete_parts,
     ),
 ]
 SplitOption = Annotated[
-    str | None, typer.Option("--split", help="Which split of the corpus to use.", show_default="the store's default")
+    str | None,
+    typer.Option(
+        "--split",
+        help="Which split of the corpus to use.",
+        show_default="the store's default",
+        autocompletion=complete_splits,
+    ),
 ]
 MembersArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Members: run@step, or a run, which stands for its selected step.", show_default="every run"),
+    typer.Argument(
+        help="Members: run@step, or a run, which stands for its selected step.",
+        show_default="every run",
+        autocompletion=complete_members,
+    ),
 ]
 AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder with the recordings.")]
-RunOption = Annotated[str | None, typer.Option("--run", help="The name of the run.", show_default="the model's name")]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", help="The name of the run.", show_default="the model's name", autocompletion=complete_runs),
+]
 CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="A folder with the model's weights; nothing is downloaded then.")
 ]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -18,7 +19,11 @@ from ser_store_cli.output import print_blocks, print_json
 
 NamesArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Two or more members, or ensembles such as a@1+b@2+c@3.", show_default="every run"),
+    typer.Argument(
+        help="Two or more members, or ensembles such as a@1+b@2+c@3.",
+        autocompletion=complete_members,
+        show_default="every run",
+    ),
 ]
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -29,6 +30,7 @@ def head(
             "--from",
             help="The member whose representations it is fitted on; repeat for several.",
             show_default="all that fit",
+            autocompletion=complete_members,
         ),
     ] = None,
     run: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ser_store.common.display import format_bytes
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -137,7 +138,9 @@ def pack(
     members: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Members: run@step, or a run, which stands for its selected step.", show_default="all members"
+            help="Members: run@step, or a run, which stands for its selected step.",
+            show_default="all members",
+            autocompletion=complete_members,
         ),
     ] = None,
     without_pooled: Annotated[
@@ -251,7 +254,7 @@ def _find_renamed(source: "Store", pairs: list[str]) -> dict[str, dict[str, str]
 
 @stated
 def rm(
-    name: Annotated[str, typer.Argument(help="A member, run@step, or a whole run.")],
+    name: Annotated[str, typer.Argument(help="A member, run@step, or a whole run.", autocompletion=complete_members)],
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,

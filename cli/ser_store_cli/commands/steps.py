@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ser_store_cli.completion import complete_runs
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -24,7 +25,10 @@ def register(app: typer.Typer) -> None:
 @stated
 def steps(
     run: Annotated[
-        list[str] | None, typer.Option("--run", help="The run; repeat for several.", show_default="every run")
+        list[str] | None,
+        typer.Option(
+            "--run", help="The run; repeat for several.", show_default="every run", autocompletion=complete_runs
+        ),
     ] = None,
     select: Annotated[
         str | None,
