@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING, Any
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
+    from ser_store.backbones.listing import models
     from ser_store.corpora.create import init
     from ser_store.corpora.synthetic import write_synthetic_corpus
     from ser_store.ensembles import Correction, Limits, Search, vote
-    from ser_store.errors import SerstoreError
+    from ser_store.errors import (
+        AudioError,
+        CorpusError,
+        EnsembleError,
+        ExistsError,
+        FormatError,
+        IntegrityError,
+        MissingExtraError,
+        ModelError,
+        SerstoreError,
+        StoreError,
+        UnknownNameError,
+    )
     from ser_store.evaluation import evaluate
     from ser_store.evaluation.audit import audit
     from ser_store.evaluation.comparing import compare
@@ -22,14 +35,21 @@ if TYPE_CHECKING:
     from ser_store.extraction.extract import extract
     from ser_store.heads.heads import head
     from ser_store.hub.push import push_to_hub
+    from ser_store.inference.out_of_memory import MemoryLimitError
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
     from ser_store.interchange.import_ import import_predictions
+    from ser_store.interchange.listing import ls, rm
+    from ser_store.interchange.per_utterance import predictions
+    from ser_store.metrics.class_indices import MetricError
+    from ser_store.paper.example import open_example
     from ser_store.paper.reproduce import finetune_all
     from ser_store.paper.tables import paper
     from ser_store.recipes.recipe import Recipe
+    from ser_store.training.callbacks.divergence import DivergedError
     from ser_store.training.estimate import estimate
     from ser_store.training.finetune import finetune
+    from ser_store.training.processes import ProcessLostError
     from ser_store_h5.corpus import Corpus
     from ser_store_h5.integrity.sweeping import sweep
     from ser_store_h5.integrity.verify import verify_store
@@ -39,14 +59,28 @@ if TYPE_CHECKING:
     from ser_store_h5.store import Store
 
 _HOMES = {
+    "AudioError": "ser_store.errors",
     "Corpus": "ser_store_h5.corpus",
+    "CorpusError": "ser_store.errors",
     "Correction": "ser_store.ensembles",
+    "DivergedError": "ser_store.training.callbacks.divergence",
+    "EnsembleError": "ser_store.errors",
+    "ExistsError": "ser_store.errors",
+    "FormatError": "ser_store.errors",
+    "IntegrityError": "ser_store.errors",
     "Limits": "ser_store.ensembles",
     "Member": "ser_store_h5.member",
+    "MemoryLimitError": "ser_store.inference.out_of_memory",
+    "MetricError": "ser_store.metrics.class_indices",
+    "MissingExtraError": "ser_store.errors",
+    "ModelError": "ser_store.errors",
+    "ProcessLostError": "ser_store.training.processes",
     "Recipe": "ser_store.recipes.recipe",
     "Search": "ser_store.ensembles",
     "SerstoreError": "ser_store.errors",
     "Store": "ser_store_h5.store",
+    "StoreError": "ser_store.errors",
+    "UnknownNameError": "ser_store.errors",
     "audit": "ser_store.evaluation.audit",
     "compare": "ser_store.evaluation.comparing",
     "describe_store": "ser_store.interchange.description",
@@ -60,10 +94,15 @@ _HOMES = {
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
+    "ls": "ser_store.interchange.listing",
     "merge": "ser_store_h5.pack.merging",
+    "models": "ser_store.backbones.listing",
+    "open_example": "ser_store.paper.example",
     "pack": "ser_store_h5.pack.packing",
     "paper": "ser_store.paper.tables",
+    "predictions": "ser_store.interchange.per_utterance",
     "push_to_hub": "ser_store.hub.push",
+    "rm": "ser_store.interchange.listing",
     "steps": "ser_store.evaluation.steps",
     "sweep": "ser_store_h5.integrity.sweeping",
     "unpack": "ser_store_h5.pack.packing",
@@ -73,14 +112,28 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioError",
     "Corpus",
+    "CorpusError",
     "Correction",
+    "DivergedError",
+    "EnsembleError",
+    "ExistsError",
+    "FormatError",
+    "IntegrityError",
     "Limits",
     "Member",
+    "MemoryLimitError",
+    "MetricError",
+    "MissingExtraError",
+    "ModelError",
+    "ProcessLostError",
     "Recipe",
     "Search",
     "SerstoreError",
     "Store",
+    "StoreError",
+    "UnknownNameError",
     "__version__",
     "audit",
     "compare",
@@ -95,10 +148,15 @@ __all__ = [
     "head",
     "import_predictions",
     "init",
+    "ls",
     "merge",
+    "models",
+    "open_example",
     "pack",
     "paper",
+    "predictions",
     "push_to_hub",
+    "rm",
     "steps",
     "sweep",
     "unpack",

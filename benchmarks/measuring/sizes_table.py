@@ -1,7 +1,8 @@
 """The sizes, as a table."""
 
 from measuring.sizes import SizeComparison
-from ser_store_cli.output import format_bytes, print_table
+from ser_store.common.display import format_bytes
+from ser_store_cli.output import print_table
 
 
 def print_sizes(compared: SizeComparison) -> None:

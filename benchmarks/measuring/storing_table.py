@@ -1,7 +1,8 @@
 """The storage formats' results, as a table."""
 
 from measuring.storing import StorageComparison
-from ser_store_cli.output import format_bytes, print_table
+from ser_store.common.display import format_bytes
+from ser_store_cli.output import print_table
 
 
 def print_storage(compared: StorageComparison) -> None:

@@ -6,8 +6,9 @@ from textwrap import fill
 from measuring.extracting import ExtractionComparison
 from measuring.running import RuntimeComparison
 from measuring.surroundings import describe_machine
+from ser_store.common.display import format_bytes
 from ser_store.recipes.recipe import Recipe
-from ser_store_cli.output import format_bytes, print_table
+from ser_store_cli.output import print_table
 
 # Of each core; what measures keeps one of them busy itself when it begins.
 QUIET_LOAD = 0.6

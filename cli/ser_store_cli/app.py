@@ -19,13 +19,13 @@ from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
 from ser_store_cli.commands import vote as vote_command
+from ser_store_cli.help import describe_commands
 from ser_store_cli.options import speaks_for_all, warn
 
 app = typer.Typer(
     name="serstore",
     help="Fine-tune speech transformers for emotion recognition once; answer every later question from a file.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,6 +45,7 @@ for module in (
     demo_command,
 ):
     module.register(app)
+describe_commands(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.completion import complete_members, complete_parts, complete_runs, complete_splits
 from ser_store_cli.output import name_options
 from ser_store_h5.errors import SerstoreError
 
@@ -19,29 +20,48 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         envvar="SERSTORE",
-        help="A store's folder, or a packed file.",
+        help="The store: its folder, or a packed file.",
         show_default="./ser.store",
         callback=lambda store: Path(os.path.expanduser(store)),  # noqa: PTH111 - `~x` may be a folder
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a stated problem.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document instead of tables.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 OnOption = Annotated[
     str | None,
-    typer.Option("--on", help="Part of the split: train, valid, test, fold-1 …, or all.", show_default="test"),
+    typer.Option(
+        "--on",
+        help="The utterances to report on: train, valid, test, fold-1, …, or all.",
+        show_default="test",
+        autocompletion=complete_parts,
+    ),
 ]
 SplitOption = Annotated[
-    str | None, typer.Option("--split", help="A split of the corpus.", show_default="its default one")
+    str | None,
+    typer.Option(
+        "--split",
+        help="Which split of the corpus to use.",
+        show_default="the store's default",
+        autocompletion=complete_splits,
+    ),
 ]
 MembersArgument = Annotated[
-    list[str] | None, typer.Argument(help="run@step, or a run for its selected step.", show_default="every run")
+    list[str] | None,
+    typer.Argument(
+        help="Members: run@step, or a run, which stands for its selected step.",
+        show_default="every run",
+        autocompletion=complete_members,
+    ),
 ]
-AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder of the recordings.")]
-RunOption = Annotated[str | None, typer.Option("--run", help="The run's name.", show_default="after the model")]
+AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder with the recordings.")]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", help="The name of the run.", show_default="the model's name", autocompletion=complete_runs),
+]
 CheckpointOption = Annotated[
-    Path | None, typer.Option("--checkpoint", help="A folder with the weights, instead of the hub.")
+    Path | None, typer.Option("--checkpoint", help="A folder with the model's weights; nothing is downloaded then.")
 ]
-InitOption = Annotated[str, typer.Option("--init", help="pretrained or random.")]
+InitOption = Annotated[str, typer.Option("--init", help="Weights to begin with: pretrained or random.")]
 
 DEFAULT_STORE = Path("ser.store")
 

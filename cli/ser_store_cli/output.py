@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_type_hints
 
 import typer
 from typer.models import OptionInfo
+
+from ser_store.common.display import Block, Table
 
 
 def print_json(document: Any) -> None:
@@ -29,56 +31,11 @@ def name_options(text: str, command: Callable[..., None]) -> str:
     return re.sub(r"`(\w+)`", lambda named: options.get(named[1], named[0]), text)
 
 
-def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns padded to their widest cell; text to the left, everything else to the right."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    is_text = [all(isinstance(row[place], str) for row in rows) and bool(rows) for place in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        padded = [
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(row, widths, is_text, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(header), "  ".join("─" * width for width in widths), *map(line, cells)])
+def print_blocks(blocks: Iterable[Block]) -> None:
+    """Print lines and tables as they come."""
+    for block in blocks:
+        typer.echo(str(block))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    typer.echo(format_table(header, rows))
-
-
-class Percent(float):
-    """A share of one that prints as a percentage and stands to the right in a table."""
-
-    def __str__(self) -> str:
-        return f"{self * 100:.2f}%"
-
-
-class Figure(float):
-    """A number that prints with three decimals."""
-
-    def __str__(self) -> str:
-        return f"{float(self):.3f}"
-
-
-def maybe_figure(value: float | None) -> Figure | None:
-    return None if value is None else Figure(value)
-
-
-def format_interval(bounds: Sequence[float]) -> str:
-    return f"[{bounds[0] * 100:.1f}, {bounds[1] * 100:.1f}]"
-
-
-def format_bytes(size: float) -> str:
-    """Decimal units, as the sizes of checkpoints are published.
-
-    >>> format_bytes(1265986080)
-    '1.27 GB'
-    """
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
+    typer.echo(str(Table(header, rows)))

@@ -1,6 +1,6 @@
 """The audit of a store's split and recordings, and what the leaks are worth in accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ser_store.common.display import Block, Result
 from ser_store.common.progress import Progress, silent
 from ser_store.corpora.splits.audit import Audit, compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.errors import StoreError
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import list_readable
+from ser_store.evaluation.tables.audit import tabulate_audit
 from ser_store.statistics.leak_effect import LeakEffect, measure_leak_effect
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, IntegrityError
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from ser_store.corpora.inspection import Inspection
 
 
-@dataclass(frozen=True)
-class StoreAudit:
+@dataclass(frozen=True, repr=False)
+class StoreAudit(Result):
     """The audit of a store.
 
     Attributes:
@@ -43,6 +45,17 @@ class StoreAudit:
     leak_effects: tuple[LeakEffect, ...]
     unusual_durations: tuple[tuple[str, float], ...] = ()
     cautions: tuple[str, ...] = ()
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore audit`` prints."""
+        yield from tabulate_audit(self.to_json())
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each class and part: how many utterances it has there."""
+        counts = self.to_json()["classes"]
+        return [
+            {"label": label, "part": part, "n": n} for part, classes in counts.items() for label, n in classes.items()
+        ]
 
     def to_json(self) -> dict[str, Any]:
         leakage = [effect.to_json() for effect in self.leak_effects]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Result
 from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.evaluation.ensemble_names import (
     VotingRule,
@@ -18,6 +19,7 @@ from ser_store.evaluation.ensemble_names import (
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
+from ser_store.evaluation.tables.comparison import tabulate_comparison
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, describe_accuracy, find_accuracy_intervals
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_predictions
 from ser_store.metrics.absent_classes import caution_unanswered
@@ -89,8 +91,8 @@ class Pair:
         }
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """Members and ensembles on the same utterances.
 
     Attributes:
@@ -118,6 +120,29 @@ class Comparison:
     cochran: CochranQ | None
     pairs: tuple[Pair, ...]
     cautions: tuple[str, ...]
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore compare`` prints."""
+        yield from tabulate_comparison(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each pair: who, the verdict, the difference in accuracy with its interval, and p."""
+        return [
+            {
+                "first": pair.test.first,
+                "second": pair.test.second,
+                "verdict": pair.test.verdict,
+                "only_first": pair.test.only_first,
+                "only_second": pair.test.only_second,
+                "difference": pair.test.difference,
+                "low": pair.test.interval.low,
+                "high": pair.test.interval.high,
+                "p": pair.test.p,
+                "p_holm": pair.test.p_holm,
+                "p_mcnemar": pair.p_mcnemar,
+            }
+            for pair in self.pairs
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {

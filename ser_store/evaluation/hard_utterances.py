@@ -1,13 +1,15 @@
 """Which utterances every member gets wrong, and which only one gets right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.display import Block, Result
 from ser_store.evaluation.member_choice import choose_covering, name_part
+from ser_store.evaluation.tables.hard import tabulate_hard
 from ser_store.metrics.class_indices import check_pair
 from ser_store_h5.store import Store
 
@@ -46,8 +48,8 @@ class HardUtterance:
     only: str | None
 
 
-@dataclass(frozen=True)
-class HardUtterances:
+@dataclass(frozen=True, repr=False)
+class HardUtterances(Result):
     """What members find hard on the same utterances.
 
     Attributes:
@@ -63,6 +65,17 @@ class HardUtterances:
     all_wrong: tuple[HardUtterance, ...]
     one_right: tuple[HardUtterance, ...]
     n_by_right: tuple[int, ...]
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore evaluate --hard`` prints."""
+        yield from tabulate_hard(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each utterance that at most one member predicts correctly; ``only`` is that member."""
+        return [
+            {"utterance": one.utterance, "label": one.label, "only": one.only}
+            for one in (*self.all_wrong, *self.one_right)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,16 +1,19 @@
 """Evaluation of members from the store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Result
 from ser_store.evaluation.leakage import find_cautions, summarize_cautions
 from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
+from ser_store.evaluation.tables.evaluation import PLAIN, tabulate_evaluations, tabulate_member
+from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups
 from ser_store.evaluation.uncertainty import choose_rule, describe_accuracy, find_accuracy_intervals, find_intervals
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
 from ser_store.metrics.absent_classes import caution_unanswered
@@ -20,8 +23,8 @@ from ser_store.statistics.intervals import Interval
 from ser_store_h5.store import Store
 
 
-@dataclass(frozen=True)
-class MemberEvaluation:
+@dataclass(frozen=True, repr=False)
+class MemberEvaluation(Result):
     """One member's metrics, and the same by group where groups were asked for.
 
     Attributes:
@@ -62,9 +65,26 @@ class MemberEvaluation:
             document["gap"] = self.sliced.describe_gap()
         return {**document, "cautions": list(self.cautions)}
 
+    def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> Iterator[Block]:
+        """Yield all figures, the classes, the confusion matrix and the groups; see :meth:`Evaluations.describe`."""
+        yield from tabulate_member(self, names, normalise=normalise)
+        yield from tabulate_groups(self, names)
 
-@dataclass(frozen=True)
-class Evaluations:
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each class: ``class``, ``precision``, ``recall``, ``f1``, ``support``."""
+        scores = self.metrics.per_class
+        return [
+            {
+                "class": name,
+                **dict(zip(("precision", "recall", "f1"), scores.list_scores(place), strict=True)),
+                "support": int(scores.support[place]),
+            }
+            for place, name in enumerate(self.classes)
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluations(Result):
     """Metrics of several members on the same utterances.
 
     Attributes:
@@ -82,6 +102,43 @@ class Evaluations:
     members: tuple[MemberEvaluation, ...]
     cautions: tuple[str, ...] = ()
     loss_cautions: tuple[str, ...] = ()
+
+    def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> Iterator[Block]:
+        """Yield what ``serstore evaluate`` prints: one line for each member, and those that were named in full.
+
+        Args:
+            names: what the metrics are called, as :func:`ser_store.metrics.names.name_metrics` gives it.
+            normalise: show confusions as shares: of the ``true`` class, the ``predicted`` class, or ``all``.
+        """
+        yield from tabulate_evaluations(self, names)
+        named = [member for member in self.members if member.intervals]
+        if self.by is not None and not named:
+            yield from tabulate_gaps(self)
+        for member in named:
+            yield from member.describe(names, normalise=normalise)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each member: its figures, and the 95% interval of its accuracy."""
+        return [
+            {
+                "member": one.member,
+                "n": one.metrics.n,
+                "correct": one.metrics.correct,
+                "accuracy": one.metrics.accuracy,
+                "low": one.interval.low,
+                "high": one.interval.high,
+                "balanced_accuracy": one.metrics.balanced_accuracy,
+                "macro_f1": one.metrics.macro_avg.f1,
+                "weighted_f1": one.metrics.weighted_avg.f1,
+                "kappa": one.metrics.kappa,
+                "mcc": one.metrics.mcc,
+                **{
+                    name: None if one.probabilities is None else getattr(one.probabilities, name)
+                    for name in ("top2", "log_loss", "brier", "ece")
+                },
+            }
+            for one in self.members
+        ]
 
     def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
         """Return the document of ``serstore evaluate --json``, with confusion as shares over ``normalise`` as well."""

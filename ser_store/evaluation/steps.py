@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Result
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import keep_covering
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
+from ser_store.evaluation.tables.steps import tabulate_steps
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
 from ser_store.statistics.selection import SelectionBias, UncorrectableError, correct_selection_by_bootstrap
@@ -79,8 +81,8 @@ class RunSteps:
         }
 
 
-@dataclass(frozen=True)
-class StepComparison:
+@dataclass(frozen=True, repr=False)
+class StepComparison(Result):
     """Steps of several runs on the same part of the split.
 
     Attributes:
@@ -94,6 +96,18 @@ class StepComparison:
     split: str | None
     runs: tuple[RunSteps, ...]
     cautions: tuple[str, ...] = ()
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore steps`` prints."""
+        yield from tabulate_steps(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each cached step, with its figures and whether it is selected."""
+        return [
+            {"run": run.run, **vars(score), "selected": score.step == run.selected}
+            for run in self.runs
+            for score in run.steps
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {

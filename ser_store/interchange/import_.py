@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.tables import read_table
-from ser_store.corpora.splits.fitted import state_fitted
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.answers import Answers, read_answers
@@ -20,7 +19,7 @@ from ser_store.interchange.prediction_table import load_predictions
 from ser_store.interchange.scores import check_kind
 from ser_store_h5.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.fitted import KEY
+from ser_store_h5.fitted import KEY, state_fitted
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store

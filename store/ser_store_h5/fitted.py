@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store_h5.corpus import Corpus, CorpusError
 from ser_store_h5.errors import FormatError
 
 KEY = "fitted"
+OTHERS, NOTHING = "others", "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,37 @@ def parse_fitted(details: Mapping[str, Any], *, n: int, where: str) -> Fitted | 
             f"{where}: key {KEY}: expected what FORMAT.md describes, of {n} utterances ({problem})"
         ) from (problem)
     return Fitted(learned, scored_by)
+
+
+def state_fitted(corpus: Corpus, trained_on: str, *, split: str | None = None) -> Fitted:
+    """Return what models from elsewhere were fitted on, as their user states it.
+
+    Args:
+        corpus: of the store.
+        trained_on: a part of the split, such as ``train``; ``others``: each fold was scored by a model of the other
+            folds; ``nothing``: none of these utterances.
+        split: default: the corpus' default split.
+
+    Raises:
+        UnknownNameError: if the split has no such part.
+        CorpusError: if the others of folds are meant and the split has none.
+    """
+    if trained_on == NOTHING:
+        return Fitted.on_nothing(len(corpus))
+    if trained_on != OTHERS:
+        return Fitted.on_rows(corpus.rows(trained_on, split=split), len(corpus))
+    folds = [name for name in corpus.part_names(split) if name.startswith("fold-")]
+    if len(folds) < 2:
+        raise CorpusError(
+            f"trained on others, and split {split or corpus.default_split} has the parts "
+            f"{', '.join(corpus.part_names(split))}: expected a split into folds; name another split"
+        )
+    scored = [corpus.rows(name, split=split) for name in folds]
+    pairs = [
+        (np.concatenate([rows for other, rows in enumerate(scored) if other != fold]), held_out)
+        for fold, held_out in enumerate(scored)
+    ]
+    return Fitted.by_fold(pairs, len(corpus))
 
 
 def _encode(values: NDArray[Any]) -> str:

@@ -1,5 +1,7 @@
 """A store: one corpus and what its runs said about it, in a folder or packed into one file."""
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,11 @@ from ser_store_h5 import corpus_file, runs
 from ser_store_h5.atomic import remove_folder, stated_disk_problems
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import ExistsError, StoreError
+from ser_store_h5.fitted import KEY as FITTED_KEY
+from ser_store_h5.fitted import state_fitted
 from ser_store_h5.folder import FolderSource
-from ser_store_h5.member import Member
+from ser_store_h5.from_arrays import make_corpus, make_member
+from ser_store_h5.member import Member, check_member
 from ser_store_h5.member_file import write_member
 from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
 from ser_store_h5.opening import find_place
@@ -23,20 +28,163 @@ class Store(ReadableStore):
     """
 
     @classmethod
-    def create(cls, path: Path | str, corpus: Corpus) -> "Store":
-        """Make a store for ``corpus`` in a new or empty folder.
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        corpus: Corpus | None = None,
+        *,
+        ids: Any = None,
+        labels: Any = None,
+        classes: Sequence[str] | None = None,
+        speakers: Any = None,
+        splits: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **columns: Any,
+    ) -> "Store":
+        """Create a store in a new or empty folder, for a corpus or for labelled utterances given as arrays.
+
+        Arrays are lists, numpy arrays, torch tensors on the CPU, or columns of a polars or pandas data frame, in any
+        order, all of the same ``n`` utterances.
+
+        Args:
+            path: the folder.
+            corpus: the utterances; or the following instead.
+            ids: ``(n,)`` unique names of the utterances.
+            labels: ``(n,)`` class names; or, with ``classes``, indices into them.
+            classes: class names in order. Default: those that occur, by alphabet.
+            speakers: ``(n,)`` names; None where one is unknown.
+            splits: for each split the part of every utterance, ``(n,)``: ``train``, ``valid``, ``test``, ``fold-1``, …
+                The first one is the default split. Without any, questions are about all utterances.
+            name: what the corpus is called. Default: the folder's name.
+            columns: anything else that is known of the utterances, each ``(n,)`` of texts or numbers.
 
         Raises:
             ExistsError: if a store is there already.
+            CorpusError: if lengths differ, an id repeats, or a label is missing.
             StoreError: if the folder holds anything else, or cannot be written.
+
+        >>> from ser_store_h5.store import Store
+        >>> store = Store.create("mine.store", ids=["b", "a"], labels=["sad", "happy"], sex=["f", "m"])
+        >>> store.corpus.ids.tolist(), store.corpus.classes, store.corpus.columns["sex"].tolist()
+        (['a', 'b'], ('happy', 'sad'), ['m', 'f'])
         """
-        path = find_place(path)
+        path = find_place(Path(path))
+        if (corpus is None) == (ids is None or labels is None):
+            raise StoreError("a store needs its utterances: expected either corpus, or ids and labels")
+        if corpus is None:
+            corpus = make_corpus(
+                ids=ids,
+                labels=labels,
+                classes=classes,
+                speakers=speakers,
+                splits=splits,
+                columns=columns,
+                name=name or path.stem,
+            )
         if (path / "corpus.h5").exists():
             raise ExistsError(f"{path} is a store already: choose another --store, or remove it first")
         if path.exists() and (not path.is_dir() or not all(is_litter(found.name) for found in path.iterdir())):
             raise StoreError(f"{path} is there and not empty: expected a new folder, or an empty one, for the store")
         corpus_file.write_corpus(path / "corpus.h5", corpus)
         return cls(path)
+
+    def add(
+        self,
+        run: str,
+        *,
+        ids: Any,
+        step: int = 0,
+        logits: Any = None,
+        probabilities: Any = None,
+        scores: Any = None,
+        predicted: Any = None,
+        pooled: Any = None,
+        trained_on: str | None = None,
+        split: str | None = None,
+    ) -> str:
+        """Add what a model of your own said as a member of this store; returns its name, ``run@step``.
+
+        Arrays are lists, numpy arrays or torch tensors on the CPU. They are aligned by ``ids``, in any order, and may
+        cover some of the ``m`` utterances only. Columns are the corpus' classes in their order.
+
+        Args:
+            run: the model's name; a run is begun if there is none.
+            ids: ``(m,)`` ids of the utterances.
+            step: optimizer steps done.
+            logits: ``(m, n_classes)`` numbers whose softmax are the model's probabilities.
+            probabilities: ``(m, n_classes)`` instead; stored as their logarithms.
+            scores: ``(m, n_classes)`` instead; numbers of which the largest decides, and that are no probabilities.
+            predicted: ``(m,)`` class names instead; None where the model gave no answer, which counts as wrong.
+            pooled: ``(m, hidden)`` representations; float16 and float32 are kept, all others become float32.
+            trained_on: what the model was trained on: a part of the split; ``others``: each fold was scored by a model
+                of the other folds; ``nothing``: none of these utterances. Figures on what was learned from carry a
+                caution. Default: unknown.
+            split: whose part ``trained_on`` is. Default: the corpus' default split.
+
+        Raises:
+            ExistsError: if the member is there already.
+            StoreError: if shapes do not fit, probabilities are none, or the run holds another kind of numbers.
+            UnknownNameError: if the corpus has no such utterance.
+
+        >>> from ser_store_h5.store import Store
+        >>> store = Store.create("added.store", ids=["a", "b"], labels=["happy", "sad"])
+        >>> store.add("mine", step=100, ids=["b", "a"], logits=[[0.2, 1.3], [2.0, -1.0]])
+        'mine@100'
+        >>> store.predictions(["mine"]).tolist()
+        [[0, 1]]
+        """
+        given = {"logits": logits, "probabilities": probabilities, "scores": scores}
+        stated = [kind for kind, numbers in given.items() if numbers is not None]
+        if len(stated) + (predicted is not None) > 1:
+            raise StoreError(
+                f"got {' and '.join([*stated, *(['predicted'] if predicted is not None else [])])}: expected one of "
+                "logits, probabilities, scores and predicted"
+            )
+        member = make_member(
+            self.corpus,
+            run,
+            step,
+            ids=ids,
+            numbers=given[stated[0]] if stated else None,
+            are_probabilities=probabilities is not None,
+            predicted=predicted,
+            pooled=pooled,
+        )
+        check_member(member, self.corpus)
+        details: dict[str, Any] = {}
+        if stated:
+            details["scores"] = "log-probabilities" if probabilities is not None else stated[0]
+        if trained_on is not None:
+            details[FITTED_KEY] = state_fitted(self.corpus, trained_on, split=split).to_json()
+        begun = not self.has_run(run)
+        if begun:
+            self.add_run(RunRecord(run=run, kind="import", backbone=run, details=details))
+        else:
+            self._refuse_other_run(run, details)
+        try:
+            self.write_member(member)
+        except BaseException:
+            if begun and not self.steps(run):
+                self.remove(run)
+            raise
+        return member.name
+
+    def _refuse_other_run(self, run: str, details: Mapping[str, Any]) -> None:
+        """Refuse to add a member to a run that was made otherwise, or states something else."""
+        record = self.run(run)
+        if record.kind != "import":
+            raise StoreError(f"run {run} was made by {record.kind}: expected a run of your own; choose another name")
+        held = record.details.get("scores", "logits")
+        if details.get("scores", held) != held:
+            raise StoreError(
+                f"run {run} holds {held}, and this member {details['scores']}: expected the same in all steps of a "
+                "run; choose another name"
+            )
+        if FITTED_KEY in details and record.details.get(FITTED_KEY) != details[FITTED_KEY]:
+            raise StoreError(
+                f"run {run} was trained on something else, or does not say on what: expected the same in all "
+                "steps of a run; choose another name"
+            )
 
     @property
     def _folder(self) -> FolderSource:

@@ -1,7 +1,7 @@
 """init and audit."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, print_json, print_table
+from ser_store_cli.output import print_blocks, print_json
 
 # Lines of one kind; the rest are counted.
 _TOLD = 5
@@ -29,31 +29,37 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def init(
-    corpus: Annotated[str, typer.Option("--corpus", help="ravdess, or a manifest FILE.csv or FILE.parquet.")],
+    corpus: Annotated[
+        str, typer.Option("--corpus", help="ravdess, or a table of recordings: FILE.csv or FILE.parquet.")
+    ],
     audio: AudioOption = None,
     split: Annotated[
         str | None,
         typer.Option(
             "--split",
-            help="paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column.",
+            help="How to split: paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column of the table.",
             show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the split; another than its own is part of its name: paper-7.")
+        int | None,
+        typer.Option("--seed", help="Draw the split with another seed, which becomes part of its name: paper-7."),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", help="Number of folds; part of the split's name: kfold-10-folds.")
+        int | None,
+        typer.Option("--folds", help="Number of folds, which becomes part of the split's name: kfold-10-folds."),
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad recordings out instead of refusing.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out recordings that cannot be read, instead of stopping.")
+    ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Take a recording that is not as its header says for a bad one.")
+        bool, typer.Option("--strict", help="Count a recording as bad if its length differs from what its header says.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Make a store for a corpus, or add a split to it."""
+    """Create a store for a corpus, or add a split to the store that is there."""
     from ser_store.common.progress import bar
     from ser_store.corpora.create import init as make_store
 
@@ -114,71 +120,13 @@ def audit(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Leakage and quality of a split: shared speakers, twins, duplicate audio, class balance, bad files."""
+    """Check a split for leaks: speakers, twins and duplicate audio on both sides; class balance and bad files."""
     from ser_store.common.progress import bar
     from ser_store.evaluation.audit import audit as compute
 
     report = compute(store, split=split, audio=audio, progress=bar)
-    document = report.to_json()
     warn_cautions(report.cautions)
     if json:
-        print_json(document)
+        print_json(report.to_json())
     else:
-        _print_audit(document)
-
-
-def _print_audit(document: dict[str, Any]) -> None:
-    parts = document["n"]
-    typer.echo(f"split {document['split']}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
-    classes = {label: None for counts in document["classes"].values() for label in counts}
-    print_table(
-        ["label", *parts], [[label, *(document["classes"][part].get(label, 0) for part in parts)] for label in classes]
-    )
-    rows: list[tuple[str, object]] = [
-        ("speakers on more than one side", document["shared_speakers"]),
-        ("twin groups on more than one side", document["twins_across"]),
-        ("test utterances whose twin is in train", document["test_with_twin_in_train"]),
-    ]
-    if document.get("test_with_twin_in_train_share") is not None:
-        rows.append(("  of all test utterances", Percent(document["test_with_twin_in_train_share"])))
-    copies = document["duplicate_audio"]
-    rows.append(("groups of recordings with the same samples", None if copies is None else len(copies)))
-    rows.append(("  of which on more than one side", document["duplicate_audio_across"]))
-    near = document["near_duplicates"]
-    rows.append(("groups that are the same recording in another guise", "not looked at" if near is None else len(near)))
-    if near is not None:
-        rows.append(("  of which on more than one side", document["near_duplicates_across"]))
-    bad = document["bad_files"]
-    rows.append(("bad files", "not looked at" if bad is None else len(bad)))
-    typer.echo("")
-    for text, value in rows:
-        typer.echo(f"{text:<52} {'unknown' if value is None else value}")
-    for one in document["unusual_durations"][:_TOLD]:
-        typer.echo(f"  length out of line: {one['utterance']}, {one['seconds']:,.1f} s")
-    for line in bad or []:
-        typer.echo(f"  {line}")
-    for group in near or []:
-        typer.echo(f"  the same recording: {', '.join(group)}")
-    if document["leakage"]:
-        typer.echo("\nwhat the leaks are worth: accuracy on test utterances that training gave away, and on the others")
-        _print_leakage(document["leakage"])
-
-
-def _print_leakage(effects: list[dict[str, Any]]) -> None:
-    rows = []
-    for effect in effects:
-        leaked, clean = effect["leaked"], effect["clean"]
-        low, high = effect["ci95"]
-        rows.append(
-            [
-                effect["member"],
-                f"same {effect['kind']} in train",
-                leaked["n"],
-                Percent(leaked["accuracy"]),
-                clean["n"],
-                Percent(clean["accuracy"]),
-                f"{effect['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
-                effect["verdict"],
-            ]
-        )
-    print_table(["member", "leak", "n", "leaked", "n", "clean", "points [95% interval]", "on leaked"], rows)
+        print_blocks(report.describe())

@@ -12,11 +12,13 @@ def register(app: typer.Typer) -> None:
     @stated
     def demo(
         audio: AudioOption = None,
-        steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps of each backbone.")] = None,
+        steps: Annotated[
+            int | None, typer.Option("--steps", min=1, help="Optimizer steps of each fine-tuning.")
+        ] = None,
         store: StoreOption = DEFAULT_STORE,
         debug: DebugOption = False,
     ) -> None:
-        """The main job from audio to a vote: on a synthetic corpus, or with --audio on RAVDESS."""
+        """Show the whole way from recordings to a vote: on synthetic speech, or with --audio on RAVDESS."""
         from ser_store.errors import require
         from ser_store_cli.walkthroughs.demonstration import demonstrate
         from ser_store_cli.walkthroughs.printed import make_runner

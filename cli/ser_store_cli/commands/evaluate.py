@@ -15,22 +15,23 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
-from ser_store_cli.tables.evaluation import EXPLANATION, name_metrics, print_evaluations, print_report
-from ser_store_cli.tables.groups import print_gaps, print_groups
-from ser_store_cli.tables.hard import print_hard
-
-__all__ = ["print_evaluations", "register"]
+from ser_store_cli.output import print_blocks, print_json
 
 IntervalOption = Annotated[
     str,
-    typer.Option("--interval", help="wilson, bootstrap, speaker, or auto: by speaker where speakers are known."),
+    typer.Option(
+        "--interval",
+        help="Confidence intervals: wilson, bootstrap, speaker (resamples speakers), or auto (speaker where known).",
+    ),
 ]
 NormaliseOption = Annotated[
-    str | None, typer.Option("--normalise", help="Confusion matrix as shares of the true or predicted class, or all.")
+    str | None,
+    typer.Option(
+        "--normalise", help="Show the confusion matrix as shares: of the true class, the predicted class, or all."
+    ),
 ]
 NamesOption = Annotated[
-    str, typer.Option("--names", help="plain, or paper: what the paper calls UA and WA, beside the full names.")
+    str, typer.Option("--names", help="Names of the metrics: plain, or paper, which adds the paper's UA and WA.")
 ]
 
 
@@ -42,11 +43,13 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     members: MembersArgument = None,
     on: OnOption = None,
-    by: Annotated[str | None, typer.Option("--by", help="Also by speaker, label or a column.")] = None,
-    hard: Annotated[bool, typer.Option("--hard", help="List utterances that no member, or only one, gets right.")] = (
-        False
-    ),
-    steps: Annotated[str, typer.Option("--steps", help="The selected step of each run, or all.")] = "selected",
+    by: Annotated[
+        str | None, typer.Option("--by", help="Report by group too: speaker, label or a column of the corpus.")
+    ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="List the utterances that no member, or only one, predicts correctly.")
+    ] = (False),
+    steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
     interval: IntervalOption = "auto",
     normalise: NormaliseOption = None,
     names: NamesOption = "plain",
@@ -55,9 +58,10 @@ def evaluate(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Metrics of members, with intervals. Named members are reported in full, with classes and confusion matrix."""
+    """Report accuracy and other metrics of members. Named members are reported in full, by class."""
     from ser_store.evaluation import evaluate as compute
     from ser_store.evaluation.hard_utterances import find_hard_utterances
+    from ser_store.evaluation.tables.evaluation import name_metrics
     from ser_store.metrics.confusion import check_normalisation
     from ser_store_h5.store import Store
 
@@ -74,16 +78,9 @@ def evaluate(
             document["names"] = called
         print_json(document if found is None else {**document, "hard": found.to_json()})
         return
-    print_evaluations(evaluations, called)
-    if names != "plain":
-        typer.echo(EXPLANATION)
-    if by is not None and not members:
-        print_gaps(evaluations)
-    for member in evaluations.members if members else ():
-        print_report(member, called, normalise=normalise)
-        print_groups(member, called)
+    print_blocks(evaluations.describe(called, normalise=normalise))
     if found is not None:
-        print_hard(found)
+        print_blocks(found.describe())
     if not members:
         typer.echo(
             "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 Pair = tuple[float, float]
 
-LENGTH = "Length and order"
+LENGTH = "Length and batches"
 RATE = "Learning rate"
 LOSS = "Loss and what is trained"
-HEARD = "What training hears"
-INTERVALS = "Intervals"
+HEARD = "Augmentation"
+INTERVALS = "Logging and checkpoints"
 MACHINE = "Machine"
 
 
@@ -53,108 +53,157 @@ def _in(panel: str, text: str, *names: str, default: str | None = None) -> Any:
 def finetune(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Option("--model", help="A key of `serstore models`, a hub id, or a local folder.")
+        str | None,
+        typer.Option("--model", help="A name that `serstore models` lists, a Hugging Face id, or a local folder."),
     ] = None,
     all_models: Annotated[
-        bool, typer.Option("--all", help="The paper's six, one after the other; what is done is left alone.")
+        bool,
+        typer.Option(
+            "--all", help="Train the six models of the paper, one after the other; finished ones are skipped."
+        ),
     ] = False,
     run: RunOption = None,
     split: SplitOption = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="The fold to evaluate, for splits into folds.")] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="The fold to evaluate on, where the split consists of folds.")
+    ] = None,
     init: InitOption = "pretrained",
     checkpoint: CheckpointOption = None,
     checkpoints: Annotated[
         Path | None,
-        typer.Option("--checkpoints", help="Where checkpoints go.", show_default="in the run's folder"),
+        typer.Option("--checkpoints", help="The folder for checkpoints.", show_default="in the run's folder"),
     ] = None,
     audio: AudioOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed, as it was begun.")
+        bool,
+        typer.Option("--resume", help="Continue a run that was interrupted, with the settings it was started with."),
     ] = False,
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe", help="A TOML file, or a run to train like, by its weights and split too. Options here win."
+            "--recipe",
+            help="Take the settings from a TOML file, or from a run (weights and split too). Options override them.",
         ),
     ] = None,
-    print_recipe: Annotated[
-        bool, typer.Option("--print-recipe", help="Print the recipe as TOML, all values resolved, and do no more.")
-    ] = False,
+    print_recipe: Annotated[bool, typer.Option("--print-recipe", help="Only print all settings as TOML.")] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Measure a few steps, say what memory, disk and time all take; leave nothing."),
+        typer.Option("--dry-run", help="Only measure a few steps, and report the memory, disk and time that all take."),
     ] = False,
     push_to_hub: Annotated[
         str | None,
-        typer.Option("--push-to-hub", help="OWNER/NAME on the Hugging Face hub that gets the model, private."),
+        typer.Option(
+            "--push-to-hub", help="Upload the model to OWNER/NAME on the Hugging Face hub, as a private repository."
+        ),
     ] = None,
-    epochs: Annotated[float | None, _in(LENGTH, "Passes over the training part.", default="10")] = None,
-    max_steps: Annotated[int | None, _in(LENGTH, "Optimizer steps, instead of epochs.")] = None,
-    train_batch_size: Annotated[int | None, _in(LENGTH, "Utterances for each device and pass.", default="4")] = None,
-    eval_batch_size: Annotated[int | None, _in(LENGTH, "The same in evaluation.", default="4")] = None,
-    accumulation: Annotated[int | None, _in(LENGTH, "Batches for each optimizer step.", default="2")] = None,
-    group_by_length: Annotated[bool | None, _in(LENGTH, "Batches of utterances of similar length.")] = None,
+    epochs: Annotated[float | None, _in(LENGTH, "Number of passes over the training part.", default="10")] = None,
+    max_steps: Annotated[int | None, _in(LENGTH, "Number of optimizer steps; replaces --epochs.")] = None,
+    train_batch_size: Annotated[
+        int | None, _in(LENGTH, "Utterances per device in one forward pass.", default="4")
+    ] = None,
+    eval_batch_size: Annotated[int | None, _in(LENGTH, "The same during evaluation.", default="4")] = None,
+    accumulation: Annotated[
+        int | None, _in(LENGTH, "Gradient accumulation: batches per optimizer step.", default="2")
+    ] = None,
+    group_by_length: Annotated[
+        bool | None, _in(LENGTH, "Put utterances of similar length into one batch, which saves padding.")
+    ] = None,
     early_stopping_patience: Annotated[
-        int | None, _in(LENGTH, "Evaluations that get no better before training ends.")
+        int | None, _in(LENGTH, "Stop after this many evaluations without improvement.")
     ] = None,
     early_stopping_metric: Annotated[
-        str | None, _in(LENGTH, "eval_loss, accuracy or balanced_accuracy.", default="eval_loss")
+        str | None, _in(LENGTH, "What has to improve: eval_loss, accuracy or balanced_accuracy.", default="eval_loss")
     ] = None,
     seed: Annotated[
-        int | None, _in(LENGTH, "Of initialisation, order, dropout and augmentation.", default="42")
+        int | None, _in(LENGTH, "Seed of initialisation, order, dropout and augmentation.", default="42")
     ] = None,
-    learning_rate: Annotated[float | None, _in(RATE, "At its peak.", "--learning-rate", "--lr", default="1e-4")] = None,
+    learning_rate: Annotated[
+        float | None, _in(RATE, "Learning rate at its peak.", "--learning-rate", "--lr", default="1e-4")
+    ] = None,
     schedule: Annotated[
-        str | None, _in(RATE, "linear, cosine, constant or constant_with_warmup.", default="linear")
+        str | None,
+        _in(RATE, "How the rate changes: linear, cosine, constant or constant_with_warmup.", default="linear"),
     ] = None,
-    warmup_steps: Annotated[int | None, _in(RATE, "Steps until its peak.", default="0")] = None,
-    warmup_share: Annotated[float | None, _in(RATE, "The same, as a share of all steps.")] = None,
-    layer_decay: Annotated[float | None, _in(RATE, "Factor for each layer further down.", default="1")] = None,
-    weight_decay: Annotated[float | None, _in(RATE, "Of AdamW.", default="0")] = None,
-    max_grad_norm: Annotated[float | None, _in(RATE, "Gradients are clipped to it.", default="1")] = None,
+    warmup_steps: Annotated[int | None, _in(RATE, "Steps until the rate reaches its peak.", default="0")] = None,
+    warmup_share: Annotated[
+        float | None, _in(RATE, "Warm-up as a fraction of all steps; replaces --warmup-steps.")
+    ] = None,
+    layer_decay: Annotated[
+        float | None,
+        _in(RATE, "Layer-wise decay: the rate of each layer is this times that of the layer above.", default="1"),
+    ] = None,
+    weight_decay: Annotated[float | None, _in(RATE, "Weight decay of AdamW.", default="0")] = None,
+    max_grad_norm: Annotated[float | None, _in(RATE, "Clip gradients to this norm.", default="1")] = None,
     class_weights: Annotated[
-        str | None, _in(LOSS, "none, balanced, or by class: angry=2,calm=0.5.", default="none")
+        str | None,
+        _in(LOSS, "Weights of the classes in the loss: none, balanced, or angry=2,calm=0.5.", default="none"),
     ] = None,
-    label_smoothing: Annotated[float | None, _in(LOSS, "Share of the target spread over all.", default="0")] = None,
-    freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Leave the convolutions as they are.")] = None,
-    frozen_layers: Annotated[int | None, _in(LOSS, "Layers from the bottom left as they are.", default="0")] = None,
-    pooling: Annotated[str | None, _in(LOSS, "mean, sum or max over frames.", default="mean")] = None,
-    max_seconds: Annotated[float | None, _in(HEARD, "Longer utterances are cropped.")] = None,
-    crop: Annotated[str | None, _in(HEARD, "random or head.", default="random")] = None,
-    mask_time_prob: Annotated[float | None, _in(HEARD, "Share of frames masked.", default="the backbone's")] = None,
-    mask_time_length: Annotated[int | None, _in(HEARD, "Frames of a mask.", default="the backbone's")] = None,
-    mask_feature_prob: Annotated[float | None, _in(HEARD, "Share of channels.", default="the backbone's")] = None,
-    mask_feature_length: Annotated[int | None, _in(HEARD, "Channels of a mask.", default="the backbone's")] = None,
-    layerdrop: Annotated[float | None, _in(HEARD, "How often a layer is skipped.", default="the backbone's")] = None,
-    speed_prob: Annotated[float | None, _in(HEARD, "Share played at another speed.", default="0")] = None,
-    speed_range: Annotated[Pair | None, _in(HEARD, "Factors.", default="0.9 1.1")] = None,
-    reverb_prob: Annotated[float | None, _in(HEARD, "Share heard in a room.", default="0")] = None,
-    reverb_seconds: Annotated[Pair | None, _in(HEARD, "Reverberation times.", default="0.2 0.8")] = None,
-    noise_prob: Annotated[float | None, _in(HEARD, "Share with white noise.", default="0")] = None,
-    noise_db: Annotated[Pair | None, _in(HEARD, "Signal-to-noise ratios.", default="10 30")] = None,
-    gain_prob: Annotated[float | None, _in(HEARD, "Share made louder or softer.", default="0")] = None,
-    gain_db: Annotated[Pair | None, _in(HEARD, "By how much.", default="-12 12")] = None,
+    label_smoothing: Annotated[float | None, _in(LOSS, "Label smoothing of the loss.", default="0")] = None,
+    freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Do not train the convolutions.")] = None,
+    frozen_layers: Annotated[
+        int | None, _in(LOSS, "Do not train the lowest N transformer layers.", default="0")
+    ] = None,
+    pooling: Annotated[str | None, _in(LOSS, "How frames become one vector: mean, sum or max.", default="mean")] = None,
+    max_seconds: Annotated[float | None, _in(HEARD, "Crop longer utterances to this many seconds.")] = None,
+    crop: Annotated[
+        str | None, _in(HEARD, "Where to crop: random, or head for the beginning.", default="random")
+    ] = None,
+    mask_time_prob: Annotated[
+        float | None, _in(HEARD, "SpecAugment: fraction of frames that are masked.", default="the backbone's")
+    ] = None,
+    mask_time_length: Annotated[
+        int | None, _in(HEARD, "SpecAugment: frames per mask.", default="the backbone's")
+    ] = None,
+    mask_feature_prob: Annotated[
+        float | None, _in(HEARD, "SpecAugment: fraction of feature channels that are masked.", default="the backbone's")
+    ] = None,
+    mask_feature_length: Annotated[
+        int | None, _in(HEARD, "SpecAugment: channels per mask.", default="the backbone's")
+    ] = None,
+    layerdrop: Annotated[float | None, _in(HEARD, "Probability of skipping a layer.", default="the backbone's")] = None,
+    speed_prob: Annotated[
+        float | None, _in(HEARD, "Probability of changing the speed of an utterance.", default="0")
+    ] = None,
+    speed_range: Annotated[Pair | None, _in(HEARD, "Lowest and highest speed factor.", default="0.9 1.1")] = None,
+    reverb_prob: Annotated[float | None, _in(HEARD, "Probability of adding reverberation.", default="0")] = None,
+    reverb_seconds: Annotated[
+        Pair | None, _in(HEARD, "Shortest and longest reverberation time.", default="0.2 0.8")
+    ] = None,
+    noise_prob: Annotated[float | None, _in(HEARD, "Probability of adding white noise.", default="0")] = None,
+    noise_db: Annotated[
+        Pair | None, _in(HEARD, "Lowest and highest signal-to-noise ratio in dB.", default="10 30")
+    ] = None,
+    gain_prob: Annotated[float | None, _in(HEARD, "Probability of changing the volume.", default="0")] = None,
+    gain_db: Annotated[Pair | None, _in(HEARD, "Lowest and highest gain in dB.", default="-12 12")] = None,
     eval_steps: Annotated[
-        int | None, _in(INTERVALS, "Steps between evaluations, each of which caches a member.", default="100")
+        int | None, _in(INTERVALS, "Evaluate, and cache a member, every N steps.", default="100")
     ] = None,
-    logging_steps: Annotated[int | None, _in(INTERVALS, "Steps between entries of the loss.", default="100")] = None,
-    save_steps: Annotated[int | None, _in(INTERVALS, "Steps between checkpoints.", default="100")] = None,
-    save_total_limit: Annotated[int | None, _in(INTERVALS, "Checkpoints kept.", default="2")] = None,
+    logging_steps: Annotated[int | None, _in(INTERVALS, "Log the training loss every N steps.", default="100")] = None,
+    save_steps: Annotated[int | None, _in(INTERVALS, "Save a checkpoint every N steps.", default="100")] = None,
+    save_total_limit: Annotated[int | None, _in(INTERVALS, "Number of checkpoints to keep.", default="2")] = None,
     report_to: Annotated[
-        str | None, _in(INTERVALS, "none, tensorboard or wandb; beside the store, in STORE.tracking/.", default="none")
+        str | None,
+        _in(INTERVALS, "Also log to tensorboard or wandb, in STORE.tracking/ beside the store.", default="none"),
     ] = None,
-    precision: Annotated[str | None, _in(MACHINE, "fp32, tf32, fp16 or bf16.", default="fp32")] = None,
+    precision: Annotated[
+        str | None, _in(MACHINE, "Number format of the computation: fp32, tf32, fp16 or bf16.", default="fp32")
+    ] = None,
     attention: Annotated[
-        str | None, _in(MACHINE, "eager, sdpa or flash_attention_2.", default="the best there is")
+        str | None,
+        _in(MACHINE, "Implementation of attention: eager, sdpa or flash_attention_2.", default="the best there is"),
     ] = None,
-    gradient_checkpointing: Annotated[bool | None, _in(MACHINE, "Time for memory.")] = None,
-    compile: Annotated[bool | None, _in(MACHINE, "Have torch compile the model.")] = None,  # noqa: A002  # the option
-    dataloader_workers: Annotated[int | None, _in(MACHINE, "Processes that decode beside it.", default="0")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, _in(MACHINE, "Save memory at the price of time: recompute activations.")
+    ] = None,
+    compile: Annotated[bool | None, _in(MACHINE, "Compile the model with torch.compile.")] = None,  # noqa: A002  # the option
+    dataloader_workers: Annotated[
+        int | None, _in(MACHINE, "Processes that decode recordings in parallel.", default="0")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train all parameters of a backbone, and cache a member at every evaluation. Defaults: the published recipe."""
+    """Fine-tune a backbone and cache its answers at every evaluation. Defaults: the paper's settings."""
     asked = {name: value for name, value in context.params.items() if value is not None}
     resolved = resolve_recipe(asked, recipe=recipe, store=store, resume=resume)
     begun = (

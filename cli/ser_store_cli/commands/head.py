@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_store_cli.commands.evaluate import print_evaluations
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -15,7 +15,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -24,26 +24,36 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def head(
-    kind: Annotated[str, typer.Option("--kind", help="logreg, svm, mlp, knn or lda.")] = "logreg",
+    kind: Annotated[str, typer.Option("--kind", help="The classifier: logreg, svm, mlp, knn or lda.")] = "logreg",
     from_: Annotated[
         list[str] | None,
-        typer.Option("--from", help="A member; may be given several times.", show_default="all that fit"),
+        typer.Option(
+            "--from",
+            help="The member whose representations it is fitted on; repeat for several.",
+            show_default="all that fit",
+            autocompletion=complete_members,
+        ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="The head's run.", show_default="source's run and kind")
+        str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
-    cv: Annotated[str | None, typer.Option("--cv", help="speaker or utterance: score everyone out of fold.")] = None,
-    folds: Annotated[int, typer.Option("--folds", help="Folds of --cv.")] = 5,
-    fold: Annotated[int | None, typer.Option("--fold", help="The fold to score, for splits into folds.")] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 42,
+    cv: Annotated[
+        str | None, typer.Option("--cv", help="Cross-validate over all utterances: folds by speaker or by utterance.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", help="Number of folds of --cv.")] = 5,
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="The fold to score, where the split consists of folds.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the classifier and of the folds.")] = 42,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Fit a lightweight classifier on cached representations; its scores are a member again."""
+    """Fit a lightweight classifier on cached representations, and keep its scores as a member."""
     from ser_store.common.progress import bar
     from ser_store.evaluation import evaluate as compute
+    from ser_store.evaluation.tables.evaluation import tabulate_evaluations
     from ser_store.heads.heads import head as fit
     from ser_store_h5.store import Store
 
@@ -60,4 +70,4 @@ def head(
     for one in fitted:
         scored = "out of fold" if cv else "outside the training part"
         typer.echo(f"{one.member}: fitted on {one.n_train} utterances of {one.source}, scored {one.n_scored} {scored}")
-    print_evaluations(evaluations)
+    print_blocks(tabulate_evaluations(evaluations))

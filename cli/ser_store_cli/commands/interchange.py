@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ser_store.common.display import format_bytes
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -18,7 +20,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import format_bytes, print_json
+from ser_store_cli.output import print_json
 
 if TYPE_CHECKING:
     from ser_store_h5.store import Store
@@ -32,24 +34,30 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet, wide (one column for each run@step) or long.")],
-    label: Annotated[str | None, typer.Option("--label", help="The column of true labels; creates a store.")] = None,
+    file: Annotated[
+        Path, typer.Argument(help="A CSV or Parquet table: one column per model, or one row per utterance and model.")
+    ],
+    label: Annotated[
+        str | None, typer.Option("--label", help="The column of true labels. Needed for a new store.")
+    ] = None,
     classes: Annotated[
         str | None,
-        typer.Option("--classes", metavar="A,B,C", help="All classes, in order; any other answer counts as wrong."),
+        typer.Option("--classes", metavar="A,B,C", help="All classes in order. Any other answer then counts as wrong."),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
-            "--kind", help="logits, probabilities, log-probabilities or scores.", show_default="what the numbers show"
+            "--kind",
+            help="What the numbers are: logits, probabilities, log-probabilities or scores.",
+            show_default="found out from the numbers",
         ),
     ] = None,
     trained_on: Annotated[
         str | None,
         typer.Option(
             "--trained-on",
-            help="What the models learned from: a part of the split; others: the other folds; nothing of this corpus.",
-            show_default="not known",
+            help="What the models were trained on: a part of the split, others (all folds but its own), or nothing.",
+            show_default="unknown",
         ),
     ] = None,
     split: SplitOption = None,
@@ -57,7 +65,7 @@ def import_(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Import predictions or logits from elsewhere."""
+    """Import predictions or logits that were made elsewhere."""
     from ser_store.interchange.import_ import import_predictions
 
     names = [] if classes is None else _split_names(classes)
@@ -98,17 +106,19 @@ def export(
     what: Annotated[
         str | None,
         typer.Option(
-            "--what", help="predicted, logits or pooled (NPZ, h5ad).", show_default="predicted; for h5ad all there is"
+            "--what",
+            help="What to write: predicted, logits, or pooled (NPZ and h5ad only).",
+            show_default="predicted; everything for h5ad",
         ),
     ] = None,
-    steps: Annotated[str, typer.Option("--steps", help="selected or all.")] = "selected",
+    steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write members to a table, to arrays, or to AnnData."""
+    """Write members to a CSV or Parquet table, NumPy arrays (.npz) or AnnData (.h5ad)."""
     from ser_store.interchange.export import export as write
     from ser_store_h5.store import Store
 
@@ -124,19 +134,23 @@ def export(
 
 @stated
 def pack(
-    file: Annotated[Path, typer.Argument(help="A new FILE.h5.")],
+    file: Annotated[Path, typer.Argument(help="The file to write: a new FILE.h5.")],
     members: Annotated[
         list[str] | None,
-        typer.Argument(help="run@step, or a run for its selected step.", show_default="every member of every run"),
+        typer.Argument(
+            help="Members: run@step, or a run, which stands for its selected step.",
+            show_default="all members",
+            autocompletion=complete_members,
+        ),
     ] = None,
     without_pooled: Annotated[
-        bool, typer.Option("--without-pooled", help="Leave pooled representations out: logits vote and evaluate alone.")
+        bool, typer.Option("--without-pooled", help="Leave out the representations. Evaluating and voting need none.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Put a store into one HDF5 file, which every reading command takes for --store."""
+    """Put a store into one HDF5 file, which all reading commands accept as --store."""
     from ser_store.common.progress import bar
     from ser_store_h5.pack.packing import pack as write
     from ser_store_h5.store import Store
@@ -156,12 +170,12 @@ def pack(
 
 @stated
 def unpack(
-    file: Annotated[Path, typer.Argument(help="A file that `serstore pack` wrote.")],
+    file: Annotated[Path, typer.Argument(help="A packed store, written by `serstore pack`.")],
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Make a store, a new folder named by --store, of a packed file."""
+    """Turn a packed file into a store that can be written to, in the new folder --store."""
     from ser_store.common.progress import bar
     from ser_store_h5.pack.packing import unpack as write
 
@@ -175,16 +189,20 @@ def unpack(
 
 @stated
 def merge(
-    other: Annotated[Path, typer.Argument(help="A store of the same corpus: a folder or a packed file.")],
+    other: Annotated[Path, typer.Argument(help="The other store, of the same corpus: a folder or a packed file.")],
     rename: Annotated[
         list[str] | None,
-        typer.Option("--rename", metavar="OLD=NEW", help="A run, split or column of the other store; repeatable."),
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            help="Give a run, split or column of the other store a new name; repeat for several.",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Add the runs, members, splits and columns of another store of the same corpus to --store."""
+    """Add the runs, members, splits and columns of another store of the same corpus."""
     from ser_store.common.progress import bar
     from ser_store_h5.pack.merging import merge as add
     from ser_store_h5.store import Store
@@ -236,53 +254,32 @@ def _find_renamed(source: "Store", pairs: list[str]) -> dict[str, dict[str, str]
 
 @stated
 def rm(
-    name: Annotated[str, typer.Argument(help="run@step, or a run with all it has.")],
+    name: Annotated[str, typer.Argument(help="A member, run@step, or a whole run.", autocompletion=complete_members)],
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Remove a member, or a run with its members, curves and checkpoints."""
-    from ser_store.training.lock import refuse_training
-    from ser_store_h5.names import parse_member
+    """Remove a member, or a run with all its members, curves and checkpoints."""
+    from ser_store.interchange.listing import rm as remove
     from ser_store_h5.store import Store
 
-    opened = Store(store)
-    run, step = parse_member(name)
-    left = None
-    if opened.has_run(run):
-        refuse_training(opened.run_folder(run))
-        left = _find_checkpoints_outside(opened, run) if step is None else None
-    removed = opened.remove(name)
-    if left is not None:
-        warn(f"the checkpoints of {run} are left in {left}: remove them too, if they are not needed")
+    removed = remove(Store(store), name)
+    if removed.checkpoints is not None:
+        warn(f"the checkpoints of {name} are left in {removed.checkpoints}: remove them too, if they are not needed")
     if json:
-        print_json({"removed": removed})
+        print_json({"removed": list(removed.members)})
     else:
-        typer.echo(f"removed {', '.join(removed) or name}")
-
-
-def _find_checkpoints_outside(store: "Store", run: str) -> Path | None:
-    """The folder that the checkpoints of a run are in, where that is not the run's own, as far as its record tells."""
-    from ser_store.errors import StoreError
-
-    try:
-        stated_place = store.run(run).details.get("checkpoints")
-    except StoreError:  # a damaged run can be removed, too
-        return None
-    if not stated_place or not any(Path(stated_place).glob("checkpoint-*")):
-        return None
-    place = Path(stated_place).resolve()
-    return None if place.is_relative_to(store.run_folder(run).resolve()) else place
+        typer.echo(f"removed {', '.join(removed.members) or name}")
 
 
 @stated
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Remove what writers that were killed left behind; what a living writer holds is kept."""
+    """Remove temporary files that killed processes left behind. Files of running ones are kept."""
     from ser_store_h5.integrity.sweeping import sweep
 
     swept = sweep(store, dry_run=dry_run)

@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     show_reports,
     stated,
 )
-from ser_store_cli.output import format_bytes, print_json, print_table
+from ser_store_cli.output import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="A key of `serstore models`, a hub id, or a local folder."),
+    typer.Option("--model", help="A name that `serstore models` lists, a Hugging Face id, or a local folder."),
 ]
 
 
@@ -34,18 +34,23 @@ ModelOption = Annotated[
 def extract(
     model: ModelOption = None,
     run: RunOption = None,
-    step: Annotated[int | None, typer.Option("--step", help="A step of the run that has a checkpoint.")] = None,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", help="The step whose checkpoint is used.", show_default="every checkpoint of the run"),
+    ] = None,
     audio: AudioOption = None,
     checkpoint: CheckpointOption = None,
     init: InitOption = "pretrained",
-    pooling: Annotated[str, typer.Option(help="mean, sum or max; of a frozen backbone.")] = "mean",
-    seed: Annotated[int, typer.Option(help="Of a random initialisation.")] = 42,
-    batch_size: Annotated[int, typer.Option(min=1, help="Utterances for each forward pass.")] = 8,
+    pooling: Annotated[
+        str, typer.Option(help="How frames become one vector: mean, sum or max. For --model only.")
+    ] = "mean",
+    seed: Annotated[int, typer.Option(help="Seed of --init random.")] = 42,
+    batch_size: Annotated[int, typer.Option(min=1, help="Utterances in one forward pass.")] = 8,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Cache the whole corpus: from a run's checkpoint, a frozen backbone, or every run that has a checkpoint."""
+    """Cache representations of all recordings: by a frozen backbone or features (--model), or by fine-tuned runs."""
     from ser_store.common.progress import bar
     from ser_store.extraction.extract import extract as compute
     from ser_store_h5.store import Store
@@ -74,25 +79,12 @@ def extract(
 
 @stated
 def models(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """The catalogue of backbones; the same whatever the store."""
-    from ser_store.backbones.catalogue import list_backbones
+    """List the backbones that are known by name."""
+    from ser_store.backbones.listing import models as list_models
 
-    backbones = list_backbones()
+    listed = list_models()
     if json:
-        print_json({"models": [backbone.to_json() for backbone in backbones]})
+        print_json(listed.to_json())
         return
-    print_table(
-        ["key", "architecture", "parameters", "float32", "pretraining data", "hub id"],
-        [
-            [
-                one.key,
-                one.architecture,
-                f"{one.parameters / 1e6:,.1f} M" if one.parameters else "–",
-                format_bytes(one.bytes_fp32) if one.bytes_fp32 else "–",
-                one.pretraining,
-                one.hub_id or "–",
-            ]
-            for one in backbones
-        ],
-    )
+    typer.echo(str(listed))
     typer.echo("\nAny other hub id or local folder of these families works too: --model org/name or --model DIR.")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ser_store.common.display import Percent, format_bytes
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -14,7 +15,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import Percent, format_bytes, print_json, print_table
+from ser_store_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from ser_store.paper.tables import Paper, Report
@@ -32,7 +33,7 @@ def paper(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Tables 3 to 6 and the reports of Gavali & Verma (2025) from the six runs, beside what they published."""
+    """Print the tables of Gavali & Verma (2025) from the six runs, beside the published figures."""
     from ser_store.paper.tables import paper as compute
     from ser_store_h5.store import Store
 

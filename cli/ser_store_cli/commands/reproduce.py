@@ -13,17 +13,17 @@ def register(app: typer.Typer) -> None:
     @stated
     def reproduce(
         context: typer.Context,
-        audio: Annotated[Path, typer.Option("--audio", help="The folder of the RAVDESS recordings.")],
+        audio: Annotated[Path, typer.Option("--audio", help="The folder with the RAVDESS recordings.")],
         models: Annotated[
             str | None,
-            typer.Option("--models", help="Others, with commas between them.", show_default="the paper's six"),
+            typer.Option("--models", help="Other models, separated by commas.", show_default="the paper's six"),
         ] = None,
         store: StoreOption = DEFAULT_STORE,
         debug: DebugOption = False,
     ) -> None:
-        """The paper, from audio to its last table. What is done already is left alone, so it can be run again.
+        """Reproduce the paper from the recordings to its last table. Can be interrupted and run again.
 
-        Options that are not listed here go to `serstore finetune`, for instance --precision bf16.
+        Options that are not listed here are passed to `serstore finetune`, for instance --precision bf16.
         """
         from ser_store.errors import require
         from ser_store.paper.reproduce import list_published_models, name_runs

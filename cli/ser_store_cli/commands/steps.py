@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ser_store_cli.completion import complete_runs
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -14,8 +15,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
-from ser_store_cli.tables.steps import print_steps
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +24,17 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def steps(
-    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be given several times.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run", help="The run; repeat for several.", show_default="every run", autocompletion=complete_runs
+        ),
+    ] = None,
     select: Annotated[
-        str | None, typer.Option("--select", help="best, divergence, min-loss, last or a step: record the choice.")
+        str | None,
+        typer.Option(
+            "--select", help="Select a step and record it in the run: best, divergence, min-loss, last, or a number."
+        ),
     ] = None,
     on: OnOption = None,
     split: SplitOption = None,
@@ -34,7 +42,7 @@ def steps(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Compare the cached steps of each run, and select one."""
+    """Compare the cached steps of each run, and select one of them."""
     from ser_store.evaluation.steps import steps as compare
     from ser_store_h5.store import Store
 
@@ -43,4 +51,4 @@ def steps(
     if json:
         print_json(comparison.to_json())
     else:
-        print_steps(comparison)
+        print_blocks(comparison.describe())

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ser_store.common.display import format_bytes
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -12,7 +13,7 @@ from ser_store_cli.options import (
     stated,
     warn,
 )
-from ser_store_cli.output import format_bytes, print_json, print_table
+from ser_store_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,48 +30,16 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """List the members."""
+    """List the members: what each run said at each cached step."""
+    from ser_store.interchange.listing import ls as list_members
     from ser_store_h5.store import Store
 
-    opened = Store(store)
-    survey = opened.survey()
-    members = survey.members
-    backbones = {run: record.backbone for run, record in survey.records.items()}
-    _warn_of(survey.problems)
+    listing = list_members(Store(store))
+    _warn_of(listing.problems)
     if json:
-        print_json(
-            {
-                "members": [
-                    {
-                        "member": member.name,
-                        "run": member.run,
-                        "step": member.step,
-                        "backbone": backbones.get(member.run),
-                        "n": member.n,
-                        "pooled": member.pooled,
-                        "logits": member.logits,
-                        "bytes": member.bytes,
-                    }
-                    for member in members
-                ],
-                "problems": [vars(problem) for problem in survey.problems],
-            }
-        )
-        return
-    if not members:
-        typer.echo(f"{store} has no members {'that can be read' if survey.problems else 'yet'}")
-        return
-
-    def shape(found: tuple[int, int] | None) -> str:
-        return "–" if found is None else f"{found[0]} × {found[1]}"
-
-    print_table(
-        ["member", "backbone", "n", "pooled", "logits", "size"],
-        [
-            [m.name, backbones.get(m.run, "–"), m.n, shape(m.pooled), shape(m.logits), format_bytes(m.bytes)]
-            for m in members
-        ],
-    )
+        print_json(listing.to_json())
+    else:
+        typer.echo(str(listing))
 
 
 def _warn_of(problems: "Sequence[Problem]") -> None:
@@ -81,7 +50,7 @@ def _warn_of(problems: "Sequence[Problem]") -> None:
 
 @stated
 def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """What the store holds: corpus, splits, runs, sizes."""
+    """Describe the store: corpus, splits, runs and sizes."""
     from ser_store.interchange.description import describe_store
 
     description = describe_store(store)
@@ -148,7 +117,7 @@ def _size(size: int) -> str:
 
 @stated
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Hash and read every file; exit 1 if anything is not as it was written."""
+    """Read every file and compare it with its checksums. Exit code 1 if anything differs."""
     from ser_store.common.progress import bar
     from ser_store_h5.integrity.sweeping import sweep
     from ser_store_h5.integrity.verify import verify_store

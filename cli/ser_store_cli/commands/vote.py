@@ -48,79 +48,123 @@ def vote(
     k: Annotated[
         str | None,
         typer.Option(
-            "--k", metavar="K[,K…]", help="Members of an ensemble.", show_default="all candidates", **_CANDIDATES
+            "--k",
+            metavar="K[,K…]",
+            help="Members per ensemble; several sizes with commas.",
+            show_default="all candidates",
+            **_CANDIDATES,
         ),
     ] = None,
     all_combos: Annotated[
-        bool, typer.Option("--all-combos", help="Search every ensemble of k candidates.", **_CANDIDATES)
+        bool, typer.Option("--all-combos", help="Search all ensembles of k candidates.", **_CANDIDATES)
     ] = False,
     steps: Annotated[
-        str, typer.Option("--steps", help="Candidates: the selected step of each run, or all.", **_CANDIDATES)
+        str, typer.Option("--steps", help="Which steps of each run are candidates: selected or all.", **_CANDIDATES)
     ] = "selected",
     min_accuracy: Annotated[
-        float, typer.Option("--min-accuracy", help="Leave out candidates below it.", **_CANDIDATES)
+        float, typer.Option("--min-accuracy", help="Leave out candidates whose accuracy is below this.", **_CANDIDATES)
     ] = 0.0,
     one_step_per_run: Annotated[
-        bool, typer.Option("--one-step-per-run", help="No two steps of a run in one ensemble.", **_CANDIDATES)
+        bool, typer.Option("--one-step-per-run", help="Allow only one step of each run in an ensemble.", **_CANDIDATES)
     ] = False,
     include: Annotated[
         list[str] | None,
-        typer.Option("--include", help="A member, run or pattern that every ensemble holds.", **_CANDIDATES),
+        typer.Option(
+            "--include",
+            help="Every ensemble must hold this member, run or pattern (hubert-*); repeat for several.",
+            **_CANDIDATES,
+        ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", help="A member, run or pattern to leave out.", **_CANDIDATES)
+        list[str] | None,
+        typer.Option("--exclude", help="Leave out this member, run or pattern; repeat for several.", **_CANDIDATES),
     ] = None,
     rule: Annotated[
         str,
         typer.Option(
-            "--rule", help="hard (plurality), soft (mean probability), soft-log, weighted (hard by weight).", **_RULES
+            "--rule",
+            help="How to vote: hard (majority), soft (mean probability), soft-log or weighted (hard, by accuracy).",
+            **_RULES,
         ),
     ] = "hard",
-    tie: Annotated[str, typer.Option("--tie", help="lowest, confidence, best or abstain.", **_RULES)] = "lowest",
+    tie: Annotated[
+        str, typer.Option("--tie", help="How hard voting breaks ties: lowest, confidence, best or abstain.", **_RULES)
+    ] = "lowest",
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="accuracy, balanced-accuracy, w1,w2,… or a CSV of member and weight.", **_RULES),
+        typer.Option(
+            "--weights",
+            help="Weights of the votes: accuracy, balanced-accuracy, w1,w2,… or a CSV of member and weight.",
+            **_RULES,
+        ),
     ] = None,
     objective: Annotated[
-        str, typer.Option("--objective", help="accuracy or balanced-accuracy: what the best is best by.", **_RULES)
+        str, typer.Option("--objective", help="Rank ensembles by accuracy or balanced-accuracy.", **_RULES)
     ] = "accuracy",
     search: Annotated[
         str,
-        typer.Option("--search", help="exhaustive, greedy, pruned, or auto: exhaustive within ten minutes.", **_SEARCH),
+        typer.Option(
+            "--search",
+            help="How to search: exhaustive, greedy, pruned (exact), or auto (exhaustive within ten minutes).",
+            **_SEARCH,
+        ),
     ] = "auto",
     max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", help="End a pruned search unfinished.", **_SEARCH)
+        float | None,
+        typer.Option("--max-seconds", help="Stop a pruned search after this time, with the best so far.", **_SEARCH),
     ] = None,
     backend: Annotated[
         str,
-        typer.Option("--backend", help="auto, batched, bitsliced, summed; loky, threading, dask or ray.", **_SEARCH),
+        typer.Option(
+            "--backend",
+            help="What computes it: auto, batched, bitsliced or summed here; loky, threading, dask or ray elsewhere.",
+            **_SEARCH,
+        ),
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads or workers.", show_default="all processors", **_SEARCH)
+        int | None,
+        typer.Option("--threads", help="Number of threads or workers.", show_default="all processors", **_SEARCH),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Of Dask, such as tcp://127.0.0.1:8786.", **_SEARCH)
+        str | None,
+        typer.Option("--scheduler", help="Address of the Dask scheduler, such as tcp://127.0.0.1:8786.", **_SEARCH),
     ] = None,
     select_on: Annotated[
         str | None,
-        typer.Option("--select-on", help="Choose on this part, report on another; needs no correction.", **_CORRECTION),
+        typer.Option(
+            "--select-on",
+            help="Choose the ensemble on this part and report it on --on. Needs no correction.",
+            **_CORRECTION,
+        ),
     ] = None,
     correction: Annotated[
-        str, typer.Option("--correct", help="bootstrap, halves or none.", **_CORRECTION)
+        str,
+        typer.Option(
+            "--correct",
+            help="Correct the best figure for having been chosen: bootstrap, halves or none.",
+            **_CORRECTION,
+        ),
     ] = "bootstrap",
     by: Annotated[
         str | None,
         typer.Option(
-            "--correct-by", help="Draw whole: speaker, a column; or utterance.", show_default="speaker", **_CORRECTION
+            "--correct-by",
+            help="What the correction resamples whole: speaker, a column, or utterance.",
+            show_default="speaker",
+            **_CORRECTION,
         ),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option("--repeats", min=1, help="Of the correction.", show_default="by size", **_CORRECTION)
+        int | None,
+        typer.Option("--repeats", min=1, help="Repeats of the correction.", show_default="by size", **_CORRECTION),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the correction.", **_CORRECTION)] = 0,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best to show.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the correction.", **_CORRECTION)] = 0,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of ensembles to show.")] = 20,
     diversity: Annotated[
-        bool, typer.Option("--diversity", help="How differently candidates err, and who brings what.")
+        bool,
+        typer.Option(
+            "--diversity", help="Also report how different the members' errors are, and what each contributes."
+        ),
     ] = False,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Write the scores of all ensembles to a Parquet file.")
@@ -131,7 +175,7 @@ def vote(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Vote one ensemble, or search all k-member ensembles of the candidates."""
+    """Let one ensemble vote, or find the best of all k-member ensembles."""
     sizes = parse_sizes(k)
     from ser_store.common.progress import bar
     from ser_store.ensembles import Correction, Limits, Search, read_weights

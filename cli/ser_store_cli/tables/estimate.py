@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ser_store_cli.output import format_bytes, print_table
+from ser_store.common.display import format_bytes
+from ser_store_cli.output import print_table
 
 if TYPE_CHECKING:
     from ser_store.training.estimate import Estimate

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ser_store.common.display import Table
 from ser_store_cli.options import warn, warn_cautions
-from ser_store_cli.output import format_table, print_json
+from ser_store_cli.output import print_blocks, print_json
 
 if TYPE_CHECKING:
     from ser_store.recipes.recipe import Recipe
@@ -53,9 +54,7 @@ def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, An
         if json:
             print_json({"models": [one.to_json() for one in outcomes]})
         else:
-            typer.echo(
-                format_table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])
-            )
+            typer.echo(str(Table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])))
             for one in outcomes:
                 if one.problem:
                     warn(f"{one.model}: {one.problem}")
@@ -78,7 +77,6 @@ def push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
 def print_run(store: "Store", record: "RunRecord") -> None:
     """How long the run took, why it stopped if it did so early, and all its steps."""
     from ser_store.evaluation.steps import steps as compare
-    from ser_store_cli.tables.steps import print_steps
 
     typer.echo(f"{record.run}: {record.details['steps_done']} steps in {record.details['seconds']:.0f} s")
     stopped = record.details.get("stopped_early")
@@ -87,4 +85,4 @@ def print_run(store: "Store", record: "RunRecord") -> None:
         typer.echo(f"stopped early: {best}, for {stopped['patience']} evaluations")
     comparison = compare(store, [record.run], on=record.details["on"], split=record.details["split"])
     warn_cautions(comparison.cautions)
-    print_steps(comparison)
+    print_blocks(comparison.describe())

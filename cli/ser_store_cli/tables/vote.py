@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ser_store_cli.output import Figure, Percent, format_interval, maybe_figure, print_table
+from ser_store.common.display import Figure, Percent, format_interval, maybe_figure
+from ser_store_cli.output import print_table
 
 if TYPE_CHECKING:
     from ser_store.ensembles import Distribution, RankedEnsemble, VoteReport

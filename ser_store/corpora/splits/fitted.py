@@ -14,7 +14,6 @@ from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 _FITTED_KINDS = ("finetune", "head")
-OTHERS, NOTHING = "others", "nothing"
 
 
 def find_fitted(store: Store, run: str) -> Fitted | None:
@@ -36,37 +35,6 @@ def find_fitted(store: Store, run: str) -> Fitted | None:
 def find_rows(corpus: Corpus, ids: Sequence[str]) -> NDArray[np.int32]:
     """Return the rows of those ``ids`` that the corpus has, ascending ``(m,)`` int32."""
     return np.flatnonzero(np.isin(corpus.ids, np.array(ids, dtype=np.str_))).astype(np.int32)
-
-
-def state_fitted(corpus: Corpus, trained_on: str, *, split: str | None = None) -> Fitted:
-    """Return what models from elsewhere were fitted on, as their user states it.
-
-    Args:
-        corpus: of the store.
-        trained_on: a part of the split, such as ``train``; ``others``: each fold was scored by a model of the other
-            folds; ``nothing``: none of these utterances.
-        split: default: the corpus' default split.
-
-    Raises:
-        UnknownNameError: if the split has no such part.
-        CorpusError: if the others of folds are meant and the split has none.
-    """
-    if trained_on == NOTHING:
-        return Fitted.on_nothing(len(corpus))
-    if trained_on != OTHERS:
-        return Fitted.on_rows(corpus.rows(trained_on, split=split), len(corpus))
-    folds = [name for name in corpus.part_names(split) if name.startswith("fold-")]
-    if len(folds) < 2:
-        raise CorpusError(
-            f"trained on others, and split {split or corpus.default_split} has the parts "
-            f"{', '.join(corpus.part_names(split))}: expected a split into folds; name it with --split"
-        )
-    scored = [corpus.rows(name, split=split) for name in folds]
-    pairs = [
-        (np.concatenate([rows for other, rows in enumerate(scored) if other != fold]), held_out)
-        for fold, held_out in enumerate(scored)
-    ]
-    return Fitted.by_fold(pairs, len(corpus))
 
 
 def _rebuild(store: Store, record: RunRecord) -> Fitted | None:

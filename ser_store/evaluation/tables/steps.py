@@ -1,17 +1,16 @@
 """Steps of runs as a table, and what follows from them."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
-from ser_store_cli.output import Percent, format_interval, maybe_figure, print_table
+from ser_store.common.display import Block, Percent, Table, format_interval, maybe_figure
 
 if TYPE_CHECKING:
     from ser_store.evaluation.steps import StepComparison
 
 
-def print_steps(comparison: "StepComparison") -> None:
-    """Print one table of all steps, the selected one of each run marked, and one line for each run of what follows."""
+def tabulate_steps(comparison: "StepComparison") -> Iterator[Block]:
+    """One table of all steps, the selected one of each run marked, and one line for each run of what follows."""
     rows = []
     for run in comparison.runs:
         for score in run.steps:
@@ -30,12 +29,12 @@ def print_steps(comparison: "StepComparison") -> None:
                 ]
             )
     header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
-    print_table([*header, "as before", "selected"], rows)
+    yield Table([*header, "as before", "selected"], rows)
     if any(len(run.steps) > 1 for run in comparison.runs):
-        _print_choices(comparison)
+        yield from _tabulate_choices(comparison)
 
 
-def _print_choices(comparison: "StepComparison") -> None:
+def _tabulate_choices(comparison: "StepComparison") -> Iterator[Block]:
     rows = []
     for run in comparison.runs:
         test, correction = run.best_against_last, run.correction
@@ -54,19 +53,18 @@ def _print_choices(comparison: "StepComparison") -> None:
                 "never" if run.divergence is None else str(run.divergence),
             ]
         )
-    typer.echo("")
+    yield ""
     header = ["", "best", "apparent", "corrected", "95% interval", "last", "best against last", "losses part at"]
-    print_table(header, rows)
-    typer.echo("")
+    yield Table(header, rows)
+    yield ""
     corrected = next((run.correction for run in comparison.runs if run.correction), None)
     if corrected is not None:
-        typer.echo(
+        yield (
             f"corrected: what to expect of a step chosen for its accuracy on {comparison.on} ({corrected.method}, "
             f"{corrected.repeats} repeats)"
         )
     tests = [run.best_against_last for run in comparison.runs if run.best_against_last is not None]
     if tests:
-        typer.echo(f"p of best against last: {', '.join(dict.fromkeys(test.method for test in tests))}")
-    for note in dict.fromkeys(run.note for run in comparison.runs if run.note):
-        typer.echo(note)
-    typer.echo("as before: utterances for which the step predicts what the step before it does")
+        yield f"p of best against last: {', '.join(dict.fromkeys(test.method for test in tests))}"
+    yield from dict.fromkeys(run.note for run in comparison.runs if run.note)
+    yield "as before: utterances for which the step predicts what the step before it does"

@@ -1,11 +1,9 @@
 """Tables of the utterances that members find hard."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from ser_store_cli.output import print_table
+from ser_store.common.display import Block, Table
 
 if TYPE_CHECKING:
     from ser_store.evaluation.hard_utterances import HardUtterance, HardUtterances
@@ -13,19 +11,19 @@ if TYPE_CHECKING:
 MAX_LINES = 12
 
 
-def print_hard(hard: "HardUtterances") -> None:
-    """Print the utterances that no member gets right, those that one does, and how many do how many."""
+def tabulate_hard(hard: "HardUtterances") -> Iterator[Block]:
+    """The utterances that no member gets right, those that one does, and how many do how many."""
     n_members = len(hard.members)
-    typer.echo(f"\nright for how many of the {n_members} members")
-    print_table(["members", "utterances"], count_by_right(hard.n_by_right))
+    yield f"\nright for how many of the {n_members} members"
+    yield Table(["members", "utterances"], count_by_right(hard.n_by_right))
     if hard.all_wrong:
-        typer.echo(f"\nwrong for all members: {len(hard.all_wrong)}")
+        yield f"\nwrong for all members: {len(hard.all_wrong)}"
         rows = [[one.utterance, one.label, _list_predicted(one)] for one in hard.all_wrong]
-        print_table(["utterance", "true", "predicted"], rows)
+        yield Table(["utterance", "true", "predicted"], rows)
     if hard.one_right and n_members > 1:
-        typer.echo(f"\nright for one member only: {len(hard.one_right)}")
+        yield f"\nright for one member only: {len(hard.one_right)}"
         rows = [[one.utterance, one.label, one.only or "", _list_predicted(one)] for one in hard.one_right]
-        print_table(["utterance", "true", "right", "predicted"], rows)
+        yield Table(["utterance", "true", "right", "predicted"], rows)
 
 
 def count_by_right(n_by_right: Sequence[int]) -> list[tuple[object, int]]:

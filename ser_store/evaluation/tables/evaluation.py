@@ -1,13 +1,11 @@
 """Tables of evaluations: all members, and one member in full."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import typer
-
-from ser_store_cli.output import Figure, Percent, format_interval, print_table
-from ser_store_h5.errors import UnknownNameError, describe_unknown
+from ser_store.common.display import Block, Figure, Percent, Table, format_interval
+from ser_store.errors import UnknownNameError, describe_unknown
 
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
@@ -45,7 +43,7 @@ def name_metrics(style: str) -> dict[str, str]:
     return STYLES[style]
 
 
-def print_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> None:
+def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
     """Print one line for each member."""
     intervals = [member.interval for member in evaluations.members]
     rows = [
@@ -60,8 +58,10 @@ def print_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLA
         for member, cells in zip(evaluations.members, list_interval_cells(intervals), strict=True)
     ]
     header = [f"on {evaluations.on}", "n", "correct", names["accuracy"], *head_intervals(intervals)]
-    print_table([*header, names["balanced_accuracy"]], rows)
-    typer.echo(f"\n95% intervals: {describe_intervals(intervals)}")
+    yield Table([*header, names["balanced_accuracy"]], rows)
+    yield f"\n95% intervals: {describe_intervals(intervals)}"
+    if names != PLAIN:
+        yield EXPLANATION
 
 
 def differ_in_method(intervals: Sequence["Interval"]) -> bool:
@@ -120,17 +120,19 @@ def _describe_range(counts: Sequence[int]) -> str:
     return f" ({low})" if low == high else f" ({low} to {high})"
 
 
-def print_report(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> None:
-    """Print all figures of a member with their intervals, its classes, and its confusion matrix."""
-    typer.echo(f"\n{member.member}")
-    _print_figures(member, names)
-    typer.echo("")
-    _print_classes(member)
-    typer.echo("")
-    _print_confusion(member, normalise)
+def tabulate_member(
+    member: "MemberEvaluation", names: Mapping[str, str] = PLAIN, *, normalise: str | None = None
+) -> Iterator[Block]:
+    """All figures of a member with their intervals, its classes, and its confusion matrix."""
+    yield f"\n{member.member}"
+    yield from _tabulate_figures(member, names)
+    yield ""
+    yield from _tabulate_classes(member)
+    yield ""
+    yield from _tabulate_confusion(member, normalise)
 
 
-def _print_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> None:
+def _tabulate_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> Iterator[Block]:
     metrics, intervals = member.metrics, member.intervals
     figures: list[tuple[str, str, float]] = [
         ("accuracy", names["accuracy"], Percent(metrics.accuracy)),
@@ -158,9 +160,9 @@ def _print_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> None
         ]
         for key, name, value in figures
     ]
-    print_table(["figure", "", *head_intervals(shown)], rows)
+    yield Table(["figure", "", *head_intervals(shown)], rows)
     if describe_intervals(shown) != describe_intervals([member.interval]):
-        typer.echo(f"\n95% intervals: {describe_intervals(shown)}")
+        yield f"\n95% intervals: {describe_intervals(shown)}"
 
 
 def _format_bounds(value: float, interval: "Interval | None") -> str:
@@ -174,7 +176,7 @@ def _format_bounds(value: float, interval: "Interval | None") -> str:
     return f"[{interval.low:.3f}, {interval.high:.3f}]"
 
 
-def _print_classes(member: "MemberEvaluation") -> None:
+def _tabulate_classes(member: "MemberEvaluation") -> Iterator[Block]:
     scores, metrics = member.metrics.per_class, member.metrics
     per_class: list[list[object]] = [
         [
@@ -188,10 +190,10 @@ def _print_classes(member: "MemberEvaluation") -> None:
         [name, Figure(average.precision), Figure(average.recall), Figure(average.f1), metrics.n]
         for name, average in (("macro average", metrics.macro_avg), ("weighted average", metrics.weighted_avg))
     ]
-    print_table(["class", "precision", "recall", "f1", "support"], per_class + averages)
+    yield Table(["class", "precision", "recall", "f1", "support"], per_class + averages)
 
 
-def _print_confusion(member: "MemberEvaluation", normalise: str | None) -> None:
+def _tabulate_confusion(member: "MemberEvaluation", normalise: str | None) -> Iterator[Block]:
     cells: list[list[object]] = member.metrics.confusion.tolist()
     shown = ""
     if normalise is not None:
@@ -204,13 +206,13 @@ def _print_confusion(member: "MemberEvaluation", normalise: str | None) -> None:
         shown = {"true": ", shares of the true class", "predicted": ", shares of the predicted class"}.get(
             normalise, ", shares of all utterances"
         )
-    typer.echo(f"confusion matrix: rows true, columns predicted{shown}")
+    yield f"confusion matrix: rows true, columns predicted{shown}"
     names = list(member.classes)
     header = names
     if max(map(len, names)) + sum(max(len(name), 4) + 2 for name in names) > MAX_WIDTH:
         header = [str(place) for place in range(1, len(names) + 1)]
         names = [f"{place} {name}" for place, name in enumerate(names, start=1)]
-    print_table(["", *header], [[name, *row] for name, row in zip(names, cells, strict=True)])
+    yield Table(["", *header], [[name, *row] for name, row in zip(names, cells, strict=True)])
 
 
 def format_p(p: float | None) -> str:

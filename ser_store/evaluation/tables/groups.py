@@ -1,12 +1,10 @@
 """Tables of groups of utterances: how each member does on them, and whether they differ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from ser_store_cli.output import Figure, Percent, print_table
-from ser_store_cli.tables.evaluation import (
+from ser_store.common.display import Block, Figure, Percent, Table
+from ser_store.evaluation.tables.evaluation import (
     PLAIN,
     describe_intervals,
     format_p,
@@ -23,8 +21,8 @@ ALPHA = 0.05
 MAX_NAMED = 8
 
 
-def print_gaps(evaluations: "Evaluations") -> None:
-    """Print the worst and the best group of every member."""
+def tabulate_gaps(evaluations: "Evaluations") -> Iterator[Block]:
+    """The worst and the best group of every member."""
     rows = []
     for member in evaluations.members:
         if member.sliced is not None:
@@ -41,16 +39,16 @@ def print_gaps(evaluations: "Evaluations") -> None:
                     _judge(member.sliced),
                 ]
             )
-    typer.echo("")
-    print_table([f"by {evaluations.by}", "worst", "accuracy", "best", "accuracy", "gap", "p", "groups differ"], rows)
+    yield ""
+    yield Table([f"by {evaluations.by}", "worst", "accuracy", "best", "accuracy", "gap", "p", "groups differ"], rows)
     several = [member.sliced for member in evaluations.members if member.sliced is not None]
     tested = _describe_tests(several)
-    typer.echo(f"\np: {tested}" if tested else "")
-    _print_small(several[0])
+    yield f"\np: {tested}" if tested else ""
+    yield from _tabulate_small(several[0])
 
 
-def print_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -> None:
-    """Print one line for each group of utterances, and whether they differ by more than chance."""
+def tabulate_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
+    """One line for each group of utterances, and whether they differ by more than chance."""
     if member.sliced is None:
         return
     sliced = member.sliced
@@ -68,19 +66,19 @@ def print_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -
         ]
         for one, cells in zip(sliced.slices, list_interval_cells(intervals), strict=True)
     ]
-    typer.echo(f"\n{member.member} by {sliced.by}")
+    yield f"\n{member.member} by {sliced.by}"
     header = [sliced.by, "n", "correct", names["accuracy"], *head_intervals(intervals)]
     header += [names["balanced_accuracy"]] if balanced else []
-    print_table([*header, *([] if member.probabilities is None else ["log-loss"])], rows)
-    typer.echo(f"\n95% intervals: {describe_intervals(intervals)}")
+    yield Table([*header, *([] if member.probabilities is None else ["log-loss"])], rows)
+    yield f"\n95% intervals: {describe_intervals(intervals)}"
     worst, best = sliced.worst, sliced.best
-    typer.echo(
+    yield (
         f"worst: {worst.group} with {Percent(worst.metrics.accuracy)}; best: {best.group} with "
         f"{Percent(best.metrics.accuracy)}; gap {sliced.gap * 100:.1f} points"
     )
     tested = "" if sliced.test is None else f", p {format_p(sliced.test.p)} ({_describe_tests([sliced])})"
-    typer.echo(f"groups differ: {_judge(sliced)}{tested}")
-    _print_small(sliced)
+    yield f"groups differ: {_judge(sliced)}{tested}"
+    yield from _tabulate_small(sliced)
 
 
 def _judge(sliced: "Slices") -> str:
@@ -96,11 +94,11 @@ def _describe_tests(several: Sequence["Slices"]) -> str:
     return "; ".join([*dict.fromkeys(test.method for test in tests), *cautions])
 
 
-def _print_small(sliced: "Slices") -> None:
+def _tabulate_small(sliced: "Slices") -> Iterator[Block]:
     """The groups that are too small to be called worst or best."""
     small = [one.group for one in sliced.slices if one.is_small]
     if small:
         from ser_store.evaluation.slices import SMALL_GROUP
 
         shown = ", ".join(small[:MAX_NAMED]) + (", …" if len(small) > MAX_NAMED else "")
-        typer.echo(f"too few to be worst or best, under {SMALL_GROUP} utterances: {shown}")
+        yield f"too few to be worst or best, under {SMALL_GROUP} utterances: {shown}"

@@ -1,0 +1,115 @@
+"""The overview of the commands by what one wants to do, and the examples that end each command's help."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import typer
+
+PANELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Bring in a corpus": ("init", "audit", "import"),
+    "Train and cache": ("finetune", "extract", "head", "models"),
+    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
+    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
+    "See it at work": ("demo", "paper", "reproduce"),
+}
+
+# What each does, and the words after `serstore`. The tests run all of them, in this order, in one folder.
+EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "init": (
+        ("RAVDESS, with the split of the paper", "init --corpus ravdess --audio ravdess"),
+        (
+            "A second split, in which no speaker is on both sides",
+            "init --corpus ravdess --audio ravdess --split speaker",
+        ),
+        (
+            "Any corpus, from a table with the columns file, label and, if known, speaker",
+            "init --corpus corpus.csv --audio recordings --store mine.store",
+        ),
+    ),
+    "audit": (
+        ("What training and test share in the default split", "audit"),
+        ("The same for another split, with the recordings read again", "audit --split speaker --audio ravdess"),
+    ),
+    "import": (
+        (
+            "A new store from a table: utterance, true label, one column per run@step",
+            "import predictions.csv --label emotion --store predictions.store",
+        ),
+        (
+            "Probabilities of a model that was trained on the training part",
+            "import probabilities.csv --kind probabilities --trained-on train",
+        ),
+    ),
+    "models": (("What can be fine-tuned by name, with sizes", "models"),),
+    "finetune": (
+        ("How long it takes and how much memory, before it starts", "finetune --model xlsr53 --dry-run"),
+        ("With the published recipe", "finetune --model xlsr53"),
+        (
+            "With a lower rate and an evaluation every 50 steps",
+            "finetune --model hubert-base --lr 5e-5 --eval-steps 50",
+        ),
+        ("Go on after an interruption", "finetune --resume --run xlsr53"),
+    ),
+    "extract": (
+        ("Acoustic features of all recordings, without any training", "extract --model mfcc"),
+        ("Representations and logits of all recordings, by a fine-tuned run", "extract --run xlsr53"),
+    ),
+    "head": (
+        ("Logistic regression on MFCC features", "head --kind logreg --from mfcc"),
+        ("An SVM, every utterance scored by a model that has not heard its speaker", "head --kind svm --cv speaker"),
+    ),
+    "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
+    "info": (("Corpus, splits, runs and sizes", "info"),),
+    "evaluate": (
+        ("All members on the test part", "evaluate"),
+        ("One in full: its figures by class and speaker, its confusions", "evaluate xlsr53 --by speaker"),
+        ("All steps of one run", "evaluate xlsr53 --steps all"),
+    ),
+    "compare": (
+        ("Every two members", "compare"),
+        ("All others against the most accurate", "compare --against best"),
+        ("An ensemble against one of its members", "compare xlsr53+hubert-base+mfcc-logreg xlsr53"),
+    ),
+    "steps": (
+        ("All steps of all runs", "steps"),
+        ("Record the step with the lowest evaluation loss", "steps --run xlsr53 --select min-loss"),
+    ),
+    "vote": (
+        ("The best three of all runs", "vote --k 3 --all-combos"),
+        (
+            "The best three of all steps, no run twice",
+            "vote --k 3 --all-combos --steps all --one-step-per-run",
+        ),
+        ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
+    ),
+    "verify": (("Is every file as it was written?", "verify"),),
+    "export": (
+        ("Predicted classes of all runs, a column each", "export members.csv"),
+        ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
+    ),
+    "pack": (
+        ("The whole store in one file", "pack store.h5"),
+        ("Without representations: small enough to send", "pack small.h5 --without-pooled"),
+    ),
+    "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
+    "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
+    "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
+    "gc": (("What would be removed?", "gc --dry-run"),),
+    "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),
+    "reproduce": (("The whole paper, in bf16", "reproduce --audio ravdess --precision bf16 --store six.store"),),
+    "demo": (("On synthetic speech", "demo --store demo.store"),),
+}
+
+
+def describe_commands(app: typer.Typer) -> None:
+    """Give every command of ``app`` its panel in the overview and the examples at the end of its help."""
+    for command in app.registered_commands:
+        name = str(command.name or getattr(command.callback, "__name__", ""))
+        command.rich_help_panel = next(panel for panel, names in PANELS.items() if name in names)
+        command.epilog = format_examples(name)
+
+
+def format_examples(name: str) -> str:
+    """The examples of a command as typer takes them: a paragraph for each line."""
+    lines = [line for text, words in EXAMPLES[name] for line in (f"{text}:", f"  $ serstore {words}")]
+    return "\n\n".join(["Examples", *lines])

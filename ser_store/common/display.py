@@ -1,0 +1,182 @@
+"""What the answer to a question looks like: text in a terminal, HTML in a notebook, a data frame."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from html import escape
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+# Characters of a field's value in a representation, and lines of the whole.
+_MAX_FIELD, _MAX_LINES = 60, 10
+_EMPTY = ("None", "()", "[]", "{}", "''")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of figures.
+
+    Attributes:
+        header: a name for each column.
+        rows: the cells; text stands to the left, everything else to the right.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def __str__(self) -> str:
+        """Columns padded to their widest cell.
+
+        >>> print(Table(["member", "n"], [["xlsr53@100", 288], ["mfcc", 12]]))
+        member        n
+        ──────────  ───
+        xlsr53@100  288
+        mfcc         12
+        """
+        cells = self._format_cells()
+        widths = [max(map(len, column)) for column in zip(self.header, *cells, strict=True)]
+        is_text = self._find_text()
+
+        def line(row: Sequence[str]) -> str:
+            padded = [
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, width, left in zip(row, widths, is_text, strict=True)
+            ]
+            return "  ".join(padded).rstrip()
+
+        return "\n".join([line(self.header), "  ".join("─" * width for width in widths), *map(line, cells)])
+
+    def to_html(self) -> str:
+        """The table as an HTML element, all text escaped."""
+        train_eval = ["left" if is_text else "right" for is_text in self._find_text()]
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            return "".join(
+                f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
+                for cell, side in zip(cells, train_eval, strict=True)
+            )
+
+        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self._format_cells())
+        return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _format_cells(self) -> list[list[str]]:
+        return [["" if cell is None else str(cell) for cell in row] for row in self.rows]
+
+    def _find_text(self) -> list[bool]:
+        places = range(len(self.header))
+        return [bool(self.rows) and all(isinstance(row[place], str) for row in self.rows) for place in places]
+
+
+Block = str | Table
+
+
+class Result:
+    """The answer to a question: it prints as the command prints it, and stays short where it is only shown.
+
+    A subclass is a frozen dataclass with ``repr=False``. It says what it looks like in :meth:`describe`, and what its
+    data frame holds in :meth:`records`. Its ``cautions``, if it has any, stand above everything else.
+    """
+
+    def describe(self) -> Iterable[Block]:
+        """The lines and tables that the command prints."""
+        raise NotImplementedError
+
+    def records(self) -> list[dict[str, Any]]:
+        """A dictionary for each row of the data frame, all with the same keys."""
+        raise NotImplementedError
+
+    def to_frame(self) -> "DataFrame":
+        """Return the result as a polars data frame; ``.to_pandas()`` of it gives a pandas one."""
+        import polars
+
+        return polars.DataFrame(self.records(), infer_schema_length=None)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._describe_with_cautions()))
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for is_text, blocks in groupby(self._describe_with_cautions(), lambda block: isinstance(block, str)):
+            if is_text:
+                lines = "\n".join(map(str, blocks)).strip("\n")
+                parts.append(f"<pre>{escape(lines)}</pre>" if lines else "")
+            else:
+                parts += [block.to_html() for block in blocks if isinstance(block, Table)]
+        return "".join(parts)
+
+    def _describe_with_cautions(self) -> Iterator[Block]:
+        yield from (f"caution: {caution}" for caution in getattr(self, "cautions", ()))
+        yield from self.describe()
+
+    def __repr__(self) -> str:
+        """One line for each field that is not empty, at most ten: what is long is counted."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # a dataclass
+        shown = [f"    {name}={text}," for name, value in own.items() if (text := summarise(value)) not in _EMPTY]
+        room = _MAX_LINES - 2
+        if len(shown) > room:
+            shown = [*shown[: room - 1], f"    … {len(shown) - room + 1} more fields"]
+        return "\n".join([f"{type(self).__name__}(", *shown, ")"])
+
+
+def summarise(value: object) -> str:
+    """A value in a few characters: what is long is counted, and of an array the shape and dtype are said.
+
+    >>> import numpy as np
+    >>> print(summarise(0.5), summarise(("a",) * 84), summarise(np.zeros((8, 8))))
+    0.5 <84 × str> <8 × 8 float64>
+    """
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if isinstance(shape, tuple) and dtype is not None:
+        return f"<{' × '.join(map(str, shape))} {dtype}>" if shape else repr(value)
+    text = repr(value)
+    if len(text) <= _MAX_FIELD and "\n" not in text:
+        return text
+    if isinstance(value, tuple | list | set | frozenset):
+        kinds = {type(one).__name__ for one in value}
+        return f"<{len(value)} × {kinds.pop() if len(kinds) == 1 else 'object'}>"
+    if isinstance(value, dict):
+        return f"<{len(value)} entries>"
+    return f"{text[:_MAX_FIELD]}…" if isinstance(value, str) else f"<{type(value).__name__}>"
+
+
+class Percent(float):
+    """A share of one that prints as a percentage and stands to the right in a table."""
+
+    def __str__(self) -> str:
+        return f"{self * 100:.2f}%"
+
+
+class Figure(float):
+    """A number that prints with three decimals."""
+
+    def __str__(self) -> str:
+        return f"{float(self):.3f}"
+
+
+def maybe_figure(value: float | None) -> Figure | None:
+    """The figure, or None where there is none."""
+    return None if value is None else Figure(value)
+
+
+def format_interval(bounds: Sequence[float]) -> str:
+    """Bounds that are shares of one, in percent.
+
+    >>> format_interval((0.9123, 0.95))
+    '[91.2, 95.0]'
+    """
+    return f"[{bounds[0] * 100:.1f}, {bounds[1] * 100:.1f}]"
+
+
+def format_bytes(size: float) -> str:
+    """Decimal units, as the sizes of checkpoints are published.
+
+    >>> format_bytes(1265986080)
+    '1.27 GB'
+    """
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"

@@ -1,0 +1,146 @@
+"""``ls`` and ``rm``: which members a store has, and away with one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ser_store.common.display import Block, Result, Table, format_bytes
+from ser_store.errors import StoreError
+from ser_store.training.lock import refuse_training
+from ser_store_h5.findings import Problem
+from ser_store_h5.member import MemberInfo
+from ser_store_h5.names import parse_member
+from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True, repr=False)
+class Listing(Result):
+    """The members of a store.
+
+    Attributes:
+        store: its folder or file.
+        members: all that can be read, by run and step.
+        backbones: of each run whose record can be read.
+        problems: what is wrong with the rest.
+    """
+
+    store: Path
+    members: tuple[MemberInfo, ...]
+    backbones: dict[str, str]
+    problems: tuple[Problem, ...] = ()
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits."""
+        return [
+            {
+                "member": one.name,
+                "run": one.run,
+                "step": one.step,
+                "backbone": self.backbones.get(one.run),
+                "n": one.n,
+                "hidden": None if one.pooled is None else one.pooled[1],
+                "classes": None if one.logits is None else one.logits[1],
+                "bytes": one.bytes,
+            }
+            for one in self.members
+        ]
+
+    def describe(self) -> Iterator[Block]:
+        if not self.members:
+            yield f"{self.store} has no members {'that can be read' if self.problems else 'yet'}"
+            return
+        rows = [
+            [
+                one.name,
+                self.backbones.get(one.run, "–"),
+                one.n,
+                _format_shape(one.pooled),
+                _format_shape(one.logits),
+                format_bytes(one.bytes),
+            ]
+            for one in self.members
+        ]
+        yield Table(["member", "backbone", "n", "pooled", "logits", "size"], rows)
+
+    def to_json(self) -> dict[str, Any]:
+        members = [
+            {
+                "member": one.name,
+                "run": one.run,
+                "step": one.step,
+                "backbone": self.backbones.get(one.run),
+                "n": one.n,
+                "pooled": one.pooled,
+                "logits": one.logits,
+                "bytes": one.bytes,
+            }
+            for one in self.members
+        ]
+        return {"members": members, "problems": [vars(problem) for problem in self.problems]}
+
+
+def _format_shape(shape: tuple[int, int] | None) -> str:
+    return "–" if shape is None else f"{shape[0]} × {shape[1]}"
+
+
+def ls(store: Store) -> Listing:
+    """List the members of a store: what each run said at each cached step.
+
+    Damage to one does not hide the others: it is among the ``problems``.
+
+    >>> import ser_store as ss
+    >>> ss.ls(ss.open_example()).to_frame()["member"].to_list()[:2]
+    ['hubert-base@900', 'hubert-xlarge@600']
+    """
+    survey = store.survey()
+    backbones = {run: record.backbone for run, record in survey.records.items()}
+    return Listing(store.path, survey.members, backbones, survey.problems)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was removed.
+
+    Attributes:
+        members: names of the members.
+        checkpoints: a folder with checkpoints of the run that lies outside the store, and was left; None if there is
+            none.
+    """
+
+    members: tuple[str, ...]
+    checkpoints: Path | None = None
+
+
+def rm(store: Store, name: str) -> Removed:
+    """Remove a member, ``run@step``, or a run with all its members, curves and checkpoints.
+
+    Raises:
+        UnknownNameError: if there is no such member or run.
+        StoreError: if the run is being trained, or the store is a packed file.
+
+    >>> import ser_store as ss
+    >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> store.add("mine", ids=["a", "b"], predicted=["happy", "happy"])
+    'mine@0'
+    >>> ss.rm(store, "mine").members
+    ('mine@0',)
+    """
+    run, step = parse_member(name)
+    left = None
+    if store.has_run(run):
+        refuse_training(store.run_folder(run))
+        left = _find_checkpoints_outside(store, run) if step is None else None
+    return Removed(tuple(store.remove(name)), left)
+
+
+def _find_checkpoints_outside(store: Store, run: str) -> Path | None:
+    """The folder that the checkpoints of a run are in, where that is not the run's own, as far as its record tells."""
+    try:
+        stated_place = store.run(run).details.get("checkpoints")
+    except StoreError:  # a damaged run can be removed, too
+        return None
+    if not stated_place or not any(Path(stated_place).glob("checkpoint-*")):
+        return None
+    place = Path(stated_place).resolve()
+    return None if place.is_relative_to(store.run_folder(run).resolve()) else place
