@@ -283,3 +283,20 @@ class Store(ReadableStore):
         names = self.member_names(run)
         remove_folder(self.run_folder(run))
         return names
+
+
+StoreLike = str | os.PathLike[str] | Store
+
+
+def open_store(store: StoreLike) -> Store:
+    """Return the store that is meant: an open one as it is, or the one at a path.
+
+    Raises:
+        StoreError: if there is none at the path.
+
+    >>> from ser_store_h5.store import Store, open_store
+    >>> made = Store.create("opened.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> open_store(made) is made, open_store("opened.store").path == made.path
+    (True, True)
+    """
+    return store if isinstance(store, Store) else Store(Path(store))
