@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ser_store_cli.completion import complete_members, complete_parts, complete_runs, complete_splits
-from ser_store_cli.output import name_options
+from ser_store_cli.output import name_options, speaking_for
 from ser_store_h5.errors import SerstoreError
 
 StoreOption = Annotated[
@@ -77,10 +77,14 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*arguments: Any, debug: bool = False, **options: Any) -> None:
+        with speaking_for(command):
+            _run(*arguments, debug=debug, **options)
+
+    def _run(*arguments: Any, debug: bool, **options: Any) -> None:
         try:
             command(*arguments, debug=debug, **options)
         except SerstoreError as problem:
-            _fail(name_options(str(problem), command), debug)
+            _fail(str(problem), debug)
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
@@ -110,7 +114,7 @@ def _fail(problem: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     if speaks_for_all():
-        typer.echo(f"serstore: {' '.join(problem.split())}", err=True)
+        warn(" ".join(problem.split()))
     raise typer.Exit(1) from None
 
 
@@ -127,8 +131,12 @@ def show_reports() -> None:
     """Send what the library reports while it works, such as weights that were missing, to stderr."""
     import logging
 
+    class Named(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return name_options(super().format(record))
+
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("serstore: %(message)s"))
+    handler.setFormatter(Named("serstore: %(message)s"))
     logger = logging.getLogger("ser_store")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
@@ -137,7 +145,7 @@ def show_reports() -> None:
 
 def warn(text: str) -> None:
     """Print one line on stderr."""
-    typer.echo(f"serstore: {text}", err=True)
+    typer.echo(f"serstore: {name_options(text)}", err=True)
 
 
 def warn_cautions(cautions: Iterable[str]) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, get_type_hints
 
 import typer
@@ -10,31 +12,60 @@ from typer.models import OptionInfo
 
 from ser_store.common.display import Block, Table
 
+# Functions of the library whose command has another name.
+TWINS = {
+    "describe_store": "info",
+    "estimate": "finetune --dry-run",
+    "finetune_all": "finetune --all",
+    "import_predictions": "import",
+    "push_to_hub": "finetune --push-to-hub",
+    "sweep": "gc",
+    "verify_store": "verify",
+}
+_COMMAND: ContextVar[Callable[..., None] | None] = ContextVar("command", default=None)
+
 
 def print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=1, default=str))
+    typer.echo(name_options(json.dumps(document, ensure_ascii=False, indent=1, default=str)))
 
 
-def name_options(text: str, command: Callable[..., None]) -> str:
-    """Put the options of ``command`` for its parameters that ``text`` names in backticks.
+def name_options(text: str, command: Callable[..., None] | None = None) -> str:
+    """Say in the command's words what ``text`` says in the library's: options for parameters, commands for functions.
 
-    The library speaks of parameters, the command of options: of the library's `` `min_accuracy` is 92`` the command
-    makes ``--min-accuracy is 92``. A parameter of the library is found by the name of the command's parameter.
+    Of `` `min_accuracy` is 92`` the command makes ``--min-accuracy is 92``, and of `` `head()` makes one`` `` `serstore
+    head` makes one``. A parameter is found by the name of the command's parameter; what is neither stays as it is.
+
+    Args:
+        text: what the library says.
+        command: whose options are meant. Default: the command that runs.
     """
-    hints = get_type_hints(command, include_extras=True) if "`" in text else {}
+    command = command or _COMMAND.get()
+    if "`" not in text or command is None:
+        return text
     options = {
         name: str(info.default)  # in ``Annotated`` typer takes an option's name for its default
-        for name, hint in hints.items()
+        for name, hint in get_type_hints(command, include_extras=True).items()
         for info in getattr(hint, "__metadata__", ())
         if isinstance(info, OptionInfo)
     }
+    text = re.sub(r"`(\w+)\(\)`", lambda named: f"`serstore {TWINS.get(named[1], named[1])}`", text)
     return re.sub(r"`(\w+)`", lambda named: options.get(named[1], named[0]), text)
+
+
+@contextmanager
+def speaking_for(command: Callable[..., None]) -> Iterator[None]:
+    """Within, what is printed names the options of ``command``."""
+    token = _COMMAND.set(command)
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
 
 
 def print_blocks(blocks: Iterable[Block]) -> None:
     """Print lines and tables as they come."""
     for block in blocks:
-        typer.echo(str(block))
+        typer.echo(name_options(str(block)))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -22,11 +22,11 @@ def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
     if corpus.paths is None:
         raise CorpusError(
             f"corpus {corpus.name} was made from predictions and has no recordings: expected one made from audio; "
-            "`serstore init --audio DIR --store PATH` makes a store that can train"
+            "`init()` with `audio` makes a store that can train"
         )
     folder = audio or Path(corpus.audio_root or ".")
     if not folder.is_dir():
-        raise CorpusError(f"the recordings are not in {folder}: no such folder; say where they are with --audio DIR")
+        raise CorpusError(f"the recordings are not in {folder}: no such folder; say where they are by `audio`")
     return folder
 
 
@@ -49,7 +49,7 @@ def load_recording(corpus: Corpus, row: int, *, audio: Path) -> NDArray[np.float
     if digests is not None and compute_audio_digest(waveform) != digests[row].tobytes():
         raise AudioError(
             f"{path} is not the recording that the store was made from, its samples are others: expected the same; "
-            "bring it back, name the right folder with --audio DIR, or make a store of these with `serstore init`"
+            "bring it back, name the right folder by `audio`, or make a store of these by `init()`"
         )
     return resample(waveform.samples, sample_rate=waveform.sample_rate)
 

@@ -113,7 +113,7 @@ def build_corpus(
     problems = (*left_out, *(recording.problem for recording in recordings if recording.problem is not None))
     usable = [pair for pair in zip(by_path, recordings, strict=True) if pair[1].problem is None]
     if problems and not (skip_bad and usable):
-        way_out = "mend them, or leave them out with --skip-bad" if usable else "check the audio folder"
+        way_out = "mend them, or leave them out by `skip_bad`" if usable else "check the audio folder"
         count = len(problems) + len(usable)
         raise AudioError(f"{len(problems)} of {count} recordings cannot be used; {way_out}; first: {problems[0]}")
     notes = (*notes, *(recording.note for _, recording in usable if recording.note is not None))

@@ -1,11 +1,14 @@
 """A new store from a corpus, or one more split for a store that is there."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ser_store.common.display import Block, Result
 from ser_store.common.progress import Progress, silent
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
@@ -19,12 +22,13 @@ from ser_store_h5.store import Store
 CORPORA = ("ravdess",)
 
 
-@dataclass(frozen=True)
-class Initialized:
-    """What ``init`` did.
+@dataclass(frozen=True, repr=False)
+class Initialized(Result):
+    """What :func:`init` did.
 
     Attributes:
         store: the store.
+        path: its folder, as it was named.
         split: the split that was added, by the name it has, and is the default one now.
         created: whether the store was made now, or gained a split.
         skipped: one line for each recording left out.
@@ -36,6 +40,7 @@ class Initialized:
     """
 
     store: Store
+    path: Path
     split: str | None
     created: bool
     skipped: tuple[str, ...]
@@ -43,12 +48,46 @@ class Initialized:
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
 
+    def count_parts(self) -> dict[str, int]:
+        """Return how many utterances each part of the split has."""
+        corpus = self.store.corpus
+        return {part: len(corpus.rows(part, split=self.split)) for part in corpus.part_names(self.split)}
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore init`` prints."""
+        corpus = self.store.corpus
+        speakers = f", {len(corpus.known_speakers)} speakers" if corpus.known_speakers else ""
+        yield f"{corpus.name}: {len(corpus)} utterances{speakers}, {len(corpus.classes)} classes"
+        yield f"split {self.split}: " + ", ".join(f"{n} {part}" for part, n in self.count_parts().items())
+        default = "" if self.created else f"; its default split is {corpus.default_split} now"
+        yield f"{'made' if self.created else 'updated'} {self.path}{default}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each part of the split: ``part`` and ``n``."""
+        return [{"part": part, "n": n} for part, n in self.count_parts().items()]
+
+    def to_json(self) -> dict[str, Any]:
+        corpus = self.store.corpus
+        return {
+            "store": str(self.path),
+            "created": self.created,
+            "corpus": corpus.name,
+            "n": len(corpus),
+            "classes": list(corpus.classes),
+            "split": self.split,
+            "parts": self.count_parts(),
+            "skipped": list(self.skipped),
+            "cautions": list(self.cautions),
+            "ignored": self.ignored,
+            "notes": list(self.notes),
+        }
+
 
 def init(
-    path: Path,
+    store: str | os.PathLike[str],
     *,
-    corpus: str,
-    audio: Path | None = None,
+    corpus: str | os.PathLike[str],
+    audio: str | os.PathLike[str] | None = None,
     split: str | None = None,
     seed: int | None = None,
     folds: int | None = None,
@@ -56,10 +95,10 @@ def init(
     strict: bool = False,
     progress: Progress = silent,
 ) -> Initialized:
-    """Make a store for a corpus; where the store is there and holds the same corpus, add a split to it.
+    """Create a store for a corpus, or add a split to the store that is there and holds the same corpus.
 
     Args:
-        path: the store's folder.
+        store: the store's folder.
         corpus: ``ravdess``, or a CSV or Parquet manifest.
         audio: the folder of the recordings.
         split: name of a split (see :data:`ser_store.corpora.splits.draw.SPLITS`) or of a column. Default: the
@@ -74,8 +113,17 @@ def init(
         CorpusError: if the corpus contradicts itself or has too few utterances for the split.
         AudioError: naming the first bad recording.
         StoreError: if the store holds another corpus.
+
+    >>> import ser_store as ss
+    >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)  # named as those of RAVDESS
+    >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
+    >>> made.count_parts()
+    {'train': 60, 'valid': 60, 'test': 60}
     """
-    built = _load_corpus(corpus, audio, skip_bad=skip_bad, strict=strict, progress=progress)
+    path = Path(store)
+    built = _load_corpus(
+        os.fspath(corpus), None if audio is None else Path(audio), skip_bad=skip_bad, strict=strict, progress=progress
+    )
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
     notes = built.notes
@@ -88,21 +136,22 @@ def init(
         asked, name = name, name_split(described, name, seed=seed, folds=folds)
         described = replace(add_split(described, name), default_split=name)
         if asked != name:
-            cautions.append(f"the split is called {name}, after its seed or number of folds: --split {name} means it")
+            cautions.append(f"the split is called {name}, after its seed or number of folds: `split` {name} means it")
         if name in described.columns:
             notes += describe_folds(described.columns[name], described.parts(name))
     if there is not None and there.corpus.default_split not in (None, name):
         cautions.append(
-            f"the default split is {name} now, it was {there.corpus.default_split}: commands that name no --split "
+            f"the default split is {name} now, it was {there.corpus.default_split}: questions that name no `split` "
             f"answer about {name} from now on"
         )
     if there is None:
-        store = Store.create(path, described)
+        made = Store.create(path, described)
     else:
-        store = there
-        store.update_corpus(described)
+        made = there
+        made.update_corpus(described)
     return Initialized(
-        store=store,
+        store=made,
+        path=path,
         split=name,
         created=there is None,
         skipped=built.skipped,
@@ -116,7 +165,7 @@ def _load_corpus(corpus: str, audio: Path | None, *, skip_bad: bool, strict: boo
     """What the reader of ``corpus`` makes of it, a name or a table."""
     if corpus == "ravdess":
         if audio is None:
-            raise UnknownNameError("corpus ravdess without its recordings: expected --audio DIR, their folder")
+            raise UnknownNameError("corpus ravdess without its recordings: expected their folder as `audio`")
         return load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
     if Path(corpus).suffix.lower() in (".csv", ".parquet"):
         return load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)

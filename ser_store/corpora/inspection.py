@@ -38,9 +38,9 @@ def inspect_recordings(corpus: Corpus, audio_root: Path, *, progress: Progress =
         MissingExtraError: without the ``train`` extra.
     """
     if corpus.paths is None or corpus.audio_digests is None:
-        raise CorpusError("the corpus was made without audio: expected recordings to look at; make it with --audio DIR")
+        raise CorpusError("the corpus was made without audio: expected recordings to look at; make it by `audio`")
     if not audio_root.is_dir():
-        raise CorpusError(f"{audio_root} is not a folder: expected the recordings' folder; name it with --audio DIR")
+        raise CorpusError(f"{audio_root} is not a folder: expected the recordings' folder; name it by `audio`")
     paths = [audio_root / path for path in corpus.paths.tolist()]
     recordings = read_recordings(paths, fingerprints=True, progress=progress)
     bad = {}

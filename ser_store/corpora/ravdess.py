@@ -58,7 +58,7 @@ def load_ravdess(
     """
     if not audio.is_dir():
         got = "is a file" if audio.exists() else "does not exist"
-        raise CorpusError(f"{audio} {got}: expected the folder of the RAVDESS recordings; check --audio")
+        raise CorpusError(f"{audio} {got}: expected the folder of the RAVDESS recordings; check `audio`")
     files, left_out = find_files(audio)
     # The whole stem counts: macOS leaves a companion `._NAME` of every file on foreign disks.
     named = [path for path in files if _ANY_NAME.fullmatch(path.stem)]
@@ -70,8 +70,8 @@ def load_ravdess(
         first = f"; first: {left_out[0]}" if left_out else ""
         raise CorpusError(
             f"{audio} holds no RAVDESS speech recording among {len(files):,} files: expected names such as "
-            f"03-01-05-02-01-01-12.wav (modality 03, channel 01) at any depth; check --audio, or describe another "
-            f"corpus with --corpus FILE.csv{first}"
+            f"03-01-05-02-01-01-12.wav (modality 03, channel 01) at any depth; check `audio`, or describe another "
+            f"corpus by a table, `corpus` FILE.csv{first}"
         )
     return build_corpus(
         "ravdess",

@@ -3,6 +3,7 @@
 It stands in for recordings in the demonstration and the tests; figures obtained on it say nothing about people.
 """
 
+import os
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import product
@@ -68,7 +69,7 @@ FORMANTS = {"male": 1.0, "female": 1.16}
 
 
 def write_synthetic_corpus(
-    folder: Path, *, speakers: int = 12, seed: int = 0, progress: Progress = silent
+    folder: str | os.PathLike[str], *, speakers: int = 12, seed: int = 0, progress: Progress = silent
 ) -> list[Path]:
     """Write 60 utterances per speaker as ``folder/Actor_NN/03-01-EE-II-SS-RR-AA.wav``: 16 kHz, mono, 16 bit.
 
@@ -89,7 +90,12 @@ def write_synthetic_corpus(
         CorpusError: if ``speakers`` or ``seed`` is out of range.
         StoreError: if a file cannot be written.
         MissingExtraError: without soundfile.
+
+    >>> import ser_store as ss
+    >>> len(ss.write_synthetic_corpus("speech", speakers=1))
+    60
     """
+    folder = Path(folder)
     if not 1 <= speakers <= MAX_SPEAKERS:
         raise CorpusError(f"a synthetic corpus of {speakers} speakers was asked for: expected 1 to {MAX_SPEAKERS}")
     if seed < 0:

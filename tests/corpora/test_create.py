@@ -70,7 +70,7 @@ def test_another_seed_is_another_split_and_the_first_one_stays(speech, make, ser
         in (reseeded.err.splitlines())
     )
     assert (
-        "serstore: caution: the default split is paper-7 now, it was paper: commands that name no --split answer"
+        "serstore: caution: the default split is paper-7 now, it was paper: questions that name no --split answer"
         in reseeded.err
     )
     corpus = Store(make.store).corpus
@@ -109,7 +109,7 @@ def test_a_column_that_was_changed_does_not_change_the_split(manifest, make):
         f"split 'part' is there with other parts: 5 of 48 utterances differ, the first is '{first}' (in test there"
         in line
     )
-    assert line.endswith("rename the column, choose another seed, or choose another --store")
+    assert line.endswith("rename the column, choose another seed, or make another --store")
     assert Store(make.store).corpus.parts("part").tolist() == before
     assert make(table(0, 1, 2, 3), "--split", "part").code == 0
 

@@ -163,7 +163,7 @@ def test_spoken_recordings_that_cannot_be_read_are_refused_or_left_out_with_a_wo
     record(tmp_path / "03-02-05-01-01-01-01.wav")
     said = lose(tmp_path, how)
     message = refusal(tmp_path, AudioError)
-    assert message.startswith("1 of 3 recordings cannot be used; mend them, or leave them out with --skip-bad; first: ")
+    assert message.startswith("1 of 3 recordings cannot be used; mend them, or leave them out by `skip_bad`; first: ")
     assert said in message
     built = load_ravdess(tmp_path, skip_bad=True)
     assert (len(built.corpus), built.ignored, len(built.skipped)) == (2, 1, 1)
@@ -216,7 +216,7 @@ def test_what_a_header_misstates_is_noted_or_refused_when_strict(tmp_path: Path)
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == (
-        f"{tmp_path / 'none'} does not exist: expected the folder of the RAVDESS recordings; check --audio"
+        f"{tmp_path / 'none'} does not exist: expected the folder of the RAVDESS recordings; check `audio`"
     )
     (tmp_path / "file").touch()
     assert "is a file: expected the folder" in refusal(tmp_path / "file")
@@ -228,7 +228,7 @@ def test_a_folder_without_ravdess_says_what_was_seen_and_what_was_expected(tmp_p
     message = refusal(tmp_path)
     assert "no RAVDESS speech recording among 3 files" in message
     assert "03-01-05-02-01-01-12.wav" in message
-    assert "--corpus FILE.csv" in message
+    assert "`corpus` FILE.csv" in message
 
 
 def test_the_same_recording_twice_is_refused_with_both_paths(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_bad_recordings_are_refused_with_their_number_and_the_first_by_path(tmp_
     record(tmp_path / "03-01-04-01-01-01-01.wav", seconds=0.01)
     (tmp_path / "03-01-05-01-01-01-01.wav").touch()
     message = refusal(tmp_path, AudioError)
-    assert message.startswith("2 of 3 recordings cannot be used; mend them, or leave them out with --skip-bad; first: ")
+    assert message.startswith("2 of 3 recordings cannot be used; mend them, or leave them out by `skip_bad`; first: ")
     assert "03-01-04-01-01-01-01.wav is 10 ms long" in message
 
 

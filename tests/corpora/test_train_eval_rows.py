@@ -39,12 +39,12 @@ def test_one_fold_is_evaluated_and_the_others_are_trained_on():
 
 @pytest.mark.parametrize("fold", [None, 4])
 def test_a_split_into_folds_needs_one_of_them(fold):
-    with pytest.raises(CorpusError, match="split s has the parts fold-1, fold-2: expected --fold N"):
+    with pytest.raises(CorpusError, match="split s has the parts fold-1, fold-2: expected a `fold`"):
         choose_train_eval_rows(corpus(["fold-1", "fold-2"]), fold=fold)
 
 
 def test_a_fold_of_a_split_without_folds_is_refused():
-    with pytest.raises(CorpusError, match="split s has no folds: got --fold 1; expected none, or a --split into folds"):
+    with pytest.raises(CorpusError, match="split s has no folds: got `fold` 1; expected none, or a `split` into folds"):
         choose_train_eval_rows(corpus(["train", "test"]), fold=1)
 
 

@@ -74,35 +74,15 @@ def init(
         strict=strict,
         progress=bar,
     )
-    described = made.store.corpus
     _tell("left out", made.skipped)
     _tell("note", made.notes)
     if made.ignored:
         warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
     warn_cautions(made.cautions)
-    parts = {part: len(described.rows(part, split=made.split)) for part in described.part_names(made.split)}
     if json:
-        print_json(
-            {
-                "store": str(store),
-                "created": made.created,
-                "corpus": described.name,
-                "n": len(described),
-                "classes": list(described.classes),
-                "split": made.split,
-                "parts": parts,
-                "skipped": list(made.skipped),
-                "cautions": list(made.cautions),
-                "ignored": made.ignored,
-                "notes": list(made.notes),
-            }
-        )
-        return
-    speakers = f", {len(described.known_speakers)} speakers" if described.known_speakers else ""
-    typer.echo(f"{described.name}: {len(described)} utterances{speakers}, {len(described.classes)} classes")
-    typer.echo(f"split {made.split}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
-    default = "" if made.created else f"; its default split is {described.default_split} now"
-    typer.echo(f"{'made' if made.created else 'updated'} {store}{default}")
+        print_json(made.to_json())
+    else:
+        print_blocks(made.describe())
 
 
 def _tell(what: str, lines: Sequence[str]) -> None:

@@ -1,6 +1,5 @@
 """vote."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -19,7 +18,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import name_options, print_json
+from ser_store_cli.output import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -214,7 +213,6 @@ def vote(
         scores=scores,
         progress=bar,
     )
-    report = replace(report, note=name_options(report.note, vote))
     warn_cautions(report.cautions)
     if not report.complete:
         done = "all ensembles are searched, but nothing is corrected"

@@ -89,7 +89,7 @@ def assign_split(corpus: Corpus, name: str, parts: StrArray) -> Corpus:
         raise CorpusError(
             f"split {name!r} is there with other parts: {len(moved)} of {len(parts)} utterances differ, the first is "
             f"{str(corpus.ids[first])!r} ({was} there, {now} here); a name belongs to one split, since models are "
-            "trained by it: rename the column, choose another seed, or choose another --store"
+            "trained by it: rename the column, choose another seed, or make another `store`"
         )
     return corpus
 

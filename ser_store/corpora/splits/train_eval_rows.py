@@ -38,11 +38,11 @@ def check_trainable(corpus: Corpus, split: str | None = None) -> None:
     """
     names, shown = corpus.part_names(split), split or corpus.default_split
     if names == ["train"]:
-        raise CorpusError(f"split {shown} has no valid or test part: expected one to evaluate; choose another --split")
+        raise CorpusError(f"split {shown} has no valid or test part: expected one to evaluate; choose another `split`")
     if "train" not in names and not (len(names) > 1 and any(name.startswith("fold-") for name in names)):
         shown_names = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
         raise CorpusError(
-            f"split {shown} has the parts {shown_names}: expected train and others, or folds; choose another --split"
+            f"split {shown} has the parts {shown_names}: expected train and others, or folds; choose another `split`"
         )
 
 
@@ -57,7 +57,7 @@ def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: in
     shown = split or corpus.default_split
     if "train" in names:
         if fold is not None:
-            raise CorpusError(f"split {shown} has no folds: got --fold {fold}; expected none, or a --split into folds")
+            raise CorpusError(f"split {shown} has no folds: got `fold` {fold}; expected none, or a `split` into folds")
         others = [name for name in names if name != "train"]
         on = "valid" if "valid" in others else "test" if "test" in others else others[0]
         train = corpus.rows("train", split=split)
@@ -65,7 +65,7 @@ def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: in
         on = f"fold-{fold}"
         if fold is None or on not in names:
             raise CorpusError(
-                f"split {shown} has the parts {', '.join(names)}: expected --fold N, the fold to evaluate while the "
+                f"split {shown} has the parts {', '.join(names)}: expected a `fold`, the one to evaluate while the "
                 "others are trained on"
             )
         others = [on]
