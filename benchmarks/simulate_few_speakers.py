@@ -38,11 +38,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.provenance import list_versions
+from ser_store.errors import UncorrectableError
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
 from ser_store.statistics.repeated_choice import (
     FEWEST_GROUPS,
     FEWEST_UTTERANCES,
-    UncorrectableError,
     find_limits,
     make_scorer,
     summarise_scores,

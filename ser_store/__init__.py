@@ -7,6 +7,7 @@ Names are imported when they are first used, so that ``import ser_store`` loads 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ser_store.errors import DivergedError, MemoryLimitError, MetricError, ProcessLostError
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
@@ -17,14 +18,19 @@ if TYPE_CHECKING:
     from ser_store.errors import (
         AudioError,
         CorpusError,
+        DivergedError,
         EnsembleError,
         ExistsError,
         FormatError,
         IntegrityError,
+        MemoryLimitError,
+        MetricError,
         MissingExtraError,
         ModelError,
+        ProcessLostError,
         SerstoreError,
         StoreError,
+        UncorrectableError,
         UnknownNameError,
     )
     from ser_store.evaluation import evaluate
@@ -35,21 +41,17 @@ if TYPE_CHECKING:
     from ser_store.extraction.extract import extract
     from ser_store.heads.heads import head
     from ser_store.hub.push import push_to_hub
-    from ser_store.inference.out_of_memory import MemoryLimitError
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
     from ser_store.interchange.import_ import import_predictions
     from ser_store.interchange.listing import ls, rm
     from ser_store.interchange.per_utterance import predictions
-    from ser_store.metrics.class_indices import MetricError
     from ser_store.paper.example import open_example
     from ser_store.paper.reproduce import finetune_all
     from ser_store.paper.tables import paper
     from ser_store.recipes.recipe import Recipe
-    from ser_store.training.callbacks.divergence import DivergedError
     from ser_store.training.estimate import estimate
     from ser_store.training.finetune import finetune
-    from ser_store.training.processes import ProcessLostError
     from ser_store_h5.corpus import Corpus
     from ser_store_h5.integrity.sweeping import sweep
     from ser_store_h5.integrity.verify import verify_store
@@ -63,23 +65,24 @@ _HOMES = {
     "Corpus": "ser_store_h5.corpus",
     "CorpusError": "ser_store.errors",
     "Correction": "ser_store.ensembles",
-    "DivergedError": "ser_store.training.callbacks.divergence",
+    "DivergedError": "ser_store.errors",
     "EnsembleError": "ser_store.errors",
     "ExistsError": "ser_store.errors",
     "FormatError": "ser_store.errors",
     "IntegrityError": "ser_store.errors",
     "Limits": "ser_store.ensembles",
     "Member": "ser_store_h5.member",
-    "MemoryLimitError": "ser_store.inference.out_of_memory",
-    "MetricError": "ser_store.metrics.class_indices",
+    "MemoryLimitError": "ser_store.errors",
+    "MetricError": "ser_store.errors",
     "MissingExtraError": "ser_store.errors",
     "ModelError": "ser_store.errors",
-    "ProcessLostError": "ser_store.training.processes",
+    "ProcessLostError": "ser_store.errors",
     "Recipe": "ser_store.recipes.recipe",
     "Search": "ser_store.ensembles",
     "SerstoreError": "ser_store.errors",
     "Store": "ser_store_h5.store",
     "StoreError": "ser_store.errors",
+    "UncorrectableError": "ser_store.errors",
     "UnknownNameError": "ser_store.errors",
     "audit": "ser_store.evaluation.audit",
     "compare": "ser_store.evaluation.comparing",
@@ -133,6 +136,7 @@ __all__ = [
     "SerstoreError",
     "Store",
     "StoreError",
+    "UncorrectableError",
     "UnknownNameError",
     "__version__",
     "audit",

@@ -17,14 +17,19 @@ from ser_store_h5.errors import (
 __all__ = [
     "AudioError",
     "CorpusError",
+    "DivergedError",
     "EnsembleError",
     "ExistsError",
     "FormatError",
     "IntegrityError",
+    "MemoryLimitError",
+    "MetricError",
     "MissingExtraError",
     "ModelError",
+    "ProcessLostError",
     "SerstoreError",
     "StoreError",
+    "UncorrectableError",
     "UnknownNameError",
     "describe_unknown",
     "require",
@@ -45,6 +50,26 @@ class EnsembleError(SerstoreError):
 
 class MissingExtraError(SerstoreError):
     """An optional dependency that is not installed."""
+
+
+class MetricError(SerstoreError):
+    """Numbers that cannot be computed from what was given."""
+
+
+class UncorrectableError(MetricError):
+    """What a choice costs cannot be told from these utterances."""
+
+
+class DivergedError(SerstoreError):
+    """A training whose loss is not finite, or that has stayed at chance."""
+
+
+class MemoryLimitError(SerstoreError):
+    """Not even one utterance at a time fits into memory."""
+
+
+class ProcessLostError(SerstoreError):
+    """Another process of the same training has ended before its time."""
 
 
 def require(module: str) -> ModuleType:

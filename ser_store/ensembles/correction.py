@@ -16,9 +16,9 @@ from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import Ranking
 from ser_store.ensembles.search import Found, order_best, search_pool
 from ser_store.ensembles.utterances import Utterances
+from ser_store.errors import UncorrectableError
 from ser_store.statistics.selection import (
     SelectionBias,
-    UncorrectableError,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,

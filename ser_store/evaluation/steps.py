@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
-from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store.errors import StoreError, UncorrectableError, UnknownNameError, describe_unknown
 from ser_store.evaluation import name_part
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import keep_covering
@@ -16,7 +16,7 @@ from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, f
 from ser_store.evaluation.tables.steps import tabulate_steps
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
-from ser_store.statistics.selection import SelectionBias, UncorrectableError, correct_selection_by_bootstrap
+from ser_store.statistics.selection import SelectionBias, correct_selection_by_bootstrap
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import Selection

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ser_store.errors import SerstoreError
+from ser_store.errors import MemoryLimitError
 
 Batch = Mapping[str, Tensor]
 
@@ -26,10 +26,6 @@ _WORDLESS = frozenset(
         "std::bad_alloc",
     }
 )
-
-
-class MemoryLimitError(SerstoreError):
-    """Not even one utterance at a time fits into memory."""
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import Indices, MetricError, check_range, check_truth
+from ser_store.errors import MetricError
+from ser_store.metrics.class_indices import Indices, check_range, check_truth
 
 # Equal-width bins of the calibration error, as in Guo et al.
 N_BINS = 15

@@ -3,15 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import SerstoreError
+from ser_store.errors import MetricError
 
 ABSTAINED = -1
 
 Indices = NDArray[np.intp]
-
-
-class MetricError(SerstoreError):
-    """Numbers that cannot be computed from what was given."""
 
 
 def check_pair(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> tuple[Indices, Indices]:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import UnknownNameError, describe_unknown
-from ser_store.metrics.class_indices import ABSTAINED, MetricError, check_pair
+from ser_store.errors import MetricError, UnknownNameError, describe_unknown
+from ser_store.metrics.class_indices import ABSTAINED, check_pair
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError, check_predicted, check_same_length, check_truth
+from ser_store.errors import MetricError
+from ser_store.metrics.class_indices import check_predicted, check_same_length, check_truth
 from ser_store.metrics.confusion import (
     PerClass,
     compute_balanced_accuracy_from_confusion,

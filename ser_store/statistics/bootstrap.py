@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_sums
 
 REPEATS = 1000

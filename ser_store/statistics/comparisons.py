@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.bootstrap import REPEATS, Interval, resample_intervals
 from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.matched_tests import CochranQ, McNemar, check_members, cochran_q, flip_groups, holm, mcnemar

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.intervals import check_correct
 from ser_store.statistics.resampling import check_repeats, number_groups
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import ABSTAINED, MetricError, check_pair
+from ser_store.errors import MetricError
+from ser_store.metrics.class_indices import ABSTAINED, check_pair
 from ser_store.metrics.confusion import compute_metrics_from_confusion
 from ser_store.statistics.bootstrap import (
     REPEATS,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.intervals import wilson_interval
 
 

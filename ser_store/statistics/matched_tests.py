@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.intervals import check_correct
 
 # Trials up to which binomial coefficients are summed as the whole numbers they are.

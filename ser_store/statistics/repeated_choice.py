@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError, UncorrectableError
 from ser_store.statistics.bootstrap import check_confidence, compute_t_factor
 from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.resampling import Units, check_repeats, find_units, number_groups
@@ -29,10 +29,6 @@ _CHANCE = 3
 # Takes how often each sample draws each unit, ``(repeats, n_units)``; gives the scores of what each sample chooses on
 # the units that it does not draw, and the number of these, both for the samples that leave any.
 Scorer = Callable[[NDArray[np.intp]], tuple[NDArray[np.float64], NDArray[np.intp]]]
-
-
-class UncorrectableError(MetricError):
-    """What a choice costs cannot be told from these utterances."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError
 
 # Cells of one block of samples: half a megabyte, that stays in the cache and is not asked of the system every time
 # (three times as fast for 288 utterances as one block of all samples).

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.progress import Progress, silent
-from ser_store.metrics.class_indices import MetricError
+from ser_store.errors import MetricError, UncorrectableError
 from ser_store.statistics.repeated_choice import (
     SelectionBias,
-    UncorrectableError,
     check_options,
     find_chosen_units,
     find_limits,

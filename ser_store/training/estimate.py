@@ -22,8 +22,7 @@ from ser_store.audio.recordings import load_durations, resolve_audio
 from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, choose_train_eval_rows
-from ser_store.errors import require
-from ser_store.inference.out_of_memory import MemoryLimitError
+from ser_store.errors import MemoryLimitError, require
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.class_gaps import count_classes

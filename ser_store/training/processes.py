@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ser_store.errors import SerstoreError
+from ser_store.errors import ProcessLostError, SerstoreError
 
 T = TypeVar("T")
 
@@ -22,10 +22,6 @@ T = TypeVar("T")
 # processes as soon as one of them fails.
 GRACE_SECONDS = 10.0
 _STORE_PATIENCE = timedelta(seconds=2)
-
-
-class ProcessLostError(SerstoreError):
-    """Another process of the same training has ended before its time."""
 
 
 def count_processes() -> int:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ser_store.errors import MetricError
 from ser_store.evaluation.hard_utterances import compute_difficulty, find_hard_utterances
-from ser_store.metrics import MetricError
 from ser_store_h5.store import Store
 
 

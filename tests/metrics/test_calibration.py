@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.metrics.calibration import (
     compute_brier,
     compute_calibration_error,

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as oracle
 
-from ser_store.errors import UnknownNameError
+from ser_store.errors import MetricError, UnknownNameError
 from ser_store.metrics import evaluate_predictions
-from ser_store.metrics.class_indices import MetricError
 from ser_store.metrics.confusion import (
     compute_accuracy_from_confusion,
     compute_balanced_accuracy_from_confusion,

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
+from ser_store.errors import MetricError
 from ser_store.metrics import (
-    MetricError,
     caution_absent_classes,
     compute_accuracy,
     compute_balanced_accuracy,

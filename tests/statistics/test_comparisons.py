@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.comparisons import compare_pairs, flip_groups, holm, mcnemar
 from ser_store.statistics.intervals import mean_interval
 

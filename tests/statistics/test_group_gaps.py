@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.group_gaps import compare_groups
 
 SPEAKERS = np.repeat(np.arange(24), 12)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics as oracle
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.metrics.confusion import compute_metrics_from_confusion, count_outcomes
 from ser_store.statistics.bootstrap import compute_t_factor, find_bounds, find_student_quantile
 from ser_store.statistics.intervals import (

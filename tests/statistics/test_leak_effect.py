@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.leak_effect import measure_leak_effect
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics.comparisons import cochran_q, flip_groups, holm, mcnemar
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError
 from ser_store.statistics import resampling
 from ser_store.statistics.resampling import draw_counts, find_units, number_groups, resample_kinds, resample_sums
 

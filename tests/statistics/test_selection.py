@@ -5,13 +5,12 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from ser_store.metrics import MetricError
+from ser_store.errors import MetricError, UncorrectableError
 from ser_store.statistics import resampling
 from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.resampling import iter_counts
 from ser_store.statistics.selection import (
     SelectionBias,
-    UncorrectableError,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,

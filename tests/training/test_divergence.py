@@ -9,13 +9,12 @@ import pytest
 import scipy.stats
 
 from ser_store.common.threads import single_torch_thread
-from ser_store.errors import SerstoreError
+from ser_store.errors import DivergedError, SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import session
 from ser_store.training.callbacks.divergence import (
     PATIENCE,
     Chance,
-    DivergedError,
     Patience,
     compute_chance,
     compute_upper_tail,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ser_store.backbones.catalogue import lookup
-from ser_store.inference.out_of_memory import MemoryLimitError
+from ser_store.errors import MemoryLimitError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.estimate import count_parameters, count_steps, estimate
 from ser_store_h5.store import Store

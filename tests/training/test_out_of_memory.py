@@ -9,7 +9,8 @@ import torch
 
 from ser_store.backbones.loading import build_model
 from ser_store.common.threads import single_torch_thread
-from ser_store.inference.out_of_memory import MemoryLimitError, halve, is_out_of_memory, iter_parts
+from ser_store.errors import MemoryLimitError
+from ser_store.inference.out_of_memory import halve, is_out_of_memory, iter_parts
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import finetune as finetuning
 from ser_store.training.finetune import finetune

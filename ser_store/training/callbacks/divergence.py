@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from ser_store.errors import SerstoreError
+from ser_store.errors import DivergedError
 
 SIGNIFICANCE = 0.05
-
-
-class DivergedError(SerstoreError):
-    """A training whose loss is not finite, or that has stayed at chance."""
 
 
 @dataclass(frozen=True)
