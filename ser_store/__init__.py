@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from ser_store.interchange.import_ import import_predictions
     from ser_store.interchange.listing import ls, rm
     from ser_store.interchange.per_utterance import predictions
-    from ser_store.paper.example import open_example
-    from ser_store.paper.reproduce import finetune_all
-    from ser_store.paper.tables import paper
     from ser_store.recipes.recipe import Recipe
+    from ser_store.reproduction.example import open_example
+    from ser_store.reproduction.reproduce import finetune_all
+    from ser_store.reproduction.tables import paper
     from ser_store.training.estimate import estimate
     from ser_store.training.finetune import finetune
     from ser_store_h5.corpus import Corpus
@@ -93,16 +93,16 @@ _HOMES = {
     "extract": "ser_store.extraction.extract",
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetune",
-    "finetune_all": "ser_store.paper.reproduce",
+    "finetune_all": "ser_store.reproduction.reproduce",
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
     "ls": "ser_store.interchange.listing",
     "merge": "ser_store_h5.pack.merging",
     "models": "ser_store.backbones.listing",
-    "open_example": "ser_store.paper.example",
+    "open_example": "ser_store.reproduction.example",
     "pack": "ser_store_h5.pack.packing",
-    "paper": "ser_store.paper.tables",
+    "paper": "ser_store.reproduction.tables",
     "predictions": "ser_store.interchange.per_utterance",
     "push_to_hub": "ser_store.hub.push",
     "rm": "ser_store.interchange.listing",

@@ -25,7 +25,7 @@ settings.load_profile("serstore")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent / "shared"))
-SAMPLES = Path(__file__).parents[1] / "ser_store" / "paper" / "samples"
+SAMPLES = Path(__file__).parents[1] / "ser_store" / "reproduction" / "samples"
 
 if find_spec("torch") is None:
     collect_ignore = ["backbones", "training", "benchmarks/test_timing.py", "benchmarks/test_running.py"]

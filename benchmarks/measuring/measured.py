@@ -8,8 +8,8 @@ from measuring.plan import Plan
 from measuring.running import Runtime
 from measuring.step_clock import Way
 from ser_store.backbones.catalogue import list_backbones
-from ser_store.paper.published import load_published
 from ser_store.recipes.recipe import Recipe
+from ser_store.reproduction.published import load_published
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from ser_store.paper.published import load_published
+from ser_store.reproduction.published import load_published
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def test_lengths_are_those_that_training_hears(path):
 
 
 def test_all_six_can_be_estimated_at_once(path, serstore, monkeypatch):
-    monkeypatch.setattr("ser_store.paper.reproduce.list_published_models", lambda: ("tiny-hubert", "tiny-wavlm"))
+    monkeypatch.setattr("ser_store.reproduction.reproduce.list_published_models", lambda: ("tiny-hubert", "tiny-wavlm"))
     printed = serstore("finetune", "--all", "--dry-run", "--store", path).out
     assert "tiny-hubert" in printed
     assert "tiny-wavlm" in printed

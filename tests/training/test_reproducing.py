@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from ser_store.errors import SerstoreError, UnknownNameError
-from ser_store.paper.reproduce import ModelOutcome, finetune_all, list_published_models
 from ser_store.recipes.recipe import Recipe
+from ser_store.reproduction.reproduce import ModelOutcome, finetune_all, list_published_models
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from ser_store.errors import ExistsError
-from ser_store.paper.reproduce import finetune_all
 from ser_store.recipes.recipe import Recipe
+from ser_store.reproduction.reproduce import finetune_all
 from ser_store.training.checkpointing.resume import Request, find_begun, name_run
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store

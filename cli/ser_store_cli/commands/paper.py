@@ -18,7 +18,7 @@ from ser_store_cli.options import (
 from ser_store_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from ser_store.paper.tables import Paper, Report
+    from ser_store.reproduction.tables import Paper, Report
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def paper(
     debug: DebugOption = False,
 ) -> None:
     """Print the tables of Gavali & Verma (2025) from the six runs, beside the published figures."""
-    from ser_store.paper.tables import paper as compute
+    from ser_store.reproduction.tables import paper as compute
     from ser_store_h5.store import Store
 
     tables = compute(Store(store), on=on, split=split)
@@ -70,7 +70,7 @@ def _print_ensembles(tables: "Paper") -> None:
 
 
 def _print_models(tables: "Paper") -> None:
-    from ser_store.paper.published import load_published
+    from ser_store.reproduction.published import load_published
 
     printed = load_published().models
 

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         Options that are not listed here are passed to `serstore finetune`, for instance --precision bf16.
         """
         from ser_store.errors import require
-        from ser_store.paper.reproduce import list_published_models, name_runs
+        from ser_store.reproduction.reproduce import list_published_models, name_runs
         from ser_store_cli.walkthroughs.printed import make_runner
         from ser_store_cli.walkthroughs.reproduction import Reproduction
 

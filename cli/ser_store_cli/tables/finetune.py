@@ -20,7 +20,7 @@ def print_dry_run(
 ) -> None:
     """What the run would take, or each of the paper's six where no model is named."""
     from ser_store.errors import SerstoreError
-    from ser_store.paper.reproduce import list_published_models
+    from ser_store.reproduction.reproduce import list_published_models
     from ser_store.training.estimate import estimate
     from ser_store.training.processes import count_processes, is_main
     from ser_store_cli.tables.estimate import print_estimates
@@ -46,7 +46,7 @@ def print_dry_run(
 
 def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:
     """Train the paper's six, and say how each ended."""
-    from ser_store.paper.reproduce import finetune_all
+    from ser_store.reproduction.reproduce import finetune_all
     from ser_store.training.processes import is_main
 
     outcomes = finetune_all(store, recipe=resolved, **places, show_progress=True)

@@ -75,7 +75,7 @@ class Reproduction:
 
     def _read(self, finished: list[str]) -> None:
         """All that is read off the finished runs."""
-        from ser_store.paper.reproduce import list_published_models
+        from ser_store.reproduction.reproduce import list_published_models
 
         store = self._open()
         print_title("One step of each, where training and evaluation loss part")

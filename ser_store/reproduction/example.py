@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ser_store_h5.store import Store
 
-SAMPLES = Path(str(resources.files("ser_store.paper"))) / "samples"
+SAMPLES = Path(str(resources.files("ser_store.reproduction"))) / "samples"
 
 
 def open_example() -> Store:

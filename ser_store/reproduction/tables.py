@@ -13,7 +13,7 @@ from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
 from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.metrics import Evaluation, evaluate_predictions
-from ser_store.paper.published import FIGURES, PublishedReport, load_published
+from ser_store.reproduction.published import FIGURES, PublishedReport, load_published
 from ser_store.statistics.selection import SelectionBias
 from ser_store.voting.rules import hard_vote
 from ser_store_h5.names import format_member

@@ -72,7 +72,7 @@ class Published:
 @cache
 def load_published() -> Published:
     """The published figures."""
-    file = resources.files("ser_store") / "paper" / "samples" / "published_tables.json"
+    file = resources.files("ser_store") / "reproduction" / "samples" / "published_tables.json"
     tables = json.loads(file.read_text(encoding="utf-8"))
     return Published(
         source=tables["source"],
