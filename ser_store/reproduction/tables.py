@@ -1,6 +1,6 @@
 """The tables and reports of Gavali & Verma (2025), from a store that holds the six runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.backbones.catalogue import lookup
+from ser_store.common.display import Block, Result
 from ser_store.ensembles import vote
 from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
 from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.reproduction.published import FIGURES, PublishedReport, load_published
+from ser_store.reproduction.text import tabulate_paper
 from ser_store.statistics.selection import SelectionBias
 from ser_store.voting.rules import hard_vote
 from ser_store_h5.names import format_member
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 ENSEMBLE_SIZES = (5, 3)
 # Half of the last printed decimal, and as much again where the paper's own rounding goes the other way.
@@ -118,14 +120,32 @@ class PaperEnsemble:
     cautions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Paper:
+@dataclass(frozen=True, repr=False)
+class Paper(Result):
     """Tables 3 to 6 and the reports, on one part of the split; ``cautions`` say why the figures may mislead."""
 
     on: str
     models: tuple[PaperModel, ...]
     ensembles: tuple[PaperEnsemble, ...]
     cautions: tuple[str, ...] = ()
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore paper`` prints."""
+        yield from tabulate_paper(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each model: its accuracy, the published one, and how many utterances it has right."""
+        printed = load_published().models
+        return [
+            {
+                "member": model.member,
+                "n": model.report.metrics.n,
+                "correct": model.report.metrics.correct,
+                "accuracy": model.report.metrics.accuracy,
+                "published": printed[model.key].accuracy,
+            }
+            for model in self.models
+        ]
 
     def to_json(self) -> dict[str, Any]:
         printed = load_published()
@@ -163,18 +183,26 @@ class Paper:
         }
 
 
-def paper(store: Store, *, on: str | None = None, split: str | None = None) -> Paper:
-    """The paper's tables from the runs of its six models at their selected steps, and all their ensembles of 5 and 3.
+def paper(store: StoreLike, *, on: str | None = None, split: str | None = None) -> Paper:
+    """Compute the tables of Gavali & Verma (2025) from the runs of the six models, beside the published figures.
 
     A run belongs to a model if it bears the model's key as its name or, where no run does, if it is the only one of
     that backbone. Ensembles vote by plurality, ties going to the lowest class, as the paper's do.
 
     Args:
+        store: a store, or its path, with a run of each model, of which the selected step counts.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        split: default: the corpus' default split.
 
     Raises:
         StoreError: naming the models that the store has no run of.
+
+    >>> import ser_store as ss
+    >>> tables = ss.paper(ss.open_example())
+    >>> [ensemble.report.metrics.correct for ensemble in tables.ensembles]
+    [279, 278]
     """
+    store = open_store(store)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
