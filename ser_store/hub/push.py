@@ -22,7 +22,7 @@ from ser_store.training.checkpointing.checkpoints import Layout
 from ser_store.training.checkpointing.run_checkpoints import find_checkpoint
 from ser_store.training.distributed.fsdp import choose_layout, read_plugin
 from ser_store_h5.names import format_member
-from ser_store_h5.store import Store
+from ser_store_h5.store import StoreLike, open_store
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -92,7 +92,7 @@ def _refuse_shards(repository: str) -> None:
 
 
 def push_to_hub(
-    store: Store, run: str, repository: str, *, step: int | None = None, private: bool = True
+    store: StoreLike, run: str, repository: str, *, step: int | None = None, private: bool = True
 ) -> Publication:
     """Put the model of a fine-tuned run on the hub in one commit: weights, configuration, feature extractor, card.
 
@@ -109,6 +109,7 @@ def push_to_hub(
     Raises:
         ModelError: if there is no checkpoint, or the hub refuses; says what to do.
     """
+    store = open_store(store)
     record = store.run(run)
     step, checkpoint = find_checkpoint(store, record, step)
     load_config(checkpoint)

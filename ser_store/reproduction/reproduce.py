@@ -13,7 +13,7 @@ from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.reproduction.published import load_published
 from ser_store.training.checkpointing.resume import name_after, name_run
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 LOGGER = logging.getLogger("ser_store")
 # By the state in which the run was found.
@@ -46,7 +46,7 @@ def list_published_models() -> tuple[str, ...]:
 
 
 def finetune_all(
-    store: Store,
+    store: StoreLike,
     models: Sequence[str] | None = None,
     *,
     split: str | None = None,
@@ -84,6 +84,7 @@ def finetune_all(
         UnknownNameError: if the catalogue has no such key; nothing has been trained then.
         SerstoreError: if two models would have the same run.
     """
+    store = open_store(store)
     names = name_runs(list_published_models() if models is None else models)
     recipe = recipe or Recipe()
     options = {"split": split, "fold": fold, "init": init, "audio": audio, "show_progress": show_progress}

@@ -1,0 +1,84 @@
+"""The paper's tables and reports as a person reads them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ser_store.common.display import Block, Percent, Table, format_bytes
+from ser_store.reproduction.published import load_published
+
+if TYPE_CHECKING:
+    from ser_store.reproduction.tables import Paper, Report
+
+
+def tabulate_paper(tables: "Paper") -> Iterator[Block]:
+    """Yield Tables 3 to 6, and all reports in the paper's form."""
+    yield from _tabulate_ensembles(tables)
+    yield from _tabulate_models(tables)
+    for report in [*(model.report for model in tables.models), *(ensemble.report for ensemble in tables.ensembles)]:
+        yield from _tabulate_report(report)
+
+
+def _tabulate_ensembles(tables: "Paper") -> Iterator[Block]:
+    yield f"Table 3: ensembles on {tables.on}, by plurality; corrected: what to expect after choosing the best"
+    rows = []
+    for ensemble in tables.ensembles:
+        found, selection = ensemble.report.metrics, ensemble.selection
+        best = "unique best" if ensemble.unique else "one of the best"
+        rows.append(
+            [
+                f"{found.correct}/{found.n}",
+                Percent(found.accuracy),
+                "–" if ensemble.published_accuracy is None else f"{ensemble.published_accuracy:.2%}",
+                None if selection is None else Percent(selection.corrected),
+                f"{best} of {ensemble.searched}",
+                " ".join(ensemble.members),
+            ]
+        )
+    yield Table(["correct", "accuracy", "published", "corrected", "", "members"], rows)
+    yield from dict.fromkeys(ensemble.note for ensemble in tables.ensembles if ensemble.note)
+
+
+def _tabulate_models(tables: "Paper") -> Iterator[Block]:
+    printed = load_published().models
+
+    def times(seconds: float | None) -> str:
+        return "–" if seconds is None else f"{seconds:,.0f} s"
+
+    yield f"\nTable 4: models on {tables.on}; Table 5: training times; Table 6: sizes of a checkpoint"
+    rows = []
+    for model in tables.models:
+        published = printed[model.key]
+        per_100, to_selected = (model.seconds[name] for name in ("per_100_steps", "to_selected_step"))
+        rows.append(
+            [
+                model.member,
+                Percent(model.report.metrics.accuracy),
+                f"{published.accuracy:.0%}",
+                times(per_100),
+                times(published.seconds["per_100_steps"]),
+                times(to_selected),
+                times(published.seconds["to_selected_step"]),
+                times(model.seconds["total"]),
+                times(published.seconds["total"]),
+                format_bytes(model.bytes),
+                published.size,
+            ]
+        )
+    columns = ["accuracy", "100 steps", "to the step", "in all", "size"]
+    yield Table(["member", *(name for column in columns for name in (column, "published"))], rows)
+
+
+def _tabulate_report(report: "Report") -> Iterator[Block]:
+    published = report.published
+    yield f"\n{'' if published is None else published.figure + ': '}{report.title}"
+    support = dict(zip(report.classes, report.metrics.per_class.support.tolist(), strict=True))
+    width = max(map(len, [*report.classes, "weighted avg"]))
+    yield f"{'':>{width}}  precision    recall  f1-score   support\n"
+    for name, row in report.rows.items():
+        if name == "macro avg":
+            yield f"\n{'accuracy':>{width}}  {report.metrics.accuracy:29.2f}{report.metrics.n:10}"
+        figures = f"{row['precision']:9.2f} {row['recall']:9.2f} {row['f1']:9.2f}"
+        yield f"{name:>{width}}  {figures}{support.get(name, report.metrics.n):10}"
+    if report.deviations is not None:
+        differing = report.deviations
+        yield (f"differs from the paper: {', '.join(differing)}" if differing else "every figure as published")
