@@ -1,5 +1,6 @@
 """The audit of a store's split and recordings, and what the leaks are worth in accuracy."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from ser_store.statistics.leak_effect import LeakEffect, measure_leak_effect
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.names import parse_member
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 if TYPE_CHECKING:
     from ser_store.corpora.inspection import Inspection
@@ -65,20 +66,25 @@ class StoreAudit(Result):
 
 
 def audit(
-    path: Path, *, split: str | None = None, audio: Path | None = None, progress: Progress = silent
+    store: StoreLike,
+    *,
+    split: str | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
 ) -> StoreAudit:
     """Audit a split of the store's corpus, its recordings where they can be found, and its members.
 
     Args:
+        store: a store, or its path.
         split: default: the corpus' default split.
         audio: the folder of the recordings, where it is not the one the corpus was made from.
 
     Raises:
         UnknownNameError: if the corpus has no such split.
     """
-    store = Store(path)
+    store = open_store(store)
     corpus = store.corpus
-    heard = _listen(corpus, audio, progress)
+    heard = _listen(corpus, None if audio is None else Path(audio), progress)
     bad_files, copies = (None, None) if heard is None else (list(heard.bad_files), heard.near_duplicates)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
     about_split = caution_split(corpus, split) if corpus.splits else ()

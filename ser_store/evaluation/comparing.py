@@ -33,7 +33,8 @@ from ser_store.statistics.comparisons import (
     mcnemar,
 )
 from ser_store.statistics.intervals import Interval
-from ser_store_h5.store import Store
+from ser_store_h5.names import list_names
+from ser_store_h5.store import Store, StoreLike, open_store
 
 ALPHA = 0.05
 # The units of tests and bootstrap, and the rule of intervals that goes with each.
@@ -162,8 +163,8 @@ class Comparison(Result):
 
 
 def compare(
-    store: Store,
-    names: Sequence[str] = (),
+    store: StoreLike,
+    names: str | Sequence[str] = (),
     *,
     on: str | None = None,
     split: str | None = None,
@@ -192,6 +193,8 @@ def compare(
         UnknownNameError: if there is no such member, part, unit or rule.
         CorpusError: if speakers are asked for and none are known.
     """
+    store = open_store(store)
+    names = list_names(names)
     if unit not in UNITS:
         raise UnknownNameError(describe_unknown("unit", unit, UNITS))
     voting = check_voting_rule(rule, tie)

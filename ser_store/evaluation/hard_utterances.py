@@ -11,7 +11,8 @@ from ser_store.common.display import Block, Result
 from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.tables.hard import tabulate_hard
 from ser_store.metrics.class_indices import check_pair
-from ser_store_h5.store import Store
+from ser_store_h5.names import list_names
+from ser_store_h5.store import StoreLike, open_store
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ def compute_difficulty(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int
 
 
 def find_hard_utterances(
-    store: Store,
-    members: Sequence[str] = (),
+    store: StoreLike,
+    members: str | Sequence[str] = (),
     *,
     on: str | None = None,
     split: str | None = None,
@@ -133,6 +134,8 @@ def find_hard_utterances(
         StoreError: if a member covers not all utterances asked for, or predicts nothing.
         UnknownNameError: if there is no such member or part.
     """
+    store = open_store(store)
+    members = list_names(members)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)

@@ -20,7 +20,8 @@ from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
-from ser_store_h5.store import Store
+from ser_store_h5.names import list_names
+from ser_store_h5.store import Store, StoreLike, open_store
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,8 +149,8 @@ class Evaluations(Result):
 
 
 def evaluate(
-    store: Store,
-    members: Sequence[str] = (),
+    store: StoreLike,
+    members: str | Sequence[str] = (),
     *,
     on: str | None = None,
     split: str | None = None,
@@ -174,6 +175,8 @@ def evaluate(
         UnknownNameError: if there is no such member, part, column or interval.
         CorpusError: if intervals by speaker are asked for and no speakers are known.
     """
+    store = open_store(store)
+    members = list_names(members)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)

@@ -18,9 +18,9 @@ from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
 from ser_store.statistics.selection import SelectionBias, correct_selection_by_bootstrap
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import parse_member
+from ser_store_h5.names import list_names, parse_member
 from ser_store_h5.runs import Selection
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 _SELECTED_ON_TEST = (
     "selected on test: what is reported on test from now on is too high; splits with a valid part avoid that"
@@ -119,8 +119,8 @@ class StepComparison(Result):
 
 
 def steps(
-    store: Store,
-    runs: Sequence[str] = (),
+    store: StoreLike,
+    runs: str | Sequence[str] = (),
     *,
     on: str | None = None,
     split: str | None = None,
@@ -137,6 +137,8 @@ def steps(
     Raises:
         StoreError: if there is nothing to compare, or a run lacks the step to be selected.
     """
+    store = open_store(store)
+    runs = list_names(runs)
     corpus = store.corpus
     if on is None and select is not None and corpus.splits and "valid" in corpus.part_names(split):
         on = "valid"

@@ -3,6 +3,7 @@
 What is in the store already, from the same model, recordings and preprocessing, is not computed again.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
 _IDENTITY = {
@@ -56,13 +57,13 @@ class Extraction:
 
 
 def extract(
-    store: Store,
+    store: StoreLike,
     *,
     model: str | None = None,
     run: str | None = None,
     step: int | None = None,
-    audio: Path | None = None,
-    checkpoint: Path | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     init: str = "pretrained",
     pooling: str = "mean",
     seed: int = 42,
@@ -76,6 +77,9 @@ def extract(
     Raises:
         ModelError: if there is nothing to extract from.
     """
+    store = open_store(store)
+    audio = None if audio is None else Path(audio)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     if model is not None:
         if step is not None:
             raise ModelError(f"--step {step} with --model {model}: a frozen backbone has step 0 only; leave --step out")

@@ -19,9 +19,9 @@ from ser_store.heads.classifiers import check_head, fit_classifier, score_classe
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
-from ser_store_h5.names import format_member, parse_member
+from ser_store_h5.names import format_member, list_names, parse_member
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class FittedHead:
 
 
 def head(
-    store: Store,
-    sources: Sequence[str] = (),
+    store: StoreLike,
+    sources: str | Sequence[str] = (),
     *,
     kind: str = "logreg",
     run: str | None = None,
@@ -65,6 +65,8 @@ def head(
     Raises:
         StoreError: if no member can be fitted on, or one name was given to several heads.
     """
+    store = open_store(store)
+    sources = list_names(sources)
     chosen = list(sources) or _find_sources(store)
     if run is not None and len(chosen) > 1:
         raise StoreError(

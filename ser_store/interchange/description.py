@@ -13,7 +13,7 @@ from ser_store_h5.corpus import Corpus
 from ser_store_h5.findings import Problem
 from ser_store_h5.readable import Survey
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 OTHER = "other"
 
@@ -128,13 +128,18 @@ class StoreDescription:
         }
 
 
-def describe_store(path: Path | str) -> StoreDescription:
+def describe_store(store: StoreLike) -> StoreDescription:
     """Describe a store, a folder or a packed file, without reading the arrays of its members.
 
     Raises:
-        StoreError: if there is no store at ``path``.
+        StoreError: if there is no store at the path.
+
+    >>> import ser_store as ss
+    >>> description = ss.describe_store(ss.open_example())
+    >>> len(description.runs), description.corpus.name
+    (6, 'reconstructed_predictions')
     """
-    store = Store(path)
+    store = open_store(store)
     survey = store.survey()
     runs = tuple(_describe_run(store, survey, name) for name in survey.records)
     corpus_bytes = store.source.measure_corpus()

@@ -19,8 +19,8 @@ from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
 from ser_store_h5.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
-from ser_store_h5.names import format_member
-from ser_store_h5.store import Store
+from ser_store_h5.names import format_member, list_names
+from ser_store_h5.store import Store, StoreLike, open_store
 
 CONTENTS = ("predicted", "logits", "pooled")
 EVERYTHING = "everything"
@@ -68,9 +68,9 @@ class _Request:
 
 
 def export(
-    store: Store,
-    path: Path,
-    members: Sequence[str] = (),
+    store: StoreLike,
+    path: str | os.PathLike[str],
+    members: str | Sequence[str] = (),
     *,
     what: str | None = None,
     on: str | None = None,
@@ -96,6 +96,9 @@ def export(
         StoreError: if a member covers not all utterances, or lacks what is asked for.
         MissingExtraError: for h5ad without the package anndata.
     """
+    store = open_store(store)
+    path = Path(path)
+    members = list_names(members)
     what = _check_type(path, what)
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)

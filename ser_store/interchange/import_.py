@@ -1,5 +1,7 @@
 """Predictions and logits from elsewhere, by utterance id, as members."""
 
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,10 +23,12 @@ from ser_store_h5.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, state_fitted
 from ser_store_h5.member import Member
+from ser_store_h5.names import list_names
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike
 
 IMPORTED_SPLIT = "imported"
+LOGGER = logging.getLogger("ser_store")
 _UNKNOWN = "what the models learned from is not stated, so that figures on it carry no caution; --trained-on states it"
 
 
@@ -56,16 +60,16 @@ class Imported:
 
 
 def import_predictions(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
-    store: Path,
+    store: StoreLike,
     label: str | None = None,
-    classes: Sequence[str] = (),
+    classes: str | Sequence[str] = (),
     kind: str | None = None,
     trained_on: str | None = None,
     split: str | None = None,
-) -> Imported:
-    """Import a prediction file; creates the store where there is none and the file has the true labels.
+) -> Store:
+    """Import predictions or logits that were made elsewhere, and return the store, which is created if there is none.
 
     Wide files have a column ``utterance``, optionally the true labels, and one column for each member headed
     ``run@step`` with class names. Long files have ``utterance``, ``run``, ``step`` and either ``predicted`` or one
@@ -74,8 +78,11 @@ def import_predictions(
     utterances (``speaker``, ``fold``, …) become those of a new corpus. Everything is checked before anything is
     written; members that are there already, with the same numbers, are passed over.
 
+    What was understood of the file and may not have been meant is logged (logger ``ser_store``).
+
     Args:
         path: CSV or Parquet.
+        store: a store, or the path of one that is there or shall be.
         label: the column of true labels. Needed to create a store; else checked against the corpus.
         classes: all classes that may be meant, in their order. Answers outside the corpus' classes, and empty cells,
             then count as wrong; without it they are refused. Of a new store they are the classes.
@@ -91,12 +98,40 @@ def import_predictions(
         UnknownNameError: if an utterance is unknown.
         ExistsError: if a member is in the store already, with other numbers.
         StoreError: if the disk refuses. Whatever is raised, an interrupt too, nothing is imported then.
+
+    >>> import ser_store as ss
+    >>> rows = ["utterance,emotion,mine@100", "u1,happy,happy", "u2,sad,happy"]
+    >>> _ = open("mine.csv", "w").write("\\n".join(rows))
+    >>> store = ss.import_predictions("mine.csv", store="mine.store", label="emotion", trained_on="nothing")
+    >>> store.member_names()
+    ['mine@100']
     """
+    done = import_table(path, store=store, label=label, classes=classes, kind=kind, trained_on=trained_on, split=split)
+    for line in done.understood:
+        LOGGER.info(line)
+    return store if isinstance(store, Store) else Store(done.store)
+
+
+def import_table(
+    path: str | os.PathLike[str],
+    *,
+    store: StoreLike,
+    label: str | None = None,
+    classes: str | Sequence[str] = (),
+    kind: str | None = None,
+    trained_on: str | None = None,
+    split: str | None = None,
+) -> Imported:
+    """Import a prediction file and say how it was read; see :func:`import_predictions`, whose arguments these are."""
     check_kind(kind)
-    opened = Store(store) if store.is_file() or (store / "corpus.h5").is_file() else None
+    path, classes = Path(path), list_names(classes)
+    folder = store.path if isinstance(store, Store) else Path(store)
+    opened = store if isinstance(store, Store) else None
+    if opened is None and (folder.is_file() or (folder / "corpus.h5").is_file()):
+        opened = Store(folder)
     if opened is None and label is None:
         raise CorpusError(
-            f"there is no store at {store}: expected --label COLUMN, the true labels in {path.name}, to create one "
+            f"there is no store at {folder}: expected --label COLUMN, the true labels in {path.name}, to create one "
             f"(columns: {', '.join(read_table(path).columns[:8])})"
         )
     there = None if opened is None else opened.corpus
@@ -117,10 +152,10 @@ def import_predictions(
     for run, found in kinds.items():
         details[run] |= {"scores": found}
     is_unknown = trained_on is None and any(opened is None or not opened.has_run(run) for run in details)
-    same = _add(opened, members, details) if opened is not None else _create(store, corpus, members, details)
+    same = _add(opened, members, details) if opened is not None else _create(folder, corpus, members, details)
     used = set(corpus.labels.tolist())
     return Imported(
-        store=store,
+        store=folder,
         members=tuple(member.name for member in members if member.name not in same),
         n=len(set(table.ids.tolist())),
         created=opened is None,

@@ -11,7 +11,7 @@ from ser_store.training.lock import refuse_training
 from ser_store_h5.findings import Problem
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import parse_member
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +84,7 @@ def _format_shape(shape: tuple[int, int] | None) -> str:
     return "–" if shape is None else f"{shape[0]} × {shape[1]}"
 
 
-def ls(store: Store) -> Listing:
+def ls(store: StoreLike) -> Listing:
     """List the members of a store: what each run said at each cached step.
 
     Damage to one does not hide the others: it is among the ``problems``.
@@ -93,6 +93,7 @@ def ls(store: Store) -> Listing:
     >>> ss.ls(ss.open_example()).to_frame()["member"].to_list()[:2]
     ['hubert-base@900', 'hubert-xlarge@600']
     """
+    store = open_store(store)
     survey = store.survey()
     backbones = {run: record.backbone for run, record in survey.records.items()}
     return Listing(store.path, survey.members, backbones, survey.problems)
@@ -112,7 +113,7 @@ class Removed:
     checkpoints: Path | None = None
 
 
-def rm(store: Store, name: str) -> Removed:
+def rm(store: StoreLike, name: str) -> Removed:
     """Remove a member, ``run@step``, or a run with all its members, curves and checkpoints.
 
     Raises:
@@ -126,6 +127,7 @@ def rm(store: Store, name: str) -> Removed:
     >>> ss.rm(store, "mine").members
     ('mine@0',)
     """
+    store = open_store(store)
     run, step = parse_member(name)
     left = None
     if store.has_run(run):

@@ -9,15 +9,16 @@ from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.members import load_members
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store_h5.member import NO_ANSWER
-from ser_store_h5.store import Store
+from ser_store_h5.names import list_names
+from ser_store_h5.store import StoreLike, open_store
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
 
 def predictions(
-    store: Store,
-    members: Sequence[str] = (),
+    store: StoreLike,
+    members: str | Sequence[str] = (),
     *,
     on: str | None = None,
     split: str | None = None,
@@ -45,6 +46,8 @@ def predictions(
     >>> frame.columns[:4], frame["correct"].sum()
     (['member', 'utterance', 'path', 'speaker'], 267)
     """
+    store = open_store(store)
+    members = list_names(members)
     import polars
 
     corpus = store.corpus

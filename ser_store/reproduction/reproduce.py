@@ -1,6 +1,7 @@
 """Several backbones, one after the other, by one recipe: the paper's six, unless others are named."""
 
 import logging
+import os
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def finetune_all(
     fold: int | None = None,
     recipe: Recipe | None = None,
     init: str | None = None,
-    audio: Path | None = None,
+    audio: str | os.PathLike[str] | None = None,
     show_progress: bool = False,
     progress: Progress = silent,
 ) -> tuple[ModelOutcome, ...]:
@@ -84,6 +85,7 @@ def finetune_all(
         UnknownNameError: if the catalogue has no such key; nothing has been trained then.
         SerstoreError: if two models would have the same run.
     """
+    audio = None if audio is None else Path(audio)
     store = open_store(store)
     names = name_runs(list_published_models() if models is None else models)
     recipe = recipe or Recipe()

@@ -38,7 +38,7 @@ from ser_store.training.processes import (
     wait_for_all,
 )
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 PROBE_STEPS = 5
 _PROBE_EVALUATION_BATCHES = 2
@@ -144,16 +144,16 @@ class Estimate:
 
 
 def estimate(
-    store: Store,
+    store: StoreLike,
     model: str,
     *,
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
     init: str = "pretrained",
-    checkpoint: Path | None = None,
-    audio: Path | None = None,
-    checkpoints: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
 ) -> Estimate:
     """What :func:`ser_store.training.finetune.finetune` with the same arguments will take.
 
@@ -168,6 +168,10 @@ def estimate(
         CorpusError: if there is nothing to train on.
         MemoryLimitError: if the model, or a single utterance, does not fit into memory.
     """
+    store = open_store(store)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    audio = None if audio is None else Path(audio)
+    checkpoints = None if checkpoints is None else Path(checkpoints)
     recipe, init = recipe or Recipe(), "random" if checkpoint is None else init
     with stated_once():
         plan = _make_plan(

@@ -1,5 +1,6 @@
 """Fine-tuning: a run begins or goes on, the Trainer trains it, and every evaluation leaves a member in the store."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,11 +44,11 @@ from ser_store.training.run_record import describe_run
 from ser_store.training.session import TrainingSession
 from ser_store_h5.atomic import remove_folder
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 
 def finetune(
-    store: Store,
+    store: StoreLike,
     model: str | None = None,
     *,
     run: str | None = None,
@@ -55,9 +56,9 @@ def finetune(
     fold: int | None = None,
     recipe: Recipe | None = None,
     init: str = DEFAULT_INIT,
-    checkpoint: Path | None = None,
-    audio: Path | None = None,
-    checkpoints: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
     resume: bool = False,
     show_progress: bool = False,
     callbacks: Sequence[Any] = (),
@@ -94,6 +95,10 @@ def finetune(
         StoreError: if another process trains the run, or its checkpoints are of another training.
         ProcessLostError: if a process that trains it together with this one has ended.
     """
+    store = open_store(store)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    audio = None if audio is None else Path(audio)
+    checkpoints = None if checkpoints is None else Path(checkpoints)
     with stated_once():
         name = name_run(store, model, run, resume=resume, split=split, fold=fold)
         begun = find_begun(store, name, resume=resume, split=split, fold=fold, recipe=recipe)

@@ -99,3 +99,12 @@ def member_group(step: int) -> str:
 def parse_member_group(name: str) -> int | None:
     """The step a group's name bears, or None for any other group."""
     return parse_member_file(f"{name}.h5")
+
+
+def list_names(names: str | Iterable[str]) -> list[str]:
+    """Return several names as a list; a bare string is one name.
+
+    >>> list_names("xlsr53"), list_names(("a@1", "b@2"))
+    (['xlsr53'], ['a@1', 'b@2'])
+    """
+    return [names] if isinstance(names, str) else list(names)

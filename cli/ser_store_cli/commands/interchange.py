@@ -66,12 +66,10 @@ def import_(
     debug: DebugOption = False,
 ) -> None:
     """Import predictions or logits that were made elsewhere."""
-    from ser_store.interchange.import_ import import_predictions
+    from ser_store.interchange.import_ import import_table
 
     names = [] if classes is None else _split_names(classes)
-    done = import_predictions(
-        file, store=store, label=label, classes=names, kind=kind, trained_on=trained_on, split=split
-    )
+    done = import_table(file, store=store, label=label, classes=names, kind=kind, trained_on=trained_on, split=split)
     for line in done.understood:
         warn(line)
     if done.ignored:

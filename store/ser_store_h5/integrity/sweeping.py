@@ -16,6 +16,7 @@ from ser_store_h5.locking import act_if_free
 from ser_store_h5.names import is_run_name
 from ser_store_h5.opening import open_source
 from ser_store_h5.runs import read_curves
+from ser_store_h5.store import Store, StoreLike
 
 TORN = " (torn last line)"
 
@@ -98,21 +99,21 @@ def _is_torn(run: Path) -> bool:
         return False
 
 
-def sweep(path: Path | str, *, dry_run: bool = False) -> Swept:
+def sweep(store: StoreLike, *, dry_run: bool = False) -> Swept:
     """Remove what killed writers left in a store; what a living writer holds is left alone and named.
 
     Writers lock their temporary files (FORMAT.md, section 1). Where the file system has no locks, what is younger than
     an hour is taken to be in use.
 
     Args:
-        path: the folder of a store, or one in which a store was begun and nothing else is; or a packed file, or a
+        store: the folder of a store, or one in which a store was begun and nothing else is; or a packed file, or a
             place where there is nothing yet, to remove what a killed ``pack`` or ``unpack`` left beside it.
         dry_run: only say what would be removed.
 
     Raises:
         StoreError: if there is no store, it is a packed file, or a leftover may not be removed.
     """
-    root = Path(path)
+    root = store.path if isinstance(store, Store) else Path(store)
     if not find_beside(root) or (root.is_dir() and any(root.iterdir())):
         _require_store(root)
     removed, in_use, freed = [], [], 0

@@ -20,24 +20,25 @@ from ser_store_h5.integrity.whole import is_whole
 from ser_store_h5.member_file import open_member
 from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
 from ser_store_h5.runs import read_curves, read_run
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike
 
 CHECKPOINTS = "checkpoints"
 THREADS = min(4, os.cpu_count() or 1)  # hashing lets the others run
 LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes them over
 
 
-def verify_store(path: Path | str, *, watch: Watch = iter) -> Verification:
+def verify_store(store: StoreLike, *, watch: Watch = iter) -> Verification:
     """Hash and read every file of a store, or everything in a packed one.
 
     Args:
         watch: wraps the folders of the runs (their names, in a packed store), to show how far the verification is.
 
     Raises:
-        StoreError: if there is no store at ``path``; damage is returned, not raised.
+        StoreError: if there is no store at the path; damage is returned, not raised.
     """
     started = time.perf_counter()
-    found = verify_pack(path, watch=watch) if Path(path).is_file() else _verify_folder(Store(path).path, watch)
+    path = store.path if isinstance(store, Store) else Path(store)
+    found = verify_pack(path, watch=watch) if path.is_file() else _verify_folder(Store(path).path, watch)
     return replace(found, seconds=time.perf_counter() - started)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.names import check_run_name, find_twins
 from ser_store_h5.pack.merge_plan import Plan, plan_corpus, plan_member, plan_run, read_source
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 SHOWN_CONFLICTS = 20
 
@@ -38,8 +38,8 @@ class MergeResult:
 
 
 def merge(
-    target: Store,
-    source: Store,
+    target: StoreLike,
+    source: StoreLike,
     *,
     runs_as: Mapping[str, str] | None = None,
     splits_as: Mapping[str, str] | None = None,
@@ -71,6 +71,7 @@ def merge(
         StoreError: if the stores are of different corpora, or contradict each other; nothing was written.
         UnknownNameError: if a name to be replaced is not in the source.
     """
+    target, source = open_store(target), open_store(source)
     if source.corpus.digest != target.corpus.digest:
         raise StoreError(
             f"{source.path} is of another corpus ({source.corpus.name}, {len(source.corpus)} utterances) than "

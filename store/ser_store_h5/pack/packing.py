@@ -20,7 +20,7 @@ from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
 from ser_store_h5.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
-from ser_store_h5.store import Store
+from ser_store_h5.store import Store, StoreLike, open_store
 
 Watch = Callable[[Sequence[str]], Iterable[str]]
 
@@ -34,8 +34,8 @@ class PackResult:
 
 
 def pack(
-    store: Store,
-    path: Path | str,
+    store: StoreLike,
+    path: str | os.PathLike[str],
     *,
     members: Sequence[str] | None = None,
     with_pooled: bool = True,
@@ -55,7 +55,7 @@ def pack(
         IntegrityError: if an array of the store is not what was written; every one is compared with its digest.
         StoreError: if the disk refuses.
     """
-    path = Path(path)
+    store, path = open_store(store), Path(path)
     if os.path.lexists(path):
         raise ExistsError(f"{path} is there already: nothing written is overwritten; name a new file")
     without = frozenset[str]() if with_pooled else frozenset({"pooled"})
@@ -124,7 +124,7 @@ def _pack_texts(file: h5py.File, run: str, texts: dict[str, bytes]) -> None:
             write_array(group, name, np.frombuffer(content, dtype=np.uint8))
 
 
-def unpack(path: Path | str, folder: Path | str, *, watch: Watch = iter) -> Store:
+def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watch: Watch = iter) -> Store:
     """Make a folder of a packed store; every array is compared with its digest on the way.
 
     Args:
@@ -137,7 +137,7 @@ def unpack(path: Path | str, folder: Path | str, *, watch: Watch = iter) -> Stor
         IntegrityError: if its bytes are not those that were written.
         StoreError: if ``path`` is no packed store, or the disk refuses.
     """
-    packed, folder = Store(path), Path(folder)
+    packed, folder = Store(Path(path)), Path(folder)
     if not isinstance(packed.source, PackedSource):
         raise StoreError(f"{path} is a folder already: expected a file that `serstore pack` wrote")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
