@@ -64,6 +64,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("All members on the test part", "evaluate"),
         ("One in full: its figures by class and speaker, its confusions", "evaluate xlsr53 --by speaker"),
         ("All steps of one run", "evaluate xlsr53 --steps all"),
+        ("An ensemble, like a member", "evaluate xlsr53+hubert-base+mfcc-logreg"),
     ),
     "compare": (
         ("Every two members", "compare"),

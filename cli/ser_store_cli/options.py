@@ -62,6 +62,12 @@ CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="A folder with the model's weights; nothing is downloaded then.")
 ]
 InitOption = Annotated[str, typer.Option("--init", help="Weights to begin with: pretrained or random.")]
+RuleOption = Annotated[
+    str, typer.Option("--rule", help="How ensembles vote: hard (majority), soft (mean probability) or soft-log.")
+]
+TieOption = Annotated[
+    str, typer.Option("--tie", help="How hard voting breaks ties: lowest, confidence, best or abstain.")
+]
 
 DEFAULT_STORE = Path("ser.store")
 

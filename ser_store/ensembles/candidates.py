@@ -124,7 +124,7 @@ def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32
     others = f"; and {len(lacking) - _NAMED} further members" if len(lacking) > _NAMED else ""
     return StoreError(
         f"{'; '.join(map(describe, lacking[:_NAMED]))}{others}: expected predictions for all; choose another part with "
-        "`on`, leave members out with `exclude`, or run `serstore extract`"
+        "`on`, leave members out with `exclude`, or make the missing ones with `extract()`"
     )
 
 

@@ -1,13 +1,15 @@
-"""How differently the candidates err, and what each member of the best ensemble brings."""
+"""How differently the candidates err, and what each member of the best ensemble contributes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from math import isnan
 from typing import Any
 
+from ser_store.common.display import Block, Result
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
+from ser_store.ensembles.report_text import describe_diversity
 from ser_store.ensembles.search import Found, order_best
 from ser_store.voting.diversity import (
     Contributions,
@@ -19,16 +21,19 @@ from ser_store.voting.diversity import (
 )
 
 
-@dataclass(frozen=True)
-class DiversityReport:
-    """The measures of ``voting.diversity``, with names.
+@dataclass(frozen=True, repr=False)
+class DiversityReport(Result):
+    """How differently candidates err, and what each member of the best ensemble contributes.
+
+    :meth:`to_frame` gives a row for every two candidates: ``first``, ``second`` and the four measures, explained in
+    :class:`~ser_store.voting.diversity.PairDiversity`.
 
     Attributes:
         candidates: names of all candidates.
-        pairs: of every two candidates.
+        pairs: the measures of every two candidates.
         members: names of the best ensemble's members.
-        ensemble: of the best ensemble.
-        contributions: of each of its members, in the order of ``members``; None for an ensemble of one.
+        ensemble: the measures of the best ensemble.
+        contributions: what each of its members contributes, in the order of ``members``; None for an ensemble of one.
     """
 
     candidates: tuple[str, ...]
@@ -38,7 +43,7 @@ class DiversityReport:
     contributions: Contributions | None
 
     def list_pairs(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Both names and the four measures of every two of ``names``; None where a measure is undefined."""
+        """Return both names and the four measures of every two of ``names``; None where a measure is undefined."""
         places = {name: place for place, name in enumerate(self.candidates)}
         return [
             {
@@ -51,7 +56,20 @@ class DiversityReport:
             for one, other in combinations(names, 2)
         ]
 
+    def describe(self) -> Iterable[Block]:
+        """Return what each member contributes, and how differently pairs err, as the command prints it."""
+        return describe_diversity(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for every two candidates."""
+        rows = []
+        for pair in self.list_pairs(self.candidates):
+            first, second = pair.pop("members")
+            rows.append({"first": first, "second": second, **pair})
+        return rows
+
     def to_json(self) -> dict[str, Any]:
+        """Return the measures as the command's JSON has them."""
         rows = () if self.contributions is None else self.contributions.rows
         return {
             "ensemble": {name: _define(value) for name, value in asdict(self.ensemble).items()},

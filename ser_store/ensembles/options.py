@@ -3,8 +3,9 @@
 Errors speak of parameters, in backticks: the command turns these into its options.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from operator import index
 from typing import Literal, cast
 
 from ser_store.ensembles.vote_weights import VoteWeights, Weights, check_source, settle_weights
@@ -12,6 +13,7 @@ from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
 from ser_store.voting.problem import OBJECTIVES
 from ser_store.voting.rules import RULES, TIES
 from ser_store.voting.search import BACKENDS
+from ser_store_h5.names import list_names
 
 Rule = Literal["hard", "soft", "soft-log", "weighted"]
 Tie = Literal["lowest", "confidence", "best", "abstain"]
@@ -29,19 +31,31 @@ WEIGHTED = "weighted"
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Which candidates there are, and which ensembles of them are allowed.
+    """Which candidates and which ensembles of them a vote allows.
 
     Attributes:
-        min_accuracy: candidates below it, on the utterances searched, are left out, save those of ``include``.
-        one_step_per_run: no ensemble holds two steps of one run.
-        include: members, runs or patterns such as ``hubert-*``: every ensemble holds one candidate of each.
-        exclude: members, runs or patterns: no candidates.
+        min_accuracy: leave out candidates whose accuracy on the utterances searched is below this share of 1, unless
+            they are to be included.
+        one_step_per_run: allow only one step of each run in an ensemble.
+        include: members, runs or patterns such as ``hubert-*``: every ensemble must hold one candidate of each.
+        exclude: members, runs or patterns that are no candidates.
+
+    A string is one name.
+
+    >>> import ser_store as ss
+    >>> limits = ss.Limits(min_accuracy=0.9, include="hubert-*")
+    >>> ss.vote(ss.open_example(), k=2, all_combos=True, limits=limits, correction="none").ensembles[0].members
+    ('hubert-xlarge@600', 'xlsr53@1100')
     """
 
     min_accuracy: float = 0.0
     one_step_per_run: bool = False
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
+    include: str | Sequence[str] = ()
+    exclude: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("include", "exclude"):
+            object.__setattr__(self, name, tuple(list_names(getattr(self, name))))
 
     @property
     def constrain(self) -> bool:
@@ -51,16 +65,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Search:
-    """How and where the best ensembles are searched.
+    """How and where to search for the best ensembles.
 
     Attributes:
-        method: ``exhaustive``; ``greedy`` forward selection; ``pruned``, exact by bounds; or ``auto``: exhaustive, if
-            it ends within ten minutes.
-        backend: of the exhaustive search: ``auto``, ``batched``, ``bitsliced`` or ``summed`` on this machine; joblib's
-            ``loky``, ``threading``, ``dask`` or ``ray``.
-        threads: or workers. Default: as many as there are processors.
+        method: ``exhaustive`` (every ensemble votes); ``greedy`` (add one member after the other, fast, without proof);
+            ``pruned`` (exact without voting all, by branch and bound); or ``auto``: exhaustive, refused if it would
+            take more than ten minutes.
+        backend: what computes an exhaustive search: ``batched`` (numpy), ``bitsliced`` or ``summed`` (compiled) on this
+            machine, joblib's ``loky``, ``threading``, ``dask`` or ``ray``; or ``auto``: the fastest on this machine.
+        threads: number of threads or workers. Default: one for each processor.
         scheduler: address of the Dask scheduler.
-        max_seconds: when a pruned search ends unfinished.
+        max_seconds: stop a pruned search after this time, with the best so far. Default: never.
+
+    >>> import ser_store as ss
+    >>> ss.vote(ss.open_example(), k=3, search=ss.Search("pruned", max_seconds=60)).proved
+    True
     """
 
     method: SearchMethod = "auto"
@@ -77,20 +96,28 @@ class Search:
 
     @property
     def runs_on_cluster(self) -> bool:
+        """Whether joblib's workers compute it."""
         return self.backend in CLUSTERS
 
 
 @dataclass(frozen=True)
 class Correction:
-    """How the best figure is corrected for having been chosen on these utterances.
+    """How to correct the best figure for having been chosen on the utterances it is reported on.
+
+    The choice is repeated on some of the utterances and scored on the others.
 
     Attributes:
-        method: by ``bootstrap``, by disjoint ``halves``, or ``none``.
-        by: draw whole groups: ``speaker`` or a column; or ``utterance``. Default: by speaker where the corpus knows
-            them. Nothing is corrected by fewer than 8 groups or 10 utterances.
+        method: choose on ``bootstrap`` samples, or on random ``halves``; or ``none``: no correction.
+        by: what is resampled whole: ``speaker``, another column, or ``utterance``. Default: by speaker where the store
+            knows them. With fewer than 8 groups or 10 utterances nothing is corrected.
         repeats: how often the choice is repeated. Default: 1000 where the outcomes of all ensembles fit in memory, else
             200 searches or as many as fit into about a minute.
-        seed: of the samples.
+        seed: the seed of the samples.
+
+    >>> import ser_store as ss
+    >>> report = ss.vote(ss.open_example(), k=3, all_combos=True, correction=ss.Correction(by="utterance", repeats=50))
+    >>> report.selection.apparent > report.selection.corrected
+    True
     """
 
     method: CorrectionMethod = "bootstrap"
@@ -102,14 +129,17 @@ class Correction:
 
 @dataclass(frozen=True, kw_only=True)
 class VoteOptions:
-    """By what rule ensembles vote, which are allowed, how the best is searched and how its figure is corrected.
+    """What a vote was asked for: the rule, the ensembles allowed, the search and the correction.
 
     Attributes:
-        ks: the sizes of the ensembles, ascending; None for that of all candidates together.
-        rule: as it was asked for: ``hard``, ``soft``, ``soft-log`` or ``weighted``.
+        ks: the sizes of the ensembles, ascending; None if all candidates vote together.
+        rule: the rule: ``hard``, ``soft``, ``soft-log`` or ``weighted``.
         tie: the tie rule of hard voting.
-        weights: how much each vote weighs, or None where all weigh alike.
-        objective: what makes an ensemble better than another.
+        weights: what each vote counts, or None where all count the same.
+        objective: what ensembles are ranked by.
+        limits: which candidates and ensembles are allowed.
+        search: how and where to search.
+        correction: how the best figure is corrected.
     """
 
     ks: tuple[int, ...] | None = None
@@ -128,16 +158,17 @@ class VoteOptions:
 
     @property
     def needs_shares(self) -> bool:
+        """Whether votes need the members' probabilities or logits."""
         return self.voting_rule != "hard" or self.tie == "confidence"
 
     @property
     def takes_from_truth(self) -> bool:
-        """Whether more than the ensemble is chosen by what is right: candidates, weights or who decides ties."""
+        """Whether candidates, weights or the decider of ties, too, follow from the true labels."""
         weighs = self.weights is not None and self.weights.is_derived
         return self.limits.min_accuracy > 0 or self.tie == "best" or weighs
 
     def settle(self, weights: Weights | None, names: Sequence[str]) -> "VoteOptions":
-        """The same with the weights that are meant for the candidates ``names``.
+        """Return the same options with the weights of the candidates ``names``.
 
         Raises:
             EnsembleError, UnknownNameError: as :func:`~ser_store.ensembles.vote_weights.settle_weights`.
@@ -148,14 +179,15 @@ class VoteOptions:
 
 
 def check_options(options: VoteOptions, weights: Weights | None) -> VoteOptions:
-    """Return the options, with the objective as it is written here.
+    """Return the checked options, the objective written with an underscore.
 
     Raises:
-        EnsembleError: if two do not go together, naming these and the way out.
-        UnknownNameError: naming what there is.
+        EnsembleError: if two options do not go together, or one is out of range; it names the way out.
+        UnknownNameError: if there is no such rule, search and so on; it lists what there is.
     """
-    # As weights it may be written with a hyphen.
-    options = replace(options, objective=cast(Objective, options.objective.replace("-", "_")))
+    _check_types(options)
+    # The command writes it with a hyphen.
+    options = replace(options, objective=cast(Objective, str(options.objective).replace("-", "_")))
     _check_names(options)
     if isinstance(weights, str):
         check_source(weights)
@@ -163,8 +195,7 @@ def check_options(options: VoteOptions, weights: Weights | None) -> VoteOptions:
     if rule != "hard" and options.tie != "lowest":
         raise EnsembleError(f"`tie` {options.tie} with `rule` {rule}: expected ties by lowest; drop `tie`")
     _check_min_accuracy(options.limits.min_accuracy)
-    if search.threads is not None and search.threads < 1:
-        raise EnsembleError(f"`threads` is {search.threads}: expected at least 1")
+    _check_numbers(options)
     if search.max_seconds is not None and (search.method != "pruned" or not search.max_seconds > 0):
         raise EnsembleError(
             f"`max_seconds` {search.max_seconds:g} with `search` {search.method}: expected a positive number with "
@@ -182,6 +213,27 @@ def check_options(options: VoteOptions, weights: Weights | None) -> VoteOptions:
     return options
 
 
+def _check_types(options: VoteOptions) -> None:
+    for name, given, expected in (
+        ("limits", options.limits, Limits),
+        ("search", options.search, Search),
+        ("correction", options.correction, Correction),
+    ):
+        if not isinstance(given, expected):
+            example = "such as `Limits(min_accuracy=0.9)`" if expected is Limits else "or the name of a method"
+            raise EnsembleError(f"`{name}` is {given!r}: expected a `{expected.__name__}`, {example}")
+
+
+def _check_numbers(options: VoteOptions) -> None:
+    for name, number, least in (
+        ("threads", options.search.threads, 1),
+        ("repeats", options.correction.repeats, 1),
+        ("seed", options.correction.seed, 0),
+    ):
+        if number is not None and number < least:
+            raise EnsembleError(f"`{name}` is {number}: expected at least {least}")
+
+
 def _check_names(options: VoteOptions) -> None:
     for kind, name, known in (
         ("voting rule", options.rule, (*RULES, WEIGHTED)),
@@ -192,7 +244,7 @@ def _check_names(options: VoteOptions) -> None:
         ("correction", options.correction.method, CORRECTIONS),
     ):
         if name not in known:
-            raise UnknownNameError(describe_unknown(kind, name, known))
+            raise UnknownNameError(describe_unknown(kind, str(name), known))
 
 
 def _check_min_accuracy(bound: float) -> None:
@@ -202,7 +254,7 @@ def _check_min_accuracy(bound: float) -> None:
 
 
 def _check_inexhaustive(options: VoteOptions, *, is_weighted: bool) -> None:
-    """Greedy and pruned searches take less than the exhaustive one."""
+    """Refuse what only an exhaustive search can do."""
     search = f"`search` {options.search.method}"
     if options.limits.constrain:
         raise EnsembleError(f"{search} with `one_step_per_run` or `include`: expected `search` exhaustive for these")
@@ -222,15 +274,21 @@ def _check_inexhaustive(options: VoteOptions, *, is_weighted: bool) -> None:
         )
 
 
-def order_sizes(k: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Return the sizes of the ensembles, ascending, each once; None where none are named.
+def order_sizes(k: int | Iterable[int] | None) -> tuple[int, ...] | None:
+    """Return the sizes of the ensembles, ascending, each once; None where none are given.
 
     Raises:
-        EnsembleError: if there is none in a sequence, or one below 1.
+        EnsembleError: if there is none, one below 1, or one that is no whole number.
+
+    >>> order_sizes(range(5, 1, -2)), order_sizes(3)
+    ((3, 5), (3,))
     """
     if k is None:
         return None
-    sizes = sorted({k} if isinstance(k, int) else set(k))
+    try:
+        sizes = sorted(set(map(index, k if isinstance(k, Iterable) else (k,))))
+    except TypeError:
+        sizes = []
     if not sizes or sizes[0] < 1:
-        raise EnsembleError(f"`k` is {k}: expected whole numbers from 1 on")
+        raise EnsembleError(f"`k` is {k!r}: expected a whole number from 1 on, or several")
     return tuple(sizes)

@@ -1,11 +1,12 @@
 """The ensembles that were found, with names and with their figures on the utterances that are reported on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ser_store.common.display import Block, Percent, Result, format_interval
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.search import Found, order_best
@@ -13,11 +14,12 @@ from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
 from ser_store.statistics.intervals import Interval
 from ser_store.voting.search import EnsembleScore, score_votes
+from ser_store_h5.names import Ensemble
 
 
-@dataclass(frozen=True)
-class RankedEnsemble:
-    """An ensemble of named members.
+@dataclass(frozen=True, repr=False)
+class RankedEnsemble(Result):
+    """An ensemble of named members, and its figures.
 
     Attributes:
         k: the size it was searched by; a greedy search may find a smaller one.
@@ -36,11 +38,33 @@ class RankedEnsemble:
     chosen: EnsembleScore | None = None
 
     @property
+    def name(self) -> str:
+        """The ensemble as it is written where a member is named: its members joined by ``+``."""
+        return "+".join(self.members)
+
+    @property
     def chosen_score(self) -> EnsembleScore:
         """Its figures on the part it was chosen on."""
         return self.score if self.chosen is None else self.chosen
 
+    def describe(self) -> Iterable[Block]:
+        """Yield the figures in one line."""
+        score = self.score
+        yield (
+            f"{self.name}: {score.correct}/{score.n} right, accuracy {Percent(score.accuracy)} "
+            f"{format_interval(self.interval.bounds)}, balanced accuracy {Percent(score.balanced_accuracy)}, "
+            f"gain {self.gain * 100:+.2f} points"
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one row: members, k, figures, interval, ties and gain."""
+        score = self.score
+        row = {"members": self.name, "k": len(self.members), **_list_figures(score)}
+        row |= {"low": self.interval.low, "high": self.interval.high, "ties": score.ties, "gain": self.gain}
+        return [row if self.chosen is None else row | {"chosen_accuracy": self.chosen.accuracy}]
+
     def to_json(self) -> dict[str, Any]:
+        """Return the figures as the command's JSON has them."""
         document: dict[str, Any] = {"members": list(self.members), **_list_figures(self.score)}
         document["ci95"] = [self.interval.low, self.interval.high]
         document["ties"] = self.score.ties
@@ -90,7 +114,7 @@ def rank(
             ranked.append(
                 RankedEnsemble(
                     k=one.k,
-                    members=tuple(names[place] for place in chosen.members),
+                    members=Ensemble(names[place] for place in chosen.members),
                     score=score,
                     interval=interval,
                     gain=score.accuracy - alone,

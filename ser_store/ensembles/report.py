@@ -1,17 +1,20 @@
 """What a vote says: the best ensembles, how all are distributed, and what is left of the best after correction."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Result
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.correction import Corrected
 from ser_store.ensembles.diversity import DiversityReport
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble, Ranking
+from ser_store.ensembles.report_text import describe_distribution, describe_report
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.leakage import caution_leakage
@@ -25,8 +28,8 @@ from ser_store_h5.store import Store
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-@dataclass(frozen=True)
-class Distribution:
+@dataclass(frozen=True, repr=False)
+class Distribution(Result):
     """How many ensembles had how many utterances right.
 
     Attributes:
@@ -37,8 +40,19 @@ class Distribution:
     correct: tuple[int, ...]
     ensembles: tuple[int, ...]
 
+    def describe(self) -> Iterable[Block]:
+        """Return the quantiles and a histogram, as the command prints them."""
+        return describe_distribution(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each number of utterances right that occurs: ``correct`` and ``ensembles``."""
+        return [
+            {"correct": correct, "ensembles": ensembles}
+            for correct, ensembles in zip(self.correct, self.ensembles, strict=True)
+        ]
+
     def find_quantiles(self) -> tuple[int, ...]:
-        """Utterances right of the worst ensemble, at the three quartiles, and of the best.
+        """Return how many utterances the worst ensemble has right, those at the three quartiles, and the best.
 
         The q-quantile is the least number that a share of q of the ensembles does not exceed.
         """
@@ -62,9 +76,13 @@ def distribute(found: tuple[Found, ...]) -> Distribution | None:
     return Distribution(tuple(occurring.tolist()), tuple(histogram[occurring].tolist()))
 
 
-@dataclass(frozen=True)
-class VoteReport:
-    """The outcome of a vote.
+@dataclass(frozen=True, repr=False)
+class VoteReport(Result):
+    """The outcome of a vote: ``print(report)`` shows it as the command does.
+
+    :meth:`to_frame` gives a row for each of the best ensembles: ``rank``, ``members`` (joined by ``+``), ``k``,
+    ``correct``, ``n``, ``accuracy``, ``balanced_accuracy``, the 95% interval of the accuracy ``low`` and ``high``,
+    ``ties`` and ``gain``; where the ensembles were chosen on another part, ``chosen_accuracy`` there.
 
     Attributes:
         on: the part of the split that is reported on.
@@ -144,7 +162,16 @@ class VoteReport:
         """Whether there is no better ensemble of these sizes."""
         return all(one.proved for one in self.found) and len(self.found) == len(self.ks)
 
+    def describe(self) -> Iterable[Block]:
+        """Return the lines and tables that the command prints."""
+        return describe_report(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each of the best ensembles."""
+        return [{"rank": rank} | ensemble.records()[0] for rank, ensemble in enumerate(self.ensembles, start=1)]
+
     def to_json(self) -> dict[str, Any]:
+        """Return the document that the command prints with ``--json``."""
         ks, options = self.ks, self.options
         document: dict[str, Any] = {
             "on": self.on,

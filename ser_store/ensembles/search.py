@@ -1,7 +1,7 @@
 """The best ensembles of candidates, of each size that is asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -39,8 +39,8 @@ class Found:
     proved: bool
     bound: int | None
     seconds: float
-    histogram: NDArray[np.int64] | None
-    results: tuple[EnsembleScore, ...]
+    histogram: NDArray[np.int64] | None = field(repr=False)
+    results: tuple[EnsembleScore, ...] = field(repr=False)
 
 
 def search_pool(

@@ -1,7 +1,7 @@
 """``vote``: from a store to the best ensembles."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Literal
 
 from ser_store.common.progress import Progress, silent
@@ -30,14 +30,16 @@ from ser_store.ensembles.scores_file import check_scores, write_scores
 from ser_store.ensembles.search import search_pool
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.ensembles.vote_weights import Weights
-from ser_store_h5.store import Store
+from ser_store.voting.search import check_top
+from ser_store_h5.names import list_names
+from ser_store_h5.store import StoreLike, open_store
 
 
 def vote(
-    store: Store,
-    members: Sequence[str] = (),
+    store: StoreLike,
+    members: str | Sequence[str] = (),
     *,
-    k: int | Sequence[int] | None = None,
+    k: int | Iterable[int] | None = None,
     all_combos: bool = False,
     steps: Literal["selected", "all"] = "selected",
     rule: Rule = "hard",
@@ -52,55 +54,77 @@ def vote(
     search: Search | SearchMethod = "auto",
     correction: Correction | CorrectionMethod = "bootstrap",
     diversity: bool = False,
-    scores: str | Path | None = None,
+    scores: str | PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> VoteReport:
-    """Vote one ensemble, or search the k-member ensembles of the candidates for the best.
+    """Let one ensemble vote, or find the best of all ensembles of ``k`` members.
 
-    Ctrl-C ends the search early with the best so far, and ``complete`` False.
+    Ctrl-C ends the search early: the report then holds the best so far, and its ``complete`` is False.
 
     Args:
-        members: the candidates. Default: every run's selected step, or with ``steps="all"`` every cached step.
-        k: members of an ensemble, or several such sizes. Default: all candidates.
-        all_combos: search all ensembles; without it, or a ``search``, there must be exactly k candidates.
-        steps: ``selected`` or ``all``: what a run stands for that is named without a step, or not at all.
-        rule: ``hard`` (plurality), ``soft`` (mean probability), ``soft-log`` (mean log-probability), or ``weighted``:
-            hard voting with weights, by accuracy where none are named.
-        tie: of hard voting: ``lowest``, ``confidence``, ``best`` or ``abstain``.
-        weights: how much each vote weighs: ``accuracy`` (utterances predicted right), ``balanced_accuracy``, a weight
-            for each member or run by name, or as many numbers as there are candidates, in the order in which they are
-            named (else by name). Default: all alike.
-        objective: ``accuracy`` or ``balanced_accuracy``: what the best are best by.
-        on: part of the split to report on, or ``all``. Default: ``test`` where the split has it, else all.
-        split: a split of the corpus. Default: its default one.
-        select_on: another part, on which to choose everything.
-        top: how many of the best to return.
+        store: an open store, or the path of one.
+        members: the candidates: names such as ``xlsr53@1100``, or runs; a string is one name. Default: the selected
+            step of every run, or with ``steps="all"`` every cached step.
+        k: the number of members of an ensemble, or several such numbers. Default: all candidates vote together.
+        all_combos: search all ensembles of ``k`` candidates. Without it, or a ``search``, there must be exactly ``k``.
+        steps: which steps of a run are candidates where no step is named: the ``selected`` one, or ``all``.
+        rule: ``hard`` (most votes), ``soft`` (highest mean probability), ``soft-log`` (highest mean log-probability),
+            or ``weighted``: hard voting with ``weights``, by accuracy unless others are given.
+        tie: who decides where hard voting has several winners: the ``lowest`` class, the highest ``confidence`` (sum
+            of probabilities), the ``best`` member, or nobody (``abstain``, which counts as wrong).
+        weights: what each vote counts: ``accuracy`` (the number of utterances a member has right),
+            ``balanced_accuracy``, a dictionary of numbers by member or run, or a sequence of one number for each
+            candidate, in the order of ``members``, else in alphabetical order. Default: all count the same.
+        objective: rank ensembles by ``accuracy`` or ``balanced_accuracy``.
+        on: the utterances to report on: a part of the split, or ``all``. Default: ``test`` where there is one, else
+            all.
+        split: the split that ``on`` and ``select_on`` are parts of. Default: the store's default split.
+        select_on: another part, such as ``valid``, to choose ensemble, weights and candidates on.
+        top: how many of the best ensembles to return.
         limits: which candidates and ensembles are allowed. Default: all.
         search: how and where to search, or the method alone, such as ``"greedy"``.
-        correction: how to correct the best figure for having been chosen on these utterances, or the method alone.
-        diversity: measure how differently candidates err, and what each member of the best ensemble brings.
-        scores: a Parquet file to write the scores of all ensembles to.
-        progress: shows how far it is.
+        correction: how to correct the best figure for having been chosen on the utterances it is reported on, or the
+            method alone, such as ``"none"``.
+        diversity: also measure how differently candidates err, and what each member adds to the best ensemble.
+        scores: a new Parquet file for the scores of all ensembles.
+        progress: a function that shows how far the search is. Default: nothing is shown.
+
+    Returns:
+        The best ensembles, best first, with figures, intervals and the correction.
 
     Raises:
-        EnsembleError: if options do not go together, k does not fit the candidates, or the search would take too long.
-        ExistsError: if the file for the scores is there already.
-        StoreError: if a candidate covers not all utterances, or lacks what the rule needs.
-        UnknownNameError: if there is no such member, part, rule, …
+        EnsembleError: if options do not go together, ``k`` does not fit the candidates, or the search would take more
+            than ten minutes.
+        ExistsError: if the file for the scores exists.
+        StoreError: if a candidate that was named does not cover all utterances, or has no probabilities where the rule
+            needs them.
+        UnknownNameError: if there is no such member, part, split, rule and so on.
+
+    >>> import ser_store as ss
+    >>> report = ss.vote(ss.open_example(), k=3, all_combos=True)
+    >>> best = report.ensembles[0]
+    >>> best.name, best.score.correct, best.score.n
+    ('hubert-xlarge@600+unispeech-ml@600+xlsr53@1100', 278, 288)
+    >>> report.to_frame().height
+    20
+    >>> ss.vote(ss.open_example(), ["xlsr53", "hubert-base"], tie="abstain").ensembles[0].score.ties
+    36
     """
+    store = open_store(store)
     asked = VoteOptions(
         ks=order_sizes(k),
         rule=rule,
         tie=tie,
         objective=objective,
-        limits=limits or Limits(),
+        limits=Limits() if limits is None else limits,
         search=Search(search) if isinstance(search, str) else search,
         correction=Correction(correction) if isinstance(correction, str) else correction,
     )
     options = check_options(asked, weights)
+    check_top(top)
     check_scores(scores, options)
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=options.correction)
-    choice = choose_candidates(store, members, utterances.parts, steps=steps, limits=options.limits)
+    choice = choose_candidates(store, list_names(members), utterances.parts, steps=steps, limits=options.limits)
     options = options.settle(weights, choice.names)
     reported = load_candidates(store, choice.names, utterances.reported, options)
     searched = load_candidates(store, choice.names, utterances.searched, options) if select_on else reported

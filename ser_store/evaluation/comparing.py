@@ -13,11 +13,10 @@ from ser_store.evaluation.ensemble_names import (
     VotingRule,
     check_voting_rule,
     format_ensemble,
-    resolve_ensemble,
     vote_ensemble,
 )
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
+from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part, resolve_ensemble
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.tables.comparison import tabulate_comparison
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, describe_accuracy, find_accuracy_intervals

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.evaluation.member_choice import choose_members
+from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.metrics import compute_accuracy
 from ser_store.voting.checks import check_tie, count_unanswered
 from ser_store.voting.rules import ABSTAINED, RULES, hard_vote, soft_log_vote, soft_vote
+from ser_store_h5.names import Ensemble
 from ser_store_h5.store import Store
-
-PLUS = "+"
 
 
 @dataclass(frozen=True)
@@ -37,25 +35,9 @@ def check_voting_rule(rule: str, tie: str) -> VotingRule:
     return VotingRule(rule, tie)
 
 
-def resolve_ensemble(store: Store, name: str) -> list[str]:
-    """Return full names of the members in ``name``: one, or several joined by plus signs, in the order named.
-
-    Raises:
-        UnknownNameError: if there is no such member.
-        StoreError: if one is named twice, or its name breaks the rule of names.
-        EnsembleError: if there is nothing before, between or after the plus signs.
-    """
-    members = name.split(PLUS)
-    if "" in members:
-        raise EnsembleError(
-            f"{name!r} names no member at one side of a plus sign: expected an ensemble such as a@1+b@2+c@3"
-        )
-    return choose_members(store, members)
-
-
 def format_ensemble(members: Sequence[str]) -> str:
     """Return the ensemble's name: its members' full names joined by plus signs."""
-    return PLUS.join(members)
+    return str(Ensemble(members))
 
 
 def vote_ensemble(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import format_member
+from ser_store_h5.names import PLUS, Ensemble, format_member
 from ser_store_h5.store import Store
 
 # Members that one line names before it only counts them.
@@ -121,7 +121,7 @@ def choose_covering(
 
     Args:
         store: the store.
-        members: names; none for the selected or all steps of every run, by ``steps``.
+        members: names, of ensembles too; none for the selected or all steps of every run, by ``steps``.
         rows: ``(m,)`` int32, indices of the utterances asked for.
         on: what they are called.
         steps: ``selected`` or ``all``.
@@ -130,7 +130,7 @@ def choose_covering(
         StoreError: if no member covers the rows, or the single one none of them.
         UnknownNameError: if there is no such member.
     """
-    names = choose_members(store, members, steps=steps)
+    names = _choose_with_ensembles(store, members, steps=steps)
     if len(names) == 1:
         return _choose_alone(store, names[0], rows, on=on)
     if members:
@@ -139,8 +139,39 @@ def choose_covering(
     return Chosen(kept, rows, left_out)
 
 
+def _choose_with_ensembles(store: Store, members: Sequence[str], *, steps: str) -> list[str]:
+    if not any(PLUS in name for name in members):
+        return choose_members(store, members, steps=steps)
+    chosen: list[str] = []
+    for name in members:
+        if PLUS in name:
+            chosen.append(str(Ensemble(resolve_ensemble(store, name))))
+        else:
+            chosen += choose_members(store, [name], steps=steps)
+    twice = sorted({name for name in chosen if chosen.count(name) > 1})
+    if twice:
+        raise StoreError(f"{twice[0]} is named twice: expected every member or ensemble once")
+    return chosen
+
+
+def resolve_ensemble(store: Store, name: str) -> list[str]:
+    """Return full names of the members in ``name``: one, or several joined by plus signs, in the order named.
+
+    Raises:
+        UnknownNameError: if there is no such member.
+        StoreError: if one is named twice, or its name breaks the rule of names.
+        EnsembleError: if there is nothing before, between or after the plus signs.
+    """
+    members = name.split(PLUS)
+    if "" in members:
+        raise EnsembleError(
+            f"{name!r} names no member at one side of a plus sign: expected an ensemble such as a@1+b@2+c@3"
+        )
+    return choose_members(store, members)
+
+
 def _choose_alone(store: Store, name: str, rows: NDArray[np.int32], *, on: str) -> Chosen:
-    covers = np.isin(rows, store.covered(name))
+    covers = np.all([np.isin(rows, store.covered(member)) for member in name.split(PLUS)], axis=0)
     n = int(covers.sum())
     if n == len(rows):
         return Chosen([name], rows)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
-from ser_store.evaluation.leakage import find_cautions, summarize_cautions
+from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
+from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
 from ser_store.evaluation.member_choice import choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
@@ -20,8 +21,10 @@ from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
-from ser_store_h5.names import list_names
+from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
+
+_CHOSEN = "an ensemble that was chosen on these utterances looks better than it is"
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,6 +160,8 @@ def evaluate(
     by: str | None = None,
     interval: str = "auto",
     steps: str = "selected",
+    rule: str = "hard",
+    tie: str = "lowest",
 ) -> Evaluations:
     """Evaluate members from the store.
 
@@ -169,6 +174,8 @@ def evaluate(
         interval: ``wilson``, ``bootstrap`` (of utterances), ``speaker`` (bootstrap by speaker), or ``auto``:
             by speaker where three or more are known, else Wilson's for the accuracy and bootstrap for the rest.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
 
     Raises:
         StoreError: if a member covers not all utterances asked for, or one named alone none, or predicts nothing.
@@ -184,17 +191,17 @@ def evaluate(
     names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = corpus.speaker_groups(rows)
-    rule = choose_rule(speakers, interval)
+    intervals_by = choose_rule(speakers, interval)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
-    predicted, logits = load_members(store, names, rows)
+    predicted, logits = load_members(store, names, rows, rule=check_voting_rule(rule, tie))
     outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
-    intervals = find_accuracy_intervals(predicted == truth, rule)
+    intervals = find_accuracy_intervals(predicted == truth, intervals_by)
     sliced: Sequence[Slices | None] = [None] * len(names)
     if by is not None and groups is not None:
         sliced = slice_members(
-            truth, predicted, groups, by=by, n_classes=n_classes, rule=rule, logits=logits, speakers=speakers
+            truth, predicted, groups, by=by, n_classes=n_classes, rule=intervals_by, logits=logits, speakers=speakers
         )
-    cautions = find_cautions(store, names, rows)
+    cautions = _find_cautions(store, names, rows)
     scored = [name for name, own in zip(names, logits, strict=True) if own is not None]
     evaluated = tuple(
         MemberEvaluation(
@@ -203,7 +210,7 @@ def evaluate(
             metrics=evaluate_outcomes(outcomes[place]),
             interval=intervals[place],
             probabilities=None if own is None else evaluate_logits(truth, own),
-            intervals=find_intervals(truth, predicted[place], n_classes=n_classes, rule=rule, logits=own)
+            intervals=find_intervals(truth, predicted[place], n_classes=n_classes, rule=intervals_by, logits=own)
             if members
             else {},
             sliced=sliced[place],
@@ -221,16 +228,23 @@ def evaluate(
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
             *caution_unanswered(names, predicted),
+            *((_CHOSEN,) if any(PLUS in name for name in names) else ()),
             *dict.fromkeys(one.caution for one in intervals if one.caution),
         ),
         loss_cautions=caution_scores(store, scored, of=LOSSES),
     )
 
 
+def _find_cautions(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> dict[str, tuple[Caution, ...]]:
+    """Of an ensemble those of all its members."""
+    of_members = find_cautions(store, [member for name in names for member in name.split(PLUS)], rows)
+    return {name: tuple(one for member in name.split(PLUS) for one in of_members[member]) for name in names}
+
+
 def load_members(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32]
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
 ) -> tuple[NDArray[np.int16], list[NDArray[np.floating] | None]]:
-    """Load the predictions of members, ``(m, n)``, and of each its logits, ``(n, c)``; None where it has labels only.
+    """Load the predictions of members and ensembles, ``(m, n)``, and the logits, ``(n, c)``; None where there are none.
 
     Raises:
         StoreError: if a member covers not all the rows, or has neither logits nor labels.
@@ -238,6 +252,10 @@ def load_members(
     predicted = np.empty((len(names), len(rows)), dtype=np.int16)
     logits: list[NDArray[np.floating] | None] = []
     for place, name in enumerate(names):
+        if PLUS in name:
+            predicted[place] = vote_ensemble(store, name.split(PLUS), rows, rule=rule or VotingRule())
+            logits.append(None)
+            continue
         own = store.logits([name], rows)[0] if store.describe_member(name).logits is not None else None
         predicted[place] = store.predictions([name], rows)[0] if own is None else own.argmax(axis=1)
         logits.append(own)

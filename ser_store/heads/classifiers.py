@@ -61,43 +61,69 @@ def check_head(kind: str) -> None:
         raise UnknownNameError(describe_unknown("head", kind, HEADS))
 
 
-def fit_classifier(
-    kind: str, representations: NDArray[np.floating], labels: NDArray[np.integer[Any]], *, seed: int
-) -> Any:
-    """Fit a head with standardised inputs; return scikit-learn's pipeline.
+def make_classifier(kind: str, *, seed: int) -> Any:
+    """Make a head of one of the ``HEADS``, not fitted yet."""
+    return HEADS[kind](seed)
+
+
+def describe_estimator(estimator: Any) -> dict[str, Any]:
+    """Return what a record keeps of an estimator: its class and its parameters, as far as JSON can say them.
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> describe_estimator(LogisticRegression(C=1))["parameters"]["C"]
+    1
+    """
+    plain = (str, int, float, bool, type(None))
+    parameters = {
+        name: value if isinstance(value, plain) else repr(value) for name, value in estimator.get_params().items()
+    }
+    return {"class": f"{type(estimator).__module__}.{type(estimator).__qualname__}", "parameters": parameters}
+
+
+def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels: NDArray[np.integer[Any]]) -> Any:
+    """Fit a clone of an estimator, with standardised inputs unless it is a pipeline; return the fitted pipeline.
 
     Args:
-        kind: of ``HEADS``.
+        estimator: of scikit-learn, or one that follows its rules.
         representations: ``(n, d)``.
         labels: ``(n,)`` class indices, every class among them.
-        seed: of what is random in the fit.
 
     Raises:
         ValueError: if scikit-learn refuses, as for too few utterances.
     """
+    from sklearn.base import clone
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    pipeline = make_pipeline(StandardScaler(), HEADS[kind](seed))
+    own = clone(estimator)
+    pipeline = own if isinstance(own, Pipeline) else make_pipeline(StandardScaler(), own)
     # Small matrices: threads of the linear algebra would spend their time waiting for each other.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs of the MLP are fixed
         return pipeline.fit(representations.astype(np.float64), labels)
 
 
-def score_classes(pipeline: Any, representations: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the scores of a fitted head, ``(n, c)`` float32: log-probabilities, or an SVM's decision values.
+def score_classes(
+    pipeline: Any, representations: NDArray[np.floating], *, n_classes: int
+) -> tuple[NDArray[np.floating], str]:
+    """Return what a fitted head says, and what that is.
+
+    ``log-probabilities`` or ``scores`` (decision values), each ``(n, c)`` float32; or ``predicted``, ``(n,)`` int16
+    class indices, of an estimator that knows no more than that.
 
     Args:
         pipeline: of :func:`fit_classifier`.
         representations: ``(n, d)``.
+        n_classes: of the corpus, all of which it was fitted on.
     """
     wide = representations.astype(np.float64)
-    if hasattr(pipeline[-1], "predict_proba"):
-        scores = np.log(np.maximum(pipeline.predict_proba(wide), _LEAST))
-    else:
-        scores = pipeline.decision_function(wide)
-        scores = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-    return np.asarray(scores, dtype=np.float32)
+    if hasattr(pipeline, "predict_proba"):
+        return np.log(np.maximum(pipeline.predict_proba(wide), _LEAST)).astype(np.float32), "log-probabilities"
+    scores = pipeline.decision_function(wide) if hasattr(pipeline, "decision_function") else np.empty(0)
+    if scores.ndim == 1 and len(scores) and n_classes == 2:
+        scores = np.stack([-scores, scores], axis=1)
+    if scores.shape == (len(wide), n_classes):
+        return scores.astype(np.float32), "scores"
+    return np.asarray(pipeline.predict(wide), dtype=np.int16), "predicted"

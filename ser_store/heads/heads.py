@@ -1,5 +1,6 @@
 """Heads: lightweight classifiers on cached pooled representations. Their scores are members again."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,22 @@ from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_row
 from ser_store.errors import CorpusError, ExistsError, StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.member_choice import list_readable
 from ser_store.evaluation.score_kinds import name_head_scores
-from ser_store.heads.classifiers import check_head, fit_classifier, score_classes
+from ser_store.heads.classifiers import (
+    HEADS,
+    check_head,
+    describe_estimator,
+    fit_classifier,
+    make_classifier,
+    score_classes,
+)
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
+
+LOGGER = logging.getLogger("ser_store")
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,8 @@ def head(
     store: StoreLike,
     sources: str | Sequence[str] = (),
     *,
-    kind: str = "logreg",
+    kind: str | None = None,
+    estimator: Any = None,
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
@@ -56,14 +67,23 @@ def head(
     seed: int = 42,
     progress: Progress = silent,
 ) -> list[FittedHead]:
-    """Fit one head on each source; see :func:`fit_head`.
+    """Fit a lightweight classifier on each member named, and keep its scores as a member; see :func:`fit_head`.
 
     Args:
-        sources: members with pooled representations. Default: of every run the selected step, as far as it covers the
-            whole corpus.
+        store: a store, or its path.
+        sources: members with pooled representations, or logits if they have no others. Default: of every run the
+            selected step, where it has representations of the whole corpus.
 
     Raises:
         StoreError: if no member can be fitted on, or one name was given to several heads.
+
+    >>> import numpy as np, ser_store as ss
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> draw, ids = np.random.default_rng(0), [f"u{n}" for n in range(40)]
+    >>> store = ss.Store.create("heads.store", ids=ids, labels=["sad", "happy"] * 20, speakers=list("abcdefgh") * 5)
+    >>> name = store.add("mine", ids=ids, pooled=draw.normal(size=(40, 4)))
+    >>> ss.head(store, "mine", estimator=LogisticRegression(C=1), cv="speaker")[0].member
+    'mine-logisticregression@0'
     """
     store = open_store(store)
     sources = list_names(sources)
@@ -74,7 +94,17 @@ def head(
         )
     return [
         fit_head(
-            store, one, kind=kind, run=run, split=split, fold=fold, cv=cv, folds=folds, seed=seed, progress=progress
+            store,
+            one,
+            kind=kind,
+            estimator=estimator,
+            run=run,
+            split=split,
+            fold=fold,
+            cv=cv,
+            folds=folds,
+            seed=seed,
+            progress=progress,
         )
         for one in chosen
     ]
@@ -97,7 +127,8 @@ def fit_head(
     store: Store,
     source: str,
     *,
-    kind: str = "logreg",
+    kind: str | None = None,
+    estimator: Any = None,
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
@@ -113,7 +144,10 @@ def fit_head(
 
     Args:
         source: a member with pooled representations.
-        kind: ``logreg``, ``svm`` (RBF), ``mlp``, ``knn`` or ``lda``.
+        kind: ``logreg`` (the default), ``svm`` (RBF), ``mlp``, ``knn`` or ``lda``.
+        estimator: a scikit-learn classifier or pipeline instead; it is cloned, never fitted itself. Inputs are
+            standardised unless it is a pipeline. Of one without probabilities the decision values are kept, of one
+            without these the predicted classes.
         run: default: the source's run, ``-`` and the kind.
         cv: ``speaker`` or ``utterance``: score every utterance out of fold, in ``folds`` folds, instead of by split.
 
@@ -121,7 +155,7 @@ def fit_head(
         StoreError: if the source lacks utterances or representations.
         ExistsError: if the store has a run of this name with this step.
     """
-    check_head(kind)
+    kind, model = _choose_estimator(kind, estimator, seed=seed)
     source_run, step = store.resolve(source)
     source = format_member(source_run, step)
     run = run or f"{source_run}-{kind}"
@@ -132,17 +166,25 @@ def fit_head(
     else:
         pairs = _cross_validate(store, source, cv, folds, seed)
         protocol = {"split": None, "fold": None, "cv": cv, "folds": folds}
-    record = _describe_run(store, run, source, pairs, {"source": source, "head": kind, **protocol, "seed": seed})
+    details: dict[str, Any] = {"source": source, "head": kind, **protocol, "seed": seed}
+    if estimator is not None:
+        details["estimator"] = describe_estimator(estimator)
+    info = store.describe_member(source)
+    if info.pooled is None and info.logits is not None:
+        details["inputs"] = "logits"
+        LOGGER.info("%s has no representations: the head is fitted on its logits", source)
+    record = _describe_run(store, run, source, pairs, details)
     if store.has_run(run):
         _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
     shown = progress(pairs, total=len(pairs), label=f"{kind} on {source}")
-    logits = np.concatenate([_fit_and_score(store, source, kind, seed, *pair) for pair in shown])
-    order = np.argsort(scored)
+    parts = [_fit_and_score(store, source, kind, model, *pair) for pair in shown]
+    said, order = np.concatenate([one for one, _ in parts]), np.argsort(scored)
     if not store.has_run(run):
-        store.add_run(record)
+        store.add_run(record.updated(**_name_scores(kind, parts[0][1])))
     provenance = {"source": source, "head": kind, "cv": cv, "seed": seed}
-    store.write_member(Member(run, step, scored[order], logits=logits[order], provenance=provenance))
+    held = {"predicted" if parts[0][1] == "predicted" else "logits": said[order]}
+    store.write_member(Member(run, step, scored[order], provenance=provenance, **held))
     return FittedHead(
         member=format_member(run, step),
         source=source,
@@ -162,8 +204,38 @@ def _describe_run(
     source_run, n = parse_member(source)[0], len(store.corpus)
     below = find_fitted(store, source_run)
     fitted = {} if below is None else {KEY: Fitted.by_fold(pairs, n).joined(below).to_json()}
-    details = {**details, "scores": name_head_scores(details["head"]), **fitted}
-    return RunRecord(run=run, kind="head", backbone=source_run, details={**details, "versions": list_versions()})
+    return RunRecord(
+        run=run, kind="head", backbone=source_run, details={**details, **fitted, "versions": list_versions()}
+    )
+
+
+def _choose_estimator(kind: str | None, estimator: Any, *, seed: int) -> tuple[str, Any]:
+    """The name of a head, and the estimator that is cloned for each fit.
+
+    Raises:
+        StoreError: if both are given, or the estimator is none.
+        UnknownNameError: if there is no such kind.
+    """
+    if estimator is None:
+        kind = kind or "logreg"
+        check_head(kind)
+        return kind, make_classifier(kind, seed=seed)
+    if kind is not None:
+        raise StoreError(f"got `kind` {kind} and an `estimator`: expected one of the two")
+    if not all(hasattr(estimator, method) for method in ("fit", "predict", "get_params")):
+        raise StoreError(
+            f"`estimator` is {estimator!r}: expected an instance of a scikit-learn classifier or pipeline, such as "
+            "LogisticRegression(C=1)"
+        )
+    last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    return type(last).__name__.lower(), estimator
+
+
+def _name_scores(kind: str, found: str) -> dict[str, str]:
+    """What the record says of the numbers; those of a named kind are known by it."""
+    if found == "predicted":
+        return {}
+    return {"scores": name_head_scores(kind) if kind in HEADS else found}
 
 
 def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
@@ -173,8 +245,8 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
         ExistsError: saying what differs.
     """
     there = store.run(record.run)
-    names = ("head", "split", "fold", "cv", "folds", "seed")
-    differing = [name for name in names if there.details.get(name) != record.details[name]]
+    names = ("head", "estimator", "split", "fold", "cv", "folds", "seed")
+    differing = [name for name in names if there.details.get(name) != record.details.get(name)]
     if (there.kind, there.backbone) != (record.kind, record.backbone):
         differing = []
     elif not differing and step not in store.steps(record.run):
@@ -189,8 +261,10 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
     )
 
 
-def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows, held_out: Rows) -> NDArray[np.float32]:
-    """Return the scores ``(len(held_out), n_classes)`` float32 of a head fitted on ``train``."""
+def _fit_and_score(
+    store: Store, source: str, kind: str, estimator: Any, train: Rows, held_out: Rows
+) -> tuple[NDArray[Any], str]:
+    """Return what a head that is fitted on ``train`` says of ``held_out``, and what that is."""
     corpus = store.corpus
     labels = corpus.labels[train]
     absent = [name for index, name in enumerate(corpus.classes) if index not in labels]
@@ -198,14 +272,22 @@ def _fit_and_score(store: Store, source: str, kind: str, seed: int, train: Rows,
         names = ", ".join(absent)
         raise CorpusError(f"the training utterances have none labelled {names}: expected some of every class")
     try:
-        fitted = fit_classifier(kind, store.pooled(source, train), labels, seed=seed)
+        fitted = fit_classifier(estimator, _load_inputs(store, source, train), labels)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(
             f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
             "another --kind"
         ) from problem
-    return score_classes(fitted, store.pooled(source, held_out))
+    return score_classes(fitted, _load_inputs(store, source, held_out), n_classes=len(corpus.classes))
+
+
+def _load_inputs(store: Store, source: str, rows: Rows) -> NDArray[np.floating]:
+    """Pooled representations; of a member that holds none, its logits."""
+    info = store.describe_member(source)
+    if info.pooled is None and info.logits is not None:
+        return np.asarray(store.logits([source], rows)[0])
+    return store.pooled(source, rows)
 
 
 def _cross_validate(store: Store, source: str, cv: str, folds: int, seed: int) -> list[tuple[Rows, Rows]]:

@@ -99,9 +99,10 @@ def import_predictions(
         ExistsError: if a member is in the store already, with other numbers.
         StoreError: if the disk refuses. Whatever is raised, an interrupt too, nothing is imported then.
 
+    >>> from pathlib import Path
     >>> import ser_store as ss
     >>> rows = ["utterance,emotion,mine@100", "u1,happy,happy", "u2,sad,happy"]
-    >>> _ = open("mine.csv", "w").write("\\n".join(rows))
+    >>> _ = Path("mine.csv").write_text("\\n".join(rows))
     >>> store = ss.import_predictions("mine.csv", store="mine.store", label="emotion", trained_on="nothing")
     >>> store.member_names()
     ['mine@100']

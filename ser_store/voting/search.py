@@ -144,7 +144,7 @@ def search_problem(
 
 def check_top(top: int) -> None:
     if top < 1:
-        raise EnsembleError(f"top is {top}: expected at least 1 ensemble to return")
+        raise EnsembleError(f"`top` is {top}: expected at least 1 ensemble to return")
 
 
 def conclude(problem: Problem, tally: Tally, *, complete: bool, seconds: float) -> SearchResult:

@@ -101,10 +101,26 @@ def parse_member_group(name: str) -> int | None:
     return parse_member_file(f"{name}.h5")
 
 
-def list_names(names: str | Iterable[str]) -> list[str]:
-    """Return several names as a list; a bare string is one name.
+PLUS = "+"
 
-    >>> list_names("xlsr53"), list_names(("a@1", "b@2"))
-    (['xlsr53'], ['a@1', 'b@2'])
+
+class Ensemble(tuple[str, ...]):
+    """Names of members that vote together. As text they are joined by plus signs, which is the ensemble's own name.
+
+    >>> str(Ensemble(("a@1", "b@2")))
+    'a@1+b@2'
     """
-    return [names] if isinstance(names, str) else list(names)
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return PLUS.join(self)
+
+
+def list_names(names: str | Iterable[str]) -> list[str]:
+    """Return several names as a list; a bare string is one name, and so is an ensemble.
+
+    >>> list_names("xlsr53"), list_names(("a@1", "b@2")), list_names(Ensemble(("a@1", "b@2")))
+    (['xlsr53'], ['a@1', 'b@2'], ['a@1+b@2'])
+    """
+    return [str(names)] if isinstance(names, str | Ensemble) else list(names)

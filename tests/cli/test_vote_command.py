@@ -13,9 +13,9 @@ import pytest
 
 from ser_store import Correction, Limits, Search, Store, vote
 from ser_store.ensembles import Distribution
+from ser_store.ensembles.report_text import draw_histogram
 from ser_store_cli.commands.vote import vote as vote_command
 from ser_store_cli.output import name_options
-from ser_store_cli.tables.vote import draw_histogram
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord

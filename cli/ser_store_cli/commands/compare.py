@@ -10,8 +10,10 @@ from ser_store_cli.options import (
     DebugOption,
     JsonOption,
     OnOption,
+    RuleOption,
     SplitOption,
     StoreOption,
+    TieOption,
     stated,
     warn_cautions,
 )
@@ -43,12 +45,8 @@ def compare(
             "--unit", help="What counts as independent: utterance, speaker, or auto (speakers where they are known)."
         ),
     ] = "auto",
-    rule: Annotated[
-        str, typer.Option("--rule", help="How ensembles vote: hard (majority), soft (mean probability) or soft-log.")
-    ] = "hard",
-    tie: Annotated[
-        str, typer.Option("--tie", help="How hard voting breaks ties: lowest, confidence, best or abstain.")
-    ] = ("lowest"),
+    rule: RuleOption = "hard",
+    tie: TieOption = "lowest",
     alpha: Annotated[float, typer.Option("--alpha", help="Significance level of the verdicts.")] = 0.05,
     on: OnOption = None,
     split: SplitOption = None,

@@ -10,8 +10,10 @@ from ser_store_cli.options import (
     JsonOption,
     MembersArgument,
     OnOption,
+    RuleOption,
     SplitOption,
     StoreOption,
+    TieOption,
     stated,
     warn_cautions,
 )
@@ -50,6 +52,8 @@ def evaluate(
         bool, typer.Option("--hard", help="List the utterances that no member, or only one, predicts correctly.")
     ] = (False),
     steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
+    rule: RuleOption = "hard",
+    tie: TieOption = "lowest",
     interval: IntervalOption = "auto",
     normalise: NormaliseOption = None,
     names: NamesOption = "plain",
@@ -69,7 +73,9 @@ def evaluate(
     if normalise is not None:
         check_normalisation(normalise)
     opened = Store(store)
-    evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps)
+    evaluations = compute(
+        opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps, rule=rule, tie=tie
+    )
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json or members else ())))
     found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
     if json:

@@ -18,7 +18,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -179,13 +179,12 @@ def vote(
     from ser_store.common.progress import bar
     from ser_store.ensembles import Correction, Limits, Search, read_weights
     from ser_store.ensembles import vote as find_best
-    from ser_store_h5.store import Store
 
     show_reports()
     # Whether these are known is for the library to say.
     choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie, "objective": objective}
     report = find_best(
-        Store(store),
+        store,
         members or [],
         k=sizes,
         all_combos=all_combos,
@@ -220,9 +219,7 @@ def vote(
     if json:
         print_json(report.to_json())
     else:
-        from ser_store_cli.tables.vote import print_vote
-
-        print_vote(report)
+        print_blocks(report.describe())
         if scores is not None and report.complete:
             typer.echo(f"the scores of all ensembles are in {scores}")
     if not report.complete:

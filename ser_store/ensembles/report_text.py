@@ -1,45 +1,44 @@
-"""How a vote is printed."""
+"""What a vote looks like: its lines and tables, as the command prints them and ``print(report)`` shows them."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import typer
-
-from ser_store.common.display import Figure, Percent, format_interval, maybe_figure
-from ser_store_cli.output import print_table
+from ser_store.common.display import Block, Figure, Percent, Table, format_interval, maybe_figure
 
 if TYPE_CHECKING:
-    from ser_store.ensembles import Distribution, RankedEnsemble, VoteReport
     from ser_store.ensembles.diversity import DiversityReport
+    from ser_store.ensembles.ranking import RankedEnsemble
+    from ser_store.ensembles.report import Distribution, VoteReport
 
-# Bars of a histogram on one line; and candidates of whom all pairs are shown.
+# Bars of a histogram on one line.
 _BINS = 48
+# With at most so many candidates, all pairs are shown; else those of the best ensemble.
 _FEW = 8
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def print_vote(report: "VoteReport") -> None:
-    """The best ensembles, how all are distributed, the gain, and what is left of it after correction."""
-    typer.echo(_describe_vote(report))
+def describe_report(report: "VoteReport") -> Iterator[Block]:
+    """Yield the best ensembles, how all are distributed, the gain, and what is left of it after correction."""
+    yield _summarise_vote(report)
     if len(report.found) > 1:
-        _print_ensembles(report, [report.best_by_size[one.k][0] for one in report.found])
-        typer.echo("\nof all sizes:")
-    _print_ensembles(report, report.ensembles)
-    typer.echo("")
+        yield tabulate_ensembles(report, [report.best_by_size[one.k][0] for one in report.found])
+        yield "\nof all sizes:"
+    yield tabulate_ensembles(report, report.ensembles)
+    yield ""
     if report.distribution is not None and report.searched > 1:
-        print_distribution(report.distribution, n=report.ensembles[0].chosen_score.n)
-    _print_search(report)
+        yield from describe_distribution(report.distribution, n=report.ensembles[0].chosen_score.n)
+    yield from _describe_search(report)
     name, accuracy = report.best_single
-    typer.echo(
+    yield (
         f"best member alone: {name} with {Percent(accuracy)}; gain of the best ensemble: "
         f"{report.gain * 100:+.2f} points"
     )
-    _print_selection(report)
+    yield from _describe_selection(report)
     if report.diversity is not None:
-        print_diversity(report.diversity)
+        yield from describe_diversity(report.diversity)
 
 
-def _describe_vote(report: "VoteReport") -> str:
+def _summarise_vote(report: "VoteReport") -> str:
     options = report.options
     sizes = " or ".join(map(str, report.ks))
     ties = f", ties to {options.tie}" if options.voting_rule == "hard" else ""
@@ -50,7 +49,8 @@ def _describe_vote(report: "VoteReport") -> str:
     return f"{sizes} of {len(report.candidates)} members on {report.on}{chosen}, {voting}"
 
 
-def _print_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble"]) -> None:
+def tabulate_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble"]) -> Table:
+    """Return a table with a row for each ensemble, best first."""
     ties = "abstained" if report.options.tie == "abstain" else "ties"
     header = ["", "correct", "accuracy", "balanced accuracy", "95% interval", ties, "gain", "members"]
     if report.chosen_on is not None:
@@ -71,22 +71,22 @@ def _print_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble"]
         if report.chosen_on is not None:
             row.insert(1, Percent(ensemble.chosen_score.accuracy))
         rows.append(row)
-    print_table(header, rows)
+    return Table(header, rows)
 
 
-def print_distribution(distribution: "Distribution", *, n: int) -> None:
-    """Quantiles, and a histogram of one line."""
+def describe_distribution(distribution: "Distribution", *, n: int | None = None) -> Iterator[Block]:
+    """Yield the quantiles of the utterances right, of ``n`` where that is known, and a histogram of one line."""
     lowest, *quartiles, highest = distribution.find_quantiles()
-    typer.echo(
-        f"right of {n}, of all {sum(distribution.ensembles):,} ensembles: lowest {lowest}, quartiles "
-        f"{', '.join(map(str, quartiles))}, highest {highest}"
+    yield (
+        f"right{'' if n is None else f' of {n}'}, of all {sum(distribution.ensembles):,} ensembles: lowest {lowest}, "
+        f"quartiles {', '.join(map(str, quartiles))}, highest {highest}"
     )
     if lowest < highest:
-        typer.echo(f"  {lowest} {draw_histogram(distribution)} {highest}")
+        yield f"  {lowest} {draw_histogram(distribution)} {highest}"
 
 
 def draw_histogram(distribution: "Distribution") -> str:
-    """A bar for each number of utterances right, or for a few of them together; a space where there is none."""
+    """Return a line of bars, each for one or for several neighbouring numbers of utterances right."""
     lowest, highest = distribution.correct[0], distribution.correct[-1]
     per_bin = -(-(highest - lowest + 1) // _BINS)
     counts = [0] * ((highest - lowest) // per_bin + 1)
@@ -96,64 +96,62 @@ def draw_histogram(distribution: "Distribution") -> str:
     return "".join(_BARS[(count * len(_BARS) - 1) // most] if count else " " for count in counts)
 
 
-def _print_search(report: "VoteReport") -> None:
+def _describe_search(report: "VoteReport") -> Iterator[Block]:
     rate = f" ({report.searched / report.seconds:,.0f} a second)" if report.searched > 10**6 else ""
     noun = "ensemble" if report.searched == 1 else "ensembles"
-    typer.echo(f"{report.searched:,} {noun} searched in {report.seconds:.3g} s{rate}")
+    yield f"{report.searched:,} {noun} searched in {report.seconds:.3g} s{rate}"
     if report.search == "greedy":
-        typer.echo(
-            "greedy forward selection, with and without replacement: nothing proves that there is no better ensemble"
-        )
+        yield "greedy forward selection, with and without replacement: nothing proves that there is no better ensemble"
     for one in report.found if report.search == "pruned" else ():
-        typer.echo(
+        yield (
             f"proved: no better ensemble of {one.k} exists among {one.total:,}"
             if one.proved
             else f"not proved: of {one.total:,} ensembles of {one.k} none has more than {one.bound} utterances right"
         )
 
 
-def _print_selection(report: "VoteReport") -> None:
+def _describe_selection(report: "VoteReport") -> Iterator[Block]:
     selection, interval = report.selection, report.ensembles[0].interval
-    typer.echo(f"95% intervals: {interval.method}")
+    yield f"95% intervals: {interval.method}"
     if report.note:
-        typer.echo(report.note)
+        yield report.note
     if selection is None:
         return
     what = "" if report.options.objective == "accuracy" else " (balanced accuracy)"
     if report.chosen_on is not None:
-        typer.echo(
+        yield (
             f"{selection.method}, where it has {Percent(selection.apparent)}; {Percent(selection.corrected)} on "
             f"{report.on}{what} needs no correction"
         )
     elif selection.repeats:
         bounds = "" if selection.bounds is None else f" {format_interval(selection.bounds)}"
-        typer.echo(
+        yield (
             f"chosen on the utterances it is reported on: apparent {Percent(selection.apparent)}, corrected "
             f"{Percent(selection.corrected)}{bounds}{what} ({selection.method}, {selection.repeats} repeats)"
         )
         if report.options.weights is not None and report.options.weights.is_derived:
-            typer.echo("the weights follow from the same utterances: they are chosen, and corrected for, as well")
+            yield "the weights follow from the same utterances: they are chosen, and corrected for, as well"
 
 
-def print_diversity(diversity: "DiversityReport") -> None:
-    """What each member brings, and how differently pairs err: of all candidates if they are few, else of the best."""
+def describe_diversity(diversity: "DiversityReport") -> Iterator[Block]:
+    """Yield what each member contributes, and how differently pairs of members err."""
     if diversity.contributions is not None:
-        rows: list[list[Any]] = [
+        rows: list[list[object]] = [
             [name, Percent(row.accuracy), Percent(row.accuracy_without), f"{row.gain * 100:+.2f}", row.gained, row.lost]
             for name, row in zip(diversity.members, diversity.contributions.rows, strict=True)
         ]
-        typer.echo("\nwhat each member of the best ensemble brings")
-        print_table(["member", "alone", "ensemble without", "gain", "gained", "lost"], rows)
+        yield "\nwhat each member of the best ensemble brings"
+        yield Table(["member", "alone", "ensemble without", "gain", "gained", "lost"], rows)
     names = diversity.candidates if len(diversity.candidates) <= _FEW else tuple(dict.fromkeys(diversity.members))
     measures = ("disagreement", "q_statistic", "double_fault", "kappa")
-    pairs: list[list[Any]] = [
+    pairs: list[list[object]] = [
         [" ".join(pair["members"]), *(maybe_figure(pair[measure]) for measure in measures)]
         for pair in diversity.list_pairs(names)
     ]
     ensemble = diversity.ensemble
-    typer.echo("\nhow differently pairs err")
-    print_table(
+    yield "\nhow differently pairs err"
+    yield Table(
         ["pair", "disagreement", "Q statistic", "double fault", "kappa"],
         [*pairs, ["mean of the best ensemble", *(Figure(getattr(ensemble, measure)) for measure in measures)]],
     )
-    typer.echo(f"any member of the best ensemble right (oracle): {Percent(ensemble.oracle_accuracy)}")
+    yield f"any member of the best ensemble right (oracle): {Percent(ensemble.oracle_accuracy)}"

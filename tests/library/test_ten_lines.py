@@ -1,0 +1,158 @@
+"""The library as a Python user meets it: ten lines, as they are written in the issue that asked for them."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+import ser_store as ss
+
+CLASSES = ("angry", "happy", "sad")
+DRAW = np.random.default_rng(7)
+IDS = [f"u{place:03d}" for place in range(120)]
+LABELS = [CLASSES[place % 3] for place in range(120)]
+SPEAKERS = [f"s{place // 12}" for place in range(120)]
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def guess(share):
+    return [label if DRAW.random() < share else CLASSES[DRAW.integers(3)] for label in LABELS]
+
+
+@pytest.fixture(params=["wide", "long"])
+def desk(request, tmp_path, monkeypatch):
+    """A folder with ``mine.csv``: two models, wide or long."""
+    monkeypatch.chdir(tmp_path)
+    said = {"mine@100": guess(0.7), "other@100": guess(0.6)}
+    facts = zip(IDS, LABELS, SPEAKERS, strict=True)
+    if request.param == "wide":
+        rows = [(*fact, *answers) for fact, *answers in zip(facts, *said.values(), strict=True)]
+        write(tmp_path / "mine.csv", [("utterance", "emotion", "speaker", *said), *rows])
+    else:
+        facts = list(facts)
+        rows = [
+            (*fact, name.split("@")[0], 100, answer)
+            for name, answers in said.items()
+            for fact, answer in zip(facts, answers, strict=True)
+        ]
+        write(tmp_path / "mine.csv", [("utterance", "emotion", "speaker", "run", "step", "predicted"), *rows])
+    return tmp_path
+
+
+def test_the_ten_lines_run_as_written(desk):
+    from sklearn.linear_model import LogisticRegression
+
+    ids, logits = IDS, np.eye(3)[[CLASSES.index(label) for label in LABELS]] + DRAW.normal(size=(120, 3))
+
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    store.add("wavlm", step=500, ids=ids, logits=logits)
+    print(ss.evaluate(store))
+    ss.evaluate(store, "wavlm").to_frame()
+    best = ss.vote(store, k=3, all_combos=True).ensembles[0]
+    ss.evaluate(store, best.members)  # an ensemble is evaluated like a member
+    ss.head(store, "wavlm", estimator=LogisticRegression(C=1), cv="speaker")
+    ss.audit(store)
+    ss.export(store, "out.parquet")
+
+    assert (desk / "out.parquet").is_file()
+    assert store.runs() == ["mine", "other", "wavlm", "wavlm-logisticregression"]
+
+
+def test_an_ensemble_is_evaluated_like_a_member(desk):
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    store.add("third", ids=IDS, predicted=guess(0.8))
+    best = ss.vote(store, k=3, all_combos=True).ensembles[0]
+    [one] = ss.evaluate(store, best.members).members
+    assert one.member == "mine@100+other@100+third@0"
+    assert (one.metrics.correct, one.metrics.n) == (best.score.correct, 120)
+    assert one.metrics.confusion.sum() == 120
+    assert len(ss.evaluate(store, list(best.members)).members) == 3
+    [again] = ss.evaluate("mine.store", "other+third+mine").members
+    assert (again.member, again.metrics.correct) == ("other@100+third@0+mine@100", best.score.correct)
+    assert ss.predictions(store, best.members)["correct"].sum() == best.score.correct
+
+
+@pytest.mark.parametrize("as_path", [str, os.fspath, lambda path: path, ss.Store])
+def test_a_store_is_meant_by_its_path_or_itself(desk, as_path):
+    made = ss.import_predictions(desk / "mine.csv", store=str(desk / "mine.store"), label="emotion")
+    store = as_path(made.path)
+    evaluated = ss.evaluate(store, "mine")
+    assert [one.member for one in evaluated.members] == ["mine@100"]
+    assert ss.vote(store, "mine").ensembles[0].members == ("mine@100",)
+    assert len(ss.ls(store).members) == 2
+    assert ss.steps(store, "mine").runs[0].run == "mine"
+    assert ss.compare(store, ["mine", "other"]).pairs
+    assert ss.find_hard_utterances(store).members
+    assert ss.describe_store(store).corpus.name == "mine"
+    assert ss.verify_store(store).ok
+    assert ss.sweep(store).removed == ()
+    assert ss.export(store, str(desk / "out.csv"), "mine").members == 1
+    assert ss.pack(store, str(desk / "packed.h5")).members
+    assert ss.unpack(str(desk / "packed.h5"), str(desk / "again.store")).runs() == ["mine", "other"]
+    assert ss.merge(store, desk / "again.store").added == ()
+    assert ss.rm(store, "other").members == ("other@100",)
+
+
+def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed(desk):
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    for result in (
+        ss.evaluate(store),
+        ss.evaluate(store, "mine"),
+        ss.compare(store),
+        ss.steps(store),
+        ss.vote(store, k=2),
+        ss.ls(store),
+        ss.audit(store),
+        ss.models(),
+        ss.find_hard_utterances(store),
+    ):
+        assert len(repr(result).splitlines()) <= 10
+        assert len(repr(result)) <= 1000
+        assert str(result).count("\n") >= 1
+        assert "<" in result._repr_html_()
+    for result in (ss.evaluate(store), ss.compare(store), ss.steps(store), ss.vote(store, k=2), ss.ls(store)):
+        assert result.to_frame().height >= 1
+
+
+class Refusing(ClassifierMixin, BaseEstimator):
+    """Fits, and knows classes alone."""
+
+    def fit(self, inputs, labels):
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict(self, inputs):
+        return np.zeros(len(inputs), dtype=int)
+
+
+def test_any_estimator_is_cloned_and_never_fitted_on_what_it_scores(desk):
+    from sklearn.neighbors import NearestCentroid
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+    from sklearn.svm import LinearSVC
+
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    store.add("own", ids=IDS, pooled=DRAW.normal(size=(120, 5)))
+    own = Refusing()
+    [plain] = ss.head(store, "own", estimator=own, cv="speaker")
+    assert not hasattr(own, "classes_")
+    assert store.describe_member(plain.member).logits is None
+    assert set(store.predictions([plain.member])[0].tolist()) == {0}
+    [svm] = ss.head(store, "own", estimator=LinearSVC(), cv="speaker")
+    assert store.run("own-linearsvc").details["scores"] == "scores"
+    assert any(svm.member in line for line in ss.evaluate(store, svm.member).loss_cautions)
+    pipeline = make_pipeline(MinMaxScaler(), NearestCentroid())
+    [centroid] = ss.head(store, "own", estimator=pipeline, cv="speaker", run="centroid")
+    assert store.run("centroid").details["estimator"]["class"].endswith("Pipeline")
+    # Noise, scored out of fold, tells nothing: a head that had seen its rows would be far better than chance.
+    assert ss.evaluate(store, centroid.member).members[0].metrics.accuracy < 0.55
+    with pytest.raises(ss.StoreError, match="expected one of the two"):
+        ss.head(store, "own", kind="svm", estimator=own)
+    with pytest.raises(ss.StoreError, match="expected an instance of a scikit-learn classifier"):
+        ss.head(store, "own", estimator="svm")
