@@ -40,6 +40,12 @@ def extract(
     init: InitOption = "pretrained",
     pooling: Annotated[str, typer.Option(help="mean, sum or max; of a frozen backbone.")] = "mean",
     seed: Annotated[int, typer.Option(help="Of a random initialisation.")] = 42,
+    whisper_context: Annotated[
+        str,
+        typer.Option(
+            help="utterance, or full: the thirty seconds that Whisper was trained on. Of a frozen Whisper.",
+        ),
+    ] = "utterance",
     batch_size: Annotated[int, typer.Option(min=1, help="Utterances for each forward pass.")] = 8,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -61,6 +67,7 @@ def extract(
         init=init,
         pooling=pooling,
         seed=seed,
+        whisper_context=whisper_context,
         batch_size=batch_size,
         progress=bar,
     )
