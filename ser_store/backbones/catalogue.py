@@ -82,6 +82,7 @@ _TINY_WHISPER: dict[str, object] = {
     "encoder_attention_heads": 4,
     "encoder_ffn_dim": 256,
     "init_std": 0.08,
+    "final_dropout": 0.0,
 }
 _WEB_HOURS = 680_000
 _SECOND_HAND = "a million hours of the web with their transcripts, four million as large-v2 transcribed them"
