@@ -48,12 +48,8 @@ def test_every_parameter_is_in_one_group_and_learns_by_its_depth(key):
             expected = 1.0
         elif name.startswith("backbone.encoder.layers.0."):
             expected = 0.5
-        # Comes after the layers.
-        elif name.startswith("backbone.encoder.layer_norm.") and key in (
-            "tiny-unispeech",
-            "tiny-whisper",
-        ):  # after them
-            expected = 1.0
+        elif name.startswith("backbone.encoder.layer_norm.") and key in ("tiny-unispeech", "tiny-whisper"):
+            expected = 1.0  # comes after the layers
         else:
             expected = 0.25
         assert rates[id(parameter)] == expected, name
