@@ -56,7 +56,6 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         self._extractor = feature_extractor
         self._variation = variation
         self._context = context
-        self._samples_per_value = count_samples_per_value(feature_extractor)
         # Log-mel frames of thirty seconds take more room than most utterances.
         self._keeps_samples = variation is not None or context == "full"
         self._cache = cache or SpeechCache(limit=0)
@@ -117,7 +116,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
     def _describe(self, index: int, kept: Any) -> dict[str, Any]:
         item = {"label": self._labels[index], "row": self._rows[index]}
         if not self._keeps_samples:
-            return {"input_values": kept, "sample_count": len(kept) * self._samples_per_value, **item}
+            return {"input_values": kept, "sample_count": len(kept) * count_samples_per_value(self._extractor), **item}
         varied = kept
         if self._variation is not None:
             varied = self._variation(kept, epoch=self.epoch, row=self._rows[index])
