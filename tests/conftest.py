@@ -76,6 +76,12 @@ def published_logits() -> Path:
     return _shared("published-logits") / "ravdess_folds.csv"
 
 
+@pytest.fixture(scope="session")
+def whisper_base() -> Path:
+    """The encoder of OpenAI's Whisper base with its pretrained weights."""
+    return _shared("backbones", "whisper-base")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one command gave: exit code, stdout and stderr."""

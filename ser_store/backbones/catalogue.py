@@ -26,7 +26,7 @@ def is_acoustic(key: str) -> bool:
 
 
 def list_backbones() -> tuple[Backbone, ...]:
-    """All backbones: the published six, the acoustic feature sets, the tiny presets."""
+    """All backbones: the published six, Whisper's sizes, the acoustic feature sets, the tiny presets."""
     return _BACKBONES
 
 
@@ -75,6 +75,48 @@ _TINY_GROUP_NORM = {
 _TINY_STABLE = {**_TINY, "do_stable_layer_norm": True, "conv_kernel": (160, 4), "conv_stride": (80, 4)}
 # In data2vec this is the number of stacked positional convolutions.
 _TINY_STACKED = {**_TINY, "num_conv_pos_embeddings": 2}
+# Whisper without its decoder. Its positions fit thirty seconds, whatever its size.
+_TINY_WHISPER: dict[str, object] = {
+    "encoder_layers": 1,
+    "d_model": 128,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 256,
+    "init_std": 0.08,
+    "final_dropout": 0.0,
+}
+_WEB_HOURS = 680_000
+_SECOND_HAND = "a million hours of the web with their transcripts, four million as large-v2 transcribed them"
+
+
+def _describe_whisper(
+    size: str,
+    *,
+    layers: int,
+    hidden_size: int,
+    parameters: int,
+    mel_bins: int = 80,
+    pretraining: str = "speech of the web with its transcripts",
+    hours: int = _WEB_HOURS,
+) -> Backbone:
+    """OpenAI's Whisper of a size; ``parameters`` are those of its encoder."""
+    return describe_transformer(
+        f"whisper-{size}",
+        f"Whisper {size}",
+        "whisper",
+        hub_id=f"openai/whisper-{size}",
+        config={
+            "encoder_layers": layers,
+            "d_model": hidden_size,
+            "encoder_attention_heads": hidden_size // 64,
+            "encoder_ffn_dim": 4 * hidden_size,
+            "num_mel_bins": mel_bins,
+        },
+        parameters=parameters,
+        pretraining=pretraining,
+        hours=hours,
+        languages="multilingual, two thirds of it English" if hours == _WEB_HOURS else "multilingual",
+    )
+
 
 # Revisions are those that the main branch has had since 2022 or 2023, where their full hash is known.
 _BACKBONES = (
@@ -158,6 +200,30 @@ _BACKBONES = (
         hours=1_961,
         languages="English, French, Spanish, Italian",
     ),
+    _describe_whisper("tiny", layers=4, hidden_size=384, parameters=8_208_384),
+    _describe_whisper("base", layers=6, hidden_size=512, parameters=20_590_592),
+    _describe_whisper("small", layers=12, hidden_size=768, parameters=88_154_112),
+    _describe_whisper("medium", layers=24, hidden_size=1024, parameters=307_216_384),
+    _describe_whisper("large", layers=32, hidden_size=1280, parameters=636_784_640),
+    _describe_whisper("large-v2", layers=32, hidden_size=1280, parameters=636_784_640),
+    _describe_whisper(
+        "large-v3",
+        layers=32,
+        hidden_size=1280,
+        parameters=636_968_960,
+        mel_bins=128,
+        pretraining=_SECOND_HAND,
+        hours=5_000_000,
+    ),
+    _describe_whisper(
+        "large-v3-turbo",
+        layers=32,
+        hidden_size=1280,
+        parameters=636_968_960,
+        mel_bins=128,
+        pretraining=_SECOND_HAND,
+        hours=5_000_000,
+    ),
     Backbone(
         key="mfcc",
         name="MFCC statistics",
@@ -181,5 +247,6 @@ _BACKBONES = (
     describe_transformer(
         "tiny-data2vec-audio", "tiny data2vec", "data2vec-audio", config=_TINY_STACKED, parameters=331_264
     ),
+    describe_transformer("tiny-whisper", "tiny Whisper", "whisper", config=_TINY_WHISPER, parameters=404_736),
 )
 _ENTRIES = {backbone.key: backbone for backbone in _BACKBONES}

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor
+from transformers import AutoConfig, PreTrainedConfig, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 from transformers.utils import logging
 
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.backbones.catalogue import FAMILIES
-from ser_store.backbones.configuration import settle
-from ser_store.backbones.model import MODEL_TYPE
+from ser_store.backbones.configuration import SAMPLES_PER_MEL_FRAME, settle
+from ser_store.backbones.model import MODEL_TYPE, find_backbone_class
 from ser_store.errors import ModelError
 
 # What transformers, safetensors and torch raise on files that are not what they should be.
@@ -44,6 +44,7 @@ _NUMBERS = frozenset({"F64", "F32", "F16", "BF16", "I64", "BOOL"})
 _NUMBERS |= frozenset({"float64", "float32", "float16", "bfloat16", "int64", "bool"})
 _EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _POINTER = b"version https://git-lfs"
+FeatureExtractor: TypeAlias = Wav2Vec2FeatureExtractor | WhisperFeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
             another shape.
     """
     _refuse_quantized(folder)
-    loaded, report = load_weights(AutoModel, folder, config)
+    loaded, report = load_weights(find_backbone_class(config), folder, config)
     missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     lost = [name for name in missing if name not in _DISPENSABLE]
     if lost:
@@ -153,6 +154,7 @@ def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
+                key_mapping=getattr(kind, "key_mapping", None),
             )
     except _UNREADABLE as problem:
         raise ModelError(
@@ -172,27 +174,62 @@ def has_feature_extractor(folder: Path | None) -> bool:
     return folder is not None and any((folder / name).exists() for name in _EXTRACTOR_FILES)
 
 
-def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
-    """The feature extractor in ``folder``, else the family's usual one; always with attention mask.
+def load_feature_extractor(folder: Path | None, config: PreTrainedConfig) -> FeatureExtractor:
+    """The feature extractor in ``folder``, else the family's usual one.
+
+    Args:
+        folder: of the checkpoint.
+        config: of the backbone.
 
     Raises:
-        ModelError: if it cannot be read or is for another sample rate.
+        ModelError: if it cannot be read, is for another sample rate, or makes other features than the backbone takes.
     """
-    extractor = Wav2Vec2FeatureExtractor()
+    is_whisper = config.model_type == "whisper"
+    extractor: Any = Wav2Vec2FeatureExtractor()
+    if is_whisper:
+        extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
     if folder is not None and has_feature_extractor(folder):
         try:
             with quiet_transformers():
-                extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder)
+                extractor = type(extractor).from_pretrained(folder)
         except _UNREADABLE as problem:
             raise ModelError(
                 f"{folder} holds a feature extractor that cannot be read ({describe_problem(problem)}): "
-                f"expected preprocessor_config.json of a Wav2Vec2FeatureExtractor; remove or save it again"
+                f"expected preprocessor_config.json of a {type(extractor).__name__}; remove or save it again"
             ) from problem
     if extractor.sampling_rate != SAMPLE_RATE:
         raise ModelError(
             f"the feature extractor in {folder} is for {extractor.sampling_rate} Hz: expected {SAMPLE_RATE} Hz; "
             f"choose a backbone for {SAMPLE_RATE} Hz"
         )
+    if is_whisper:
+        _settle_mel(extractor, folder, config)
+    else:
+        _settle_samples(extractor, folder)
+    settled: FeatureExtractor = extractor
+    return settled
+
+
+def _settle_mel(extractor: WhisperFeatureExtractor, folder: Path | None, config: Any) -> None:
+    """Without noise, in place; it has to make the log-mel frames that the backbone and its frame counts expect."""
+    expected = {
+        "feature_size": config.num_mel_bins,
+        "hop_length": SAMPLES_PER_MEL_FRAME,
+        "n_samples": 2 * config.max_source_positions * SAMPLES_PER_MEL_FRAME,
+    }
+    for name, value in expected.items():
+        found = getattr(extractor, name)
+        if folder is not None and found != value:
+            raise ModelError(
+                f"the feature extractor in {folder} has {name} {found}: expected {value} as config.json says; mend its "
+                "preprocessor_config.json, or remove it"
+            )
+    extractor.n_samples = expected["n_samples"]
+    extractor.dither = 0.0  # noise, new in each call
+
+
+def _settle_samples(extractor: Wav2Vec2FeatureExtractor, folder: Path | None) -> None:
+    """With attention mask, in place; it has to leave samples as they are but for their mean and variance."""
     if extractor.feature_size != 1:
         raise ModelError(
             f"the feature extractor in {folder} makes {extractor.feature_size} features of a frame: expected one that "
@@ -206,7 +243,6 @@ def load_feature_extractor(folder: Path | None) -> Wav2Vec2FeatureExtractor:
     # Without the mask, it normalises over the padding of a batch; the backbones here all take one.
     extractor.return_attention_mask = True
     extractor.padding_side = "right"
-    return extractor
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Literal
 
 Kind = Literal["pretrained", "tiny", "acoustic"]
 
-FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio")
+FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio", "whisper")
 
 # The paper's tasks have eight emotions; its Table 6 counts their heads too.
 HEAD_CLASSES = 8
@@ -72,7 +72,8 @@ def describe_transformer(
     languages: str | None = None,
 ) -> Backbone:
     """A transformer; ``parameters`` are the backbone's own."""
-    hidden_size, layers = config["hidden_size"], config["num_hidden_layers"]
+    hidden_size = config.get("hidden_size", config.get("d_model"))
+    layers = config.get("num_hidden_layers", config.get("encoder_layers"))
     if not isinstance(hidden_size, int) or not isinstance(layers, int):
         raise TypeError(f"the configuration of {key} needs whole numbers for hidden_size and num_hidden_layers")
     dense, out_proj = hidden_size * (hidden_size + 1), HEAD_CLASSES * (hidden_size + 1)

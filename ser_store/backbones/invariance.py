@@ -10,6 +10,7 @@ shapes of all parameters stay as they are.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator
         AudioError: if an utterance is too short for a single frame.
     """
     aware: list[Any] = backbone._length_aware  # type: ignore[assignment]  # torch takes what it does not know for a tensor
-    frame_counts = count_frames(sample_counts, backbone.config)
+    frame_counts: Counts = backbone.count_frames(sample_counts)  # type: ignore[operator]
     for module in aware:
         first = module.after_first_convolution
         module.lengths = count_frames(sample_counts, backbone.config, convolutions=1) if first else frame_counts
@@ -83,7 +84,13 @@ def count_samples(frames: int, config: Any) -> int:
 
 
 def make_invariant(backbone: Any) -> Any:
-    """The same backbone with the modules replaced that would see padding; twice is as good as once."""
+    """The same backbone with the modules replaced that would see padding; twice is as good as once.
+
+    It has a method ``count_frames(sample_counts)`` afterwards, as :class:`~ser_store.backbones.whisper.WhisperBackbone`
+    has, which sees no padding by itself.
+    """
+    if backbone.config.model_type == "whisper":
+        return backbone
     convolutions = backbone.feature_extractor.conv_layers
     if isinstance(getattr(convolutions[0], "layer_norm", None), nn.GroupNorm):
         convolutions[0] = GroupNormConvolution(convolutions[0])
@@ -97,6 +104,7 @@ def make_invariant(backbone: Any) -> Any:
 
         for layer in backbone.encoder.layers:
             layer.attention.__class__ = OneMaskAttention
+    backbone.count_frames = partial(count_frames, config=backbone.config)
     # Not looked for in each forward pass, which takes a millisecond in a model of a thousand modules.
     backbone._length_aware = [module for module in backbone.modules() if isinstance(module, LengthAware)]
     return backbone

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Wav2Vec2FeatureExtractor
 
 from ser_store.backbones.checkpoint import (
+    FeatureExtractor,
     LoadedBackbone,
     has_feature_extractor,
     load_backbone,
@@ -22,6 +22,8 @@ from ser_store.backbones.pooling import POOLINGS
 from ser_store.backbones.source import INITS, Source, find_source
 from ser_store.errors import ModelError, UnknownNameError, describe_unknown
 
+CONTEXTS = ("utterance", "full")
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -29,7 +31,8 @@ class LoadedModel:
 
     Attributes:
         model: in evaluation mode, on the CPU, float32.
-        feature_extractor: normalises utterances as the backbone was trained, with attention mask.
+        feature_extractor: makes of an utterance what the backbone was trained on: normalised samples, with attention
+            mask, or log-mel frames.
         backbone_key: the catalogue's key, else the hub id or the folder's name.
         origin: ``hub_id``, ``revision`` and ``folder`` of the backbone's weights (each a string or None), ``init``
             (``pretrained`` or ``random``) and the ``seed`` of what was initialised at random.
@@ -37,21 +40,32 @@ class LoadedModel:
         unused_keys: weights of the checkpoint that the model has no use for.
         trained_on: ids of the utterances that the weights have learned from, as far as their folder says.
         is_normalising_unasked: whether pretrained weights came without a word on how their samples were prepared.
+        context: what Whisper looks at, the ``utterance`` or the ``full`` thirty seconds around it.
     """
 
     model: SpeechClassifier
-    feature_extractor: Wav2Vec2FeatureExtractor
+    feature_extractor: FeatureExtractor
     backbone_key: str
     origin: dict[str, Any]
     missing_keys: tuple[str, ...] = ()
     unused_keys: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
     is_normalising_unasked: bool = False
+    context: str = "utterance"
+
+    @property
+    def is_whisper(self) -> bool:
+        """Whether its input is log-mel frames."""
+        family: str = self.model.backbone.config.model_type
+        return family == "whisper"
 
     def describe(self) -> dict[str, Any]:
         """What decides the numbers it gives, beside its weights and the precision, as a record keeps it."""
         config = self.model.backbone.config
-        configuration = {**describe_configuration(config), "do_normalize": self.feature_extractor.do_normalize}
+        prepared = (
+            {"context": self.context} if self.is_whisper else {"do_normalize": self.feature_extractor.do_normalize}
+        )
+        configuration = {**describe_configuration(config), **prepared}
         attention = config._attn_implementation
         return {"configuration": configuration, "attention": attention, "pooling": self.model.config.pooling}
 
@@ -64,6 +78,7 @@ def build_model(
     init: str = "pretrained",
     checkpoint: Path | None = None,
     seed: int = 0,
+    context: str = "utterance",
 ) -> LoadedModel:
     """A classifier with a new head over the backbone called ``name``.
 
@@ -74,16 +89,26 @@ def build_model(
         init: ``pretrained`` or ``random`` backbone weights; the ``tiny-*`` presets know only random ones.
         checkpoint: a local folder that has the pretrained weights, instead of the hub.
         seed: of the head and of everything else that is initialised at random.
+        context: what Whisper looks at: the ``utterance``, or the ``full`` thirty seconds it was trained on, of which
+            the frames of the utterance are pooled.
 
     Raises:
         ModelError: if the weights cannot be had or do not fit; says what to do instead.
-        UnknownNameError: for an unknown name, pooling or init.
+        UnknownNameError: for an unknown name, pooling, init or context.
     """
+    if context not in CONTEXTS:
+        raise UnknownNameError(describe_unknown("context", context, CONTEXTS))
     if pooling not in POOLINGS:
         raise UnknownNameError(describe_unknown("pooling", pooling, POOLINGS))
     if init not in INITS:
         raise UnknownNameError(describe_unknown("init", init, INITS))
     source = find_source(name, init=init, checkpoint=checkpoint)
+    backbone_family = getattr(source.config, "backbone_config", source.config).model_type
+    if context != "utterance" and backbone_family != "whisper":
+        raise ModelError(
+            f"{source.key} is a {backbone_family}, which takes utterances of any length: expected a whisper for "
+            f"--whisper-context {context}; leave it out"
+        )
     origin = {**source.origin, "seed": seed}
     # Only torch's generator for the CPU is drawn from, and it is given back as it was.
     with torch.random.fork_rng(devices=[]):
@@ -92,8 +117,8 @@ def build_model(
         backbone_config = source.config if loaded.backbone is None else loaded.backbone.config
         config = build_config(backbone_config, classes, pooling=pooling, backbone_key=source.key, origin=origin)
         model = SpeechClassifier(config, loaded.backbone).eval()
-    extractor = load_feature_extractor(source.folder)
-    unasked = source.origin["init"] == "pretrained" and not has_feature_extractor(source.folder)
+    extractor = load_feature_extractor(source.folder, model.backbone.config)
+    is_guessed = source.origin["init"] == "pretrained" and not has_feature_extractor(source.folder)
     return LoadedModel(
         model,
         extractor,
@@ -102,7 +127,8 @@ def build_model(
         loaded.missing_keys,
         loaded.unused_keys,
         trained_on=() if source.origin["init"] == "random" else tuple(getattr(source.config, "trained_on", ())),
-        is_normalising_unasked=unasked,
+        is_normalising_unasked=is_guessed and backbone_family != "whisper",
+        context=context,
     )
 
 
@@ -127,11 +153,11 @@ def load_classifier(folder: Path) -> LoadedModel:
         )
     return LoadedModel(
         model.eval(),
-        load_feature_extractor(folder),
+        load_feature_extractor(folder, model.backbone.config),
         config.backbone_key,
         dict(config.origin),
         trained_on=tuple(config.trained_on),
-        is_normalising_unasked=not has_feature_extractor(folder),
+        is_normalising_unasked=not has_feature_extractor(folder) and model.backbone.config.model_type != "whisper",
     )
 
 

@@ -123,7 +123,7 @@ class SpeechClassifier(PreTrainedModel):
 
     def __init__(self, config: SpeechClassifierConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        self.backbone = make_invariant(AutoModel.from_config(config.backbone_config) if backbone is None else backbone)
+        self.backbone = make_invariant(build_backbone(config.backbone_config) if backbone is None else backbone)
         size: int = self.config.backbone_config.hidden_size
         self.classifier = ClassificationHead(size, len(config.classes), dropout=config.head_dropout)
         self.post_init()
@@ -145,21 +145,23 @@ class SpeechClassifier(PreTrainedModel):
 
         Args:
             input_values: ``(b, t)`` float32, mono at 16 kHz, each utterance normalised over its own samples as the
-                feature extractor does it, padded on the right.
-            attention_mask: ``(b, t)``, 1 for samples and 0 for padding; None where nothing is padded.
+                feature extractor does it, padded on the right; for Whisper ``(b, t, n)``, t log-mel frames of n bins.
+            attention_mask: ``(b, t)``, 1 for samples (mel frames) and 0 for padding; None where nothing is padded.
             labels: ``(b,)`` int64, indices of the classes.
             rows: ``(b,)``, indices into the corpus; not used, they travel with the batch.
-            sample_counts: what ``attention_mask`` sums up to for each utterance. Where it is given, nobody waits for
-                an accelerator to say so.
+            sample_counts: samples of each utterance, whose frames are pooled; default: those that ``attention_mask``
+                lets through. Where it is given, nobody waits for an accelerator to sum them up.
 
         Raises:
             AudioError: if an utterance is too short for a single frame.
         """
         if attention_mask is None:
-            attention_mask = torch.ones_like(input_values, dtype=torch.long)
-        counts: Sequence[int] = attention_mask.sum(dim=1).tolist() if sample_counts is None else sample_counts
+            attention_mask = torch.ones(input_values.shape[:2], dtype=torch.long, device=input_values.device)
+        if sample_counts is None:
+            samples_per_value = getattr(self.backbone, "samples_per_value", 1)
+            sample_counts = (attention_mask.sum(dim=1) * samples_per_value).tolist()
         input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
-        with known_lengths(self.backbone, counts) as frame_counts:
+        with known_lengths(self.backbone, sample_counts) as frame_counts:
             hidden = self.backbone(input_values, attention_mask=attention_mask).last_hidden_state
         pooled = pool_frames(hidden, frame_counts, self.config.pooling)
         logits = self.classifier(pooled)
@@ -169,11 +171,29 @@ class SpeechClassifier(PreTrainedModel):
     def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """In training, SpecAugment refuses batches with fewer frames than its mask is long; padding changes nothing."""
         config = self.config.backbone_config
+        if config.model_type == "whisper":
+            return input_values, attention_mask
         masking = self.training and getattr(config, "apply_spec_augment", True) and config.mask_time_prob > 0
         missing = count_samples(config.mask_time_length, config) - input_values.shape[1] if masking else 0
         if missing <= 0:
             return input_values, attention_mask
         return functional.pad(input_values, (0, missing)), functional.pad(attention_mask, (0, missing))
+
+
+def build_backbone(config: PreTrainedConfig) -> Any:
+    """The bare model of a family, its weights at random."""
+    if config.model_type == "whisper":
+        return find_backbone_class(config)._from_config(config)
+    return AutoModel.from_config(config)
+
+
+def find_backbone_class(config: PreTrainedConfig) -> Any:
+    """What loads the bare model of a family by ``from_pretrained``."""
+    if config.model_type == "whisper":
+        from ser_store.backbones.whisper import WhisperBackbone
+
+        return WhisperBackbone
+    return AutoModel
 
 
 def build_config(

@@ -67,6 +67,7 @@ def extract(
     init: str = "pretrained",
     pooling: str = "mean",
     seed: int = 42,
+    whisper_context: str = "utterance",
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> list[Extraction]:
@@ -80,10 +81,16 @@ def extract(
     store = open_store(store)
     audio = None if audio is None else Path(audio)
     checkpoint = None if checkpoint is None else Path(checkpoint)
+    if model is None and whisper_context != "utterance":
+        raise ModelError(
+            f"--whisper-context {whisper_context} without --model: a run's checkpoints look at utterances as they did "
+            "in training; leave it out, or name a frozen backbone with --model"
+        )
     if model is not None:
         if step is not None:
             raise ModelError(f"--step {step} with --model {model}: a frozen backbone has step 0 only; leave --step out")
         options: dict[str, Any] = {"checkpoint": checkpoint, "init": init, "pooling": pooling, "seed": seed}
+        options["whisper_context"] = whisper_context
         return [extract_model(store, model, run=run, audio=audio, batch_size=batch_size, progress=progress, **options)]
     runs = [run] if run is not None else _list_extractable(store)
     if not runs:
@@ -115,6 +122,7 @@ def extract_model(
     init: str = "pretrained",
     pooling: str = "mean",
     seed: int = 42,
+    whisper_context: str = "utterance",
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> Extraction:
@@ -122,6 +130,7 @@ def extract_model(
 
     Args:
         run: the run's name. Default: the key of a feature set; key and ``-frozen`` for a backbone.
+        whisper_context: what a Whisper looks at, see :func:`ser_store.backbones.loading.build_model`.
 
     Raises:
         ModelError: if the backbone cannot be loaded.
@@ -131,17 +140,26 @@ def extract_model(
     folder = resolve_audio(store.corpus, audio)
     require("torch")
     if is_acoustic(model):
+        if whisper_context != "utterance":
+            raise ModelError(f"--whisper-context {whisper_context} with --model {model}: no Whisper; leave it out")
         run = run or model
         identity, compute = prepare_acoustic(store.corpus, model, folder, progress=progress)
         origin: Mapping[str, Any] = {"feature_set": model}
         trained_on: tuple[str, ...] = ()
+        details: dict[str, Any] = {}
     else:
         require("transformers")
         from ser_store.backbones.loading import build_model
 
         run = run or f"{Path(model).name.partition('@')[0]}-frozen"
         loaded = build_model(
-            model, classes=store.corpus.classes, pooling=pooling, init=init, checkpoint=checkpoint, seed=seed
+            model,
+            classes=store.corpus.classes,
+            pooling=pooling,
+            init=init,
+            checkpoint=checkpoint,
+            seed=seed,
+            context=whisper_context,
         )
         report_loaded(loaded)
         identity, compute = prepare_network(
@@ -154,7 +172,8 @@ def extract_model(
             progress=progress,
         )
         origin, trained_on = loaded.origin, loaded.trained_on
-    details = {"origin": dict(origin), "versions": list_versions(), KEY: _describe_fitted(store.corpus, trained_on)}
+        details = {"whisper_context": whisper_context} if loaded.is_whisper else {}
+    details |= {"origin": dict(origin), "versions": list_versions(), KEY: _describe_fitted(store.corpus, trained_on)}
     record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
     if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
         store.refuse_run(run)

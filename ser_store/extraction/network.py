@@ -39,12 +39,12 @@ def prepare_network(
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`.
     """
     from ser_store.backbones.digest import compute_model_digest
-    from ser_store.inference.dataset import PREPROCESSING
+    from ser_store.inference.features import describe_preprocessing
 
     # The head of a frozen backbone is random and says nothing, so its weights do not tell models apart.
     identity = {
         "model_digest": compute_model_digest(loaded.model if with_logits else loaded.model.backbone),
-        "preprocessing": PREPROCESSING,
+        "preprocessing": describe_preprocessing(loaded.feature_extractor),
         "precision": precision,
         **loaded.describe(),
     }
@@ -73,7 +73,8 @@ def _iter_utterances(
 
     done, size = 0, batch_size
     while done < len(rows):
-        dataset = SpeechDataset(corpus, rows[done:], audio=folder, feature_extractor=loaded.feature_extractor)
+        extractor, context = loaded.feature_extractor, loaded.context
+        dataset = SpeechDataset(corpus, rows[done:], audio=folder, feature_extractor=extractor, context=context)
         try:
             for logits, pooled in iter_batches(loaded.model, dataset, batch_size=size, precision=precision):
                 yield from zip(logits, pooled, strict=True)

@@ -28,7 +28,7 @@ def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -
         "## Results",
         *_describe_results(store, record, step, found),
         "## Model",
-        _list_facts(_describe_model(store, origin)),
+        _list_facts(_describe_model(store, record.details)),
         "## Data",
         _list_facts(_describe_data(store, record)),
         "## Recipe",
@@ -111,7 +111,8 @@ def _write_scores(found: Evaluations, member: MemberEvaluation) -> str:
     return "\n\n".join([_write_table(("", ""), rows), _write_table(("class", "precision", "recall", "f1", "n"), lines)])
 
 
-def _describe_model(store: Store, origin: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_model(store: Store, details: Mapping[str, Any]) -> dict[str, Any]:
+    origin, configuration = details.get("origin", {}), details.get("configuration", {})
     source = origin.get("hub_id")
     if origin.get("init") == "random":
         weights = "random before fine-tuning"
@@ -119,9 +120,10 @@ def _describe_model(store: Store, origin: Mapping[str, Any]) -> dict[str, Any]:
         weights = "a local folder"
     else:
         weights = f"{source}, revision {origin.get('revision') or 'not known'}"
+    prepared = "as log-mel frames made" if configuration.get("model_type") == "whisper" else "normalised"
     return {
         "pretrained weights": weights,
-        "input": "mono at 16 kHz, each utterance normalised by the feature extractor",
+        "input": f"mono at 16 kHz, each utterance {prepared} by the feature extractor",
         "classes, in the order of the logits": ", ".join(store.corpus.classes),
     }
 

@@ -14,11 +14,10 @@ from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.audio.recordings import load_durations, load_recording
 from ser_store.common.threads import open_pool
 from ser_store.errors import CorpusError, SerstoreError
+from ser_store.inference.features import count_samples_per_value, extract_features
 from ser_store.inference.transforms import Variation
 from ser_store_h5.corpus import Corpus
 
-# Part of a member's provenance: what happened to the samples before the model saw them.
-PREPROCESSING = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
 _READERS = min(8, os.cpu_count() or 1)
 _AT_ONCE = 64
 # Decoding costs 0.8 ms an utterance, 2 ms where it is to be resampled from 48 kHz; 1,440 of them take 0.35 GB.
@@ -48,11 +47,15 @@ class SpeechCache:
 
 
 class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
-    """The utterances ``rows`` of a corpus; each item has ``input_values`` (t,) float32, ``label`` and ``row``.
+    """The utterances ``rows`` of a corpus, as a model takes them.
+
+    Each item has ``input_values`` (t,) or (t, n) float32, ``sample_count``, ``label`` and ``row``.
 
     Args:
         variation: what training does to the samples of an epoch; None leaves them as they were recorded.
-        cache: where decoded samples are kept, normalised too where no epoch varies them; may be shared with others.
+        cache: where decoded samples are kept, as a model takes them where no epoch varies them; may be shared with
+            others of the same feature extractor.
+        context: see :func:`~ser_store.inference.features.extract_features`.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         feature_extractor: Any,
         variation: Variation | None = None,
         cache: SpeechCache | None = None,
+        context: str = "utterance",
     ) -> None:
         if corpus.paths is None:
             raise CorpusError(f"corpus {corpus.name} has no recordings")
@@ -73,6 +77,9 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         self._rows = rows.tolist()
         self._extractor = feature_extractor
         self._variation = variation
+        self._context = context
+        # Log-mel frames of thirty seconds take more room than most utterances.
+        self._keeps_samples = variation is not None or context == "full"
         self._cache = cache or SpeechCache(limit=0)
         self._keys = [self._name_content(row) for row in self._rows]
         self.epoch = 0
@@ -116,12 +123,12 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         """A key for what :meth:`_read` gives: equal recordings have equal ones, wherever they lie."""
         digests = self._corpus.audio_digests
         content = str(row).encode() if digests is None else digests[row].tobytes()
-        return content if self._variation is None else b"varied " + content
+        return b"varied " + content if self._keeps_samples else content
 
     def _read(self, index: int) -> NDArray[np.float32]:
         """What can be kept of an utterance: all that is the same in each epoch."""
         samples = load_recording(self._corpus, self._rows[index], audio=self._audio)
-        return self._normalise(samples) if self._variation is None else samples
+        return samples if self._keeps_samples else self._prepare(samples)
 
     def _read_all(self, indices: Sequence[int]) -> list[NDArray[np.float32]]:
         if len(indices) < 2:
@@ -129,14 +136,16 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         return list(open_pool(os.getpid(), "readers", _READERS).map(self._read, indices))
 
     def _describe(self, index: int, kept: Any) -> dict[str, Any]:
-        values = kept
+        item = {"label": self._labels[index], "row": self._rows[index]}
+        if not self._keeps_samples:
+            return {"input_values": kept, "sample_count": len(kept) * count_samples_per_value(self._extractor), **item}
+        varied = kept
         if self._variation is not None:
-            values = self._normalise(self._variation(kept, epoch=self.epoch, row=self._rows[index]))
-        return {"input_values": values, "label": self._labels[index], "row": self._rows[index]}
+            varied = self._variation(kept, epoch=self.epoch, row=self._rows[index])
+        return {"input_values": self._prepare(varied), "sample_count": len(varied), **item}
 
-    def _normalise(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        # One utterance at a time: normalisation over a padded batch would depend on who else is in it.
-        return np.asarray(self._extractor(samples, sampling_rate=SAMPLE_RATE).input_values[0], dtype=np.float32)
+    def _prepare(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return extract_features(samples, self._extractor, context=self._context)
 
 
 def _leave_ending_to_parent() -> None:
@@ -153,13 +162,13 @@ def collate_speech(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Pad with zeros to the longest utterance of the batch.
 
     Returns:
-        ``input_values`` (b, t) float32, ``attention_mask`` (b, t) int64 with 0 on padding, ``labels`` and ``rows``
-        (b,) int64, and ``sample_counts``, a list of b lengths without padding.
+        ``input_values`` (b, t) or (b, t, n) float32, ``attention_mask`` (b, t) int64 with 0 on padding, ``labels`` and
+        ``rows`` (b,) int64, and ``sample_counts``, a list of the samples of each utterance.
     """
     if not items:
         raise SerstoreError("an empty batch: expected at least one utterance")
     lengths = [len(item["input_values"]) for item in items]
-    values = torch.zeros(len(items), max(lengths))
+    values = torch.zeros(len(items), max(lengths), *items[0]["input_values"].shape[1:])
     mask = torch.zeros(len(items), max(lengths), dtype=torch.long)
     for place, (item, length) in enumerate(zip(items, lengths, strict=True)):
         values[place, :length] = torch.from_numpy(item["input_values"])
@@ -169,5 +178,5 @@ def collate_speech(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "attention_mask": mask,
         "labels": torch.tensor([item["label"] for item in items]),
         "rows": torch.tensor([item["row"] for item in items]),
-        "sample_counts": lengths,
+        "sample_counts": [item["sample_count"] for item in items],
     }

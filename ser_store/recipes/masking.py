@@ -21,8 +21,9 @@ class Masking:
 
     Attributes:
         mask_time_prob: share of the frames that is masked, 0 to 1.
-        mask_time_length: frames (20 ms) of one mask; utterances that are shorter are not masked.
-        mask_feature_prob: share of the channels that is masked, 0 to 1.
+        mask_time_length: frames (20 ms; Whisper's mel frames 10 ms) of one mask; utterances that are shorter are not
+            masked.
+        mask_feature_prob: share of the channels (Whisper: mel bins) that is masked, 0 to 1.
         mask_feature_length: channels of one mask.
         layerdrop: probability that a transformer layer is skipped, 0 to 1.
     """
@@ -64,10 +65,11 @@ def mask(model: Any, masking: Masking, *, seed: int) -> None:
         if not hasattr(config, "mask_feature_min_masks"):
             config.mask_feature_min_masks = 0  # WavLM reads it, and its configuration has none
     config = backbone.config
-    if config.mask_feature_prob > 0 and config.mask_feature_length >= config.hidden_size:
+    channels = config.num_mel_bins if config.model_type == "whisper" else config.hidden_size
+    if config.mask_feature_prob > 0 and config.mask_feature_length >= channels:
         raise SerstoreError(
-            f"mask_feature_length is {config.mask_feature_length}: expected less than the {config.hidden_size} "
-            "channels of the backbone"
+            f"mask_feature_length is {config.mask_feature_length}: expected less than the {channels} channels that the "
+            "backbone masks"
         )
     _fit_masked_embedding(backbone, seed=seed)
 
@@ -95,6 +97,8 @@ def _fit_masked_embedding(backbone: Any, *, seed: int) -> None:
     import torch
 
     config = backbone.config
+    if config.model_type == "whisper":
+        return  # masks mel frames and bins, with zeros
     is_masking = config.mask_time_prob > 0 or config.mask_feature_prob > 0
     has_vector = getattr(backbone, "masked_spec_embed", None) is not None
     if is_masking and not has_vector:

@@ -11,7 +11,7 @@ from ser_store.common.log import report_differing_member
 from ser_store.common.provenance import digest_recordings
 from ser_store.corpora.splits.train_eval_rows import Rows, TrainEvalRows
 from ser_store.errors import SerstoreError
-from ser_store.inference.dataset import PREPROCESSING
+from ser_store.inference.features import describe_preprocessing
 from ser_store.inference.float16 import narrow_pooled
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.recipes.recipe import Recipe
@@ -89,7 +89,7 @@ class MemberCache:
             "source": "evaluation pass while training",
             "model_digest": digest,
             "audio_digest": digest_recordings(self._store.corpus, rows),
-            "preprocessing": PREPROCESSING,
+            "preprocessing": describe_preprocessing(self._loaded.feature_extractor),
             "precision": self._recipe.precision,
             **self._loaded.describe(),
         }

@@ -30,11 +30,18 @@ def freeze(model: Any, recipe: Recipe) -> None:
             f"frozen_layers is {recipe.frozen_layers}: expected at most the {count} layers of the backbone"
         )
     if recipe.freeze_feature_encoder or recipe.frozen_layers:
-        model.backbone.feature_extractor._freeze_parameters()
+        freeze_convolutions(model.backbone)
     if recipe.frozen_layers:
         for name, parameter in model.named_parameters():
             if _find_depth(name, model) <= recipe.frozen_layers:
                 parameter.requires_grad_(False)
+
+
+def freeze_convolutions(backbone: Any) -> None:
+    if backbone.config.model_type == "whisper":
+        backbone.freeze_feature_encoder()
+    else:
+        backbone.feature_extractor._freeze_parameters()
 
 
 def make_optimizer_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
@@ -78,7 +85,7 @@ def _find_depth(name: str, model: Any) -> int:
 
 
 def _is_stable(config: Any) -> bool:
-    return bool(getattr(config, "do_stable_layer_norm", False))
+    return config.model_type == "whisper" or bool(getattr(config, "do_stable_layer_norm", False))
 
 
 class Loss:

@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, WhisperFeatureExtractor
 
 from ser_store.backbones.model import SpeechClassifier, build_config
+from ser_store.inference.features import extract_features
 
 CLASSES = ("angry", "calm", "happy")
 # Seven convolutions as in the published models, two layers, nothing random in training.
@@ -25,6 +26,13 @@ SMALL = {
     "feat_proj_dropout": 0.0,
     "final_dropout": 0.0,
 }
+SMALL_WHISPER = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "final_dropout": 0.0,
+}
 NORMS: dict[str, dict[str, Any]] = {
     "group": {"feat_extract_norm": "group"},
     "group-stable": {"feat_extract_norm": "group", "do_stable_layer_norm": True},
@@ -39,11 +47,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 VARIANTS["data2vec-audio"] = ("data2vec-audio", {"num_conv_pos_embeddings": 3})
 VARIANTS["hubert-batch"] = ("hubert", {"conv_pos_batch_norm": True, **NORMS["layer"]})
 VARIANTS["wav2vec2-adapter"] = ("wav2vec2", {"add_adapter": True, "adapter_attn_dim": 8, **NORMS["layer-stable"]})
+VARIANTS["whisper"] = ("whisper", {})
 
 
 def make_config(variant: str, **fields: Any) -> PreTrainedConfig:
     family, own = VARIANTS[variant]
-    return AutoConfig.for_model(family, **{**SMALL, **own, **fields})
+    return AutoConfig.for_model(family, **{**(SMALL_WHISPER if family == "whisper" else SMALL), **own, **fields})
 
 
 def make_model(variant: str, *, seed: int = 0, pooling: str = "mean", **fields: Any) -> SpeechClassifier:
@@ -68,6 +77,14 @@ def make_utterances(*sample_counts: int, seed: int = 0) -> list[Tensor]:
         torch.randn(count, generator=generator) * (1 + torch.sin(torch.linspace(0, 9, count)))
         for count in sample_counts
     ]
+
+
+def prepare(model: Any, utterances: list[Tensor]) -> list[Tensor]:
+    """What the model takes of utterances: log-mel frames ``(m, 80)`` for Whisper, else the samples."""
+    if model.backbone.config.model_type != "whisper":
+        return utterances
+    extractor = WhisperFeatureExtractor()
+    return [torch.from_numpy(extract_features(samples.numpy(), extractor)) for samples in utterances]
 
 
 def pad(utterances: list[Tensor], *, with_value: float = 0.0) -> tuple[Tensor, Tensor]:

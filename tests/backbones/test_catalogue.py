@@ -10,6 +10,9 @@ from ser_store.errors import UnknownNameError
 PUBLISHED = ("w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge", "unispeech-large", "unispeech-ml")
 TRANSFORMERS = [backbone for backbone in list_backbones() if backbone.kind != "acoustic"]
 
+# Whisper's convolutions come after its mel frames of 160 samples.
+CONVOLUTIONAL = [backbone for backbone in TRANSFORMERS if backbone.architecture != "whisper"]
+
 
 def test_names_and_hub_ids_are_those_of_the_paper(published_tables: dict[str, Any]) -> None:
     models = published_tables["models"]
@@ -42,13 +45,33 @@ def test_parameters_are_those_of_the_model_that_is_built(backbone: Backbone) -> 
     assert (config.hidden_size, config.num_hidden_layers) == (backbone.hidden_size, backbone.num_hidden_layers)
 
 
-@pytest.mark.parametrize("backbone", TRANSFORMERS, ids=lambda backbone: backbone.key)
+@pytest.mark.parametrize("backbone", CONVOLUTIONAL, ids=lambda backbone: backbone.key)
 def test_every_frame_stands_for_320_samples(backbone: Backbone) -> None:
     from math import prod
 
     strides = backbone.config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2))
     assert isinstance(strides, tuple)
     assert prod(strides) == 320
+
+
+@pytest.mark.parametrize(
+    ("size", "layers", "width", "millions"),
+    [
+        ("tiny", 4, 384, 8.2),
+        ("base", 6, 512, 20.6),
+        ("small", 12, 768, 88.2),
+        ("medium", 24, 1024, 307.2),
+        ("large", 32, 1280, 636.8),
+        ("large-v2", 32, 1280, 636.8),
+        ("large-v3", 32, 1280, 637.0),
+        ("large-v3-turbo", 32, 1280, 637.0),
+    ],
+)
+def test_the_sizes_of_whisper_are_those_of_its_encoder(size: str, layers: int, width: int, millions: float) -> None:
+    backbone = lookup(f"openai/whisper-{size}")
+    assert backbone is lookup(f"whisper-{size}")
+    assert (backbone.num_hidden_layers, backbone.hidden_size) == (layers, width)
+    assert round(backbone.backbone_parameters / 1e6, 1) == millions
 
 
 def test_a_backbone_is_found_by_its_hub_id_too() -> None:
@@ -61,7 +84,7 @@ def test_an_unknown_key_names_the_nearest_one_and_the_way_out() -> None:
     text = str(stated.value)
     assert text.startswith("unknown backbone 'hubert-xlrge': expected one of hubert-xlarge (nearest)")
     assert text.endswith(
-        "hub id (org/name) or local folder of the families wav2vec2, hubert, unispeech, wavlm, data2vec-audio"
+        "hub id (org/name) or local folder of the families wav2vec2, hubert, unispeech, wavlm, data2vec-audio, whisper"
     )
     assert "\n" not in text
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_samples import CLASSES, make_config, make_model, make_utterances, pad
+from backbone_samples import CLASSES, make_config, make_model, make_utterances, pad, prepare
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from ser_store.backbones.catalogue import list_backbones
@@ -35,10 +35,9 @@ def change(value: Any) -> Any:
 
 
 def make_tiny(key: str, **fields: Any) -> Any:
-    # With a vector for masked frames, as nearly all published checkpoints have one.
-    return settle(
-        AutoConfig.for_model(TINY[key].architecture, **{**TINY[key].config, "mask_time_prob": 0.05, **fields})
-    )
+    # With a vector for masked frames, as nearly all published checkpoints have one; or a list for the decoder.
+    usual = {"suppress_tokens": [1]} if key == "tiny-whisper" else {"mask_time_prob": 0.05}
+    return settle(AutoConfig.for_model(TINY[key].architecture, **{**TINY[key].config, **usual, **fields}))
 
 
 def split_fields(key: str) -> tuple[list[str], list[str]]:
@@ -65,10 +64,14 @@ def make_model_pair(key: str, fields: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("key", TINY)
 def test_a_field_that_is_not_counted_changes_no_value(key: str) -> None:
     idle, counting = split_fields(key)
-    assert {"hidden_act", "conv_stride", "layer_norm_eps", "feat_extract_activation"} <= set(counting)
-    assert {"mask_time_length", "layerdrop", "vocab_size"} <= set(idle)
+    if key == "tiny-whisper":
+        assert {"activation_function", "max_source_positions", "num_mel_bins"} <= set(counting)
+        assert {"mask_time_length", "encoder_layerdrop", "decoder_layers", "dropout"} <= set(idle)
+    else:
+        assert {"hidden_act", "conv_stride", "layer_norm_eps", "feat_extract_activation"} <= set(counting)
+        assert {"mask_time_length", "layerdrop", "vocab_size"} <= set(idle)
     usual, other = make_model_pair(key, {name: change(getattr(make_tiny(key), name)) for name in idle})
-    values, mask = pad(make_utterances(4_000, 9_000))
+    values, mask = pad(prepare(usual, make_utterances(4_000, 9_000)))
     with torch.inference_mode():
         assert torch.equal(usual(values, mask).pooled, other(values, mask).pooled)
 
@@ -82,11 +85,12 @@ def test_a_field_that_is_not_counted_changes_no_value(key: str) -> None:
         ("tiny-wavlm", {"max_bucket_distance": 100}),
         ("tiny-unispeech", {"layer_norm_eps": 0.5}),
         ("tiny-data2vec-audio", {"feat_extract_activation": "relu"}),
+        ("tiny-whisper", {"activation_function": "relu"}),
     ],
 )
 def test_what_changes_values_without_a_change_of_weights_is_described(key: str, fields: dict[str, Any]) -> None:
     usual, other = make_model_pair(key, fields)
-    samples = make_utterances(40_000)[0][None]
+    (samples,) = [one[None] for one in prepare(usual, make_utterances(40_000))]
     with torch.inference_mode():
         assert (usual(samples).pooled - other(samples).pooled).abs().max() > 1e-4
     (told,) = list_differences(*(describe_configuration(one.backbone.config) for one in (usual, other)))
@@ -94,7 +98,7 @@ def test_what_changes_values_without_a_change_of_weights_is_described(key: str, 
 
 
 def test_a_description_comes_back_from_a_saved_model(tmp_path: Path) -> None:
-    for variant in ("wav2vec2-layer-stable", "hubert-batch", "wavlm-group", "data2vec-audio"):
+    for variant in ("wav2vec2-layer-stable", "hubert-batch", "wavlm-group", "data2vec-audio", "whisper"):
         model = make_model(variant)
         model.save_pretrained(tmp_path / variant)
         again = load_classifier(tmp_path / variant).model

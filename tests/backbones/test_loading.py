@@ -66,7 +66,7 @@ def test_tiny_presets_are_built_at_random_from_the_seed_alone(key: str) -> None:
     assert not first.model.training
     assert first.backbone_key == first.model.config.backbone_key == key
     assert first.origin == {"hub_id": None, "revision": None, "folder": None, "init": "random", "seed": 1}
-    assert first.feature_extractor.return_attention_mask
+    assert first.feature_extractor.return_attention_mask is (key != "tiny-whisper")
     assert first.model.config.classes == CLASSES
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from backbone_samples import CLASSES, make_model, make_utterances, pad
+from backbone_samples import CLASSES, make_model, make_utterances, pad, prepare
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, Wav2Vec2Config
@@ -62,9 +62,10 @@ def test_half_precision_is_pooled_in_single_precision(pooling: str) -> None:
     assert pooled.item() == (400_000.0 if pooling == "sum" else 100.0)
 
 
-def test_models_of_half_precision_and_mixed_precision_run() -> None:
-    model = make_model("hubert-group")
-    values, mask = pad(make_utterances(4_000, 6_000))
+@pytest.mark.parametrize("variant", ["hubert-group", "whisper"])
+def test_models_of_half_precision_and_mixed_precision_run(variant: str) -> None:
+    model = make_model(variant)
+    values, mask = pad(prepare(model, make_utterances(4_000, 6_000)))
     with torch.inference_mode():
         expected = model(values, mask).pooled
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from backbone_samples import make_model, make_utterances, pad
+from backbone_samples import make_model, make_utterances, pad, prepare
 from torch._dynamo.utils import counters
 
 from ser_store.common.threads import single_torch_thread
@@ -28,7 +28,7 @@ def compute(model):
     """Losses, gradient norms and logits over batches of other sizes and lengths each, in training and in evaluation."""
     said = []
     for seed, lengths in enumerate(BATCHES):
-        values, mask = pad(make_utterances(*lengths, seed=seed))
+        values, mask = pad(prepare(model, make_utterances(*lengths, seed=seed)))
         labels = torch.arange(len(lengths)) % 3
         model.train()
         model.zero_grad()
@@ -42,10 +42,11 @@ def compute(model):
     return said
 
 
-@pytest.mark.parametrize("variant", ["wav2vec2-layer-stable", "hubert-group"])
+@pytest.mark.parametrize("variant", ["wav2vec2-layer-stable", "hubert-group", "whisper"])
 def test_all_layers_and_lengths_share_one_graph_for_training_and_one_for_evaluation(variant):
-    expected = compute(make_model(variant, num_hidden_layers=3))
-    model = make_model(variant, num_hidden_layers=3)
+    layers = {"encoder_layers" if variant == "whisper" else "num_hidden_layers": 3}
+    expected = compute(make_model(variant, **layers))
+    model = make_model(variant, **layers)
     names = list(model.state_dict())
     # The graphs and what they are compiled for are the same with this backend, which needs no C++ compiler.
     compile_layers(model, backend="aot_eager")

@@ -17,7 +17,7 @@ from ser_store.training.callbacks import tracking
 from ser_store.training.optimizer import make_loss, make_optimizer_groups
 from ser_store.training.preparing import prepare
 
-FAMILIES = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech", "tiny-wavlm", "tiny-data2vec-audio")
+FAMILIES = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech", "tiny-wavlm", "tiny-data2vec-audio", "tiny-whisper")
 COUNTS = {"angry": 6, "calm": 2, "sad": 4}
 
 
@@ -29,7 +29,8 @@ def build(key, recipe=None):
 
 def train_once(model):
     model.train()
-    model(torch.randn(2, 16_000), labels=torch.tensor([0, 1])).loss.backward()
+    shape = (2, 100, 80) if model.backbone.config.model_type == "whisper" else (2, 16_000)
+    model(torch.randn(shape), labels=torch.tensor([0, 1])).loss.backward()
 
 
 @pytest.mark.parametrize("key", FAMILIES)
@@ -37,14 +38,18 @@ def test_every_parameter_is_in_one_group_and_learns_by_its_depth(key):
     model = build(key)
     groups = make_optimizer_groups(model, Recipe(layer_decay=0.5, learning_rate=1.0, weight_decay=0.1))
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
-    assert sum(len(group["params"]) for group in groups) == len(rates) == len(list(model.parameters()))
-    for name, parameter in model.named_parameters():
+    # Whisper's positions are sine waves that are never trained.
+    learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    sines = ["backbone.encoder.embed_positions.weight"] if key == "tiny-whisper" else []
+    assert [name for name, _ in model.named_parameters() if name not in learning] == sines
+    assert sum(len(group["params"]) for group in groups) == len(rates) == len(learning)
+    for name, parameter in learning.items():
         if name.startswith("classifier."):
             expected = 1.0
         elif name.startswith("backbone.encoder.layers.0."):
             expected = 0.5
-        elif name.startswith("backbone.encoder.layer_norm.") and key == "tiny-unispeech":  # comes after the layers
-            expected = 1.0
+        elif name.startswith("backbone.encoder.layer_norm.") and key in ("tiny-unispeech", "tiny-whisper"):
+            expected = 1.0  # comes after the layers
         else:
             expected = 0.25
         assert rates[id(parameter)] == expected, name
@@ -69,13 +74,18 @@ def test_a_frozen_feature_encoder_learns_nothing_and_all_else_does(key):
     model = build(key, Recipe(freeze_feature_encoder=True))
     train_once(model)
     learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert not any(name.startswith("backbone.feature_extractor.") for name in learned)
-    assert any(name.startswith("backbone.feature_projection.") for name in learned)
+    frozen, next_one = "backbone.feature_extractor.", "backbone.feature_projection."
+    if key == "tiny-whisper":
+        frozen, next_one = "backbone.encoder.conv", "backbone.encoder.layers."
+    assert any(name.startswith(frozen) for name, _ in model.named_parameters())
+    assert not any(name.startswith(frozen) for name in learned)
+    assert any(name.startswith(next_one) for name in learned)
 
 
+@pytest.mark.parametrize("key", ["tiny-unispeech", "tiny-whisper"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_frozen_layers_take_all_below_with_them(checkpointing):
-    model = build("tiny-unispeech", Recipe(frozen_layers=1, gradient_checkpointing=checkpointing))
+def test_frozen_layers_take_all_below_with_them(checkpointing, key):
+    model = build(key, Recipe(frozen_layers=1, gradient_checkpointing=checkpointing))
     train_once(model)
     learned = {name.rpartition(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert learned == {"backbone.encoder.layer_norm", "classifier.dense", "classifier.out_proj"}
@@ -121,30 +131,38 @@ def test_weights_that_cannot_be_are_refused():
 
 @pytest.mark.parametrize("key", FAMILIES)
 def test_masking_takes_the_place_of_the_backbones_own_and_is_saved_with_the_model(key, tmp_path):
-    recipe = Recipe().changed(mask_time_prob=0.5, mask_time_length=2, mask_feature_prob=0.2, layerdrop=0.1)
+    recipe = Recipe().changed(
+        mask_time_prob=0.5, mask_time_length=2, mask_feature_prob=0.2, mask_feature_length=10, layerdrop=0.1
+    )
     model = build(key, recipe)
     config = model.backbone.encoder.config
     assert (config.mask_time_prob, config.mask_feature_prob, config.layerdrop) == (0.5, 0.2, 0.1)
     train_once(model)
     model.save_pretrained(tmp_path)
-    build_model("tiny-hubert", classes=list(COUNTS)).feature_extractor.save_pretrained(tmp_path)
+    build_model(key, classes=list(COUNTS)).feature_extractor.save_pretrained(tmp_path)
     again = load_classifier(tmp_path).model
     assert again.backbone.config.mask_time_prob == 0.5
-    assert torch.equal(again.backbone.masked_spec_embed, model.backbone.masked_spec_embed)
+    assert again.backbone.config.apply_spec_augment
+    if key != "tiny-whisper":  # masks with zeros
+        assert torch.equal(again.backbone.masked_spec_embed, model.backbone.masked_spec_embed)
     prepare(again, Recipe().changed(mask_time_prob=0.0, mask_feature_prob=0.0))
     again.save_pretrained(tmp_path)
     assert load_classifier(tmp_path).model.backbone.config.mask_time_prob == 0
 
 
-def test_masks_as_long_as_the_representation_are_refused():
-    with pytest.raises(SerstoreError, match="mask_feature_length is 128: expected less than the 128 channels"):
-        build("tiny-hubert", Recipe().changed(mask_feature_prob=0.1, mask_feature_length=128))
+@pytest.mark.parametrize(("key", "channels"), [("tiny-hubert", 128), ("tiny-whisper", 80)])
+def test_masks_as_long_as_what_is_masked_are_refused(key, channels):
+    with pytest.raises(SerstoreError, match=f"_length is {channels}: expected less than the {channels} channels"):
+        build(key, Recipe().changed(mask_feature_prob=0.1, mask_feature_length=channels))
 
 
-def test_attention_is_what_was_asked_for_and_hears_the_same():
-    samples = torch.randn(1, 16_000)
-    eager, sdpa = (build("tiny-wav2vec2", Recipe(attention=name)) for name in ("eager", "sdpa"))
-    assert eager.backbone.encoder.layers[0].attention.config._attn_implementation == "eager"
+@pytest.mark.parametrize("key", ["tiny-wav2vec2", "tiny-whisper"])
+def test_attention_is_what_was_asked_for_and_hears_the_same(key):
+    samples = torch.randn(1, 100, 80) if key == "tiny-whisper" else torch.randn(1, 16_000)
+    eager, sdpa = (build(key, Recipe(attention=name)) for name in ("eager", "sdpa"))
+    layer = eager.backbone.encoder.layers[0]
+    attention = layer.self_attn if key == "tiny-whisper" else layer.attention
+    assert attention.config._attn_implementation == "eager"
     assert torch.allclose(eager(samples).logits, sdpa(samples).logits, atol=1e-5)
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, Handler, serve_hub
 from huggingface_hub import ModelCard
+from transformers import AutoFeatureExtractor, AutoModel
 
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import build_model, load_classifier
@@ -48,7 +49,8 @@ class FaultyHandler(Handler):
 def trained(serstore, speech, tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "speech.store"
     assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
-    assert serstore("finetune", "--model", "tiny-hubert", *RECIPE, "--store", path).code == 0
+    for model in ("tiny-hubert", "tiny-whisper"):
+        assert serstore("finetune", "--model", model, *RECIPE, "--store", path).code == 0
     return Store(path)
 
 
@@ -59,18 +61,21 @@ def hub(tmp_path, monkeypatch):
         yield server
 
 
-def test_a_pushed_model_comes_back_by_its_name_as_it_was(trained, hub, tmp_path, serstore):
-    pushed = push_to_hub(trained, "tiny-hubert", "me/emotions")
-    assert (pushed.member, pushed.url, pushed.commit) == ("tiny-hubert@2", f"{hub.address}/me/emotions", COMMIT)
-    assert hub.commits == ["tiny-hubert@2 of ser-store"]
+@pytest.mark.parametrize("model", ["tiny-hubert", "tiny-whisper"])
+def test_a_pushed_model_comes_back_by_its_name_as_it_was(model, trained, hub, tmp_path, serstore):
+    pushed = push_to_hub(trained, model, "me/emotions")
+    assert (pushed.member, pushed.url, pushed.commit) == (f"{model}@2", f"{hub.address}/me/emotions", COMMIT)
+    assert hub.commits == [f"{model}@2 of ser-store"]
     folder = hub.folder / "me" / "emotions"
     assert {path.name for path in folder.iterdir()} == {
         ".gitattributes", "README.md", "config.json", "model.safetensors", "preprocessor_config.json",
     }  # fmt: skip
-    checkpoint = load_classifier(trained.run_folder("tiny-hubert") / "checkpoints" / "checkpoint-2")
+    checkpoint = load_classifier(trained.run_folder(model) / "checkpoints" / "checkpoint-2")
     loaded = load_classifier(folder)
     assert compute_model_digest(loaded.model) == compute_model_digest(checkpoint.model)
     assert loaded.model.config.classes == trained.corpus.classes
+    assert compute_model_digest(AutoModel.from_pretrained(folder)) == compute_model_digest(checkpoint.model)
+    assert type(AutoFeatureExtractor.from_pretrained(folder)) is type(loaded.feature_extractor)
     fetched = build_model("me/emotions", classes=["no", "yes"])
     assert compute_model_digest(fetched.model.backbone) == compute_model_digest(checkpoint.model.backbone)
     words = ("--split", "speaker", *RECIPE, "--store", shutil.copytree(trained.path, tmp_path / "other.store"))

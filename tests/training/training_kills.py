@@ -43,6 +43,22 @@ BACKBONE = {
     "activation_dropout": 0.1,
     "final_dropout": 0.1,
 }
+WHISPER = {
+    "d_model": 32,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "apply_spec_augment": True,
+    "mask_time_prob": 0.2,
+    "mask_time_length": 4,
+    "mask_feature_prob": 0.1,
+    "mask_feature_length": 4,
+    "encoder_layerdrop": 0.3,
+    "dropout": 0.1,
+    "attention_dropout": 0.1,
+    "activation_dropout": 0.1,
+    "final_dropout": 0.1,
+}
 Train = Callable[..., dict[str, Any]]
 
 
@@ -57,6 +73,21 @@ def save_backbone(folder: Path) -> Path:
         torch.manual_seed(1)
         Wav2Vec2Model(Wav2Vec2Config(**BACKBONE)).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+def save_whisper(folder: Path) -> Path:
+    """A small Whisper's encoder with random weights, as half a checkpoint of the hub has it."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    from ser_store.backbones.checkpoint import quiet_transformers
+
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(1)
+        WhisperEncoder(WhisperConfig(**WHISPER)).half().save_pretrained(folder)
+    WhisperFeatureExtractor().save_pretrained(folder)
     return folder
 
 

@@ -45,6 +45,12 @@ def extract(
         str, typer.Option(help="How frames become one vector: mean, sum or max. For --model only.")
     ] = "mean",
     seed: Annotated[int, typer.Option(help="Seed of --init random.")] = 42,
+    whisper_context: Annotated[
+        str,
+        typer.Option(
+            help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on."
+        ),
+    ] = "utterance",
     batch_size: Annotated[int, typer.Option(min=1, help="Utterances in one forward pass.")] = 8,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -66,6 +72,7 @@ def extract(
         init=init,
         pooling=pooling,
         seed=seed,
+        whisper_context=whisper_context,
         batch_size=batch_size,
         progress=bar,
     )

@@ -1,0 +1,142 @@
+"""Whisper's encoder over an utterance as long as it is: transformers' own asks for thirty seconds, and takes no mask.
+
+Positions are cut to the utterance; padding is set to zero after the first convolution, where the second one looks a
+frame further than an utterance of odd length goes, and is masked in attention. Without padding and over thirty seconds,
+the numbers are those of transformers' ``WhisperEncoder``. Longer utterances are cut into windows as long as there are
+positions; the frames of all windows follow one another, so that pooling is exact whatever the length.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel, WhisperPreTrainedModel
+
+from ser_store.backbones.configuration import SAMPLES_PER_MEL_FRAME
+from ser_store.errors import AudioError
+
+
+class MaskedWhisperEncoder(WhisperEncoder):
+    """The encoder, its weights under the same names, for any number of mel frames up to all positions."""
+
+    def forward(self, input_features: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states ``(b, f, h)`` with f = ceil(m / 2), after the last normalisation.
+
+        Args:
+            input_features: ``(b, n, m)``, n mel bins of m frames.
+            attention_mask: ``(b, m)`` bool, false where frames are padding.
+        """
+        padded = ~attention_mask[:, None]
+        hidden = functional.gelu(self.conv1(input_features.masked_fill(padded, 0)))
+        hidden = functional.gelu(self.conv2(hidden.masked_fill(padded, 0))).permute(0, 2, 1)
+        hidden = hidden + self.embed_positions(torch.arange(hidden.shape[1], device=hidden.device))
+        hidden = functional.dropout(hidden, p=self.dropout, training=self.training)
+        mask = create_bidirectional_mask(self.config, hidden, attention_mask[:, ::2])
+        for layer in self.layers:
+            if not self._is_dropped():
+                hidden = layer(hidden, mask)
+        normalised: Tensor = self.layer_norm(hidden)
+        return normalised
+
+    def _is_dropped(self) -> bool:
+        """Draw whether the next layer is skipped. Where processes share the layers, hooks pass over them instead."""
+        probability: float = self.config.encoder_layerdrop
+        if not self.training or probability == 0 or getattr(self, "_is_fsdp_managed_module", False):
+            return False
+        return bool(torch.rand([]) < probability)
+
+
+class WhisperBackbone(WhisperPreTrainedModel):
+    """Whisper without its decoder, with the interface of the other families' bare models."""
+
+    main_input_name = "input_values"
+    # Its modules see no padding, see ser_store.backbones.invariance.
+    _length_aware: tuple[Any, ...] = ()
+    samples_per_value = SAMPLES_PER_MEL_FRAME
+    # Checkpoints that hold nothing but the encoder have its weights without a prefix.
+    key_mapping: ClassVar[dict[str, str]] = {r"^(conv1|conv2|embed_positions|layers|layer_norm)\.": r"encoder.\1."}
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.encoder = MaskedWhisperEncoder(config)
+        self.post_init()
+
+    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> BaseModelOutput:
+        """``last_hidden_state`` ``(b, ceil(m / 2), h)``.
+
+        Args:
+            input_values: ``(b, m, n)`` float32, m log-mel frames of n bins, padded at their end.
+            attention_mask: ``(b, m)``, 1 for frames and 0 for padding; None where nothing is padded.
+        """
+        features = input_values.transpose(1, 2)
+        mask = features.new_ones(features[:, 0].shape) if attention_mask is None else attention_mask
+        mask = mask.bool()
+        if self.training:
+            features = self._mask_for_training(features, mask)
+        if features.shape[2] <= self._window_frames:
+            return BaseModelOutput(last_hidden_state=self.encoder(features, mask))
+        return BaseModelOutput(last_hidden_state=self._encode_windows(features, mask))
+
+    @property
+    def _window_frames(self) -> int:
+        """Mel frames for which there are positions."""
+        positions: int = self.config.max_source_positions
+        return 2 * positions
+
+    def _encode_windows(self, features: Tensor, mask: Tensor) -> Tensor:
+        """As the encoder, over windows that are looked at one by one; those that are all padding are left at zero."""
+        batch, bins, frames = features.shape
+        size = self._window_frames
+        windows = -(-frames // size)
+        missing = windows * size - frames
+        features = functional.pad(features, (0, missing)).unflatten(2, (windows, size)).transpose(1, 2)
+        features = features.reshape(batch * windows, bins, size)
+        mask = functional.pad(mask, (0, missing)).reshape(batch * windows, size)
+        occupied = mask.any(dim=1)
+        encoded = self.encoder(features[occupied], mask[occupied])
+        hidden = encoded.new_zeros(batch * windows, *encoded.shape[1:])
+        hidden[occupied] = encoded
+        joined: Tensor = hidden.reshape(batch, -1, hidden.shape[2])[:, : -(-frames // 2)]
+        return joined
+
+    def _mask_for_training(self, features: Tensor, mask: Tensor) -> Tensor:
+        """SpecAugment on mel frames and bins as the configuration has it; batches shorter than a mask go unmasked."""
+        config = self.config
+        if not config.apply_spec_augment or max(config.mask_time_prob, config.mask_feature_prob) == 0:
+            return features
+        if config.mask_time_prob > 0 and features.shape[2] < config.mask_time_length:
+            return features
+        # Of the model, it reads the configuration and whether it trains.
+        masked: Tensor = WhisperModel._mask_input_features(self, features.clone(), mask.long())
+        return masked
+
+    def count_frames(self, sample_counts: Sequence[int]) -> tuple[int, ...]:
+        """Frames per utterance: one for each two mel frames that begin in its samples.
+
+        Raises:
+            AudioError: if an utterance is too short for a mel frame.
+        """
+        return tuple(-(-count_mel_frames(samples) // 2) for samples in sample_counts)
+
+    def freeze_feature_encoder(self) -> None:
+        """Leave the convolutions as they are in training."""
+        for convolution in (self.encoder.conv1, self.encoder.conv2):
+            convolution.requires_grad_(False)
+
+
+def count_mel_frames(samples: int) -> int:
+    """Mel frames of an utterance of so many samples.
+
+    Raises:
+        AudioError: if it is too short for one.
+    """
+    if samples < SAMPLES_PER_MEL_FRAME:
+        raise AudioError(
+            f"an utterance of {samples} samples is shorter than one mel frame: expected at least "
+            f"{SAMPLES_PER_MEL_FRAME} samples at 16 kHz; leave the recording out"
+        )
+    return samples // SAMPLES_PER_MEL_FRAME

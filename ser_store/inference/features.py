@@ -1,0 +1,54 @@
+"""What a model takes of an utterance: normalised samples, or Whisper's log-mel frames."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.audio.decode import SAMPLE_RATE
+from ser_store.errors import AudioError
+
+_NORMALISED = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
+_MEL = "16 kHz mono, log-mel frames of each utterance by the model's feature extractor, v1"
+
+
+def describe_preprocessing(extractor: Any) -> str:
+    """Part of a member's provenance: what happened to the samples before the model saw them."""
+    return _MEL if _makes_mel(extractor) else _NORMALISED
+
+
+def extract_features(
+    samples: NDArray[np.float32], extractor: Any, *, context: str = "utterance"
+) -> NDArray[np.float32]:
+    """``(n,)`` normalised samples, or ``(m, b)`` log-mel frames of b bins, float32, of one utterance ``(n,)`` alone.
+
+    Args:
+        extractor: the model's, as :mod:`ser_store.backbones.checkpoint` loads it.
+        context: of log-mel frames: ``utterance`` for its n // 160, ``full`` for as many as Whisper has positions for,
+            or a multiple, of which those after the utterance are silence.
+
+    Raises:
+        AudioError: if the utterance is too short for a log-mel frame.
+    """
+    if not _makes_mel(extractor):
+        # One utterance at a time: normalisation over a padded batch would depend on who else is in it.
+        return np.asarray(extractor(samples, sampling_rate=SAMPLE_RATE).input_values[0], dtype=np.float32)
+    shortest = extractor.n_fft // 2 + 1  # the first frame mirrors half a window
+    if len(samples) < shortest:
+        raise AudioError(
+            f"an utterance of {len(samples)} samples is shorter than one frame: expected at least {shortest} samples "
+            "at 16 kHz; leave the recording out"
+        )
+    to_windows = {"padding": "longest", "pad_to_multiple_of": extractor.n_samples}
+    padding = to_windows if context == "full" else {"padding": "do_not_pad"}
+    frames = extractor(samples, sampling_rate=SAMPLE_RATE, truncation=False, **padding).input_features[0]
+    return np.ascontiguousarray(np.transpose(frames), dtype=np.float32)
+
+
+def count_samples_per_value(extractor: Any) -> int:
+    """Samples between one value, or log-mel frame, and the next."""
+    return int(extractor.hop_length) if _makes_mel(extractor) else 1
+
+
+def _makes_mel(extractor: Any) -> bool:
+    return bool(extractor.model_input_names[0] == "input_features")
