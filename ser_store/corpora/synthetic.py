@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ser_store.common.progress import Progress, silent
 from ser_store.corpora.synthetic_voice import SAMPLE_RATE, Voice, speak
 from ser_store.errors import CorpusError, require
-from ser_store_h5.atomic import stated_disk_problems
+from ser_store_h5.disk.atomic import stated_disk_problems
 
 MAX_SPEAKERS = 24  # as many actors as RAVDESS has
 

@@ -17,7 +17,7 @@ from ser_store.evaluation.member_choice import keep_covering
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
-from ser_store_h5.atomic import write_atomically
+from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import format_member, list_names
 from ser_store_h5.store import Store, StoreLike, open_store

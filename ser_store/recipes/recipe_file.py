@@ -62,7 +62,7 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     Raises:
         ExistsError: if there is such a file.
     """
-    from ser_store_h5.atomic import write_text_atomically
+    from ser_store_h5.disk.atomic import write_text_atomically
 
     write_text_atomically(path, format_recipe(recipe), replace=False)
 

@@ -42,7 +42,7 @@ from ser_store.training.processes import (
 )
 from ser_store.training.run_record import describe_run
 from ser_store.training.session import TrainingSession
-from ser_store_h5.atomic import remove_folder
+from ser_store_h5.disk.atomic import remove_folder
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ser_store.errors import StoreError
-from ser_store_h5.locking import Lock, is_at, try_lock
+from ser_store_h5.disk.locking import Lock, is_at, try_lock
 
 # A leftover to every reader of the store (FORMAT.md, section 1): ignored, and swept unless a process holds it.
 LOCK_NAME = ".training.partial"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ser_store_h5.appending import append_line
-from ser_store_h5.atomic import write_atomically, write_flushed
-from ser_store_h5.checksums import (
+from ser_store_h5.disk.appending import append_line
+from ser_store_h5.disk.atomic import write_atomically, write_flushed
+from ser_store_h5.disk.checksums import (
     LINE_KEY,
     RECORD_KEY,
     Check,
@@ -20,8 +20,8 @@ from ser_store_h5.checksums import (
     seal_record,
 )
 from ser_store_h5.errors import FormatError, IntegrityError
-from ser_store_h5.inside import check_inside, open_regular
-from ser_store_h5.json_objects import parse_object, without_nan
+from ser_store_h5.disk.inside import check_inside, open_regular
+from ser_store_h5.disk.json_objects import parse_object, without_nan
 from ser_store_h5.names import check_run_name
 
 FORMAT_NAME = "ser-store/run"

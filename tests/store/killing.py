@@ -22,7 +22,7 @@ import numpy as np
 from store_samples import make_store
 from writer_process import KINDS, expect, make_ready, name_made, name_targets
 
-from ser_store_h5.atomic import is_leftover
+from ser_store_h5.disk.atomic import is_leftover
 from ser_store_h5.integrity.sweeping import sweep
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store

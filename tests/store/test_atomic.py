@@ -10,8 +10,8 @@ import pytest
 from killing import Writers, forking_writers, stop_writers
 from store_samples import assert_one_line, get_bytes, make_corpus, make_member, make_store
 
-from ser_store_h5.appending import append_line
-from ser_store_h5.atomic import remove_folder, write_atomically, write_text_atomically
+from ser_store_h5.disk.appending import append_line
+from ser_store_h5.disk.atomic import remove_folder, write_atomically, write_text_atomically
 from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord

@@ -23,7 +23,7 @@ from ser_store.errors import ModelError, StoreError
 from ser_store.inference.out_of_memory import is_out_of_memory
 from ser_store.training.checkpointing.checksums import compute_checksums, find_damage
 from ser_store.training.processes import is_lost_connection, is_main
-from ser_store_h5.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
+from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
 
 MARK_NAME = "whole.json"
 _STATE_NAME = "trainer_state.json"

@@ -10,9 +10,9 @@ from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.errors import FormatError, SerstoreError, StoreError
 from ser_store_h5.findings import TWINS, Problem
-from ser_store_h5.folder import list_names
+from ser_store_h5.places.folder import list_names
 from ser_store_h5.hdf5.seal import check_seal
-from ser_store_h5.inside import check_inside
+from ser_store_h5.disk.inside import check_inside
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.integrity.verification import Verification, Watch
 from ser_store_h5.integrity.verify_packed import verify_pack

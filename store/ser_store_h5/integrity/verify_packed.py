@@ -12,7 +12,7 @@ from ser_store_h5.hdf5.seal import check_seal
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.integrity.verification import Verification, Watch
 from ser_store_h5.names import RUN_TEXTS, check_run_name, find_twins, member_group, parse_member_group
-from ser_store_h5.packed import PackedSource, find_corpus, find_run, find_texts, open_packed_member
+from ser_store_h5.places.packed import PackedSource, find_corpus, find_run, find_texts, open_packed_member
 
 
 def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ser_store_h5 import __version__, corpus_file, member_file
-from ser_store_h5.atomic import growing_folder, stated_disk_problems, sync_folder, write_atomically, write_flushed
+from ser_store_h5.disk.atomic import growing_folder, stated_disk_problems, sync_folder, write_atomically, write_flushed
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
 from ser_store_h5.hdf5.arrays import write_array
 from ser_store_h5.hdf5.attributes import write_text
@@ -19,7 +19,7 @@ from ser_store_h5.hdf5.groups import MAX_ENTRIES
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
-from ser_store_h5.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
+from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
 from ser_store_h5.store import Store, StoreLike, open_store
 
 Watch = Callable[[Sequence[str]], Iterable[str]]

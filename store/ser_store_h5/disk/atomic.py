@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ser_store_h5.errors import ExistsError, StoreError
-from ser_store_h5.locking import Lock, is_at, try_lock
+from ser_store_h5.disk.locking import Lock, is_at, try_lock
 
 LEFTOVER_SUFFIX = ".partial"
 ATTEMPTS = 100

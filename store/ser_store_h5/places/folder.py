@@ -9,7 +9,7 @@ from typing import Any
 from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError
-from ser_store_h5.inside import check_inside
+from ser_store_h5.disk.inside import check_inside
 from ser_store_h5.member_file import MemberFile, open_member
 from ser_store_h5.names import (
     format_member,
@@ -20,7 +20,7 @@ from ser_store_h5.names import (
     parse_member_file,
 )
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.sources import OpenMember, stated_way_on
+from ser_store_h5.places.sources import OpenMember, stated_way_on
 
 
 def list_names(folder: Path) -> list[str]:

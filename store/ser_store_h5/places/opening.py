@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from ser_store_h5.errors import FormatError, StoreError
-from ser_store_h5.folder import FolderSource
+from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.hdf5.seal import check_magic
-from ser_store_h5.packed import PackedSource
-from ser_store_h5.sources import Source
+from ser_store_h5.places.packed import PackedSource
+from ser_store_h5.places.sources import Source
 
 
 def find_place(path: Path | str) -> Path:

@@ -12,7 +12,7 @@ from ser_store_h5.errors import StoreError
 from ser_store_h5.member import find_places
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import format_member
-from ser_store_h5.sources import Source
+from ser_store_h5.places.sources import Source
 
 Rows = NDArray[np.int32]
 WIDTHS = (np.float16, np.float32, np.float64)

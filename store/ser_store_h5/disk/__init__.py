@@ -1,0 +1,1 @@
+"""Bytes in; files that are whole or absent, locked while they are written, out."""
