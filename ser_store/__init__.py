@@ -11,7 +11,7 @@ from ser_store.errors import DivergedError, MemoryLimitError, MetricError, Proce
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
-    from ser_store.backbones.listing import models
+    from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
     from ser_store.corpora.synthetic import write_synthetic_corpus
     from ser_store.ensembles import Correction, Limits, Search, vote
@@ -99,7 +99,7 @@ _HOMES = {
     "init": "ser_store.corpora.create",
     "ls": "ser_store.interchange.listing",
     "merge": "ser_store_h5.pack.merging",
-    "models": "ser_store.backbones.listing",
+    "models": "ser_store.backbones.catalogue",
     "open_example": "ser_store.reproduction.example",
     "pack": "ser_store_h5.pack.packing",
     "paper": "ser_store.reproduction.tables",

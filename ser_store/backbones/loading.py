@@ -17,8 +17,7 @@ from ser_store.backbones.checkpoint import (
     load_weights,
 )
 from ser_store.backbones.configuration import describe_configuration
-from ser_store.backbones.model import MODEL_TYPE, SpeechClassifier, build_config
-from ser_store.backbones.pooling import POOLINGS
+from ser_store.backbones.model import MODEL_TYPE, POOLINGS, SpeechClassifier, build_config
 from ser_store.backbones.source import INITS, Source, find_source
 from ser_store.errors import ModelError, UnknownNameError, describe_unknown
 

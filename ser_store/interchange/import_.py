@@ -19,8 +19,8 @@ from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, co
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
 from ser_store.interchange.scores import check_kind
-from ser_store_h5.disk.atomic import remove_folder
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.disk.atomic import remove_folder
 from ser_store_h5.fitted import KEY, state_fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import list_names

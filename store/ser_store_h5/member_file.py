@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store_h5 import __version__
-from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.disk.atomic import write_atomically
+from ser_store_h5.disk.json_objects import parse_object, without_nan
 from ser_store_h5.errors import FormatError
 from ser_store_h5.hdf5.arrays import StoredArray, copy_array, write_array
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.files import create_file, open_file
 from ser_store_h5.hdf5.finite import is_finite
 from ser_store_h5.hdf5.groups import Group
-from ser_store_h5.disk.json_objects import parse_object, without_nan
 from ser_store_h5.member import NO_ANSWER, Member, MemberInfo, check_member
 from ser_store_h5.names import parse_member_file
 

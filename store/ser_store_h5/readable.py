@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.findings import MISNAMED, Findings, Problem
-from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.names import check_run_name, format_member, parse_member
+from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.places.opening import find_place, open_source
 from ser_store_h5.places.reading import Reader, Rows, check_rows
 from ser_store_h5.runs import RunRecord

@@ -19,9 +19,9 @@ from ser_store_h5.disk.checksums import (
     seal_line,
     seal_record,
 )
-from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.disk.inside import check_inside, open_regular
 from ser_store_h5.disk.json_objects import parse_object, without_nan
+from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.names import check_run_name
 
 FORMAT_NAME = "ser-store/run"

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from ser_store_h5 import corpus_file, runs
-from ser_store_h5.disk.atomic import remove_folder, stated_disk_problems
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.disk.atomic import remove_folder, stated_disk_problems
 from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.fitted import KEY as FITTED_KEY
 from ser_store_h5.fitted import state_fitted
-from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.from_arrays import make_corpus, make_member
 from ser_store_h5.member import Member, check_member
 from ser_store_h5.member_file import write_member
 from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
+from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.places.opening import find_place
 from ser_store_h5.readable import ReadableStore
 from ser_store_h5.runs import RunRecord

@@ -9,8 +9,14 @@ from torch.nn import functional
 from transformers import AutoModel, Wav2Vec2Config
 
 from ser_store.backbones.digest import compute_model_digest
-from ser_store.backbones.model import ClassificationHead, SpeechClassifier, SpeechClassifierConfig, build_config
-from ser_store.backbones.pooling import POOLINGS, pool_frames
+from ser_store.backbones.model import (
+    POOLINGS,
+    ClassificationHead,
+    SpeechClassifier,
+    SpeechClassifierConfig,
+    build_config,
+    pool_frames,
+)
 from ser_store.errors import UnknownNameError
 
 

@@ -12,9 +12,9 @@ from store_samples import assert_one_line, assert_same_member, make_member, make
 
 from ser_store_h5.disk import appending
 from ser_store_h5.disk.appending import append_line
+from ser_store_h5.disk.locking import Lock, try_lock
 from ser_store_h5.errors import StoreError
 from ser_store_h5.integrity.verify import verify_store
-from ser_store_h5.disk.locking import Lock, try_lock
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the writers are forked")
 

@@ -11,15 +11,14 @@ import pytest
 from killing import Writers, forking_writers
 from store_samples import assert_one_line, assert_same_member, get_bytes, make_corpus, make_member, make_store
 
-from ser_store_h5.disk import atomic
-from ser_store_h5.disk import locking
+from ser_store_h5.disk import atomic, locking
 from ser_store_h5.disk.appending import append_line
 from ser_store_h5.disk.atomic import write_atomically, write_flushed
+from ser_store_h5.disk.locking import Lock
 from ser_store_h5.errors import StoreError
 from ser_store_h5.integrity import sweeping
 from ser_store_h5.integrity.sweeping import sweep
 from ser_store_h5.integrity.verify import verify_store
-from ser_store_h5.disk.locking import Lock
 from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store

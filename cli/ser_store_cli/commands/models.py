@@ -87,7 +87,7 @@ def extract(
 @stated
 def models(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the backbones that are known by name."""
-    from ser_store.backbones.listing import models as list_models
+    from ser_store.backbones.catalogue import models as list_models
 
     listed = list_models()
     if json:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ser_store_h5.disk.atomic import stated_disk_problems, write_all, write_atomically, write_flushed
-from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.disk.locking import Lock, act_if_free, is_at, try_lock
+from ser_store_h5.errors import ExistsError, StoreError
 
 BLOCK_BYTES = 1 << 16
 PATIENCE_S = 10.0

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.disk.locking import Lock, is_at, try_lock
+from ser_store_h5.errors import ExistsError, StoreError
 
 LEFTOVER_SUFFIX = ".partial"
 ATTEMPTS = 100

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_store_h5.disk.atomic import stated_disk_problems
+from ser_store_h5.disk.interrupts import held_interrupts
 from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.bytes import DamageError, FileBytes, StructureError
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.hdf5.objects import read_object
 from ser_store_h5.hdf5.seal import SEAL_BYTES, open_sealed, seal_in_place
-from ser_store_h5.disk.interrupts import held_interrupts
 
 if TYPE_CHECKING:
     import h5py

@@ -12,8 +12,8 @@ from io import RawIOBase
 from pathlib import Path
 
 from ser_store_h5.disk.atomic import write_all
-from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.disk.inside import open_regular
+from ser_store_h5.errors import FormatError, IntegrityError
 
 SEAL_BYTES = 512
 _MAGIC = b"serstore HDF5 file; the HDF5 data begin at byte 512; see FORMAT.md\n"

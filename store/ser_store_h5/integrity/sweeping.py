@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ser_store_h5.disk.appending import cut_torn_line, measure_torn_line
 from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, is_leftover
-from ser_store_h5.errors import SerstoreError, StoreError
 from ser_store_h5.disk.locking import act_if_free
+from ser_store_h5.errors import SerstoreError, StoreError
 from ser_store_h5.names import is_run_name
 from ser_store_h5.places.opening import open_source
 from ser_store_h5.runs import read_curves

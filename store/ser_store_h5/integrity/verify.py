@@ -8,17 +8,17 @@ from pathlib import Path
 
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
+from ser_store_h5.disk.inside import check_inside
 from ser_store_h5.errors import FormatError, SerstoreError, StoreError
 from ser_store_h5.findings import TWINS, Problem
-from ser_store_h5.places.folder import list_names
 from ser_store_h5.hdf5.seal import check_seal
-from ser_store_h5.disk.inside import check_inside
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.integrity.verification import Verification, Watch
 from ser_store_h5.integrity.verify_packed import verify_pack
 from ser_store_h5.integrity.whole import is_whole
 from ser_store_h5.member_file import open_member
 from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
+from ser_store_h5.places.folder import list_names
 from ser_store_h5.runs import read_curves, read_run
 from ser_store_h5.store import Store, StoreLike
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.errors import StoreError
 from ser_store_h5.disk.inside import check_inside
+from ser_store_h5.errors import StoreError
 from ser_store_h5.member_file import MemberFile, open_member
 from ser_store_h5.names import (
     format_member,
@@ -19,8 +19,8 @@ from ser_store_h5.names import (
     member_file,
     parse_member_file,
 )
-from ser_store_h5.runs import RunRecord
 from ser_store_h5.places.sources import OpenMember, stated_way_on
+from ser_store_h5.runs import RunRecord
 
 
 def list_names(folder: Path) -> list[str]:

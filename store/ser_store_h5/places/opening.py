@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from ser_store_h5.errors import FormatError, StoreError
-from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.hdf5.seal import check_magic
+from ser_store_h5.places.folder import FolderSource
 from ser_store_h5.places.packed import PackedSource
 from ser_store_h5.places.sources import Source
 

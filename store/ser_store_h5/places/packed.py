@@ -14,8 +14,8 @@ from ser_store_h5.hdf5.files import check_format, open_file, stated_damage
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import RUN_TEXTS, format_member, is_run_name, member_group, parse_member_group
-from ser_store_h5.runs import RunRecord
 from ser_store_h5.places.sources import OpenMember, stated_way_on
+from ser_store_h5.runs import RunRecord
 
 FORMAT_NAME = "ser-store/pack"
 FORMAT_VERSION = 1
