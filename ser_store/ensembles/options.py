@@ -45,7 +45,7 @@ class Limits:
     >>> import ser_store as ss
     >>> limits = ss.Limits(min_accuracy=0.9, include="hubert-*")
     >>> ss.vote(ss.open_example(), k=2, all_combos=True, limits=limits, correction="none").ensembles[0].members
-    ('hubert-xlarge@600', 'xlsr53@1100')
+    ('hubert-base@900', 'xlsr53@1100')
     """
 
     min_accuracy: float = 0.0

@@ -81,6 +81,10 @@ def audit(
 
     Raises:
         UnknownNameError: if the corpus has no such split.
+
+    >>> import ser_store as ss
+    >>> ss.audit(ss.open_example()).to_json()["n"]
+    {'test': 288}
     """
     store = open_store(store)
     corpus = store.corpus

@@ -191,6 +191,11 @@ def compare(
         StoreError: if a member covers not all utterances asked for, or lacks what the rule needs.
         UnknownNameError: if there is no such member, part, unit or rule.
         CorpusError: if speakers are asked for and none are known.
+
+    >>> import ser_store as ss
+    >>> compared = ss.compare(ss.open_example(), ["hubert-xlarge+unispeech-ml+xlsr53", "xlsr53"])
+    >>> compared.pairs[0].test.verdict
+    'better'
     """
     store = open_store(store)
     names = list_names(names)

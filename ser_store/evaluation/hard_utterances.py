@@ -133,6 +133,11 @@ def find_hard_utterances(
     Raises:
         StoreError: if a member covers not all utterances asked for, or predicts nothing.
         UnknownNameError: if there is no such member or part.
+
+    >>> import ser_store as ss
+    >>> hard = ss.find_hard_utterances(ss.open_example())
+    >>> sum(hard.n_by_right)
+    288
     """
     store = open_store(store)
     members = list_names(members)

@@ -181,6 +181,11 @@ def evaluate(
         StoreError: if a member covers not all utterances asked for, or one named alone none, or predicts nothing.
         UnknownNameError: if there is no such member, part, column or interval.
         CorpusError: if intervals by speaker are asked for and no speakers are known.
+
+    >>> import ser_store as ss
+    >>> found = ss.evaluate(ss.open_example(), "xlsr53")
+    >>> found.members[0].metrics.correct, found.members[0].metrics.n
+    (267, 288)
     """
     store = open_store(store)
     members = list_names(members)

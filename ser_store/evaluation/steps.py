@@ -136,6 +136,10 @@ def steps(
 
     Raises:
         StoreError: if there is nothing to compare, or a run lacks the step to be selected.
+
+    >>> import ser_store as ss
+    >>> [score.step for score in ss.steps(ss.open_example(), "xlsr53").runs[0].steps]
+    [1100]
     """
     store = open_store(store)
     runs = list_names(runs)

@@ -77,6 +77,12 @@ def extract(
 
     Raises:
         ModelError: if there is nothing to extract from.
+
+    >>> import ser_store as ss
+    >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
+    >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
+    >>> ss.extract("my.store", model="mfcc")[0].computed
+    180
     """
     store = open_store(store)
     audio = None if audio is None else Path(audio)

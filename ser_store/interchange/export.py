@@ -95,6 +95,10 @@ def export(
         ExistsError: if the file is there.
         StoreError: if a member covers not all utterances, or lacks what is asked for.
         MissingExtraError: for h5ad without the package anndata.
+
+    >>> import ser_store as ss
+    >>> ss.export(ss.open_example(), "members.csv").members
+    6
     """
     store = open_store(store)
     path = Path(path)

@@ -103,6 +103,9 @@ class Recipe:
         dataloader_workers: processes that decode beside the one that trains.
         report_to: ``none``, ``tensorboard`` or ``wandb``, beside the store's own curves.
         seed: of initialisation, order, dropout, crops and augmentation.
+
+    >>> Recipe().changed(learning_rate=5e-5, epochs=20).to_json()["learning_rate"]
+    5e-05
     """
 
     epochs: float = 10.0

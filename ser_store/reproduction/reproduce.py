@@ -84,6 +84,13 @@ def finetune_all(
     Raises:
         UnknownNameError: if the catalogue has no such key; nothing has been trained then.
         SerstoreError: if two models would have the same run.
+
+    >>> import ser_store as ss
+    >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
+    >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> [one.outcome for one in ss.finetune_all("my.store", ["tiny-wav2vec2"], recipe=recipe)]
+    ['trained']
     """
     audio = None if audio is None else Path(audio)
     store = open_store(store)

@@ -167,6 +167,13 @@ def estimate(
         ModelError: if there is no such backbone, or the recipe does not fit it.
         CorpusError: if there is nothing to train on.
         MemoryLimitError: if the model, or a single utterance, does not fit into memory.
+
+    >>> import ser_store as ss
+    >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
+    >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> ss.estimate("my.store", "tiny-wav2vec2", recipe=recipe).members
+    1
     """
     store = open_store(store)
     checkpoint = None if checkpoint is None else Path(checkpoint)

@@ -94,6 +94,14 @@ def finetune(
         MemoryLimitError: if a single utterance does not fit into memory.
         StoreError: if another process trains the run, or its checkpoints are of another training.
         ProcessLostError: if a process that trains it together with this one has ended.
+
+    >>> import ser_store as ss
+    >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
+    >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> run = ss.finetune("my.store", "tiny-wav2vec2", recipe=recipe)
+    >>> run.state, ss.Store("my.store").member_names()
+    ('finished', ['tiny-wav2vec2@2'])
     """
     store = open_store(store)
     checkpoint = None if checkpoint is None else Path(checkpoint)

@@ -137,6 +137,11 @@ class Corpus(Splitted):
         paths: ``(n,)`` str, relative to ``audio_root`` with forward slashes, or None without audio.
         audio_root: the folder of the recordings when the corpus was made, or None.
         audio_digests: ``(n, 32)`` uint8, SHA-256 of the decoded samples, or None without audio.
+
+    >>> import ser_store as ss
+    >>> corpus = ss.Store.create("my.store", ids=["b", "a"], labels=["sad", "happy"]).corpus
+    >>> corpus.ids.tolist(), [corpus.classes[label] for label in corpus.labels]
+    (['a', 'b'], ['happy', 'sad'])
     """
 
     name: str

@@ -29,6 +29,10 @@ class Member:
         predicted: ``(m,)`` int16 class indices, for members imported as labels, or None; -1 where the answer is none
             of the classes, or there was none.
         provenance: how it came to be; JSON values.
+
+    >>> import ser_store as ss
+    >>> ss.open_example().read_member("xlsr53").predicted.shape
+    (288,)
     """
 
     run: str

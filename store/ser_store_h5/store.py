@@ -25,6 +25,11 @@ class Store(ReadableStore):
     """Reads and writes one store; every write is whole or not at all.
 
     A packed store is read by the same methods; those that write raise :class:`.errors.StoreError`.
+
+    >>> import ser_store as ss
+    >>> store = ss.open_example()
+    >>> store.predictions(["xlsr53", "hubert-base"]).shape
+    (2, 288)
     """
 
     @classmethod

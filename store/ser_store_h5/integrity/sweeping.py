@@ -112,6 +112,11 @@ def sweep(store: StoreLike, *, dry_run: bool = False) -> Swept:
 
     Raises:
         StoreError: if there is no store, it is a packed file, or a leftover may not be removed.
+
+    >>> import ser_store as ss
+    >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> ss.sweep(store).removed
+    ()
     """
     root = store.path if isinstance(store, Store) else Path(store)
     if not find_beside(root) or (root.is_dir() and any(root.iterdir())):

@@ -35,6 +35,10 @@ def verify_store(store: StoreLike, *, watch: Watch = iter) -> Verification:
 
     Raises:
         StoreError: if there is no store at the path; damage is returned, not raised.
+
+    >>> import ser_store as ss
+    >>> ss.verify_store(ss.open_example()).ok
+    True
     """
     started = time.perf_counter()
     path = store.path if isinstance(store, Store) else Path(store)

@@ -70,6 +70,13 @@ def merge(
     Raises:
         StoreError: if the stores are of different corpora, or contradict each other; nothing was written.
         UnknownNameError: if a name to be replaced is not in the source.
+
+    >>> import ser_store as ss
+    >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> name = store.add("mine", ids=["a", "b"], predicted=["happy", "happy"])
+    >>> other = ss.Store.create("other.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> ss.merge(other, store).added
+    ('mine@0',)
     """
     target, source = open_store(target), open_store(source)
     if source.corpus.digest != target.corpus.digest:

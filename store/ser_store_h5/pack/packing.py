@@ -54,6 +54,12 @@ def pack(
         ExistsError: if ``path`` is there.
         IntegrityError: if an array of the store is not what was written; every one is compared with its digest.
         StoreError: if the disk refuses.
+
+    >>> import ser_store as ss
+    >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> name = store.add("mine", ids=["a", "b"], predicted=["happy", "happy"])
+    >>> ss.pack(store, "my.h5").members
+    ('mine@0',)
     """
     store, path = open_store(store), Path(path)
     if os.path.lexists(path):
@@ -136,6 +142,11 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
         FormatError: if the file is not what FORMAT.md says.
         IntegrityError: if its bytes are not those that were written.
         StoreError: if ``path`` is no packed store, or the disk refuses.
+
+    >>> import ser_store as ss
+    >>> example = ss.open_example()
+    >>> ss.unpack(example.path, "again.store").runs() == example.runs()
+    True
     """
     packed, folder = Store(Path(path)), Path(folder)
     if not isinstance(packed.source, PackedSource):
