@@ -107,8 +107,13 @@ class Result:
         return "".join(parts)
 
     def _describe_with_cautions(self) -> Iterator[Block]:
-        yield from (f"caution: {caution}" for caution in getattr(self, "cautions", ()))
+        yield from (f"caution: {caution}" for caution in self.list_cautions())
         yield from self.describe()
+
+    def list_cautions(self) -> Sequence[str]:
+        """Return why what is printed may mislead, a line each."""
+        cautions: Sequence[str] = getattr(self, "cautions", ())
+        return cautions
 
     def __repr__(self) -> str:
         """One line for each field that is not empty, at most ten: what is long is counted."""

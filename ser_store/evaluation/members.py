@@ -107,6 +107,10 @@ class Evaluations(Result):
     cautions: tuple[str, ...] = ()
     loss_cautions: tuple[str, ...] = ()
 
+    def list_cautions(self) -> tuple[str, ...]:
+        """Return the cautions, those of log-loss among them where it is printed: of members that were named."""
+        return (*self.cautions, *(self.loss_cautions if any(one.intervals for one in self.members) else ()))
+
     def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> Iterator[Block]:
         """Yield what ``serstore evaluate`` prints: one line for each member, and those that were named in full.
 

@@ -98,8 +98,8 @@ def test_missing_predictions_of_named_candidates_are_refused_and_others_left_out
     [
         ({"k": 10}, r"`k` is 10 with 9 candidates \(base@10, .*\): expected 1 to 9"),
         ({"k": 2, "all_combos": False}, "search all 36 ensembles with `all_combos`"),
-        ({"k": 0}, "`k` is 0: expected whole numbers from 1 on"),
-        ({"k": []}, "expected whole numbers from 1 on"),
+        ({"k": 0}, "`k` is 0: expected a whole number from 1 on"),
+        ({"k": []}, "expected a whole number from 1 on"),
         ({"k": 4, "one_step_per_run": True}, "no ensemble of 4 of the 9 candidates .* `one_step_per_run`"),
         ({"k": 1, "include": ["xl@10", "xl@20"]}, "no ensemble of 1 of the 9 candidates"),
         ({"rule": "soft", "tie": "abstain"}, "`tie` abstain with `rule` soft: .*drop `tie`"),

@@ -82,7 +82,7 @@ def test_probabilities_give_the_claimed_log_loss_and_scores_carry_a_caution(stor
     scores = ss.evaluate(store, ["sure"], on="all").members[0].probabilities
     assert scores.log_loss == pytest.approx(-np.log([0.5, 0.25, 1.0, 1.0]).mean(), abs=1e-6)
     store.add("svm", ids=IDS, scores=[LOGITS[name] for name in IDS])
-    assert any("svm@0" in caution for caution in ss.evaluate(store, ["svm"], on="all").cautions)
+    assert any("svm@0" in caution for caution in ss.evaluate(store, ["svm"], on="all").loss_cautions)
 
 
 def test_answers_by_name_count_and_no_answer_counts_as_wrong(store):

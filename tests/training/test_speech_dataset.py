@@ -127,7 +127,7 @@ def test_the_longest_utterances_are_evaluated_first(dataset):
 
 
 def test_recordings_that_moved_are_asked_for(corpus, tmp_path):
-    with pytest.raises(CorpusError, match="no such folder; say where they are with --audio DIR"):
+    with pytest.raises(CorpusError, match="no such folder; say where they are by `audio`"):
         resolve_audio(corpus, tmp_path / "gone")
 
 

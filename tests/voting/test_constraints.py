@@ -146,7 +146,7 @@ def test_an_interrupt_leaves_what_was_found_so_far():
         ({"required": [[0]] * 63}, "expected at most 62"),
         ({"backend": "summed", "required": [[0]]}, "expected 'auto', 'batched' or 'bitsliced'"),
         ({"k": 5, "required": [[0]]}, "no ensemble of 5"),
-        ({"top": 0}, "top is 0"),
+        ({"top": 0}, "`top` is 0"),
     ],
 )
 def test_conditions_that_cannot_be_met_are_refused(conditions, message):

@@ -201,7 +201,7 @@ def test_a_back_end_that_is_not_installed_is_named_with_what_installs_it(monkeyp
         ({"backend": "dusk"}, UnknownNameError, r"unknown back end 'dusk': expected one of dask \(nearest\)"),
         ({"backend": "dask"}, EnsembleError, "'dask' without a scheduler: expected its address"),
         ({"scheduler": "tcp://127.0.0.1:1"}, EnsembleError, "'loky' with scheduler .* expected back end 'dask'"),
-        ({"top": 0}, EnsembleError, "top is 0"),
+        ({"top": 0}, EnsembleError, "`top` is 0"),
         ({"k": 3}, EnsembleError, "k is 3 with 2 members"),
     ],
 )

@@ -76,7 +76,7 @@ def evaluate(
     evaluations = compute(
         opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps, rule=rule, tie=tie
     )
-    warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json or members else ())))
+    warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
     if json:
         document: dict[str, Any] = evaluations.to_json(normalise=normalise)
