@@ -22,7 +22,7 @@ from ser_store.errors import ModelError, StoreError, require
 from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.extraction.acoustic import prepare_acoustic
 from ser_store.extraction.network import Compute, prepare_network
-from ser_store.inference.forward import narrow_pooled
+from ser_store.inference.float16 import narrow_pooled
 from ser_store.training.checkpointing.run_checkpoints import find_checkpoint, list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted

@@ -81,11 +81,3 @@ def _autocast(device: torch.device, precision: str) -> AbstractContextManager[An
     if precision not in _AUTOCAST:
         return nullcontext()
     return torch.autocast(device.type, dtype=_AUTOCAST[precision])
-
-
-FLOAT16_LIMIT = 60_000.0
-
-
-def narrow_pooled(pooled: NDArray[np.float32]) -> NDArray[Any]:
-    """float16 where every number fits its range, as the store keeps them by default; else float32 unchanged."""
-    return pooled.astype(np.float16) if float(np.abs(pooled).max(initial=0.0)) < FLOAT16_LIMIT else pooled

@@ -12,7 +12,7 @@ from ser_store.common.provenance import digest_recordings
 from ser_store.corpora.splits.train_eval_rows import Rows, TrainEvalRows
 from ser_store.errors import SerstoreError
 from ser_store.inference.features import describe_preprocessing
-from ser_store.inference.forward import narrow_pooled
+from ser_store.inference.float16 import narrow_pooled
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.callbacks.curves import CurveWriter
