@@ -105,9 +105,7 @@ def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels
         return pipeline.fit(representations.astype(np.float64), labels)
 
 
-def score_classes(
-    pipeline: Any, representations: NDArray[np.floating], *, n_classes: int
-) -> tuple[NDArray[np.floating], str]:
+def score_classes(pipeline: Any, representations: NDArray[np.floating], *, n_classes: int) -> tuple[NDArray[Any], str]:
     """Return what a fitted head says, and what that is.
 
     ``log-probabilities`` or ``scores`` (decision values), each ``(n, c)`` float32; or ``predicted``, ``(n,)`` int16
@@ -124,6 +122,8 @@ def score_classes(
     scores = pipeline.decision_function(wide) if hasattr(pipeline, "decision_function") else np.empty(0)
     if scores.ndim == 1 and len(scores) and n_classes == 2:
         scores = np.stack([-scores, scores], axis=1)
-    if scores.shape == (len(wide), n_classes):
+    predicted = np.asarray(pipeline.predict(wide), dtype=np.int16)
+    # The values of three pairs of classes, as of an SVM that decides one against one, have the shape of three classes'.
+    if scores.shape == (len(wide), n_classes) and np.array_equal(scores.argmax(axis=1), predicted):
         return scores.astype(np.float32), "scores"
-    return np.asarray(pipeline.predict(wide), dtype=np.int16), "predicted"
+    return predicted, "predicted"

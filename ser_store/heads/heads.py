@@ -179,6 +179,10 @@ def fit_head(
     scored = np.concatenate([held_out for _, held_out in pairs])
     shown = progress(pairs, total=len(pairs), label=f"{kind} on {source}")
     parts = [_fit_and_score(store, source, kind, model, *pair) for pair in shown]
+    if len({what for _, what in parts}) > 1:  # of some folds the classes alone are sure
+        parts = [
+            (own if what == "predicted" else own.argmax(axis=1).astype(np.int16), "predicted") for own, what in parts
+        ]
     said, order = np.concatenate([one for one, _ in parts]), np.argsort(scored)
     if not store.has_run(run):
         store.add_run(record.updated(**_name_scores(kind, parts[0][1])))
@@ -222,7 +226,9 @@ def _choose_estimator(kind: str | None, estimator: Any, *, seed: int) -> tuple[s
         return kind, make_classifier(kind, seed=seed)
     if kind is not None:
         raise StoreError(f"got `kind` {kind} and an `estimator`: expected one of the two")
-    if not all(hasattr(estimator, method) for method in ("fit", "predict", "get_params")):
+    if isinstance(estimator, type) or not all(
+        hasattr(estimator, method) for method in ("fit", "predict", "get_params")
+    ):
         raise StoreError(
             f"`estimator` is {estimator!r}: expected an instance of a scikit-learn classifier or pipeline, such as "
             "LogisticRegression(C=1)"

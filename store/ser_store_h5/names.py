@@ -123,4 +123,4 @@ def list_names(names: str | Iterable[str]) -> list[str]:
     >>> list_names("xlsr53"), list_names(("a@1", "b@2")), list_names(Ensemble(("a@1", "b@2")))
     (['xlsr53'], ['a@1', 'b@2'], ['a@1+b@2'])
     """
-    return [str(names)] if isinstance(names, str | Ensemble) else list(names)
+    return [str(names)] if isinstance(names, str | Ensemble) else [str(name) for name in names]

@@ -156,3 +156,24 @@ def test_any_estimator_is_cloned_and_never_fitted_on_what_it_scores(desk):
         ss.head(store, "own", kind="svm", estimator=own)
     with pytest.raises(ss.StoreError, match="expected an instance of a scikit-learn classifier"):
         ss.head(store, "own", estimator="svm")
+    with pytest.raises(ss.StoreError, match="expected an instance of a scikit-learn classifier"):
+        ss.head(store, "own", estimator=LinearSVC)
+
+
+def test_decision_values_of_pairs_of_classes_are_not_taken_for_those_of_classes(tmp_path):
+    """Three classes have three pairs: the shape does not tell them apart."""
+    from sklearn.svm import SVC
+
+    apart = np.eye(3)[[CLASSES.index(label) for label in LABELS]] * 10 + DRAW.normal(size=(120, 3))
+    store = ss.Store.create(tmp_path / "svm.store", ids=IDS, labels=LABELS, speakers=SPEAKERS)
+    store.add("own", ids=IDS, pooled=apart)
+    for shape in ("ovr", "ovo"):
+        [fitted] = ss.head(store, "own", estimator=SVC(decision_function_shape=shape), cv="speaker", run=shape)
+        assert ss.evaluate(store, fitted.member).members[0].metrics.accuracy == 1.0
+
+
+def test_a_list_may_hold_an_ensemble(desk):
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    store.add("third", ids=IDS, predicted=guess(0.8))
+    best = ss.vote(store, k=3, all_combos=True).ensembles[0]
+    assert [one.member for one in ss.evaluate(store, [best.members, "mine"]).members] == [str(best.members), "mine@100"]
