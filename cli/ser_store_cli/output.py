@@ -22,11 +22,22 @@ TWINS = {
     "sweep": "gc",
     "verify_store": "verify",
 }
+# Keys of JSON documents under which the library speaks.
+_MESSAGES = ("cautions", "note", "notes", "problem", "skipped")
 _COMMAND: ContextVar[Callable[..., None] | None] = ContextVar("command", default=None)
 
 
 def print_json(document: Any) -> None:
-    typer.echo(name_options(json.dumps(document, ensure_ascii=False, indent=1, default=str)))
+    typer.echo(json.dumps(_name_in_messages(document), ensure_ascii=False, indent=1, default=str))
+
+
+def _name_in_messages(document: Any, *, is_message: bool = False) -> Any:
+    """The document with :func:`name_options` for what is said, and nothing else: names and labels are the user's."""
+    if isinstance(document, dict):
+        return {key: _name_in_messages(value, is_message=key in _MESSAGES) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_name_in_messages(one, is_message=is_message) for one in document]
+    return name_options(document) if is_message and isinstance(document, str) else document
 
 
 def name_options(text: str, command: Callable[..., None] | None = None) -> str:
@@ -65,7 +76,7 @@ def speaking_for(command: Callable[..., None]) -> Iterator[None]:
 def print_blocks(blocks: Iterable[Block]) -> None:
     """Print lines and tables as they come."""
     for block in blocks:
-        typer.echo(name_options(str(block)))
+        typer.echo(name_options(block) if isinstance(block, str) else str(block))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -209,25 +209,18 @@ _BACKBONES = (
     _describe_whisper("base", layers=6, hidden_size=512, parameters=20_590_592),
     _describe_whisper("small", layers=12, hidden_size=768, parameters=88_154_112),
     _describe_whisper("medium", layers=24, hidden_size=1024, parameters=307_216_384),
-    _describe_whisper("large", layers=32, hidden_size=1280, parameters=636_784_640),
-    _describe_whisper("large-v2", layers=32, hidden_size=1280, parameters=636_784_640),
-    _describe_whisper(
-        "large-v3",
-        layers=32,
-        hidden_size=1280,
-        parameters=636_968_960,
-        mel_bins=128,
-        pretraining=_SECOND_HAND,
-        hours=5_000_000,
-    ),
-    _describe_whisper(
-        "large-v3-turbo",
-        layers=32,
-        hidden_size=1280,
-        parameters=636_968_960,
-        mel_bins=128,
-        pretraining=_SECOND_HAND,
-        hours=5_000_000,
+    *(_describe_whisper(size, layers=32, hidden_size=1280, parameters=636_784_640) for size in ("large", "large-v2")),
+    *(
+        _describe_whisper(
+            size,
+            layers=32,
+            hidden_size=1280,
+            parameters=636_968_960,
+            mel_bins=128,
+            pretraining=_SECOND_HAND,
+            hours=5_000_000,
+        )
+        for size in ("large-v3", "large-v3-turbo")
     ),
     Backbone(
         key="mfcc",

@@ -16,6 +16,9 @@ from ser_store.errors import UnknownNameError, describe_unknown
 
 MODEL_TYPE = "serstore-speech-classifier"
 
+Pooling = Literal["mean", "sum", "max"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
 
 class SpeechClassifierConfig(PreTrainedConfig):
     """What a :class:`SpeechClassifier` is built from.
@@ -212,10 +215,6 @@ def build_config(
 
 AutoConfig.register(MODEL_TYPE, SpeechClassifierConfig, exist_ok=True)
 AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
-
-
-Pooling = Literal["mean", "sum", "max"]
-POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Tensor:

@@ -115,7 +115,7 @@ class Evaluations(Result):
         """Yield what ``serstore evaluate`` prints: one line for each member, and those that were named in full.
 
         Args:
-            names: what the metrics are called, as :func:`ser_store.metrics.names.name_metrics` gives it.
+            names: what the metrics are called, as :func:`ser_store.evaluation.tables.evaluation.name_metrics` gives it.
             normalise: show confusions as shares: of the ``true`` class, the ``predicted`` class, or ``all``.
         """
         yield from tabulate_evaluations(self, names)

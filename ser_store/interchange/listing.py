@@ -31,14 +31,10 @@ class Listing(Result):
     problems: tuple[Problem, ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits."""
+        """Return a row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits."""
         return [
             {
-                "member": one.name,
-                "run": one.run,
-                "step": one.step,
-                "backbone": self.backbones.get(one.run),
-                "n": one.n,
+                **self._identify(one),
                 "hidden": None if one.pooled is None else one.pooled[1],
                 "classes": None if one.logits is None else one.logits[1],
                 "bytes": one.bytes,
@@ -46,7 +42,12 @@ class Listing(Result):
             for one in self.members
         ]
 
+    def _identify(self, one: MemberInfo) -> dict[str, Any]:
+        backbone = self.backbones.get(one.run)
+        return {"member": one.name, "run": one.run, "step": one.step, "backbone": backbone, "n": one.n}
+
     def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore ls`` prints."""
         if not self.members:
             yield f"{self.store} has no members {'that can be read' if self.problems else 'yet'}"
             return
@@ -64,17 +65,9 @@ class Listing(Result):
         yield Table(["member", "backbone", "n", "pooled", "logits", "size"], rows)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore ls --json``."""
         members = [
-            {
-                "member": one.name,
-                "run": one.run,
-                "step": one.step,
-                "backbone": self.backbones.get(one.run),
-                "n": one.n,
-                "pooled": one.pooled,
-                "logits": one.logits,
-                "bytes": one.bytes,
-            }
+            {**self._identify(one), "pooled": one.pooled, "logits": one.logits, "bytes": one.bytes}
             for one in self.members
         ]
         return {"members": members, "problems": [vars(problem) for problem in self.problems]}

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
 from ser_store.evaluation.score_kinds import KINDS
+from ser_store_h5.from_arrays import take_logarithms
 
 # What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
 FLOOR = float(np.log(np.finfo(np.float32).tiny))
@@ -84,8 +85,7 @@ def convert(numbers: Numbers, exact: NDArray[np.float32], kind: str) -> tuple[ND
     """
     if kind == "probabilities":
         total = find_total(numbers, rounding=_COARSE) or 1.0
-        smallest = np.finfo(np.float32).tiny
-        return np.log(np.maximum(numbers / total, smallest)).astype(np.float32), "log-probabilities"
+        return take_logarithms(numbers / total), "log-probabilities"
     if kind == "log-probabilities":
         lowest = np.min(exact, where=np.isfinite(exact), initial=np.float32(FLOOR))
         return np.where(np.isneginf(numbers), lowest, exact), kind

@@ -10,8 +10,6 @@ from ser_store_h5.corpus import Column, Corpus, CorpusError, StrArray, order_cla
 from ser_store_h5.errors import StoreError
 from ser_store_h5.member import NO_ANSWER, Member
 
-# What is stored for a probability of 0: the logarithm of the smallest normal float32.
-_SMALLEST = float(np.finfo(np.float32).tiny)
 # How far probabilities of one utterance may be from a sum of 1.
 _ROUNDED = 0.01
 
@@ -105,7 +103,7 @@ def make_member(
     m, c = len(names), len(corpus.classes)
     logits = None if numbers is None else _check_shape(_as_numbers(numbers, "logits"), (m, c), "logits", corpus)
     if logits is not None and are_probabilities:
-        logits = _take_logarithms(logits, names)
+        logits = _check_probabilities(logits, names)
     codes = None if predicted is None else _check_shape(_code_answers(predicted, corpus), (m,), "predicted", corpus)
     vectors = None if pooled is None else _as_numbers(pooled, "pooled")
     if vectors is not None and (vectors.ndim != 2 or len(vectors) != m):
@@ -210,7 +208,7 @@ def _check_shape(array: NDArray[Any], shape: tuple[int, ...], what: str, corpus:
     return array
 
 
-def _take_logarithms(probabilities: NDArray[Any], names: StrArray) -> NDArray[Any]:
+def _check_probabilities(probabilities: NDArray[Any], names: StrArray) -> NDArray[Any]:
     exact = probabilities.astype(np.float64)
     wrong = ~((np.abs(exact.sum(axis=1) - 1) <= _ROUNDED) & (exact >= 0).all(axis=1))
     if wrong.any():
@@ -219,4 +217,9 @@ def _take_logarithms(probabilities: NDArray[Any], names: StrArray) -> NDArray[An
             f"probabilities of {str(names[row])!r} are {', '.join(f'{one:.4g}' for one in exact[row][:8])}: expected "
             "numbers from 0 to 1 with a sum of 1; other numbers are logits or scores"
         )
-    return np.log(np.maximum(exact, _SMALLEST))
+    return take_logarithms(exact)
+
+
+def take_logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return what is stored of probabilities; of 0 the logarithm of the smallest normal float32, which is finite."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)

@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 import ser_store as ss
 
 CLASSES = ("angry", "happy", "sad")
-DRAW = np.random.default_rng(7)
 IDS = [f"u{place:03d}" for place in range(120)]
 LABELS = [CLASSES[place % 3] for place in range(120)]
 SPEAKERS = [f"s{place // 12}" for place in range(120)]
@@ -21,15 +20,20 @@ def write(path, rows):
         csv.writer(file).writerows(rows)
 
 
-def guess(share):
-    return [label if DRAW.random() < share else CLASSES[DRAW.integers(3)] for label in LABELS]
+def guess(share, seed):
+    draw = np.random.default_rng(seed)
+    return [label if draw.random() < share else CLASSES[draw.integers(3)] for label in LABELS]
+
+
+def draw_normal(width, seed=0):
+    return np.random.default_rng(seed).normal(size=(len(IDS), width))
 
 
 @pytest.fixture(params=["wide", "long"])
 def desk(request, tmp_path, monkeypatch):
     """A folder with ``mine.csv``: two models, wide or long."""
     monkeypatch.chdir(tmp_path)
-    said = {"mine@100": guess(0.7), "other@100": guess(0.6)}
+    said = {"mine@100": guess(0.7, 1), "other@100": guess(0.6, 2)}
     facts = zip(IDS, LABELS, SPEAKERS, strict=True)
     if request.param == "wide":
         rows = [(*fact, *answers) for fact, *answers in zip(facts, *said.values(), strict=True)]
@@ -48,7 +52,7 @@ def desk(request, tmp_path, monkeypatch):
 def test_the_ten_lines_run_as_written(desk):
     from sklearn.linear_model import LogisticRegression
 
-    ids, logits = IDS, np.eye(3)[[CLASSES.index(label) for label in LABELS]] + DRAW.normal(size=(120, 3))
+    ids, logits = IDS, np.eye(3)[[CLASSES.index(label) for label in LABELS]] + draw_normal(3)
 
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
     store.add("wavlm", step=500, ids=ids, logits=logits)
@@ -66,7 +70,7 @@ def test_the_ten_lines_run_as_written(desk):
 
 def test_an_ensemble_is_evaluated_like_a_member(desk):
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
-    store.add("third", ids=IDS, predicted=guess(0.8))
+    store.add("third", ids=IDS, predicted=guess(0.8, 3))
     best = ss.vote(store, k=3, all_combos=True).ensembles[0]
     [one] = ss.evaluate(store, best.members).members
     assert one.member == "mine@100+other@100+third@0"
@@ -120,8 +124,8 @@ def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed
         assert result.to_frame().height >= 1
 
 
-class Refusing(ClassifierMixin, BaseEstimator):
-    """Fits, and knows classes alone."""
+class ClassesAlone(ClassifierMixin, BaseEstimator):
+    """Has neither probabilities nor decision values."""
 
     def fit(self, inputs, labels):
         self.classes_ = np.unique(labels)
@@ -138,8 +142,8 @@ def test_any_estimator_is_cloned_and_never_fitted_on_what_it_scores(desk):
     from sklearn.svm import LinearSVC
 
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
-    store.add("own", ids=IDS, pooled=DRAW.normal(size=(120, 5)))
-    own = Refusing()
+    store.add("own", ids=IDS, pooled=draw_normal(5))
+    own = ClassesAlone()
     [plain] = ss.head(store, "own", estimator=own, cv="speaker")
     assert not hasattr(own, "classes_")
     assert store.describe_member(plain.member).logits is None
@@ -164,7 +168,7 @@ def test_decision_values_of_pairs_of_classes_are_not_taken_for_those_of_classes(
     """Three classes have three pairs: the shape does not tell them apart."""
     from sklearn.svm import SVC
 
-    apart = np.eye(3)[[CLASSES.index(label) for label in LABELS]] * 10 + DRAW.normal(size=(120, 3))
+    apart = np.eye(3)[[CLASSES.index(label) for label in LABELS]] * 10 + draw_normal(3)
     store = ss.Store.create(tmp_path / "svm.store", ids=IDS, labels=LABELS, speakers=SPEAKERS)
     store.add("own", ids=IDS, pooled=apart)
     for shape in ("ovr", "ovo"):
@@ -174,6 +178,6 @@ def test_decision_values_of_pairs_of_classes_are_not_taken_for_those_of_classes(
 
 def test_a_list_may_hold_an_ensemble(desk):
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
-    store.add("third", ids=IDS, predicted=guess(0.8))
+    store.add("third", ids=IDS, predicted=guess(0.8, 3))
     best = ss.vote(store, k=3, all_combos=True).ensembles[0]
     assert [one.member for one in ss.evaluate(store, [best.members, "mine"]).members] == [str(best.members), "mine@100"]

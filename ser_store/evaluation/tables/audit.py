@@ -10,8 +10,9 @@ _TOLD = 5
 
 
 def tabulate_audit(document: dict[str, Any]) -> Iterator[Block]:
+    """Yield counts by class and part, what the parts share, and what that is worth; of an audit's JSON document."""
     parts = document["n"]
-    yield (f"split {document['split']}: " + ", ".join(f"{n} {part}" for part, n in parts.items()))
+    yield f"split {document['split']}: " + ", ".join(f"{n} {part}" for part, n in parts.items())
     classes = {label: None for counts in document["classes"].values() for label in counts}
     yield Table(
         ["label", *parts], [[label, *(document["classes"][part].get(label, 0) for part in parts)] for label in classes]
@@ -46,21 +47,21 @@ def tabulate_audit(document: dict[str, Any]) -> Iterator[Block]:
         yield from _tabulate_leakage(document["leakage"])
 
 
-def _tabulate_leakage(damages: list[dict[str, Any]]) -> Iterator[Block]:
+def _tabulate_leakage(effects: list[dict[str, Any]]) -> Iterator[Block]:
     rows = []
-    for damage in damages:
-        leaked, clean = damage["leaked"], damage["clean"]
-        low, high = damage["ci95"]
+    for effect in effects:
+        leaked, clean = effect["leaked"], effect["clean"]
+        low, high = effect["ci95"]
         rows.append(
             [
-                damage["member"],
-                f"same {damage['kind']} in train",
+                effect["member"],
+                f"same {effect['kind']} in train",
                 leaked["n"],
                 Percent(leaked["accuracy"]),
                 clean["n"],
                 Percent(clean["accuracy"]),
-                f"{damage['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
-                damage["verdict"],
+                f"{effect['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
+                effect["verdict"],
             ]
         )
     yield Table(["member", "leak", "n", "leaked", "n", "clean", "points [95% interval]", "on leaked"], rows)
