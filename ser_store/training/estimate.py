@@ -171,7 +171,7 @@ def estimate(
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
     >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
-    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, gradient_accumulation_steps=1)
     >>> ss.estimate("my.store", "tiny-wav2vec2", recipe=recipe).members
     1
     """
@@ -233,9 +233,11 @@ def _make_plan(
     parameters, trained = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling), recipe)
     heard, evaluated = (load_durations(corpus, rows, audio=audio) for rows in (train_eval.train, train_eval.evaluated))
     processes = count_processes()
-    trained_on = recipe.train_batch_size * recipe.accumulation * processes * PROBE_STEPS
+    trained_on = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes * PROBE_STEPS
     longest = np.argsort(-heard, kind="stable")[:trained_on]
-    judged = np.argsort(-evaluated, kind="stable")[: recipe.eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
+    judged = np.argsort(-evaluated, kind="stable")[
+        : recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES
+    ]
     plan = _Plan(corpus, recipe, train_eval, audio, source, parameters, trained, heard, evaluated, longest, judged)
     needed, available = sum(plan.sizes.values()), find_available_memory()
     if available is not None and needed > available:
@@ -258,9 +260,9 @@ def count_parameters(config: SpeechClassifierConfig, recipe: Recipe) -> tuple[in
 
 def count_steps(recipe: Recipe, n_train: int, *, processes: int = 1) -> tuple[int, int]:
     """Optimizer steps of one epoch and of all, as the Trainer counts them: a last, smaller batch is trained on too."""
-    batches = math.ceil(n_train / (recipe.train_batch_size * processes))
-    per_epoch = math.ceil(batches / recipe.accumulation)
-    return per_epoch, recipe.max_steps or math.ceil(recipe.epochs * per_epoch)
+    batches = math.ceil(n_train / (recipe.per_device_train_batch_size * processes))
+    per_epoch = math.ceil(batches / recipe.gradient_accumulation_steps)
+    return per_epoch, recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
 
 
 def find_available_memory() -> int | None:
@@ -433,7 +435,7 @@ def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
 
 def _compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
     """The mean length of the longest utterance of a batch, over batches drawn at random, or of similar length."""
-    size = min(recipe.train_batch_size, len(seconds))
+    size = min(recipe.per_device_train_batch_size, len(seconds))
     if recipe.group_by_length:
         return float(np.sort(seconds)[::-1][::size].mean())
     drawn = np.random.default_rng(0).choice(seconds, (_SAMPLED_BATCHES, size))

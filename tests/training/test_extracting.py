@@ -157,7 +157,7 @@ def test_a_folder_that_does_not_say_how_samples_were_prepared_is_named(store, se
 
 def test_a_checkpoint_of_a_run_computes_as_the_run_did(store, serstore):
     folder = store.path.parent / "mine"
-    finetune(store, str(folder), run="r", recipe=Recipe(max_steps=1, logging_steps=1, attention="eager"))
+    finetune(store, str(folder), run="r", recipe=Recipe(max_steps=1, logging_steps=1, attn_implementation="eager"))
     cached, record = store.read_member("r@1"), store.run("r")
     assert cached.provenance["attention"] == record.details["attention"] == "eager"
     assert cached.provenance["configuration"] == record.details["configuration"]

@@ -23,8 +23,8 @@ ROWS = np.array([3, 17, 40], dtype=np.int32)
 # Everything that the other families have: augmentation, freezing, rates by layer, masks, layer drop, length groups.
 RECIPE = {
     "max_steps": 8,
-    "train_batch_size": 2,
-    "accumulation": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
     "eval_steps": 3,
     "save_steps": 4,
     "logging_steps": 3,
