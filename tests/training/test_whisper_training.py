@@ -154,7 +154,7 @@ def test_another_context_is_another_extraction(extracted, serstore):
     assert refused.code == 1
     assert refused.err == (
         'serstore: tiny-whisper-frozen@0 is in the store already from other context ("utterance", now "full"): nothing '
-        "was written; name this one with --run NAME, or remove the old one with `serstore rm tiny-whisper-frozen@0`\n"
+        "was written; name this one with --run, or remove the old one with `serstore rm`\n"
     )
     assert serstore(*words, "--run", "full", "--batch-size", 4).code == 0
     assert "48 were there already" in serstore(*words, "--run", "full").out
