@@ -77,7 +77,7 @@ def export(
     split: str | None = None,
     steps: str = "selected",
 ) -> Exported:
-    """Write members to a CSV, Parquet, NPZ or h5ad file. ``serstore import`` reads CSV and Parquet again, bit for bit.
+    """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet can be imported again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.
@@ -161,7 +161,7 @@ def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> l
     found = [name for name in names if _holds(store.describe_member(name), what)]
     if not found:
         held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
-        raise StoreError(f"{store.path} has no {what} to export: {held}; `serstore ls` shows what there is")
+        raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is")
     return found
 
 

@@ -37,7 +37,8 @@ def init(
         str | None,
         typer.Option(
             "--split",
-            help="How to split: paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column of the table.",
+            help="How to split: paper, paper-valid, speaker, speaker-folds, emobox, twin, kfold, or a column of the "
+            "table.",
             show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,
