@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ser_store.ensembles.candidates import matches, name_run
 from ser_store.ensembles.options import Limits
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.member_choice import choose_members, keep_covering
+from ser_store.evaluation.member_choice import Steps, choose_members, keep_covering
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -90,7 +90,7 @@ def choose_candidates(
     members: Sequence[str],
     parts: Mapping[str, NDArray[np.int32]],
     *,
-    steps: str,
+    steps: Steps,
     limits: Limits,
 ) -> CandidateChoice:
     """Return who is a candidate; where none are named, all that cover the utterances of every part.

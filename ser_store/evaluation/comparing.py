@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from math import nextafter
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.checks import check_choice, check_number
 from ser_store.common.display import Block, Result
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.errors import EnsembleError, MetricError
 from ser_store.evaluation.ensemble_names import (
     VotingRule,
     check_voting_rule,
@@ -19,7 +21,13 @@ from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part, resolve_ensemble
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.tables.comparison import tabulate_comparison
-from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, describe_accuracy, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import (
+    IntervalKind,
+    IntervalRule,
+    choose_rule,
+    describe_accuracy,
+    find_accuracy_intervals,
+)
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_predictions
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.statistics.comparisons import (
@@ -32,12 +40,15 @@ from ser_store.statistics.comparisons import (
     mcnemar,
 )
 from ser_store.statistics.intervals import Interval
+from ser_store.voting.checks import Tie
+from ser_store.voting.rules import Rule
 from ser_store_h5.names import list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
 ALPHA = 0.05
 # The units of tests and bootstrap, and the rule of intervals that goes with each.
-UNITS = {"auto": "auto", "speaker": "speaker", "utterance": "wilson"}
+Unit = Literal["auto", "speaker", "utterance"]
+UNITS: dict[Unit, IntervalKind] = {"auto": "auto", "speaker": "speaker", "utterance": "wilson"}
 BEST = "best"
 
 
@@ -168,9 +179,9 @@ def compare(
     on: str | None = None,
     split: str | None = None,
     against: str | None = None,
-    unit: str = "auto",
-    rule: str = "hard",
-    tie: str = "lowest",
+    unit: Unit = "auto",
+    rule: Rule = "hard",
+    tie: Tie = "lowest",
     alpha: float = ALPHA,
 ) -> Comparison:
     """Compare members and ensembles in accuracy on the same utterances: do they differ, or can one not tell?
@@ -199,8 +210,10 @@ def compare(
     """
     store = open_store(store)
     names = list_names(names)
-    if unit not in UNITS:
-        raise UnknownNameError(describe_unknown("unit", unit, UNITS))
+    check_choice("unit", unit, UNITS)
+    check_number(
+        "alpha", alpha, MetricError, least=nextafter(0, 1), most=nextafter(1, 0), expected="a share between 0 and 1"
+    )
     voting = check_voting_rule(rule, tie)
     corpus = store.corpus
     on = name_part(corpus, on, split)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.display import Block, Result
-from ser_store.evaluation.member_choice import choose_covering, name_part
+from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.tables.hard import tabulate_hard
 from ser_store.metrics.class_indices import check_pair
 from ser_store_h5.names import list_names
@@ -121,7 +121,7 @@ def find_hard_utterances(
     *,
     on: str | None = None,
     split: str | None = None,
-    steps: str = "selected",
+    steps: Steps = "selected",
 ) -> HardUtterances:
     """Return which utterances every member gets wrong, and which only one gets right.
 

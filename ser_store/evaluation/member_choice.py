@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
+from ser_store.errors import EnsembleError, StoreError
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import PLUS, Ensemble, format_member
 from ser_store_h5.store import Store
 
+# Which steps are meant of a run that is named without one, or not at all.
+Steps = Literal["selected", "all"]
 # Members that one line names before it only counts them.
 _NAMED = 3
 
@@ -41,7 +45,7 @@ def choose_members(
     store: Store,
     members: Sequence[str] = (),
     *,
-    steps: str = "selected",
+    steps: Steps = "selected",
     leave_out: Callable[[str], bool] = lambda _: False,
 ) -> list[str]:
     """Return full names of the members meant: those named; else of every run its selected step, or all its steps.
@@ -59,8 +63,7 @@ def choose_members(
         StoreError: if the store has no member that predicts anything, or one is named twice.
         UnknownNameError: if there is no such member.
     """
-    if steps not in ("selected", "all"):
-        raise UnknownNameError(describe_unknown("choice of steps", steps, ["selected", "all"]))
+    check_choice("choice of steps", steps, get_args(Steps))
     chosen = []
     for name in members:
         run, step = store.resolve(name)
@@ -112,7 +115,7 @@ def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose_covering(
-    store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: str = "selected"
+    store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: Steps = "selected"
 ) -> Chosen:
     """Return the members meant by a question about ``rows``, and those of ``rows`` that they cover.
 
@@ -139,7 +142,7 @@ def choose_covering(
     return Chosen(kept, rows, left_out)
 
 
-def _choose_with_ensembles(store: Store, members: Sequence[str], *, steps: str) -> list[str]:
+def _choose_with_ensembles(store: Store, members: Sequence[str], *, steps: Steps) -> list[str]:
     if not any(PLUS in name for name in members):
         return choose_members(store, members, steps=steps)
     chosen: list[str] = []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation import choose_members, name_part
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import keep_covering
+from ser_store.evaluation.member_choice import Steps, keep_covering
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
@@ -75,7 +75,7 @@ def export(
     what: str | None = None,
     on: str | None = None,
     split: str | None = None,
-    steps: str = "selected",
+    steps: Steps = "selected",
 ) -> Exported:
     """Write members to a CSV, Parquet, NPZ or h5ad file. ``serstore import`` reads CSV and Parquet again, bit for bit.
 
@@ -146,7 +146,7 @@ def _holds(member: MemberInfo, what: str) -> bool:
     return wanted.get(what, True)
 
 
-def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> list[str]:
+def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) -> list[str]:
     """Those named; else, of the selected or of all steps of every run, those that hold ``what``."""
     if members or what == "predicted":
         return choose_members(store, members, steps=steps)
