@@ -11,7 +11,7 @@ from ser_store.evaluation.score_kinds import load_shares
 from ser_store.metrics import compute_accuracy
 from ser_store.voting.checks import TIES, Tie, count_unanswered
 from ser_store.voting.rules import ABSTAINED, RULES, Rule, hard_vote, soft_log_vote, soft_vote
-from ser_store_h5.names import Ensemble
+from ser_store_h5.names import PLUS, Ensemble
 from ser_store_h5.store import Store
 
 
@@ -69,3 +69,24 @@ def vote_ensemble(
         ballots, n_classes=n_classes, tie=rule.tie, probabilities=shares, accuracies=accuracies
     ).predicted
     return np.where(decided == len(store.corpus.classes), ABSTAINED, decided).astype(np.int16)
+
+
+def load_predictions(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
+) -> NDArray[np.int16]:
+    """Return what members and ensembles predict, ``(m, n_rows)`` int16; -1 where there is no answer.
+
+    Args:
+        names: full names; of an ensemble those of its members, joined by plus signs.
+        rows: indices into the corpus.
+        rule: how ensembles vote. Default: hard, ties to the lowest class.
+
+    Raises:
+        StoreError: as :func:`vote_ensemble`.
+    """
+    plain = [name for name in names if PLUS not in name]
+    said = dict(zip(plain, store.predictions(plain, rows), strict=True)) if plain else {}
+    voting = rule or VotingRule()
+    return np.stack(
+        [said[name] if name in said else vote_ensemble(store, name.split(PLUS), rows, rule=voting) for name in names]
+    )
