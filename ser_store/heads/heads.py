@@ -111,14 +111,12 @@ def head(
 
 
 def _find_sources(store: Store) -> list[str]:
-    names, left_out = list_readable(store)
+    n = len(store.corpus)
+    chosen, left_out = list_readable(store, holds=lambda member: member.pooled is not None and member.n == n)
     report_left_out(left_out)
-    members = [store.describe_member(name) for name in names]
-    chosen = [member.name for member in members if member.pooled and member.n == len(store.corpus)]
     if not chosen:
         raise StoreError(
-            f"{store.path} has no member with pooled representations of the whole corpus: make one with "
-            "`serstore extract`"
+            f"{store.path} has no member with pooled representations of the whole corpus: make one with `extract()`"
         )
     return chosen
 
