@@ -15,7 +15,7 @@ from ser_store_h5.corpus import Corpus
 
 
 def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
-    """What identifies the numbers of an acoustic feature set, and what computes them.
+    """Return what identifies the numbers of an acoustic feature set, and what computes them.
 
     Args:
         key: of the feature set.

@@ -1,6 +1,7 @@
 """The forward passes of an extraction, as many utterances at once as fit into memory."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.log import LOGGER
-from ser_store.common.progress import Progress
+from ser_store.common.progress import Progress, silent
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store_h5.corpus import Corpus
 
@@ -17,24 +18,29 @@ Compute = Callable[[Rows], tuple[NDArray[np.float32] | None, NDArray[np.float32]
 Said = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
+class Passes:
+    """How utterances pass a network.
+
+    Attributes:
+        audio: the folder of the recordings.
+        batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
+        progress: wraps the utterances.
+    """
+
+    audio: Path
+    batch_size: int = 8
+    progress: Progress = silent
+
+
 def prepare_network(
-    corpus: Corpus,
-    loaded: Any,
-    folder: Path,
-    *,
-    member: str,
-    batch_size: int,
-    with_logits: bool,
-    progress: Progress,
-    precision: str = "fp32",
+    corpus: Corpus, loaded: Any, passes: Passes, *, member: str, with_logits: bool, precision: str
 ) -> tuple[dict[str, Any], Compute]:
-    """What identifies the numbers that a network gives, and what computes them.
+    """Return what identifies the numbers that a network gives, and what computes them.
 
     Args:
         loaded: a :class:`~ser_store.backbones.loading.LoadedModel`.
-        folder: of the recordings.
         member: what is extracted, by the name it has in messages.
-        batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
         with_logits: whether its head has been trained.
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`.
     """
@@ -50,17 +56,15 @@ def prepare_network(
     }
 
     def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        passes = _iter_utterances(
-            corpus, loaded, folder, rows, member=member, batch_size=batch_size, precision=precision
-        )
-        logits, pooled = zip(*progress(passes, total=len(rows), label="extracting"), strict=True)
+        said = _iter_utterances(corpus, loaded, passes, rows, member=member, precision=precision)
+        logits, pooled = zip(*passes.progress(said, total=len(rows), label="extracting"), strict=True)
         return (np.stack(logits) if with_logits else None), np.stack(pooled)
 
     return identity, compute
 
 
 def _iter_utterances(
-    corpus: Corpus, loaded: Any, folder: Path, rows: Rows, *, member: str, batch_size: int, precision: str
+    corpus: Corpus, loaded: Any, passes: Passes, rows: Rows, *, member: str, precision: str
 ) -> Iterator[Said]:
     """Logits (c,) and pooled (d,) of one utterance after the other.
 
@@ -71,10 +75,10 @@ def _iter_utterances(
     from ser_store.inference.forward import iter_batches
     from ser_store.inference.out_of_memory import explain_utterance, free_memory, halve, is_out_of_memory
 
-    done, size = 0, batch_size
+    done, size = 0, passes.batch_size
     while done < len(rows):
         extractor, context = loaded.feature_extractor, loaded.context
-        dataset = SpeechDataset(corpus, rows[done:], audio=folder, feature_extractor=extractor, context=context)
+        dataset = SpeechDataset(corpus, rows[done:], audio=passes.audio, feature_extractor=extractor, context=context)
         try:
             for logits, pooled in iter_batches(loaded.model, dataset, batch_size=size, precision=precision):
                 yield from zip(logits, pooled, strict=True)

@@ -122,11 +122,11 @@ def _read_stated(path: Path, document: Any) -> Recipe:
 
 
 def _blame(path: Path, stated: Mapping[str, Any]) -> Recipe:
-    """The recipe that is stated; a problem with it names the file."""
+    """The recipe that is stated; a problem with it names the file, whose options are no parameters of a command."""
     try:
         return Recipe.from_json(stated)
     except SerstoreError as problem:
-        raise type(problem)(f"{path}: {problem}") from problem
+        raise type(problem)(f"{path}: {str(problem).replace('`', '')}") from problem
 
 
 def _read_text(path: Path) -> str:

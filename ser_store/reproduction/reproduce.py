@@ -88,7 +88,7 @@ def finetune_all(
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
     >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
-    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, gradient_accumulation_steps=1)
     >>> [one.outcome for one in ss.finetune_all("my.store", ["tiny-wav2vec2"], recipe=recipe)]
     ['trained']
     """

@@ -131,7 +131,7 @@ def estimate(
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
     >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
-    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, gradient_accumulation_steps=1)
     >>> ss.estimate("my.store", "tiny-wav2vec2", recipe=recipe).members
     1
     """
@@ -146,8 +146,10 @@ def estimate(
         memory = _count_memory(source.key, *counts)
         train = _vary(load_durations(corpus, rows.train, audio=folder), recipe)
         evaluated = load_durations(corpus, rows.evaluated, audio=folder)
-    longest = np.argsort(-train)[: recipe.train_batch_size * recipe.accumulation * processes * PROBE_STEPS]
-    judged = np.argsort(-evaluated)[: recipe.eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
+    longest = np.argsort(-train)[
+        : recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes * PROBE_STEPS
+    ]
+    judged = np.argsort(-evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
     parts = np.full(len(corpus), "", dtype="U5")
     parts[rows.train[longest]], parts[rows.evaluated[judged]] = "train", "valid"
     given = {"init": source.origin["init"], "checkpoint": weights, "audio": folder}
@@ -197,8 +199,10 @@ def count_parameters(config: SpeechClassifierConfig, recipe: Recipe) -> tuple[in
 
 def count_steps(recipe: Recipe, n_train: int, *, processes: int = 1) -> tuple[int, int]:
     """Count the optimizer steps of an epoch and of all, as the Trainer does: a last, smaller batch counts."""
-    per_epoch = math.ceil(math.ceil(n_train / (recipe.train_batch_size * processes)) / recipe.accumulation)
-    return per_epoch, recipe.max_steps or math.ceil(recipe.epochs * per_epoch)
+    per_epoch = math.ceil(
+        math.ceil(n_train / (recipe.per_device_train_batch_size * processes)) / recipe.gradient_accumulation_steps
+    )
+    return per_epoch, recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
 
 
 def find_available_memory() -> int:
@@ -243,7 +247,7 @@ def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
 def _compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
     """The mean length of the longest utterance of a batch, over batches in random order, or of similar length."""
     order = np.sort(seconds)[::-1] if recipe.group_by_length else np.random.default_rng(0).permutation(seconds)
-    return float(np.maximum.reduceat(order, np.arange(0, len(order), recipe.train_batch_size)).mean())
+    return float(np.maximum.reduceat(order, np.arange(0, len(order), recipe.per_device_train_batch_size)).mean())
 
 
 def _shorten(recipe: Recipe) -> Recipe:

@@ -22,13 +22,13 @@ def prepare(model: Any, recipe: Recipe) -> None:
     """
     mask(model, recipe.masking, seed=recipe.seed)
     freeze(model, recipe)
-    if recipe.attention is not None:
-        set_attention(model, recipe.attention)
+    if recipe.attn_implementation is not None:
+        set_attention(model, recipe.attn_implementation)
     if recipe.gradient_checkpointing:
         # Renamed in the course of transformers 5; without arguments both names do the same.
         model_type: Any = type(model)
         getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(model)
-    if recipe.compile:
+    if recipe.torch_compile:
         compile_layers(model)
 
 

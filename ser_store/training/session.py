@@ -197,7 +197,7 @@ class TrainingSession:
             variation=variation,
             cache=self._cache,
         )
-        if self._request.recipe.dataloader_workers and multiprocessing.get_start_method() == "fork":
+        if self._request.recipe.dataloader_num_workers and multiprocessing.get_start_method() == "fork":
             dataset.fill_cache()
         return dataset
 
@@ -239,4 +239,7 @@ class TrainingSession:
         """Whether one of several processes ran out of memory, after which all are to begin anew with smaller parts."""
         resolved, recipe = self._store.run(self._request.run).details["resolved"], self._request.recipe
         sizes = (resolved["train_batch_size"], resolved["eval_batch_size"])
-        return count_processes() > 1 and sizes != (recipe.train_batch_size, recipe.eval_batch_size)
+        return count_processes() > 1 and sizes != (
+            recipe.per_device_train_batch_size,
+            recipe.per_device_eval_batch_size,
+        )

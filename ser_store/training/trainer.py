@@ -70,7 +70,12 @@ class MemberTrainer(Trainer):
         self._make_room = make_room
         self._micro_batches = micro_batches
         self._meter = meter
-        self._deal = Deal(len(self.train_dataset), recipe.train_batch_size, recipe.accumulation, count_processes())
+        self._deal = Deal(
+            len(self.train_dataset),
+            recipe.per_device_train_batch_size,
+            recipe.gradient_accumulation_steps,
+            count_processes(),
+        )
         # Of the optimizer step that is under way, with the factors on their losses.
         self._batches: list[tuple[Batch, float]] = []
         self._batches_step = -1
@@ -98,7 +103,7 @@ class MemberTrainer(Trainer):
         if not self._recipe.group_by_length:
             return super()._get_train_sampler(train_dataset)
         recipe, processes = self._recipe, count_processes()
-        size = recipe.train_batch_size * recipe.accumulation * processes
+        size = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes
         return LengthGroupedSampler(self.train_dataset, batch_size=size, seed=recipe.seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
@@ -166,7 +171,7 @@ class MemberTrainer(Trainer):
             whole = self._weigh(batch)
             split = [(part, weight * self._weigh(part) / whole) for part in parts]
         if is_sharded(self.accelerator):
-            passes = -(-self._recipe.train_batch_size // self._micro_batches.train)
+            passes = -(-self._recipe.per_device_train_batch_size // self._micro_batches.train)
             split += [(take_utterances(batch, 0, 1), 0.0)] * (passes - len(split))
         return split
 

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.disk.atomic import write_atomically
+from ser_store_h5.disk.atomic import write_atomically, write_flushed
 from ser_store_h5.disk.json_objects import parse_object, without_nan
 from ser_store_h5.errors import FormatError
 from ser_store_h5.hdf5.arrays import StoredArray, copy_array, write_array
 from ser_store_h5.hdf5.attributes import write_text
-from ser_store_h5.hdf5.files import create_file, open_file
+from ser_store_h5.hdf5.files import compose_file, open_file
 from ser_store_h5.hdf5.finite import is_finite
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.member import NO_ANSWER, Member, MemberInfo, check_member
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 FORMAT_NAME = "ser-store/member"
 FORMAT_VERSION = 1
-_create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION)
 POOLED_KINDS = ("f2", "f4")
 DATASETS = ("rows", "logits", "pooled", "predicted")
 
@@ -45,19 +43,20 @@ def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, r
     """
     check_member(member, corpus)
 
-    def write(temporary: Path) -> None:
-        with _create(temporary, bears=path) as (file, _):
-            _write_attributes(file, member.run, member.step, corpus.digest, member.provenance)
-            write_text(file, "written_by", f"ser-store {__version__}")
-            write_array(file, "rows", member.rows.astype(np.int32, copy=False))
-            if member.logits is not None:
-                write_array(file, "logits", member.logits.astype(np.float32, copy=False))
-            if member.pooled is not None:
-                write_array(file, "pooled", member.pooled)
-            if member.predicted is not None:
-                write_array(file, "predicted", member.predicted.astype(np.int16, copy=False))
+    def fill(file: "h5py.File") -> None:
+        _write_attributes(file, member.run, member.step, corpus.digest, member.provenance)
+        write_text(file, "written_by", f"ser-store {__version__}")
+        write_array(file, "rows", member.rows.astype(np.int32, copy=False))
+        if member.logits is not None:
+            write_array(file, "logits", member.logits.astype(np.float32, copy=False))
+        if member.pooled is not None:
+            write_array(file, "pooled", member.pooled)
+        if member.predicted is not None:
+            write_array(file, "predicted", member.predicted.astype(np.int16, copy=False))
 
-    write_atomically(path, write, replace=replace, below=path.parent)  # the run may just have been removed
+    content = compose_file(fill, format_name=FORMAT_NAME, version=FORMAT_VERSION)
+    # The run may just have been removed: its folder is not made anew.
+    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace, below=path.parent)
 
 
 def _write_attributes(target: "h5py.Group", run: str, step: int, digest: str, provenance: Any) -> None:

@@ -25,7 +25,7 @@ def path(serstore, speech, tmp_path_factory):
 def test_table_2_on_the_papers_split_makes_1440_steps():
     assert count_steps(Recipe(), 1_152) == (144, 1_440)
     assert count_steps(Recipe(max_steps=7), 1_152) == (144, 7)
-    assert count_steps(Recipe(epochs=0.5), 33) == (5, 3), "the last, smaller batches count"
+    assert count_steps(Recipe(num_train_epochs=0.5), 33) == (5, 3), "the last, smaller batches count"
     assert count_steps(Recipe(), 1_152, processes=2) == (72, 720)
 
 

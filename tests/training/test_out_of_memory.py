@@ -18,8 +18,8 @@ from ser_store_h5.store import Store
 
 RECIPE = {
     "max_steps": 6,
-    "train_batch_size": 4,
-    "accumulation": 2,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
     "eval_steps": 3,
     "save_steps": 6,
     "logging_steps": 1,
@@ -90,7 +90,7 @@ def test_a_run_goes_on_in_smaller_parts_to_the_same_curve_and_members(where, sto
     )
     said += "large as before"
     assert [line.getMessage() for line in caplog.records] == [said.format(2, 4), said.format(1, 8)]
-    assert record.details["recipe"]["train_batch_size"] == 4
+    assert record.details["recipe"]["per_device_train_batch_size"] == 4
     assert record.details["resolved"] == {
         "train_batch_size": 1,
         "accumulation": 8,

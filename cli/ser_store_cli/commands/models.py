@@ -42,16 +42,17 @@ def extract(
     checkpoint: CheckpointOption = None,
     init: InitOption = "pretrained",
     pooling: Annotated[
-        str, typer.Option(help="How frames become one vector: mean, sum or max. For --model only.")
+        str, typer.Option("--pooling", help="How frames become one vector: mean, sum or max. For --model only.")
     ] = "mean",
-    seed: Annotated[int, typer.Option(help="Seed of --init random.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of --init random.")] = 42,
     whisper_context: Annotated[
         str,
         typer.Option(
-            help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on."
+            "--whisper-context",
+            help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on.",
         ),
     ] = "utterance",
-    batch_size: Annotated[int, typer.Option(min=1, help="Utterances in one forward pass.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Utterances in one forward pass.")] = 8,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,

@@ -8,10 +8,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 
-from ser_store_h5.disk.atomic import write_all
 from ser_store_h5.disk.inside import open_regular
 from ser_store_h5.errors import FormatError, IntegrityError
 
@@ -25,17 +24,14 @@ def compose_seal(size: int, sha256: str) -> bytes:
     return text.ljust(SEAL_BYTES - 1, b"-") + b"\n"
 
 
-def seal_in_place(path: Path) -> None:
-    """Seal a file whose HDF5 data stand on the disk already, behind the room for a seal, and flush it to the disk."""
-    with path.open("r+b", buffering=0) as file:
-        file.seek(SEAL_BYTES)
-        size, sha256 = _hash_rest(file)
-        file.seek(0)
-        write_all(file.fileno(), compose_seal(size, sha256))
-        os.fsync(file.fileno())
+def seal(content: BytesIO) -> memoryview:
+    """Seal a file in memory, whose HDF5 data stand behind the room for a seal; returns its bytes."""
+    view = content.getbuffer()
+    view[:SEAL_BYTES] = compose_seal(len(view), hashlib.sha256(view[SEAL_BYTES:]).hexdigest())
+    return view
 
 
-def _hash_rest(file: RawIOBase) -> tuple[int, str]:
+def hash_rest(file: RawIOBase) -> tuple[int, str]:
     """Size of the whole file and SHA-256 (hex) of what follows its seal, where ``file`` stands."""
     body, size = hashlib.sha256(), SEAL_BYTES
     block = bytearray(_READ_BYTES)
@@ -91,6 +87,6 @@ def check_seal(path: Path) -> None:
         StoreError: if it cannot be opened.
     """
     with open_sealed(path) as (handle, seal), open(handle, "rb", buffering=0, closefd=False) as file:
-        found = compose_seal(*_hash_rest(file))
+        found = compose_seal(*hash_rest(file))
     if seal != found:
         raise IntegrityError(f"{path}: its bytes are not those that were written; restore the file from a copy")

@@ -14,11 +14,12 @@ from ser_store_h5.disk.atomic import growing_folder, stated_disk_problems, sync_
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
 from ser_store_h5.hdf5.arrays import write_array
 from ser_store_h5.hdf5.attributes import write_text
-from ser_store_h5.hdf5.files import create_file, write_format
+from ser_store_h5.hdf5.files import write_format
 from ser_store_h5.hdf5.groups import MAX_ENTRIES
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
+from ser_store_h5.pack.streaming import create_file
 from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -164,14 +165,8 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
         # The corpus is last: what a kill leaves behind is no store for anybody.
-        write_atomically(growing / "corpus.h5", partial(_unpack_corpus, packed, folder))
+        write_flushed(growing / "corpus.h5", corpus_file.compose_corpus(packed.corpus))
     return Store(folder)
-
-
-def _unpack_corpus(packed: Store, folder: Path, temporary: Path) -> None:
-    kind, version = corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION
-    with create_file(temporary, bears=folder, format_name=kind, version=version) as (file, _):
-        corpus_file.fill_corpus(file, packed.corpus)
 
 
 def _unpack_members(packed: Store, growing: Path, folder: Path, watch: Watch) -> None:
