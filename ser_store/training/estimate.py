@@ -93,8 +93,8 @@ def describe_estimates(estimates: Sequence[Estimate]) -> Iterator[Block]:
         )
         if one.disk["total"] > one.disk["free"]:
             yield (
-                f"{one.model}: only {format_bytes(one.disk['free'])} are free on that disk; name a larger one by "
-                "`checkpoints`, or keep fewer by `save_total_limit`"
+                f"{one.model}: only {format_bytes(one.disk['free'])} are free on that disk; name a larger one with "
+                "`checkpoints`, or keep fewer with `save_total_limit`"
             )
 
 
