@@ -1,4 +1,4 @@
-"""Fine-tuning: a run begins or goes on, the Trainer trains it, and every evaluation leaves a member in the store."""
+"""Fine-tuning: what is asked for, the corpus' examples, the model and its trainer; each evaluation leaves a member."""
 
 import os
 from collections.abc import Sequence
@@ -55,10 +55,14 @@ def finetune(
     show_progress: bool = False,
     callbacks: Sequence[Any] = (),
 ) -> RunRecord:
-    """Train all parameters of a backbone and its head, and cache a member at every evaluation.
+    """Fine-tune a speech model on the corpus of a store, and cache what it says at every evaluation.
+
+    A backbone gets a new head with one logit for each class of the corpus, and both are trained by the recipe. Each
+    evaluation writes a member ``run@step``: logits ``(m, c)`` float32 in the order of the corpus' classes and pooled
+    representations ``(m, d)`` float16 of the ``m`` utterances that are not trained on. No audio is needed after that.
 
     Args:
-        store: gains the run and its members.
+        store: folder or :class:`ser_store.Store`; gains the run and its members.
         model: key of the catalogue, hub id, or local folder. May be left out for a run that is resumed.
         run: the run's name. Default: the key, or the last part of hub id or folder; with split and fold where the run
             of that name was trained on others.
@@ -71,12 +75,13 @@ def finetune(
         checkpoints: where model checkpoints go. Default: ``checkpoints/`` in the run's folder.
         resume: go on from the last whole checkpoint of a run that was killed or interrupted, to the curves and members
             that it would have had; begin it if there is none, and leave it alone if it is finished.
-        callbacks: further ones of the Trainer, after all of our own.
+        show_progress: show a bar on stderr.
+        callbacks: further :class:`transformers.TrainerCallback`, after all of our own.
 
     Under ``torchrun`` or ``accelerate launch`` all processes call this alike; the main one alone writes.
 
     Returns:
-        The finished run's record.
+        The finished run's record; its ``details`` say with what, where and for how long it was trained.
 
     Raises:
         ExistsError: if the store has a run of this name, and it is not to be resumed.

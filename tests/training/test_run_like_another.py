@@ -84,7 +84,7 @@ def test_a_name_that_another_kind_of_run_has_is_refused_all_the_same(empty, tmp_
     store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
     store.add_run(RunRecord(run="m", kind="import", backbone="table.csv"))
     assert name_run(store, "m", None, resume=False, split="speaker") == "m"
-    with pytest.raises(ExistsError, match=r"^run m is in .* already: name this one with `run` NAME, or remove"):
+    with pytest.raises(ExistsError, match=r"^run m is in .* already: name this one with --run NAME, or remove"):
         find_begun(store, "m", resume=False, split="speaker", fold=None, recipe=Recipe())
 
 
@@ -98,7 +98,7 @@ def test_a_name_that_another_kind_of_run_has_is_refused_all_the_same(empty, tmp_
         ({"seed": 1}, {"recipe": Recipe(seed=2)}, "(seed 1, now 2): name this one with `run` m-seed-2, or remove"),
         ({}, {"recipe": Recipe(learning_rate=1e-5)},
          "(learning_rate 0.0001, now 1e-05): name this one with `run` NAME"),
-        ({}, {}, "already: name this one with `run` NAME, or remove the old one with `rm\(\)`"),
+        ({}, {}, "already: name this one with --run NAME, or remove the old one with `serstore rm m`"),
         ({"state": "interrupted"}, {},
          "already and is interrupted: go on with `resume`, name this one with `run` NAME"),
     ],
