@@ -21,7 +21,7 @@ from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
 from ser_store.inference.float16 import narrow_pooled
-from ser_store.training.checkpointing.run_checkpoints import list_checkpoints
+from ser_store.training.checkpointing.checkpoints import list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.store import Store, StoreLike, open_store
