@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import TrainerCallback
 
 from ser_store.audio.recordings import load_durations, resolve_audio
+from ser_store.backbones.description import Init
 from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, choose_train_eval_rows
@@ -150,7 +151,7 @@ def estimate(
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
-    init: str = "pretrained",
+    init: Init = "pretrained",
     checkpoint: str | os.PathLike[str] | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
@@ -221,7 +222,7 @@ def _make_plan(
     *,
     split: str | None,
     fold: int | None,
-    init: str,
+    init: Init,
     checkpoint: Path | None,
     audio: Path | None,
 ) -> _Plan:
@@ -315,7 +316,7 @@ class _Probe(TrainerCallback):
         self.checkpoint = self._stop_clock()
 
 
-def _train_probe(plan: _Plan, model: str, *, init: str, checkpoint: Path | None) -> _Probe:
+def _train_probe(plan: _Plan, model: str, *, init: Init, checkpoint: Path | None) -> _Probe:
     """Train in a temporary store, by the code that trains."""
     choose_device()
     build_training_arguments(plan.recipe, Path(gettempdir()))  # by which the processes meet

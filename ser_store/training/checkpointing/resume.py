@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from ser_store.backbones.description import Init
 from ser_store.common.provenance import list_differences
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, digest_train_eval_rows
 from ser_store.errors import ExistsError, SerstoreError, StoreError
@@ -15,7 +16,7 @@ from ser_store.recipes.recipe import Recipe
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-DEFAULT_INIT = "pretrained"
+DEFAULT_INIT: Final = "pretrained"
 _UNFINISHED = ("running", "interrupted", "failed")
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _TOLD = 3
@@ -40,7 +41,7 @@ class Request:
     recipe: Recipe
     split: str | None = None
     fold: int | None = None
-    init: str = DEFAULT_INIT
+    init: Init = DEFAULT_INIT
     checkpoint: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def read_request(record: RunRecord) -> Request:
             recipe=Recipe.from_json(details["recipe"]),
             split=str(details["split"]),
             fold=details["fold"],
-            init=str(details["init"]),
+            init=details["init"],
             checkpoint=details["checkpoint"],
         )
     except (KeyError, TypeError, AttributeError) as problem:
