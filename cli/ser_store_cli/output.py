@@ -18,7 +18,8 @@ TWINS = {
     "estimate": "finetune --dry-run",
     "finetune_all": "finetune --all",
     "import_predictions": "import",
-    "push_to_hub": "finetune --push-to-hub",
+    "push_to_hub": "finetune --run RUN --resume --push-to-hub",
+    "save_recipe": "finetune --print-recipe",
     "sweep": "gc",
     "verify_store": "verify",
 }

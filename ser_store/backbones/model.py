@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,11 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from ser_store.backbones.configuration import settle
+from ser_store.backbones.description import POOLINGS, Pooling
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.errors import UnknownNameError, describe_unknown
 
 MODEL_TYPE = "serstore-speech-classifier"
-
-Pooling = Literal["mean", "sum", "max"]
-POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 class SpeechClassifierConfig(PreTrainedConfig):
@@ -38,7 +36,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
     def __init__(
         self,
         backbone_config: Mapping[str, Any] | PreTrainedConfig | None = None,
-        pooling: str = "mean",
+        pooling: Pooling = "mean",
         head_dropout: float | None = None,
         backbone_key: str = "",
         origin: Mapping[str, Any] | None = None,
@@ -200,7 +198,7 @@ def find_backbone_class(config: PreTrainedConfig) -> Any:
 
 
 def build_config(
-    backbone_config: PreTrainedConfig, classes: Sequence[str], *, pooling: str, **described: Any
+    backbone_config: PreTrainedConfig, classes: Sequence[str], *, pooling: Pooling, **described: Any
 ) -> SpeechClassifierConfig:
     """The configuration of a classifier of ``classes``, in the order of its logits, over a backbone."""
     names = dict(enumerate(classes))
@@ -217,7 +215,7 @@ AutoConfig.register(MODEL_TYPE, SpeechClassifierConfig, exist_ok=True)
 AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
 
 
-def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Tensor:
+def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: Pooling) -> Tensor:
     """One vector per utterance, ``(b, h)`` float32 whatever the precision of ``hidden``.
 
     Args:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ser_store.audio.decode import MIN_SECONDS
+from ser_store.backbones.description import Pooling
 from ser_store.errors import SerstoreError
 from ser_store.recipes.augmentation import Augmentation
 from ser_store.recipes.masking import Masking
@@ -21,23 +22,22 @@ from ser_store.recipes.validation import (
     take_old_names,
 )
 
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-POOLINGS = ("mean", "sum", "max")
-SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
-CROPS = ("random", "head")
-CLASS_WEIGHTS = ("none", "balanced")
+Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+ClassWeights = Literal["none", "balanced"]
+Crop = Literal["random", "head"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Monitored = Literal["eval_loss", "accuracy", "balanced_accuracy"]
+Reporter = Literal["none", "tensorboard", "wandb"]
 _EXPECTED_WEIGHTS = "expected none, balanced, or weights by class such as angry=2,calm=0.5"
-ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
-MONITORED = ("eval_loss", "accuracy", "balanced_accuracy")
-REPORTERS = ("none", "tensorboard", "wandb")
 
 _CHOICES = {
-    "pooling": POOLINGS,
-    "precision": PRECISIONS,
-    "lr_scheduler_type": SCHEDULES,
-    "crop": CROPS,
-    "early_stopping_metric": MONITORED,
-    "report_to": REPORTERS,
+    "lr_scheduler_type": Schedule,
+    "pooling": Pooling,
+    "crop": Crop,
+    "precision": Precision,
+    "early_stopping_metric": Monitored,
+    "report_to": Reporter,
 }
 _WHOLE = (
     "per_device_train_batch_size",
@@ -121,7 +121,7 @@ class Recipe:
     per_device_eval_batch_size: int = 4
     gradient_accumulation_steps: int = 2
     learning_rate: float = 1e-4
-    lr_scheduler_type: str = "linear"
+    lr_scheduler_type: Schedule = "linear"
     warmup_steps: int = 0
     warmup_ratio: float = 0.0
     layer_decay: float = 1.0
@@ -129,26 +129,26 @@ class Recipe:
     max_grad_norm: float = 1.0
     freeze_feature_encoder: bool = False
     frozen_layers: int = 0
-    class_weights: str | Mapping[str, float] = field(default="none", hash=False)
+    class_weights: ClassWeights | Mapping[str, float] = field(default="none", hash=False)
     label_smoothing_factor: float = 0.0
     eval_steps: int = 100
     logging_steps: int = 100
     save_steps: int = 100
     save_total_limit: int = 2
     early_stopping_patience: int | None = None
-    early_stopping_metric: str = "eval_loss"
-    pooling: str = "mean"
+    early_stopping_metric: Monitored = "eval_loss"
+    pooling: Pooling = "mean"
     max_seconds: float | None = None
-    crop: str = "random"
+    crop: Crop = "random"
     masking: Masking = field(default_factory=Masking)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    precision: str = "fp32"
-    attn_implementation: str | None = None
+    precision: Precision = "fp32"
+    attn_implementation: Attention | None = None
     gradient_checkpointing: bool = False
     torch_compile: bool = False
     group_by_length: bool = False
     dataloader_num_workers: int = 0
-    report_to: str = "none"
+    report_to: Reporter = "none"
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -170,9 +170,9 @@ class Recipe:
         for name in _FLAGS:
             check_flag(name, getattr(self, name))
         for name, allowed in _CHOICES.items():
-            check_choice(name, getattr(self, name), allowed)
+            check_choice(name, getattr(self, name), get_args(allowed))
         if self.attn_implementation is not None:
-            check_choice("attn_implementation", self.attn_implementation, ATTENTIONS)
+            check_choice("attn_implementation", self.attn_implementation, get_args(Attention))
         _check_class_weights(self.class_weights)
         self._check_together()
 
@@ -269,7 +269,7 @@ def parse_class_weights(text: str) -> str | dict[str, float]:
 
 
 def _check_class_weights(weights: str | Mapping[str, float]) -> None:
-    if isinstance(weights, str) and weights in CLASS_WEIGHTS:
+    if isinstance(weights, str) and weights in get_args(ClassWeights):
         return
     if not isinstance(weights, Mapping) or not weights:
         raise SerstoreError(f"`class_weights` is {weights!r}: {_EXPECTED_WEIGHTS}")

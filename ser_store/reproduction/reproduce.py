@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_store.backbones.catalogue import lookup
+from ser_store.backbones.description import Init
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
@@ -53,7 +54,7 @@ def finetune_all(
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
-    init: str | None = None,
+    init: Init | None = None,
     audio: str | os.PathLike[str] | None = None,
     show_progress: bool = False,
     progress: Progress = silent,

@@ -129,7 +129,7 @@ def test_no_weights_and_no_network(refused, speech, serstore, tmp_path, monkeypa
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     assert serstore(*init(speech, tmp_path, "--split", "speaker")).code == 0
     line = refused("finetune", "--model", "hubert-base", "--store", tmp_path / "new.store")
-    assert "--checkpoint DIR" in line
+    assert "as --checkpoint, or" in line
     assert "--init random" in line
     assert serstore("ls", "--store", tmp_path / "new.store").out.strip().endswith("has no members yet")
 
