@@ -185,7 +185,7 @@ def fit_head(
     if not store.has_run(run):
         store.add_run(record.updated(**_name_scores(kind, parts[0][1])))
     provenance = {"source": source, "head": kind, "cv": cv, "seed": seed}
-    held = {"predicted" if parts[0][1] == "predicted" else "logits": said[order]}
+    held: dict[str, Any] = {"predicted" if parts[0][1] == "predicted" else "logits": said[order]}
     store.write_member(Member(run, step, scored[order], provenance=provenance, **held))
     return FittedHead(
         member=format_member(run, step),

@@ -247,6 +247,7 @@ class ReadableStore:
         *,
         on: str | None = None,
         split: str | None = None,
+        layer: int | None = None,
         dtype: DTypeLike | None = None,
     ) -> NDArray[Any]:
         """Pooled representations of one member ``(n_utterances, hidden)``, or of several.
@@ -254,15 +255,16 @@ class ReadableStore:
         Args:
             members: one name; or a sequence of names, which gives ``(n_members, n_utterances, hidden)``.
             rows: as for :meth:`predictions`, and so ``on`` and ``split``.
+            layer: number of the backbone's layer, of members that were extracted with several. Default: the last one.
             dtype: ``float32`` or ``float64`` to widen; default: float16 or float32 as stored, the wider of the two
                 where members differ.
 
         Raises:
-            StoreError: if a member covers not all the rows or has no pooled representations, if members of
+            StoreError: if a member covers not all the rows or has no pooled representations of the layer, if members of
                 different hidden sizes are to be stacked, or if ``dtype`` is narrower than what is stored.
         """
         names = [members] if isinstance(members, str) else members
-        stacked = self._make_reader(names, rows, on, split).read_pooled(dtype)
+        stacked = self._make_reader(names, rows, on, split).read_pooled(dtype, layer)
         return stacked[0] if isinstance(members, str) else stacked
 
     def _make_reader(self, members: Sequence[str], rows: Rows | None, on: str | None, split: str | None) -> Reader:
