@@ -8,7 +8,7 @@ from typing import Any
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import StoreError
 from ser_store.training.lock import refuse_training
-from ser_store_h5.findings import Problem
+from ser_store_h5.findings import FileProblem
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import parse_member
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -28,7 +28,7 @@ class Listing(Result):
     store: Path
     members: tuple[MemberInfo, ...]
     backbones: dict[str, str]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits.

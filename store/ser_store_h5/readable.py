@@ -1,6 +1,5 @@
 """Reading a store, which is the same whether it is a folder or packed into one file."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store_h5.findings import MISNAMED, Findings, Problem
+from ser_store_h5.findings import MISNAMED, FileProblem, Findings
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.names import check_run_name, format_member, parse_member
 from ser_store_h5.places.folder import FolderSource
@@ -33,7 +32,7 @@ class Survey:
 
     records: Mapping[str, RunRecord]
     members: tuple[MemberInfo, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
 
 
 class ReadableStore:
@@ -178,11 +177,7 @@ class ReadableStore:
                             members.append(file.describe())
                     for name in self.source.misnamed(run):
                         found.add(name, MISNAMED)
-        return Survey(records, tuple(members), tuple(one for one in found.problems if self._is_there(one.file)))
-
-    def _is_there(self, file: str) -> bool:
-        """Whether what is wrong with a file is not that it was removed while it was being looked for."""
-        return self.is_packed or os.path.lexists(self.path / file.removesuffix("/run.json"))
+        return Survey(records, tuple(members), tuple(found.problems))
 
     def _describe(self, members: Sequence[tuple[str, int]]) -> list[MemberInfo]:
         found = []
