@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from ser_store.backbones.configuration import settle
-from ser_store.backbones.description import POOLINGS, Pooling
+from ser_store.backbones.description import POOLINGS, Pooling, Statistic
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.errors import UnknownNameError, describe_unknown
 
@@ -92,7 +92,7 @@ class LayerChoice:
     """
 
     numbers: tuple[int, ...]
-    statistics: tuple[str, ...] = ("mean",)
+    statistics: tuple[Statistic, ...] = ("mean",)
 
     def pool(self, hidden_states: Sequence[Tensor], frame_counts: Sequence[int]) -> Tensor:
         """``(b, n_layers, h · n_statistics)`` float32."""
@@ -251,7 +251,7 @@ AutoConfig.register(MODEL_TYPE, SpeechClassifierConfig, exist_ok=True)
 AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
 
 
-def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: Pooling) -> Tensor:
+def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: Statistic) -> Tensor:
     """One vector per utterance, ``(b, h)`` float32 whatever the precision of ``hidden``.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
+from ser_store.backbones.description import Statistic
 from ser_store.common.log import report_left_out
 from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import digest_recordings, list_differences
@@ -132,7 +133,7 @@ def _check_combination(
     whisper_context: str,
     *,
     layers: str | tuple[int, ...],
-    statistics: tuple[str, ...],
+    statistics: tuple[Statistic, ...],
 ) -> None:
     if model is not None and step is not None:
         raise ModelError(f"`step` {step} with `model` {model}: a frozen backbone has step 0 only; leave `step` out")

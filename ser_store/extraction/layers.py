@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from ser_store.backbones.description import Statistic
 from ser_store.errors import ModelError, UnknownNameError, describe_unknown
 
-STATISTICS = ("mean", "std")
+STATISTICS: tuple[Statistic, ...] = ("mean", "std")
 
 
 def parse_layers(layers: str | int | Sequence[int]) -> str | tuple[int, ...]:
@@ -44,7 +45,7 @@ def resolve_layers(layers: str | tuple[int, ...], top: int, *, backbone: str) ->
     return layers
 
 
-def parse_statistics(statistics: str | Sequence[str] | None, pooling: str) -> tuple[str, ...]:
+def parse_statistics(statistics: str | Sequence[str] | None, pooling: str) -> tuple[Statistic, ...]:
     """Return the statistics that are meant in their order; none where the pooling alone says how.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.backbones.description import Statistic
 from ser_store.common.display import format_bytes
 from ser_store.common.log import LOGGER
 from ser_store.common.progress import Progress, silent
@@ -36,7 +37,7 @@ class Passes:
     batch_size: int = 8
     progress: Progress = silent
     layers: str | tuple[int, ...] = "last"
-    statistics: tuple[str, ...] = ()
+    statistics: tuple[Statistic, ...] = ()
 
 
 def prepare_network(
