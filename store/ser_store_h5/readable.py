@@ -47,7 +47,7 @@ class ReadableStore:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Open an existing store: a folder, or a file that ``serstore pack`` wrote.
+        """Open an existing store: a folder, or a file that :func:`.pack.packing.pack` wrote.
 
         Raises:
             StoreError: if there is none at ``path``.
@@ -90,7 +90,7 @@ class ReadableStore:
 
     def _check_run(self, run: str) -> str:
         if not self.has_run(run):
-            raise UnknownNameError(describe_unknown("run", run, self.runs(), way_out="`serstore ls` lists them"))
+            raise UnknownNameError(describe_unknown("run", run, self.runs(), way_out="`ls()` lists them"))
         return run
 
     def curves(self, run: str) -> list[dict[str, Any]]:
@@ -130,20 +130,19 @@ class ReadableStore:
         if not self.has_run(run):
             self._require_members()
             known = [*self.runs(), *self.member_names()]
-            raise UnknownNameError(describe_unknown("member", name, known, way_out="`serstore ls` lists them"))
+            raise UnknownNameError(describe_unknown("member", name, known, way_out="`ls()` lists them"))
         if step is None:
             return run, self.selected_step(run)
         if not self.source.has_member(run, step):
             raise UnknownNameError(
-                describe_unknown("member", name, self.member_names(run), way_out="`serstore ls` lists them")
+                describe_unknown("member", name, self.member_names(run), way_out="`ls()` lists them")
             )
         return run, step
 
     def _require_members(self) -> None:
         if not self.member_names():
             raise StoreError(
-                f"{self.path} has no members yet: make some with `serstore finetune`, `serstore extract` or "
-                "`serstore import`"
+                f"{self.path} has no members yet: make some with `finetune()`, `extract()` or `import_predictions()`"
             )
 
     def read_member(self, name: str) -> Member:

@@ -27,7 +27,7 @@ def _check_link(place: Path, root: Path) -> None:
     if not found.is_relative_to(os.path.realpath(root)):
         raise FormatError(
             f"{place}: is a symbolic link to {str(found)[:200]!r}, outside the store: expected a file of the store; "
-            "copy it in, or add the members of another store with `serstore merge`, and remove the link"
+            "copy it in, or add the members of another store with `merge()`, and remove the link"
         )
 
 

@@ -114,7 +114,7 @@ def _refuse_twins(path: Path, runs: Iterable[str]) -> None:
     for one, other in find_twins(runs):
         raise StoreError(
             f"{path} has runs {one} and {other}, which not every disk tells apart: expected names that differ in more "
-            "than case; give one of them another with `serstore merge --rename OLD=NEW`, or pack members by name"
+            "than case; give one of them another with `rename` of `merge()`, or pack members by name"
         )
 
 
@@ -151,7 +151,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
     """
     packed, folder = Store(Path(path)), Path(folder)
     if not isinstance(packed.source, PackedSource):
-        raise StoreError(f"{path} is a folder already: expected a file that `serstore pack` wrote")
+        raise StoreError(f"{path} is a folder already: expected a file that `pack()` wrote")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ExistsError(f"{folder} is there and not empty: nothing written is overwritten; name a new folder")
     _refuse_twins(packed.path, packed.runs())

@@ -12,7 +12,6 @@ from ser_store_h5.disk.inside import check_inside
 from ser_store_h5.errors import StoreError
 from ser_store_h5.member_file import MemberFile, open_member
 from ser_store_h5.names import (
-    format_member,
     is_misnamed_member,
     is_run_file,
     is_run_name,
@@ -97,7 +96,7 @@ class FolderSource:
         return sorted(f"runs/{run}/{name}" for name in list_names(self.run_folder(run)) if is_misnamed_member(name))
 
     def read_run(self, run: str) -> RunRecord:
-        with stated_way_on(run, f"`serstore rm {run}`"):
+        with stated_way_on("remove it with `rm()`"):
             return runs.read_run(self.run_folder(run))
 
     def read_curves(self, run: str) -> list[dict[str, Any]]:
@@ -113,8 +112,8 @@ class FolderSource:
     def opened(self, corpus: Corpus | CorpusHeader) -> Iterator[OpenMember]:
         @contextmanager
         def open_inside(run: str, step: int) -> Iterator[MemberFile]:
-            path, name = self.path / "runs" / run / member_file(step), format_member(run, step)
-            with stated_way_on(name, f"`serstore rm {name}`"):
+            path = self.path / "runs" / run / member_file(step)
+            with stated_way_on("remove it with `rm()`"):
                 check_inside(path, self.path)
                 with open_member(path, corpus) as member:
                     yield member

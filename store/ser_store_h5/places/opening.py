@@ -28,10 +28,9 @@ def open_source(path: Path) -> Source:
     if not path.exists():
         found = "there is no such folder"
     else:
-        found = "there is no corpus.h5 in it" if path.is_dir() else "it is a file that `serstore pack` did not write"
+        found = "there is no corpus.h5 in it" if path.is_dir() else "it is a file that `pack()` did not write"
     raise StoreError(
-        f"no store at {path}: {found}; make one with `serstore init` or `serstore import`, "
-        "or name one with --store PATH"
+        f"no store at {path}: {found}; make one with `init()` or `import_predictions()`, or name another `store`"
     )
 
 

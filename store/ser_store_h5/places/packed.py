@@ -13,7 +13,7 @@ from ser_store_h5.hdf5.arrays import StoredArray
 from ser_store_h5.hdf5.files import check_format, open_file, stated_damage
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.member_file import MemberFile
-from ser_store_h5.names import RUN_TEXTS, format_member, is_run_name, member_group, parse_member_group
+from ser_store_h5.names import RUN_TEXTS, is_run_name, member_group, parse_member_group
 from ser_store_h5.places.sources import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
@@ -79,7 +79,7 @@ class PackedSource:
         return []
 
     def read_run(self, run: str) -> RunRecord:
-        with stated_way_on(run), self.open() as root:
+        with stated_way_on(), self.open() as root:
             stored = find_texts(find_run(root, run))["run.json"]
             return runs.parse_run(stored.read().tobytes(), run=run, where=stored.where)
 
@@ -98,7 +98,7 @@ class PackedSource:
     def opened(self, corpus: Corpus | CorpusHeader) -> Iterator[OpenMember]:
         @contextmanager
         def open_member(run: str, step: int) -> Iterator[MemberFile]:
-            with stated_way_on(format_member(run, step)), open_packed_member(root, corpus, run, step) as member:
+            with stated_way_on(), open_packed_member(root, corpus, run, step) as member:
                 yield member
 
         with self.open() as root:

@@ -96,8 +96,8 @@ class _Aligned:
         if "predicted" in self.file.names:
             return self._read("predicted")
         raise StoreError(
-            f"{self.name} has pooled representations only: expected logits or labels; `serstore head --from "
-            f"{self.name}` fits a classifier on them"
+            f"{self.name} has pooled representations only: expected logits or labels; `head()` fits "
+            "a classifier on them"
         )
 
     def read_logits(self) -> NDArray[np.float32]:

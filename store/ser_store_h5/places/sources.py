@@ -14,12 +14,12 @@ OpenMember = Callable[[str, int], AbstractContextManager[MemberFile]]
 
 
 @contextmanager
-def stated_way_on(name: str, *ways: str) -> Iterator[None]:
+def stated_way_on(*ways: str) -> Iterator[None]:
     """What is said of a damaged member or run ends with how to go on without it; ``ways`` come first."""
     try:
         yield
     except (FormatError, IntegrityError) as problem:
-        others = ", ".join([*ways, "name other members", f"or vote with --exclude {name}"])
+        others = ", ".join([*ways, "name other members", "or vote without it (`exclude`)"])
         raise type(problem)(f"{problem}; to go on without it: {others}") from problem
 
 
