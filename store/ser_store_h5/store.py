@@ -15,9 +15,8 @@ from ser_store_h5.from_arrays import make_corpus, make_member
 from ser_store_h5.member import Member, check_member
 from ser_store_h5.member_file import write_member
 from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
-from ser_store_h5.places.folder import FolderSource
-from ser_store_h5.places.opening import find_place
-from ser_store_h5.readable import ReadableStore
+from ser_store_h5.places.folder import FolderPlace
+from ser_store_h5.readable import ReadableStore, find_place
 from ser_store_h5.runs import RunRecord
 
 
@@ -192,10 +191,10 @@ class Store(ReadableStore):
             )
 
     @property
-    def _folder(self) -> FolderSource:
+    def _folder(self) -> FolderPlace:
         """Where writing methods write."""
-        if isinstance(self.source, FolderSource):
-            return self.source
+        if isinstance(self.place, FolderPlace):
+            return self.place
         raise StoreError(
             f"{self.path} is a packed store, which is never changed: expected a folder; make one with `unpack()`"
         )

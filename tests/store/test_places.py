@@ -280,14 +280,14 @@ def test_a_run_that_another_removes_is_unknown_and_no_problem(path: Path) -> Non
 
 def test_a_run_that_is_removed_while_it_is_surveyed_is_no_problem(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, other = Store(path), Store(path)
-    list_runs = store.source.runs
+    list_runs = store.place.runs
 
     def list_and_remove() -> list[str]:
         listed = list_runs()
         other.remove("bb")
         return listed
 
-    monkeypatch.setattr(store.source, "runs", list_and_remove)
+    monkeypatch.setattr(store.place, "runs", list_and_remove)
     survey = store.survey()
     assert survey.problems == ()
     assert sorted(survey.records) == ["aa", "cc"]
@@ -296,7 +296,7 @@ def test_a_run_that_is_removed_while_it_is_surveyed_is_no_problem(path: Path, mo
 def test_a_reader_keeps_the_member_it_has_opened(path: Path) -> None:
     store = Store(path)
     before, after = store.read_member("bb@20"), make_member(store.corpus, "bb", 20, seed=99)
-    with store.source.opened(store.header) as open_member, open_member("bb", 20) as file:
+    with store.place.opened(store.header) as open_member, open_member("bb", 20) as file:
         Store(path).write_member(after, replace=True)
         assert_same_member(file.read(), before)
     assert_same_member(store.read_member("bb@20"), after)

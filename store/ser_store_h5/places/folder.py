@@ -8,7 +8,7 @@ from typing import Any
 
 from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.disk.inside import check_inside
+from ser_store_h5.disk.reading import check_inside, list_names
 from ser_store_h5.errors import StoreError
 from ser_store_h5.member_file import MemberFile, open_member
 from ser_store_h5.names import (
@@ -18,25 +18,12 @@ from ser_store_h5.names import (
     member_file,
     parse_member_file,
 )
-from ser_store_h5.places.sources import OpenMember, stated_way_on
+from ser_store_h5.places.place import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
 
-def list_names(folder: Path) -> list[str]:
-    """Names in a folder; none where it is not there."""
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - making paths takes as long as opening
-    except FileNotFoundError:
-        return []
-    except OSError as problem:
-        raise StoreError(
-            f"{folder}: cannot be listed ({problem.strerror}): expected a folder that may be read; mend that, then run "
-            "the command again"
-        ) from problem
-
-
-class FolderSource:
-    """Reads a folder; see :class:`.sources.Source`."""
+class FolderPlace:
+    """Reads a folder; see :class:`.place.Place`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,7 +76,7 @@ class FolderSource:
     def has_member(self, run: str, step: int) -> bool:
         return os.path.lexists(f"{self.path}/runs/{run}/{member_file(step)}")  # making paths takes as long as opening
 
-    def place(self, run: str, step: int) -> str:
+    def locate(self, run: str, step: int) -> str:
         return f"runs/{run}/{member_file(step)}"
 
     def misnamed(self, run: str) -> list[str]:

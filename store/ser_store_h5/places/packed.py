@@ -14,15 +14,15 @@ from ser_store_h5.hdf5.files import check_format, open_file, stated_damage
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import RUN_TEXTS, is_run_name, member_group, parse_member_group
-from ser_store_h5.places.sources import OpenMember, stated_way_on
+from ser_store_h5.places.place import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
 FORMAT_NAME = "ser-store/pack"
 FORMAT_VERSION = 1
 
 
-class PackedSource:
-    """Reads a packed file; see :class:`.sources.Source`. The names in it are read once: it is never written again."""
+class PackedPlace:
+    """Reads a packed file; see :class:`.place.Place`. The names in it are read once: it is never written again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class PackedSource:
     def has_member(self, run: str, step: int) -> bool:
         return step in self._steps.get(run, ())
 
-    def place(self, run: str, step: int) -> str:
+    def locate(self, run: str, step: int) -> str:
         return f"runs/{run}/{member_group(step)}"
 
     def misnamed(self, run: str) -> list[str]:

@@ -23,12 +23,12 @@ def stated_way_on(*ways: str) -> Iterator[None]:
         raise type(problem)(f"{problem}; to go on without it: {others}") from problem
 
 
-class Source(Protocol):
+class Place(Protocol):
     """What a store reads from. Names of runs are checked by the caller; steps are whole numbers."""
 
     path: Path
 
-    def place(self, run: str, step: int) -> str:
+    def locate(self, run: str, step: int) -> str:
         """Where a member stands, relative to the store."""
         ...
 

@@ -50,3 +50,16 @@ def open_regular(path: Path) -> int:
             f"{path}: cannot be opened ({problem.strerror}): expected a file that may be read; mend that, then run the "
             "command again"
         ) from problem
+
+
+def list_names(folder: Path) -> list[str]:
+    """Names in a folder; none where it is not there."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - making paths takes as long as opening
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise StoreError(
+            f"{folder}: cannot be listed ({problem.strerror}): expected a folder that may be read; mend that, then run "
+            "the command again"
+        ) from problem
