@@ -24,6 +24,7 @@ from ser_store.heads.classifiers import (
     make_classifier,
     score_classes,
 )
+from ser_store.heads.layers import Layers, list_layers
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
@@ -59,6 +60,7 @@ def head(
     *,
     kind: str | None = None,
     estimator: Any = None,
+    layer: Layers = None,
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
@@ -73,9 +75,11 @@ def head(
         store: a store, or its path.
         sources: members with pooled representations, or logits if they have no others. Default: of every run the
             selected step, where it has representations of the whole corpus.
+        layer: of members that were extracted with several layers, the number of one, a list of them, or ``all``: a head
+            each, called ``whisper-base-l3-logreg``. Default: the last layer.
 
     Raises:
-        StoreError: if no member can be fitted on, or one name was given to several heads.
+        StoreError: if no member can be fitted on, lacks the layer, or one name was given to several heads.
 
     >>> import numpy as np, ser_store as ss
     >>> from sklearn.linear_model import LogisticRegression
@@ -87,17 +91,21 @@ def head(
     """
     store = open_store(store)
     sources = list_names(sources)
-    chosen = list(sources) or _find_sources(store)
+    chosen = list(sources) or _find_sources(store, layer)
     if run is not None and len(chosen) > 1:
         raise StoreError(
             f"--run {run} with {len(chosen)} sources ({', '.join(chosen)}): expected one; name it with --from"
         )
+    pairs = [(one, number) for one in chosen for number in list_layers(store, one, layer)]
+    if run is not None and len(pairs) > 1:
+        raise StoreError(f"`run` {run} with {len(pairs)} layers of {chosen[0]}: expected one; leave `run` out")
     return [
         fit_head(
             store,
             one,
             kind=kind,
             estimator=estimator,
+            layer=number,
             run=run,
             split=split,
             fold=fold,
@@ -106,17 +114,21 @@ def head(
             seed=seed,
             progress=progress,
         )
-        for one in chosen
+        for one, number in pairs
     ]
 
 
-def _find_sources(store: Store) -> list[str]:
+def _find_sources(store: Store, layer: Any) -> list[str]:
     n = len(store.corpus)
-    chosen, left_out = list_readable(store, holds=lambda member: member.pooled is not None and member.n == n)
+    chosen, left_out = list_readable(
+        store,
+        holds=lambda one: one.pooled is not None and one.n == n and (layer is None or bool(one.layers)),
+    )
     report_left_out(left_out)
     if not chosen:
         raise StoreError(
-            f"{store.path} has no member with pooled representations of the whole corpus: make one with `extract()`"
+            f"{store.path} has no member with {'pooled representations' if layer is None else 'layers'} of the whole "
+            "corpus: make one with `extract()`"
         )
     return chosen
 
@@ -127,6 +139,7 @@ def fit_head(
     *,
     kind: str | None = None,
     estimator: Any = None,
+    layer: int | None = None,
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
@@ -146,7 +159,8 @@ def fit_head(
         estimator: a scikit-learn classifier or pipeline instead; it is cloned, never fitted itself. Inputs are
             standardised unless it is a pipeline. Of one without probabilities the decision values are kept, of one
             without these the predicted classes.
-        run: default: the source's run, ``-`` and the kind.
+        layer: of a source with several layers, the number of the one that the head is fitted on. Default: the last one.
+        run: default: the source's run, ``-`` and the kind; with a layer its number between them, ``-l3-``.
         cv: ``speaker`` or ``utterance``: score every utterance out of fold, in ``folds`` folds, instead of by split.
 
     Raises:
@@ -156,7 +170,7 @@ def fit_head(
     kind, model = _choose_estimator(kind, estimator, seed=seed)
     source_run, step = store.resolve(source)
     source = format_member(source_run, step)
-    run = run or f"{source_run}-{kind}"
+    run = run or f"{source_run}-{'' if layer is None else f'l{layer}-'}{kind}"
     if cv is None:
         train_eval = choose_train_eval_rows(store.corpus, split=split, fold=fold)
         pairs = [(train_eval.train, train_eval.evaluated)]
@@ -165,10 +179,12 @@ def fit_head(
         pairs = _cross_validate(store, source, cv, folds, seed)
         protocol = {"split": None, "fold": None, "cv": cv, "folds": folds}
     details: dict[str, Any] = {"source": source, "head": kind, **protocol, "seed": seed}
+    if layer is not None:
+        details["layer"] = layer
     if estimator is not None:
         details["estimator"] = describe_estimator(estimator)
     info = store.describe_member(source)
-    if info.pooled is None and info.logits is not None:
+    if info.pooled is None and info.logits is not None and layer is None:
         details["inputs"] = "logits"
         LOGGER.info("%s has no representations: the head is fitted on its logits", source)
     record = _describe_run(store, run, source, pairs, details)
@@ -176,7 +192,7 @@ def fit_head(
         _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
     shown = progress(pairs, total=len(pairs), label=f"{kind} on {source}")
-    parts = [_fit_and_score(store, source, kind, model, *pair) for pair in shown]
+    parts = [_fit_and_score(store, source, kind, model, *pair, layer=layer) for pair in shown]
     if len({what for _, what in parts}) > 1:  # of some folds the classes alone are sure
         parts = [
             (own if what == "predicted" else own.argmax(axis=1).astype(np.int16), "predicted") for own, what in parts
@@ -249,7 +265,7 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
         ExistsError: saying what differs.
     """
     there = store.run(record.run)
-    names = ("head", "estimator", "split", "fold", "cv", "folds", "seed")
+    names = ("head", "estimator", "layer", "split", "fold", "cv", "folds", "seed")
     differing = [name for name in names if there.details.get(name) != record.details.get(name)]
     if (there.kind, there.backbone) != (record.kind, record.backbone):
         differing = []
@@ -266,7 +282,7 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
 
 
 def _fit_and_score(
-    store: Store, source: str, kind: str, estimator: Any, train: Rows, held_out: Rows
+    store: Store, source: str, kind: str, estimator: Any, train: Rows, held_out: Rows, *, layer: int | None
 ) -> tuple[NDArray[Any], str]:
     """Return what a head that is fitted on ``train`` says of ``held_out``, and what that is."""
     corpus = store.corpus
@@ -276,22 +292,22 @@ def _fit_and_score(
         names = ", ".join(absent)
         raise CorpusError(f"the training utterances have none labelled {names}: expected some of every class")
     try:
-        fitted = fit_classifier(estimator, _load_inputs(store, source, train), labels)
+        fitted = fit_classifier(estimator, _load_inputs(store, source, train, layer), labels)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(
             f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
             "another --kind"
         ) from problem
-    return score_classes(fitted, _load_inputs(store, source, held_out), n_classes=len(corpus.classes))
+    return score_classes(fitted, _load_inputs(store, source, held_out, layer), n_classes=len(corpus.classes))
 
 
-def _load_inputs(store: Store, source: str, rows: Rows) -> NDArray[np.floating]:
+def _load_inputs(store: Store, source: str, rows: Rows, layer: int | None) -> NDArray[np.floating]:
     """Pooled representations; of a member that holds none, its logits."""
     info = store.describe_member(source)
-    if info.pooled is None and info.logits is not None:
+    if info.pooled is None and info.logits is not None and layer is None:
         return np.asarray(store.logits([source], rows)[0])
-    return store.pooled(source, rows)
+    return store.pooled(source, rows, layer=layer)
 
 
 def _cross_validate(store: Store, source: str, cv: str, folds: int, seed: int) -> list[tuple[Rows, Rows]]:

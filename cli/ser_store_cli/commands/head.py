@@ -34,6 +34,14 @@ def head(
             autocompletion=complete_members,
         ),
     ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            help="Of members with several layers: the number of one, some as 3,4,5, or all; a head each.",
+            show_default="the last one",
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
@@ -60,7 +68,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
+    fitted = fit(opened, from_ or [], kind=kind, layer=layer, run=run, progress=bar, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))
