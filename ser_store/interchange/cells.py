@@ -68,8 +68,17 @@ class Cells:
         cast = _cast(self._table.get_column(column), np.float64)
         return bool(cast.null_count() == self._table.get_column(column).null_count() < len(cast))
 
-    def read_numbers(self, columns: Sequence[str], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    def holds_text(self, column: str) -> bool:
+        """Return whether no cell is a number."""
+        return bool(_cast(self._table.get_column(column), np.float64).null_count() == self._table.height)
+
+    def read_numbers(
+        self, columns: Sequence[str], dtype: DTypeLike = np.float64, *, meant: str = "logits"
+    ) -> NDArray[Any]:
         """Return numbers ``(n, c)``, which may be infinite; NaN where a cell is empty.
+
+        Args:
+            meant: what the columns are taken for, which a refusal says.
 
         Raises:
             CorpusError: if a cell is no number.
@@ -81,9 +90,10 @@ class Cells:
             unread = cast.is_null() & series.is_not_null()
             if unread.any():
                 row = unread.arg_max()
+                way_out = f"if it holds the true labels, say `label` {column}, and if it is no class, drop it"
                 raise CorpusError(
-                    f"{self.path}: column {column} must hold logits, but row {row + 1} has {series[row]!r}: expected "
-                    f"numbers; if it holds the true labels, say `label` {column}, and if it is no class, drop it"
+                    f"{self.path}: column {column} must hold {meant}, but row {row + 1} has {series[row]!r}: expected "
+                    f"numbers; {way_out if meant == 'logits' else 'mend it, or drop the column'}"
                 )
             numbers[:, place] = cast.fill_null(np.nan).to_numpy()
         return numbers

@@ -9,10 +9,9 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.texts import is_missing, unite_spellings
+from ser_store.corpora.texts import describe_spellings, is_missing, match_labels, match_names, unite_spellings
 from ser_store.errors import CorpusError, describe_unknown
 from ser_store.interchange.answers import Answers
-from ser_store.interchange.matching import describe_spellings, match_labels, match_names
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store_h5.corpus import Corpus, order_classes
 from ser_store_h5.member import NO_ANSWER

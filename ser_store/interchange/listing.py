@@ -92,18 +92,28 @@ def ls(store: StoreLike) -> Listing:
     return Listing(store.path, survey.members, backbones, survey.problems)
 
 
-@dataclass(frozen=True)
-class Removed:
+@dataclass(frozen=True, repr=False)
+class Removed(Result):
     """What was removed.
 
     Attributes:
+        name: the member or run, as it was named.
         members: names of the members.
         checkpoints: a folder with checkpoints of the run that lies outside the store, and was left; None if there is
             none.
     """
 
+    name: str
     members: tuple[str, ...]
     checkpoints: Path | None = None
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore rm`` prints."""
+        yield f"removed {', '.join(self.members) or self.name}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each member that was removed."""
+        return [{"member": name} for name in self.members]
 
 
 def rm(store: StoreLike, name: str) -> Removed:
@@ -126,7 +136,7 @@ def rm(store: StoreLike, name: str) -> Removed:
     if store.has_run(run):
         refuse_training(store.run_folder(run))
         left = _find_checkpoints_outside(store, run) if step is None else None
-    return Removed(tuple(store.remove(name)), left)
+    return Removed(name, tuple(store.remove(name)), left)
 
 
 def _find_checkpoints_outside(store: Store, run: str) -> Path | None:

@@ -1,7 +1,7 @@
 """``predictions``: what members said about every utterance, as one data frame."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def predictions(
     *,
     on: str | None = None,
     split: str | None = None,
-    steps: str = "selected",
+    steps: Literal["selected", "all"] = "selected",
 ) -> "DataFrame":
     """Return what members said about every utterance, a row for each member and utterance.
 
