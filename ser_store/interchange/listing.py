@@ -42,6 +42,10 @@ class Listing(Result):
             for one in self.members
         ]
 
+    def list_cautions(self) -> tuple[str, ...]:
+        """Return what is damaged, and therefore left out: a line for each file."""
+        return tuple(f"{problem.file}: {problem.problem}" for problem in self.problems)
+
     def _identify(self, one: MemberInfo) -> dict[str, Any]:
         backbone = self.backbones.get(one.run)
         return {"member": one.name, "run": one.run, "step": one.step, "backbone": backbone, "n": one.n}
