@@ -111,7 +111,7 @@ def name_runs(models: Sequence[str]) -> dict[str, str]:
         SerstoreError: if none is named, or two would have the same run.
     """
     if not models:
-        raise SerstoreError("no model is named: expected at least one; leave the option out for the six published ones")
+        raise SerstoreError("no model is named: expected at least one; leave `models` out for the six published ones")
     names: dict[str, str] = {}
     for model in models:
         if "/" not in model and not Path(model).expanduser().is_dir():
