@@ -37,7 +37,11 @@ def fold_text(text: str) -> str:
 
 
 def is_missing(text: str) -> bool:
-    """Return whether a cell says that there is no value: empty, or a data frame's or spreadsheet's word for that."""
+    """Return whether a cell says that there is no value: empty, or a data frame's or spreadsheet's word for that.
+
+    >>> is_missing(" NaN "), is_missing("0")
+    (True, False)
+    """
     return text.strip().casefold() in _MISSING
 
 
@@ -46,6 +50,9 @@ def unite_spellings(names: Sequence[str]) -> tuple[list[str], dict[str, list[str
 
     Returns:
         the names, and for each that was written in several ways its other spellings, most frequent first.
+
+    >>> unite_spellings(["Sad", "sad", "sad"])
+    (['sad', 'sad', 'sad'], {'sad': ['Sad']})
     """
     kinds: dict[str, list[str]] = {}
     for spelling in _by_frequency(names):
@@ -118,7 +125,11 @@ def match_labels(labels: Collection[str], classes: Sequence[str], *, is_stated: 
 
 
 def describe_spellings(read: Mapping[str, str], noun: str) -> list[str]:
-    """Return one line on the names that were taken for others; none where all stand as they are known."""
+    """Return one line on the names that were taken for others; none where all stand as they are known.
+
+    >>> describe_spellings({"Sad ": "sad", "calm": "calm"}, "labels")
+    ["labels read in the corpus' spelling: 'Sad ' as 'sad'"]
+    """
     changed = [f"{name!r} as {known!r}" for name, known in read.items() if name != known]
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return [f"{noun} read in the corpus' spelling: {', '.join(changed[:3])}{more}"] if changed else []

@@ -25,6 +25,7 @@ class Cells:
 
     @property
     def headers(self) -> list[str]:
+        """The names of the columns, in their order."""
         return list(self._table.columns)
 
     def read_text(self, column: str, *, with_empty: bool = False) -> NDArray[np.str_]:
@@ -56,7 +57,11 @@ class Cells:
         return ["" if cell is None else normalise_text(str(cell)) for cell in self._table.get_column(column).to_list()]
 
     def read_steps(self) -> NDArray[np.str_]:
-        """Steps in plain decimal digits, so that 0100 and 100 are one step."""
+        """Return the column ``step`` in plain decimal digits ``(n,)``, so that 0100 and 100 are one step.
+
+        Raises:
+            CorpusError: if a cell is no whole number.
+        """
         unique, places = np.unique(self.read_text("step"), return_inverse=True)
         for step in unique.tolist():
             if not (step.isascii() and step.isdigit()):

@@ -42,7 +42,7 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 def assign_columns(table: PredictionTable, known: Sequence[str], *, label: str | None) -> dict[str, str]:
-    """Header to class of the columns that hold the members' numbers; empty where members are known by labels.
+    """Return the class of each column that holds the members' numbers; empty where members are known by labels.
 
     Raises:
         CorpusError: if there are labels and numbers, or a column may be the true labels, or the answers of a member.
@@ -166,7 +166,7 @@ class Facts:
 
 
 def collect_facts(table: PredictionTable, headers: Sequence[str]) -> Facts:
-    """Return what the ids tell, if they are RAVDESS's, and what the columns ``headers`` do, which have precedence."""
+    """Return what the columns ``headers`` say of the utterances, and what ids of RAVDESS say where no column does."""
     ids, first, places = np.unique(table.ids, return_index=True, return_inverse=True)
     kept = [header for header in headers if _is_kept(table, header, first, places)]
     read: dict[str, str] = {}

@@ -21,9 +21,15 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class RunDescription:
-    """One run: its record, the number of its members, the selected step, and sizes in bytes.
+    """One run.
 
-    ``dataset_bytes`` holds the size of its members' arrays by name.
+    Attributes:
+        record: what it says of itself.
+        members: how many steps are cached.
+        selected: the selected step; None without members.
+        bytes: of its folder, without checkpoints.
+        checkpoint_bytes: of its checkpoints.
+        dataset_bytes: of its members' arrays by name.
     """
 
     record: RunRecord
@@ -81,6 +87,7 @@ class CheckpointComparison:
         return [self.backbone, self.steps, *sizes, f"{self.ratio:,.0f}"]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fields by name, with what all checkpoints would take and the ratio."""
         return {
             **vars(self),
             "runs": list(self.runs),

@@ -221,15 +221,15 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
     return lambda path: write_h5ad(path, annotated)
 
 
-def _prepare_csv(request: _Request) -> Callable[[Path], None]:
-    table = _make_table(request)
+def _prepare_csv(request: _Request) -> Callable[[Path], object]:
     # A float32 is written in the fewest digits that stand for no other.
-    return lambda path: table.write_csv(path)
+    writer: Callable[[Path], object] = _make_table(request).write_csv
+    return writer
 
 
-def _prepare_parquet(request: _Request) -> Callable[[Path], None]:
-    table = _make_table(request)
-    return lambda path: table.write_parquet(path)
+def _prepare_parquet(request: _Request) -> Callable[[Path], object]:
+    writer: Callable[[Path], object] = _make_table(request).write_parquet
+    return writer
 
 
 def _make_table(request: _Request) -> Any:

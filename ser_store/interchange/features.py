@@ -55,6 +55,10 @@ def load_features(path: Path) -> tuple[list[Features], tuple[str, ...]]:
 
     Raises:
         CorpusError: if the file is none of these, or has no ids, or its rows are not one vector for each utterance.
+
+    >>> np.savez("emotion2vec.npz", ids=["a", "b"], features=np.zeros((2, 768), dtype=np.float32))
+    >>> [(one.name, one.ids.tolist(), one.vectors.shape) for one in load_features(Path("emotion2vec.npz"))[0]]
+    [('emotion2vec', ['a', 'b'], (2, 768))]
     """
     path = Path(path)
     if path.is_dir():

@@ -170,9 +170,9 @@ def _find_slip(label: str, names: Sequence[str]) -> list[str]:
 def code_answers(
     answers: Sequence[Answers], corpus: Corpus, classes: Classes
 ) -> tuple[list[NDArray[np.int16] | None], list[str]]:
-    """Of each member the class indices ``(m,)`` int16 of its answers, -1 outside the corpus' classes; and notes.
+    """Return the answers of each member as class indices ``(m,)`` int16, -1 outside the corpus' classes; and notes.
 
-    None for a member whose numbers are those of the corpus' classes, and can be kept.
+    It is None for a member whose numbers are those of the corpus' classes, and can be kept.
     """
     place = {name: index for index, name in enumerate(corpus.classes)}
     codes: list[NDArray[np.int16] | None] = []

@@ -30,6 +30,7 @@ class MemberRows:
 
     @property
     def name(self) -> str:
+        """The member's name, ``run@step``."""
         return format_member(self.run, self.step)
 
 
@@ -57,6 +58,7 @@ class PredictionTable:
 
     @property
     def path(self) -> Path:
+        """The file."""
         return self.cells.path
 
     @property

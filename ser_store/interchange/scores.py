@@ -89,6 +89,10 @@ def convert(numbers: Numbers, exact: NDArray[np.float32], kind: str) -> tuple[ND
 
     Args:
         exact: the same numbers, rounded once.
+
+    >>> stored, kind = convert(np.array([[50.0, 50.0]]), np.array([[50, 50]], dtype=np.float32), "probabilities")
+    >>> kind, np.exp(stored).tolist()
+    ('log-probabilities', [[0.5, 0.5]])
     """
     if kind == "probabilities":
         total = find_total(numbers, rounding=_COARSE) or 1.0
