@@ -39,6 +39,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Probabilities of a model that was trained on the training part",
             "import probabilities.csv --kind probabilities --trained-on train",
         ),
+        ("Representations of another program, by utterance id, for heads", "import features.npz --kind pooled"),
     ),
     "models": (("What can be fine-tuned by name, with sizes", "models"),),
     "finetune": (

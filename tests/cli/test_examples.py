@@ -67,6 +67,7 @@ def write_tables(folder):
     shares = np.random.default_rng(0).dirichlet(np.ones(len(corpus.classes)), len(corpus)).round(6)
     rows = [(name, "mine", 0, *own) for name, own in zip(corpus.ids.tolist(), shares.tolist(), strict=True)]
     write(folder / "probabilities.csv", [("utterance", "run", "step", *corpus.classes), *rows])
+    np.savez(folder / "features.npz", ids=corpus.ids, features=shares)
 
 
 def test_the_examples_run_one_after_the_other(serstore, desk, monkeypatch):
