@@ -33,7 +33,7 @@ class LengthAware:
 
 @contextmanager
 def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator[Counts]:
-    """Tells the length-aware modules of ``backbone`` the lengths of a batch; yields its frames per utterance.
+    """Tell the length-aware modules of ``backbone`` the lengths of a batch; yields its frames per utterance.
 
     Args:
         backbone: what :func:`make_invariant` returned.
@@ -55,7 +55,7 @@ def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator
 
 
 def count_frames(sample_counts: Sequence[int], config: Any, *, convolutions: int | None = None) -> Counts:
-    """Frames per utterance after the first ``convolutions`` (default: all) of the feature encoder.
+    """Return the frames per utterance after the first ``convolutions`` (default: all) of the feature encoder.
 
     Raises:
         AudioError: if an utterance is too short for a single frame.
@@ -76,7 +76,7 @@ def count_frames(sample_counts: Sequence[int], config: Any, *, convolutions: int
 
 
 def count_samples(frames: int, config: Any) -> int:
-    """The fewest samples that make so many frames."""
+    """Return the fewest samples that make so many frames."""
     samples = frames
     for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
         samples = (samples - 1) * stride + kernel
@@ -84,7 +84,7 @@ def count_samples(frames: int, config: Any) -> int:
 
 
 def make_invariant(backbone: Any) -> Any:
-    """The same backbone with the modules replaced that would see padding; twice is as good as once.
+    """Replace the modules of a backbone that would see padding, in place; twice is as good as once.
 
     It has a method ``count_frames(sample_counts)`` afterwards, as :class:`~ser_store.backbones.whisper.WhisperBackbone`
     has, which sees no padding by itself.
