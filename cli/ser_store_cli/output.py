@@ -24,7 +24,7 @@ TWINS = {
     "verify_store": "verify",
 }
 # Keys of JSON documents under which the library speaks.
-_MESSAGES = ("cautions", "note", "notes", "problem", "skipped")
+_MESSAGES = ("cautions", "note", "notes", "problem", "skipped", "understood")
 _COMMAND: ContextVar[Callable[..., None] | None] = ContextVar("command", default=None)
 
 

@@ -47,7 +47,7 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
         return _warn_of_idle(options, Recipe().changed(**options))
     if not options:
         return None
-    from ser_store.training.checkpointing.resume import find_request
+    from ser_store.training.request import find_request
     from ser_store_h5.store import Store
 
     begun = find_request(Store(store), **{name: asked.get(name) for name in ("model", "run", "split", "fold")})

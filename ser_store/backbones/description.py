@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 Kind = Literal["pretrained", "tiny", "acoustic"]
 Init = Literal["pretrained", "random"]
 Pooling = Literal["mean", "sum", "max"]
+Statistic = Literal["mean", "sum", "max", "std"]
 Context = Literal["utterance", "full"]
 INITS: Final[tuple[str, ...]] = get_args(Init)
 POOLINGS: Final[tuple[str, ...]] = get_args(Pooling)

@@ -14,7 +14,7 @@ from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.errors import ModelError
 from ser_store.extraction.acoustic import prepare_acoustic
 from ser_store.extraction.network import Compute, Passes, prepare_network
-from ser_store.training.checkpointing.run_checkpoints import find_checkpoint
+from ser_store.training.checkpointing.checkpoints import find_checkpoint
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.names import format_member

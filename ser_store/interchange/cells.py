@@ -83,7 +83,7 @@ class Cells:
                 row = unread.arg_max()
                 raise CorpusError(
                     f"{self.path}: column {column} must hold logits, but row {row + 1} has {series[row]!r}: expected "
-                    f"numbers; if it holds the true labels, say --label {column}, and if it is no class, drop it"
+                    f"numbers; if it holds the true labels, say `label` {column}, and if it is no class, drop it"
                 )
             numbers[:, place] = cast.fill_null(np.nan).to_numpy()
         return numbers

@@ -64,7 +64,7 @@ def assign_columns(table: PredictionTable, known: Sequence[str], *, label: str |
         if header not in columns and not _is_corpus_column(cells, header, known):
             raise CorpusError(
                 f"{table.path}: column {header} must hold logits, or what describes the utterances, but it holds names "
-                f"of classes: if these are the true labels, say --label {header}, else drop it"
+                f"of classes: if these are the true labels, say `label` {header}, else drop it"
             )
     return columns
 
@@ -84,7 +84,7 @@ def _refuse_strange(table: PredictionTable, known: Sequence[str]) -> None:
             "with step 0 where it is unknown"
         )
     raise CorpusError(
-        f"{table.path}: column {first!r} is not headed run@step: if it holds the true labels, say --label {first}; if "
+        f"{table.path}: column {first!r} is not headed run@step: if it holds the true labels, say `label` {first}; if "
         f"it holds predictions, rename it, to {first}@0 where the step is unknown"
         + (f"; the same with {others}" if others else "")
     )

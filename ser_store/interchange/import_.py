@@ -29,7 +29,7 @@ from ser_store_h5.store import Store, StoreLike
 
 IMPORTED_SPLIT = "imported"
 LOGGER = logging.getLogger("ser_store")
-_UNKNOWN = "what the models learned from is not stated, so that figures on it carry no caution; --trained-on states it"
+_UNKNOWN = "what the models learned from is not stated, so that figures on it carry no caution; `trained_on` states it"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def import_table(
         opened = Store(folder)
     if opened is None and label is None:
         raise CorpusError(
-            f"there is no store at {folder}: expected --label COLUMN, the true labels in {path.name}, to create one "
+            f"there is no store at {folder}: expected `label` COLUMN, the true labels in {path.name}, to create one "
             f"(columns: {', '.join(read_table(path).columns[:8])})"
         )
     there = None if opened is None else opened.corpus
@@ -201,7 +201,7 @@ def _add(store: Store, members: Sequence[Member], details: Mapping[str, Mapping[
     if other:
         raise ExistsError(
             f"{other[0]} is in {store.path} already, with other numbers ({len(other)} of {len(members)} are): nothing "
-            f"was imported; rename it, or remove the old one with `serstore rm {other[0]}`"
+            "was imported; rename it, or remove the old one with `rm()`"
         )
     for run, own in details.items():
         _check_run(store, run, own)
@@ -247,7 +247,7 @@ def _check_run(store: Store, run: str, details: Mapping[str, Any]) -> None:
     if (held == "scores") != (kind == "scores"):
         raise StoreError(
             f"run {run} in {store.path} holds {held}, and these numbers are {kind}: expected one kind in a run; give "
-            f"the new one another name, or say --kind {held}"
+            f"the new one another name, or say `kind` {held}"
         )
 
 

@@ -37,9 +37,9 @@ class Classes:
     meant: tuple[str, ...]
     is_stated: bool
 
-    def describe_option(self, *others: str) -> str:
-        """Return the option that states these classes, and others."""
-        return f"--classes {','.join(dict.fromkeys([*self.names, *others]))}"
+    def describe_argument(self, *others: str) -> str:
+        """Return the argument that states these classes, and others."""
+        return f"`classes` {','.join(dict.fromkeys([*self.names, *others]))}"
 
 
 def name_truth(
@@ -63,7 +63,7 @@ def name_truth(
     lacking = [name for name in names if name not in classes.meant]
     if lacking:
         raise CorpusError(
-            f"--classes lacks {', '.join(lacking)}: expected every class of the corpus, {', '.join(names)}, and any "
+            f"`classes` lacks {', '.join(lacking)}: expected every class of the corpus, {', '.join(names)}, and any "
             "others that answers may be"
         )
     read = match_labels(set(labels.values()), classes.meant, is_stated=classes.is_stated)
@@ -72,7 +72,7 @@ def name_truth(
         strange = next((utterance for utterance, name in truth.items() if name not in names), None)
         if strange is not None:
             raise CorpusError(
-                f"{table.path}: utterance {strange} is labelled {truth[strange]}: expected one of --classes "
+                f"{table.path}: utterance {strange} is labelled {truth[strange]}: expected one of `classes` "
                 f"{','.join(names)}; name its class too, or drop its rows"
             )
     else:
@@ -125,11 +125,11 @@ def choose_classes(
 def _check_columns(table: PredictionTable, classes: Classes, columns: Mapping[str, str], *, is_new: bool) -> None:
     given = set(columns.values())
     if not set(classes.names) <= given or not (is_new or given <= set(classes.names)):
-        way_out = f"{classes.describe_option(*columns.values())} takes them for all that the model can answer"
+        way_out = f"{classes.describe_argument(*columns.values())} takes them for all that the model can answer"
         if not given & set(classes.names):
             way_out = "head each column with the name of its class"
         if is_new and all(name.isdecimal() for name in classes.names):
-            way_out = f"--classes {','.join(columns.values())}, in their order, are what labels from 0 on stand for"
+            way_out = f"`classes` {','.join(columns.values())}, in their order, are what labels from 0 on stand for"
         raise CorpusError(
             f"{table.path} has logits for {', '.join(columns.values())}: expected one column for each of "
             f"{', '.join(classes.names)}; {way_out}"
@@ -142,7 +142,7 @@ def _refuse_empty(table: PredictionTable, classes: Classes, said: Answers) -> No
     header = said.member.header
     raise CorpusError(
         f"{table.path}: column {header} is empty in row {rows[0]} ({len(rows)} of {len(names)} rows): expected a value "
-        f"in every row; {classes.describe_option()} counts empty cells as wrong answers, and a long table can leave "
+        f"in every row; {classes.describe_argument()} counts empty cells as wrong answers, and a long table can leave "
         "utterances out"
     )
 
@@ -151,9 +151,9 @@ def _refuse_unknown(table: PredictionTable, classes: Classes, strange: Mapping[s
     """All members are looked at, so that one reading of the message mends the whole file."""
     (first, labels), *others = strange.items()
     label = next((label for label in labels if _find_slip(label, classes.names)), labels[0])
-    way_out = f"{classes.describe_option()} counts any other answer as wrong"
+    way_out = f"{classes.describe_argument()} counts any other answer as wrong"
     if all(label.isdecimal() for label in labels):
-        way_out = f"{classes.describe_option()}, in their order, are what numbers from 0 on stand for"
+        way_out = f"{classes.describe_argument()}, in their order, are what numbers from 0 on stand for"
     more = f"; unknown labels also in {', '.join(name for name, _ in others)}" if others else ""
     raise CorpusError(
         f"{table.path}: {first}: {describe_unknown('label', label, classes.names, way_out=way_out)}{more}"

@@ -92,7 +92,7 @@ def load_predictions(
         raise CorpusError(f"{path}: {describe_unknown('column', label, columns)}")
     is_long = {"run", "step"} <= set(columns)
     if label in ((PREDICTED, *LONG) if is_long else ("utterance",)) or "@" in (label or ""):
-        raise CorpusError(f"{path}: column {label} does not hold true labels: name the column that does with --label")
+        raise CorpusError(f"{path}: column {label} does not hold true labels: name the column that does with `label`")
     cells = Cells(table, path, known)
     ids, notes = _read_ids(cells, [] if corpus is None else corpus.ids.tolist())
     labels = None if label is None else _unite_labels(ids, cells.read_text(label), path)

@@ -9,7 +9,7 @@ from ser_store_h5.from_arrays import take_logarithms
 
 # What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
 FLOOR = float(np.log(np.finfo(np.float32).tiny))
-# How far a row may be from its sum: each number is rounded to two decimals; with --kind, to one.
+# How far a row may be from its sum: each number is rounded to two decimals; with ``kind``, to one.
 _ROUNDED, _COARSE = 0.005, 0.05
 _CENT = 100.0
 
@@ -73,7 +73,7 @@ def check_numbers(numbers: Numbers, kind: str, *, run: str) -> None:
     expected = "0 to 1 and a sum of 1" if kind == "probabilities" else "exponentials that sum to 1"
     raise CorpusError(
         f"{run}: its row {row + 1} is {', '.join(f'{number:.4g}' for number in numbers[row][:8])}: expected {expected} "
-        f"in every row of {kind}; --kind scores takes them as they are"
+        f"in every row of {kind}; `kind` scores takes them as they are"
     )
 
 

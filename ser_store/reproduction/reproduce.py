@@ -14,7 +14,7 @@ from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.reproduction.published import load_published
-from ser_store.training.checkpointing.resume import name_after, name_run
+from ser_store.training.request import name_after, name_run
 from ser_store_h5.store import Store, StoreLike, open_store
 
 LOGGER = logging.getLogger("ser_store")

@@ -232,7 +232,7 @@ def _find_members(store: Store, backbones: Mapping[str, str]) -> dict[str, str]:
     if missing:
         raise StoreError(
             f"{store.path} has no run of {', '.join(missing)}, or several: expected one of each of the six published "
-            "models, named by its key; make them with `serstore finetune --model KEY`, or import their predictions"
+            "models, named by its key; make them with `finetune()`, or import their predictions"
         )
     return found
 

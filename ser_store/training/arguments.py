@@ -28,8 +28,8 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
         return _use_one_gpu(_build_arguments(recipe, checkpoints))
     except ValueError as problem:
         raise SerstoreError(
-            f"precision {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
-            "choose another --precision"
+            f"`precision` {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
+            "choose another"
         ) from problem
 
 

@@ -136,8 +136,8 @@ def _compute_class_weights(stated: str | Mapping[str, float], counts: Mapping[st
     missing = [label for label, count in counts.items() if count == 0]
     if missing:
         raise SerstoreError(
-            f"no training utterance is {missing[0]}: expected some of each class to balance them; give the weights by "
-            "class, or choose another --split"
+            f"no training utterance is {missing[0]}: expected some of each class to balance them; give `class_weights` "
+            "by class, or choose another `split`"
         )
     total = sum(counts.values())
     return torch.tensor([total / (len(counts) * count) for count in counts.values()])

@@ -28,14 +28,12 @@ from ser_store.inference.out_of_memory import (
     take_utterances,
 )
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.batches import Deal, LengthGroupedSampler, LongestFirstSampler
+from ser_store.training.callbacks.checkpoint_keeper import stated_writing
 from ser_store.training.callbacks.loss_meter import LossMeter
-from ser_store.training.checkpointing.checkpoints import stated_writing
-from ser_store.training.distributed.batches import Deal
-from ser_store.training.distributed.fsdp import is_sharded
-from ser_store.training.distributed.length_groups import LengthGroupedSampler, LongestFirstSampler
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import Loss, make_optimizer_groups
-from ser_store.training.processes import count_processes
+from ser_store.training.processes import count_processes, is_sharded
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 

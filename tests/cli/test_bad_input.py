@@ -264,4 +264,7 @@ def test_a_member_of_another_store_is_refused(refused, serstore, store, tmp_path
     stated = {**json.loads(record.read_text()), "run": "z"}
     del stated["sha256"]
     record.write_text(json.dumps(stated))
-    assert "belongs to another corpus" in refused("evaluate", "--store", store)
+    assert "belongs to another corpus" in refused("evaluate", "z", "--store", store)
+    assert (
+        "left out, since it cannot be read (`serstore ls` says why): z@1" in serstore("evaluate", "--store", store).err
+    )

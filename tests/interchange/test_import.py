@@ -72,7 +72,7 @@ def test_a_member_may_cover_a_part_of_the_corpus(store, tmp_path):
 
 def test_true_labels_that_are_not_named_as_such_are_not_taken_for_a_member(store, tmp_path):
     polars.DataFrame({"utterance": ["c"], "emotion": ["sad"], "m@1": ["sad"]}).write_csv(tmp_path / "said.csv")
-    with pytest.raises(CorpusError, match=r"column 'emotion' is not headed run@step: .* say --label emotion"):
+    with pytest.raises(CorpusError, match=r"column 'emotion' is not headed run@step: .* say `label` emotion"):
         import_table(tmp_path / "said.csv", store=store)
 
 
@@ -201,7 +201,7 @@ LONG = "utterance,run,step,angry,happy,sad\n"
         ("utterance,m@1\na,sad\n,sad\n", r"column utterance is empty in row 2"),
         ("utterance,m@1\na,  \n", r"column m@1 is empty in row 1"),
         ("utterance,m@1\na,sad\n a,sad\n", r"utterance a stands in 2 rows"),
-        ("utterance,m@1\na,sat\n", r"m@1: unknown label 'sat': expected one of sad \(nearest\), .*; --classes angry,h"),
+        ("utterance,m@1\na,sat\n", r"m@1: unknown label 'sat': expected one of sad \(nearest\), .*; `classes` angry,h"),
         ("utterance,k@1,m@1,n@1\na,2,sad,0.0\n", r"k@1: unknown label '2': .*; unknown labels also in n@1$"),
         ("utterance,m@1\na,sad\0\n", "column m@1 holds NUL"),
         ("utterance,m@1\n" + "a" * 2000 + ",sad\n", "more than 1000 characters"),
@@ -215,11 +215,11 @@ LONG = "utterance,run,step,angry,happy,sad\n"
         (LONG + 'a,m,1,0.1,"0,5",0\n', r"column happy must hold logits, but row 1 has '0,5'"),
         (
             LONG.replace("happy", "happy,emotion") + "a,m,1,0.1,1,sad,0\n",
-            r"column emotion must hold .* --label emotion",
+            r"column emotion must hold .* `label` emotion",
         ),
         (
             LONG.replace("happy", "happy,calm") + "a,m,1,0,1,0,0\n",
-            r"for each of angry, happy, sad; --classes angry,happy,sad,calm ",
+            r"for each of angry, happy, sad; `classes` angry,happy,sad,calm ",
         ),
     ],
 )

@@ -190,7 +190,7 @@ def test_of_several_gpus_that_a_process_sees_one_is_used_and_batches_stay_the_re
 def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(
-        MissingExtraError, match="wandb is not installed: --report-to wandb needs it; pip install wandb"
+        MissingExtraError, match="wandb is not installed: `report_to` wandb needs it; pip install wandb"
     ):
         build_training_arguments(Recipe(report_to="wandb"), tmp_path)
 

@@ -18,8 +18,8 @@ from ser_store.backbones.loading import build_model
 from ser_store.common.threads import single_torch_thread
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.batches import LengthGroupedSampler
 from ser_store.training.checkpointing.checkpoints import find_folders
-from ser_store.training.distributed.length_groups import LengthGroupedSampler
 from ser_store.training.finetune import finetune
 from ser_store.training.preparing import prepare
 from ser_store_h5.store import Store

@@ -236,7 +236,7 @@ def test_other_sides_than_those_begun_with_are_refused(unfinished):
 
 
 def test_a_run_that_was_begun_says_how_to_go_on(unfinished, model):
-    with pytest.raises(ExistsError, match="already and is running: go on with --resume"):
+    with pytest.raises(ExistsError, match="already and is running: go on with `resume`"):
         finetune(unfinished, str(model), run="r")
 
 

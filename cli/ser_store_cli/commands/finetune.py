@@ -28,7 +28,7 @@ from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.tables.finetune import print_dry_run, print_run, push, train_all
 
 if TYPE_CHECKING:
-    from ser_store.training.checkpointing.resume import Request
+    from ser_store.training.request import Request
     from ser_store_h5.store import Store
 
 Pair = tuple[float, float]
@@ -322,7 +322,7 @@ def _open(store: Path) -> "Store":
 
 
 def _find_begun(store: Path, **asked: Any) -> "Request | None":
-    from ser_store.training.checkpointing.resume import find_request
+    from ser_store.training.request import find_request
     from ser_store_h5.store import Store
 
     return find_request(Store(store), **asked)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -120,7 +120,7 @@ def export(
     from ser_store.interchange.export import export as write
     from ser_store_h5.store import Store
 
-    done = write(Store(store), file, members or [], what=what, steps=steps, on=on, split=split)
+    done = write(Store(store), file, members or [], what=what, steps=cast(Any, steps), on=on, split=split)
     warn_cautions(done.cautions)
     if json:
         document = {"file": str(file), "what": done.what, "members": done.members, "n": done.n}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ser_store.interchange.description import StoreDescription
-    from ser_store_h5.findings import Problem
+    from ser_store_h5.findings import FileProblem
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: Debu
         typer.echo(str(listing))
 
 
-def _warn_of(problems: "Sequence[Problem]") -> None:
+def _warn_of(problems: "Sequence[FileProblem]") -> None:
     """What is damaged is left out of a list, and said."""
     for problem in problems:
         warn(f"{problem.file}: {problem.problem}")

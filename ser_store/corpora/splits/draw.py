@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
-from ser_store.corpora.splits.speakers import count_speakers, draw_speakers, fold_speakers, list_splits_apart
+from ser_store.corpora.splits.speakers import (
+    count_speakers,
+    draw_speakers,
+    fold_as_emobox,
+    fold_speakers,
+    list_splits_apart,
+)
 from ser_store.corpora.splits.train_eval_rows import check_trainable
 from ser_store.corpora.texts import is_missing, normalise_text, unite_spellings
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
@@ -20,6 +26,7 @@ SPLITS: Mapping[str, str] = {
     "speaker": "train, valid and test (a sixth of the speakers each) without a speaker on two sides; the first draw "
     "with enough of every class in every part",
     "speaker-folds": "folds of whole speakers in their order (default 6; RAVDESS: four actors each)",
+    "emobox": "the six published folds of RAVDESS (EmoBox), four actors each, other than in speaker-folds",
     "twin": "80:20 train and test with both takes of an utterance on one side, stratified by label",
     "kfold": "folds stratified by label (default 5); speakers are in several folds",
 }
@@ -45,7 +52,8 @@ def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int 
     Args:
         name: one of ``SPLITS``, the name of one that was drawn otherwise (``paper-7``), a column of the corpus, whose
             values are the parts, or a split that the corpus has.
-        seed: default: 101 for ``paper`` and ``paper-valid``, else 0. No chance is in ``speaker-folds`` and columns.
+        seed: default: 101 for ``paper`` and ``paper-valid``, 0 for ``speaker``, ``twin`` and ``kfold``; the others
+            leave nothing to chance.
         folds: how many, for ``speaker-folds`` (default: 6, or one per speaker where there are fewer) and ``kfold``
             (default: 5).
 
@@ -204,6 +212,8 @@ def _draw_parts(corpus: Corpus, draw: _Draw) -> StrArray:
         return draw_speakers(corpus, seed=seed)
     if draw.kind == "speaker-folds":
         return fold_speakers(corpus, folds=folds)
+    if draw.kind == "emobox":
+        return fold_as_emobox(corpus)
     if draw.kind == "twin":
         return _twin_parts(corpus, seed=seed)
     if draw.kind == "kfold":

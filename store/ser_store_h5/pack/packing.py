@@ -65,7 +65,7 @@ def pack(
     store, path = open_store(store), Path(path)
     if os.path.lexists(path):
         raise ExistsError(f"{path} is there already: nothing written is overwritten; name a new file")
-    without = frozenset[str]() if with_pooled else frozenset({"pooled"})
+    without = frozenset[str]() if with_pooled else frozenset({"pooled", "layers"})
     runs = _choose(store, members, without)
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
 
@@ -81,8 +81,9 @@ def pack(
                 for name in watch(packed):
                     run, step = store.resolve(name)
                     place = f"runs/{run}/{member_group(step)}"
-                    group = _create_group(file, place, member_file.FORMAT_NAME, member_file.FORMAT_VERSION)
                     with open_member(run, step) as member:
+                        version = member_file.choose_version(member.choose_layers(without))
+                        group = _create_group(file, place, member_file.FORMAT_NAME, version)
                         member.copy_into(group, without=without)
                     check_disk()
 
@@ -170,12 +171,15 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
 
 
 def _unpack_members(packed: Store, growing: Path, folder: Path, watch: Watch) -> None:
-    create = partial(create_file, format_name=member_file.FORMAT_NAME, version=member_file.FORMAT_VERSION)
+    create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
     with packed.source.opened(packed.header) as open_member:
         for name in watch(packed.member_names()):
             run, step = packed.resolve(name)
             place = growing / "runs" / run / name_member_file(step)
-            with create(place, bears=folder) as (file, _), open_member(run, step) as member:
+            with (
+                open_member(run, step) as member,
+                create(place, version=member_file.choose_version(member.layers)) as (file, _),
+            ):
                 member.copy_into(file)
 
 
