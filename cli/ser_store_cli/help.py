@@ -86,7 +86,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
         ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
     ),
-    "verify": (("Is every file as it was written?", "verify"),),
+    "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
         ("Predicted classes of all runs, a column each", "export members.csv"),
         ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
@@ -98,7 +98,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
-    "gc": (("What would be removed?", "gc --dry-run"),),
+    "gc": (("Only list what would be removed", "gc --dry-run"),),
     "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),
     "reproduce": (("The whole paper, in bf16", "reproduce --audio ravdess --precision bf16 --store six.store"),),
     "demo": (("On synthetic speech", "demo --store demo.store"),),

@@ -36,7 +36,7 @@ LOGMEL_SETTINGS = (
 
 
 def compute_mfcc_statistics(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The 240 MFCC statistics of one utterance, ``(240,)`` float32.
+    """Return the 240 MFCC statistics of one utterance, ``(240,)`` float32.
 
     40 coefficients per frame (25 ms Hann windows every 10 ms, 512-point FFT, 40 mel bands over 0 to 8 kHz, natural
     logarithm of band energy + 1e-6, orthonormal DCT-II including the zeroth coefficient), their first and second

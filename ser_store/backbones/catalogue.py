@@ -14,10 +14,13 @@ WAY_OUT = f"or any hub id (org/name) or local folder of the families {', '.join(
 
 
 def lookup(key: str) -> Backbone:
-    """The backbone called ``key``, which may also be the hub id of one in the catalogue.
+    """Return the backbone called ``key``, which may also be the hub id of one in the catalogue.
 
     Raises:
         UnknownNameError: naming the nearest keys.
+
+    >>> lookup("hubert-base").hidden_size
+    768
     """
     for backbone in list_backbones():
         if key == backbone.key or (backbone.hub_id is not None and key == backbone.hub_id):
@@ -26,12 +29,12 @@ def lookup(key: str) -> Backbone:
 
 
 def is_acoustic(key: str) -> bool:
-    """Whether ``key`` is an acoustic feature set of the catalogue; any other name is not."""
+    """Return whether ``key`` is an acoustic feature set of the catalogue."""
     return key in _ENTRIES and _ENTRIES[key].kind == "acoustic"
 
 
 def list_backbones() -> tuple[Backbone, ...]:
-    """All backbones: the published six, Whisper's sizes, the acoustic feature sets, the tiny presets."""
+    """Return all backbones: the published six, Whisper's sizes, the acoustic feature sets, the tiny presets."""
     return _BACKBONES
 
 

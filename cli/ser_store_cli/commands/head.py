@@ -24,7 +24,14 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def head(
-    kind: Annotated[str, typer.Option("--kind", help="The classifier: logreg, svm, mlp, knn or lda.")] = "logreg",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="The classifier: logreg (logistic regression), svm, mlp (a small neural network), knn (nearest "
+            "neighbours) or lda (linear discriminant analysis).",
+        ),
+    ] = "logreg",
     from_: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +53,12 @@ def head(
         str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
     cv: Annotated[
-        str | None, typer.Option("--cv", help="Cross-validate over all utterances: folds by speaker or by utterance.")
+        str | None,
+        typer.Option(
+            "--cv",
+            help="Cross-validate over all utterances, in folds of whole speakers (speaker) or of single utterances "
+            "(utterance).",
+        ),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Number of folds of --cv.")] = 5,
     fold: Annotated[

@@ -33,7 +33,9 @@ def steps(
     select: Annotated[
         str | None,
         typer.Option(
-            "--select", help="Select a step and record it in the run: best, divergence, min-loss, last, or a number."
+            "--select",
+            help="Select a step and record it in the run: best (highest accuracy), min-loss (lowest evaluation loss), "
+            "divergence (lowest evaluation loss before it parts from the training loss), last, or a number.",
         ),
     ] = None,
     on: OnOption = None,
