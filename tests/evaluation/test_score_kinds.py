@@ -77,7 +77,7 @@ def test_a_record_that_says_what_nobody_knows_is_refused(store, tmp_path):
             ["svm@1", "theirs@1"],
             CONFIDENCE,
             "ties by confidence add up the softmax of what is not on one scale: svm@1 holds an SVM's decision values; "
-            "theirs@1 holds scores that are no probabilities; --tie lowest asks for none",
+            "theirs@1 holds scores that are no probabilities; `tie` lowest asks for none",
         ),
         (
             ["svm@1"],

@@ -1,6 +1,6 @@
 """head."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 @stated
 def head(
     kind: Annotated[str, typer.Option("--kind", help="The classifier: logreg, svm, mlp, knn or lda.")] = "logreg",
-    from_: Annotated[
+    sources: Annotated[
         list[str] | None,
         typer.Option(
             "--from",
@@ -60,7 +60,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
+    fitted = fit(opened, sources or [], kind=cast(Any, kind), run=run, progress=bar, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))
