@@ -1,6 +1,6 @@
 """head."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -32,7 +32,7 @@ def head(
             "neighbours) or lda (linear discriminant analysis).",
         ),
     ] = "logreg",
-    from_: Annotated[
+    sources: Annotated[
         list[str] | None,
         typer.Option(
             "--from",
@@ -80,7 +80,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    fitted = fit(opened, from_ or [], kind=kind, layer=layer, run=run, progress=bar, **options)
+    fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=bar, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))
