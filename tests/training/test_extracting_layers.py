@@ -142,6 +142,12 @@ def test_anything_else_is_no_layer(given):
         parse_layers(given)
 
 
+@pytest.mark.parametrize("given", [0, -1, 2.5, "8", True])
+def test_a_batch_has_one_utterance_or_more(given, store):
+    with pytest.raises(ss.ModelError, match=r"`batch_size` is .*: expected a whole number from 1 on"):
+        ss.extract(store, model="tiny-whisper", batch_size=given)
+
+
 def test_statistics_have_one_order():
     assert parse_statistics(["std", "mean"], "mean") == parse_statistics("mean,std", "mean") == ("mean", "std")
     assert parse_statistics(None, "max") == ()
