@@ -52,7 +52,7 @@ def test_the_top_by_its_mean_is_the_same_however_it_is_asked_for(words, store, s
 def test_its_size_is_said_beforehand(store, serstore):
     done = serstore("extract", *MODEL, "--run", "lower", "--layers", 0, "--statistics", "std", "--store", store.path)
     assert done.code == 0
-    assert "serstore: lower@0: 1 layers × 48 utterances × 128 numbers × 2 bytes: 12.3 kB\n" in done.err
+    assert "serstore: lower@0: 1 layer × 48 utterances × 128 numbers × 2 bytes: 12.3 kB\n" in done.err
     listed = serstore("ls", "--store", store.path)
     assert "2 × 48 × 256" in listed.out
     [lower] = [one for one in serstore("ls", "--json", "--store", store.path).json["members"] if one["run"] == "lower"]
