@@ -18,12 +18,13 @@ TWINS = {
     "estimate": "finetune --dry-run",
     "finetune_all": "finetune --all",
     "import_predictions": "import",
-    "push_to_hub": "finetune --push-to-hub",
+    "push_to_hub": "finetune --run RUN --resume --push-to-hub",
+    "save_recipe": "finetune --print-recipe",
     "sweep": "gc",
     "verify_store": "verify",
 }
 # Keys of JSON documents under which the library speaks.
-_MESSAGES = ("cautions", "note", "notes", "problem", "skipped")
+_MESSAGES = ("cautions", "note", "notes", "problem", "skipped", "understood")
 _COMMAND: ContextVar[Callable[..., None] | None] = ContextVar("command", default=None)
 
 

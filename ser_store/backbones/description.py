@@ -1,10 +1,17 @@
-"""What is known of a backbone, as a value."""
+"""What is known of a backbone, as a value, and what can be chosen where one is built."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, get_args
 
 Kind = Literal["pretrained", "tiny", "acoustic"]
+Init = Literal["pretrained", "random"]
+Pooling = Literal["mean", "sum", "max"]
+Statistic = Literal["mean", "sum", "max", "std"]
+Context = Literal["utterance", "full"]
+INITS: Final[tuple[str, ...]] = get_args(Init)
+POOLINGS: Final[tuple[str, ...]] = get_args(Pooling)
+CONTEXTS: Final[tuple[str, ...]] = get_args(Context)
 
 FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio", "whisper")
 
@@ -54,7 +61,7 @@ class Backbone:
     config: Mapping[str, object] = field(default_factory=dict, repr=False, hash=False)
 
     def to_json(self) -> dict[str, object]:
-        """All but the configuration, ready for :func:`json.dumps`."""
+        """Return all but the configuration, ready for :func:`json.dumps`."""
         return {name: value for name, value in vars(self).items() if name != "config"}
 
 
@@ -71,7 +78,7 @@ def describe_transformer(
     hours: float | None = None,
     languages: str | None = None,
 ) -> Backbone:
-    """A transformer; ``parameters`` are the backbone's own."""
+    """Describe a transformer; ``parameters`` are the backbone's own."""
     hidden_size = config.get("hidden_size", config.get("d_model"))
     layers = config.get("num_hidden_layers", config.get("encoder_layers"))
     if not isinstance(hidden_size, int) or not isinstance(layers, int):
@@ -93,4 +100,24 @@ def describe_transformer(
         hours=hours,
         languages=languages,
         config=config,
+    )
+
+
+def describe_features(key: str, name: str, size: int, what: str) -> Backbone:
+    """Return a feature set of ``size`` numbers, which has no weights."""
+    return Backbone(
+        key=key,
+        name=name,
+        kind="acoustic",
+        architecture="torchaudio",
+        hub_id=None,
+        revision=None,
+        hidden_size=size,
+        num_hidden_layers=0,
+        backbone_parameters=0,
+        parameters=0,
+        bytes_fp32=0,
+        pretraining=f"none: {what}, mean and standard deviation",
+        hours=None,
+        languages=None,
     )

@@ -24,7 +24,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-WAY_OUT = "give a folder with its weights by --checkpoint DIR, or start from random ones with --init random"
+WAY_OUT = "give a folder with its weights as `checkpoint`, or start from random ones: `init` random"
 _ADVICE = {
     # The hub says the same of what is private and of what is not there.
     401: "not there, or private: see `hf auth login`",
@@ -36,7 +36,7 @@ _ADVICE = {
 _DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SHORT_HASH = re.compile("[0-9a-f]{6,39}")
-WAY_OUT_WITHOUT_CONFIG = "name a local folder with its config.json instead, or a backbone of `serstore models`"
+WAY_OUT_WITHOUT_CONFIG = "name a local folder with its config.json instead, or a backbone that `models()` lists"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class HubCheckpoint:
 
 
 def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: bool = True) -> HubCheckpoint:
-    """Configuration, feature extractor and (``with_weights``) weights of ``hub_id``; from the cache without network.
+    """Fetch a model's configuration, feature extractor and weights from the hub, or from the cache without network.
 
     Raises:
         ModelError: if it can neither be fetched nor found in the cache, or its weights are not those on the hub.
@@ -79,7 +79,7 @@ def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: 
 
 
 def _list_cached(hub_id: str) -> list[str]:
-    """The branches and tags of ``hub_id`` that the cache has, as they are named behind ``--model``."""
+    """The branches and tags of ``hub_id`` that the cache has, as a model is named."""
     refs = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id, repo_type="model") / "refs"
     return [f"{hub_id}@{path.relative_to(refs).as_posix()}" for path in sorted(refs.rglob("*")) if path.is_file()]
 
@@ -95,7 +95,7 @@ def _find_problem(hub_id: str, revision: str | None) -> str:
 
 
 def describe_refusal(refused: Exception) -> str:
-    """What the hub, the network or the disk had against a request, with what to do about it where that is known."""
+    """Say why a request to the hub failed, and what to do about it where that is known."""
     if isinstance(refused, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     if isinstance(refused, OSError) and refused.errno in _DISK_PROBLEMS:
@@ -112,7 +112,7 @@ class _Fetcher:
     offline: bool
 
     def fetch(self, name: str) -> Path | None:
-        """The file in the cache, fetched if need be; None if there is none."""
+        """Return the file in the cache, fetched if need be; None if there is none."""
         try:
             with _quiet_client():
                 return Path(hf_hub_download(self.hub_id, name, revision=self.revision, local_files_only=self.offline))

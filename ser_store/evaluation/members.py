@@ -10,17 +10,25 @@ from numpy.typing import NDArray
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
-from ser_store.evaluation.member_choice import choose_covering, name_part
+from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
 from ser_store.evaluation.tables.evaluation import PLAIN, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups
-from ser_store.evaluation.uncertainty import choose_rule, describe_accuracy, find_accuracy_intervals, find_intervals
+from ser_store.evaluation.uncertainty import (
+    IntervalKind,
+    choose_rule,
+    describe_accuracy,
+    find_accuracy_intervals,
+    find_intervals,
+)
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
+from ser_store.voting.checks import Tie
+from ser_store.voting.rules import Rule
 from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -162,10 +170,10 @@ def evaluate(
     on: str | None = None,
     split: str | None = None,
     by: str | None = None,
-    interval: str = "auto",
-    steps: str = "selected",
-    rule: str = "hard",
-    tie: str = "lowest",
+    interval: IntervalKind = "auto",
+    steps: Steps = "selected",
+    rule: Rule = "hard",
+    tie: Tie = "lowest",
 ) -> Evaluations:
     """Evaluate members from the store.
 
@@ -193,16 +201,16 @@ def evaluate(
     """
     store = open_store(store)
     members = list_names(members)
+    voting = check_voting_rule(rule, tie)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    rows = corpus.rows(on, split=split)
-    chosen = choose_covering(store, members, rows, on=on, steps=steps)
+    chosen = choose_covering(store, members, corpus.rows(on, split=split), on=on, steps=steps)
     names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = corpus.speaker_groups(rows)
     intervals_by = choose_rule(speakers, interval)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
-    predicted, logits = load_members(store, names, rows, rule=check_voting_rule(rule, tie))
+    predicted, logits = load_members(store, names, rows, rule=voting)
     outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
     intervals = find_accuracy_intervals(predicted == truth, intervals_by)
     sliced: Sequence[Slices | None] = [None] * len(names)
@@ -211,7 +219,6 @@ def evaluate(
             truth, predicted, groups, by=by, n_classes=n_classes, rule=intervals_by, logits=logits, speakers=speakers
         )
     cautions = _find_cautions(store, names, rows)
-    scored = [name for name, own in zip(names, logits, strict=True) if own is not None]
     evaluated = tuple(
         MemberEvaluation(
             member=name,
@@ -227,6 +234,7 @@ def evaluate(
         )
         for place, (name, own) in enumerate(zip(names, logits, strict=True))
     )
+    scored = [one.member for one in evaluated if one.probabilities is not None]
     return Evaluations(
         on=on,
         split=split or corpus.default_split,
@@ -236,12 +244,19 @@ def evaluate(
             *chosen.cautions,
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
-            *caution_unanswered(names, predicted),
-            *((_CHOSEN,) if any(PLUS in name for name in names) else ()),
-            *dict.fromkeys(one.caution for one in intervals if one.caution),
+            *_caution_figures(names, predicted, intervals),
         ),
         loss_cautions=caution_scores(store, scored, of=LOSSES),
     )
+
+
+def _caution_figures(
+    names: Sequence[str], predicted: NDArray[np.int16], intervals: Sequence[Interval]
+) -> Iterator[str]:
+    yield from caution_unanswered(names, predicted)
+    if any(PLUS in name for name in names):
+        yield _CHOSEN
+    yield from dict.fromkeys(one.caution for one in intervals if one.caution)
 
 
 def _find_cautions(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> dict[str, tuple[Caution, ...]]:

@@ -4,7 +4,7 @@ What is in the store already, from the same model, recordings and preprocessing,
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
+from ser_store.backbones.description import Statistic
 from ser_store.common.log import report_left_out
 from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import digest_recordings, list_differences
 from ser_store.errors import ModelError, StoreError, require
 from ser_store.evaluation.member_choice import describe_unreadable
+from ser_store.extraction.layers import parse_layers, parse_statistics
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
 from ser_store.inference.float16 import narrow_pooled
@@ -32,6 +34,7 @@ _IDENTITY = {
     "attention": "attention",
     "preprocessing": "preprocessing",
     "pooling": "pooling",
+    "layers": "layers",
     "precision": "precision",
 }
 
@@ -61,6 +64,8 @@ def extract(
     checkpoint: str | os.PathLike[str] | None = None,
     init: str = "pretrained",
     pooling: str = "mean",
+    layers: str | int | Sequence[int] = "last",
+    statistics: str | Sequence[str] | None = None,
     seed: int = 42,
     whisper_context: str = "utterance",
     batch_size: int = 8,
@@ -82,15 +87,21 @@ def extract(
         checkpoint: a folder with the weights, where they are not the hub's or the run's own.
         init: of a backbone: ``pretrained`` or ``random`` weights.
         pooling: of a backbone, how its frames become one vector: ``mean``, ``sum`` or ``max``.
+        layers: the hidden states that are pooled in one forward pass: ``all``, ``last``, or numbers: 3, ``"3,4,5"`` or
+            ``[3, 4, 5]``. They are those of transformers' ``hidden_states``: 0 is what enters the first transformer
+            layer, and their number is the top, the last one, which ends with the final layer norm where the model has
+            one. A member with several is read by ``store.pooled(name, layer=3)``, and its ``pooled`` is the last one.
+        statistics: of the frames of each layer: ``mean``, ``std`` (the population standard deviation), or both,
+            ``"mean,std"``, one after the other. Default: what ``pooling`` says.
         seed: of ``random`` weights.
         whisper_context: what a frozen Whisper looks at: the ``utterance``, or the ``full`` thirty seconds around it.
         batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
         progress: wraps the utterances.
 
     Raises:
-        ModelError: if there is nothing to extract from, or it cannot be loaded.
+        ModelError: if there is nothing to extract from, it cannot be loaded, or has no such layer.
         MemoryLimitError: if a single utterance does not fit into memory.
-        StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
+        StoreError: if the member is there from another model, recordings, preprocessing or layers; says which differ.
 
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
@@ -98,10 +109,12 @@ def extract(
     >>> ss.extract("my.store", model="mfcc")[0].computed
     180
     """
-    _check_combination(model, step, whisper_context)
+    whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
+    _check_combination(model, step, whisper_context, layers=whole, statistics=measured)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
-    passes = Passes(resolve_audio(store.corpus, None if audio is None else Path(audio)), batch_size, progress)
+    folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
+    passes = Passes(folder, batch_size, progress, whole, measured)
     require("torch" if model is not None and is_acoustic(model) else "transformers")
     extractors: Iterable[Extractor]
     if model is None:
@@ -114,9 +127,19 @@ def extract(
     return [_fill(store, one) for one in extractors]
 
 
-def _check_combination(model: str | None, step: int | None, whisper_context: str) -> None:
+def _check_combination(
+    model: str | None,
+    step: int | None,
+    whisper_context: str,
+    *,
+    layers: str | tuple[int, ...],
+    statistics: tuple[Statistic, ...],
+) -> None:
     if model is not None and step is not None:
         raise ModelError(f"`step` {step} with `model` {model}: a frozen backbone has step 0 only; leave `step` out")
+    if model is not None and is_acoustic(model) and (layers != "last" or statistics):
+        given = "`statistics`" if statistics else "`layers`"
+        raise ModelError(f"{given} with `model` {model}: a feature set has neither layers nor frames; leave it out")
     if whisper_context == "utterance":
         return
     if model is None:
@@ -159,9 +182,11 @@ def _fill(store: Store, extractor: Extractor) -> Extraction:
     missing = everyone if cached is None else np.setdiff1d(everyone, cached.rows)
     if not len(missing):
         return Extraction(name, computed=0, kept=len(everyone))
-    logits, pooled = extractor.compute(missing)
+    logits, by_layer = extractor.compute(missing)
+    pooled = [narrow_pooled(one) for one in by_layer]
+    layers = dict(zip(identity.get("layers", ()), pooled, strict=False))  # of the last hidden states alone: none
     provenance = {**identity, "source": "extraction", "audio_digest": digest_recordings(corpus, everyone)}
-    member = Member(run, step, missing, logits=logits, pooled=narrow_pooled(pooled), provenance=provenance)
+    member = Member(run, step, missing, logits, pooled[-1], provenance=provenance, layers=layers)
     if not store.has_run(run):
         store.add_run(record)
     elif record.kind == "frozen" and cached is None:
@@ -192,8 +217,9 @@ def _merge(cached: Member, computed: Member) -> Member:
         raise StoreError(f"{cached.name} holds other arrays than an extraction gives; remove it with `rm()`")
     rows = np.concatenate([cached.rows, computed.rows])
     order = np.argsort(rows)
-    pooled = np.concatenate([cached.pooled, computed.pooled])[order]  # as wide as the wider of the two
+    layers = {number: np.concatenate([cached.layers[number], own])[order] for number, own in computed.layers.items()}
+    pooled = None if layers else np.concatenate([cached.pooled, computed.pooled])[order]  # the wider of the two types
     logits = None
     if cached.logits is not None and computed.logits is not None:
         logits = np.concatenate([cached.logits, computed.logits])[order]
-    return replace(computed, rows=rows[order], logits=logits, pooled=pooled)
+    return replace(computed, rows=rows[order], logits=logits, pooled=pooled, layers=layers)

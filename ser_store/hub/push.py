@@ -45,7 +45,7 @@ class Publication:
 
 
 def reserve_repository(repository: str, *, private: bool = True) -> str:
-    """Make an empty model repository, before hours are spent on what it is to hold. One that is still empty is taken.
+    """Make an empty model repository, or take one that is still empty, before hours of training for it.
 
     Returns:
         Its address.
@@ -83,20 +83,20 @@ def reserve_repository(repository: str, *, private: bool = True) -> str:
 def _refuse_shards(repository: str) -> None:
     if choose_layout(read_plugin()) is Layout.SHARDS:
         raise ModelError(
-            "--push-to-hub takes a whole model, and accelerate's configuration has fsdp_state_dict_type "
+            "`push_to_hub()` takes a whole model, and accelerate's configuration has fsdp_state_dict_type "
             "SHARDED_STATE_DICT: expected FULL_STATE_DICT; or train without it, join the last checkpoint by "
-            "`accelerate merge-weights`, and then call `serstore finetune --run RUN --resume --push-to-hub "
-            f"{repository}` by itself"
+            f"`accelerate merge-weights`, and then call `push_to_hub()` with {repository} by itself"
         )
 
 
 def push_to_hub(
     store: StoreLike, run: str, repository: str, *, step: int | None = None, private: bool = True
 ) -> Publication:
-    """Put the model of a fine-tuned run on the hub in one commit: weights, configuration, feature extractor, card.
+    """Publish the model of a fine-tuned run on the Hugging Face hub, with a model card.
 
-    What is pushed loads by its name as any backbone does, and with its head by
-    :func:`~ser_store.backbones.loading.load_classifier`. Folders of this machine are taken out of its configuration.
+    One commit holds weights, configuration, feature extractor and card. What is pushed loads by its name as any
+    backbone does, and with its head by :func:`~ser_store.backbones.loading.load_classifier`. Folders of this machine
+    are taken out of its configuration.
 
     Args:
         store: has the run.
@@ -107,6 +107,10 @@ def push_to_hub(
 
     Raises:
         ModelError: if there is no checkpoint, or the hub refuses; says what to do.
+
+    >>> import ser_store as ss
+    >>> ss.push_to_hub("my.store", "xlsr53", "me/xlsr53-emotions").url  # doctest: +SKIP
+    'https://huggingface.co/me/xlsr53-emotions'
     """
     store = open_store(store)
     record = store.run(run)
@@ -122,8 +126,7 @@ def push_to_hub(
         if record.state != "finished":
             raise
         raise ModelError(
-            f"{refused}; the run is whole in the store: `serstore finetune --run {run} --resume --push-to-hub "
-            f"{repository}` pushes it without training again"
+            f"{refused}; run {run} is whole in the store: `push_to_hub()` pushes it without training again"
         ) from refused
     return Publication(format_member(run, step), url, str(commit.oid))
 
@@ -132,7 +135,7 @@ def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
     """What is pushed of a checkpoint: not the optimizer's state, nor anything else that serves resuming."""
     weights = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.safetensors.index.json")])
     if not weights:
-        raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `serstore finetune` writes it")
+        raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `finetune()` writes it")
     extractor = [checkpoint / name for name in _EXTRACTOR_FILES if (checkpoint / name).is_file()]
     files: dict[str, Any] = {path.name: path for path in (*weights, *extractor)}
     files |= {"config.json": _read_config(checkpoint), "README.md": card.encode()}

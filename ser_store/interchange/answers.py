@@ -123,7 +123,7 @@ def _find_kind(table: PredictionTable, run: str, numbers: NDArray[np.float64], r
         raise CorpusError(
             f"{table.path}: most rows of {run} sum to {np.median(sums):.4g}, as probabilities do, but row "
             f"{rows[odd] + 1} to {sums[odd]:.4g}: expected the same of all; mend it, or take the numbers as they are "
-            "with --kind scores or --kind logits"
+            "with `kind` scores or logits"
         )
     return found
 
@@ -133,7 +133,7 @@ def _refuse(bad: NDArray[np.bool_], headers: Sequence[str], table: PredictionTab
         column = int(bad.any(axis=0).argmax())
         raise CorpusError(
             f"{table.path}: column {headers[column]} holds an empty cell, NaN or infinity in row "
-            f"{int(bad[:, column].argmax()) + 1}: expected finite numbers; logarithms of 0 are read with --kind "
+            f"{int(bad[:, column].argmax()) + 1}: expected finite numbers; logarithms of 0 are read with `kind` "
             "log-probabilities"
         )
 
@@ -143,4 +143,4 @@ def _describe(taken: Mapping[str, str], classes: Sequence[str]) -> str:
     for run, kind in taken.items():
         runs.setdefault(kind, []).append(run)
     kinds = [kind + (f" ({', '.join(names)})" if len(runs) > 1 else "") for kind, names in sorted(runs.items())]
-    return f"numbers read as {', '.join(kinds)} of the classes {', '.join(classes)}; --kind says otherwise"
+    return f"numbers read as {', '.join(kinds)} of the classes {', '.join(classes)}; `kind` says otherwise"

@@ -5,25 +5,34 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation import choose_members, name_part
+from ser_store.evaluation.ensemble_names import load_predictions
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import keep_covering
+from ser_store.evaluation.member_choice import (
+    Steps,
+    choose_members,
+    keep_covering,
+    list_readable,
+    name_ensembles,
+    name_part,
+)
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
 from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
-from ser_store_h5.names import format_member, list_names
+from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
 CONTENTS = ("predicted", "logits", "pooled")
 EVERYTHING = "everything"
+What = Literal["predicted", "logits", "pooled", "everything"]
 _HOLDS = {
     ".csv": ("predicted", "logits"),
     ".parquet": ("predicted", "logits"),
@@ -33,14 +42,36 @@ _HOLDS = {
 _LONG_COLUMNS = ("utterance", "run", "step", "label")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What was written: the content, the number of members and of utterances; why figures of it may mislead."""
+@dataclass(frozen=True, repr=False)
+class Exported(Result):
+    """What was written.
 
+    Attributes:
+        path: the file.
+        what: its content: ``predicted``, ``logits``, ``pooled`` or ``everything``.
+        members: how many members it holds.
+        n: of how many utterances.
+        cautions: why figures of it may mislead, a line each.
+    """
+
+    path: Path
     what: str
     members: int
     n: int
     cautions: tuple[str, ...] = ()
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore export`` prints."""
+        covered = f"{format_count(self.members, 'member')} on {format_count(self.n, 'utterance')}"
+        yield f"wrote {self.what} of {covered} to {self.path}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one row: ``file``, ``what``, ``members`` and ``n``."""
+        return [{"file": str(self.path), "what": self.what, "members": self.members, "n": self.n}]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore export --json``."""
+        return {**self.records()[0], "cautions": list(self.cautions)}
 
 
 @dataclass(frozen=True)
@@ -72,16 +103,17 @@ def export(
     path: str | os.PathLike[str],
     members: str | Sequence[str] = (),
     *,
-    what: str | None = None,
+    what: What | None = None,
     on: str | None = None,
     split: str | None = None,
-    steps: str = "selected",
+    steps: Steps = "selected",
 ) -> Exported:
-    """Write members to a CSV, Parquet, NPZ or h5ad file. ``serstore import`` reads CSV and Parquet again, bit for bit.
+    """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet can be imported again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.
-        members: default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
+        members: members, or ensembles such as ``a@1+b@2+c@3``, whose hard votes are written, ties to the lowest class.
+            Default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
         what: ``predicted`` (default): a wide table with ``utterance``, ``label`` and one column of class names for
             each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
@@ -103,15 +135,16 @@ def export(
     store = open_store(store)
     path = Path(path)
     members = list_names(members)
-    what = _check_type(path, what)
+    content = _check_type(path, what)
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    names = _choose(store, members, what=what, steps=steps)
-    left_out: tuple[str, ...] = ()
+    names, left_out = _choose(store, members, what=content, steps=steps)
     if not members:
-        names, left_out = keep_covering(store, names, rows, on=on)
-    cautions = (*left_out, *caution_leakage(store, names, rows))
-    request = _Request(store, tuple(names), rows, what, on, split, cautions)
+        names, short = keep_covering(store, names, rows, on=on)
+        left_out = (*left_out, *short)
+    _check_ensembles(path, names, content)
+    cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
+    request = _Request(store, tuple(names), rows, content, on, split, cautions)
     prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
     write = prepare[path.suffix.lower()](request)
 
@@ -121,7 +154,7 @@ def export(
             os.fsync(file.fileno())
 
     write_atomically(path, write_flushed)
-    return Exported(what, len(names), len(rows), cautions)
+    return Exported(path, content, len(names), len(rows), cautions)
 
 
 def _check_type(path: Path, what: str | None) -> str:
@@ -133,8 +166,8 @@ def _check_type(path: Path, what: str | None) -> str:
         )
     if what is None:
         return _HOLDS[suffix][0]
-    if what not in (EVERYTHING, *CONTENTS):
-        raise UnknownNameError(describe_unknown("content", what, (*CONTENTS, EVERYTHING)))
+    if what not in get_args(What):
+        raise UnknownNameError(describe_unknown("content", what, get_args(What)))
     if what not in _HOLDS[suffix]:
         able = ", ".join(other for other, contents in _HOLDS.items() if what in contents)
         raise StoreError(f"{path.name}: cannot hold {what} as {suffix}: expected {able}")
@@ -146,23 +179,29 @@ def _holds(member: MemberInfo, what: str) -> bool:
     return wanted.get(what, True)
 
 
-def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> list[str]:
-    """Those named; else, of the selected or of all steps of every run, those that hold ``what``."""
-    if members or what == "predicted":
-        return choose_members(store, members, steps=steps)
-    if steps not in ("selected", "all"):
-        raise UnknownNameError(describe_unknown("choice of steps", steps, ["selected", "all"]))
-    runs = [run for run in store.runs() if store.steps(run)]
-    names = [
-        name
-        for run in runs
-        for name in (store.member_names(run) if steps == "all" else [format_member(run, store.selected_step(run))])
-    ]
-    found = [name for name in names if _holds(store.describe_member(name), what)]
+def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) -> tuple[list[str], tuple[str, ...]]:
+    """Those named; else the selected or all steps of all runs that hold ``what``, and a line for what is left out."""
+    if members:
+        return name_ensembles(store, members, steps=steps), ()
+    if what == "predicted":
+        return choose_members(store, steps=steps)
+    found, left_out = list_readable(store, steps=steps, holds=lambda member: _holds(member, what))
     if not found:
+        names = store.member_names()
         held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
-        raise StoreError(f"{store.path} has no {what} to export: {held}; `serstore ls` shows what there is")
-    return found
+        unread = "".join(f"; {line}" for line in left_out)
+        raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is{unread}")
+    return found, left_out
+
+
+def _check_ensembles(path: Path, names: Sequence[str], what: str) -> None:
+    """Refuse ensembles where more than the classes that they decide for is to be written."""
+    ensembles = [name for name in names if PLUS in name]
+    if ensembles and (what != "predicted" or path.suffix.lower() == ".h5ad"):
+        raise StoreError(
+            f"{ensembles[0]} is an ensemble, which has predicted classes alone: expected `what` predicted in a file "
+            "that ends in .csv, .parquet or .npz"
+        )
 
 
 def _prepare_npz(request: _Request) -> Callable[[Path], None]:
@@ -171,10 +210,10 @@ def _prepare_npz(request: _Request) -> Callable[[Path], None]:
         store, rows = request.store, request.rows
         yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
         for name in request.names:
-            if request.what == "pooled":
-                yield name, store.pooled(name, rows)
+            if request.what == "predicted":
+                yield name, load_predictions(store, [name], rows)[0]
             else:
-                yield name, (store.logits if request.what == "logits" else store.predictions)([name], rows)[0]
+                yield name, store.pooled(name, rows) if request.what == "pooled" else store.logits([name], rows)[0]
 
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w") as archive:
@@ -197,21 +236,21 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
     return lambda path: write_h5ad(path, annotated)
 
 
-def _prepare_csv(request: _Request) -> Callable[[Path], None]:
-    table = _make_table(request)
+def _prepare_csv(request: _Request) -> Callable[[Path], object]:
     # A float32 is written in the fewest digits that stand for no other.
-    return lambda path: table.write_csv(path)
+    writer: Callable[[Path], object] = _make_table(request).write_csv
+    return writer
 
 
-def _prepare_parquet(request: _Request) -> Callable[[Path], None]:
-    table = _make_table(request)
-    return lambda path: table.write_parquet(path)
+def _prepare_parquet(request: _Request) -> Callable[[Path], object]:
+    writer: Callable[[Path], object] = _make_table(request).write_parquet
+    return writer
 
 
 def _make_table(request: _Request) -> Any:
     if request.what == "logits":
         return _make_number_table(request)
-    predicted = request.store.predictions(request.names, request.rows)
+    predicted = load_predictions(request.store, request.names, request.rows)
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
     )
@@ -234,7 +273,9 @@ def _make_label_table(request: _Request, predicted: NDArray[np.int16]) -> Any:
         {**_start_long(request, name), "predicted": [classes[label] for label in own.tolist()]}
         for name, own in zip(request.names, predicted, strict=True)
     ]
-    return polars.concat([polars.DataFrame(part, schema_overrides={"predicted": polars.String}) for part in parts])
+    return polars.concat(
+        [polars.DataFrame(part, schema_overrides={"step": polars.Int64, "predicted": polars.String}) for part in parts]
+    )
 
 
 def _make_number_table(request: _Request) -> Any:
@@ -258,6 +299,6 @@ def _make_number_table(request: _Request) -> Any:
 
 
 def _start_long(request: _Request, name: str) -> dict[str, Any]:
-    run, step = request.store.resolve(name)
+    run, step = (name, None) if PLUS in name else request.store.resolve(name)
     labels = np.array(request.store.corpus.classes)[request.labels].tolist()
     return {"utterance": request.ids.tolist(), "run": run, "step": step, "label": labels}

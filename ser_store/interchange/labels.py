@@ -9,10 +9,9 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.texts import is_missing, unite_spellings
+from ser_store.corpora.texts import describe_spellings, is_missing, match_labels, match_names, unite_spellings
 from ser_store.errors import CorpusError, describe_unknown
 from ser_store.interchange.answers import Answers
-from ser_store.interchange.matching import describe_spellings, match_labels, match_names
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store_h5.corpus import Corpus, order_classes
 from ser_store_h5.member import NO_ANSWER
@@ -37,9 +36,9 @@ class Classes:
     meant: tuple[str, ...]
     is_stated: bool
 
-    def describe_option(self, *others: str) -> str:
-        """Return the option that states these classes, and others."""
-        return f"--classes {','.join(dict.fromkeys([*self.names, *others]))}"
+    def describe_argument(self, *others: str) -> str:
+        """Return the argument that states these classes, and others."""
+        return f"`classes` {','.join(dict.fromkeys([*self.names, *others]))}"
 
 
 def name_truth(
@@ -63,7 +62,7 @@ def name_truth(
     lacking = [name for name in names if name not in classes.meant]
     if lacking:
         raise CorpusError(
-            f"--classes lacks {', '.join(lacking)}: expected every class of the corpus, {', '.join(names)}, and any "
+            f"`classes` lacks {', '.join(lacking)}: expected every class of the corpus, {', '.join(names)}, and any "
             "others that answers may be"
         )
     read = match_labels(set(labels.values()), classes.meant, is_stated=classes.is_stated)
@@ -72,7 +71,7 @@ def name_truth(
         strange = next((utterance for utterance, name in truth.items() if name not in names), None)
         if strange is not None:
             raise CorpusError(
-                f"{table.path}: utterance {strange} is labelled {truth[strange]}: expected one of --classes "
+                f"{table.path}: utterance {strange} is labelled {truth[strange]}: expected one of `classes` "
                 f"{','.join(names)}; name its class too, or drop its rows"
             )
     else:
@@ -125,11 +124,11 @@ def choose_classes(
 def _check_columns(table: PredictionTable, classes: Classes, columns: Mapping[str, str], *, is_new: bool) -> None:
     given = set(columns.values())
     if not set(classes.names) <= given or not (is_new or given <= set(classes.names)):
-        way_out = f"{classes.describe_option(*columns.values())} takes them for all that the model can answer"
+        way_out = f"{classes.describe_argument(*columns.values())} takes them for all that the model can answer"
         if not given & set(classes.names):
             way_out = "head each column with the name of its class"
         if is_new and all(name.isdecimal() for name in classes.names):
-            way_out = f"--classes {','.join(columns.values())}, in their order, are what labels from 0 on stand for"
+            way_out = f"`classes` {','.join(columns.values())}, in their order, are what labels from 0 on stand for"
         raise CorpusError(
             f"{table.path} has logits for {', '.join(columns.values())}: expected one column for each of "
             f"{', '.join(classes.names)}; {way_out}"
@@ -142,7 +141,7 @@ def _refuse_empty(table: PredictionTable, classes: Classes, said: Answers) -> No
     header = said.member.header
     raise CorpusError(
         f"{table.path}: column {header} is empty in row {rows[0]} ({len(rows)} of {len(names)} rows): expected a value "
-        f"in every row; {classes.describe_option()} counts empty cells as wrong answers, and a long table can leave "
+        f"in every row; {classes.describe_argument()} counts empty cells as wrong answers, and a long table can leave "
         "utterances out"
     )
 
@@ -151,9 +150,9 @@ def _refuse_unknown(table: PredictionTable, classes: Classes, strange: Mapping[s
     """All members are looked at, so that one reading of the message mends the whole file."""
     (first, labels), *others = strange.items()
     label = next((label for label in labels if _find_slip(label, classes.names)), labels[0])
-    way_out = f"{classes.describe_option()} counts any other answer as wrong"
+    way_out = f"{classes.describe_argument()} counts any other answer as wrong"
     if all(label.isdecimal() for label in labels):
-        way_out = f"{classes.describe_option()}, in their order, are what numbers from 0 on stand for"
+        way_out = f"{classes.describe_argument()}, in their order, are what numbers from 0 on stand for"
     more = f"; unknown labels also in {', '.join(name for name, _ in others)}" if others else ""
     raise CorpusError(
         f"{table.path}: {first}: {describe_unknown('label', label, classes.names, way_out=way_out)}{more}"
@@ -171,9 +170,9 @@ def _find_slip(label: str, names: Sequence[str]) -> list[str]:
 def code_answers(
     answers: Sequence[Answers], corpus: Corpus, classes: Classes
 ) -> tuple[list[NDArray[np.int16] | None], list[str]]:
-    """Of each member the class indices ``(m,)`` int16 of its answers, -1 outside the corpus' classes; and notes.
+    """Return the answers of each member as class indices ``(m,)`` int16, -1 outside the corpus' classes; and notes.
 
-    None for a member whose numbers are those of the corpus' classes, and can be kept.
+    It is None for a member whose numbers are those of the corpus' classes, and can be kept.
     """
     place = {name: index for index, name in enumerate(corpus.classes)}
     codes: list[NDArray[np.int16] | None] = []

@@ -8,7 +8,7 @@ from typing import Any
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import StoreError
 from ser_store.training.lock import refuse_training
-from ser_store_h5.findings import Problem
+from ser_store_h5.findings import FileProblem
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import parse_member
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -28,19 +28,27 @@ class Listing(Result):
     store: Path
     members: tuple[MemberInfo, ...]
     backbones: dict[str, str]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits."""
+        """Return a row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits.
+
+        ``layers`` are the numbers of the backbone's layers, where several were kept.
+        """
         return [
             {
                 **self._identify(one),
                 "hidden": None if one.pooled is None else one.pooled[1],
+                "layers": list(one.layers),
                 "classes": None if one.logits is None else one.logits[1],
                 "bytes": one.bytes,
             }
             for one in self.members
         ]
+
+    def list_cautions(self) -> tuple[str, ...]:
+        """Return what is damaged, and therefore left out: a line for each file."""
+        return tuple(f"{problem.file}: {problem.problem}" for problem in self.problems)
 
     def _identify(self, one: MemberInfo) -> dict[str, Any]:
         backbone = self.backbones.get(one.run)
@@ -56,7 +64,7 @@ class Listing(Result):
                 one.name,
                 self.backbones.get(one.run, "–"),
                 one.n,
-                _format_shape(one.pooled),
+                f"{len(one.layers)} × " * (len(one.layers) > 1) + _format_shape(one.pooled),
                 _format_shape(one.logits),
                 format_bytes(one.bytes),
             ]
@@ -67,7 +75,13 @@ class Listing(Result):
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``serstore ls --json``."""
         members = [
-            {**self._identify(one), "pooled": one.pooled, "logits": one.logits, "bytes": one.bytes}
+            {
+                **self._identify(one),
+                "pooled": one.pooled,
+                "layers": list(one.layers),
+                "logits": one.logits,
+                "bytes": one.bytes,
+            }
             for one in self.members
         ]
         return {"members": members, "problems": [vars(problem) for problem in self.problems]}
@@ -92,18 +106,28 @@ def ls(store: StoreLike) -> Listing:
     return Listing(store.path, survey.members, backbones, survey.problems)
 
 
-@dataclass(frozen=True)
-class Removed:
+@dataclass(frozen=True, repr=False)
+class Removed(Result):
     """What was removed.
 
     Attributes:
+        name: the member or run, as it was named.
         members: names of the members.
         checkpoints: a folder with checkpoints of the run that lies outside the store, and was left; None if there is
             none.
     """
 
+    name: str
     members: tuple[str, ...]
     checkpoints: Path | None = None
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore rm`` prints."""
+        yield f"removed {', '.join(self.members) or self.name}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each member that was removed."""
+        return [{"member": name} for name in self.members]
 
 
 def rm(store: StoreLike, name: str) -> Removed:
@@ -126,7 +150,7 @@ def rm(store: StoreLike, name: str) -> Removed:
     if store.has_run(run):
         refuse_training(store.run_folder(run))
         left = _find_checkpoints_outside(store, run) if step is None else None
-    return Removed(tuple(store.remove(name)), left)
+    return Removed(name, tuple(store.remove(name)), left)
 
 
 def _find_checkpoints_outside(store: Store, run: str) -> Path | None:

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.tables import load_table
-from ser_store.corpora.texts import fold_text, normalise_text
+from ser_store.corpora.texts import describe_spellings, fold_text, match_names, normalise_text, unwrap_id
 from ser_store.errors import CorpusError, describe_unknown
 from ser_store.interchange.cells import Cells
-from ser_store.interchange.matching import describe_spellings, match_names, unwrap_id
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import format_member, parse_member
 
@@ -31,6 +30,7 @@ class MemberRows:
 
     @property
     def name(self) -> str:
+        """The member's name, ``run@step``."""
         return format_member(self.run, self.step)
 
 
@@ -58,6 +58,7 @@ class PredictionTable:
 
     @property
     def path(self) -> Path:
+        """The file."""
         return self.cells.path
 
     @property
@@ -92,7 +93,7 @@ def load_predictions(
         raise CorpusError(f"{path}: {describe_unknown('column', label, columns)}")
     is_long = {"run", "step"} <= set(columns)
     if label in ((PREDICTED, *LONG) if is_long else ("utterance",)) or "@" in (label or ""):
-        raise CorpusError(f"{path}: column {label} does not hold true labels: name the column that does with --label")
+        raise CorpusError(f"{path}: column {label} does not hold true labels: name the column that does with `label`")
     cells = Cells(table, path, known)
     ids, notes = _read_ids(cells, [] if corpus is None else corpus.ids.tolist())
     labels = None if label is None else _unite_labels(ids, cells.read_text(label), path)

@@ -70,9 +70,9 @@ def check_range(name: str, value: object, *, lowest: float, highest: float) -> N
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Refuse what is none of the names allowed."""
+    """Refuse what is none of the names allowed; says the nearest ones."""
     if value not in allowed:
-        raise SerstoreError(f"{_quote(name)} is {value!r}: expected one of {', '.join(allowed)}")
+        raise UnknownNameError(describe_unknown(_quote(name), str(value), allowed))
 
 
 def check_flag(name: str, value: object) -> None:
@@ -104,7 +104,7 @@ def replace_old_names(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_old_names(options: _Class) -> _Class:
-    """Decorate a class of options so that it is made of old names, too."""
+    """Let a class of options take the old names, too."""
     init: Any = options.__init__  # type: ignore[misc]  # of this very class
 
     @functools.wraps(init)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ser_store.audio.recordings import load_durations, resolve_audio
+from ser_store.backbones.description import Init
 from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
 from ser_store.common.display import Block, Result, Table, format_bytes
@@ -112,7 +113,7 @@ def estimate(
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
-    init: str = "pretrained",
+    init: Init = "pretrained",
     checkpoint: str | os.PathLike[str] | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,

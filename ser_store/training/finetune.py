@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_store.audio.recordings import resolve_audio
+from ser_store.backbones.description import Init
 from ser_store.backbones.loading import LoadedModel, build_model
 from ser_store.common.log import report_cautions, report_loaded, report_name
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
@@ -47,7 +48,7 @@ def finetune(
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
-    init: str = DEFAULT_INIT,
+    init: Init = DEFAULT_INIT,
     checkpoint: str | os.PathLike[str] | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,

@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from ser_store.backbones.description import Init
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-DEFAULT_INIT = "pretrained"
+DEFAULT_INIT: Final = "pretrained"
 _UNFINISHED = ("running", "interrupted", "failed")
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _TOLD = 3
@@ -36,7 +37,7 @@ class Request:
     recipe: Recipe
     split: str | None = None
     fold: int | None = None
-    init: str = DEFAULT_INIT
+    init: Init = DEFAULT_INIT
     checkpoint: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def read_request(record: RunRecord) -> Request:
             recipe=Recipe.from_json(details["recipe"]),
             split=str(details["split"]),
             fold=details["fold"],
-            init=str(details["init"]),
+            init=details["init"],
             checkpoint=details["checkpoint"],
         )
     except (KeyError, TypeError, AttributeError) as problem:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ser_store.corpora.ravdess import describe_ravdess_ids, parse_ravdess_id
 from ser_store.corpora.splits.draw import SPLITS, add_split, name_split, normalise_part, twin_groups
 from ser_store.corpora.splits.speakers import FEW
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.corpus import Column, Corpus
 
@@ -205,6 +206,42 @@ def test_speaker_folds_are_fewer_where_there_are_fewer_speakers() -> None:
     assert add_split(corpus, "speaker-folds", folds=2).part_names("speaker-folds-2-folds") == ["fold-1", "fold-2"]
 
 
+def test_the_emobox_folds_of_ravdess_are_the_published_ones(ravdess: Corpus) -> None:
+    corpus = add_split(ravdess, "emobox")
+    actors = [speakers_of(corpus, "emobox", f"fold-{fold}") for fold in range(1, 7)]
+    assert [sorted(map(int, fold)) for fold in actors] == [
+        [1, 11, 20, 21],
+        [4, 10, 12, 14],
+        [8, 9, 19, 23],
+        [3, 5, 7, 24],
+        [2, 15, 16, 18],
+        [6, 13, 17, 22],
+    ]
+    assert sorted(actor for fold in actors for actor in fold) == [f"{actor:02}" for actor in range(1, 25)]
+
+
+def test_an_emobox_fold_is_judged_by_its_actors_and_trained_on_all_others(ravdess: Corpus) -> None:
+    corpus = add_split(ravdess, "emobox")
+    assert corpus.speakers is not None
+    for fold in range(1, 7):
+        rows = choose_train_eval_rows(corpus, fold=fold)
+        trained, judged = (set(corpus.speakers[side].tolist()) for side in (rows.train, rows.evaluated))
+        assert (len(trained), len(judged), trained & judged) == (20, 4, set())
+        assert (len(rows.train), len(rows.evaluated)) == (1_200, 240)
+
+
+def test_the_emobox_folds_go_by_ids_whatever_the_speakers_are_called(ravdess: Corpus) -> None:
+    renamed = replace(ravdess, speakers=np.char.add("Actor_", ravdess.speakers))
+    for corpus in (renamed, replace(ravdess, speakers=None)):
+        np.testing.assert_array_equal(add_split(corpus, "emobox").parts(), add_split(ravdess, "emobox").parts())
+
+
+def test_the_emobox_folds_of_actors_of_one_fold_are_refused(ravdess: Corpus) -> None:
+    few = ravdess.speakers == "01"
+    one = Corpus("ravdess", ravdess.ids[few], ravdess.labels[few], ravdess.classes)
+    assert "split 'emobox' has all these actors in fold-1: expected actors of two folds" in refusal(one, "emobox")
+
+
 def test_twins_are_repetitions_of_one_another(ravdess: Corpus) -> None:
     groups = twin_groups(ravdess)
     assert groups is not None
@@ -277,6 +314,7 @@ def test_kfold_has_every_class_in_every_fold(ravdess: Corpus) -> None:
         ("kfold", {"seed": 10}, "kfold-10"),
         ("speaker-folds", {"folds": 6}, "speaker-folds"),
         ("speaker-folds", {"folds": 24}, "speaker-folds-24-folds"),
+        ("emobox", {}, "emobox"),
         ("repetition", {}, "repetition"),
     ],
 )
@@ -397,6 +435,9 @@ def test_an_unknown_split_offers_the_nearest_and_the_columns(ravdess: Corpus) ->
     [
         ("speaker", {}, "needs to know who speaks: expected a column 'speaker'"),
         ("speaker-folds", {}, "needs to know who speaks: expected a column 'speaker'"),
+        ("emobox", {}, "is made of the actors of RAVDESS, and 'u000' is not the id of an utterance of it"),
+        ("emobox", {"seed": 7}, "split 'emobox' has no seed, got 7: expected none"),
+        ("emobox", {"folds": 5}, "split 'emobox' has no number of folds, got 5: expected none"),
         ("twin", {}, "needs speakers and a column 'repetition'"),
         ("kfold", {}, "class 'b' has 1 of 9 to draw from, expected at least 5 of every class"),
         ("kfold", {"folds": 1}, "got 1 folds: expected at least 2"),

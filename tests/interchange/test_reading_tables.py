@@ -12,8 +12,9 @@ from ser_store.corpora.texts import normalise_text
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation import evaluate
 from ser_store.evaluation.hard_utterances import find_hard_utterances
-from ser_store.interchange.import_ import import_table
-from ser_store.interchange.scores import FLOOR, KINDS, recognise
+from ser_store.evaluation.score_kinds import KINDS
+from ser_store.interchange.import_ import import_file
+from ser_store.interchange.scores import FLOOR, recognise
 from ser_store_h5.store import Store
 
 LONG = "utterance,run,step,emotion"
@@ -26,7 +27,7 @@ def read(tmp_path):
 
     def read(text, *, label="emotion", into="new", **options):
         (tmp_path / "table.csv").write_text(text, encoding="utf-8")
-        return import_table(tmp_path / "table.csv", store=tmp_path / into, label=label, **options)
+        return import_file(tmp_path / "table.csv", store=tmp_path / into, label=label, **options)
 
     return read
 
@@ -53,7 +54,7 @@ def test_a_column_that_describes_utterances_is_no_class(read):
 
 
 def test_the_published_logits_are_read_as_they_are(tmp_path, published_logits):
-    done = import_table(published_logits, store=tmp_path / "store", label="emotion")
+    done = import_file(published_logits, store=tmp_path / "store", label="emotion")
     assert count_right(done) == {"lstm_au@0": 898, "mlp_au@0": 870, "wav2vec@0": 1180}
     store = Store(done.store)
     assert len(set(store.corpus.speakers.tolist())) == 24
@@ -159,7 +160,7 @@ def test_probabilities_are_taken_for_what_they_are(read):
     assert Store(done.store).run("m").details["scores"] == "log-probabilities"
     assert find_scores(done).log_loss == pytest.approx(-np.log([0.9, 0.8, 0.3]).mean(), abs=1e-6)
     assert find_scores(done).ece == pytest.approx((0.1 + 0.2 + 0.7) / 3, abs=1e-6)
-    assert "numbers read as probabilities of the classes angry, sad; --kind says otherwise" in done.understood
+    assert "numbers read as probabilities of the classes angry, sad; `kind` says otherwise" in done.understood
     stated = read(PROBABILITIES, into="logits", kind="logits")
     assert stated.scores == {"m": "logits"}
     assert Store(stated.store).logits(["m@1"])[0].tolist() == np.float32([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]).tolist()
@@ -233,11 +234,11 @@ def test_each_run_of_a_table_has_its_own_kind(read):
 @pytest.mark.parametrize(
     ("rows", "kind", "message"),
     [
-        ("0.9,0.3", "probabilities", r"m: its row 1 is 0\.9, 0\.3: expected 0 to 1 and a sum of 1 .*; --kind scores"),
+        ("0.9,0.3", "probabilities", r"m: its row 1 is 0\.9, 0\.3: expected 0 to 1 and a sum of 1 .*; `kind` scores"),
         ("-0.1,0.3", "log-probabilities", "expected exponentials that sum to 1"),
-        ("0.9,-inf", "logits", "column sad holds an empty cell, NaN or infinity .* --kind log-probabilities"),
+        ("0.9,-inf", "logits", "column sad holds an empty cell, NaN or infinity .* `kind` log-probabilities"),
         ("0.9,0.1", "probs", "unknown kind of numbers 'probs': expected one of probabilities"),
-        ("0.9,0.1\nb,m,1,sad,0.5,0.5\nc,m,1,sad,0.9,0.9", None, r"row 3 to 1\.8: expected the same of all; .* --kind"),
+        ("0.9,0.1\nb,m,1,sad,0.5,0.5\nc,m,1,sad,0.9,0.9", None, r"row 3 to 1\.8: expected the same of all; .* `kind`"),
     ],
 )
 def test_numbers_that_contradict_their_kind_are_refused(read, rows, kind, message):
@@ -276,10 +277,10 @@ def test_a_class_that_is_only_predicted_is_a_class_and_named(read):
     [
         (
             "anger",
-            r"unknown label 'anger': expected one of angry \(nearest\), sad; --classes angry,sad counts any other",
+            r"unknown label 'anger': expected one of angry \(nearest\), sad; `classes` angry,sad counts any other",
         ),
-        ("0", "unknown label '0': .*; --classes angry,sad, in their order, are what numbers from 0 on stand for"),
-        ("", r"column m@1 is empty in row 2 \(1 of 2 rows\): .*; --classes angry,sad counts empty cells as wrong"),
+        ("0", "unknown label '0': .*; `classes` angry,sad, in their order, are what numbers from 0 on stand for"),
+        ("", r"column m@1 is empty in row 2 \(1 of 2 rows\): .*; `classes` angry,sad counts empty cells as wrong"),
         ("NaN", r"column m@1 is empty in row 2"),
     ],
 )
@@ -298,7 +299,7 @@ def test_a_model_of_nine_classes_is_judged_on_four(read):
     labels = "utterance,m@1\na,angry\nb,contempt\nc,\nd,boredom\n"
     numbers = "utterance,run,step,angry,boredom,calm,contempt,happy,sad\na,n,1,9,1,2,3,4,5\nb,n,1,1,2,3,9,4,5\n"
     for text in (labels, numbers):
-        with pytest.raises(CorpusError, match="--classes angry,calm,happy,sad"):
+        with pytest.raises(CorpusError, match="`classes` angry,calm,happy,sad"):
             read(text, label=None, into="four")
     done = read(labels, label=None, into="four", classes=CLASSES)
     assert (
@@ -355,21 +356,21 @@ def test_stated_classes_have_their_order_and_every_label_is_one(read):
     done = read("utterance,emotion,m@1\na,sad,sad\nb,angry,calm\n", classes=["sad", "angry", "calm"])
     assert Store(done.store).corpus.classes == ("sad", "angry", "calm")
     assert done.understood == (
-        "what the models learned from is not stated, so that figures on it carry no caution; --trained-on states it",
+        "what the models learned from is not stated, so that figures on it carry no caution; `trained_on` states it",
     )
     with pytest.raises(
-        CorpusError, match="utterance b is labelled angry: expected one of --classes sad,calm; name its"
+        CorpusError, match="utterance b is labelled angry: expected one of `classes` sad,calm; name its"
     ):
         read("utterance,emotion,m@1\na,sad,sad\nb,angry,calm\n", into="other", classes=["sad", "calm"])
     with pytest.raises(
-        CorpusError, match="--classes lacks angry: expected every class of the corpus, sad, angry, calm"
+        CorpusError, match="`classes` lacks angry: expected every class of the corpus, sad, angry, calm"
     ):
         read("utterance,n@1\na,sad\n", label=None, classes=["sad", "calm"])
 
 
 def test_labels_that_are_indices_are_read_by_the_order_of_the_classes(read):
     text = f"{LONG},angry,sad,calm\na,m,1,0,2,1,0\nb,m,1,1,1,2,0\nc,m,1,2,1,2,0\n"
-    with pytest.raises(CorpusError, match="for each of 0, 1, 2; --classes angry,sad,calm, in their order, are what"):
+    with pytest.raises(CorpusError, match="for each of 0, 1, 2; `classes` angry,sad,calm, in their order, are what"):
         read(text)
     assert count_right(read(text, classes=["angry", "sad", "calm"])) == {"m@1": 2}
 
@@ -382,7 +383,7 @@ def test_labels_that_are_indices_are_read_by_the_order_of_the_classes(read):
         (f"{LONG},sad\na,m,1,sad,1\n", "expected a column predicted, or one column of logits for each class"),
         (
             f"{LONG},sad,calm\na,m,1,sad,1,2\nb,m,1,angry,2,1\n",
-            "for each of angry, sad; --classes angry,sad,calm takes",
+            "for each of angry, sad; `classes` angry,sad,calm takes",
         ),
         (f"{LONG},p_sad,p_calm\na,m,1,sad,1,2\nb,m,1,calm,2,1\n", "a column predicted, or one column of logits"),
         ("utterance,emotion,m@1\na,sad,0.9\nb,calm,0.2\n", r"m@1: unknown label '0\.2': expected one of calm, sad"),
@@ -464,7 +465,7 @@ def test_speakers_are_those_of_the_table(read):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ser_store.interchange.import_ import import_table
+from ser_store.interchange.import_ import import_file
 from ser_store_h5.store import Store
 write, written = Store.write_member, []
 def kill(self, member, **options):
@@ -473,7 +474,7 @@ def kill(self, member, **options):
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 Store.write_member = kill
-import_table(Path(sys.argv[1]), store=Path(sys.argv[2]), label="emotion")
+import_file(Path(sys.argv[1]), store=Path(sys.argv[2]), label="emotion")
 """
 
 

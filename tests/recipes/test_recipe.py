@@ -80,11 +80,11 @@ def test_what_json_leaves_out_is_as_published():
         ({"label_smoothing_factor": 1}, "`label_smoothing_factor` is 1: expected a number from 0 to below 1"),
         ({"weight_decay": -1}, "`weight_decay` is -1: expected a finite number of at least 0"),
         ({"torch_compile": "yes"}, "`torch_compile` is 'yes': expected true or false"),
-        ({"pooling": "median"}, "`pooling` is 'median': expected one of mean, sum, max"),
-        ({"precision": "fp8"}, "`precision` is 'fp8': expected one of fp32, tf32, fp16, bf16"),
+        ({"pooling": "median"}, "unknown `pooling` 'median': expected one of mean (nearest), sum, max"),
+        ({"precision": "fp8"}, "unknown `precision` 'fp8': expected one of fp32 (nearest), fp16, tf32, bf16"),
         (
             {"attn_implementation": "flash"},
-            "`attn_implementation` is 'flash': expected one of eager, sdpa, flash_attention_2",
+            "unknown `attn_implementation` 'flash': expected one of eager, sdpa, flash_attention_2",
         ),
         (
             {"attn_implementation": "flash_attention_2"},

@@ -254,7 +254,7 @@ def test_training_hears_the_head_where_it_is_asked_for(store, folder):
 
 
 def test_batches_are_those_of_the_sampler_by_length(store, folder):
-    listener, *_ = train(store, folder, **SHORT, group_by_length=True, accumulation=2, seed=3)
+    listener, *_ = train(store, folder, **SHORT, group_by_length=True, gradient_accumulation_steps=2, seed=3)
     rows = store.corpus.rows("train")
     dataset = SpeechDataset(store.corpus, rows, audio=Path(store.corpus.audio_root), feature_extractor=None)
     expected = rows[list(LengthGroupedSampler(dataset, batch_size=6, seed=3))]
@@ -270,7 +270,7 @@ def test_batches_are_those_of_the_sampler_by_length(store, folder):
 def test_a_layer_is_called_once_for_each_pass_twice_to_save_memory_and_never_where_it_is_dropped(
     options, calls, store, folder
 ):
-    listener, losses, *_ = train(store, folder, **SHORT, accumulation=2, **options)
+    listener, losses, *_ = train(store, folder, **SHORT, gradient_accumulation_steps=2, **options)
     assert listener.layer_calls == calls
     assert np.isfinite(losses).all()
 

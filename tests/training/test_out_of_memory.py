@@ -119,7 +119,7 @@ def test_evaluation_goes_on_in_smaller_parts_to_the_same_members(store, limit, c
 
 def test_one_utterance_that_does_not_fit_ends_with_ways_out(store, limit):
     limit(forward=0)
-    message = "with a single utterance at a time: expected room for one; try --gradient-checkpointing, --precision bf16"
+    message = "with a single utterance at a time: expected room for one; try `gradient_checkpointing`, `precision` bf16"
     with pytest.raises(MemoryLimitError, match=message):
         finetune(store, "tiny-wav2vec2", recipe=Recipe(**RECIPE))
     assert store.runs() == ["roomy"]

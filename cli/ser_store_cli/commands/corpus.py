@@ -37,7 +37,9 @@ def init(
         str | None,
         typer.Option(
             "--split",
-            help="How to split: paper, paper-valid, speaker, speaker-folds, twin, kfold, or a column of the table.",
+            help="How to split: paper (random train and test, as published), paper-valid (a validation part too), "
+            "speaker (no speaker in two parts), speaker-folds, emobox (the folds of EmoBox), twin (both takes of an "
+            "utterance in one part), kfold, or a column of the table.",
             show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,
@@ -59,7 +61,16 @@ def init(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Create a store for a corpus, or add a split to the store that is there."""
+    """Create a store for a corpus, or add a split to the store that is there.
+
+    A table of recordings has a row for each utterance. Its columns:
+    - path (or file): the recording, from the table's folder or --audio
+    - label (or emotion): its class
+    - speaker: who speaks, if known
+    - utterance: its id, if that is not the recording's name
+    - split: train, valid, test or folds, if it has one
+    - any others, such as sex or age: kept, and can be splits, too
+    """
     from ser_store.common.progress import bar
     from ser_store.corpora.create import init as make_store
 

@@ -1,6 +1,6 @@
 """evaluate."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -23,13 +23,16 @@ IntervalOption = Annotated[
     str,
     typer.Option(
         "--interval",
-        help="Confidence intervals: wilson, bootstrap, speaker (resamples speakers), or auto (speaker where known).",
+        help="Method of the confidence intervals: wilson, bootstrap (resamples utterances), speaker (resamples whole "
+        "speakers), or auto: speaker where at least three are known, else wilson.",
     ),
 ]
 NormaliseOption = Annotated[
     str | None,
     typer.Option(
-        "--normalise", help="Show the confusion matrix as shares: of the true class, the predicted class, or all."
+        "--normalise",
+        help="Show the confusion matrix as shares of the true class (true), of the predicted class (predicted) or of "
+        "all.",
     ),
 ]
 NamesOption = Annotated[
@@ -73,11 +76,11 @@ def evaluate(
     if normalise is not None:
         check_normalisation(normalise)
     opened = Store(store)
-    evaluations = compute(
-        opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps, rule=rule, tie=tie
-    )
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie}
+    evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
-    found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
+    found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
     if json:
         document: dict[str, Any] = evaluations.to_json(normalise=normalise)
         if names != "plain":

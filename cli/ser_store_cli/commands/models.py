@@ -44,6 +44,22 @@ def extract(
     pooling: Annotated[
         str, typer.Option("--pooling", help="How frames become one vector: mean, sum or max. For --model only.")
     ] = "mean",
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            help="The hidden states that are pooled in one pass: all, last, or numbers such as 3,4,5. 0 is what enters "
+            "the first transformer layer; the last is the top, behind the final layer norm where the family has one.",
+        ),
+    ] = "last",
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            "--statistics",
+            help="Of the frames of each layer: mean, std, or mean,std, one after the other.",
+            show_default="what --pooling says",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of --init random.")] = 42,
     whisper_context: Annotated[
         str,
@@ -72,6 +88,8 @@ def extract(
         checkpoint=checkpoint,
         init=init,
         pooling=pooling,
+        layers=layers,
+        statistics=statistics,
         seed=seed,
         whisper_context=whisper_context,
         batch_size=batch_size,

@@ -5,12 +5,21 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.corpora.ravdess import parse_ravdess_id
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus, StrArray
 
 FEW = 5
 """Fewer utterances of a class than this are few: one answer then moves the class' recall by 25 points or more."""
 _MAX_DRAWS = 1_000
+_EMOBOX_ACTORS = (
+    ("01", "11", "20", "21"),
+    ("04", "10", "12", "14"),
+    ("08", "09", "19", "23"),
+    ("03", "05", "07", "24"),
+    ("02", "15", "16", "18"),
+    ("06", "13", "17", "22"),
+)
 
 
 def draw_speakers(corpus: Corpus, *, seed: int) -> StrArray:
@@ -85,6 +94,32 @@ def fold_speakers(corpus: Corpus, *, folds: int) -> StrArray:
         for speaker in run.tolist()
     }
     return np.array([fold_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
+
+
+def fold_as_emobox(corpus: Corpus) -> StrArray:
+    """Return the split ``emobox``, ``(n,)`` str: the six published folds of RAVDESS, four test actors each.
+
+    The actors are those of the ids, so it is the same split whatever a manifest calls the speakers. From Ma et al.
+    2024, EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and Benchmark, arXiv 2406.07162.
+
+    Raises:
+        CorpusError: if an utterance is not one of RAVDESS, or all actors are in one fold.
+    """
+    fold_of = {actor: f"fold-{fold}" for fold, actors in enumerate(_EMOBOX_ACTORS, start=1) for actor in actors}
+    told = [parse_ravdess_id(utterance) for utterance in corpus.ids.tolist()]
+    parts = [fold_of[str(fields["speaker"])] for fields in told if fields is not None]
+    if len(parts) < len(told):
+        raise CorpusError(
+            f"split 'emobox' is made of the actors of RAVDESS, and {str(corpus.ids[told.index(None)])!r} is not the id "
+            f"of an utterance of it: expected ids such as 03-01-05-02-01-01-12; choose the split "
+            f"{list_splits_apart(corpus) or 'kfold'}"
+        )
+    if len(set(parts)) < 2:
+        raise CorpusError(
+            f"split 'emobox' has all these actors in {parts[0]}: expected actors of two folds or more; choose the "
+            f"split {list_splits_apart(corpus) or 'kfold'}"
+        )
+    return np.array(parts, dtype=np.str_)
 
 
 def count_speakers(corpus: Corpus) -> int:

@@ -11,7 +11,7 @@ import h5py
 
 from ser_store_h5.disk.atomic import stated_disk_problems, write_all
 from ser_store_h5.hdf5.files import LIBRARY_VERSION, held_interrupts, write_format
-from ser_store_h5.hdf5.seal import SEAL_BYTES, compose_seal, hash_rest
+from ser_store_h5.hdf5.seal import SEAL_BYTES, HashedBody
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def _seal_in_place(path: Path) -> None:
     """Seal a file whose HDF5 data stand on the disk already, behind the room for a seal, and flush it to the disk."""
     with path.open("r+b", buffering=0) as file:
         file.seek(SEAL_BYTES)
-        size, sha256 = hash_rest(file)
+        seal = HashedBody(file).finish()
         file.seek(0)
-        write_all(file.fileno(), compose_seal(size, sha256))
+        write_all(file.fileno(), seal)
         os.fsync(file.fileno())

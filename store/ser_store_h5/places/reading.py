@@ -9,10 +9,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import CorpusHeader
 from ser_store_h5.errors import StoreError
-from ser_store_h5.member import find_places
+from ser_store_h5.member import find_places, name_layers
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import format_member
-from ser_store_h5.places.sources import Source
+from ser_store_h5.places.place import Place
 
 Rows = NDArray[np.int32]
 WIDTHS = (np.float16, np.float32, np.float64)
@@ -44,14 +44,14 @@ class Reader:
         tell_ids: the ids of some rows, for messages.
     """
 
-    source: Source
+    place: Place
     header: CorpusHeader
     members: Sequence[tuple[str, int]]
     rows: Rows
     tell_ids: Callable[[Rows], list[str]]
 
     def _read_each(self, read: Callable[["_Aligned"], NDArray[Any]], keep: Callable[[int, NDArray[Any]], None]) -> None:
-        with self.source.opened(self.header) as open_member:
+        with self.place.opened(self.header) as open_member:
             for place, (run, step) in enumerate(self.members):
                 with open_member(run, step) as file:
                     keep(place, read(_Aligned(format_member(run, step), file, self.rows, self.tell_ids)))
@@ -66,12 +66,12 @@ class Reader:
         self._read_each(_Aligned.read_logits, logits.__setitem__)
         return logits
 
-    def read_pooled(self, dtype: DTypeLike | None) -> NDArray[Any]:
-        """``(k, n, d)``: as wide as the widest member's, unless widened."""
+    def read_pooled(self, dtype: DTypeLike | None, layer: int | None) -> NDArray[Any]:
+        """``(k, n, d)``: as wide as the widest member's, unless widened; of one layer, by default the last."""
         if not self.members:
             raise StoreError("no members were named: expected at least one whose pooled representations to read")
         stack = _Stack([format_member(*member) for member in self.members], _check_width(dtype))
-        self._read_each(_Aligned.read_pooled, stack.put)
+        self._read_each(lambda member: member.read_pooled(layer), stack.put)
         return stack.values
 
 
@@ -96,8 +96,8 @@ class _Aligned:
         if "predicted" in self.file.names:
             return self._read("predicted")
         raise StoreError(
-            f"{self.name} has pooled representations only: expected logits or labels; `serstore head --from "
-            f"{self.name}` fits a classifier on them"
+            f"{self.name} has pooled representations only: expected logits or labels; `head()` fits "
+            "a classifier on them"
         )
 
     def read_logits(self) -> NDArray[np.float32]:
@@ -106,10 +106,19 @@ class _Aligned:
         held = "labels" if "predicted" in self.file.names else "pooled representations"
         raise StoreError(f"{self.name} has {held} only: expected logits, which this rule needs")
 
-    def read_pooled(self) -> NDArray[Any]:
-        if "pooled" in self.file.names:
+    def read_pooled(self, layer: int | None) -> NDArray[Any]:
+        if "pooled" not in self.file.names:
+            raise StoreError(f"{self.name} has no pooled representations: expected a member of finetune or extract")
+        if layer is None:
             return self._read("pooled")
-        raise StoreError(f"{self.name} has no pooled representations: expected a member of finetune or extract")
+        names = name_layers(self.file.layers)
+        if layer not in names:
+            held = f"layers {', '.join(map(str, names))}" if names else "its last layer only, without a number"
+            raise StoreError(
+                f"{self.name} has {held}: expected one of them as `layer`, not {layer!r}; leave it out, "
+                "or extract the layer under another `run`"
+            )
+        return self._read(names[layer])
 
 
 def _check_width(dtype: DTypeLike | None) -> np.dtype[Any] | None:
