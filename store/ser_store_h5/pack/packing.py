@@ -42,9 +42,10 @@ def pack(
     with_pooled: bool = True,
     watch: Watch = iter,
 ) -> PackResult:
-    """Write a store into one HDF5 file, which every reading method of :class:`.store.Store` reads like the folder.
+    """Write a store into one HDF5 file, to be mailed or archived; :class:`.store.Store` reads it like the folder.
 
     Args:
+        store: an open store, or the path of one.
         path: a new file; it appears whole or not at all.
         members: names; default: every run and every member. With names, only their runs are packed.
         with_pooled: whether pooled representations are packed; without them, members that hold nothing else are left
@@ -135,6 +136,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
     """Make a folder of a packed store; every array is compared with its digest on the way.
 
     Args:
+        path: the packed store.
         folder: a new folder, or an empty one; it appears whole or not at all.
         watch: wraps the names of the members, to show how far the unpacking is.
 
