@@ -31,9 +31,10 @@ LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes t
 
 
 def verify_store(store: StoreLike, *, watch: Watch = iter) -> Verification:
-    """Hash and read every file of a store, or everything in a packed one.
+    """Read every file of a store, or all of a packed one, and compare it with its checksums.
 
     Args:
+        store: an open store, or the path of one.
         watch: wraps the folders of the runs (their names, in a packed store), to show how far the verification is.
 
     Raises:

@@ -1,7 +1,7 @@
 """Packing: a whole store in one HDF5 file, and back, member by member, so that any size fits into little memory."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from ser_store_h5 import __version__, corpus_file, member_file
 from ser_store_h5.disk.atomic import growing_folder, stated_disk_problems, sync_folder, write_atomically, write_flushed
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
+from ser_store_h5.findings import Watch
 from ser_store_h5.hdf5.arrays import write_array
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.files import write_format
@@ -22,8 +23,6 @@ from ser_store_h5.names import member_file as name_member_file
 from ser_store_h5.pack.streaming import create_file
 from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedPlace
 from ser_store_h5.store import Store, StoreLike, open_store
-
-Watch = Callable[[Sequence[str]], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,10 @@ def pack(
     with_pooled: bool = True,
     watch: Watch = iter,
 ) -> PackResult:
-    """Write a store into one HDF5 file, which every reading method of :class:`.store.Store` reads like the folder.
+    """Write a store into one HDF5 file, to be mailed or archived; :class:`.store.Store` reads it like the folder.
 
     Args:
+        store: an open store, or the path of one.
         path: a new file; it appears whole or not at all.
         members: names; default: every run and every member. With names, only their runs are packed.
         with_pooled: whether pooled representations are packed; without them, members that hold nothing else are left
@@ -70,8 +70,7 @@ def pack(
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
 
     def write(temporary: Path) -> None:
-        create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION, bears=path)
-        with create(temporary) as (file, check_disk):
+        with create_file(temporary, format_name=FORMAT_NAME, version=FORMAT_VERSION) as (file, check_disk):
             write_text(file, "written_by", f"ser-store {__version__}")
             group = _create_group(file, "corpus", corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION)
             corpus_file.fill_corpus(group, store.corpus)
@@ -136,6 +135,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
     """Make a folder of a packed store; every array is compared with its digest on the way.
 
     Args:
+        path: the packed store.
         folder: a new folder, or an empty one; it appears whole or not at all.
         watch: wraps the names of the members, to show how far the unpacking is.
 
@@ -162,7 +162,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
             (growing / "runs" / run).mkdir(parents=True)
             for name, content in packed.place.read_texts(run).items():
                 write_flushed(growing / "runs" / run / name, content)
-        _unpack_members(packed, growing, folder, watch)
+        _unpack_members(packed, growing, watch)
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
         # The corpus is last: what a kill leaves behind is no store for anybody.
@@ -170,8 +170,8 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
     return Store(folder)
 
 
-def _unpack_members(packed: Store, growing: Path, folder: Path, watch: Watch) -> None:
-    create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
+def _unpack_members(packed: Store, growing: Path, watch: Watch) -> None:
+    create = partial(create_file, format_name=member_file.FORMAT_NAME)
     with packed.place.opened(packed.header) as open_member:
         for name in watch(packed.member_names()):
             run, step = packed.resolve(name)
