@@ -106,7 +106,9 @@ def main() -> None:
         full_size_steps=args.full_size_steps,
         precision=args.precision,
         recipe=Recipe().changed(
-            train_batch_size=args.train_batch_size, accumulation=args.accumulation, compile=args.compile
+            per_device_train_batch_size=args.train_batch_size,
+            gradient_accumulation_steps=args.accumulation,
+            torch_compile=args.compile,
         ),
         with_notebook=not args.without_notebook,
         notebook_precision=args.notebook_precision,

@@ -12,7 +12,7 @@ from measuring.training_corpus import scratch_store
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
-from ser_store.extraction.extract import extract_model
+from ser_store.extraction.extract import extract
 from ser_store_h5.store import Store
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def _time_model(store: Store, model: str, *, batch_size: int, seed: int) -> Extr
     init = "pretrained" if is_acoustic(model) else "random"
     try:
         with measure_peak() as peak:
-            done = extract_model(store, model, init=init, batch_size=batch_size, seed=seed, progress=watch)
+            done = extract(store, model=model, init=init, batch_size=batch_size, seed=seed, progress=watch)[0]
     finally:
         free_memory()
     return ExtractionRate(model, done.computed, watch.seconds, peak.bytes)

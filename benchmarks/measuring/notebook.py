@@ -119,9 +119,9 @@ def _build_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=recipe.max_steps or -1,
-        per_device_train_batch_size=recipe.train_batch_size,
-        per_device_eval_batch_size=recipe.eval_batch_size,
-        gradient_accumulation_steps=recipe.accumulation,
+        per_device_train_batch_size=recipe.per_device_train_batch_size,
+        per_device_eval_batch_size=recipe.per_device_eval_batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         learning_rate=recipe.learning_rate,
         eval_strategy="steps",
         eval_steps=recipe.eval_steps,

@@ -30,6 +30,6 @@ class Plan:
 
 
 _RECIPE = Recipe()
-_BATCH = _RECIPE.train_batch_size * _RECIPE.accumulation
+_BATCH = _RECIPE.per_device_train_batch_size * _RECIPE.gradient_accumulation_steps
 # 1,440 recordings, of which the paper's split trains on 80%.
-PUBLISHED = Plan(1152, 288, ceil(1152 / _BATCH) * round(_RECIPE.epochs), _RECIPE.eval_steps, _BATCH)
+PUBLISHED = Plan(1152, 288, ceil(1152 / _BATCH) * round(_RECIPE.num_train_epochs), _RECIPE.eval_steps, _BATCH)

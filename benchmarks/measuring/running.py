@@ -209,17 +209,18 @@ def _choose_notebook(asked: Recipe, *, precision: str | None) -> Recipe:
         SerstoreError: if the two would not train on the same utterances in each optimizer step.
     """
     published = Recipe()
-    if asked.train_batch_size * asked.accumulation != PUBLISHED.batch:
+    size, times = asked.per_device_train_batch_size, asked.gradient_accumulation_steps
+    if size * times != PUBLISHED.batch:
         raise SerstoreError(
-            f"batches of {asked.train_batch_size} accumulated {asked.accumulation} times cannot be compared with the "
+            f"batches of {size} accumulated {times} times cannot be compared with the "
             f"published way: expected {PUBLISHED.batch} utterances in each optimizer step; change one of the two, or "
             "leave the published way out"
         )
     return asked.changed(
         precision=precision,
-        train_batch_size=published.train_batch_size,
-        accumulation=published.accumulation,
-        compile=published.compile,
+        per_device_train_batch_size=published.per_device_train_batch_size,
+        gradient_accumulation_steps=published.gradient_accumulation_steps,
+        torch_compile=published.torch_compile,
     )
 
 
@@ -228,5 +229,5 @@ def _shorten(asked: Recipe, steps: int) -> Recipe:
     stretch = max(1, steps // STRETCHES)
     steps -= steps % stretch
     # The first evaluation of compiled layers compiles them once more.
-    interval = stretch * max(1, steps // stretch // 2) if asked.compile else steps
+    interval = stretch * max(1, steps // stretch // 2) if asked.torch_compile else steps
     return asked.changed(max_steps=steps, logging_steps=stretch, eval_steps=interval, save_steps=steps)

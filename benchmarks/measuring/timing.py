@@ -119,7 +119,8 @@ def _train_notebook(turns: Turns, store: Store, model: str, recipe: Recipe, **pl
 def _computes_alike(recipe: Recipe, notebook: Recipe) -> bool:
     """Whether losses have to be the same; dropout differs where an optimizer step is taken in other parts."""
     return all(
-        getattr(recipe, name) == getattr(notebook, name) for name in ("precision", "train_batch_size", "accumulation")
+        getattr(recipe, name) == getattr(notebook, name)
+        for name in ("precision", "per_device_train_batch_size", "gradient_accumulation_steps")
     )
 
 

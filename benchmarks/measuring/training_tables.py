@@ -50,8 +50,9 @@ def print_runtimes(compared: RuntimeComparison) -> None:
 
 
 def _describe_computing(recipe: Recipe) -> str:
-    compiled = ", compiled" if recipe.compile else ""
-    return f"{recipe.precision}{compiled}, batches of {recipe.train_batch_size} accumulated {recipe.accumulation} times"
+    compiled = ", compiled" if recipe.torch_compile else ""
+    size, times = recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps
+    return f"{recipe.precision}{compiled}, batches of {size} accumulated {times} times"
 
 
 def _explain_runtimes(compared: RuntimeComparison) -> list[str]:

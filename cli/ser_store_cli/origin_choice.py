@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ser_store.recipes.recipe import Recipe
-    from ser_store.training.checkpointing.resume import Request
+    from ser_store.training.request import Request
     from ser_store_h5.store import Store
 
 
@@ -61,7 +61,7 @@ def refuse_begun(
         ExistsError: if there is such a run, and it is not to be resumed.
         SerstoreError: if the run cannot be resumed, or its name breaks the rules.
     """
-    from ser_store.training.checkpointing.resume import find_begun, name_run
+    from ser_store.training.request import find_begun, name_run
     from ser_store_h5.names import check_run_name
 
     name = name_run(store, model, run, resume=resume, split=asked.split, fold=asked.fold)

@@ -18,7 +18,8 @@ TWINS = {
     "estimate": "finetune --dry-run",
     "finetune_all": "finetune --all",
     "import_predictions": "import",
-    "push_to_hub": "finetune --push-to-hub",
+    "push_to_hub": "finetune --run RUN --resume --push-to-hub",
+    "save_recipe": "finetune --print-recipe",
     "sweep": "gc",
     "verify_store": "verify",
 }
@@ -54,7 +55,8 @@ def name_options(text: str, command: Callable[..., None] | None = None) -> str:
     if "`" not in text or command is None:
         return text
     options = {
-        name: str(info.default)  # in ``Annotated`` typer takes an option's name for its default
+        # In ``Annotated`` typer takes an option's first name for its default.
+        name: f"--{name.replace('_', '-')}" if info.default is ... else str(info.default).partition("/")[0]
         for name, hint in get_type_hints(command, include_extras=True).items()
         for info in getattr(hint, "__metadata__", ())
         if isinstance(info, OptionInfo)

@@ -47,7 +47,7 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
         return _warn_of_idle(options, Recipe().changed(**options))
     if not options:
         return None
-    from ser_store.training.checkpointing.resume import find_request
+    from ser_store.training.request import find_request
     from ser_store_h5.store import Store
 
     begun = find_request(Store(store), **{name: asked.get(name) for name in ("model", "run", "split", "fold")})
@@ -61,14 +61,10 @@ def _warn_of_idle(options: Mapping[str, Any], resolved: "Recipe") -> "Recipe":
     values = {**vars(resolved), **vars(resolved.masking), **vars(resolved.augmentation)}
     for name, (needed, idle) in _BELONGS.items():
         if name in options and values[needed] == idle:
-            warn(f"{_to_option(name)} is of no effect without {_to_option(needed)}")
-    if "epochs" in options and resolved.max_steps is not None:
-        warn(f"--epochs is of no effect beside --max-steps {resolved.max_steps}")
+            warn(f"`{name}` is of no effect without `{needed}`")
+    if "num_train_epochs" in options and resolved.max_steps is not None:
+        warn(f"`num_train_epochs` is of no effect beside `max_steps` {resolved.max_steps}")
     return resolved
-
-
-def _to_option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def print_recipe_text(resolved: "Recipe | None", *, json: bool) -> None:

@@ -101,7 +101,7 @@ def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
         others = f", and has {len(unused)} of no use, the first is {unused[0]}" if unused else ""
         raise ModelError(
             f"{folder} lacks {len(lost)} weights of its backbone, the first is {lost[0]}{others}: expected a complete "
-            f"checkpoint of {config.model_type}; save it again, or start from random weights with --init random"
+            f"checkpoint of {config.model_type}; save it again, or start from random weights: `init` random"
         )
     for name, weight in loaded.named_parameters():
         if not weight.isfinite().all():

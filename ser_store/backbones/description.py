@@ -1,10 +1,17 @@
-"""What is known of a backbone, as a value."""
+"""What is known of a backbone, as a value, and what can be chosen where one is built."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, get_args
 
 Kind = Literal["pretrained", "tiny", "acoustic"]
+Init = Literal["pretrained", "random"]
+Pooling = Literal["mean", "sum", "max"]
+Statistic = Literal["mean", "sum", "max", "std"]
+Context = Literal["utterance", "full"]
+INITS: Final[tuple[str, ...]] = get_args(Init)
+POOLINGS: Final[tuple[str, ...]] = get_args(Pooling)
+CONTEXTS: Final[tuple[str, ...]] = get_args(Context)
 
 FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio", "whisper")
 

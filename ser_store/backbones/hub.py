@@ -24,7 +24,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-WAY_OUT = "give a folder with its weights by --checkpoint DIR, or start from random ones with --init random"
+WAY_OUT = "give a folder with its weights as `checkpoint`, or start from random ones: `init` random"
 _ADVICE = {
     # The hub says the same of what is private and of what is not there.
     401: "not there, or private: see `hf auth login`",
@@ -36,7 +36,7 @@ _ADVICE = {
 _DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SHORT_HASH = re.compile("[0-9a-f]{6,39}")
-WAY_OUT_WITHOUT_CONFIG = "name a local folder with its config.json instead, or a backbone of `serstore models`"
+WAY_OUT_WITHOUT_CONFIG = "name a local folder with its config.json instead, or a backbone that `models()` lists"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: 
 
 
 def _list_cached(hub_id: str) -> list[str]:
-    """The branches and tags of ``hub_id`` that the cache has, as they are named behind ``--model``."""
+    """The branches and tags of ``hub_id`` that the cache has, as a model is named."""
     refs = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id, repo_type="model") / "refs"
     return [f"{hub_id}@{path.relative_to(refs).as_posix()}" for path in sorted(refs.rglob("*")) if path.is_file()]
 

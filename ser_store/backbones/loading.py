@@ -17,11 +17,10 @@ from ser_store.backbones.checkpoint import (
     load_weights,
 )
 from ser_store.backbones.configuration import describe_configuration
-from ser_store.backbones.model import MODEL_TYPE, POOLINGS, SpeechClassifier, build_config
-from ser_store.backbones.source import INITS, Source, find_source
+from ser_store.backbones.description import CONTEXTS, POOLINGS, Context, Init, Pooling
+from ser_store.backbones.model import MODEL_TYPE, SpeechClassifier, build_config
+from ser_store.backbones.source import Source, find_source
 from ser_store.errors import ModelError, UnknownNameError, describe_unknown
-
-CONTEXTS = ("utterance", "full")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class LoadedModel:
     unused_keys: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
     is_normalising_unasked: bool = False
-    context: str = "utterance"
+    context: Context = "utterance"
 
     @property
     def is_whisper(self) -> bool:
@@ -73,11 +72,11 @@ def build_model(
     name: str,
     *,
     classes: Sequence[str],
-    pooling: str = "mean",
-    init: str = "pretrained",
+    pooling: Pooling = "mean",
+    init: Init = "pretrained",
     checkpoint: Path | None = None,
     seed: int = 0,
-    context: str = "utterance",
+    context: Context = "utterance",
 ) -> LoadedModel:
     """A classifier with a new head over the backbone called ``name``.
 
@@ -95,18 +94,15 @@ def build_model(
         ModelError: if the weights cannot be had or do not fit; says what to do instead.
         UnknownNameError: for an unknown name, pooling, init or context.
     """
-    if context not in CONTEXTS:
-        raise UnknownNameError(describe_unknown("context", context, CONTEXTS))
-    if pooling not in POOLINGS:
-        raise UnknownNameError(describe_unknown("pooling", pooling, POOLINGS))
-    if init not in INITS:
-        raise UnknownNameError(describe_unknown("init", init, INITS))
+    for what, chosen, known in (("context", context, CONTEXTS), ("pooling", pooling, POOLINGS)):
+        if chosen not in known:
+            raise UnknownNameError(describe_unknown(what, chosen, known))
     source = find_source(name, init=init, checkpoint=checkpoint)
     backbone_family = getattr(source.config, "backbone_config", source.config).model_type
     if context != "utterance" and backbone_family != "whisper":
         raise ModelError(
             f"{source.key} is a {backbone_family}, which takes utterances of any length: expected a whisper for "
-            f"--whisper-context {context}; leave it out"
+            f"the context {context}; leave `whisper_context` out"
         )
     origin = {**source.origin, "seed": seed}
     # Only torch's generator for the CPU is drawn from, and it is given back as it was.
@@ -141,7 +137,7 @@ def load_classifier(folder: Path) -> LoadedModel:
     if config.model_type != MODEL_TYPE:
         raise ModelError(
             f"{folder} holds a bare {config.model_type}: expected a classifier saved by fine-tuning; "
-            f"`serstore finetune --checkpoint {folder}` makes one"
+            f"`finetune()` makes one, with this folder as `checkpoint`"
         )
     model, report = load_weights(SpeechClassifier, folder, config)
     differing = sorted(report["missing_keys"] | report["unexpected_keys"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,11 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from ser_store.backbones.configuration import settle
+from ser_store.backbones.description import POOLINGS, Pooling, Statistic
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.errors import UnknownNameError, describe_unknown
 
 MODEL_TYPE = "serstore-speech-classifier"
-
-Pooling = Literal["mean", "sum", "max"]
-POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 class SpeechClassifierConfig(PreTrainedConfig):
@@ -38,7 +36,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
     def __init__(
         self,
         backbone_config: Mapping[str, Any] | PreTrainedConfig | None = None,
-        pooling: str = "mean",
+        pooling: Pooling = "mean",
         head_dropout: float | None = None,
         backbone_key: str = "",
         origin: Mapping[str, Any] | None = None,
@@ -71,11 +69,40 @@ def _resolve_config(given: Mapping[str, Any] | PreTrainedConfig | None) -> Any:
 
 @dataclass
 class SpeechClassifierOutput(ModelOutput):
-    """``loss`` scalar or None, ``logits`` ``(b, c)``, ``pooled`` ``(b, h)``; hidden states are not kept."""
+    """``loss`` scalar or None, ``logits`` ``(b, c)``, ``pooled`` ``(b, h)``; hidden states are not kept.
+
+    ``layers`` ``(b, n_layers, h · n_statistics)`` or None: what was asked for of each layer.
+    """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     pooled: Tensor | None = None
+    layers: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """Hidden states that are pooled, and how.
+
+    Attributes:
+        numbers: as in transformers' ``hidden_states``: 0 is what enters the first transformer layer, and their number
+            is the top, ``last_hidden_state``; ascending.
+        statistics: of each one's frames, one or several of ``mean``, ``sum``, ``max`` and ``std``; the vectors stand
+            one after the other.
+    """
+
+    numbers: tuple[int, ...]
+    statistics: tuple[Statistic, ...] = ("mean",)
+
+    def pool(self, hidden_states: Sequence[Tensor], frame_counts: Sequence[int]) -> Tensor:
+        """``(b, n_layers, h · n_statistics)`` float32."""
+        return torch.stack(
+            [
+                torch.cat([pool_frames(hidden_states[number], frame_counts, one) for one in self.statistics], dim=1)
+                for number in self.numbers
+            ],
+            dim=1,
+        )
 
 
 class ClassificationHead(nn.Module):
@@ -143,6 +170,7 @@ class SpeechClassifier(PreTrainedModel):
         labels: Tensor | None = None,
         rows: Tensor | None = None,
         sample_counts: Sequence[int] | None = None,
+        layers: LayerChoice | None = None,
     ) -> SpeechClassifierOutput:
         """Logits and pooled representations of a batch, and the cross entropy where labels are given.
 
@@ -154,6 +182,7 @@ class SpeechClassifier(PreTrainedModel):
             rows: ``(b,)``, indices into the corpus; not used, they travel with the batch.
             sample_counts: samples of each utterance, whose frames are pooled; default: those that ``attention_mask``
                 lets through. Where it is given, nobody waits for an accelerator to sum them up.
+            layers: what else is pooled of this one forward pass.
 
         Raises:
             AudioError: if an utterance is too short for a single frame.
@@ -164,12 +193,17 @@ class SpeechClassifier(PreTrainedModel):
             samples_per_value = getattr(self.backbone, "samples_per_value", 1)
             sample_counts = (attention_mask.sum(dim=1) * samples_per_value).tolist()
         input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
+        wanted = {} if layers is None else {"output_hidden_states": True}
         with known_lengths(self.backbone, sample_counts) as frame_counts:
-            hidden = self.backbone(input_values, attention_mask=attention_mask).last_hidden_state
-        pooled = pool_frames(hidden, frame_counts, self.config.pooling)
+            said = self.backbone(input_values, attention_mask=attention_mask, **wanted)
+        pooled = pool_frames(said.last_hidden_state, frame_counts, self.config.pooling)
         logits = self.classifier(pooled)
         loss = None if labels is None else functional.cross_entropy(logits, labels)
-        return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled)
+        chosen = None
+        if layers is not None:
+            # Its releases do not agree on whether the last of the hidden states is behind the final layer norm.
+            chosen = layers.pool((*said.hidden_states[:-1], said.last_hidden_state), frame_counts)
+        return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled, layers=chosen)
 
     def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """In training, SpecAugment refuses batches with fewer frames than its mask is long; padding changes nothing."""
@@ -200,7 +234,7 @@ def find_backbone_class(config: PreTrainedConfig) -> Any:
 
 
 def build_config(
-    backbone_config: PreTrainedConfig, classes: Sequence[str], *, pooling: str, **described: Any
+    backbone_config: PreTrainedConfig, classes: Sequence[str], *, pooling: Pooling, **described: Any
 ) -> SpeechClassifierConfig:
     """The configuration of a classifier of ``classes``, in the order of its logits, over a backbone."""
     names = dict(enumerate(classes))
@@ -217,13 +251,13 @@ AutoConfig.register(MODEL_TYPE, SpeechClassifierConfig, exist_ok=True)
 AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
 
 
-def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Tensor:
+def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: Statistic) -> Tensor:
     """One vector per utterance, ``(b, h)`` float32 whatever the precision of ``hidden``.
 
     Args:
         hidden: ``(b, f, h)``, the frames of ``b`` utterances, padded on the right.
         frame_counts: how many of the ``f`` frames each utterance has, at least one.
-        pooling: ``mean``, ``sum`` or ``max`` over these frames.
+        pooling: ``mean``, ``sum``, ``max`` or ``std``, the population standard deviation, over these frames.
 
     Raises:
         UnknownNameError: for any other pooling.
@@ -234,8 +268,12 @@ def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: str) -> Te
     if pooling == "max":
         return hidden.masked_fill(padded[:, :, None], -torch.inf).amax(dim=1).float()
     summed = hidden.masked_fill(padded[:, :, None], 0).sum(dim=1, dtype=torch.float32)
-    if pooling == "mean":
-        summed = summed / counts[:, None]
-    elif pooling != "sum":
-        raise UnknownNameError(describe_unknown("pooling", pooling, POOLINGS))
-    return summed
+    if pooling == "sum":
+        return summed
+    mean = summed / counts[:, None]
+    if pooling == "std":
+        deviations = (hidden.float() - mean[:, None]).masked_fill(padded[:, :, None], 0)
+        return (deviations.square().sum(dim=1) / counts[:, None]).sqrt()
+    if pooling != "mean":
+        raise UnknownNameError(describe_unknown("pooling", pooling, (*POOLINGS, "std")))
+    return mean

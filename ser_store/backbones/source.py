@@ -9,10 +9,10 @@ from transformers import AutoConfig
 
 from ser_store.backbones.catalogue import Backbone, lookup
 from ser_store.backbones.checkpoint import load_config
+from ser_store.backbones.description import INITS, Init
 from ser_store.backbones.hub import fetch_checkpoint
-from ser_store.errors import ModelError, UnknownNameError
+from ser_store.errors import ModelError, UnknownNameError, describe_unknown
 
-INITS = ("pretrained", "random")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -33,7 +33,7 @@ class Source:
     origin: dict[str, Any]
 
 
-def find_source(name: str, *, init: str, checkpoint: Path | None) -> Source:
+def find_source(name: str, *, init: Init, checkpoint: Path | None) -> Source:
     """What ``name`` means, its files fetched if need be.
 
     Args:
@@ -44,8 +44,10 @@ def find_source(name: str, *, init: str, checkpoint: Path | None) -> Source:
 
     Raises:
         ModelError: if there are no weights, or others than the name says.
-        UnknownNameError: if the name means nothing.
+        UnknownNameError: if the name means nothing, or for an unknown ``init``.
     """
+    if init not in INITS:
+        raise UnknownNameError(describe_unknown("init", init, INITS))
     if checkpoint is not None and init == "random":
         raise ModelError(f"got both a checkpoint, {checkpoint}, and random initialisation: expected one of the two")
     local = Path(name).expanduser()
@@ -72,12 +74,12 @@ def _find_entry(name: str, *, known_otherwise: bool) -> Backbone | None:
     if entry.kind == "acoustic":
         raise ModelError(
             f"{entry.key} is a feature set without weights, it cannot be trained: expected a transformer; "
-            f"`serstore extract --model {entry.key}` caches it"
+            f"`extract()` caches it"
         )
     return entry
 
 
-def _from_folder(key: str, folder: Path, *, init: str = "pretrained", entry: Backbone | None = None) -> Source:
+def _from_folder(key: str, folder: Path, *, init: Init = "pretrained", entry: Backbone | None = None) -> Source:
     if not folder.is_dir():
         raise ModelError(f"no such folder: {folder}; expected a checkpoint with config.json and its weights")
     config = load_config(folder)
@@ -92,7 +94,7 @@ def _from_folder(key: str, folder: Path, *, init: str = "pretrained", entry: Bac
     return Source(key, config, folder, origin)
 
 
-def _from_hub(name: str, entry: Backbone | None, init: str, *, revision: str | None) -> Source:
+def _from_hub(name: str, entry: Backbone | None, init: Init, *, revision: str | None) -> Source:
     hub_id = name if entry is None or entry.hub_id is None else entry.hub_id
     revision = revision or (entry.revision if entry else None)
     fetched = fetch_checkpoint(hub_id, revision=revision, with_weights=init == "pretrained")
@@ -102,6 +104,6 @@ def _from_hub(name: str, entry: Backbone | None, init: str, *, revision: str | N
 
 
 def _describe_origin(
-    init: str, *, hub_id: str | None = None, revision: str | None = None, folder: str | None = None
+    init: Init, *, hub_id: str | None = None, revision: str | None = None, folder: str | None = None
 ) -> dict[str, Any]:
     return {"hub_id": hub_id, "revision": revision, "folder": folder, "init": init}

@@ -23,12 +23,15 @@ from ser_store.errors import AudioError
 class MaskedWhisperEncoder(WhisperEncoder):
     """The encoder, its weights under the same names, for any number of mel frames up to all positions."""
 
-    def forward(self, input_features: Tensor, attention_mask: Tensor) -> Tensor:
-        """Hidden states ``(b, f, h)`` with f = ceil(m / 2), after the last normalisation.
+    def forward(
+        self, input_features: Tensor, attention_mask: Tensor, *, output_hidden_states: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Hidden states, each ``(b, f, h)`` with f = ceil(m / 2); the last one is after the last normalisation.
 
         Args:
             input_features: ``(b, n, m)``, n mel bins of m frames.
             attention_mask: ``(b, m)`` bool, false where frames are padding.
+            output_hidden_states: whether what enters each layer comes first, or the last hidden states alone.
         """
         padded = ~attention_mask[:, None]
         hidden = functional.gelu(self.conv1(input_features.masked_fill(padded, 0)))
@@ -36,11 +39,13 @@ class MaskedWhisperEncoder(WhisperEncoder):
         hidden = hidden + self.embed_positions(torch.arange(hidden.shape[1], device=hidden.device))
         hidden = functional.dropout(hidden, p=self.dropout, training=self.training)
         mask = create_bidirectional_mask(self.config, hidden, attention_mask[:, ::2])
+        entering = []
         for layer in self.layers:
+            if output_hidden_states:
+                entering.append(hidden)
             if not self._is_dropped():
                 hidden = layer(hidden, mask)
-        normalised: Tensor = self.layer_norm(hidden)
-        return normalised
+        return (*entering, self.layer_norm(hidden))
 
     def _is_dropped(self) -> bool:
         """Draw whether the next layer is skipped. Where processes share the layers, hooks pass over them instead."""
@@ -65,21 +70,24 @@ class WhisperBackbone(WhisperPreTrainedModel):
         self.encoder = MaskedWhisperEncoder(config)
         self.post_init()
 
-    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> BaseModelOutput:
+    def forward(
+        self, input_values: Tensor, attention_mask: Tensor | None = None, *, output_hidden_states: bool = False
+    ) -> BaseModelOutput:
         """``last_hidden_state`` ``(b, ceil(m / 2), h)``.
 
         Args:
             input_values: ``(b, m, n)`` float32, m log-mel frames of n bins, padded at their end.
             attention_mask: ``(b, m)``, 1 for frames and 0 for padding; None where nothing is padded.
+            output_hidden_states: whether there are ``hidden_states`` too: what enters each layer, and the last ones.
         """
         features = input_values.transpose(1, 2)
         mask = features.new_ones(features[:, 0].shape) if attention_mask is None else attention_mask
         mask = mask.bool()
         if self.training:
             features = self._mask_for_training(features, mask)
-        if features.shape[2] <= self._window_frames:
-            return BaseModelOutput(last_hidden_state=self.encoder(features, mask))
-        return BaseModelOutput(last_hidden_state=self._encode_windows(features, mask))
+        encode = self.encoder if features.shape[2] <= self._window_frames else self._encode_windows
+        states = encode(features, mask, output_hidden_states=output_hidden_states)
+        return BaseModelOutput(last_hidden_state=states[-1], hidden_states=states if output_hidden_states else None)
 
     @property
     def _window_frames(self) -> int:
@@ -87,7 +95,7 @@ class WhisperBackbone(WhisperPreTrainedModel):
         positions: int = self.config.max_source_positions
         return 2 * positions
 
-    def _encode_windows(self, features: Tensor, mask: Tensor) -> Tensor:
+    def _encode_windows(self, features: Tensor, mask: Tensor, *, output_hidden_states: bool) -> tuple[Tensor, ...]:
         """As the encoder, over windows that are looked at one by one; those that are all padding are left at zero."""
         batch, bins, frames = features.shape
         size = self._window_frames
@@ -97,11 +105,14 @@ class WhisperBackbone(WhisperPreTrainedModel):
         features = features.reshape(batch * windows, bins, size)
         mask = functional.pad(mask, (0, missing)).reshape(batch * windows, size)
         occupied = mask.any(dim=1)
-        encoded = self.encoder(features[occupied], mask[occupied])
-        hidden = encoded.new_zeros(batch * windows, *encoded.shape[1:])
-        hidden[occupied] = encoded
-        joined: Tensor = hidden.reshape(batch, -1, hidden.shape[2])[:, : -(-frames // 2)]
-        return joined
+
+        def join(encoded: Tensor) -> Tensor:
+            hidden = encoded.new_zeros(batch * windows, *encoded.shape[1:])
+            hidden[occupied] = encoded
+            return hidden.reshape(batch, -1, hidden.shape[2])[:, : -(-frames // 2)]
+
+        states = self.encoder(features[occupied], mask[occupied], output_hidden_states=output_hidden_states)
+        return tuple(map(join, states))
 
     def _mask_for_training(self, features: Tensor, mask: Tensor) -> Tensor:
         """SpecAugment on mel frames and bins as the configuration has it; batches shorter than a mask go unmasked."""

@@ -71,7 +71,7 @@ def report_endless_warmup(warmup: int, steps: int) -> None:
     """Say that the learning rate never gets to its peak."""
     LOGGER.info(
         "the warm-up takes %d steps and the training %d: the learning rate does not get to its peak; expected fewer "
-        "--warmup-steps, or --warmup-share",
+        "`warmup_steps`, or `warmup_ratio`",
         warmup,
         steps,
     )

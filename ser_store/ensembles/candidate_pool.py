@@ -122,6 +122,7 @@ def check_sizes(pool: CandidatePool, everything: Candidates, choice: CandidateCh
             )
         shown = f"{', '.join(names[:8])}{', …' if m > 8 else ''}"
         limits, ways_out = _explain_limits(pool, everything, k, choice.list_cuts())
+        limits = [*limits, *choice.unread]
         possible = [size for size in range(1, m + 1) if pool.count(size)]
         sizes = " to ".join(map(str, dict.fromkeys([possible[0], possible[-1]]))) if possible else "looser constraints"
         refused = f"no ensemble of {k} of the {m} candidates ({shown}) is allowed"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ser_store.ensembles.candidates import matches, name_run
 from ser_store.ensembles.options import Limits
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.member_choice import choose_members, keep_covering
+from ser_store.evaluation.member_choice import Steps, choose_members, keep_covering
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -34,7 +34,8 @@ class CandidateChoice:
     Attributes:
         store: where they are.
         names: full names; those that were named in the order named, all others by name.
-        left_out: a line for those that do not cover the utterances, if there are such.
+        unread: a line for what cannot be read, if there is such.
+        left_out: that line, and one for those that do not cover the utterances of a part.
         members: as they were named.
         steps: ``selected`` or ``all``.
         exclude: patterns.
@@ -45,6 +46,7 @@ class CandidateChoice:
 
     store: Store
     names: list[str]
+    unread: tuple[str, ...]
     left_out: tuple[str, ...]
     members: Sequence[str]
     steps: str
@@ -90,7 +92,7 @@ def choose_candidates(
     members: Sequence[str],
     parts: Mapping[str, NDArray[np.int32]],
     *,
-    steps: str,
+    steps: Steps,
     limits: Limits,
 ) -> CandidateChoice:
     """Return who is a candidate; where none are named, all that cover the utterances of every part.
@@ -118,22 +120,22 @@ def choose_candidates(
             excluded.append(name)
         return bool(meant)
 
-    unexcluded = choose_members(store, members, steps=steps, leave_out=is_excluded)
+    unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_excluded)
     names = unexcluded if members else sorted(unexcluded)
     for pattern in exclude:
         if pattern not in met:
             raise UnknownNameError(_describe_nobody("exclude", pattern, names))
     if not names:
-        raise EnsembleError("`exclude` leaves no candidate: expected at least one; exclude fewer")
+        raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
     uncovered: list[Cut] = []
-    left_out: tuple[str, ...] = ()
+    left_out = unread
     for on, rows in {} if members else parts.items():
         before = len(names)
         names, line = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *line)
         if line:
             uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another `on`"))
-    choice = CandidateChoice(store, names, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
+    choice = CandidateChoice(store, names, unread, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
     for pattern in include:
         if any(matches(name, pattern) for name in names):
             continue

@@ -5,25 +5,22 @@ Errors speak of parameters, in backticks: the command turns these into its optio
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from operator import index
-from typing import Literal, cast
+from math import nextafter
+from numbers import Real
+from typing import Any, Literal, cast, get_args
 
+from ser_store.common.checks import check_choice, check_number
 from ser_store.ensembles.vote_weights import VoteWeights, Weights, check_source, settle_weights
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.voting.problem import OBJECTIVES
-from ser_store.voting.rules import RULES, TIES
-from ser_store.voting.search import BACKENDS
+from ser_store.errors import EnsembleError
+from ser_store.voting.checks import Tie
+from ser_store.voting.problem import Objective
 from ser_store_h5.names import list_names
 
-Rule = Literal["hard", "soft", "soft-log", "weighted"]
-Tie = Literal["lowest", "confidence", "best", "abstain"]
-Objective = Literal["accuracy", "balanced_accuracy"]
+VoteRule = Literal["hard", "soft", "soft-log", "weighted"]
 SearchMethod = Literal["auto", "exhaustive", "greedy", "pruned"]
 Backend = Literal["auto", "batched", "bitsliced", "summed", "loky", "threading", "dask", "ray"]
 CorrectionMethod = Literal["bootstrap", "halves", "none"]
 
-SEARCHES = ("auto", "exhaustive", "greedy", "pruned")
-CORRECTIONS = ("bootstrap", "halves", "none")
 CLUSTERS = ("loky", "threading", "dask", "ray")
 # Hard voting by weight has a name of its own.
 WEIGHTED = "weighted"
@@ -143,7 +140,7 @@ class VoteOptions:
     """
 
     ks: tuple[int, ...] | None = None
-    rule: Rule = "hard"
+    rule: VoteRule = "hard"
     tie: Tie = "lowest"
     weights: VoteWeights | None = None
     objective: Objective = "accuracy"
@@ -194,12 +191,10 @@ def check_options(options: VoteOptions, weights: Weights | None) -> VoteOptions:
     rule, search = options.voting_rule, options.search
     if rule != "hard" and options.tie != "lowest":
         raise EnsembleError(f"`tie` {options.tie} with `rule` {rule}: expected ties by lowest; drop `tie`")
-    _check_min_accuracy(options.limits.min_accuracy)
     _check_numbers(options)
-    if search.max_seconds is not None and (search.method != "pruned" or not search.max_seconds > 0):
+    if search.max_seconds is not None and search.method != "pruned":
         raise EnsembleError(
-            f"`max_seconds` {search.max_seconds:g} with `search` {search.method}: expected a positive number with "
-            "`search` pruned"
+            f"`max_seconds` {search.max_seconds:g} with `search` {search.method}: expected `search` pruned"
         )
     if search.scheduler is not None and search.backend not in ("dask", "ray"):
         raise EnsembleError(f"`scheduler` with `backend` {search.backend}: expected `backend` dask")
@@ -230,27 +225,29 @@ def _check_numbers(options: VoteOptions) -> None:
         ("repeats", options.correction.repeats, 1),
         ("seed", options.correction.seed, 0),
     ):
-        if number is not None and number < least:
-            raise EnsembleError(f"`{name}` is {number}: expected at least {least}")
+        if number is not None or name == "seed":
+            check_number(name, number, EnsembleError, least=least, whole=True)
+    if (seconds := options.search.max_seconds) is not None:
+        check_number(
+            "max_seconds", seconds, EnsembleError, least=nextafter(0, 1), expected="a positive number of seconds"
+        )
+    bound = options.limits.min_accuracy
+    example = "such as 0.9"
+    if isinstance(bound, Real) and 1 < bound <= 100:
+        example = f"{bound / 100:g} for {bound:g}%"
+    check_number("min_accuracy", bound, EnsembleError, least=0, most=1, expected=f"a share of 1, {example}")
 
 
 def _check_names(options: VoteOptions) -> None:
     for kind, name, known in (
-        ("voting rule", options.rule, (*RULES, WEIGHTED)),
-        ("tie rule", options.tie, TIES),
-        ("objective", options.objective, OBJECTIVES),
-        ("search", options.search.method, SEARCHES),
-        ("back end", options.search.backend, (*BACKENDS, *CLUSTERS)),
-        ("correction", options.correction.method, CORRECTIONS),
+        ("voting rule", options.rule, VoteRule),
+        ("tie rule", options.tie, Tie),
+        ("objective", options.objective, Objective),
+        ("search", options.search.method, SearchMethod),
+        ("back end", options.search.backend, Backend),
+        ("correction", options.correction.method, CorrectionMethod),
     ):
-        if name not in known:
-            raise UnknownNameError(describe_unknown(kind, str(name), known))
-
-
-def _check_min_accuracy(bound: float) -> None:
-    if not 0 <= bound <= 1:
-        example = f"{bound / 100:g} for {bound:g}%" if 1 < bound <= 100 else "such as 0.9"
-        raise EnsembleError(f"`min_accuracy` is {bound:g}: expected a share of 1, {example}")
+        check_choice(kind, name, get_args(known))
 
 
 def _check_inexhaustive(options: VoteOptions, *, is_weighted: bool) -> None:
@@ -285,10 +282,7 @@ def order_sizes(k: int | Iterable[int] | None) -> tuple[int, ...] | None:
     """
     if k is None:
         return None
-    try:
-        sizes = sorted(set(map(index, k if isinstance(k, Iterable) else (k,))))
-    except TypeError:
-        sizes = []
-    if not sizes or sizes[0] < 1:
-        raise EnsembleError(f"`k` is {k!r}: expected a whole number from 1 on, or several")
-    return tuple(sizes)
+    sizes: list[Any] = list(k) if isinstance(k, Iterable) and not isinstance(k, str) else [k]
+    for size in sizes or [k]:
+        check_number("k", size, EnsembleError, least=1, whole=True, expected="a whole number from 1 on, or several")
+    return tuple(sorted({int(size) for size in sizes}))

@@ -22,7 +22,7 @@ class Utterances:
         select_on: the part that is searched, if it is another.
         reported: ``(n,)`` int32, indices into the corpus.
         searched: ``(s,)`` int32, the same where the part is the same.
-        speakers: ``(n,)``, a number for the speaker of each that is reported on; None where unknown.
+        speakers: ``(n,)``, the speaker of each that is reported on; None where unknown.
         groups: ``(n,)``, a number for what is drawn whole with it; None where utterances are drawn.
         group_name: what these are.
     """
@@ -32,7 +32,7 @@ class Utterances:
     select_on: str | None
     reported: NDArray[np.int32]
     searched: NDArray[np.int32]
-    speakers: NDArray[np.intp] | None
+    speakers: NDArray[np.str_] | None
     groups: NDArray[np.intp] | None
     group_name: str
 
@@ -67,14 +67,14 @@ def find_utterances(
                 "have none, such as `select_on` valid `on` test"
             )
     groups, group_name = find_units(corpus, reported, correction.by)
-    speakers, _ = find_units(corpus, reported, None)
     return Utterances(
         on=on,
         split=split or corpus.default_split,
         select_on=select_on,
         reported=reported,
         searched=searched,
-        speakers=speakers,
+        # As evaluate() has them: numbered otherwise, the same seed would draw other speakers.
+        speakers=corpus.speaker_groups(reported),
         groups=groups,
         group_name=group_name,
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Literal
 
 from ser_store.common.progress import Progress, silent
 from ser_store.ensembles.candidate_pool import check_sizes, pose_pool
@@ -15,12 +14,10 @@ from ser_store.ensembles.options import (
     Correction,
     CorrectionMethod,
     Limits,
-    Objective,
-    Rule,
     Search,
     SearchMethod,
-    Tie,
     VoteOptions,
+    VoteRule,
     check_options,
     order_sizes,
 )
@@ -30,6 +27,9 @@ from ser_store.ensembles.scores_file import check_scores, write_scores
 from ser_store.ensembles.search import search_pool
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.ensembles.vote_weights import Weights
+from ser_store.evaluation.member_choice import Steps
+from ser_store.voting.checks import Tie
+from ser_store.voting.problem import Objective
 from ser_store.voting.search import check_top
 from ser_store_h5.names import list_names
 from ser_store_h5.store import StoreLike, open_store
@@ -41,8 +41,8 @@ def vote(
     *,
     k: int | Iterable[int] | None = None,
     all_combos: bool = False,
-    steps: Literal["selected", "all"] = "selected",
-    rule: Rule = "hard",
+    steps: Steps = "selected",
+    rule: VoteRule = "hard",
     tie: Tie = "lowest",
     weights: Weights | None = None,
     objective: Objective = "accuracy",

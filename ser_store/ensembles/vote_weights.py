@@ -1,6 +1,6 @@
 """How much each candidate's vote weighs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice, check_number
+from ser_store.errors import EnsembleError
 from ser_store.voting.top_k import weigh_utterances
 
 Weights = str | Mapping[str, float] | Sequence[float]
@@ -75,25 +76,29 @@ def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:
     if isinstance(weights, Mapping):
         given = _spread_over_steps(weights, names)
     else:
-        if len(weights) != len(names):
+        if not isinstance(weights, Iterable):
             raise EnsembleError(
-                f"{len(weights)} weights for {len(names)} candidates: expected one each, in this order: "
+                f"`weights` is {weights!r}: expected a number for each candidate, or {' or '.join(DERIVED)}"
+            )
+        numbers = list(weights)
+        if len(numbers) != len(names):
+            raise EnsembleError(
+                f"{len(numbers)} weights for {len(names)} candidates: expected one each, in this order: "
                 f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
             )
-        given = dict(zip(names, map(float, weights), strict=True))
-    if not all(np.isfinite(weight) and weight >= 0 for weight in given.values()) or not any(given.values()):
-        raise EnsembleError(
-            f"weights are {', '.join(f'{weight:g}' for weight in list(given.values())[:8])}: expected finite numbers "
-            "from 0 on, not all of them 0"
-        )
-    return VoteWeights("given", given)
+        given = dict(zip(names, numbers, strict=True))
+    for name, weight in given.items():
+        expected = f"finite numbers from 0 on; that of {name} is none"
+        check_number("weights", weight, EnsembleError, least=0, expected=expected)
+    if not any(given.values()):
+        raise EnsembleError("`weights` are all 0: expected finite numbers from 0 on, not all of them 0")
+    return VoteWeights("given", {name: float(weight) for name, weight in given.items()})
 
 
 def check_source(weights: str) -> str:
     """Return the source of weights that is meant; raise UnknownNameError if there is no such."""
     source = weights.replace("-", "_")
-    if source not in DERIVED:
-        raise UnknownNameError(describe_unknown("source of weights", weights, DERIVED))
+    check_choice("source of weights", source, DERIVED)
     return source
 
 
@@ -139,8 +144,8 @@ def _read_file(path: Path) -> dict[str, float]:
 
 def _spread_over_steps(weights: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
     """A member's own weight, else its run's; weights of others are of no account."""
-    given = {name: float(weights[run]) for name in names if (run := name.partition("@")[0]) in weights}
-    given |= {name: float(weights[name]) for name in names if name in weights}
+    given = {name: weights[run] for name in names if (run := name.partition("@")[0]) in weights}
+    given |= {name: weights[name] for name in names if name in weights}
     without = [name for name in names if name not in given]
     if without:
         raise EnsembleError(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.metrics import compute_accuracy
-from ser_store.voting.checks import check_tie, count_unanswered
-from ser_store.voting.rules import ABSTAINED, RULES, hard_vote, soft_log_vote, soft_vote
-from ser_store_h5.names import Ensemble
+from ser_store.voting.checks import TIES, Tie, count_unanswered
+from ser_store.voting.rules import ABSTAINED, RULES, Rule, hard_vote, soft_log_vote, soft_vote
+from ser_store_h5.names import PLUS, Ensemble
 from ser_store_h5.store import Store
 
 
@@ -19,19 +19,18 @@ from ser_store_h5.store import Store
 class VotingRule:
     """How the members of an ensemble decide: ``hard``, ``soft`` or ``soft-log``, and what decides ties of ``hard``."""
 
-    rule: str = "hard"
-    tie: str = "lowest"
+    rule: Rule = "hard"
+    tie: Tie = "lowest"
 
     @property
     def needs_probabilities(self) -> bool:
         return self.rule != "hard" or self.tie == "confidence"
 
 
-def check_voting_rule(rule: str, tie: str) -> VotingRule:
+def check_voting_rule(rule: Rule, tie: Tie) -> VotingRule:
     """Raises UnknownNameError if there is no such rule for votes or for ties."""
-    if rule not in RULES:
-        raise UnknownNameError(describe_unknown("voting rule", rule, RULES))
-    check_tie(tie)
+    check_choice("voting rule", rule, RULES)
+    check_choice("tie rule", tie, TIES)
     return VotingRule(rule, tie)
 
 
@@ -70,3 +69,24 @@ def vote_ensemble(
         ballots, n_classes=n_classes, tie=rule.tie, probabilities=shares, accuracies=accuracies
     ).predicted
     return np.where(decided == len(store.corpus.classes), ABSTAINED, decided).astype(np.int16)
+
+
+def load_predictions(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
+) -> NDArray[np.int16]:
+    """Return what members and ensembles predict, ``(m, n_rows)`` int16; -1 where there is no answer.
+
+    Args:
+        names: full names; of an ensemble those of its members, joined by plus signs.
+        rows: indices into the corpus.
+        rule: how ensembles vote. Default: hard, ties to the lowest class.
+
+    Raises:
+        StoreError: as :func:`vote_ensemble`.
+    """
+    plain = [name for name in names if PLUS not in name]
+    said = dict(zip(plain, store.predictions(plain, rows), strict=True)) if plain else {}
+    voting = rule or VotingRule()
+    return np.stack(
+        [said[name] if name in said else vote_ensemble(store, name.split(PLUS), rows, rule=voting) for name in names]
+    )

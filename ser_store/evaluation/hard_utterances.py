@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.display import Block, Result
-from ser_store.evaluation.member_choice import choose_covering, name_part
+from ser_store.evaluation.ensemble_names import check_voting_rule, load_predictions
+from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.tables.hard import tabulate_hard
 from ser_store.metrics.class_indices import check_pair
+from ser_store.voting.checks import Tie
+from ser_store.voting.rules import Rule
 from ser_store_h5.names import list_names
 from ser_store_h5.store import StoreLike, open_store
 
@@ -121,18 +124,25 @@ def find_hard_utterances(
     *,
     on: str | None = None,
     split: str | None = None,
-    steps: str = "selected",
+    steps: Steps = "selected",
+    rule: Rule = "hard",
+    tie: Tie = "lowest",
 ) -> HardUtterances:
-    """Return which utterances every member gets wrong, and which only one gets right.
+    """Find the utterances that every member predicts wrongly, and those that only one predicts correctly.
 
     Args:
-        members: default: every run's selected step, as far as it predicts anything.
+        store: a store, or its path.
+        members: members, or ensembles such as ``a@1+b@2+c@3``, each of which counts as one. Default: every run's
+            selected step, as far as it predicts anything.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        split: the split that ``on`` is a part of. Default: the store's default split.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
 
     Raises:
         StoreError: if a member covers not all utterances asked for, or predicts nothing.
-        UnknownNameError: if there is no such member or part.
+        UnknownNameError: if there is no such member, part, split or rule.
 
     >>> import ser_store as ss
     >>> hard = ss.find_hard_utterances(ss.open_example())
@@ -140,13 +150,11 @@ def find_hard_utterances(
     288
     """
     store = open_store(store)
-    members = list_names(members)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    rows = corpus.rows(on, split=split)
-    chosen = choose_covering(store, members, rows, on=on, steps=steps)
+    chosen = choose_covering(store, list_names(members), corpus.rows(on, split=split), on=on, steps=steps)
     names, rows = chosen.names, chosen.rows
-    predicted = store.predictions(names, rows)
+    predicted = load_predictions(store, names, rows, rule=check_voting_rule(rule, tie))
     difficulty = compute_difficulty(corpus.labels[rows], predicted, n_classes=len(corpus.classes))
 
     def describe(place: int, only: str | None) -> HardUtterance:

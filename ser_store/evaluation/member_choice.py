@@ -1,16 +1,21 @@
 """Which members and which part of the split a question is about, where it does not name them all."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
+from ser_store.errors import EnsembleError, SerstoreError, StoreError
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS, Ensemble, format_member
 from ser_store_h5.store import Store
 
+# Which steps are meant of a run that is named without one, or not at all.
+Steps = Literal["selected", "all"]
 # Members that one line names before it only counts them.
 _NAMED = 3
 
@@ -41,78 +46,113 @@ def choose_members(
     store: Store,
     members: Sequence[str] = (),
     *,
-    steps: str = "selected",
+    steps: Steps = "selected",
     leave_out: Callable[[str], bool] = lambda _: False,
-) -> list[str]:
-    """Return full names of the members meant: those named; else of every run its selected step, or all its steps.
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return full names of the members meant, and a line that names what was left out, if anything was.
 
-    A run named without a step means its selected step, or with ``steps="all"`` for all of them. Members that
-    hold no predictions are left out unless they are named.
+    Those that are named; else of every run its selected step, or all its steps, as far as they can be read and predict
+    anything. A run named without a step means its selected step, or with ``steps="all"`` all of them.
 
     Args:
         store: the store.
         members: names; none for every run.
         steps: ``selected`` or ``all``.
-        leave_out: is asked of runs and of full names. Of what it leaves out nothing is read, since it may be damaged.
+        leave_out: is asked of runs and of full names; what it leaves out is not read.
 
     Raises:
         StoreError: if the store has no member that predicts anything, or one is named twice.
         UnknownNameError: if there is no such member.
     """
-    if steps not in ("selected", "all"):
-        raise UnknownNameError(describe_unknown("choice of steps", steps, ["selected", "all"]))
-    chosen = []
+    if members:
+        return [name for name in resolve_members(store, members, steps=steps) if not leave_out(name)], ()
+    skipped: list[str] = []
+
+    def skip(name: str) -> bool:
+        is_out = leave_out(name)
+        if is_out:
+            skipped.append(name)
+        return is_out
+
+    names, left_out = list_readable(store, steps=steps, holds=lambda member: member.can_vote, leave_out=skip)
+    if not names and not skipped:
+        raise StoreError(
+            f"{store.path} has no member that predicts anything: make one with `finetune()`, `head()` or "
+            f"`import_predictions()`{''.join(f'; {line}' for line in left_out)}"
+        )
+    return names, left_out
+
+
+def resolve_members(store: Store, members: Sequence[str], *, steps: Steps = "selected") -> list[str]:
+    """Return the full names of the members that are named; see :func:`choose_members`.
+
+    Raises:
+        StoreError: if one is named twice.
+        UnknownNameError: if there is no such member.
+    """
+    check_choice("choice of steps", steps, get_args(Steps))
+    chosen: list[str] = []
     for name in members:
         run, step = store.resolve(name)
-        if steps == "all" and "@" not in name:
-            chosen += store.member_names(run)
-        else:
-            chosen.append(format_member(run, step))
-    if members:
-        twice = sorted({name for name in chosen if chosen.count(name) > 1})
-        if twice:
-            raise StoreError(f"{twice[0]} is named twice: expected every member once")
-        return [name for name in chosen if not leave_out(name)]
-    left_out = False
-    for run in store.runs():
-        if leave_out(run):
-            left_out = True
-        elif store.steps(run):
-            names = store.member_names(run) if steps == "all" else [format_member(run, store.selected_step(run))]
-            kept = [name for name in names if not leave_out(name)]
-            left_out |= len(kept) < len(names)
-            chosen += [name for name in kept if store.describe_member(name).can_vote]
-    if not chosen and not left_out:
-        raise StoreError(
-            f"{store.path} has no member that predicts anything: make one with `serstore finetune`, `serstore head` or "
-            "`serstore import`"
-        )
+        chosen += store.member_names(run) if steps == "all" and "@" not in name else [format_member(run, step)]
+    _refuse_twice(chosen, "member")
     return chosen
 
 
-def list_readable(store: Store) -> tuple[list[str], tuple[str, ...]]:
-    """Return the selected step of every run that can be read, and a line that names the rest, if there is one.
+def _refuse_twice(names: Sequence[str], kind: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StoreError(f"{twice[0]} is named twice: expected every {kind} once")
 
-    For questions that do without a run that is damaged, as those about all runs.
+
+def list_readable(
+    store: Store,
+    *,
+    steps: Steps = "selected",
+    holds: Callable[[MemberInfo], bool] = lambda _: True,
+    leave_out: Callable[[str], bool] = lambda _: False,
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the members of all runs that can be read, and a line that names the rest, if there is one.
+
+    For questions about all runs, which do without one that is damaged.
+
+    Args:
+        store: the store.
+        steps: take of each run the ``selected`` step, or ``all``.
+        holds: whether a member has what is asked for.
+        leave_out: is asked of runs and of full names; what it leaves out is not read.
 
     Raises:
-        StoreError: if the corpus, or the list of the runs, cannot be read.
+        StoreError: if the list of the runs cannot be read.
     """
-    survey = store.survey()
-    selected = [format_member(run, store.selected_step(run)) for run in survey.records if store.steps(run)]
-    whole = {member.name for member in survey.members}
-    broken = [run for run in store.runs() if run not in survey.records]
-    broken += [name for name in selected if name not in whole]
-    return [name for name in selected if name in whole], describe_unreadable(broken)
+    check_choice("choice of steps", steps, get_args(Steps))
+    names: list[str] = []
+    broken: list[str] = []
+    for run in store.runs():
+        if leave_out(run):
+            continue
+        try:
+            store.run(run)
+            own = store.member_names(run)
+            chosen = own if steps == "all" or not own else [format_member(run, store.selected_step(run))]
+        except SerstoreError:
+            broken.append(run)
+            continue
+        for name in chosen:
+            try:
+                names += [name] if not leave_out(name) and holds(store.describe_member(name)) else []
+            except SerstoreError:
+                broken.append(name)
+    return names, describe_unreadable(broken)
 
 
 def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
     """Return the line for what a question about all runs does without; none where everything can be read."""
-    return (f"left out, since it cannot be read (`serstore ls` says why): {', '.join(names)}",) if names else ()
+    return (f"left out, since it cannot be read (`ls()` says why): {', '.join(names)}",) if names else ()
 
 
 def choose_covering(
-    store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: str = "selected"
+    store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: Steps = "selected"
 ) -> Chosen:
     """Return the members meant by a question about ``rows``, and those of ``rows`` that they cover.
 
@@ -130,27 +170,33 @@ def choose_covering(
         StoreError: if no member covers the rows, or the single one none of them.
         UnknownNameError: if there is no such member.
     """
-    names = _choose_with_ensembles(store, members, steps=steps)
+    unread: tuple[str, ...] = ()
+    if members:
+        names = name_ensembles(store, members, steps=steps)
+    else:
+        names, unread = choose_members(store, steps=steps)
     if len(names) == 1:
-        return _choose_alone(store, names[0], rows, on=on)
+        alone = _choose_alone(store, names[0], rows, on=on)
+        return replace(alone, cautions=(*unread, *alone.cautions))
     if members:
         return Chosen(names, rows)
     kept, left_out = keep_covering(store, names, rows, on=on)
-    return Chosen(kept, rows, left_out)
+    return Chosen(kept, rows, (*unread, *left_out))
 
 
-def _choose_with_ensembles(store: Store, members: Sequence[str], *, steps: str) -> list[str]:
-    if not any(PLUS in name for name in members):
-        return choose_members(store, members, steps=steps)
+def name_ensembles(store: Store, members: Sequence[str], *, steps: Steps = "selected") -> list[str]:
+    """Return the full names of the members and ensembles that are named, as :func:`resolve_members` does.
+
+    Raises:
+        EnsembleError, StoreError, UnknownNameError: as :func:`resolve_members` and :func:`resolve_ensemble`.
+    """
     chosen: list[str] = []
     for name in members:
         if PLUS in name:
             chosen.append(str(Ensemble(resolve_ensemble(store, name))))
         else:
-            chosen += choose_members(store, [name], steps=steps)
-    twice = sorted({name for name in chosen if chosen.count(name) > 1})
-    if twice:
-        raise StoreError(f"{twice[0]} is named twice: expected every member or ensemble once")
+            chosen += resolve_members(store, [name], steps=steps)
+    _refuse_twice(chosen, "member or ensemble" if any(PLUS in name for name in members) else "member")
     return chosen
 
 
@@ -167,7 +213,7 @@ def resolve_ensemble(store: Store, name: str) -> list[str]:
         raise EnsembleError(
             f"{name!r} names no member at one side of a plus sign: expected an ensemble such as a@1+b@2+c@3"
         )
-    return choose_members(store, members)
+    return resolve_members(store, members)
 
 
 def _choose_alone(store: Store, name: str, rows: NDArray[np.int32], *, on: str) -> Chosen:
@@ -177,8 +223,8 @@ def _choose_alone(store: Store, name: str, rows: NDArray[np.int32], *, on: str) 
         return Chosen([name], rows)
     if not n:
         raise StoreError(
-            f"{name} covers none of the {len(rows)} utterances of {on}: expected some; choose another --on or --split, "
-            "or run `serstore extract`"
+            f"{name} covers none of the {len(rows)} utterances of {on}: expected some; choose another `on` or `split`, "
+            "or make the missing ones with `extract()`"
         )
     text = f"{name} covers {n} of the {len(rows)} utterances of {on}: its figures are of these {n} alone"
     return Chosen([name], rows[covers], (text,))
@@ -208,8 +254,8 @@ def keep_covering(
     if len(short) == len(names):
         raise StoreError(
             f"no member covers the {len(rows)} utterances of {on}; of them {shown}: expected one that covers all; "
-            "choose another --on or --split, name a member alone to evaluate it on what it covers, or run "
-            "`serstore extract`"
+            "choose another `on` or `split`, name a member alone to evaluate it on what it covers, or make the missing "
+            "ones with `extract()`"
         )
     left = f"{len(short)} of {len(names)} members left out, since they do not cover the {len(rows)} utterances of {on}"
     return [name for name, n in zip(names, covered, strict=True) if n == len(rows)], (f"{left}: {shown} of them",)

@@ -10,17 +10,25 @@ from numpy.typing import NDArray
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
-from ser_store.evaluation.member_choice import choose_covering, name_part
+from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
 from ser_store.evaluation.tables.evaluation import PLAIN, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups
-from ser_store.evaluation.uncertainty import choose_rule, describe_accuracy, find_accuracy_intervals, find_intervals
+from ser_store.evaluation.uncertainty import (
+    IntervalKind,
+    choose_rule,
+    describe_accuracy,
+    find_accuracy_intervals,
+    find_intervals,
+)
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
+from ser_store.voting.checks import Tie
+from ser_store.voting.rules import Rule
 from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -162,10 +170,10 @@ def evaluate(
     on: str | None = None,
     split: str | None = None,
     by: str | None = None,
-    interval: str = "auto",
-    steps: str = "selected",
-    rule: str = "hard",
-    tie: str = "lowest",
+    interval: IntervalKind = "auto",
+    steps: Steps = "selected",
+    rule: Rule = "hard",
+    tie: Tie = "lowest",
 ) -> Evaluations:
     """Evaluate members from the store.
 

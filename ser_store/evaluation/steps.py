@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.errors import StoreError, UncorrectableError, UnknownNameError, describe_unknown
-from ser_store.evaluation import name_part
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import keep_covering
+from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store.evaluation.tables.steps import tabulate_steps
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
 from ser_store.statistics.selection import SelectionBias, correct_selection_by_bootstrap
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import list_names, parse_member
+from ser_store_h5.names import PLUS, list_names, parse_member
 from ser_store_h5.runs import Selection
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -148,7 +147,8 @@ def steps(
         on = "valid"
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
-    names, left_out = keep_covering(store, _list_predicting(store, runs), rows, on=on)
+    predicting, unread = _list_predicting(store, runs)
+    names, left_out = keep_covering(store, predicting, rows, on=on)
     by_run = _group_by_run(names)
     for run in runs:
         if run not in by_run:
@@ -159,6 +159,7 @@ def steps(
     selected = select is not None and on == "test"
     cautions = (
         *((_SELECTED_ON_TEST,) if selected else ()),
+        *unread,
         *left_out,
         *caution_leakage(store, [name for own in by_run.values() for name in own], rows, chosen=False),
         *caution_absent_classes(corpus.labels[rows], corpus.classes),
@@ -175,20 +176,19 @@ def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Seque
         yield few
 
 
-def _list_predicting(store: Store, runs: Sequence[str]) -> list[str]:
-    """Full names of all steps that predict something, of all runs or of those named."""
+def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Full names of all steps that predict something, of those named or of all runs, and a line for what is damaged."""
+    if not runs:
+        return choose_members(store, steps="all")
     names = []
-    for run in runs or store.runs():
+    for run in runs:
+        if PLUS in run:
+            raise StoreError(f"{run} is an ensemble: expected runs, which have steps; name those of its members")
         own = [member.name for member in store.members(run) if member.can_vote]
-        if runs and not own:
+        if not own:
             raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")
         names += own
-    if not names:
-        raise StoreError(
-            f"{store.path} has no member that predicts anything: make some with `serstore finetune` or "
-            "`serstore import`"
-        )
-    return names
+    return names, ()
 
 
 def _group_by_run(names: Sequence[str]) -> dict[str, list[str]]:

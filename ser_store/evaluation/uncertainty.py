@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
+from ser_store.errors import CorpusError
 from ser_store.metrics import Evaluation
 from ser_store.metrics.calibration import score_utterances
 from ser_store.statistics.bootstrap import FEWEST_GROUPS, Limits
@@ -22,7 +23,7 @@ from ser_store.statistics.intervals import (
 
 # The lowest and the highest value of the figures of probabilities.
 _LIMITS: dict[str, Limits] = {"top2": (0.0, 1.0), "log_loss": (0.0, math.inf), "brier": (0.0, 2.0)}
-INTERVALS = ("auto", "wilson", "bootstrap", "speaker")
+IntervalKind = Literal["auto", "wilson", "bootstrap", "speaker"]
 
 
 @dataclass(frozen=True)
@@ -68,24 +69,23 @@ def describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]
     }
 
 
-def choose_rule(speakers: NDArray[Any] | None, kind: str = "auto") -> IntervalRule:
+def choose_rule(speakers: NDArray[Any] | None, kind: IntervalKind = "auto") -> IntervalRule:
     """Return the rule meant by ``kind``; by ``auto``, by speaker where three or more are known, else Wilson's.
 
     Args:
         speakers: ``(n,)``, the speaker of every utterance, or None where unknown.
-        kind: one of ``INTERVALS``.
+        kind: as above, or ``bootstrap``: of utterances.
 
     Raises:
         UnknownNameError: if there is no such kind.
         CorpusError: if intervals by speaker are asked for and fewer than two speakers are known.
     """
-    if kind not in INTERVALS:
-        raise UnknownNameError(describe_unknown("interval", kind, INTERVALS))
+    check_choice("interval", kind, get_args(IntervalKind))
     n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
     if kind == "speaker" and n_speakers < 2:
         raise CorpusError(
             f"{n_speakers or 'no'} speaker{'s are' if n_speakers != 1 else ' is'} known here: expected two or more for "
-            "intervals by speaker; use --interval auto"
+            "intervals by speaker; use `interval` auto"
         )
     if kind == "speaker" or (kind == "auto" and n_speakers >= FEWEST_GROUPS):
         return IntervalRule("speaker", speakers)
@@ -144,7 +144,8 @@ def find_intervals(
         MetricError: if the arrays do not fit each other.
     """
     found = metric_intervals(truth, predicted, n_classes=n_classes, groups=rule.speakers)
-    found["accuracy"] = find_accuracy_intervals((truth == predicted)[None], rule)[0]
+    # Recall weighted by support is the accuracy by another name.
+    found["accuracy"] = found["weighted_recall"] = find_accuracy_intervals((truth == predicted)[None], rule)[0]
     if logits is not None:
         for name, scores in score_utterances(truth, logits).items():
             found[name] = mean_interval(scores, limits=_LIMITS[name], groups=rule.speakers)

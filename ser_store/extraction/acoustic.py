@@ -15,7 +15,7 @@ from ser_store_h5.corpus import Corpus
 
 
 def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
-    """What identifies the numbers of an acoustic feature set, and what computes them.
+    """Return what identifies the numbers of an acoustic feature set, and what computes them.
 
     Args:
         key: of the feature set.
@@ -25,12 +25,14 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
     from ser_store.common.threads import single_torch_thread
 
     def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
+        """Of one layer."""
+
         def describe(row: int) -> NDArray[np.float32]:
             return compute_mfcc_statistics(load_recording(corpus, row, audio=folder))
 
         # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
         with single_torch_thread():
-            return None, np.stack(map_threaded(describe, rows.tolist(), progress=progress, label=key))
+            return None, np.stack([map_threaded(describe, rows.tolist(), progress=progress, label=key)])
 
     identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
     return identity, compute

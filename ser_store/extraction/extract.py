@@ -4,9 +4,8 @@ What is in the store already, from the same model, recordings and preprocessing,
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
-from ser_store.common.log import report_left_out, report_loaded
+from ser_store.backbones.description import Statistic
+from ser_store.common.log import report_left_out
 from ser_store.common.progress import Progress, silent
-from ser_store.common.provenance import digest_recordings, list_differences, list_versions
-from ser_store.corpora.splits.fitted import find_fitted, find_rows
+from ser_store.common.provenance import digest_recordings, list_differences
 from ser_store.errors import ModelError, StoreError, require
 from ser_store.evaluation.member_choice import describe_unreadable
-from ser_store.extraction.acoustic import prepare_acoustic
-from ser_store.extraction.network import Compute, prepare_network
+from ser_store.extraction.layers import parse_layers, parse_statistics
+from ser_store.extraction.network import Passes
+from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
 from ser_store.inference.float16 import narrow_pooled
-from ser_store.training.checkpointing.run_checkpoints import find_checkpoint, list_checkpoints
+from ser_store.training.checkpointing.checkpoints import list_checkpoints
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
-from ser_store_h5.names import format_member
-from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
@@ -37,6 +34,7 @@ _IDENTITY = {
     "attention": "attention",
     "preprocessing": "preprocessing",
     "pooling": "pooling",
+    "layers": "layers",
     "precision": "precision",
 }
 
@@ -66,17 +64,44 @@ def extract(
     checkpoint: str | os.PathLike[str] | None = None,
     init: str = "pretrained",
     pooling: str = "mean",
+    layers: str | int | Sequence[int] = "last",
+    statistics: str | Sequence[str] | None = None,
     seed: int = 42,
     whisper_context: str = "utterance",
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> list[Extraction]:
-    """Cache the whole corpus: from a frozen ``model``, from a checkpoint of ``run``, or from all runs that have one.
+    """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
 
-    With a model, ``run`` names the new run. See :func:`extract_model` and :func:`extract_run`.
+    Of a run's checkpoint its logits are cached as well. Utterances that the store holds already are not computed again.
+
+    Args:
+        store: a store, or its path.
+        model: a frozen backbone or an acoustic feature set: a name that :func:`~ser_store.models` lists, a hub id, or a
+            local folder.
+        run: with a model, the name of the new run; by default the key of a feature set, key and ``-frozen`` of a
+            backbone. Without a model, the run whose checkpoint is used; by default every run that has one.
+        step: of a run, the step whose checkpoint is used. Default: the selected one if its checkpoint is there, else
+            the last one that is.
+        audio: the folder of the recordings. Default: where they lay when the store was made.
+        checkpoint: a folder with the weights, where they are not the hub's or the run's own.
+        init: of a backbone: ``pretrained`` or ``random`` weights.
+        pooling: of a backbone, how its frames become one vector: ``mean``, ``sum`` or ``max``.
+        layers: the hidden states that are pooled in one forward pass: ``all``, ``last``, or numbers: 3, ``"3,4,5"`` or
+            ``[3, 4, 5]``. They are those of transformers' ``hidden_states``: 0 is what enters the first transformer
+            layer, and their number is the top, the last one, which ends with the final layer norm where the model has
+            one. A member with several is read by ``store.pooled(name, layer=3)``, and its ``pooled`` is the last one.
+        statistics: of the frames of each layer: ``mean``, ``std`` (the population standard deviation), or both,
+            ``"mean,std"``, one after the other. Default: what ``pooling`` says.
+        seed: of ``random`` weights.
+        whisper_context: what a frozen Whisper looks at: the ``utterance``, or the ``full`` thirty seconds around it.
+        batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
+        progress: wraps the utterances.
 
     Raises:
-        ModelError: if there is nothing to extract from.
+        ModelError: if there is nothing to extract from, it cannot be loaded, or has no such layer.
+        MemoryLimitError: if a single utterance does not fit into memory.
+        StoreError: if the member is there from another model, recordings, preprocessing or layers; says which differ.
 
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
@@ -84,197 +109,72 @@ def extract(
     >>> ss.extract("my.store", model="mfcc")[0].computed
     180
     """
-    store = open_store(store)
-    audio = None if audio is None else Path(audio)
-    checkpoint = None if checkpoint is None else Path(checkpoint)
-    if model is None and whisper_context != "utterance":
+    whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
+    _check_combination(model, step, whisper_context, layers=whole, statistics=measured)
+    store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
+    runs = [] if model is not None else _list_extractable(store) if run is None else [run]
+    folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
+    passes = Passes(folder, batch_size, progress, whole, measured)
+    require("torch" if model is not None and is_acoustic(model) else "transformers")
+    extractors: Iterable[Extractor]
+    if model is None:
+        extractors = (prepare_checkpoint(store, one, step=step, checkpoint=weights, passes=passes) for one in runs)
+    elif is_acoustic(model):
+        extractors = [prepare_feature_set(store, model, run=run, passes=passes)]
+    else:
+        options = {"pooling": pooling, "init": init, "checkpoint": weights, "seed": seed, "context": whisper_context}
+        extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
+    return [_fill(store, one) for one in extractors]
+
+
+def _check_combination(
+    model: str | None,
+    step: int | None,
+    whisper_context: str,
+    *,
+    layers: str | tuple[int, ...],
+    statistics: tuple[Statistic, ...],
+) -> None:
+    if model is not None and step is not None:
+        raise ModelError(f"`step` {step} with `model` {model}: a frozen backbone has step 0 only; leave `step` out")
+    if model is not None and is_acoustic(model) and (layers != "last" or statistics):
+        given = "`statistics`" if statistics else "`layers`"
+        raise ModelError(f"{given} with `model` {model}: a feature set has neither layers nor frames; leave it out")
+    if whisper_context == "utterance":
+        return
+    if model is None:
         raise ModelError(
-            f"--whisper-context {whisper_context} without --model: a run's checkpoints look at utterances as they did "
-            "in training; leave it out, or name a frozen backbone with --model"
+            f"`whisper_context` {whisper_context} without `model`: a run's checkpoints look at utterances as they did "
+            "in training; leave it out, or name a frozen backbone with `model`"
         )
-    if model is not None:
-        if step is not None:
-            raise ModelError(f"--step {step} with --model {model}: a frozen backbone has step 0 only; leave --step out")
-        options: dict[str, Any] = {"checkpoint": checkpoint, "init": init, "pooling": pooling, "seed": seed}
-        options["whisper_context"] = whisper_context
-        return [extract_model(store, model, run=run, audio=audio, batch_size=batch_size, progress=progress, **options)]
-    runs = [run] if run is not None else _list_extractable(store)
-    if not runs:
-        raise ModelError(
-            f"no run in {store.path} has a checkpoint: expected one to extract from; name a backbone with --model, or "
-            "train one with `serstore finetune`"
-        )
-    return [
-        extract_run(store, one, step=step, audio=audio, checkpoint=checkpoint, batch_size=batch_size, progress=progress)
-        for one in runs
-    ]
+    if is_acoustic(model):
+        raise ModelError(f"`whisper_context` {whisper_context} with `model` {model}: no Whisper; leave it out")
 
 
 def _list_extractable(store: Store) -> list[str]:
-    """The runs with a checkpoint of which every file can be read; what is damaged is said."""
+    """The runs with a checkpoint of which every file can be read; what is damaged is said.
+
+    Raises:
+        ModelError: if there is none.
+    """
     survey = store.survey()
     whole = [run for run in survey.records if {m.step for m in survey.members if m.run == run} == {*store.steps(run)}]
     report_left_out(describe_unreadable([run for run in store.runs() if run not in whole]))
-    return [run for run in whole if list_checkpoints(store, survey.records[run])]
-
-
-def extract_model(
-    store: Store,
-    model: str,
-    *,
-    run: str | None = None,
-    audio: Path | None = None,
-    checkpoint: Path | None = None,
-    init: str = "pretrained",
-    pooling: str = "mean",
-    seed: int = 42,
-    whisper_context: str = "utterance",
-    batch_size: int = 8,
-    progress: Progress = silent,
-) -> Extraction:
-    """Cache the representations of a frozen backbone or an acoustic feature set as ``run@0``.
-
-    Args:
-        run: the run's name. Default: the key of a feature set; key and ``-frozen`` for a backbone.
-        whisper_context: what a Whisper looks at, see :func:`ser_store.backbones.loading.build_model`.
-
-    Raises:
-        ModelError: if the backbone cannot be loaded.
-        MemoryLimitError: if a single utterance does not fit into memory.
-        StoreError: if the run is there from another model, recordings or preprocessing; says which differ.
-    """
-    folder = resolve_audio(store.corpus, audio)
-    require("torch")
-    if is_acoustic(model):
-        if whisper_context != "utterance":
-            raise ModelError(f"--whisper-context {whisper_context} with --model {model}: no Whisper; leave it out")
-        run = run or model
-        identity, compute = prepare_acoustic(store.corpus, model, folder, progress=progress)
-        origin: Mapping[str, Any] = {"feature_set": model}
-        trained_on: tuple[str, ...] = ()
-        details: dict[str, Any] = {}
-    else:
-        require("transformers")
-        from ser_store.backbones.loading import build_model
-
-        run = run or f"{Path(model).name.partition('@')[0]}-frozen"
-        loaded = build_model(
-            model,
-            classes=store.corpus.classes,
-            pooling=pooling,
-            init=init,
-            checkpoint=checkpoint,
-            seed=seed,
-            context=whisper_context,
+    runs = [run for run in whole if list_checkpoints(store, survey.records[run])]
+    if not runs:
+        raise ModelError(
+            f"no run in {store.path} has a checkpoint: expected one to extract from; name a backbone with `model`, or "
+            "train one with `finetune()`"
         )
-        report_loaded(loaded)
-        identity, compute = prepare_network(
-            store.corpus,
-            loaded,
-            folder,
-            member=format_member(run, 0),
-            batch_size=batch_size,
-            with_logits=False,
-            progress=progress,
-        )
-        origin, trained_on = loaded.origin, loaded.trained_on
-        details = {"whisper_context": whisper_context} if loaded.is_whisper else {}
-    details |= {"origin": dict(origin), "versions": list_versions(), KEY: _describe_fitted(store.corpus, trained_on)}
-    record = RunRecord(run=run, kind="frozen", backbone=model, details=details)
+    return runs
+
+
+def _fill(store: Store, extractor: Extractor) -> Extraction:
+    """Compute what the member lacks, and write it."""
+    record, step, identity, name = extractor.record, extractor.step, extractor.identity, extractor.name
+    corpus, run = store.corpus, record.run
     if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
         store.refuse_run(run)
-    return _extract(store, record, 0, identity, compute)
-
-
-def _describe_fitted(corpus: Corpus, trained_on: Sequence[str]) -> dict[str, Any]:
-    """What a frozen backbone has learned from, if its weights were fine-tuned on utterances of this corpus."""
-    rows = find_rows(corpus, trained_on)
-    fitted = Fitted.on_rows(rows, len(corpus)) if len(rows) else Fitted.on_nothing(len(corpus))
-    return fitted.to_json()
-
-
-def extract_run(
-    store: Store,
-    run: str,
-    *,
-    step: int | None = None,
-    audio: Path | None = None,
-    checkpoint: Path | None = None,
-    batch_size: int = 8,
-    progress: Progress = silent,
-) -> Extraction:
-    """Cache logits and representations of the whole corpus from a checkpoint of a fine-tuned run.
-
-    Args:
-        step: default: the selected step if its checkpoint is there, else the last one that is.
-        checkpoint: the checkpoint's folder, where it is not among the run's own.
-
-    Raises:
-        ModelError: if there is no checkpoint of the step, or it computes otherwise than the run was trained.
-        MemoryLimitError: if a single utterance does not fit into memory.
-        StoreError: if the member is there from another model, recordings or preprocessing; says which differ.
-    """
-    require("transformers")
-    folder = resolve_audio(store.corpus, audio)
-    record = store.run(run)
-    if checkpoint is None or step is None:
-        step, found = find_checkpoint(store, record, step)
-        checkpoint = checkpoint or found
-    loaded = _load_checkpoint(store, record, checkpoint)
-    recipe: Mapping[str, Any] = record.details.get("recipe", {})
-    identity, compute = prepare_network(
-        store.corpus,
-        loaded,
-        folder,
-        member=format_member(run, step),
-        batch_size=batch_size,
-        with_logits=True,
-        progress=progress,
-        precision=recipe.get("precision", "fp32"),
-    )
-    return _extract(store, record, step, identity, compute)
-
-
-def _load_checkpoint(store: Store, record: RunRecord, checkpoint: Path) -> Any:
-    """The classifier in ``checkpoint`` as the run was trained.
-
-    Raises:
-        ModelError: if it tells other classes apart, or computes otherwise.
-    """
-    from ser_store.backbones.loading import load_classifier
-    from ser_store.training.preparing import set_attention
-
-    loaded = load_classifier(checkpoint)
-    classes = loaded.model.config.classes
-    if classes != store.corpus.classes:
-        raise ModelError(
-            f"{checkpoint} tells {', '.join(classes)} apart: expected this corpus' {', '.join(store.corpus.classes)}"
-        )
-    described = loaded.describe()
-    configuration = described["configuration"]
-    differing = list_differences(record.details.get("configuration", configuration), configuration)
-    if differing:
-        raise ModelError(
-            f"{checkpoint} computes otherwise than run {record.run} was trained, by another {', '.join(differing)}: "
-            f"expected a checkpoint as it was saved; cache this one with --model {checkpoint} --run NAME"
-        )
-    fitted, rows = find_fitted(store, record.run), find_rows(store.corpus, loaded.trained_on)
-    if fitted is not None and len(rows) and not np.array_equal(np.flatnonzero(fitted.learned.any(axis=0)), rows):
-        raise ModelError(
-            f"{checkpoint} was trained on other utterances than run {record.run}: expected a checkpoint of this run; "
-            f"cache this one with --model {checkpoint} --run NAME"
-        )
-    report_loaded(loaded)
-    attention = record.details.get("attention", described["attention"])
-    if attention != described["attention"]:
-        # A checkpoint does not keep it. Where it cannot be had, the member says what was.
-        with suppress(ModelError):
-            set_attention(loaded.model, attention)
-    return loaded
-
-
-def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, Any], compute: Compute) -> Extraction:
-    corpus, run, name = store.corpus, record.run, format_member(record.run, step)
     everyone = np.arange(len(corpus), dtype=np.int32)
     cached = store.read_member(name) if step in store.steps(run) else None
     if cached is not None:
@@ -282,16 +182,17 @@ def _extract(store: Store, record: RunRecord, step: int, identity: Mapping[str, 
     missing = everyone if cached is None else np.setdiff1d(everyone, cached.rows)
     if not len(missing):
         return Extraction(name, computed=0, kept=len(everyone))
-    logits, pooled = compute(missing)
-    computed = Member(run, step, missing, logits=logits, pooled=narrow_pooled(pooled))
+    logits, by_layer = extractor.compute(missing)
+    pooled = [narrow_pooled(one) for one in by_layer]
+    layers = dict(zip(identity.get("layers", ()), pooled, strict=False))  # of the last hidden states alone: none
     provenance = {**identity, "source": "extraction", "audio_digest": digest_recordings(corpus, everyone)}
-    member = _merge(cached, computed, provenance) if cached else _described(computed, provenance)
+    member = Member(run, step, missing, logits, pooled[-1], provenance=provenance, layers=layers)
     if not store.has_run(run):
         store.add_run(record)
     elif record.kind == "frozen" and cached is None:
         # It tells of the model whose member was removed.
         store.update_run(store.run(run).updated(**record.details))
-    store.write_member(member, replace=cached is not None)
+    store.write_member(member if cached is None else _merge(cached, member), replace=cached is not None)
     return Extraction(name, computed=len(missing), kept=0 if cached is None else len(cached.rows))
 
 
@@ -306,23 +207,19 @@ def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus)
     if differing:
         raise StoreError(
             f"{cached.name} is in the store already from other {' and '.join(differing)}: nothing was written; name "
-            f"this one with --run NAME, or remove the old one with `serstore rm {cached.name}`"
+            f"this one with `run`, or remove the old one with `rm()`"
         )
 
 
-def _described(member: Member, provenance: Mapping[str, Any]) -> Member:
-    return Member(member.run, member.step, member.rows, member.logits, member.pooled, provenance=provenance)
-
-
-def _merge(cached: Member, computed: Member, provenance: Mapping[str, Any]) -> Member:
-    """The rows of both, ascending."""
+def _merge(cached: Member, computed: Member) -> Member:
+    """The rows of both, ascending, and what the computed one says of itself."""
     if cached.pooled is None or computed.pooled is None or (cached.logits is None) != (computed.logits is None):
-        raise StoreError(f"{cached.name} holds other arrays than an extraction gives; remove it with `serstore rm`")
+        raise StoreError(f"{cached.name} holds other arrays than an extraction gives; remove it with `rm()`")
     rows = np.concatenate([cached.rows, computed.rows])
     order = np.argsort(rows)
-    wide = np.result_type(cached.pooled.dtype, computed.pooled.dtype)
-    pooled = np.concatenate([cached.pooled.astype(wide), computed.pooled.astype(wide)])[order]
+    layers = {number: np.concatenate([cached.layers[number], own])[order] for number, own in computed.layers.items()}
+    pooled = None if layers else np.concatenate([cached.pooled, computed.pooled])[order]  # the wider of the two types
     logits = None
     if cached.logits is not None and computed.logits is not None:
         logits = np.concatenate([cached.logits, computed.logits])[order]
-    return Member(cached.run, cached.step, rows[order], logits, pooled, provenance=provenance)
+    return replace(computed, rows=rows[order], logits=logits, pooled=pooled, layers=layers)

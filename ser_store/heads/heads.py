@@ -111,14 +111,12 @@ def head(
 
 
 def _find_sources(store: Store) -> list[str]:
-    names, left_out = list_readable(store)
+    n = len(store.corpus)
+    chosen, left_out = list_readable(store, holds=lambda member: member.pooled is not None and member.n == n)
     report_left_out(left_out)
-    members = [store.describe_member(name) for name in names]
-    chosen = [member.name for member in members if member.pooled and member.n == len(store.corpus)]
     if not chosen:
         raise StoreError(
-            f"{store.path} has no member with pooled representations of the whole corpus: make one with "
-            "`serstore extract`"
+            f"{store.path} has no member with pooled representations of the whole corpus: make one with `extract()`"
         )
     return chosen
 
@@ -187,7 +185,7 @@ def fit_head(
     if not store.has_run(run):
         store.add_run(record.updated(**_name_scores(kind, parts[0][1])))
     provenance = {"source": source, "head": kind, "cv": cv, "seed": seed}
-    held = {"predicted" if parts[0][1] == "predicted" else "logits": said[order]}
+    held: dict[str, Any] = {"predicted" if parts[0][1] == "predicted" else "logits": said[order]}
     store.write_member(Member(run, step, scored[order], provenance=provenance, **held))
     return FittedHead(
         member=format_member(run, step),

@@ -6,6 +6,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ser_store.evaluation import Evaluations, MemberEvaluation, evaluate
+from ser_store.recipes.validation import replace_old_names
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -32,7 +33,7 @@ def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -
         "## Data",
         _list_facts(_describe_data(store, record)),
         "## Recipe",
-        _write_table(("option", "value"), record.details.get("recipe", {}).items()),
+        _write_table(("option", "value"), replace_old_names(record.details.get("recipe", {})).items()),
         _list_facts(record.details.get("versions", {})),
         "## How to load it",
         _describe_loading(repository),

@@ -18,9 +18,8 @@ from ser_store.backbones.checkpoint import load_config
 from ser_store.backbones.hub import describe_refusal
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
-from ser_store.training.checkpointing.checkpoints import Layout
-from ser_store.training.checkpointing.run_checkpoints import find_checkpoint
-from ser_store.training.distributed.fsdp import choose_layout, read_plugin
+from ser_store.training.checkpointing.checkpoints import Layout, choose_layout, find_checkpoint
+from ser_store.training.processes import read_plugin
 from ser_store_h5.names import format_member
 from ser_store_h5.store import StoreLike, open_store
 
@@ -84,10 +83,9 @@ def reserve_repository(repository: str, *, private: bool = True) -> str:
 def _refuse_shards(repository: str) -> None:
     if choose_layout(read_plugin()) is Layout.SHARDS:
         raise ModelError(
-            "--push-to-hub takes a whole model, and accelerate's configuration has fsdp_state_dict_type "
+            "`push_to_hub()` takes a whole model, and accelerate's configuration has fsdp_state_dict_type "
             "SHARDED_STATE_DICT: expected FULL_STATE_DICT; or train without it, join the last checkpoint by "
-            "`accelerate merge-weights`, and then call `serstore finetune --run RUN --resume --push-to-hub "
-            f"{repository}` by itself"
+            f"`accelerate merge-weights`, and then call `push_to_hub()` with {repository} by itself"
         )
 
 
@@ -123,8 +121,7 @@ def push_to_hub(
         if record.state != "finished":
             raise
         raise ModelError(
-            f"{refused}; the run is whole in the store: `serstore finetune --run {run} --resume --push-to-hub "
-            f"{repository}` pushes it without training again"
+            f"{refused}; run {run} is whole in the store: `push_to_hub()` pushes it without training again"
         ) from refused
     return Publication(format_member(run, step), url, str(commit.oid))
 
@@ -133,7 +130,7 @@ def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
     """What is pushed of a checkpoint: not the optimizer's state, nor anything else that serves resuming."""
     weights = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.safetensors.index.json")])
     if not weights:
-        raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `serstore finetune` writes it")
+        raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `finetune()` writes it")
     extractor = [checkpoint / name for name in _EXTRACTOR_FILES if (checkpoint / name).is_file()]
     files: dict[str, Any] = {path.name: path for path in (*weights, *extractor)}
     files |= {"config.json": _read_config(checkpoint), "README.md": card.encode()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.audio.recordings import load_durations, load_recording
+from ser_store.backbones.description import Context
 from ser_store.common.threads import open_pool
 from ser_store.errors import CorpusError, SerstoreError
 from ser_store.inference.features import count_samples_per_value, extract_features
@@ -67,7 +68,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         feature_extractor: Any,
         variation: Variation | None = None,
         cache: SpeechCache | None = None,
-        context: str = "utterance",
+        context: Context = "utterance",
     ) -> None:
         if corpus.paths is None:
             raise CorpusError(f"corpus {corpus.name} has no recordings")

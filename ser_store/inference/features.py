@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
+from ser_store.backbones.description import Context
 from ser_store.errors import AudioError
 
 _NORMALISED = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
@@ -18,7 +19,7 @@ def describe_preprocessing(extractor: Any) -> str:
 
 
 def extract_features(
-    samples: NDArray[np.float32], extractor: Any, *, context: str = "utterance"
+    samples: NDArray[np.float32], extractor: Any, *, context: Context = "utterance"
 ) -> NDArray[np.float32]:
     """``(n,)`` normalised samples, or ``(m, b)`` log-mel frames of b bins, float32, of one utterance ``(n,)`` alone.
 

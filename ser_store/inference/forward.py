@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ser_store.backbones.model import LayerChoice
 from ser_store.common.threads import open_pool
 from ser_store.inference.dataset import SpeechDataset, collate_speech
 from ser_store.inference.heap import kept_heap
@@ -20,13 +21,19 @@ _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def iter_batches(
-    model: Any, dataset: SpeechDataset, *, batch_size: int, precision: str = "fp32"
+    model: Any,
+    dataset: SpeechDataset,
+    *,
+    batch_size: int,
+    precision: str = "fp32",
+    layers: LayerChoice | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
 
     While a batch is computed, the next one is decoded.
 
     Args:
+        layers: of which the pooled ones are, (b, n_layers, d). Default: the last hidden states alone, (b, d).
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`, so that a checkpoint says here what it said in the
             evaluation passes of its training.
     """
@@ -39,8 +46,10 @@ def iter_batches(
                     batch["input_values"].to(device),
                     attention_mask=batch["attention_mask"].to(device),
                     sample_counts=batch["sample_counts"],
+                    layers=layers,
                 )
-            yield said.logits.float().cpu().numpy(), said.pooled.float().cpu().numpy()
+            pooled = said.pooled if layers is None else said.layers
+            yield said.logits.float().cpu().numpy(), pooled.float().cpu().numpy()
 
 
 def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[str, Any]]:

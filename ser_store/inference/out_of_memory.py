@@ -81,8 +81,9 @@ def explain_limit(step: int, *, phase: str) -> MemoryLimitError:
     """Memory ran out where smaller parts of a batch do not help: in loading it, or in the optimizer."""
     return MemoryLimitError(
         f"out of memory in {phase} after step {step}, outside of the model's passes: expected room for a batch of "
-        "recordings and for the optimizer; try a smaller --train-batch-size with more --accumulation, fewer "
-        "--dataloader-workers, or a smaller --model"
+        "recordings and for the optimizer; try a smaller "
+        "`per_device_train_batch_size` with more `gradient_accumulation_steps`, fewer `dataloader_num_workers`, or a "
+        "smaller `model`"
     )
 
 
@@ -90,7 +91,7 @@ def explain_single(step: int, *, phase: str) -> MemoryLimitError:
     """One utterance at a time does not fit: what does."""
     return MemoryLimitError(
         f"out of memory in {phase} after step {step} with a single utterance at a time: expected room for one; try "
-        "--gradient-checkpointing, --precision bf16, a shorter maximum length, or a smaller --model"
+        "`gradient_checkpointing`, `precision` bf16, a smaller `max_seconds`, or a smaller `model`"
     )
 
 
@@ -106,5 +107,5 @@ def explain_processes(step: int, *, size: int, processes: int) -> MemoryLimitErr
     """Several processes cannot each shrink their batches: they wait for one another after every one."""
     return MemoryLimitError(
         f"out of memory after step {step} with {size} utterances at a time on each of {processes} processes: expected "
-        f"room for them; run the same command with --resume, which goes on from the last checkpoint with {halve(size)}"
+        f"room for them; call `finetune()` with `resume`, which goes on from the last checkpoint with {halve(size)}"
     )

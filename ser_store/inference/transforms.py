@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.recipes.augmentation import Augmentation, augment
-from ser_store.recipes.recipe import Recipe
+from ser_store.recipes.recipe import Crop, Recipe
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Variation:
 
     augmentation: Augmentation
     max_samples: int | None
-    crop: str
+    crop: Crop
     seed: int
 
     def __call__(self, samples: NDArray[np.float32], *, epoch: int, row: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from ser_store.backbones.description import Backbone
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import UnknownNameError
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.findings import Problem
+from ser_store_h5.findings import FileProblem
 from ser_store_h5.readable import Survey
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -116,7 +116,7 @@ class StoreDescription(Result):
     bytes: int
     corpus_bytes: int
     comparisons: tuple[CheckpointComparison, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
 
     @property
     def dataset_bytes(self) -> dict[str, int]:

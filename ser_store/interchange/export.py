@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,15 +12,22 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation import choose_members, name_part
+from ser_store.evaluation.ensemble_names import load_predictions
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import keep_covering
+from ser_store.evaluation.member_choice import (
+    Steps,
+    choose_members,
+    keep_covering,
+    list_readable,
+    name_ensembles,
+    name_part,
+)
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
 from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
-from ser_store_h5.names import format_member, list_names
+from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
 CONTENTS = ("predicted", "logits", "pooled")
@@ -99,13 +106,14 @@ def export(
     what: What | None = None,
     on: str | None = None,
     split: str | None = None,
-    steps: Literal["selected", "all"] = "selected",
+    steps: Steps = "selected",
 ) -> Exported:
     """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet can be imported again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.
-        members: default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
+        members: members, or ensembles such as ``a@1+b@2+c@3``, whose hard votes are written, ties to the lowest class.
+            Default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
         what: ``predicted`` (default): a wide table with ``utterance``, ``label`` and one column of class names for
             each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
@@ -130,14 +138,14 @@ def export(
     content = _check_type(path, what)
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    names = _choose(store, members, what=content, steps=steps)
-    left_out: tuple[str, ...] = ()
+    names, left_out = _choose(store, members, what=content, steps=steps)
     if not members:
-        names, left_out = keep_covering(store, names, rows, on=on)
-    cautions = (*left_out, *caution_leakage(store, names, rows))
+        names, short = keep_covering(store, names, rows, on=on)
+        left_out = (*left_out, *short)
+    _check_ensembles(path, names, content)
+    cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
     request = _Request(store, tuple(names), rows, content, on, split, cautions)
-    prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
-    write = prepare[path.suffix.lower()](request)
+    write = _PREPARE[path.suffix.lower()](request)
 
     def write_flushed(temporary: Path) -> None:
         write(temporary)
@@ -170,23 +178,29 @@ def _holds(member: MemberInfo, what: str) -> bool:
     return wanted.get(what, True)
 
 
-def _choose(store: Store, members: Sequence[str], *, what: str, steps: str) -> list[str]:
-    """Those named; else, of the selected or of all steps of every run, those that hold ``what``."""
-    if members or what == "predicted":
-        return choose_members(store, members, steps=steps)
-    if steps not in ("selected", "all"):
-        raise UnknownNameError(describe_unknown("choice of steps", steps, ["selected", "all"]))
-    runs = [run for run in store.runs() if store.steps(run)]
-    names = [
-        name
-        for run in runs
-        for name in (store.member_names(run) if steps == "all" else [format_member(run, store.selected_step(run))])
-    ]
-    found = [name for name in names if _holds(store.describe_member(name), what)]
+def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) -> tuple[list[str], tuple[str, ...]]:
+    """Those named; else the selected or all steps of all runs that hold ``what``, and a line for what is left out."""
+    if members:
+        return name_ensembles(store, members, steps=steps), ()
+    if what == "predicted":
+        return choose_members(store, steps=steps)
+    found, left_out = list_readable(store, steps=steps, holds=lambda member: _holds(member, what))
     if not found:
+        names = store.member_names()
         held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
-        raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is")
-    return found
+        unread = "".join(f"; {line}" for line in left_out)
+        raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is{unread}")
+    return found, left_out
+
+
+def _check_ensembles(path: Path, names: Sequence[str], what: str) -> None:
+    """Refuse ensembles where more than the classes that they decide for is to be written."""
+    ensembles = [name for name in names if PLUS in name]
+    if ensembles and (what != "predicted" or path.suffix.lower() == ".h5ad"):
+        raise StoreError(
+            f"{ensembles[0]} is an ensemble, which has predicted classes alone: expected `what` predicted in a file "
+            "that ends in .csv, .parquet or .npz"
+        )
 
 
 def _prepare_npz(request: _Request) -> Callable[[Path], None]:
@@ -195,10 +209,10 @@ def _prepare_npz(request: _Request) -> Callable[[Path], None]:
         store, rows = request.store, request.rows
         yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
         for name in request.names:
-            if request.what == "pooled":
-                yield name, store.pooled(name, rows)
+            if request.what == "predicted":
+                yield name, load_predictions(store, [name], rows)[0]
             else:
-                yield name, (store.logits if request.what == "logits" else store.predictions)([name], rows)[0]
+                yield name, store.pooled(name, rows) if request.what == "pooled" else store.logits([name], rows)[0]
 
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w") as archive:
@@ -221,21 +235,10 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
     return lambda path: write_h5ad(path, annotated)
 
 
-def _prepare_csv(request: _Request) -> Callable[[Path], object]:
-    # A float32 is written in the fewest digits that stand for no other.
-    writer: Callable[[Path], object] = _make_table(request).write_csv
-    return writer
-
-
-def _prepare_parquet(request: _Request) -> Callable[[Path], object]:
-    writer: Callable[[Path], object] = _make_table(request).write_parquet
-    return writer
-
-
 def _make_table(request: _Request) -> Any:
     if request.what == "logits":
         return _make_number_table(request)
-    predicted = request.store.predictions(request.names, request.rows)
+    predicted = load_predictions(request.store, request.names, request.rows)
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
     )
@@ -258,7 +261,9 @@ def _make_label_table(request: _Request, predicted: NDArray[np.int16]) -> Any:
         {**_start_long(request, name), "predicted": [classes[label] for label in own.tolist()]}
         for name, own in zip(request.names, predicted, strict=True)
     ]
-    return polars.concat([polars.DataFrame(part, schema_overrides={"predicted": polars.String}) for part in parts])
+    return polars.concat(
+        [polars.DataFrame(part, schema_overrides={"step": polars.Int64, "predicted": polars.String}) for part in parts]
+    )
 
 
 def _make_number_table(request: _Request) -> Any:
@@ -282,6 +287,15 @@ def _make_number_table(request: _Request) -> Any:
 
 
 def _start_long(request: _Request, name: str) -> dict[str, Any]:
-    run, step = request.store.resolve(name)
+    run, step = (name, None) if PLUS in name else request.store.resolve(name)
     labels = np.array(request.store.corpus.classes)[request.labels].tolist()
     return {"utterance": request.ids.tolist(), "run": run, "step": step, "label": labels}
+
+
+# What writes a file, made before the file is: what cannot be written leaves none.
+_PREPARE: Mapping[str, Callable[[_Request], Callable[[Path], object]]] = {
+    ".csv": lambda request: _make_table(request).write_csv,  # float32 in the fewest digits that stand for no other
+    ".parquet": lambda request: _make_table(request).write_parquet,
+    ".npz": _prepare_npz,
+    ".h5ad": _prepare_h5ad,
+}

@@ -8,7 +8,7 @@ from typing import Any
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import StoreError
 from ser_store.training.lock import refuse_training
-from ser_store_h5.findings import Problem
+from ser_store_h5.findings import FileProblem
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import parse_member
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -28,14 +28,18 @@ class Listing(Result):
     store: Path
     members: tuple[MemberInfo, ...]
     backbones: dict[str, str]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits."""
+        """Return a row for each member; ``hidden`` and ``classes`` are the widths of its representations and logits.
+
+        ``layers`` are the numbers of the backbone's layers, where several were kept.
+        """
         return [
             {
                 **self._identify(one),
                 "hidden": None if one.pooled is None else one.pooled[1],
+                "layers": list(one.layers),
                 "classes": None if one.logits is None else one.logits[1],
                 "bytes": one.bytes,
             }
@@ -60,7 +64,7 @@ class Listing(Result):
                 one.name,
                 self.backbones.get(one.run, "–"),
                 one.n,
-                _format_shape(one.pooled),
+                f"{len(one.layers)} × " * (len(one.layers) > 1) + _format_shape(one.pooled),
                 _format_shape(one.logits),
                 format_bytes(one.bytes),
             ]
@@ -71,7 +75,13 @@ class Listing(Result):
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``serstore ls --json``."""
         members = [
-            {**self._identify(one), "pooled": one.pooled, "logits": one.logits, "bytes": one.bytes}
+            {
+                **self._identify(one),
+                "pooled": one.pooled,
+                "layers": list(one.layers),
+                "logits": one.logits,
+                "bytes": one.bytes,
+            }
             for one in self.members
         ]
         return {"members": members, "problems": [vars(problem) for problem in self.problems]}

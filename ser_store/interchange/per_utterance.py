@@ -1,11 +1,11 @@
 """``predictions``: what members said about every utterance, as one data frame."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_store.evaluation.member_choice import choose_covering, name_part
+from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.members import load_members
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store_h5.member import NO_ANSWER
@@ -22,7 +22,7 @@ def predictions(
     *,
     on: str | None = None,
     split: str | None = None,
-    steps: Literal["selected", "all"] = "selected",
+    steps: Steps = "selected",
 ) -> "DataFrame":
     """Return what members said about every utterance, a row for each member and utterance.
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ser_store.audio.decode import MIN_SECONDS
+from ser_store.backbones.description import Pooling
 from ser_store.errors import SerstoreError
 from ser_store.recipes.augmentation import Augmentation
 from ser_store.recipes.masking import Masking
@@ -17,46 +18,52 @@ from ser_store.recipes.validation import (
     check_positive,
     check_share,
     check_whole,
+    replace_old_names,
+    take_old_names,
 )
 
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-POOLINGS = ("mean", "sum", "max")
-SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
-CROPS = ("random", "head")
-CLASS_WEIGHTS = ("none", "balanced")
+Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+ClassWeights = Literal["none", "balanced"]
+Crop = Literal["random", "head"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Monitored = Literal["eval_loss", "accuracy", "balanced_accuracy"]
+Reporter = Literal["none", "tensorboard", "wandb"]
 _EXPECTED_WEIGHTS = "expected none, balanced, or weights by class such as angry=2,calm=0.5"
-ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
-MONITORED = ("eval_loss", "accuracy", "balanced_accuracy")
-REPORTERS = ("none", "tensorboard", "wandb")
 
 _CHOICES = {
-    "pooling": POOLINGS,
-    "precision": PRECISIONS,
-    "schedule": SCHEDULES,
-    "crop": CROPS,
-    "early_stopping_metric": MONITORED,
-    "report_to": REPORTERS,
+    "lr_scheduler_type": Schedule,
+    "pooling": Pooling,
+    "crop": Crop,
+    "precision": Precision,
+    "early_stopping_metric": Monitored,
+    "report_to": Reporter,
 }
 _WHOLE = (
-    "train_batch_size",
-    "eval_batch_size",
-    "accumulation",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
     "eval_steps",
     "logging_steps",
     "save_steps",
     "save_total_limit",
 )
 _MAYBE_WHOLE = ("max_steps", "early_stopping_patience")
-_COUNTS = ("warmup_steps", "frozen_layers", "dataloader_workers")
+_COUNTS = ("warmup_steps", "frozen_layers", "dataloader_num_workers")
 _POSITIVE = ("learning_rate", "max_grad_norm")
-_FLAGS = ("freeze_feature_encoder", "gradient_checkpointing", "compile", "group_by_length")
+_FLAGS = ("freeze_feature_encoder", "gradient_checkpointing", "torch_compile", "group_by_length")
 _PARTS = {"masking": Masking, "augmentation": Augmentation}
 # Two ways to say one thing: who states the first does not mean the second any more.
-_INSTEAD = {"epochs": ("max_steps", None), "warmup_steps": ("warmup_share", 0.0), "warmup_share": ("warmup_steps", 0)}
+_INSTEAD = {
+    "num_train_epochs": ("max_steps", None),
+    "warmup_steps": ("warmup_ratio", 0.0),
+    "warmup_ratio": ("warmup_steps", 0),
+}
 _MAX_SEED = 2**32 - 1  # numpy's
 _LEAST, _MOST = 1e-6, 1e6
 
 
+@take_old_names
 @dataclass(frozen=True)
 class Recipe:
     """How a backbone is fine-tuned. The defaults are the published ones.
@@ -67,15 +74,15 @@ class Recipe:
     utterances as they were recorded.
 
     Attributes:
-        epochs: passes over the training part.
-        max_steps: optimizer steps; overrides ``epochs`` where it is given.
-        train_batch_size: utterances for each device and forward pass.
-        eval_batch_size: the same in evaluation.
-        accumulation: forward passes for each optimizer step.
+        num_train_epochs: passes over the training part.
+        max_steps: optimizer steps; overrides ``num_train_epochs`` where it is given.
+        per_device_train_batch_size: utterances for each device and forward pass.
+        per_device_eval_batch_size: the same in evaluation.
+        gradient_accumulation_steps: forward passes for each optimizer step.
         learning_rate: peak learning rate of AdamW.
-        schedule: how the learning rate goes on: ``linear`` (to zero), ``cosine``, ``constant`` …
+        lr_scheduler_type: how the learning rate goes on: ``linear`` (to zero), ``cosine``, ``constant`` …
         warmup_steps: steps over which the learning rate rises to its peak.
-        warmup_share: the same as a share of all steps; one of the two at most.
+        warmup_ratio: the same as a share of all steps; one of the two at most.
         layer_decay: factor on the learning rate for each transformer layer further down, 1 for none; see
             :func:`ser_store.training.optimizer.make_optimizer_groups`.
         weight_decay: AdamW's weight decay.
@@ -83,7 +90,7 @@ class Recipe:
         freeze_feature_encoder: the convolutions stay as they are.
         frozen_layers: so many transformer layers from the bottom, and all below them, stay as they are.
         class_weights: ``none``, ``balanced`` (n / (classes × n of the class)), or weights by class, 1 where unnamed.
-        label_smoothing: share of the target that is spread over all classes.
+        label_smoothing_factor: share of the target that is spread over all classes.
         eval_steps: optimizer steps between evaluations, each of which caches a member.
         logging_steps: optimizer steps between entries of the training loss.
         save_steps: optimizer steps between checkpoints.
@@ -96,52 +103,52 @@ class Recipe:
         masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
         augmentation: of the training waveforms.
         precision: ``fp32``, ``tf32``, ``fp16`` or ``bf16``.
-        attention: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best that transformers finds.
+        attn_implementation: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best that transformers finds.
         gradient_checkpointing: trade time for memory.
-        compile: have torch compile the model.
+        torch_compile: have torch compile the model.
         group_by_length: batches of utterances of similar length, which need less padding.
-        dataloader_workers: processes that decode beside the one that trains.
+        dataloader_num_workers: processes that decode beside the one that trains.
         report_to: ``none``, ``tensorboard`` or ``wandb``, beside the store's own curves.
         seed: of initialisation, order, dropout, crops and augmentation.
 
-    >>> Recipe().changed(learning_rate=5e-5, epochs=20).to_json()["learning_rate"]
+    >>> Recipe().changed(learning_rate=5e-5, num_train_epochs=20).to_json()["learning_rate"]
     5e-05
     """
 
-    epochs: float = 10.0
+    num_train_epochs: float = 10.0
     max_steps: int | None = None
-    train_batch_size: int = 4
-    eval_batch_size: int = 4
-    accumulation: int = 2
+    per_device_train_batch_size: int = 4
+    per_device_eval_batch_size: int = 4
+    gradient_accumulation_steps: int = 2
     learning_rate: float = 1e-4
-    schedule: str = "linear"
+    lr_scheduler_type: Schedule = "linear"
     warmup_steps: int = 0
-    warmup_share: float = 0.0
+    warmup_ratio: float = 0.0
     layer_decay: float = 1.0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     freeze_feature_encoder: bool = False
     frozen_layers: int = 0
-    class_weights: str | Mapping[str, float] = field(default="none", hash=False)
-    label_smoothing: float = 0.0
+    class_weights: ClassWeights | Mapping[str, float] = field(default="none", hash=False)
+    label_smoothing_factor: float = 0.0
     eval_steps: int = 100
     logging_steps: int = 100
     save_steps: int = 100
     save_total_limit: int = 2
     early_stopping_patience: int | None = None
-    early_stopping_metric: str = "eval_loss"
-    pooling: str = "mean"
+    early_stopping_metric: Monitored = "eval_loss"
+    pooling: Pooling = "mean"
     max_seconds: float | None = None
-    crop: str = "random"
+    crop: Crop = "random"
     masking: Masking = field(default_factory=Masking)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    precision: str = "fp32"
-    attention: str | None = None
+    precision: Precision = "fp32"
+    attn_implementation: Attention | None = None
     gradient_checkpointing: bool = False
-    compile: bool = False
+    torch_compile: bool = False
     group_by_length: bool = False
-    dataloader_workers: int = 0
-    report_to: str = "none"
+    dataloader_num_workers: int = 0
+    report_to: Reporter = "none"
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -155,17 +162,17 @@ class Recipe:
         for name in _POSITIVE:
             check_positive(name, getattr(self, name))
         check_whole("seed", self.seed, at_least=0, at_most=_MAX_SEED)
-        check_between("epochs", self.epochs, lowest=_LEAST, highest=_MOST)
+        check_between("num_train_epochs", self.num_train_epochs, lowest=_LEAST, highest=_MOST)
         check_between("layer_decay", self.layer_decay, lowest=_LEAST, highest=1)
-        check_share("warmup_share", self.warmup_share, below_one=True)
-        check_share("label_smoothing", self.label_smoothing, below_one=True)
+        check_share("warmup_ratio", self.warmup_ratio, below_one=True)
+        check_share("label_smoothing_factor", self.label_smoothing_factor, below_one=True)
         check_not_negative("weight_decay", self.weight_decay)
         for name in _FLAGS:
             check_flag(name, getattr(self, name))
         for name, allowed in _CHOICES.items():
-            check_choice(name, getattr(self, name), allowed)
-        if self.attention is not None:
-            check_choice("attention", self.attention, ATTENTIONS)
+            check_choice(name, getattr(self, name), get_args(allowed))
+        if self.attn_implementation is not None:
+            check_choice("attn_implementation", self.attn_implementation, get_args(Attention))
         _check_class_weights(self.class_weights)
         self._check_together()
 
@@ -173,18 +180,17 @@ class Recipe:
         if self.max_seconds is not None:
             check_positive("max_seconds", self.max_seconds)
             if self.max_seconds < MIN_SECONDS:
-                raise SerstoreError(f"max_seconds is {self.max_seconds}: expected at least {MIN_SECONDS}")
-        if self.warmup_steps and self.warmup_share:
+                raise SerstoreError(f"`max_seconds` is {self.max_seconds}: expected at least {MIN_SECONDS}")
+        steps, ratio = self.warmup_steps, self.warmup_ratio
+        if steps and ratio:
+            raise SerstoreError(f"`warmup_steps` is {steps} and `warmup_ratio` is {ratio}: expected one of the two")
+        if self.lr_scheduler_type == "constant" and (steps or ratio):
             raise SerstoreError(
-                f"warmup_steps is {self.warmup_steps} and warmup_share is {self.warmup_share}: expected one of the two"
+                "`lr_scheduler_type` is constant and a warm-up is given: expected none; choose constant_with_warmup"
             )
-        if self.schedule == "constant" and (self.warmup_steps or self.warmup_share):
+        if self.attn_implementation == "flash_attention_2" and self.precision not in ("fp16", "bf16"):
             raise SerstoreError(
-                "the schedule is constant and a warm-up is given: expected none; choose constant_with_warmup"
-            )
-        if self.attention == "flash_attention_2" and self.precision not in ("fp16", "bf16"):
-            raise SerstoreError(
-                f"attention is flash_attention_2 and precision is {self.precision}: expected fp16 or bf16"
+                f"`attn_implementation` is flash_attention_2 and `precision` is {self.precision}: expected fp16 or bf16"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -193,12 +199,15 @@ class Recipe:
 
     @classmethod
     def from_json(cls, stated: Mapping[str, Any]) -> "Recipe":
-        """The recipe that :meth:`to_json` or a TOML file states; what it leaves out is as published.
+        """Read the recipe that :meth:`to_json` or a TOML file states; what it leaves out is as published.
+
+        Options may have the names of earlier releases.
 
         Raises:
             UnknownNameError: for an unknown key; says the nearest ones.
             SerstoreError: for a value that is none.
         """
+        stated = replace_old_names(stated)
         check_names("option of a recipe", list(stated), [entry.name for entry in fields(cls)])
         parts = {name: _read_part(name, stated[name]) for name in _PARTS if name in stated}
         weights = stated.get("class_weights")
@@ -209,13 +218,15 @@ class Recipe:
     def changed(self, **options: Any) -> "Recipe":
         """The same recipe with the options that are not None; those of masking and augmentation by their own names.
 
-        ``epochs`` take the place of ``max_steps``, and either warm-up that of the other, unless both are given.
+        ``num_train_epochs`` takes the place of ``max_steps``, and either warm-up that of the other, unless both are
+        given. Names of earlier releases are understood.
 
         Raises:
             UnknownNameError: for an option that a recipe does not have; says the nearest ones.
             SerstoreError: for a value that is none.
         """
         known = [entry.name for kind in (type(self), *_PARTS.values()) for entry in fields(kind)]
+        options = replace_old_names(options)
         check_names("option of a recipe", list(options), known)
         stated = {name: value for name, value in options.items() if value is not None}
         stated = {**{other: none for name, (other, none) in _INSTEAD.items() if name in stated}, **stated}
@@ -229,7 +240,7 @@ class Recipe:
 
 def _read_part(name: str, stated: Any) -> Any:
     if not isinstance(stated, Mapping):
-        raise SerstoreError(f"{name} is {stated!r}: expected a table with its options")
+        raise SerstoreError(f"`{name}` is {stated!r}: expected a table with its options")
     kind: Any = _PARTS[name]
     check_names(f"option of {name}", list(stated), [entry.name for entry in fields(kind)])
     # Files know lists only.
@@ -251,16 +262,16 @@ def parse_class_weights(text: str) -> str | dict[str, float]:
     try:
         weights = {label.strip(): float(weight) for label, _, weight in pairs}
     except ValueError as problem:
-        raise SerstoreError(f"class_weights is {text!r} ({problem}): {_EXPECTED_WEIGHTS}") from problem
+        raise SerstoreError(f"`class_weights` is {text!r} ({problem}): {_EXPECTED_WEIGHTS}") from problem
     if len(weights) < len(pairs) or "" in weights:
-        raise SerstoreError(f"class_weights is {text!r}: {_EXPECTED_WEIGHTS}, each class once")
+        raise SerstoreError(f"`class_weights` is {text!r}: {_EXPECTED_WEIGHTS}, each class once")
     return weights
 
 
 def _check_class_weights(weights: str | Mapping[str, float]) -> None:
-    if isinstance(weights, str) and weights in CLASS_WEIGHTS:
+    if isinstance(weights, str) and weights in get_args(ClassWeights):
         return
     if not isinstance(weights, Mapping) or not weights:
-        raise SerstoreError(f"class_weights is {weights!r}: {_EXPECTED_WEIGHTS}")
+        raise SerstoreError(f"`class_weights` is {weights!r}: {_EXPECTED_WEIGHTS}")
     for label, weight in weights.items():
-        check_between(f"the class weight of {label}", weight, lowest=_LEAST, highest=_MOST)
+        check_between(f"the weight of {label} in `class_weights`", weight, lowest=_LEAST, highest=_MOST)

@@ -50,8 +50,7 @@ def load_recipe(path: Path) -> Recipe:
         stated = tomllib.loads(_read_text(path))
     except (ValueError, RecursionError) as problem:  # of numbers with thousands of digits, and of lists in lists
         raise SerstoreError(
-            f"{path} is no TOML ({problem}): expected lines such as learning_rate = 3e-5; `serstore finetune "
-            "--print-recipe` writes one"
+            f"{path} is no TOML ({problem}): expected lines such as learning_rate = 3e-5; `save_recipe()` writes one"
         ) from problem
     return _blame(path, stated)
 
@@ -117,16 +116,16 @@ def _parse_json(path: Path) -> Any:
 def _read_stated(path: Path, document: Any) -> Recipe:
     stated = document.get("recipe") if isinstance(document, Mapping) else None
     if not isinstance(stated, Mapping):
-        raise SerstoreError(f"{path} states no recipe: expected a run of `serstore finetune`, others are not trained")
+        raise SerstoreError(f"{path} states no recipe: expected a run of `finetune()`, others are not trained")
     return _blame(path, stated)
 
 
 def _blame(path: Path, stated: Mapping[str, Any]) -> Recipe:
-    """The recipe that is stated; a problem with it names the file."""
+    """The recipe that is stated; a problem with it names the file, whose options are no parameters of a command."""
     try:
         return Recipe.from_json(stated)
     except SerstoreError as problem:
-        raise type(problem)(f"{path}: {problem}") from problem
+        raise type(problem)(f"{path}: {str(problem).replace('`', '')}") from problem
 
 
 def _read_text(path: Path) -> str:

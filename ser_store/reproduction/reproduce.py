@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ser_store.backbones.catalogue import lookup
+from ser_store.backbones.description import Init
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.reproduction.published import load_published
-from ser_store.training.checkpointing.resume import name_after, name_run
+from ser_store.training.request import name_after, name_run
 from ser_store_h5.store import Store, StoreLike, open_store
 
 LOGGER = logging.getLogger("ser_store")
@@ -58,7 +59,7 @@ def finetune_all(
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
-    init: str | None = None,
+    init: Init | None = None,
     audio: str | os.PathLike[str] | None = None,
     show_progress: bool = False,
     progress: Progress = silent,
@@ -93,7 +94,7 @@ def finetune_all(
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
     >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
-    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, gradient_accumulation_steps=1)
     >>> [one.outcome for one in ss.finetune_all("my.store", ["tiny-wav2vec2"], recipe=recipe)]
     ['trained']
     """

@@ -23,13 +23,13 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
         MissingExtraError: if what the recipe reports to is not installed.
     """
     check_reporter(recipe.report_to)
-    _refuse_crowd(recipe.dataloader_workers)
+    _refuse_crowd(recipe.dataloader_num_workers)
     try:
         return _use_one_gpu(_build_arguments(recipe, checkpoints))
     except ValueError as problem:
         raise SerstoreError(
-            f"precision {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
-            "choose another --precision"
+            f"`precision` {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
+            "choose another"
         ) from problem
 
 
@@ -42,8 +42,8 @@ def _refuse_crowd(workers: int) -> None:
     most = max(_MIN_WORKERS, _WORKERS_PER_CORE * (os.cpu_count() or 1))
     if workers > most:
         raise SerstoreError(
-            f"dataloader_workers is {workers}: expected at most {most} on the {os.cpu_count()} cores of this machine; "
-            "choose fewer --dataloader-workers"
+            f"`dataloader_num_workers` is {workers}: expected at most {most} on the {os.cpu_count()} cores of this "
+            "machine"
         )
 
 
@@ -54,15 +54,15 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         raise ValueError("it takes a GPU; bf16 does without")
     return TrainingArguments(
         output_dir=str(checkpoints),
-        num_train_epochs=recipe.epochs,
+        num_train_epochs=recipe.num_train_epochs,
         max_steps=recipe.max_steps or -1,
-        per_device_train_batch_size=recipe.train_batch_size,
-        per_device_eval_batch_size=recipe.eval_batch_size,
-        gradient_accumulation_steps=recipe.accumulation,
+        per_device_train_batch_size=recipe.per_device_train_batch_size,
+        per_device_eval_batch_size=recipe.per_device_eval_batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
+        lr_scheduler_type=recipe.lr_scheduler_type,
         # Below 1, the Trainer takes it for a share of all steps.
-        warmup_steps=recipe.warmup_share or recipe.warmup_steps,
+        warmup_steps=recipe.warmup_ratio or recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         # It would ask the accelerator twice for every batch; LossMeter asks once where a loss is logged.
@@ -81,7 +81,7 @@ def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         seed=recipe.seed,
         label_names=["labels", "rows"],
         remove_unused_columns=False,
-        dataloader_num_workers=recipe.dataloader_workers,
+        dataloader_num_workers=recipe.dataloader_num_workers,
         dataloader_pin_memory=_has_accelerator(),
         accelerator_config={"non_blocking": _has_accelerator()},
         report_to="none",  # by callbacks of our own, see tracking.py

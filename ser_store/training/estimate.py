@@ -1,12 +1,13 @@
-"""What a fine-tuning will take: counted, or measured by some real steps on the longest batches."""
+"""What a fine-tuning will take: measured by some real steps on the longest utterances, and extrapolated from them."""
 
 import math
 import os
 import shutil
 import sys
-import time
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory, gettempdir
@@ -15,111 +16,42 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import TrainerCallback
 
 from ser_store.audio.recordings import load_durations, resolve_audio
+from ser_store.backbones.description import Init
 from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig, build_config
 from ser_store.backbones.source import find_source
-from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, choose_train_eval_rows
+from ser_store.common.display import Block, Result, Table, format_bytes
+from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import MemoryLimitError, require
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
-from ser_store.training.class_gaps import count_classes
 from ser_store.training.finetune import finetune
-from ser_store.training.optimizer import make_loss
 from ser_store.training.preparing import prepare
-from ser_store.training.processes import (
-    choose_device,
-    count_processes,
-    refuse_other_precision,
-    stated_once,
-    tell_all,
-    wait_for_all,
-)
+from ser_store.training.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
 
 PROBE_STEPS = 5
 _PROBE_EVALUATION_BATCHES = 2
-_SAMPLED_BATCHES = 1_000
-# In the temporary folder, in checkpoints.
-_ROOM = 2
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that each process takes on its device.
-
-    Attributes:
-        weights: 4 for each parameter.
-        gradients: 4 for each parameter that is trained.
-        optimizer: 8 for each of those, the two moments of AdamW.
-        total: measured, the most while it trained, evaluated and saved: what torch reserved on a GPU, else what the
-            process had resident.
-        longest_seconds: the longest training utterance, as augmentation and cropping leave it.
-        available: what the device has for each of the processes that share it; None where it does not say.
-    """
-
-    weights: int
-    gradients: int
-    optimizer: int
-    total: int
-    longest_seconds: float
-    available: int | None
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Bytes on disk when they are most: the checkpoints kept, the last of which may be being written, and all members.
-
-    Attributes:
-        checkpoints: max(kept, 2) × (parameters × 4 + trained parameters × 8).
-        members: members × utterances × (hidden size × 2 + classes × 4 + 4 for the row).
-        free: on the disk of the checkpoints.
-    """
-
-    checkpoints: int
-    members: int
-    total: int
-    free: int
-
-
-@dataclass(frozen=True)
-class Duration:
-    """Seconds on ``device``.
-
-    Attributes:
-        seconds_per_step: measured, the median of all steps but the first, on batches of the longest utterances.
-        seconds_per_evaluation: extrapolated by the length of the audio, from an evaluation of the longest utterances.
-        seconds_per_checkpoint: measured; None if the temporary folder has no room for one.
-        seconds: extrapolated: all steps at the mean length of their batches, all evaluations and checkpoints.
-    """
-
-    device: str
-    seconds_per_step: float
-    seconds_per_evaluation: float
-    seconds_per_checkpoint: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Result):
     """What a fine-tuning will take.
 
     Attributes:
-        model: the backbone's key.
-        init: ``pretrained`` or ``random``, the weights that were measured with.
-        parameters: of backbone and head.
-        trained: those of them that are not frozen.
-        n_train: utterances trained on.
-        n_evaluated: utterances of each member.
+        model, init: the backbone's key, and the weights that were measured with, ``pretrained`` or ``random``.
+        parameters, trained: of backbone and head, and those of them that are not frozen.
+        n_train, n_evaluated: utterances trained on, and those of each of the ``members``, one for each evaluation.
         processes: devices that train together.
-        steps: optimizer steps, unless it stops early.
-        steps_per_epoch: optimizer steps of one pass.
-        members: evaluations, each of which caches one.
-        train_batch_size: utterances that went through the model at once: fewer than asked for if memory ran out.
-        eval_batch_size: the same in evaluation.
+        steps, steps_per_epoch: optimizer steps, unless it stops early.
+        train_batch_size, eval_batch_size: utterances at once: fewer than asked for if memory ran out.
+        memory: bytes of each process, on its GPU if there is one: ``weights``, ``gradients`` and ``optimizer`` counted,
+            ``total`` measured, ``available``; and ``longest_seconds``, the longest utterance as training hears it.
+        disk: bytes of ``checkpoints`` while the last is written, of ``members``, in ``total``, and what is ``free``.
+        time: ``seconds_per_step`` and ``seconds_per_checkpoint`` as measured on ``device``, ``seconds_per_evaluation``
+            and ``seconds`` in all as extrapolated by the length of the audio.
     """
 
     model: str
@@ -134,13 +66,44 @@ class Estimate:
     members: int
     train_batch_size: int
     eval_batch_size: int
-    memory: Memory
-    disk: Disk
-    time: Duration
+    memory: Mapping[str, Any]
+    disk: Mapping[str, int]
+    time: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """All values, ready for :func:`json.dumps`."""
+        """Return all values, ready for :func:`json.dumps`."""
         return asdict(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        return [self.to_json()]
+
+    def describe(self) -> Iterator[Block]:
+        return describe_estimates([self])
+
+
+def describe_estimates(estimates: Sequence[Estimate]) -> Iterator[Block]:
+    """Yield a table with a row for each model, and below it what was measured, and what there is no room for."""
+    header = ("model", "parameters", "trained", "steps", "members", "memory", "disk", "step", "time")
+    yield Table(header, [_describe_row(one) for one in estimates])
+    for one in estimates:
+        processes = f" in each of {one.processes} processes" if one.processes > 1 else ""
+        yield (
+            f"{one.model}: measured on {one.time['device']}{processes}, {one.init} weights, utterances of up to "
+            f"{one.memory['longest_seconds']:.1f} s, {one.train_batch_size} at a time ({one.eval_batch_size} in "
+            "evaluation); the time of all steps is extrapolated"
+        )
+        if one.disk["total"] > one.disk["free"]:
+            yield (
+                f"{one.model}: only {format_bytes(one.disk['free'])} are free on that disk; name a larger one with "
+                "`checkpoints`, or keep fewer with `save_total_limit`"
+            )
+
+
+def _describe_row(one: Estimate) -> list[object]:
+    counts = (f"{one.parameters / 1e6:.1f} M", f"{one.trained / 1e6:.1f} M", one.steps, one.members)
+    sizes = map(format_bytes, (one.memory["total"], one.disk["total"]))
+    step, seconds = one.time["seconds_per_step"], one.time["seconds"]
+    return [one.model, *counts, *sizes, f"{step:.2f} s", str(timedelta(seconds=round(seconds)))]
 
 
 def estimate(
@@ -150,18 +113,16 @@ def estimate(
     split: str | None = None,
     fold: int | None = None,
     recipe: Recipe | None = None,
-    init: str = "pretrained",
+    init: Init = "pretrained",
     checkpoint: str | os.PathLike[str] | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
 ) -> Estimate:
-    """What :func:`ser_store.training.finetune.finetune` with the same arguments will take.
+    """Measure what memory, disk and time :func:`ser_store.finetune` with the same arguments will take.
 
-    Memory and seconds are measured by a training of :data:`PROBE_STEPS` steps on the longest utterances, in a temporary
-    store that is removed afterwards. Weights are random ones of the same sizes, unless a ``checkpoint`` has them, so
-    that a key of the catalogue needs no network.
-
-    Under ``torchrun`` or ``accelerate launch`` all processes call this alike, and it is that of each of them.
+    It trains some steps on the longest utterances in a temporary store. Weights are random ones of the same sizes
+    unless a ``checkpoint`` has them, so that a key of the catalogue needs no network. Under ``torchrun`` or
+    ``accelerate launch`` all processes call this alike.
 
     Raises:
         ModelError: if there is no such backbone, or the recipe does not fit it.
@@ -171,270 +132,166 @@ def estimate(
     >>> import ser_store as ss
     >>> recordings = ss.write_synthetic_corpus("recordings", speakers=3)
     >>> made = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker")
-    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, accumulation=1)
+    >>> recipe = ss.Recipe(max_steps=2, eval_steps=2, logging_steps=2, save_steps=2, gradient_accumulation_steps=1)
     >>> ss.estimate("my.store", "tiny-wav2vec2", recipe=recipe).members
     1
     """
-    store = open_store(store)
-    checkpoint = None if checkpoint is None else Path(checkpoint)
-    audio = None if audio is None else Path(audio)
-    checkpoints = None if checkpoints is None else Path(checkpoints)
-    recipe, init = recipe or Recipe(), "random" if checkpoint is None else init
+    store, recipe, processes = open_store(store), recipe or Recipe(), count_processes()
+    corpus, weights = store.corpus, None if checkpoint is None else Path(checkpoint)
     with stated_once():
-        plan = _make_plan(
-            store.corpus, model, recipe, split=split, fold=fold, init=init, checkpoint=checkpoint, audio=audio
-        )
-    probe = _train_probe(plan, model, init=init, checkpoint=checkpoint)
-    return _extrapolate(plan, probe, checkpoints or store.path)
+        rows = choose_train_eval_rows(corpus, split=split, fold=fold)
+        folder = resolve_audio(corpus, None if audio is None else Path(audio))
+        source = find_source(model, init="random" if weights is None else init, checkpoint=weights)
+        backbone = getattr(source.config, "backbone_config", source.config)
+        counts = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling), recipe)
+        memory = _count_memory(source.key, *counts)
+        train = _vary(load_durations(corpus, rows.train, audio=folder), recipe)
+        evaluated = load_durations(corpus, rows.evaluated, audio=folder)
+    longest = np.argsort(-train)[
+        : recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes * PROBE_STEPS
+    ]
+    judged = np.argsort(-evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
+    parts = np.full(len(corpus), "", dtype="U5")
+    parts[rows.train[longest]], parts[rows.evaluated[judged]] = "train", "valid"
+    given = {"init": source.origin["init"], "checkpoint": weights, "audio": folder}
+    took, peak, batch_sizes = _train_probe(
+        replace(corpus, splits={"probe": parts}, default_split="probe"), model, recipe, **given
+    )
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is known before anything is trained; ``longest`` and ``judged`` are places in the two arrays of seconds."""
-
-    corpus: Corpus
-    recipe: Recipe
-    train_eval: TrainEvalRows
-    audio: Path
-    source: Any
-    parameters: int
-    trained: int
-    heard: NDArray[np.float64]
-    evaluated: NDArray[np.float64]
-    longest: NDArray[np.intp]
-    judged: NDArray[np.intp]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Bytes of the weights, their gradients and AdamW's two moments, all float32."""
-        return {"weights": self.parameters * 4, "gradients": self.trained * 4, "optimizer": self.trained * 8}
-
-    @property
-    def checkpoint_bytes(self) -> int:
-        return self.sizes["weights"] + self.sizes["optimizer"]
-
-
-def _make_plan(
-    corpus: Corpus,
-    model: str,
-    recipe: Recipe,
-    *,
-    split: str | None,
-    fold: int | None,
-    init: str,
-    checkpoint: Path | None,
-    audio: Path | None,
-) -> _Plan:
-    refuse_other_precision(recipe.precision)
-    train_eval, audio = choose_train_eval_rows(corpus, split=split, fold=fold), resolve_audio(corpus, audio)
-    make_loss(recipe, count_classes(corpus, train_eval.train))  # which refuses weights of unknown classes
-    source = find_source(model, init=init, checkpoint=checkpoint)
-    backbone = getattr(source.config, "backbone_config", source.config)
-    parameters, trained = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling), recipe)
-    heard, evaluated = (load_durations(corpus, rows, audio=audio) for rows in (train_eval.train, train_eval.evaluated))
-    processes = count_processes()
-    trained_on = recipe.train_batch_size * recipe.accumulation * processes * PROBE_STEPS
-    longest = np.argsort(-heard, kind="stable")[:trained_on]
-    judged = np.argsort(-evaluated, kind="stable")[: recipe.eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
-    plan = _Plan(corpus, recipe, train_eval, audio, source, parameters, trained, heard, evaluated, longest, judged)
-    needed, available = sum(plan.sizes.values()), find_available_memory()
-    if available is not None and needed > available:
-        raise MemoryLimitError(
-            f"{source.key}: weights, gradients and optimizer alone take {needed / 1e9:.1f} GB, and this machine has "
-            f"{available / 1e9:.1f} GB: expected more; train a smaller --model, or another machine, or freeze "
-            "--frozen-layers"
-        )
-    return plan
+    steps_per_epoch, steps = count_steps(recipe, len(train), processes=processes)
+    members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
+    step = took["step"] * _compute_padded_mean(train, recipe) / _compute_padded_mean(train[longest], recipe)
+    evaluation = took["evaluation"] * float(evaluated.sum() / evaluated[judged].sum())
+    disk = {
+        "checkpoints": max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"]),
+        "members": members * len(evaluated) * (backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4),
+    }
+    return Estimate(
+        source.key,
+        source.origin["init"],
+        *counts,
+        len(train),
+        len(evaluated),
+        processes,
+        steps,
+        steps_per_epoch,
+        members,
+        **batch_sizes,
+        memory={**memory, "total": peak, "longest_seconds": train.max().item()},
+        disk={**disk, "total": sum(disk.values()), "free": _find_free(Path(checkpoints or store.path))},
+        time={
+            "device": _name_device(),
+            "seconds_per_step": took["step"],
+            "seconds_per_evaluation": evaluation,
+            "seconds_per_checkpoint": took["checkpoint"],
+            "seconds": steps * step + members * evaluation + saves * took["checkpoint"],
+        },
+    )
 
 
 def count_parameters(config: SpeechClassifierConfig, recipe: Recipe) -> tuple[int, int]:
-    """All parameters of a classifier, and those of them that the recipe trains; no memory is taken for them."""
-    with FakeTensorMode():
-        model = SpeechClassifier(config).train()
+    """Count all parameters of a classifier, and those of them that the recipe trains; no memory is taken for them."""
+    with torch.device("meta"):
+        model = SpeechClassifier(config)
         prepare(model, recipe)
-        counts = [(one.numel(), one.requires_grad) for one in model.parameters()]
+    counts = [(one.numel(), one.requires_grad) for one in model.parameters()]
     return sum(count for count, _ in counts), sum(count for count, is_trained in counts if is_trained)
 
 
 def count_steps(recipe: Recipe, n_train: int, *, processes: int = 1) -> tuple[int, int]:
-    """Optimizer steps of one epoch and of all, as the Trainer counts them: a last, smaller batch is trained on too."""
-    batches = math.ceil(n_train / (recipe.train_batch_size * processes))
-    per_epoch = math.ceil(batches / recipe.accumulation)
-    return per_epoch, recipe.max_steps or math.ceil(recipe.epochs * per_epoch)
+    """Count the optimizer steps of an epoch and of all, as the Trainer does: a last, smaller batch counts."""
+    per_epoch = math.ceil(
+        math.ceil(n_train / (recipe.per_device_train_batch_size * processes)) / recipe.gradient_accumulation_steps
+    )
+    return per_epoch, recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
 
 
-def find_available_memory() -> int | None:
-    """Bytes that the device has for each of the processes that share it; None where it does not say."""
+def find_available_memory() -> int:
+    """Return the bytes that the device has for each of the processes that share it."""
     if torch.cuda.is_available():
         return int(torch.cuda.get_device_properties(0).total_memory)
-    try:
-        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return whole // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    except (ValueError, OSError, AttributeError):  # not on every system
-        return None
+    whole = require("psutil").virtual_memory().total  # accelerate brings it
+    return int(whole) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-class _Probe(TrainerCallback):
-    """Measures what the Trainer takes for a step, an evaluation and a checkpoint, and how much memory for all."""
+def _count_memory(model: str, parameters: int, trained: int) -> dict[str, int]:
+    """Bytes of the weights, their gradients and AdamW's two moments, all float32.
 
-    def __init__(self, *, is_saving: bool) -> None:
-        self._is_saving = is_saving
-        self._steps: list[float] = []
-        self._last = 0.0
-        self.evaluation = 0.0
-        self.checkpoint: float | None = None
-        self.bytes = 0
-        self.batch_sizes: dict[str, int] = {}
-
-    @property
-    def step(self) -> float:
-        """Seconds: the median of all steps but the first, which warms up."""
-        return median(self._steps[1:] or self._steps)
-
-    def _stop_clock(self) -> float:
-        """Seconds since the last call, once the device has come to the end of what it does."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        taken, self._last = now - self._last, now
-        return taken
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._stop_clock()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._steps.append(self._stop_clock())
-        control.should_save &= self._is_saving
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.evaluation = self._stop_clock()
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.checkpoint = self._stop_clock()
-
-
-def _train_probe(plan: _Plan, model: str, *, init: str, checkpoint: Path | None) -> _Probe:
-    """Train in a temporary store, by the code that trains."""
-    choose_device()
-    build_training_arguments(plan.recipe, Path(gettempdir()))  # by which the processes meet
-    free = shutil.disk_usage(gettempdir()).free
-    probe = _Probe(is_saving=free > _ROOM * plan.checkpoint_bytes)
-    with ExitStack() as removed:
-        folder = tell_all(lambda: removed.enter_context(TemporaryDirectory(prefix="serstore-dry-run-")))
-        path = Path(folder) / "probe.store"
-        tell_all(lambda: Store.create(path, _take_longest(plan)).path)
-        reset_peak_memory()
-        record = finetune(
-            Store(path),
-            model,
-            run="probe",
-            recipe=_shorten(plan.recipe),
-            init=init,
-            checkpoint=checkpoint,
-            audio=plan.audio,
-            callbacks=[probe],
+    Raises:
+        MemoryLimitError: if these alone do not fit.
+    """
+    counted = {"weights": parameters * 4, "gradients": trained * 4, "optimizer": trained * 8}
+    needed, available = sum(counted.values()), find_available_memory()
+    if needed > available:
+        raise MemoryLimitError(
+            f"{model}: weights, gradients and optimizer alone take {needed / 1e9:.1f} GB, and this machine has "
+            f"{available / 1e9:.1f} GB: expected more; take a smaller `model`, or freeze `frozen_layers`"
         )
-        probe.bytes = read_peak_memory()
-        resolved = record.details["resolved"]
-        probe.batch_sizes = {name: resolved[name] for name in ("train_batch_size", "eval_batch_size")}
-        wait_for_all()
-    return probe
+    return {**counted, "available": available}
 
 
-def _take_longest(plan: _Plan) -> Corpus:
-    """The corpus of the longest utterances alone, with one split."""
-    corpus, train = plan.corpus, plan.train_eval.train[plan.longest]
-    rows = np.sort(np.concatenate([train, plan.train_eval.evaluated[plan.judged]]))
-    assert corpus.paths is not None  # resolve_audio has seen to it
-    return Corpus(
-        corpus.name,
-        corpus.ids[rows],
-        corpus.labels[rows],
-        corpus.classes,
-        splits={"probe": np.where(np.isin(rows, train), "train", "valid")},
-        default_split="probe",
-        paths=corpus.paths[rows],
-        audio_digests=None if corpus.audio_digests is None else corpus.audio_digests[rows],
-    )
+def _name_device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _find_free(place: Path) -> int:
+    """Bytes that are free on the disk of a folder that may be made later."""
+    return shutil.disk_usage(next(folder for folder in (place, *place.absolute().parents) if folder.exists())).free
+
+
+def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
+    """The lengths that training hears, at the slowest speed that it may play."""
+    slowest = recipe.augmentation.speed_range[0] if recipe.augmentation.speed_prob else 1.0
+    return np.minimum(seconds / slowest, recipe.max_seconds or np.inf)
+
+
+def _compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
+    """The mean length of the longest utterance of a batch, over batches in random order, or of similar length."""
+    order = np.sort(seconds)[::-1] if recipe.group_by_length else np.random.default_rng(0).permutation(seconds)
+    return float(np.maximum.reduceat(order, np.arange(0, len(order), recipe.per_device_train_batch_size)).mean())
 
 
 def _shorten(recipe: Recipe) -> Recipe:
     """The recipe for some steps at the slowest speed, then an evaluation and a checkpoint; otherwise as it is."""
-    intervals = dict.fromkeys(("max_steps", "eval_steps", "logging_steps", "save_steps"), PROBE_STEPS)
-    shortened = recipe.changed(**intervals, report_to="none", class_weights="none", early_stopping_patience=None)
-    if not recipe.augmentation.speed_prob:
-        return shortened
-    slowest = recipe.augmentation.speed_range[0]
-    return shortened.changed(speed_prob=1.0, speed_range=(slowest, slowest))
+    changes: dict[str, Any] = dict.fromkeys(("max_steps", "eval_steps", "save_steps"), PROBE_STEPS)
+    if recipe.augmentation.speed_prob:
+        changes |= {"speed_prob": 1.0, "speed_range": (recipe.augmentation.speed_range[0],) * 2}
+    if recipe.class_weights == "balanced":
+        changes["class_weights"] = "none"  # the longest may be of a few classes
+    return recipe.changed(**changes, logging_steps=1, report_to="none", early_stopping_patience=None)
 
 
-def reset_peak_memory() -> None:
-    """Have :func:`read_peak_memory` forget what was before, as far as the system does so."""
+def _train_probe(
+    corpus: Corpus, model: str, recipe: Recipe, **given: Any
+) -> tuple[dict[str, float], int, dict[str, int]]:
+    """Train in a temporary store, by the code that trains; its curves say when a step was done, and an evaluation."""
+    choose_device()
+    build_training_arguments(recipe, Path(gettempdir()))  # by which the processes meet
+    with TemporaryDirectory(prefix="serstore-dry-run-") as own:
+        store = Store(tell_all(lambda: Store.create(Path(own) / "probe.store", corpus).path))
+        _reset_peak_memory()
+        details = finetune(store, model, run="probe", recipe=_shorten(recipe), **given).details
+        peak, points = _read_peak_memory(), store.curves("probe")
+        wait_for_all()
+    logged, evaluated = [point["seconds"] for point in points[:-1]], points[-1]["seconds"]
+    # Of the steps, the first warms up.
+    took = {"step": median(np.diff(logged).tolist()), "evaluation": evaluated - logged[-1]}
+    took["checkpoint"] = details["seconds"] - evaluated
+    return took, peak, {name: details["resolved"][name] for name in ("train_batch_size", "eval_batch_size")}
+
+
+def _reset_peak_memory() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):  # Linux alone has it
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def read_peak_memory() -> int:
+def _read_peak_memory() -> int:
     """The most bytes that torch reserved on the GPU, or that were resident of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_reserved()
     if sys.platform == "linux":
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    return int(require("psutil").Process().memory_info().rss)  # accelerate brings it
-
-
-def _extrapolate(plan: _Plan, probe: _Probe, place: Path) -> Estimate:
-    """From the probe to the whole training; ``place`` is where checkpoints go."""
-    recipe, processes, available = plan.recipe, count_processes(), find_available_memory()
-    per_epoch, steps = count_steps(recipe, len(plan.train_eval.train), processes=processes)
-    members = -(-steps // recipe.eval_steps)
-    heard = _vary(plan.heard, recipe)
-    batches, probed = (_compute_padded_mean(seconds, recipe) for seconds in (heard, heard[plan.longest]))
-    evaluation = probe.evaluation * float(plan.evaluated.sum() / plan.evaluated[plan.judged].sum())
-    saving = (probe.checkpoint or 0.0) * math.ceil(steps / recipe.save_steps)
-    seconds = steps * probe.step * batches / probed + members * evaluation + saving
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return Estimate(
-        plan.source.key,
-        plan.source.origin["init"],
-        plan.parameters,
-        plan.trained,
-        n_train=len(plan.heard),
-        n_evaluated=len(plan.evaluated),
-        processes=processes,
-        steps=steps,
-        steps_per_epoch=per_epoch,
-        members=members,
-        **probe.batch_sizes,
-        memory=Memory(**plan.sizes, total=probe.bytes, longest_seconds=heard.max().item(), available=available),
-        disk=_count_disk(plan, members, place),
-        time=Duration(device, probe.step, evaluation, probe.checkpoint, seconds),
-    )
-
-
-def _count_disk(plan: _Plan, members: int, place: Path) -> Disk:
-    backbone = getattr(plan.source.config, "backbone_config", plan.source.config)
-    row_bytes = backbone.hidden_size * 2 + len(plan.corpus.classes) * 4 + 4
-    checkpoints = max(plan.recipe.save_total_limit, 2) * plan.checkpoint_bytes
-    written = members * len(plan.evaluated) * row_bytes
-    existing = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
-    return Disk(checkpoints, written, checkpoints + written, shutil.disk_usage(existing).free)
-
-
-def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
-    """The lengths that training hears, at the slowest speed that it may play."""
-    if recipe.augmentation.speed_prob:
-        seconds = seconds / recipe.augmentation.speed_range[0]
-    return seconds if recipe.max_seconds is None else np.minimum(seconds, recipe.max_seconds)
-
-
-def _compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
-    """The mean length of the longest utterance of a batch, over batches drawn at random, or of similar length."""
-    size = min(recipe.train_batch_size, len(seconds))
-    if recipe.group_by_length:
-        return float(np.sort(seconds)[::-1][::size].mean())
-    drawn = np.random.default_rng(0).choice(seconds, (_SAMPLED_BATCHES, size))
-    return float(drawn.max(axis=1).mean())
+    return int(require("psutil").Process().memory_info().rss)

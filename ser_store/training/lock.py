@@ -72,6 +72,6 @@ def _wait_for_lock(path: Path) -> int:
         if lock is Lock.BUSY and time.monotonic() > deadline:
             raise StoreError(
                 f"run {path.parent.name} is being trained by another process: expected one at a time; wait until it "
-                "has ended, or name another run with --run NAME"
+                "has ended, or name another with `run` NAME"
             )
         time.sleep(0.05)

@@ -24,8 +24,8 @@ class MicroBatches:
         self._recipe = recipe
         self._run = run
         self._note = note
-        self.train: int = resolved.get("train_batch_size", recipe.train_batch_size)
-        self.evaluation: int = resolved.get("eval_batch_size", recipe.eval_batch_size)
+        self.train: int = resolved.get("train_batch_size", recipe.per_device_train_batch_size)
+        self.evaluation: int = resolved.get("eval_batch_size", recipe.per_device_eval_batch_size)
 
     def shrink_training(self, step: int) -> None:
         """Halve the micro-batch; the batches of an optimizer step, and so its gradient, stay as they are.
@@ -64,7 +64,7 @@ class MicroBatches:
             self._note(resolved=self.describe())
 
     def _count_passes(self) -> int:
-        return self._recipe.accumulation * -(-self._recipe.train_batch_size // self.train)
+        return self._recipe.gradient_accumulation_steps * -(-self._recipe.per_device_train_batch_size // self.train)
 
     def describe(self) -> dict[str, int]:
         """What the run's record says was used."""
@@ -74,5 +74,7 @@ class MicroBatches:
             "accumulation": self._count_passes(),
             "eval_batch_size": self.evaluation,
             "processes": processes,
-            "effective_batch_size": self._recipe.train_batch_size * self._recipe.accumulation * processes,
+            "effective_batch_size": self._recipe.per_device_train_batch_size
+            * self._recipe.gradient_accumulation_steps
+            * processes,
         }

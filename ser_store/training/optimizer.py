@@ -121,10 +121,10 @@ def make_loss(recipe: Recipe, class_counts: Mapping[str, int]) -> Loss | None:
         UnknownNameError: for weights of a class that the corpus does not have.
         SerstoreError: if the weights are to be balanced and a class has no training utterance.
     """
-    if recipe.class_weights == "none" and recipe.label_smoothing == 0:
+    if recipe.class_weights == "none" and recipe.label_smoothing_factor == 0:
         return None
     weights = _compute_class_weights(recipe.class_weights, class_counts)
-    return Loss(weights, label_smoothing=recipe.label_smoothing)
+    return Loss(weights, label_smoothing=recipe.label_smoothing_factor)
 
 
 def _compute_class_weights(stated: str | Mapping[str, float], counts: Mapping[str, int]) -> Tensor | None:
@@ -136,8 +136,8 @@ def _compute_class_weights(stated: str | Mapping[str, float], counts: Mapping[st
     missing = [label for label, count in counts.items() if count == 0]
     if missing:
         raise SerstoreError(
-            f"no training utterance is {missing[0]}: expected some of each class to balance them; give the weights by "
-            "class, or choose another --split"
+            f"no training utterance is {missing[0]}: expected some of each class to balance them; give `class_weights` "
+            "by class, or choose another `split`"
         )
     total = sum(counts.values())
     return torch.tensor([total / (len(counts) * count) for count in counts.values()])

@@ -4,6 +4,8 @@ import os
 import shutil
 from typing import Any
 
+from torch import nn
+
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.errors import ModelError, SerstoreError
 from ser_store.recipes.masking import mask
@@ -22,13 +24,13 @@ def prepare(model: Any, recipe: Recipe) -> None:
     """
     mask(model, recipe.masking, seed=recipe.seed)
     freeze(model, recipe)
-    if recipe.attention is not None:
-        set_attention(model, recipe.attention)
+    if recipe.attn_implementation is not None:
+        set_attention(model, recipe.attn_implementation)
     if recipe.gradient_checkpointing:
         # Renamed in the course of transformers 5; without arguments both names do the same.
         model_type: Any = type(model)
         getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(model)
-    if recipe.compile:
+    if recipe.torch_compile:
         compile_layers(model)
 
 
@@ -47,12 +49,10 @@ def set_attention(model: Any, attention: str) -> None:
         reason = " ".join(str(problem).split())[:160]
         raise ModelError(
             f"attention {attention} cannot be had for {family} here ({reason}): choose eager or sdpa, or leave "
-            "--attention out"
+            "`attn_implementation` out"
         ) from problem
     if backbone.config._attn_implementation != attention:
-        raise ModelError(
-            f"{family} has an attention of its own and not {attention}: leave --attention out for this backbone"
-        )
+        raise ModelError(f"{family} has an attention of its own and not {attention}: leave `attn_implementation` out")
 
 
 def compile_layers(model: Any, *, backend: str = "inductor") -> None:
@@ -72,8 +72,34 @@ def compile_layers(model: Any, *, backend: str = "inductor") -> None:
     """
     if backend == "inductor" and not any(map(shutil.which, (os.environ.get("CXX", ""), *_COMPILERS))):
         raise SerstoreError(
-            f"--compile found no C++ compiler: expected one of {', '.join(_COMPILERS)} on the PATH; install one, name "
-            "it by CXX, or leave --compile out"
+            f"`torch_compile` found no C++ compiler: expected one of {', '.join(_COMPILERS)} on the PATH; install one, "
+            "name it by CXX, or leave `torch_compile` out"
         )
     for layer in model.backbone.encoder.layers:
         layer.compile(backend=backend, dynamic=True)
+
+
+def copy_before_encoder(model: Any) -> None:
+    """Give the encoder of a backbone hidden states of its own, into which it writes zeros for padding, in place.
+
+    Where the encoder is sharded as one, those that it is given are torch's, which may not be written to. (accelerate
+    1.15 takes encoders for a last normalisation that have "Norm" in their class's name, as five of the published six.)
+    """
+    model.backbone.encoder.register_forward_pre_hook(_copy_hidden, with_kwargs=True)
+
+
+def _copy_hidden(
+    encoder: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A hook before an encoder, which is given hidden states ``(b, f, h)`` first."""
+    if arguments:
+        return (arguments[0].clone(), *arguments[1:]), named
+    return arguments, {**named, "hidden_states": named["hidden_states"].clone()}
+
+
+def may_leave_out_weights(model: Any) -> bool:
+    """Whether some forward pass of training may do without a weight, which plain data parallelism has to look for."""
+    config = model.backbone.config
+    has_vector = getattr(model.backbone, "masked_spec_embed", None) is not None
+    masks_frames = getattr(config, "apply_spec_augment", True) and config.mask_time_prob > 0
+    return bool(config.layerdrop > 0 or (has_vector and not masks_frames))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 # processes as soon as one of them fails.
 GRACE_SECONDS = 10.0
 _STORE_PATIENCE = timedelta(seconds=2)
+_WAY_OUT = "mend the file that `accelerate launch --config_file` names"
 
 
 def count_processes() -> int:
@@ -60,7 +62,7 @@ def not_alone(run: str) -> Iterator[None]:
             raise
         raise ProcessLostError(
             f"another of the {count_processes()} processes that train {run} has ended: expected all of them to stay; "
-            "what was written is complete, and the same command with --resume goes on from there"
+            "what was written is complete, and the same call with `resume` goes on from there"
         ) from problem
 
 
@@ -118,8 +120,8 @@ def refuse_other_precision(precision: str) -> None:
     # In tf32 the numbers are those of fp32.
     if configured not in ("no", precision):
         raise SerstoreError(
-            f"accelerate's configuration has mixed_precision {configured}, and the recipe's precision is {precision}: "
-            "expected the same, or mixed_precision: 'no'; name one with --precision, or mend the configuration"
+            f"accelerate's configuration has mixed_precision {configured}, and `precision` is {precision}: expected "
+            "the same, or mixed_precision: 'no'; choose it by `precision`, or mend the configuration"
         )
 
 
@@ -165,3 +167,70 @@ def _leave() -> None:
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def is_sharded(accelerator: Any) -> bool:
+    """Whether accelerate was told to shard what is trained, by FSDP: all processes then compute the same layers."""
+    return find_plugin(accelerator) is not None
+
+
+def find_plugin(accelerator: Any) -> Any:
+    """How accelerate was told to shard: its ``FullyShardedDataParallelPlugin``, or None."""
+    return getattr(accelerator.state, "fsdp_plugin", None)
+
+
+def read_plugin() -> Any:
+    """What :func:`find_plugin` will give in a training, from the environment that ``accelerate launch`` makes.
+
+    Raises:
+        SerstoreError: for the first version of FSDP.
+    """
+    from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env
+
+    if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        return None
+    _refuse_version(int(os.environ.get("FSDP_VERSION", "1")))  # which asks for an accelerator right away
+    return FullyShardedDataParallelPlugin()
+
+
+def refuse_sharding(plugin: Any, *, layerdrop: float) -> None:
+    """Compare how accelerate is to shard with how a model that drops layers with this probability can be.
+
+    Raises:
+        SerstoreError: naming what must be otherwise.
+    """
+    _refuse_version(plugin.fsdp_version)
+    if plugin.activation_checkpointing:
+        # accelerate 1.15 asks torch not to keep the state of the random generators (fsdp2_apply_ac).
+        raise SerstoreError(
+            "accelerate's configuration has fsdp_activation_checkpointing, which draws other dropout masks on the way "
+            f"back than on the way forth: expected `gradient_checkpointing` instead; {_WAY_OUT}"
+        )
+    if layerdrop:
+        raise SerstoreError(
+            f"the backbone drops layers with probability {layerdrop}, in each process others, and with FSDP each waits "
+            "for all: expected none; set `layerdrop` to 0"
+        )
+
+
+def _refuse_version(version: int) -> None:
+    if version != 2:
+        raise SerstoreError(
+            f"accelerate's configuration has fsdp_version {version}: expected fsdp_version: 2; {_WAY_OUT}"
+        )
+
+
+def keep_float32(accelerator: Any) -> None:
+    """Leave what a sharded model puts out as it was computed, and gradients on their way to others in float32.
+
+    In bf16, accelerate has both rounded to it, and the loss with them: 2.1579 would be 2.1562. Gradients of accumulated
+    batches are exchanged after each: after the last alone, they would lie in each process as a whole until then.
+    """
+    import torch
+
+    plugin = accelerator.state.fsdp_plugin
+    if plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(
+            plugin.mixed_precision_policy, reduce_dtype=torch.float32, output_dtype=None
+        )
+    accelerator.gradient_state.plugin_kwargs["sync_each_batch"] = True

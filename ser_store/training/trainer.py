@@ -28,14 +28,12 @@ from ser_store.inference.out_of_memory import (
     take_utterances,
 )
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.batches import Deal, LengthGroupedSampler, LongestFirstSampler
+from ser_store.training.callbacks.checkpoint_keeper import stated_writing
 from ser_store.training.callbacks.loss_meter import LossMeter
-from ser_store.training.checkpointing.checkpoints import stated_writing
-from ser_store.training.distributed.batches import Deal
-from ser_store.training.distributed.fsdp import is_sharded
-from ser_store.training.distributed.length_groups import LengthGroupedSampler, LongestFirstSampler
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import Loss, make_optimizer_groups
-from ser_store.training.processes import count_processes
+from ser_store.training.processes import count_processes, is_sharded
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 
@@ -70,7 +68,12 @@ class MemberTrainer(Trainer):
         self._make_room = make_room
         self._micro_batches = micro_batches
         self._meter = meter
-        self._deal = Deal(len(self.train_dataset), recipe.train_batch_size, recipe.accumulation, count_processes())
+        self._deal = Deal(
+            len(self.train_dataset),
+            recipe.per_device_train_batch_size,
+            recipe.gradient_accumulation_steps,
+            count_processes(),
+        )
         # Of the optimizer step that is under way, with the factors on their losses.
         self._batches: list[tuple[Batch, float]] = []
         self._batches_step = -1
@@ -98,7 +101,7 @@ class MemberTrainer(Trainer):
         if not self._recipe.group_by_length:
             return super()._get_train_sampler(train_dataset)
         recipe, processes = self._recipe, count_processes()
-        size = recipe.train_batch_size * recipe.accumulation * processes
+        size = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes
         return LengthGroupedSampler(self.train_dataset, batch_size=size, seed=recipe.seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
@@ -166,7 +169,7 @@ class MemberTrainer(Trainer):
             whole = self._weigh(batch)
             split = [(part, weight * self._weigh(part) / whole) for part in parts]
         if is_sharded(self.accelerator):
-            passes = -(-self._recipe.train_batch_size // self._micro_batches.train)
+            passes = -(-self._recipe.per_device_train_batch_size // self._micro_batches.train)
             split += [(take_utterances(batch, 0, 1), 0.0)] * (passes - len(split))
         return split
 

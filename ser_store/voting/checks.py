@@ -1,15 +1,16 @@
 """What voters hand in, checked: every complaint is one line."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.errors import EnsembleError
 from ser_store.metrics import softmax
 from ser_store.voting.quantize import Logits, quantize_logits, quantize_logs, quantize_probabilities
 
-TIES = ("lowest", "confidence", "best", "abstain")
+Tie = Literal["lowest", "confidence", "best", "abstain"]
+TIES = get_args(Tie)
 # A member's answer that is none of the classes.
 UNANSWERED = -1
 # What an ensemble decides is told in 16 bits.
@@ -17,12 +18,6 @@ MAX_CLASSES = 2**15
 
 # Members, and utterances of each, that a complaint names.
 _SHOWN = 3
-
-
-def check_tie(tie: str) -> None:
-    """Raises UnknownNameError if there is no such tie rule."""
-    if tie not in TIES:
-        raise UnknownNameError(describe_unknown("tie rule", tie, TIES))
 
 
 def check_votes(votes: ArrayLike, n_classes: int, *, kind: str = "votes") -> NDArray[np.intp]:

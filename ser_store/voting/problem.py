@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
-from ser_store.voting.checks import check_tie, check_votes, check_weights, take_steps
+from ser_store.common.checks import check_choice, check_number
+from ser_store.errors import EnsembleError
+from ser_store.voting.checks import TIES, check_votes, check_weights, take_steps
 from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 from ser_store.voting.rules import RULES, Votes, decide, decide_by_sums, find_most
 from ser_store.voting.subsets import Constraints, make_constraints
 
-OBJECTIVES = ("accuracy", "balanced_accuracy")
+Objective = Literal["accuracy", "balanced_accuracy"]
 
 # Searches count their ensembles in 64 bits.
 _MAX_ENSEMBLES = 2**62
@@ -193,11 +194,9 @@ def pose_problem(
             groups are scattered.
         UnknownNameError: if there is no such rule, tie rule or objective.
     """
-    if rule not in RULES:
-        raise UnknownNameError(describe_unknown("voting rule", rule, RULES))
-    if objective not in OBJECTIVES:
-        raise UnknownNameError(describe_unknown("objective", objective, OBJECTIVES))
-    check_tie(tie)
+    check_choice("voting rule", rule, RULES)
+    check_choice("objective", objective, get_args(Objective))
+    check_choice("tie rule", tie, TIES)
     if rule != "hard" and tie != "lowest":
         raise EnsembleError(f"tie rule {tie!r} with {rule} voting: expected 'lowest'; the others are for hard voting")
     votes = check_votes(predictions, n_classes, kind="predictions")
@@ -261,6 +260,7 @@ def check_countable(problem: Problem) -> None:
         EnsembleError: naming what there is, and the way out.
     """
     m, k, constraints = problem.m, problem.k, problem.constraints
+    check_number("k", k, EnsembleError, whole=True)
     if constraints is not None and not problem.total:
         raise EnsembleError(
             f"no ensemble of {k} of {m} members is allowed, with at most one of each of {len(constraints.sizes)} "

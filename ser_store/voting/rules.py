@@ -5,26 +5,22 @@ exact, so that equal ones are ties; weights count in the proportions in which th
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.checks import check_choice
 from ser_store.errors import EnsembleError
-from ser_store.voting.checks import (
-    TIES,
-    check_accuracies,
-    check_tie,
-    check_votes,
-    check_weights,
-    take_steps,
-)
+from ser_store.voting.checks import TIES, Tie, check_accuracies, check_votes, check_weights, take_steps
 from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 
 __all__ = [
     "ABSTAINED",
     "RULES",
     "TIES",
+    "Rule",
+    "Tie",
     "Votes",
     "decide",
     "decide_by_sums",
@@ -35,7 +31,8 @@ __all__ = [
 ]
 
 ABSTAINED = -1
-RULES = ("hard", "soft", "soft-log")
+Rule = Literal["hard", "soft", "soft-log"]
+RULES = get_args(Rule)
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def hard_vote(
     votes: ArrayLike,
     *,
     n_classes: int,
-    tie: str = "lowest",
+    tie: Tie = "lowest",
     probabilities: ArrayLike | Logits | None = None,
     accuracies: ArrayLike | None = None,
     weights: ArrayLike | None = None,
@@ -92,7 +89,7 @@ def hard_vote(
     >>> hard_vote([[2, 0], [1, 0], [2, 1]], n_classes=3, weights=[1, 3, 1]).predicted.tolist()
     [1, 0]
     """
-    check_tie(tie)
+    check_choice("tie rule", tie, TIES)
     ballots = check_votes(votes, n_classes)
     k, n = ballots.shape
     steps = None

@@ -2,13 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.checks import check_choice, check_number
 from ser_store.common.progress import Progress, silent
-from ser_store.errors import EnsembleError, UnknownNameError, describe_unknown
+from ser_store.errors import EnsembleError
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import search_batched
@@ -16,7 +17,7 @@ from ser_store.voting.problem import Problem, check_countable, pose_problem
 from ser_store.voting.rules import Votes
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 
-BACKENDS = ("auto", "batched", "bitsliced", "summed")
+Backend = Literal["auto", "batched", "bitsliced", "summed"]
 
 # Ensembles times utterances from which compiled code is worth loading: two million ensembles of 288 utterances take
 # 0.8 s in numpy, which is what importing numba and loading the code take (compiling it, once, takes six).
@@ -143,8 +144,8 @@ def search_problem(
 
 
 def check_top(top: int) -> None:
-    if top < 1:
-        raise EnsembleError(f"`top` is {top}: expected at least 1 ensemble to return")
+    """Refuse a number of ensembles to return below 1."""
+    check_number("top", top, EnsembleError, least=1, whole=True)
 
 
 def conclude(problem: Problem, tally: Tally, *, complete: bool, seconds: float) -> SearchResult:
@@ -203,8 +204,7 @@ def choose_backend(problem: Problem, backend: str) -> str:
         EnsembleError: if the back end cannot vote so, or cannot be had.
         UnknownNameError: if there is no such back end.
     """
-    if backend not in BACKENDS:
-        raise UnknownNameError(describe_unknown("back end", backend, BACKENDS))
+    check_choice("back end", backend, get_args(Backend))
     voting = f"{'' if problem.weights is None else 'weighted '}{problem.rule} voting of {problem.k} members"
     if backend == "bitsliced" and not problem.is_bitsliceable:
         raise EnsembleError(

@@ -10,11 +10,11 @@ import numpy as np
 
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import MAX_CLASSES, Corpus, CorpusError, CorpusHeader, StrArray
-from ser_store_h5.disk.atomic import write_atomically
+from ser_store_h5.disk.atomic import write_atomically, write_flushed
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.hdf5.arrays import StoredArray, write_array
 from ser_store_h5.hdf5.attributes import write_text
-from ser_store_h5.hdf5.files import create_file, open_file
+from ser_store_h5.hdf5.files import compose_file, open_file
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.hdf5.texts import decode_strings, encode_strings
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FORMAT_NAME = "ser-store/corpus"
 FORMAT_VERSION = 1
-_create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION)
 COLUMN_KINDS = ("S", "i8", "f8")
 
 OpenGroup = Callable[[], AbstractContextManager[Group]]
@@ -67,13 +66,18 @@ def write_corpus(path: Path, corpus: Corpus, *, replace: bool = False) -> None:
         ExistsError: if the file is there and ``replace`` is not set.
         CorpusError: if the format cannot hold a name, a dtype or a text of it.
     """
+    content = compose_corpus(corpus)
+    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace)
+
+
+def compose_corpus(corpus: Corpus) -> memoryview:
+    """Return the bytes of ``corpus.h5``.
+
+    Raises:
+        CorpusError: if the format cannot hold a name, a dtype or a text of it.
+    """
     _check_columns(corpus)
-
-    def write(temporary: Path) -> None:
-        with _create(temporary, bears=path) as (file, _):
-            fill_corpus(file, corpus)
-
-    write_atomically(path, write, replace=replace)
+    return compose_file(partial(fill_corpus, corpus=corpus), format_name=FORMAT_NAME, version=FORMAT_VERSION)
 
 
 def fill_corpus(target: "h5py.Group", corpus: Corpus) -> None:

@@ -1,41 +1,83 @@
 """What is found wrong with the files of a store, collected so that one does not hide the others."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ser_store_h5.errors import SerstoreError
+
+Watch = Callable[[list[Any]], Iterable[Any]]
 
 MISNAMED = "bears no name of a member, such as step-001100.h5, and nobody reads it"
 TWINS = "differs from run {} in case alone, which not every disk tells apart: expected names that differ in more"
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """One thing wrong with one file, relative to the store; in a packed store, with what has that place in it."""
 
     file: str
     problem: str
 
 
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`.verify.verify_store` found.
+
+    Attributes:
+        files: number of files looked at.
+        bytes: their sizes together.
+        problems: what is wrong, by file.
+        leftovers: files and folders of writers that were killed, and curves whose last line they tore; no reader looks
+            at them, :func:`.sweeping.sweep` removes them.
+        seconds: how long it took.
+    """
+
+    files: int
+    bytes: int
+    problems: tuple[FileProblem, ...]
+    leftovers: tuple[str, ...]
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def rate(self) -> float:
+        """Bytes verified in a second."""
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+
 class Findings:
-    """Collects problems of the store at ``path``."""
+    """Collects what is wrong with the store at ``path``, but for files that were removed meanwhile, and may be."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.problems: list[Problem] = []
+        self.problems: list[FileProblem] = []
 
     @contextmanager
     def noting(self, file: str) -> Iterator[None]:
-        """Within the block, a stated problem is noted and ends the block, and nothing else."""
+        """Within the block, a problem is noted and ends the block, and nothing else."""
         try:
             yield
-        except SerstoreError as problem:
+        except (SerstoreError, OSError) as problem:
             self.add(file, str(problem))
 
     def add(self, file: str, text: str) -> None:
+        if self._is_gone(file):
+            return
+        text = " ".join(text.splitlines())
         for prefix in (f"{self._path}{os.sep}", f"{self._path}: ", f"{file}: "):
             text = text.removeprefix(prefix)
-        self.problems.append(Problem(file, text))
+        self.problems.append(FileProblem(file, text))
+
+    def _is_gone(self, file: str) -> bool:
+        """Whether a file is not there, nor the folder that must hold it: a store its corpus, a run its record."""
+        if not self._path.is_dir():  # a packed store
+            return False
+        place = self._path / file
+        return not os.path.lexists(place.parent if place.name in ("run.json", "corpus.h5") else place)

@@ -1,6 +1,6 @@
 """A member as a value: what one run said at one step about the utterances it covers. Knows no file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,17 @@ from ser_store_h5.names import MAX_STEP, format_member
 
 # What ``predicted`` holds where the answer is none of the classes, or there was none.
 NO_ANSWER = -1
+MAX_LAYER = 999
+
+
+def name_layers(numbers: Iterable[int]) -> dict[int, str]:
+    """Return the dataset of each layer; that of the last one is ``pooled``.
+
+    >>> name_layers([0, 6])
+    {0: 'layers/00', 6: 'pooled'}
+    """
+    *lower, last = sorted(numbers) or (None,)
+    return {number: f"layers/{number:02}" for number in lower} | ({} if last is None else {last: "pooled"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,8 @@ class Member:
         predicted: ``(m,)`` int16 class indices, for members imported as labels, or None; -1 where the answer is none
             of the classes, or there was none.
         provenance: how it came to be; JSON values.
+        layers: where several were kept, the pooled representations of each layer of the backbone by its number, each
+            ``(m, d)``; ``pooled`` is the last one.
 
     >>> import ser_store as ss
     >>> ss.open_example().read_member("xlsr53").predicted.shape
@@ -42,10 +55,22 @@ class Member:
     pooled: NDArray[np.float16] | NDArray[np.float32] | None = None
     predicted: NDArray[np.int16] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    layers: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.layers and self.pooled is None:
+            object.__setattr__(self, "pooled", self.layers[max(self.layers)])
 
     @property
     def name(self) -> str:
         return format_member(self.run, self.step)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every array it holds, by the name of its dataset."""
+        held = {"rows": self.rows, "logits": self.logits, "pooled": self.pooled, "predicted": self.predicted}
+        layers = {name: self.layers[number] for number, name in name_layers(self.layers).items()}
+        return {name: array for name, array in {**held, **layers}.items() if array is not None}
 
 
 @dataclass(frozen=True)
@@ -58,7 +83,8 @@ class MemberInfo:
         logits: shape of the logits, or None.
         can_vote: whether it has logits or predicted labels.
         bytes: size of its file; in a packed store, of its arrays in the file.
-        dataset_bytes: size of each array it holds.
+        dataset_bytes: size of each array it holds; of all layers but the last one under ``layers``.
+        layers: numbers of the layers, where several were kept.
     """
 
     run: str
@@ -70,6 +96,7 @@ class MemberInfo:
     provenance: Mapping[str, Any]
     bytes: int
     dataset_bytes: Mapping[str, int] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -124,12 +151,8 @@ def check_member(member: Member, corpus: Corpus | CorpusHeader) -> None:
         )
     if member.logits is not None and not _is_finite(member.logits):
         raise StoreError(f"{name}: logits hold NaN or infinity: expected finite numbers; has the training diverged?")
-    if member.pooled is not None and (member.pooled.ndim != 2 or len(member.pooled) != m or not member.pooled.size):
-        raise StoreError(f"{name}: pooled has shape {member.pooled.shape}: expected ({m}, hidden)")
-    if member.pooled is not None and member.pooled.dtype.str not in ("<f2", "<f4"):
-        raise StoreError(f"{name}: pooled has dtype {member.pooled.dtype}: expected float16 or float32")
-    if member.pooled is not None and not _is_finite(member.pooled):
-        raise StoreError(f"{name}: pooled holds NaN or infinity: expected finite numbers; has the training diverged?")
+    if member.pooled is not None:
+        _check_pooled(member, member.pooled)
     if member.predicted is not None and (
         member.predicted.shape != (m,)
         or not NO_ANSWER <= member.predicted.min() <= member.predicted.max() < len(corpus.classes)
@@ -137,3 +160,26 @@ def check_member(member: Member, corpus: Corpus | CorpusHeader) -> None:
         raise StoreError(
             f"{name}: predicted must be {m} class indices below {len(corpus.classes)}, or {NO_ANSWER} for none of them"
         )
+
+
+def _check_pooled(member: Member, pooled: NDArray[Any]) -> None:
+    m, name = len(member.rows), member.name
+    if pooled.ndim != 2 or len(pooled) != m or not pooled.size:
+        raise StoreError(f"{name}: pooled has shape {pooled.shape}: expected ({m}, hidden)")
+    if member.layers and not 0 <= min(member.layers) <= max(member.layers) <= MAX_LAYER:
+        raise StoreError(
+            f"{name} has layers {', '.join(map(str, member.layers))}: expected numbers of 0 to {MAX_LAYER}"
+        )
+    if member.layers and member.layers[max(member.layers)] is not pooled:
+        raise StoreError(f"{name}: pooled is not layer {max(member.layers)}: expected the last of its layers")
+    for what, array in member.arrays.items():
+        if what != "pooled" and not what.startswith("layers/"):
+            continue
+        if array.shape != pooled.shape:
+            raise StoreError(f"{name}: {what} has shape {array.shape}: expected {pooled.shape}, as pooled has")
+        if array.dtype.str not in ("<f2", "<f4"):
+            raise StoreError(f"{name}: {what} has dtype {array.dtype}: expected float16 or float32")
+        if not _is_finite(array):
+            raise StoreError(
+                f"{name}: {what} holds NaN or infinity: expected finite numbers; has the training diverged?"
+            )

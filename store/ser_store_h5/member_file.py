@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,25 +12,25 @@ from numpy.typing import NDArray
 
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.disk.atomic import write_atomically
+from ser_store_h5.disk.atomic import write_atomically, write_flushed
 from ser_store_h5.disk.json_objects import parse_object, without_nan
 from ser_store_h5.errors import FormatError
 from ser_store_h5.hdf5.arrays import StoredArray, copy_array, write_array
 from ser_store_h5.hdf5.attributes import write_text
-from ser_store_h5.hdf5.files import create_file, open_file
+from ser_store_h5.hdf5.files import compose_file, open_file
 from ser_store_h5.hdf5.finite import is_finite
 from ser_store_h5.hdf5.groups import Group
-from ser_store_h5.member import NO_ANSWER, Member, MemberInfo, check_member
+from ser_store_h5.member import MAX_LAYER, NO_ANSWER, Member, MemberInfo, check_member, name_layers
 from ser_store_h5.names import parse_member_file
 
 if TYPE_CHECKING:
     import h5py
 
 FORMAT_NAME = "ser-store/member"
-FORMAT_VERSION = 1
-_create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION)
+FORMAT_VERSION = 2  # that of members with layers; all others are written as version 1
 POOLED_KINDS = ("f2", "f4")
 DATASETS = ("rows", "logits", "pooled", "predicted")
+_DTYPES = {"rows": np.int32, "logits": np.float32, "predicted": np.int16}
 
 Places = NDArray[np.integer[Any]]
 
@@ -45,19 +44,26 @@ def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, r
     """
     check_member(member, corpus)
 
-    def write(temporary: Path) -> None:
-        with _create(temporary, bears=path) as (file, _):
-            _write_attributes(file, member.run, member.step, corpus.digest, member.provenance)
-            write_text(file, "written_by", f"ser-store {__version__}")
-            write_array(file, "rows", member.rows.astype(np.int32, copy=False))
-            if member.logits is not None:
-                write_array(file, "logits", member.logits.astype(np.float32, copy=False))
-            if member.pooled is not None:
-                write_array(file, "pooled", member.pooled)
-            if member.predicted is not None:
-                write_array(file, "predicted", member.predicted.astype(np.int16, copy=False))
+    def fill(file: "h5py.File") -> None:
+        _write_attributes(file, member.run, member.step, corpus.digest, member.provenance)
+        write_text(file, "written_by", f"ser-store {__version__}")
+        _write_layers(file, sorted(member.layers))
+        for name, array in member.arrays.items():
+            write_array(file, name, array.astype(_DTYPES.get(name, array.dtype), copy=False))
 
-    write_atomically(path, write, replace=replace, below=path.parent)  # the run may just have been removed
+    content = compose_file(fill, format_name=FORMAT_NAME, version=choose_version(member.layers))
+    # The run may just have been removed: its folder is not made anew.
+    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace, below=path.parent)
+
+
+def choose_version(layers: Collection[int]) -> int:
+    """Return the version a member is written as, so that one without layers is read by every release."""
+    return FORMAT_VERSION if layers else 1
+
+
+def _write_layers(target: "h5py.Group", layers: Sequence[int]) -> None:
+    if layers:
+        write_text(target, "layers", ",".join(map(str, layers)))
 
 
 def _write_attributes(target: "h5py.Group", run: str, step: int, digest: str, provenance: Any) -> None:
@@ -105,9 +111,22 @@ class MemberFile:
         if (self.run, self.step) != (run, step):
             expected = "the name of its place" if is_packed else "the name its folder and file give it"
             raise FormatError(f"{self._where}: {run}@{step} says it is {self.run}@{self.step}: expected {expected}")
-        self.names = {name for name in DATASETS if name in group}
+        self.layers = self._read_layers()
+        self.names = {name for name in DATASETS if name in group} | {*name_layers(self.layers).values()}
         if not self.names & {"logits", "pooled", "predicted"}:
             raise FormatError(f"{self._where}: holds neither logits, pooled nor predicted")
+
+    def _read_layers(self) -> tuple[int, ...]:
+        """The numbers of the layers; none of a member of version 1."""
+        if self._group.integer("format_version") < FORMAT_VERSION:
+            return ()
+        text = self._group.text("layers")
+        numbers = [int(one) for one in text.split(",") if one.isascii() and one.isdigit()]
+        if not numbers or text != ",".join(map(str, sorted({*numbers}))) or numbers[-1] > MAX_LAYER:
+            raise FormatError(
+                f"{self._where}: attribute layers is {text[:100]!r}: expected ascending numbers of 0 to {MAX_LAYER}"
+            )
+        return tuple(numbers)
 
     def _find(self, name: str, m: int | None) -> StoredArray:
         """The array of this name, of ``m`` rows, before any of it is read; looked up once."""
@@ -123,7 +142,13 @@ class MemberFile:
             return self._group.array(name, kinds=("f4",), shape=(m, self._n_classes))
         if name == "pooled":
             return self._group.array(name, kinds=POOLED_KINDS, shape=(m, None))
-        return self._group.array(name, kinds=("i2",), shape=(m,))
+        if name == "predicted":
+            return self._group.array(name, kinds=("i2",), shape=(m,))
+        folder, _, layer = name.partition("/")
+        lower = self._group.group(folder)
+        if lower is None:
+            raise FormatError(f"{self._where}: {name} is missing")
+        return lower.array(layer, kinds=POOLED_KINDS, shape=(m, self._find("pooled", m).shape[1]))
 
     def check(self, name: str, values: NDArray[Any]) -> None:
         """Refuse values that cannot be those of some rows of an array."""
@@ -154,22 +179,36 @@ class MemberFile:
             FormatError: if the member is not what FORMAT.md says.
             IntegrityError: if its bytes are not those that were written.
         """
-        m = len(self.read_rows())
-        for name in sorted(self.names - {"rows"}):
-            for block in self._find(name, m).iter_blocks():
+        self.read_rows()
+        for name, array in self.find_arrays().items():
+            for block in array.iter_blocks() if name != "rows" else ():
                 self.check(name, block)
         return self.describe()
 
     def find_arrays(self) -> dict[str, StoredArray]:
-        """Every array of the member, before any is read."""
+        """Every array of the member, before any is read.
+
+        Raises:
+            FormatError: if they are not what FORMAT.md says, or claim more than their file holds.
+        """
         rows = self._find("rows", None)
-        others = [name for name in DATASETS if name in self.names and name != "rows"]
-        return {"rows": rows} | {name: self._find(name, rows.shape[0]) for name in others}
+        others = [name for name in (*DATASETS, *name_layers(self.layers).values()) if name in self.names]
+        found = {"rows": rows} | {name: self._find(name, rows.shape[0]) for name in others}
+        claimed = sum(array.nbytes for array in found.values())
+        if claimed > self._group.file_bytes:
+            raise FormatError(
+                f"{self._where}: its arrays claim {claimed} bytes, more than its file of {self._group.file_bytes} holds"
+            )
+        return found
 
     def describe(self) -> MemberInfo:
         arrays = self.find_arrays()
         shapes: dict[str, Any] = {name: array.shape for name, array in arrays.items()}
         packed_bytes = sum(array.stored_bytes for array in arrays.values())
+        sizes: dict[str, int] = {}
+        for name, array in arrays.items():
+            kind = name.partition("/")[0]
+            sizes[kind] = sizes.get(kind, 0) + array.nbytes
         return MemberInfo(
             run=self.run,
             step=self.step,
@@ -179,7 +218,8 @@ class MemberFile:
             can_vote=bool(self.names & {"logits", "predicted"}),
             provenance=self.read_provenance(),
             bytes=packed_bytes if self._is_packed else self._group.file_bytes,
-            dataset_bytes={name: array.nbytes for name, array in arrays.items()},
+            dataset_bytes=sizes,
+            layers=self.layers,
         )
 
     def read_provenance(self) -> dict[str, Any]:
@@ -191,17 +231,21 @@ class MemberFile:
     def read(self) -> Member:
         """Everything, each array compared with its digest."""
         rows = self.read_rows()
-        held = {name: self.read_array(name, len(rows)) for name in sorted(self.names - {"rows"})}
+        held = {name: self.read_array(name, len(rows)) for name in self.find_arrays() if name != "rows"}
         return Member(
             run=self.run,
             step=self.step,
             rows=rows,
             provenance=self.read_provenance(),
-            **held,
+            layers={number: held[name] for number, name in name_layers(self.layers).items()},
+            **{name: held[name] for name in DATASETS if name in held},
         )
 
     def copy_into(self, target: "h5py.Group", *, without: frozenset[str] = frozenset()) -> None:
         """Write the member into a group that bears its format already, a few MiB at a time.
+
+        Args:
+            without: arrays that are left out, as ``MemberInfo.dataset_bytes`` names them.
 
         Raises:
             FormatError: if the member is not what FORMAT.md says.
@@ -211,6 +255,11 @@ class MemberFile:
         self.read_rows()
         _write_attributes(target, info.run, info.step, self._group.text("corpus"), info.provenance)
         write_text(target, "written_by", self._group.text("written_by"))
+        _write_layers(target, self.choose_layers(without))
         for name, array in self.find_arrays().items():
-            if name not in without:
+            if name.partition("/")[0] not in without:
                 copy_array(array, target, name)
+
+    def choose_layers(self, without: frozenset[str]) -> tuple[int, ...]:
+        """Return the layers that a copy without some arrays has."""
+        return () if "pooled" in without else self.layers

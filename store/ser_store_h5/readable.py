@@ -1,6 +1,5 @@
 """Reading a store, which is the same whether it is a folder or packed into one file."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store_h5.findings import MISNAMED, Findings, Problem
+from ser_store_h5.findings import MISNAMED, FileProblem, Findings
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.names import check_run_name, format_member, parse_member
 from ser_store_h5.places.folder import FolderSource
@@ -33,7 +32,7 @@ class Survey:
 
     records: Mapping[str, RunRecord]
     members: tuple[MemberInfo, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
 
 
 class ReadableStore:
@@ -178,11 +177,7 @@ class ReadableStore:
                             members.append(file.describe())
                     for name in self.source.misnamed(run):
                         found.add(name, MISNAMED)
-        return Survey(records, tuple(members), tuple(one for one in found.problems if self._is_there(one.file)))
-
-    def _is_there(self, file: str) -> bool:
-        """Whether what is wrong with a file is not that it was removed while it was being looked for."""
-        return self.is_packed or os.path.lexists(self.path / file.removesuffix("/run.json"))
+        return Survey(records, tuple(members), tuple(found.problems))
 
     def _describe(self, members: Sequence[tuple[str, int]]) -> list[MemberInfo]:
         found = []
@@ -247,6 +242,7 @@ class ReadableStore:
         *,
         on: str | None = None,
         split: str | None = None,
+        layer: int | None = None,
         dtype: DTypeLike | None = None,
     ) -> NDArray[Any]:
         """Pooled representations of one member ``(n_utterances, hidden)``, or of several.
@@ -254,15 +250,16 @@ class ReadableStore:
         Args:
             members: one name; or a sequence of names, which gives ``(n_members, n_utterances, hidden)``.
             rows: as for :meth:`predictions`, and so ``on`` and ``split``.
+            layer: number of the backbone's layer, of members that were extracted with several. Default: the last one.
             dtype: ``float32`` or ``float64`` to widen; default: float16 or float32 as stored, the wider of the two
                 where members differ.
 
         Raises:
-            StoreError: if a member covers not all the rows or has no pooled representations, if members of
+            StoreError: if a member covers not all the rows or has no pooled representations of the layer, if members of
                 different hidden sizes are to be stacked, or if ``dtype`` is narrower than what is stored.
         """
         names = [members] if isinstance(members, str) else members
-        stacked = self._make_reader(names, rows, on, split).read_pooled(dtype)
+        stacked = self._make_reader(names, rows, on, split).read_pooled(dtype, layer)
         return stacked[0] if isinstance(members, str) else stacked
 
     def _make_reader(self, members: Sequence[str], rows: Rows | None, on: str | None, split: str | None) -> Reader:

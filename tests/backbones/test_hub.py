@@ -83,7 +83,7 @@ def test_old_and_divided_weights_are_fetched(shape: str, hub: Hub, published: Pa
 def test_what_the_hub_does_not_have_is_one_line(hub: Hub, published: Path) -> None:
     with pytest.raises(
         ModelError,
-        match=r"^some/other cannot be fetched \(404: the hub has no such model, revision or file\) .* --checkpoint DIR",
+        match=r"^some/other cannot be fetched \(404: the hub has no such model, revision or file\) .* as `checkpoint`",
     ):
         fetch_checkpoint("some/other")
     with pytest.raises(ModelError, match=r"^some/other@v2 .* or file; the newest is some/other@main\) and is"):
@@ -260,7 +260,7 @@ def test_an_index_is_checked_and_its_files_are_all_asked_for(hub: Hub, published
 @pytest.mark.parametrize("weight_map", ["text", None, {"lm_head.bias": ["a list"]}])
 def test_what_is_no_index_is_one_line(weight_map: object, hub: Hub, published: Path) -> None:
     divide(published, weight_map)
-    with pytest.raises(ModelError, match=r"model.safetensors.index.json is no index of weights \(.*--checkpoint DIR"):
+    with pytest.raises(ModelError, match=r"model.safetensors.index.json is no index of weights \(.* as `checkpoint`"):
         fetch_checkpoint("some/model")
 
 

@@ -76,8 +76,8 @@ def test_a_pretrained_backbone_without_network_names_both_ways_out() -> None:
     text = state_one_line(stated)
     revision = lookup("xlsr53").revision
     assert text.startswith(f"facebook/wav2vec2-large-xlsr-53@{revision} cannot be fetched (HF_HUB_OFFLINE is set)")
-    assert "--checkpoint DIR" in text
-    assert "--init random" in text
+    assert "`checkpoint`" in text
+    assert "`init` random" in text
 
 
 def test_a_hub_id_without_network_is_refused_before_random_weights_too() -> None:

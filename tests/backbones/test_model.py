@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, Wav2Vec2Config
 
+from ser_store.backbones.description import POOLINGS, Pooling
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.model import (
-    POOLINGS,
     ClassificationHead,
     SpeechClassifier,
     SpeechClassifierConfig,
@@ -49,7 +49,7 @@ def test_the_logits_are_the_head_over_the_pooled_representations() -> None:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_padded_frames_never_count(pooling: str) -> None:
+def test_padded_frames_never_count(pooling: Pooling) -> None:
     hidden = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)) - 3
     counts = (5, 1, 3)
     expected = []
@@ -61,7 +61,7 @@ def test_padded_frames_never_count(pooling: str) -> None:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_half_precision_is_pooled_in_single_precision(pooling: str) -> None:
+def test_half_precision_is_pooled_in_single_precision(pooling: Pooling) -> None:
     hidden = torch.full((1, 4_000, 1), 100.0, dtype=torch.float16)
     pooled = pool_frames(hidden, (4_000,), pooling)
     assert pooled.dtype == torch.float32

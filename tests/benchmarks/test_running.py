@@ -40,22 +40,27 @@ def test_a_recipe_is_extrapolated_from_steps_that_were_run(speech, tmp_path, cap
 
 
 def test_an_optimizer_step_in_one_pass_is_compared_with_the_published_two(speech, tmp_path):
-    one_pass = Recipe(train_batch_size=8, accumulation=1)
+    one_pass = Recipe(per_device_train_batch_size=8, gradient_accumulation_steps=1)
     compared = compare_runtimes(
         ["tiny-wav2vec2"], audio=speech, steps=3, recipe=one_pass, with_notebook=True, folder=tmp_path
     )
     stated = compared.to_json()
     (runtime,) = stated["runtimes"]
     assert stated["problems"] == {}
-    assert (stated["recipe"]["train_batch_size"], stated["recipe"]["accumulation"]) == (8, 1)
-    assert (stated["notebook_recipe"]["train_batch_size"], stated["notebook_recipe"]["accumulation"]) == (4, 2)
+    assert (stated["recipe"]["per_device_train_batch_size"], stated["recipe"]["gradient_accumulation_steps"]) == (8, 1)
+    assert (
+        stated["notebook_recipe"]["per_device_train_batch_size"],
+        stated["notebook_recipe"]["gradient_accumulation_steps"],
+    ) == (4, 2)
     assert runtime["ratio"] > 0
     assert runtime["loss_difference"] is None  # dropout is drawn for other passes
 
 
 def test_another_number_of_utterances_in_a_step_is_not_compared(speech):
     with pytest.raises(SerstoreError, match=r"batches of 4 accumulated 4 times cannot be compared .* expected 8 utter"):
-        compare_runtimes(["tiny-hubert"], audio=speech, recipe=Recipe(accumulation=4), with_notebook=True)
+        compare_runtimes(
+            ["tiny-hubert"], audio=speech, recipe=Recipe(gradient_accumulation_steps=4), with_notebook=True
+        )
 
 
 def test_the_plan_is_the_published_training():

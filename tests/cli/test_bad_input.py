@@ -129,7 +129,7 @@ def test_no_weights_and_no_network(refused, speech, serstore, tmp_path, monkeypa
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     assert serstore(*init(speech, tmp_path, "--split", "speaker")).code == 0
     line = refused("finetune", "--model", "hubert-base", "--store", tmp_path / "new.store")
-    assert "--checkpoint DIR" in line
+    assert "as --checkpoint, or" in line
     assert "--init random" in line
     assert serstore("ls", "--store", tmp_path / "new.store").out.strip().endswith("has no members yet")
 
@@ -264,4 +264,7 @@ def test_a_member_of_another_store_is_refused(refused, serstore, store, tmp_path
     stated = {**json.loads(record.read_text()), "run": "z"}
     del stated["sha256"]
     record.write_text(json.dumps(stated))
-    assert "belongs to another corpus" in refused("evaluate", "--store", store)
+    assert "belongs to another corpus" in refused("evaluate", "z", "--store", store)
+    assert (
+        "left out, since it cannot be read (`serstore ls` says why): z@1" in serstore("evaluate", "--store", store).err
+    )

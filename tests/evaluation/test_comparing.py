@@ -159,7 +159,7 @@ def test_the_document_names_both_and_the_verdict(store):
         (["a", "b"], {"unit": "speakers"}, UnknownNameError, "unknown unit 'speakers': expected one of speaker"),
         (["a", "b"], {"rule": "sof"}, UnknownNameError, "unknown voting rule 'sof'"),
         (["a", "b"], {"tie": "low"}, UnknownNameError, "unknown tie rule 'low'"),
-        (["a", "b"], {"alpha": 5.0}, MetricError, "alpha is 5"),
+        (["a", "b"], {"alpha": 5.0}, MetricError, "`alpha` is 5"),
         (["a", "b+e"], {"rule": "soft"}, StoreError, "e@1 has labels only"),
     ],
 )

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import ser_store as ss
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
+from ser_store_h5.names import Ensemble
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -122,3 +124,134 @@ def test_intervals_of_two_speakers_carry_their_caution_into_every_document(tmp_p
     expected = "intervals take utterances as independent: 2 speakers are too few"
     for words in (("evaluate",), ("compare", "q", "v"), ("vote", "q", "v", "--k", 2)):
         assert expected in serstore(*words, "--store", store.path, "--json").json["cautions"], words
+
+
+def make_whole(path, *runs):
+    """Twelve utterances of two classes, and what these runs say at two steps; the last of the runs is always wrong."""
+    labels = (np.arange(12) % 2).astype(np.int16)
+    store = Store.create(path, Corpus("made", np.array([f"u{i:02}" for i in range(12)]), labels, ("x", "y")))
+    for place, run in enumerate(runs):
+        store.add_run(RunRecord(run, "import", "elsewhere"))
+        answers = labels.copy()
+        answers[: 12 if run == runs[-1] else place] ^= 1
+        for step in (1, 2):
+            store.write_member(Member(run, step, np.arange(12, dtype=np.int32), predicted=answers))
+    return store
+
+
+def spoil_record(store):
+    (store.path / "runs" / "bad" / "run.json").write_text("{")
+    return "bad"
+
+
+def spoil_member(store):
+    file = store.path / "runs" / "bad" / "step-000002.h5"
+    file.write_bytes(file.read_bytes()[:-100])
+    return "bad@2"
+
+
+QUESTIONS = [
+    ("evaluate",),
+    ("evaluate", "--hard"),
+    ("evaluate", "--steps", "all"),
+    ("compare",),
+    ("vote",),
+    ("steps",),
+    ("export", "NEW.csv"),
+]
+
+
+@pytest.mark.parametrize("spoil", [spoil_record, spoil_member])
+@pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
+def test_a_damaged_run_is_left_out_and_said_where_all_are_meant(words, spoil, tmp_path, serstore):
+    store = make_whole(tmp_path / "whole.store", "a", "b", "bad")
+    left_out = f"left out, since it cannot be read (`serstore ls` says why): {spoil(store)}"
+    words = [tmp_path / word if word == "NEW.csv" else word for word in words]
+    done = serstore(*words, "--store", store.path, "--json")
+    assert done.code == 0, done.err
+    assert left_out in done.json["cautions"]
+    assert f"caution: {left_out}" in done.err
+
+
+@pytest.mark.parametrize("spoil", [spoil_record, spoil_member])
+@pytest.mark.parametrize(
+    "words", [("evaluate", "bad@2"), ("compare", "a", "bad@2"), ("vote", "a", "bad@2"), ("steps", "--run", "bad")]
+)
+def test_a_damaged_run_is_refused_where_it_is_named(words, spoil, tmp_path, serstore):
+    store = make_whole(tmp_path / "whole.store", "a", "b", "bad")
+    spoil(store)
+    done = serstore(*words, "--store", store.path)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "runs/bad" in done.err.replace("\\", "/")
+
+
+def test_a_size_that_damage_leaves_no_ensembles_of_is_refused_with_what_was_left_out(tmp_path, serstore):
+    store = make_whole(tmp_path / "whole.store", "a", "b", "bad")
+    spoil_record(store)
+    done = serstore("vote", "--k", 3, "--store", store.path)
+    assert done.code == 1
+    assert "--k is 3 with 2 candidates" in done.err
+    assert "left out, since it cannot be read (`serstore ls` says why): bad" in done.err
+
+
+def test_where_nothing_can_be_read_it_is_said_what_was_left_out(tmp_path, serstore):
+    store = make_whole(tmp_path / "whole.store", "bad")
+    spoil_record(store)
+    done = serstore("vote", "--store", store.path)
+    assert done.code == 1
+    assert "no member that predicts anything" in done.err
+    assert done.err.endswith("; left out, since it cannot be read (`serstore ls` says why): bad\n")
+
+
+def test_an_excluded_run_may_be_damaged_and_nothing_is_said_of_it(tmp_path, serstore):
+    store = make_whole(tmp_path / "whole.store", "a", "b", "bad")
+    spoil_record(store)
+    done = serstore("vote", "--exclude", "bad", "--store", store.path, "--json")
+    assert (done.code, done.json["candidates"]) == (0, ["a@2", "b@2"])
+    assert "left out" not in done.err
+
+
+ABC = ["a@2+b@2+c@2", Ensemble(("a@2", "b@2", "c@2"))]
+
+
+@pytest.mark.parametrize("ensemble", ABC, ids=["name", "Ensemble"])
+def test_an_ensemble_stands_wherever_a_member_does(ensemble, tmp_path):
+    import polars
+
+    store = make_whole(tmp_path / "whole.store", "a", "b", "c", "bad")
+    name = "a@2+b@2+c@2"
+    [evaluated] = ss.evaluate(store, ensemble).members
+    assert (evaluated.member, evaluated.metrics.correct) == (name, 11)
+    hard = ss.find_hard_utterances(store, [ensemble, "bad"])
+    assert (hard.members, hard.n_by_right) == ((name, "bad@2"), (1, 11, 0))
+    assert {one.only for one in hard.one_right} == {name}
+    compared = ss.compare(store, ["bad"], against=ensemble)
+    assert [one.name for one in compared.compared] == ["bad@2", name]
+    assert set(ss.predictions(store, ensemble)["member"]) == {name}
+    assert ss.export(store, tmp_path / "said.csv", [ensemble, "a"]).members == 2
+    table = polars.read_csv(tmp_path / "said.csv")
+    assert table.columns == ["utterance", "label", name, "a@2"]
+    assert (table[name] == table["label"]).sum() == 11
+    ss.export(store, tmp_path / "said.npz", ensemble)
+    with np.load(tmp_path / "said.npz") as arrays:
+        assert (arrays[name] == arrays["labels"]).sum() == 11
+    for path, what in (("said.npz", "logits"), ("said.h5ad", "predicted")):
+        with pytest.raises(ss.StoreError, match="is an ensemble, which has predicted classes alone"):
+            ss.export(store, tmp_path / f"other-{path}", ensemble, what=what)
+    with pytest.raises(ss.StoreError, match="is an ensemble: expected runs, which have steps"):
+        ss.steps(store, ensemble)
+
+
+def test_an_ensemble_that_gives_no_answer_is_exported_in_a_long_table(tmp_path):
+    import polars
+
+    corpus = Corpus("made", np.array(["u", "v"]), np.array([0, 1], dtype=np.int16), ("x", "y"))
+    store = Store.create(tmp_path / "none.store", corpus)
+    for run in "ab":
+        store.add_run(RunRecord(run, "import", "elsewhere"))
+        store.write_member(Member(run, 1, np.arange(2, dtype=np.int32), predicted=np.array([0, -1], dtype=np.int16)))
+    ss.export(store, tmp_path / "none.parquet", ["a+b", "a"])
+    table = polars.read_parquet(tmp_path / "none.parquet")
+    assert table["run"].to_list() == ["a@1+b@1", "a@1+b@1", "a", "a"]
+    assert table["step"].to_list() == [None, None, 1, 1]
+    assert table["predicted"].to_list() == ["x", None, "x", None]

@@ -101,6 +101,7 @@ def test_every_figure_lies_in_its_interval(members, kind):
     for name, figure in figures.items():
         assert found[name].low < figure < found[name].high, name
     assert (found["accuracy"].method == "Wilson") == (kind == "wilson")
+    assert found["weighted_recall"] == found["accuracy"]
 
 
 def test_members_that_hold_labels_only_have_no_intervals_of_probabilities(members):

@@ -11,6 +11,7 @@ from ser_store.recipes.augmentation import Augmentation
 from ser_store.recipes.masking import Masking
 from ser_store.recipes.recipe import Recipe
 from ser_store.recipes.recipe_file import find_recipe, format_recipe, load_recipe, save_recipe
+from ser_store.recipes.validation import OLD_NAMES
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -20,15 +21,15 @@ POSITIVE = st.floats(1e-300, 1e300)
 PLAUSIBLE = st.floats(1e-6, 1e6)
 RECIPES = st.builds(
     Recipe,
-    epochs=PLAUSIBLE,
+    num_train_epochs=PLAUSIBLE,
     max_steps=st.none() | COUNTS,
     learning_rate=POSITIVE,
-    warmup_share=st.floats(0, 0.99),
+    warmup_ratio=st.floats(0, 0.99),
     frozen_layers=st.integers(0, 48),
-    compile=st.booleans(),
+    torch_compile=st.booleans(),
     class_weights=st.sampled_from(["none", "balanced"])
     | st.dictionaries(st.text(min_size=1), PLAUSIBLE, min_size=1, max_size=3),
-    attention=st.sampled_from([None, "eager", "sdpa"]),
+    attn_implementation=st.sampled_from([None, "eager", "sdpa"]),
     max_seconds=st.none() | st.floats(0.25, 60),
     masking=st.builds(Masking, mask_time_prob=st.none() | SHARES, mask_feature_length=st.none() | st.integers(1, 3000)),
     augmentation=st.builds(
@@ -113,6 +114,7 @@ def trained(serstore, speech, tmp_path_factory):
     store = Store(path)
     recipe = Recipe(learning_rate=3e-5, masking=Masking(layerdrop=0.1))
     store.add_run(RunRecord("mine", "finetune", "tiny-hubert", details={"recipe": recipe.to_json()}))
+    store.add_run(RunRecord("old", "finetune", "tiny-hubert", details={"recipe": {"epochs": 2.0, "accumulation": 4}}))
     store.add_run(RunRecord("mfcc", "frozen", "mfcc"))
     return path, recipe
 
@@ -122,6 +124,30 @@ def test_the_recipe_of_a_run_is_found_by_name_folder_and_record(trained):
     assert find_recipe("mine", store=path) == recipe
     assert find_recipe(path / "runs" / "mine") == recipe
     assert find_recipe(path / "runs" / "mine" / "run.json") == recipe
+
+
+def test_runs_and_files_of_earlier_releases_are_read(trained, tmp_path):
+    (tmp_path / "old.toml").write_text("epochs = 2.0\naccumulation = 4\n")
+    recipe = Recipe(num_train_epochs=2.0, gradient_accumulation_steps=4)
+    assert find_recipe("old", store=trained[0]) == load_recipe(tmp_path / "old.toml") == recipe
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_each_option_of_the_command_has_a_short_spelling_and_hugging_faces(old, new, serstore):
+    short, long = (f"--{name.replace('_', '-')}" for name in (old, new))
+    values = {"schedule": ["cosine"], "attention": ["eager"], "compile": [], "warmup_share": ["0.5"]}
+    words = values.get(old, ["0.5" if old == "label_smoothing" else "7"])
+    printed = serstore("finetune", long, *words, "--print-recipe", "--json").json
+    assert printed == serstore("finetune", short, *words, "--print-recipe", "--json").json
+    assert printed[new] != getattr(Recipe(), new)
+
+
+def test_the_command_names_its_own_options_and_those_of_a_file_as_they_stand_there(serstore, tmp_path):
+    said = serstore("finetune", "--num-train-epochs", 0, "--print-recipe").err
+    assert "--epochs is 0.0: expected a number from 1e-06" in said
+    (tmp_path / "mine.toml").write_text("num_train_epochs = 0\n")
+    said = serstore("finetune", "--recipe", tmp_path / "mine.toml", "--print-recipe").err
+    assert "mine.toml: num_train_epochs is 0: expected a number from 1e-06" in said
 
 
 def test_a_run_that_was_not_trained_has_no_recipe(trained):

@@ -1,6 +1,5 @@
 """Faults of the operating system, put into every call in turn that changes a disk."""
 
-import io
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -64,29 +63,11 @@ def failing(number: int, fault: Callable[[Callable[[], Any]], Any]) -> Iterator[
     def stand_in(name: str) -> Callable[..., Any]:
         return lambda *arguments, **options: faults.call(name, usual[name], *arguments, **options)
 
-    class RawFile(io.FileIO):
-        """What libhdf5 is given to write to."""
-
-        def write(self, content: Any) -> int:
-            return int(faults.call("raw write", super().write, content))
-
-        def truncate(self, size: int | None = None) -> int:
-            return int(faults.call("raw truncate", super().truncate, size))
-
-    usual_open = Path.open
-
-    def open_raw(path: Path, mode: str = "r", buffering: int = -1, *arguments: Any) -> Any:
-        if buffering:
-            return usual_open(path, mode, buffering, *arguments)
-        return faults.call("raw open", RawFile, path, mode)
-
     for name in CHANGING:
         setattr(os, name, stand_in(name))
-    Path.open = open_raw  # type: ignore[method-assign, assignment] # as long as the block lasts
     try:
         yield faults
     finally:
-        Path.open = usual_open  # type: ignore[method-assign] # as before
         for name, function in usual.items():
             setattr(os, name, function)
 

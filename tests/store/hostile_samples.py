@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import h5py
 import numpy as np
 
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.hdf5.seal import SEAL_BYTES, seal_in_place
+from ser_store_h5.hdf5.seal import SEAL_BYTES
+from ser_store_h5.hdf5.seal import seal as write_seal
 
 Change = Callable[[h5py.File], object]
 TEXT = h5py.string_dtype("utf-8", 64)
@@ -39,7 +41,8 @@ def put_digest(dataset: h5py.Dataset, array: Any) -> h5py.Dataset:
 
 def seal(path: Path) -> None:
     """Make the seal fit whatever follows it."""
-    seal_in_place(path)
+    content = BytesIO(path.read_bytes())
+    path.write_bytes(write_seal(content))
 
 
 def _write(path: Path, change: Change, fill: Change) -> None:

@@ -1,4 +1,4 @@
-"""Write the golden store of a release, beside it the store packed, and as JSON what is in it.
+"""Write the golden stores of a release, beside each the store packed, and as JSON what is in it.
 
 ``python tests/store/make_golden.py`` writes what is not there yet.
 
@@ -7,7 +7,7 @@ releases read what was written before them. Run this only to add the store of a 
 """
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,19 @@ def make_members() -> list[Member]:
     return members
 
 
+def make_members_with_layers() -> list[Member]:
+    """Version 2 of a member: two of them with layers, one in both widths, and beside them two without."""
+    members = [make_members()[-1]]
+    for step, rows, numbers in ((10, TEST_ROWS, (0, 3, 12)), (20, list(range(N)), (7,)), (30, TEST_ROWS, ())):
+        covered = np.array(rows, dtype=np.int32)
+        vectors = np.cos(covered[:, None] * 4 + np.arange(4) + step)
+        layers = {number: (vectors * (number + 1)).astype(np.float32 if number else np.float16) for number in numbers}
+        provenance = {"pooling": "mean,std", "layers": list(numbers)}
+        pooled = None if layers else vectors.astype(np.float16)
+        members.append(Member("tiny-hubert", step, covered, pooled=pooled, layers=layers, provenance=provenance))
+    return members
+
+
 def make_records() -> list[RunRecord]:
     selected = Selection(20, "best", "test", "accuracy 0.5 at step 20")
     details = {"seed": 101, "recipe": {"learning_rate": 3e-05, "epochs": 3}, "split": "paper"}
@@ -80,39 +93,49 @@ CURVES: list[dict[str, Any]] = [
 ]
 
 
-def write_golden(path: Path) -> None:
+STORES: dict[str, Callable[[], list[Member]]] = {"": make_members, "-layers": make_members_with_layers}
+
+
+def find_members(path: Path) -> list[Member]:
+    """What the golden store of this name holds."""
+    return STORES["-layers" if path.name.endswith("-layers") else ""]()
+
+
+def write_golden(path: Path, members: list[Member]) -> None:
     store = Store.create(path, make_corpus())
     for record in make_records():
         store.add_run(record)
     for point in CURVES:
         store.append_curve("tiny-hubert", **point)
-    for member in make_members():
+    for member in members:
         store.write_member(member)
 
 
 def _to_json(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return [None if value != value else value for value in values.tolist()]
-    return {name: _to_json(inner) for name, inner in values.items()} if isinstance(values, dict) else values
+    return {str(name): _to_json(inner) for name, inner in values.items()} if isinstance(values, dict) else values
 
 
-def describe_golden() -> dict[str, Any]:
+def describe_golden(members: list[Member]) -> dict[str, Any]:
     """What is in the golden store, told by the values that went in and by nothing that came out."""
     corpus = {name: _to_json(value) for name, value in vars(make_corpus()).items()}
-    members = {
-        member.name: {name: _to_json(value) for name, value in vars(member).items()} for member in make_members()
+    stated = {
+        member.name: {name: _to_json(value) for name, value in vars(member).items() if name != "layers" or value}
+        for member in members
     }
     runs = {record.run: record.to_json() for record in make_records()}
-    return {"corpus": corpus, "members": members, "runs": runs, "curves": {"tiny-hubert": CURVES, "listeners": []}}
+    return {"corpus": corpus, "members": stated, "runs": runs, "curves": {"tiny-hubert": CURVES, "listeners": []}}
 
 
 if __name__ == "__main__":
-    place = GOLDEN / f"v{__version__}"
-    packed = place.with_name(f"{place.name}.pack.h5")
-    if place.exists() and packed.exists():
-        sys.exit(f"{place} is there already: a golden store is never written again")
-    if not place.exists():
-        write_golden(place)
-        text = json.dumps(describe_golden(), indent=1, ensure_ascii=False)
+    for kind, make in STORES.items():
+        place = GOLDEN / f"v{__version__}{kind}"
+        packed = place.with_name(f"{place.name}.pack.h5")
+        if place.exists() and packed.exists():
+            print(f"{place} is there already: a golden store is never written again")
+            continue
+        write_golden(place, make())
+        text = json.dumps(describe_golden(make()), indent=1, ensure_ascii=False)
         place.with_name(f"{place.name}.json").write_text(text + "\n", encoding="utf-8")
-    pack(Store(place), packed)
+        pack(Store(place), packed)

@@ -36,7 +36,8 @@ class Case:
 
     Attributes:
         change: what happened.
-        refused: what ``evaluate``, ``vote`` and ``pack``, which need all, say on refusing; empty where they go on.
+        refused: what ``pack``, which needs all, and ``evaluate`` and ``vote`` of this run say on refusing; empty where
+            they go on.
         problems: files that ``ls`` and ``verify`` name.
         unlisted: members that ``ls`` no longer lists.
         unnoticed: files that only ``verify`` names.

@@ -30,12 +30,16 @@ def check_seal(path: Path) -> None:
 
 def read_group(group: Any, form: str) -> tuple[dict[str, Any], dict[str, Any]]:
     stated = {name: read_attribute(group, name) for name in group.attrs}
-    assert (stated["format"], stated["format_version"]) == (form, 1)
+    assert (stated["format"], stated["format_version"]) == (form, 2 if "layers" in stated else 1)
     assert (group.attrs["format_version"].dtype, bool(stated["written_by"])) == (np.int32, True)
     names: list[str] = []
     if form != "ser-store/pack":
         group.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None)
-    return stated, {name: read_dataset(group[name]) for name in names}
+    arrays = {name: read_dataset(group[name]) for name in names}
+    if "layers" in stated:  # the last of them is pooled
+        *lower, _ = stated["layers"].split(",")
+        assert {name for name in names if name.startswith("layers/")} == {f"layers/{layer:>02}" for layer in lower}
+    return stated, arrays
 
 
 def read_attribute(node: Any, name: str) -> Any:

@@ -73,8 +73,9 @@ def assert_same_array(found: Any, expected: Any) -> None:
 
 def assert_same_member(found: Member, expected: Member) -> None:
     assert (found.run, found.step, found.provenance) == (expected.run, expected.step, expected.provenance)
-    for name in ("rows", "logits", "pooled", "predicted"):
-        assert_same_array(getattr(found, name), getattr(expected, name))
+    assert (found.arrays.keys(), found.layers.keys()) == (expected.arrays.keys(), expected.layers.keys())
+    for name, array in expected.arrays.items():
+        assert_same_array(found.arrays[name], array)
 
 
 def assert_same_corpus(found: Corpus, expected: Corpus) -> None:

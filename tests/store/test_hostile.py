@@ -244,10 +244,10 @@ MEMBERS: dict[str, tuple[Change, str]] = {
     "corpus too": (text("format", "ser-store/corpus"), "is of format 'ser-store/corpus': expected 'ser-store/member'"),
     "line feeds": (text("format", "a\nb\n"), "is of format"),
     "no format": (without("format"), "attribute format is missing"),
-    "newer": (attribute("format_version", np.int32(2)),
-              "has format version 2, written by another program 1.0: this release reads up to 1; upgrade with pip"),
+    "newer": (attribute("format_version", np.int32(3)),
+              "has format version 3, written by another program 1.0: this release reads up to 2; upgrade with pip"),
     "key said twice": (text("provenance", '{"a": 1, "a": 2}'), "attribute provenance: expected a JSON object"),
-    "version zero": (attribute("format_version", np.int32(0)), "has format version 0: expected 1 to 1"),
+    "version zero": (attribute("format_version", np.int32(0)), "has format version 0: expected 1 to 2"),
     "other corpus": (text("corpus", "ab" * 32), "belongs to another corpus (digest abababababab…)"),
 }  # fmt: skip
 

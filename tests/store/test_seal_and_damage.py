@@ -20,7 +20,7 @@ from store_samples import (
 
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
-from ser_store_h5.hdf5.seal import SEAL_BYTES, check_magic, check_seal, seal_in_place
+from ser_store_h5.hdf5.seal import SEAL_BYTES, check_magic, check_seal
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
 
@@ -247,7 +247,7 @@ def test_a_seal_that_states_no_such_size_is_refused_in_one_line(whole: Store, tm
 def test_a_seal_holds_for_the_file_it_was_written_for(tmp_path: Path) -> None:
     path = tmp_path / "any"
     path.write_bytes(bytes(SEAL_BYTES) + b"body")
-    seal_in_place(path)
+    seal(path)
     check_seal(path)
     assert (path.stat().st_size, path.read_bytes()[-5:]) == (516, b"\nbody")
     path.write_bytes(path.read_bytes()[:-1] + b"i")

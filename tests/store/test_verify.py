@@ -7,8 +7,7 @@ import pytest
 from store_samples import make_member, make_store
 
 from ser_store_h5.integrity import verify
-from ser_store_h5.integrity.verify import Verification, verify_store
-from ser_store_h5.integrity.whole import is_whole
+from ser_store_h5.integrity.verify import Verification, is_whole, verify_store
 from ser_store_h5.member_file import open_member
 from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord

@@ -11,7 +11,7 @@ from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.transforms import Variation, make_variation
 from ser_store.recipes.augmentation import Augmentation, augment
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.distributed.length_groups import LengthGroupedSampler
+from ser_store.training.batches import LengthGroupedSampler
 from ser_store_h5.store import Store
 
 EVERYTHING = {"speed_prob": 1.0, "reverb_prob": 1.0, "noise_prob": 1.0, "gain_prob": 1.0}

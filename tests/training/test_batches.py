@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from process_samples import FULL
 from torch.utils.data import BatchSampler
 
-from ser_store.training.distributed.batches import Deal
+from ser_store.training.batches import Deal
 from ser_store_h5.store import Store
 
 # Without dropout, since processes draw their own. Sixteen utterances are trained on.

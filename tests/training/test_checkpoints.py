@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from ser_store.errors import ModelError, StoreError
-from ser_store.training.checkpointing.checkpoints import Layout, find_layout, refuse_shards, stated_writing
+from ser_store.training.callbacks.checkpoint_keeper import stated_writing
+from ser_store.training.checkpointing.checkpoints import Layout, find_layout, refuse_shards
 
 
 def test_the_layout_of_a_checkpoint_is_told_by_its_files(tmp_path):
@@ -31,7 +32,7 @@ def test_a_checkpoint_that_cannot_be_written_is_stated(write, place, tmp_path):
     message = (
         f"{tmp_path}: a checkpoint could not be written .* GB are free there.: expected space for one; make room, "
     )
-    with pytest.raises(StoreError, match=message + "then run the same command with --resume"), stated_writing(tmp_path):
+    with pytest.raises(StoreError, match=message + "then go on with `resume`"), stated_writing(tmp_path):
         write({"weight": torch.zeros(1_000_000)}, tmp_path / place)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
-from ser_store.training.class_gaps import list_class_gaps
+from ser_store.training.run_record import list_class_gaps
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
 

@@ -61,6 +61,6 @@ def test_want_of_a_compiler_is_said_before_training(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(
-        SerstoreError, match=r"^--compile found no C\+\+ compiler: expected one of g\+\+, .* by CXX, or"
+        SerstoreError, match=r"^`torch_compile` found no C\+\+ compiler: expected one of g\+\+, .* by CXX, or"
     ):
         compile_layers(make_model("wav2vec2-layer"))

@@ -24,8 +24,13 @@ from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
 
 # Steps so large that the weights overflow: the first loss is finite, and the member after it, soon none is.
-EXPLODING = {"learning_rate": 1e30, "schedule": "constant"}
-SHORT = {"train_batch_size": 2, "eval_batch_size": 16, "accumulation": 1, "save_steps": 100}
+EXPLODING = {"learning_rate": 1e30, "lr_scheduler_type": "constant"}
+SHORT = {
+    "per_device_train_batch_size": 2,
+    "per_device_eval_batch_size": 16,
+    "gradient_accumulation_steps": 1,
+    "save_steps": 100,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +76,13 @@ def test_a_run_that_stays_at_chance_for_the_stated_while_has_diverged(store, mon
     monkeypatch.setattr(session, "PATIENCE", Patience(evaluations=3, share=0.5, steps=8))
     # So large a rate that the head is saturated: the losses are finite, and one class is all it says.
     recipe = Recipe(
-        **SHORT, learning_rate=3.0, schedule="constant", max_steps=20, logging_steps=2, eval_steps=2, max_grad_norm=1e9
+        **SHORT,
+        learning_rate=3.0,
+        lr_scheduler_type="constant",
+        max_steps=20,
+        logging_steps=2,
+        eval_steps=2,
+        max_grad_norm=1e9,
     )
     with pytest.raises(DivergedError, match=r"evaluations in a row were at chance, .* an accuracy of 12\.5% "):
         finetune(store, "tiny-wav2vec2", recipe=recipe)
@@ -125,7 +136,7 @@ def test_a_command_says_why_it_stopped_early(store, serstore):
 
 def test_early_stopping_saves_nothing_of_a_training_that_has_diverged(store):
     # The first step is one of rate 0, so that there is something that the second is worse than.
-    exploding = {**SHORT, "learning_rate": 1e30, "schedule": "constant_with_warmup", "warmup_steps": 2}
+    exploding = {**SHORT, "learning_rate": 1e30, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 2}
     recipe = Recipe(**exploding, max_steps=20, logging_steps=20, eval_steps=1, early_stopping_patience=1)
     with pytest.raises(DivergedError, match="diverged at step 2: the logits are not finite"):
         finetune(store, "tiny-hubert", recipe=recipe)

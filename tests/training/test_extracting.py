@@ -9,9 +9,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from training_kills import save_backbone
 
+import ser_store as ss
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import StoreError
-from ser_store.extraction.extract import extract_model
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
@@ -24,7 +24,7 @@ def extracted(empty, tmp_path_factory):
     """A store with the representations of a frozen backbone, and its folder beside it. Read only."""
     place = tmp_path_factory.mktemp("extracted")
     shutil.copytree(empty, place / "speech.store")
-    extract_model(Store(place / "speech.store"), str(save_backbone(place / "mine")))
+    ss.extract(Store(place / "speech.store"), model=str(save_backbone(place / "mine")))
     return place
 
 
@@ -71,7 +71,7 @@ def test_what_would_come_out_otherwise_is_not_there_already(file, fields, told, 
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == (
         f"serstore: mine-frozen@0 is in the store already from other {told}: nothing was written; name this one with "
-        "--run NAME, or remove the old one with `serstore rm mine-frozen@0`\n"
+        "--run, or remove the old one with `serstore rm`\n"
     )
     assert store.member_path("mine-frozen", 0).read_bytes() == before
     assert store.runs() == ["mine-frozen"]
@@ -157,7 +157,7 @@ def test_a_folder_that_does_not_say_how_samples_were_prepared_is_named(store, se
 
 def test_a_checkpoint_of_a_run_computes_as_the_run_did(store, serstore):
     folder = store.path.parent / "mine"
-    finetune(store, str(folder), run="r", recipe=Recipe(max_steps=1, logging_steps=1, attention="eager"))
+    finetune(store, str(folder), run="r", recipe=Recipe(max_steps=1, logging_steps=1, attn_implementation="eager"))
     cached, record = store.read_member("r@1"), store.run("r")
     assert cached.provenance["attention"] == record.details["attention"] == "eager"
     assert cached.provenance["configuration"] == record.details["configuration"]

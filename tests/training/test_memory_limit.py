@@ -90,7 +90,7 @@ def test_training_goes_on_with_half_of_the_batch_and_says_so_once(ended, path):
     assert reports == [said.format(4, 2), said.format(2, 4), said.format(1, 8)][: len(reports)]
     record = Store(path).run("tight")
     assert record.state == "finished"
-    assert record.details["recipe"]["train_batch_size"] == 8
+    assert record.details["recipe"]["per_device_train_batch_size"] == 8
     assert record.details["resolved"] == {
         "train_batch_size": 8 // 2 ** len(reports),
         "accumulation": 2 ** len(reports),

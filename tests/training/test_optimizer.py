@@ -113,7 +113,7 @@ def test_the_loss_is_torchs_and_adds_up_over_parts(stated, smoothing):
     expected = functional.cross_entropy(
         logits, labels, None if weights is None else torch.from_numpy(weights), label_smoothing=smoothing
     )
-    loss = make_loss(Recipe(class_weights=stated, label_smoothing=smoothing), COUNTS)
+    loss = make_loss(Recipe(class_weights=stated, label_smoothing_factor=smoothing), COUNTS)
     assert torch.allclose(loss(logits, labels), expected)
     parts = [(logits[part], labels[part]) for part in (slice(0, 5), slice(5, 12))]
     mean = sum(loss(*part) * loss.weigh(part[1]) for part in parts) / loss.weigh(labels)
@@ -159,7 +159,7 @@ def test_masks_as_long_as_what_is_masked_are_refused(key, channels):
 @pytest.mark.parametrize("key", ["tiny-wav2vec2", "tiny-whisper"])
 def test_attention_is_what_was_asked_for_and_hears_the_same(key):
     samples = torch.randn(1, 100, 80) if key == "tiny-whisper" else torch.randn(1, 16_000)
-    eager, sdpa = (build(key, Recipe(attention=name)) for name in ("eager", "sdpa"))
+    eager, sdpa = (build(key, Recipe(attn_implementation=name)) for name in ("eager", "sdpa"))
     layer = eager.backbone.encoder.layers[0]
     attention = layer.self_attn if key == "tiny-whisper" else layer.attention
     assert attention.config._attn_implementation == "eager"
@@ -167,7 +167,7 @@ def test_attention_is_what_was_asked_for_and_hears_the_same(key):
 
 
 def test_warm_up_and_compilation_reach_the_trainer(tmp_path):
-    arguments = build_training_arguments(Recipe(warmup_share=0.1, dataloader_workers=2), tmp_path)
+    arguments = build_training_arguments(Recipe(warmup_ratio=0.1, dataloader_num_workers=2), tmp_path)
     assert arguments.get_warmup_steps(250) == 25
     assert (arguments.dataloader_num_workers, arguments.torch_compile) == (2, False)
 
@@ -182,7 +182,7 @@ def test_of_several_gpus_that_a_process_sees_one_is_used_and_batches_stay_the_re
     monkeypatch.setattr(TrainingArguments, "_setup_devices", seen)
     assert TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=3).train_batch_size == 12
     with caplog.at_level("INFO", logger="ser_store"):
-        arguments = build_training_arguments(Recipe(train_batch_size=3), tmp_path)
+        arguments = build_training_arguments(Recipe(per_device_train_batch_size=3), tmp_path)
     assert (arguments.n_gpu, arguments.train_batch_size, arguments.device.type) == (1, 3, "cpu")
     assert "4 GPUs are there, one of them is used: `torchrun --nproc-per-node=4" in caplog.text
 
@@ -190,11 +190,11 @@ def test_of_several_gpus_that_a_process_sees_one_is_used_and_batches_stay_the_re
 def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(
-        MissingExtraError, match="wandb is not installed: --report-to wandb needs it; pip install wandb"
+        MissingExtraError, match="wandb is not installed: `report_to` wandb needs it; pip install wandb"
     ):
         build_training_arguments(Recipe(report_to="wandb"), tmp_path)
 
 
 def test_attention_that_is_not_to_be_had_is_refused():
     with pytest.raises(ModelError, match="wavlm has an attention of its own and not sdpa"):
-        build("tiny-wavlm", Recipe(attention="sdpa"))
+        build("tiny-wavlm", Recipe(attn_implementation="sdpa"))

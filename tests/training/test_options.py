@@ -18,8 +18,8 @@ from ser_store.backbones.loading import build_model
 from ser_store.common.threads import single_torch_thread
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.batches import LengthGroupedSampler
 from ser_store.training.checkpointing.checkpoints import find_folders
-from ser_store.training.distributed.length_groups import LengthGroupedSampler
 from ser_store.training.finetune import finetune
 from ser_store.training.preparing import prepare
 from ser_store_h5.store import Store
@@ -45,7 +45,7 @@ BACKBONE = {
 }
 STEPS = 5
 PLAIN = {"max_steps": STEPS, "learning_rate": 1e-2, "logging_steps": 1, "eval_steps": 100, "save_steps": 100}
-PLAIN |= {"eval_batch_size": 16, "train_batch_size": 3, "accumulation": 1}
+PLAIN |= {"per_device_eval_batch_size": 16, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,7 +132,7 @@ def compute_loss(logits, labels, recipe, classes):
     weights = None
     if recipe.class_weights != "none":
         weights = torch.tensor([recipe.class_weights.get(name, 1.0) for name in classes])
-    return functional.cross_entropy(logits, labels, weights, label_smoothing=recipe.label_smoothing)
+    return functional.cross_entropy(logits, labels, weights, label_smoothing=recipe.label_smoothing_factor)
 
 
 def compute_rate(recipe, done, total, warmup):
@@ -140,7 +140,7 @@ def compute_rate(recipe, done, total, warmup):
     if done < warmup:
         return done / warmup
     share = (done - warmup) / max(1, total - warmup)
-    return {"linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}.get(recipe.schedule, 1.0)
+    return {"linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}.get(recipe.lr_scheduler_type, 1.0)
 
 
 def choose_factor(name, recipe):
@@ -194,10 +194,10 @@ def default(empty, folder, tmp_path_factory):
     ("options", "warmup"),
     [
         ({}, 0),
-        ({"schedule": "cosine"}, 0),
-        ({"schedule": "constant"}, 0),
+        ({"lr_scheduler_type": "cosine"}, 0),
+        ({"lr_scheduler_type": "constant"}, 0),
         ({"warmup_steps": 2}, 2),
-        ({"schedule": "constant_with_warmup", "warmup_share": 0.6}, 3),
+        ({"lr_scheduler_type": "constant_with_warmup", "warmup_ratio": 0.6}, 3),
         ({"weight_decay": 10.0}, 0),
         ({"layer_decay": 0.3}, 0),
         ({"max_grad_norm": 1e-8}, 0),
@@ -205,12 +205,12 @@ def default(empty, folder, tmp_path_factory):
         ({"frozen_layers": 1}, 0),
         ({"frozen_layers": 2, "layer_decay": 0.5, "weight_decay": 1.0}, 0),
         ({"class_weights": {"angry": 20.0, "sad": 0.1}}, 0),
-        ({"label_smoothing": 0.3}, 0),
+        ({"label_smoothing_factor": 0.3}, 0),
         ({"pooling": "max"}, 0),
-        ({"accumulation": 2}, 0),
+        ({"gradient_accumulation_steps": 2}, 0),
         # An epoch has sixteen utterances: six batches, the last of one, and of the last step there are two of four.
-        ({"accumulation": 4, "max_steps": None, "epochs": 2.5}, 0),
-        ({"train_batch_size": 100}, 0),
+        ({"gradient_accumulation_steps": 4, "max_steps": None, "num_train_epochs": 2.5}, 0),
+        ({"per_device_train_batch_size": 100}, 0),
     ],
     ids=str,
 )
@@ -254,7 +254,7 @@ def test_training_hears_the_head_where_it_is_asked_for(store, folder):
 
 
 def test_batches_are_those_of_the_sampler_by_length(store, folder):
-    listener, *_ = train(store, folder, **SHORT, group_by_length=True, accumulation=2, seed=3)
+    listener, *_ = train(store, folder, **SHORT, group_by_length=True, gradient_accumulation_steps=2, seed=3)
     rows = store.corpus.rows("train")
     dataset = SpeechDataset(store.corpus, rows, audio=Path(store.corpus.audio_root), feature_extractor=None)
     expected = rows[list(LengthGroupedSampler(dataset, batch_size=6, seed=3))]
@@ -270,7 +270,7 @@ def test_batches_are_those_of_the_sampler_by_length(store, folder):
 def test_a_layer_is_called_once_for_each_pass_twice_to_save_memory_and_never_where_it_is_dropped(
     options, calls, store, folder
 ):
-    listener, losses, *_ = train(store, folder, **SHORT, accumulation=2, **options)
+    listener, losses, *_ = train(store, folder, **SHORT, gradient_accumulation_steps=2, **options)
     assert listener.layer_calls == calls
     assert np.isfinite(losses).all()
 
@@ -327,7 +327,7 @@ def test_a_compiled_recipe_has_every_layer_compiled(monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: compiled.append(module))
     model = build_model("tiny-unispeech", classes=["angry", "sad"]).model
-    prepare(model, Recipe(compile=True))
+    prepare(model, Recipe(torch_compile=True))
     assert compiled == list(model.backbone.encoder.layers)
 
 
@@ -350,9 +350,9 @@ def test_a_warm_up_without_end_is_reported(store, folder, caplog):
     [
         (["--class-weights", "angri=2"], "unknown class in class_weights 'angri': expected one of angry (nearest)"),
         (["--precision", "fp16"], "precision fp16 cannot be had on this machine (it takes a GPU; bf16 does without)"),
-        (["--dataloader-workers", 100_000], "dataloader_workers is 100000: expected at most"),
+        (["--dataloader-workers", 100_000], "--dataloader-workers is 100000: expected at most"),
         (["--fold", 1], "split speaker has no folds: got --fold 1"),
-        (["--seed", 2**32], "seed is 4294967296: expected a whole number of at most 4,294,967,295"),
+        (["--seed", 2**32], "--seed is 4294967296: expected a whole number of at most 4,294,967,295"),
         (["--checkpoints", "/dev/null/x"], "/dev/null/x"),
         (["--push-to-hub", ""], "'' is no repository of the hub"),
         (["--frozen-layers", 9], "frozen_layers is 9: expected at most the 1 layers of the backbone"),

@@ -18,8 +18,8 @@ from ser_store_h5.store import Store
 
 RECIPE = {
     "max_steps": 6,
-    "train_batch_size": 4,
-    "accumulation": 2,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
     "eval_steps": 3,
     "save_steps": 6,
     "logging_steps": 1,
@@ -90,7 +90,7 @@ def test_a_run_goes_on_in_smaller_parts_to_the_same_curve_and_members(where, sto
     )
     said += "large as before"
     assert [line.getMessage() for line in caplog.records] == [said.format(2, 4), said.format(1, 8)]
-    assert record.details["recipe"]["train_batch_size"] == 4
+    assert record.details["recipe"]["per_device_train_batch_size"] == 4
     assert record.details["resolved"] == {
         "train_batch_size": 1,
         "accumulation": 8,
@@ -119,7 +119,7 @@ def test_evaluation_goes_on_in_smaller_parts_to_the_same_members(store, limit, c
 
 def test_one_utterance_that_does_not_fit_ends_with_ways_out(store, limit):
     limit(forward=0)
-    message = "with a single utterance at a time: expected room for one; try --gradient-checkpointing, --precision bf16"
+    message = "with a single utterance at a time: expected room for one; try `gradient_checkpointing`, `precision` bf16"
     with pytest.raises(MemoryLimitError, match=message):
         finetune(store, "tiny-wav2vec2", recipe=Recipe(**RECIPE))
     assert store.runs() == ["roomy"]

@@ -11,7 +11,7 @@ from ser_store.reproduction.reproduce import ModelOutcome, finetune_all, list_pu
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-RECIPE = Recipe(max_steps=2, eval_steps=1, save_steps=1, logging_steps=1, accumulation=1)
+RECIPE = Recipe(max_steps=2, eval_steps=1, save_steps=1, logging_steps=1, gradient_accumulation_steps=1)
 
 
 @pytest.fixture(scope="module")

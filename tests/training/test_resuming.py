@@ -18,6 +18,7 @@ from training_kills import (
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import lock as training_lock
+from ser_store.training.callbacks import checkpoint_keeper
 from ser_store.training.checkpointing import checkpoints as checkpoints_module
 from ser_store.training.checkpointing.checkpoints import find_folders, find_last, is_whole
 from ser_store.training.finetune import finetune
@@ -29,18 +30,18 @@ from ser_store_h5.store import Store
 # four steps.
 RECIPE = {
     "max_steps": 14,
-    "train_batch_size": 2,
-    "accumulation": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
     "eval_steps": 3,
     "save_steps": 4,
     "logging_steps": 3,
     "learning_rate": 1e-3,
-    "schedule": "cosine",
+    "lr_scheduler_type": "cosine",
     "warmup_steps": 2,
     "weight_decay": 0.01,
     "layer_decay": 0.9,
     "class_weights": "balanced",
-    "label_smoothing": 0.1,
+    "label_smoothing_factor": 0.1,
     "max_seconds": 0.8,
     "group_by_length": True,
     "augmentation": {"gain_prob": 0.5, "noise_prob": 0.5},
@@ -59,7 +60,7 @@ def train(model):
     with forking_trainer(model) as train:
 
         def run(store, *, workers=0, **job):
-            return train(store, {**RECIPE, "dataloader_workers": workers}, **job)
+            return train(store, {**RECIPE, "dataloader_num_workers": workers}, **job)
 
         yield run
 
@@ -236,7 +237,7 @@ def test_other_sides_than_those_begun_with_are_refused(unfinished):
 
 
 def test_a_run_that_was_begun_says_how_to_go_on(unfinished, model):
-    with pytest.raises(ExistsError, match="already and is running: go on with --resume"):
+    with pytest.raises(ExistsError, match="already and is running: go on with `resume`"):
         finetune(unfinished, str(model), run="r")
 
 
@@ -292,10 +293,17 @@ def test_the_disk_holds_two_checkpoints_at_most_and_one_that_is_whole(limit, lef
         remove(folder)
 
     monkeypatch.setattr(MemberTrainer, "save_model", save)
-    for name, watch in (("mark_whole", mark), ("flush", flush), ("remove_folder", remove)):
-        monkeypatch.setattr(checkpoints_module, name, watch)
+    monkeypatch.setattr(checkpoint_keeper, "mark_whole", mark)
+    monkeypatch.setattr(checkpoint_keeper, "flush", flush)
+    monkeypatch.setattr(checkpoints_module, "remove_folder", remove)
     intervals = {"eval_steps": 8, "save_steps": 1, "save_total_limit": limit}
-    recipe = Recipe(max_steps=8, train_batch_size=1, accumulation=1, eval_batch_size=16, **intervals)
+    recipe = Recipe(
+        max_steps=8,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
+        per_device_eval_batch_size=16,
+        **intervals,
+    )
     finetune(Store(store), "tiny-wav2vec2", recipe=recipe)
     one = sum(path.stat().st_size for path in (checkpoints / "checkpoint-8").rglob("*") if path.is_file())
     assert whole == [0, *[1] * 7]

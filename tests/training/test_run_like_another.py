@@ -7,7 +7,7 @@ import pytest
 from ser_store.errors import ExistsError
 from ser_store.recipes.recipe import Recipe
 from ser_store.reproduction.reproduce import finetune_all
-from ser_store.training.checkpointing.resume import Request, find_begun, name_run
+from ser_store.training.request import Request, find_begun, name_run
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -92,15 +92,15 @@ def test_a_name_that_another_kind_of_run_has_is_refused_all_the_same(empty, tmp_
     ("begun", "asked", "told"),
     [
         ({"split": "folds", "fold": 1}, {"split": "folds", "fold": 2},
-         "already, as another one (fold 1, now 2): name this one with --run m-fold-2, or remove the old one with "),
+         "already, as another one (fold 1, now 2): name this one with `run` m-fold-2, or remove the old one with "),
         ({}, {"split": "folds", "fold": 2},
-         "as another one (split speaker, now folds, fold none, now 2): name this one with --run m-folds-fold-2, or"),
-        ({"seed": 1}, {"recipe": Recipe(seed=2)}, "(seed 1, now 2): name this one with --run m-seed-2, or remove"),
+         "as another one (split speaker, now folds, fold none, now 2): name this one with `run` m-folds-fold-2, or"),
+        ({"seed": 1}, {"recipe": Recipe(seed=2)}, "(seed 1, now 2): name this one with `run` m-seed-2, or remove"),
         ({}, {"recipe": Recipe(learning_rate=1e-5)},
-         "(learning_rate 0.0001, now 1e-05): name this one with --run NAME"),
+         "(learning_rate 0.0001, now 1e-05): name this one with `run` NAME"),
         ({}, {}, "already: name this one with --run NAME, or remove the old one with `serstore rm m`"),
         ({"state": "interrupted"}, {},
-         "already and is interrupted: go on with --resume, name this one with --run NAME"),
+         "already and is interrupted: go on with `resume`, name this one with `run` NAME"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_taken_says_what_differs_and_what_to_call_this_one(begun, asked, told, empty, tmp_path):

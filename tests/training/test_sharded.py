@@ -44,7 +44,7 @@ def test_the_process_that_is_left_says_so_once_and_ends(resumed):
     killed = resumed[1]
     assert killed.codes == [1, -9]
     line = f"serstore: another of the 2 processes that train {MODEL} has ended: expected all of them to stay; what was "
-    line += "written is complete, and the same command with --resume goes on from there"
+    line += "written is complete, and the same call with --resume goes on from there"
     assert [list_lines(said) for said in killed.said] == [[line], []]
 
 
@@ -109,13 +109,18 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_processes_that_drop_different_layers_stay_in_step_and_publish_a_whole_model(
+def test_a_backbone_that_drops_layers_is_refused_until_it_drops_none_and_publishes_a_whole_model(
     folder, empty, launch, hub, serstore, tmp_path
 ):
     path = shutil.copytree(empty, tmp_path / "speech.store")
     words = ("finetune", "--model", folder, "--max-steps", 4, "--eval-steps", 4, "--save-steps", 4, "--speed-prob", 1)
     words = (*words, "--train-batch-size", 2, "--accumulation", 1, "--gradient-checkpointing", "--store", path)
     words = (*words, "--push-to-hub", "me/dropping")
+    refused = launch(*words, environment=FULL)
+    (line,) = [line for said in refused.said for line in list_lines(said) if "drops layers" in line]
+    assert "drops layers with probability 0.5" in line
+    assert line.endswith("expected none; set --layerdrop to 0")
+    words = (*words, "--layerdrop", 0)
     done = launch(*words, environment={**FULL, "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"})
     assert done.codes == [0, 0], done.said
     last = find_last(path / "runs/dropping/checkpoints").folder

@@ -7,15 +7,9 @@ import torch
 from accelerate.utils import FullyShardedDataParallelPlugin
 
 from ser_store.backbones.loading import build_model
-from ser_store.backbones.model import SpeechClassifier
 from ser_store.errors import SerstoreError
-from ser_store.training.distributed.fsdp import (
-    find_plugin,
-    fit_for_shards,
-    keep_precision,
-    may_leave_out_weights,
-    refuse_configuration,
-)
+from ser_store.training.preparing import copy_before_encoder, may_leave_out_weights
+from ser_store.training.processes import find_plugin, keep_float32, refuse_sharding
 
 
 @pytest.fixture
@@ -29,61 +23,26 @@ def ask(**options):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "layerdrop", "message"),
     [
-        ({"fsdp_version": 1}, "has fsdp_version 1: expected fsdp_version: 2"),
+        ({"fsdp_version": 1}, 0, "has fsdp_version 1: expected fsdp_version: 2"),
         (
             {"fsdp_version": 2, "activation_checkpointing": True},
+            0,
             "has fsdp_activation_checkpointing, which draws other dropout masks on the way back than on the way forth: "
-            "expected --gradient-checkpointing instead",
+            "expected `gradient_checkpointing` instead",
         ),
-        (
-            {
-                "fsdp_version": 2,
-                "auto_wrap_policy": "transformer_based_wrap",
-                "transformer_cls_names_to_wrap": ["LlamaDecoderLayer"],
-            },
-            "has fsdp_transformer_layer_cls_to_wrap LlamaDecoderLayer, and the model has no such layer: expected "
-            "HubertEncoderLayer, which is meant where the option is left out",
-        ),
+        ({"fsdp_version": 2}, 0.1, "drops layers with probability 0.1, .*: expected none; set `layerdrop` to 0"),
     ],
 )
-def test_what_cannot_be_trained_sharded_is_refused_with_the_option_to_mend(options, message, model):
+def test_what_cannot_be_trained_sharded_is_refused_with_the_option_to_mend(options, layerdrop, message):
     with pytest.raises(SerstoreError, match=message):
-        refuse_configuration(find_plugin(ask(**options)), model)
+        refuse_sharding(find_plugin(ask(**options)), layerdrop=layerdrop)
 
 
 def test_a_model_can_be_sharded_without_naming_its_layers(model):
-    refuse_configuration(find_plugin(ask(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")), model)
+    refuse_sharding(find_plugin(ask(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")), layerdrop=0.0)
     assert model._no_split_modules == {"HubertEncoderLayer"}
-
-
-@pytest.mark.parametrize("name", ["tiny-hubert", "tiny-unispeech", "tiny-wavlm", "tiny-whisper"])
-def test_a_layer_that_is_passed_over_is_as_one_that_is_skipped(name):
-    def compute(fit):
-        config = build_model(name, classes=("a", "b"), init="random").model.config
-        config.backbone_config.num_hidden_layers, config.backbone_config.layerdrop = 3, 1.0
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            model = SpeechClassifier(config).train()
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        fit(model)
-        loss = model(audio, labels=torch.tensor([0, 1])).loss
-        loss.backward()
-        learning = ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
-        return loss.item(), {name: weight.grad for name, weight in learning}
-
-    shape = (2, 50, 80) if name == "tiny-whisper" else (2, 8000)
-    audio = torch.randn(shape, generator=torch.Generator().manual_seed(5))
-    loss, gradients = compute(fit_for_shards)
-    expected, others = compute(lambda model: None)
-    assert loss == expected
-    assert any(gradient is None for gradient in others.values())
-    for weight, gradient in gradients.items():
-        other = torch.zeros_like(gradient) if others[weight] is None else others[weight]
-        torch.testing.assert_close(gradient, other, msg=weight)
 
 
 class ReturnedAsTheyAre(torch.autograd.Function):
@@ -112,14 +71,16 @@ def test_padding_is_not_written_into_what_torch_gives_a_sharded_encoder():
     mask[1, 6000:] = 0
     with pytest.raises(RuntimeError, match="is a view and is being modified inplace"):
         compute(lambda model: None)
-    compute(fit_for_shards).backward()
+    compute(copy_before_encoder).backward()
 
 
 def test_outputs_and_gradients_are_not_rounded_to_bf16():
     accelerator = ask(fsdp_version=2, mixed_precision_policy="bf16")
-    keep_precision(accelerator)
+    accelerator.gradient_state = SimpleNamespace(plugin_kwargs={})
+    keep_float32(accelerator)
     policy = accelerator.state.fsdp_plugin.mixed_precision_policy
     assert (policy.param_dtype, policy.reduce_dtype, policy.output_dtype) == (torch.bfloat16, torch.float32, None)
+    assert accelerator.gradient_state.plugin_kwargs == {"sync_each_batch": True}
 
 
 def test_weights_are_looked_for_only_where_one_may_be_left_out(model):

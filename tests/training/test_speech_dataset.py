@@ -17,7 +17,7 @@ from ser_store.inference import dataset as speech_dataset
 from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
 from ser_store.inference.transforms import Variation
 from ser_store.recipes.augmentation import Augmentation
-from ser_store.training.distributed.length_groups import LongestFirstSampler
+from ser_store.training.batches import LongestFirstSampler
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ import pytest
 
 from ser_store.errors import MissingExtraError, SerstoreError
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.callbacks.tracking import TrackingCallback, check_reporter, find_tracking_folder, list_trackers
+from ser_store.training.callbacks.tracking import check_reporter, find_tracking_folder, list_trackers
 from ser_store_h5.store import Store
 
 needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
 needs_wandb = pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
-MAIN, OTHER = (SimpleNamespace(is_world_process_zero=main) for main in (True, False))
-LOGGED = {"loss": 9.0, "learning_rate": 1e-4, "grad_norm": 2.5, "epoch": 0.5}
-EVALUATED = {"eval_loss": 1.5, "eval_accuracy": 0.25, "eval_balanced_accuracy": 0.5, "eval_runtime": 3.0}
-# What is written of them: the loss is the one of the run's own curves, which the Trainer does not know.
+MAIN, OTHER = (SimpleNamespace(is_world_process_zero=main, is_hyper_param_search=False) for main in (True, False))
+LOGGED = {"loss": 2.0, "learning_rate": 1e-4, "grad_norm": 2.5, "epoch": 0.5}
+EVALUATED = {"eval_loss": 1.5, "eval_accuracy": 0.25, "eval_balanced_accuracy": 0.5}
+# What is written of them.
 WRITTEN = {
     "train/loss": [(2, 2.0), (4, 2.0)],
     "train/learning_rate": [(2, 1e-4), (4, 1e-4)],
@@ -49,14 +49,12 @@ def plain_environment(monkeypatch, tmp_path):
 
 def train(store, reporter, *, begun=0, steps=(2, 4), end=True, state=MAIN):
     """What the Trainer tells its callbacks of a session: it logs after all ``steps``, evaluates after the last."""
-    (tracker,) = list_trackers(store, "some-run", Recipe(report_to=reporter), loss=lambda: 2.0)
+    (tracker,) = list_trackers(store, "some-run", Recipe(report_to=reporter))
     at = {step: SimpleNamespace(**vars(state), global_step=step) for step in (begun, *steps)}
     tracker.on_train_begin(None, at[begun], None)
     for step in steps:
         tracker.on_log(None, at[step], None, logs=LOGGED)
-    tracker.on_log(None, at[steps[-1]], None, logs={"eval_loss": 1.5})
-    tracker.on_evaluate(None, at[steps[-1]], None, metrics=EVALUATED)
-    tracker.on_log(None, at[steps[-1]], None, logs={"train_runtime": 1.0})
+    tracker.on_log(None, at[steps[-1]], None, logs=EVALUATED)
     if end:
         tracker.on_train_end(None, at[steps[-1]], None)
     return tracker
@@ -145,8 +143,8 @@ def read_wandb(path):
     for record in records:
         if record.HasField("history"):
             point = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-            for name in point.keys() - {"step"}:
-                written.setdefault(name, []).append((point["step"], point[name]))
+            for name in point.keys() - {"train/global_step"}:
+                written.setdefault(name, []).append((point["train/global_step"], point[name]))
     return run, {name: values for name, values in written.items() if not name.startswith("_")}
 
 
@@ -181,15 +179,14 @@ def test_wandb_without_an_account_is_one_line(tmp_path, monkeypatch):
 def test_what_is_not_installed_is_said_with_the_extra(name, monkeypatch):
     monkeypatch.setattr("ser_store.training.callbacks.tracking.find_spec", lambda _: None)
     with pytest.raises(
-        MissingExtraError, match=rf"^{name} is not installed: --report-to {name} needs it; .*\[tracking\]'"
+        MissingExtraError, match=rf"^{name} is not installed: `report_to` {name} needs it; .*\[tracking\]'"
     ):
         check_reporter(name)
 
 
 def test_no_report_is_no_callback_and_a_relative_store_has_its_folder_beside_it(tmp_path, monkeypatch):
     store = tmp_path / "speech.store"
-    assert list_trackers(store, "some-run", Recipe(), loss=lambda: 2.0) == []
+    assert list_trackers(store, "some-run", Recipe()) == []
     check_reporter("none")
     monkeypatch.chdir(tmp_path)
     assert find_tracking_folder(Path("speech.store")) == tmp_path / "speech.store.tracking"
-    assert isinstance(list_trackers(store, "r", Recipe(report_to="wandb"), loss=lambda: 2.0)[0], TrackingCallback)

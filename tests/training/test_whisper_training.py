@@ -23,8 +23,8 @@ ROWS = np.array([3, 17, 40], dtype=np.int32)
 # Everything that the other families have: augmentation, freezing, rates by layer, masks, layer drop, length groups.
 RECIPE = {
     "max_steps": 8,
-    "train_batch_size": 2,
-    "accumulation": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
     "eval_steps": 3,
     "save_steps": 4,
     "logging_steps": 3,
@@ -154,7 +154,7 @@ def test_another_context_is_another_extraction(extracted, serstore):
     assert refused.code == 1
     assert refused.err == (
         'serstore: tiny-whisper-frozen@0 is in the store already from other context ("utterance", now "full"): nothing '
-        "was written; name this one with --run NAME, or remove the old one with `serstore rm tiny-whisper-frozen@0`\n"
+        "was written; name this one with --run, or remove the old one with `serstore rm`\n"
     )
     assert serstore(*words, "--run", "full", "--batch-size", 4).code == 0
     assert "48 were there already" in serstore(*words, "--run", "full").out

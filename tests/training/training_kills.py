@@ -237,27 +237,27 @@ def draw_recipe(draw: Random) -> dict[str, Any]:
     recipe: dict[str, Any] = {
         "max_steps": steps,
         "learning_rate": 1e-3,
-        "train_batch_size": draw.randint(1, 3),
-        "eval_batch_size": draw.randint(1, 8),
-        "accumulation": draw.randint(1, 3),
+        "per_device_train_batch_size": draw.randint(1, 3),
+        "per_device_eval_batch_size": draw.randint(1, 8),
+        "gradient_accumulation_steps": draw.randint(1, 3),
         "save_total_limit": draw.randint(1, 3),
-        "schedule": draw.choice(("linear", "cosine", "constant", "constant_with_warmup")),
+        "lr_scheduler_type": draw.choice(("linear", "cosine", "constant", "constant_with_warmup")),
         "seed": draw.randrange(1000),
     }
     recipe |= {name: draw.randint(1, 6) for name in ("eval_steps", "save_steps", "logging_steps")}
-    if recipe["schedule"] != "constant":
+    if recipe["lr_scheduler_type"] != "constant":
         recipe["warmup_steps"] = draw.randrange(steps)
     further: dict[str, Any] = {
         "weight_decay": 0.01,
         "layer_decay": 0.9,
         "class_weights": "balanced",
-        "label_smoothing": 0.1,
+        "label_smoothing_factor": 0.1,
         "max_seconds": 0.8,
         "group_by_length": True,
         "early_stopping_patience": 2,
         "frozen_layers": 1,
         "gradient_checkpointing": True,
-        "dataloader_workers": 2,
+        "dataloader_num_workers": 2,
         "augmentation": {"gain_prob": 0.5, "noise_prob": 0.5, "speed_prob": 0.5},
         "masking": {"mask_time_prob": 0.5, "layerdrop": 0.5},
         "precision": "bf16",

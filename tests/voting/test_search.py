@@ -305,7 +305,7 @@ THREE = np.zeros((3, 4), dtype=np.int16)
         (THREE, [0] * 4, {"rule": "soft", "tie": "best"}, "tie rule 'best' with soft voting: expected 'lowest'"),
         (THREE, [0] * 4, {"rule": "soft-log", "tie": "best"}, "tie rule 'best' with soft-log voting"),
         (THREE, [0] * 4, {"weights": [1, 2]}, r"weights have shape \(2,\): expected \(3,\)"),
-        (THREE, [0] * 4, {"top": 0}, "`top` is 0: expected at least 1"),
+        (THREE, [0] * 4, {"top": 0}, "`top` is 0: expected a whole number from 1 on"),
         (np.zeros((200, 4), dtype=int), [0] * 4, {"k": 100}, r"9.1e\+58 ensembles of 100 of 200 members"),
     ],
 )

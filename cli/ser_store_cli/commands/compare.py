@@ -1,6 +1,6 @@
 """compare."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,9 +58,9 @@ def compare(
     from ser_store.evaluation.comparing import compare as compute
     from ser_store_h5.store import Store
 
-    comparison = compute(
-        Store(store), names or [], on=on, split=split, against=against, unit=unit, rule=rule, tie=tie, alpha=alpha
-    )
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"unit": unit, "rule": rule, "tie": tie}
+    comparison = compute(Store(store), names or [], on=on, split=split, against=against, alpha=alpha, **choices)
     warn_cautions(comparison.cautions)
     if json:
         print_json(comparison.to_json())

@@ -1,6 +1,6 @@
 """evaluate."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -73,11 +73,11 @@ def evaluate(
     if normalise is not None:
         check_normalisation(normalise)
     opened = Store(store)
-    evaluations = compute(
-        opened, members or [], on=on, split=split, by=by, interval=interval, steps=steps, rule=rule, tie=tie
-    )
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie}
+    evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
-    found = find_hard_utterances(opened, members or [], on=on, split=split, steps=steps) if hard else None
+    found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
     if json:
         document: dict[str, Any] = evaluations.to_json(normalise=normalise)
         if names != "plain":

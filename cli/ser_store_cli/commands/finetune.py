@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ser_store.recipes.validation import OLD_NAMES
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -27,7 +28,7 @@ from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.tables.finetune import print_dry_run, print_run, push, train_all
 
 if TYPE_CHECKING:
-    from ser_store.training.checkpointing.resume import Request
+    from ser_store.training.request import Request
     from ser_store_h5.store import Store
 
 Pair = tuple[float, float]
@@ -40,12 +41,25 @@ INTERVALS = "Logging and checkpoints"
 MACHINE = "Machine"
 
 
+# Hugging Face's spellings, which the parameters bear, and the short ones. Together they would not fit into the help.
+_SHORT = {new.replace("_", "-"): old.replace("_", "-") for old, new in OLD_NAMES.items()}
+
+
 def register(app: typer.Typer) -> None:
-    app.command()(finetune)
+    app.command(context_settings={"token_normalize_func": _shorten})(finetune)
+
+
+def _shorten(name: str) -> str:
+    """Return the short spelling of an option that is written without its dashes."""
+    no, plain = ("no-", name[3:]) if name.startswith("no-") else ("", name)
+    return no + _SHORT.get(plain, plain)
 
 
 def _in(panel: str, text: str, *names: str, default: str | None = None) -> Any:
     """An option of the recipe in a panel of the help; None stands for what the recipe says, or else for ``default``."""
+    for long, short in _SHORT.items():
+        if names and names[0].partition("/")[0] == f"--{short}":
+            text = f"{text} Also --{long}."
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False)
 
 
@@ -96,14 +110,18 @@ def finetune(
             "--push-to-hub", help="Upload the model to OWNER/NAME on the Hugging Face hub, as a private repository."
         ),
     ] = None,
-    epochs: Annotated[float | None, _in(LENGTH, "Number of passes over the training part.", default="10")] = None,
-    max_steps: Annotated[int | None, _in(LENGTH, "Number of optimizer steps; replaces --epochs.")] = None,
-    train_batch_size: Annotated[
-        int | None, _in(LENGTH, "Utterances per device in one forward pass.", default="4")
+    num_train_epochs: Annotated[
+        float | None, _in(LENGTH, "Number of passes over the training part.", "--epochs", default="10")
     ] = None,
-    eval_batch_size: Annotated[int | None, _in(LENGTH, "The same during evaluation.", default="4")] = None,
-    accumulation: Annotated[
-        int | None, _in(LENGTH, "Gradient accumulation: batches per optimizer step.", default="2")
+    max_steps: Annotated[int | None, _in(LENGTH, "Number of optimizer steps; replaces --epochs.")] = None,
+    per_device_train_batch_size: Annotated[
+        int | None, _in(LENGTH, "Utterances per device in one forward pass.", "--train-batch-size", default="4")
+    ] = None,
+    per_device_eval_batch_size: Annotated[
+        int | None, _in(LENGTH, "The same during evaluation.", "--eval-batch-size", default="4")
+    ] = None,
+    gradient_accumulation_steps: Annotated[
+        int | None, _in(LENGTH, "Gradient accumulation: batches per optimizer step.", "--accumulation", default="2")
     ] = None,
     group_by_length: Annotated[
         bool | None, _in(LENGTH, "Put utterances of similar length into one batch, which saves padding.")
@@ -120,13 +138,18 @@ def finetune(
     learning_rate: Annotated[
         float | None, _in(RATE, "Learning rate at its peak.", "--learning-rate", "--lr", default="1e-4")
     ] = None,
-    schedule: Annotated[
+    lr_scheduler_type: Annotated[
         str | None,
-        _in(RATE, "How the rate changes: linear, cosine, constant or constant_with_warmup.", default="linear"),
+        _in(
+            RATE,
+            "How the rate changes: linear, cosine, constant or constant_with_warmup.",
+            "--schedule",
+            default="linear",
+        ),
     ] = None,
     warmup_steps: Annotated[int | None, _in(RATE, "Steps until the rate reaches its peak.", default="0")] = None,
-    warmup_share: Annotated[
-        float | None, _in(RATE, "Warm-up as a fraction of all steps; replaces --warmup-steps.")
+    warmup_ratio: Annotated[
+        float | None, _in(RATE, "Warm-up as a fraction of all steps; replaces --warmup-steps.", "--warmup-share")
     ] = None,
     layer_decay: Annotated[
         float | None,
@@ -138,7 +161,9 @@ def finetune(
         str | None,
         _in(LOSS, "Weights of the classes in the loss: none, balanced, or angry=2,calm=0.5.", default="none"),
     ] = None,
-    label_smoothing: Annotated[float | None, _in(LOSS, "Label smoothing of the loss.", default="0")] = None,
+    label_smoothing_factor: Annotated[
+        float | None, _in(LOSS, "Label smoothing of the loss.", "--label-smoothing", default="0")
+    ] = None,
     freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Do not train the convolutions.")] = None,
     frozen_layers: Annotated[
         int | None, _in(LOSS, "Do not train the lowest N transformer layers.", default="0")
@@ -188,16 +213,23 @@ def finetune(
     precision: Annotated[
         str | None, _in(MACHINE, "Number format of the computation: fp32, tf32, fp16 or bf16.", default="fp32")
     ] = None,
-    attention: Annotated[
+    attn_implementation: Annotated[
         str | None,
-        _in(MACHINE, "Implementation of attention: eager, sdpa or flash_attention_2.", default="the best there is"),
+        _in(
+            MACHINE,
+            "Implementation of attention: eager, sdpa or flash_attention_2.",
+            "--attention",
+            default="the best there is",
+        ),
     ] = None,
     gradient_checkpointing: Annotated[
         bool | None, _in(MACHINE, "Save memory at the price of time: recompute activations.")
     ] = None,
-    compile: Annotated[bool | None, _in(MACHINE, "Compile the model with torch.compile.")] = None,  # noqa: A002  # the option
-    dataloader_workers: Annotated[
-        int | None, _in(MACHINE, "Processes that decode recordings in parallel.", default="0")
+    torch_compile: Annotated[
+        bool | None, _in(MACHINE, "Compile the model with torch.compile.", "--compile/--no-compile")
+    ] = None,
+    dataloader_num_workers: Annotated[
+        int | None, _in(MACHINE, "Processes that decode recordings in parallel.", "--dataloader-workers", default="0")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -283,7 +315,7 @@ def _open(store: Path) -> "Store":
 
 
 def _find_begun(store: Path, **asked: Any) -> "Request | None":
-    from ser_store.training.checkpointing.resume import find_request
+    from ser_store.training.request import find_request
     from ser_store_h5.store import Store
 
     return find_request(Store(store), **asked)

@@ -22,6 +22,7 @@ from ser_store_cli.options import (
 )
 from ser_store_cli.output import print_blocks, print_json
 
+
 if TYPE_CHECKING:
     from ser_store_h5.store import Store
 

@@ -42,16 +42,33 @@ def extract(
     checkpoint: CheckpointOption = None,
     init: InitOption = "pretrained",
     pooling: Annotated[
-        str, typer.Option(help="How frames become one vector: mean, sum or max. For --model only.")
+        str, typer.Option("--pooling", help="How frames become one vector: mean, sum or max. For --model only.")
     ] = "mean",
-    seed: Annotated[int, typer.Option(help="Seed of --init random.")] = 42,
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            help="The hidden states that are pooled in one pass: all, last, or numbers such as 3,4,5. 0 is what enters "
+            "the first transformer layer; the last is the top, behind the final layer norm where the family has one.",
+        ),
+    ] = "last",
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            "--statistics",
+            help="Of the frames of each layer: mean, std, or mean,std, one after the other.",
+            show_default="what --pooling says",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of --init random.")] = 42,
     whisper_context: Annotated[
         str,
         typer.Option(
-            help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on."
+            "--whisper-context",
+            help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on.",
         ),
     ] = "utterance",
-    batch_size: Annotated[int, typer.Option(min=1, help="Utterances in one forward pass.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Utterances in one forward pass.")] = 8,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -71,6 +88,8 @@ def extract(
         checkpoint=checkpoint,
         init=init,
         pooling=pooling,
+        layers=layers,
+        statistics=statistics,
         seed=seed,
         whisper_context=whisper_context,
         batch_size=batch_size,

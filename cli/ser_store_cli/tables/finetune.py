@@ -21,9 +21,8 @@ def print_dry_run(
     """What the run would take, or each of the paper's six where no model is named."""
     from ser_store.errors import SerstoreError
     from ser_store.reproduction.reproduce import list_published_models
-    from ser_store.training.estimate import estimate
+    from ser_store.training.estimate import describe_estimates, estimate
     from ser_store.training.processes import count_processes, is_main
-    from ser_store_cli.tables.estimate import print_estimates
 
     estimates, problems = [], []
     for one in list_published_models() if model is None else [model]:
@@ -37,7 +36,7 @@ def print_dry_run(
         if json:
             print_json({"estimates": [one.to_json() for one in estimates]})
         else:
-            print_estimates(estimates)
+            print_blocks(describe_estimates(estimates))
     for line in problems:
         warn(line)
     if problems:

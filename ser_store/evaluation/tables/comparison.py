@@ -7,7 +7,7 @@ from ser_store.common.display import Block, Percent, Table
 from ser_store.evaluation.tables.evaluation import describe_intervals, format_p, head_intervals, list_interval_cells
 
 if TYPE_CHECKING:
-    from ser_store.evaluation.comparing import Comparison
+    from ser_store.evaluation.comparison import Comparison
 
 # Two longer names would make the line of a pair wider than 120 characters: they are numbered then.
 MAX_NAME = 13

@@ -41,9 +41,8 @@ def read_seconds(points: list[dict[str, Any]]) -> float:
 class CurveCallback(TrainerCallback):
     """Writes the training loss to the run's curves and moves a progress bar, in the main process."""
 
-    def __init__(self, writer: CurveWriter, *, loss: Callable[[], float], show_progress: bool) -> None:
+    def __init__(self, writer: CurveWriter, *, show_progress: bool) -> None:
         self._writer = writer
-        self._loss = loss
         self._show_progress = show_progress
         self._bar: Any = None
 
@@ -61,7 +60,7 @@ class CurveCallback(TrainerCallback):
         self._writer.append_logging(
             step=state.global_step,
             epoch=logs.get("epoch"),
-            train_loss=self._loss(),
+            train_loss=float(logs["loss"]),
             learning_rate=float(logs["learning_rate"]),
             grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
         )

@@ -1,7 +1,6 @@
 """Divergence: a training that is not one any more, or never became one, is reported as such and not as a result."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +79,9 @@ class DivergenceWatch(TrainerCallback, ExportableState):
     warm-up do not count.
     """
 
-    def __init__(self, chance: Chance, *, patience: Patience, loss: Callable[[], float]) -> None:
+    def __init__(self, chance: Chance, *, patience: Patience) -> None:
         self._chance = chance
         self._patience = patience
-        self._loss = loss
         self._evaluations = 0
         self._losses: list[float] = []
         self.reason: str | None = None
@@ -96,7 +94,7 @@ class DivergenceWatch(TrainerCallback, ExportableState):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
-        loss = self._loss()
+        loss = float(logs["loss"])
         if not math.isfinite(loss):
             self._give_up(state, control, f"the training loss is {loss}")
         self._losses.append(loss)
@@ -136,5 +134,5 @@ def explain_divergence(run: str, *, step: int, reason: str) -> DivergedError:
     """The one line that a diverged run ends with."""
     return DivergedError(
         f"run {run} diverged at step {step}: {reason}; its members before that are kept. Expected a run that learns: "
-        f"try a smaller --learning-rate or more --warmup-steps, as another --run NAME or after `serstore rm {run}`"
+        "try a smaller `learning_rate` or more `warmup_steps`, with another `run` NAME or after `rm()` of this one"
     )

@@ -14,17 +14,14 @@ class LossMeter(TrainerCallback, ExportableState):
     """Sums the losses of all batches as the Trainer does, float32, one optimizer step being one.
 
     The Trainer's own sum begins anew when a run is resumed, so that the first point after it would be the mean of other
-    steps than in a run that went through; and it leaves out losses that are not finite.
-
-    Attributes:
-        last: the mean loss of the steps before the last logging step, over all processes.
+    steps than in a run that went through; and it leaves out losses that are not finite. So the callbacks after this one
+    find here what it logs: ``loss``, the mean over all processes of the steps before the last logging step.
     """
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
         self._saved = 0.0
         self._since = 0
-        self.last = 0.0
 
     def add(self, loss: Tensor) -> None:
         """Add one batch's share of its step's loss."""
@@ -44,10 +41,12 @@ class LossMeter(TrainerCallback, ExportableState):
             self._sum = None
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs:
+        if not logs:
             return
-        self.last = self._saved / max(state.global_step - self._since, 1)
-        self._saved, self._since = 0.0, state.global_step
+        logs.pop("train_loss", None)  # of the whole session, at its end
+        if "loss" in logs:
+            logs["loss"] = self._saved / max(state.global_step - self._since, 1)
+            self._saved, self._since = 0.0, state.global_step
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -8,28 +8,28 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from transformers import TrainerCallback
-
 from ser_store.common.log import report_damaged_checkpoint
-from ser_store.errors import ModelError, StoreError
-from ser_store.inference.out_of_memory import is_out_of_memory
-from ser_store.training.checkpointing.checksums import compute_checksums, find_damage
-from ser_store.training.processes import is_lost_connection, is_main
+from ser_store.errors import ModelError, SerstoreError, StoreError
 from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
 
 MARK_NAME = "whole.json"
 _STATE_NAME = "trainer_state.json"
 _FULL_NAME = "pytorch_model_fsdp.bin"
 _SHARDS_NAME = "pytorch_model_fsdp_0"
 _FOLDER = re.compile(r"checkpoint-(\d+)")
+# Archives with a CRC-32 of each tensor, as torch writes them; to compute another would take as long as to write them.
+_ARCHIVES = {".pt", ".pth", ".bin"}
+_BLOCK_BYTES = 1 << 22
 
 
 class Layout(Enum):
@@ -82,10 +82,10 @@ def find_last(checkpoints: Path, *, training: str | None = None) -> Checkpoint |
         if training is not None and mark.get("training", training) != training:
             raise StoreError(
                 f"{folder} is of another training: expected the checkpoints of this run; bring them back, or move that "
-                "folder away, then run the same command with --resume"
+                "folder away, then go on with `resume`"
             )
         # Marks of earlier releases have no checksums.
-        damaged = find_damage(folder, list(mark["files"]), checksums=mark["crc32"]) if "crc32" in mark else None
+        damaged = _find_damage(folder, list(mark["files"]), checksums=mark["crc32"]) if "crc32" in mark else None
         if damaged is None:
             state = json.loads((folder / _STATE_NAME).read_text(encoding="utf-8"))
             control = state["stateful_callbacks"]["TrainerControl"]["args"]
@@ -115,6 +115,27 @@ def find_layout(folder: Path) -> Layout:
     return Layout.FULL if (folder / _FULL_NAME).is_file() else Layout.PLAIN
 
 
+def choose_layout(plugin: Any) -> Layout:
+    """How the Trainer's checkpoints will lie on disk."""
+    if plugin is None:
+        return Layout.PLAIN
+    return Layout.FULL if plugin.state_dict_type.name == "FULL_STATE_DICT" else Layout.SHARDS
+
+
+def refuse_other_layout(start: Path, layout: Layout) -> None:
+    """Compare the checkpoint that is gone on from with those that this training would write.
+
+    Raises:
+        SerstoreError: if they differ.
+    """
+    found = find_layout(start)
+    if found is not layout:
+        raise SerstoreError(
+            f"{start} was written {found.value}: got a training {layout.value}; resume with the configuration of "
+            "accelerate that the run was begun with"
+        )
+
+
 def refuse_shards(folder: Path) -> None:
     """A checkpoint of shards can be gone on from; a model is read from it once they are joined.
 
@@ -128,30 +149,10 @@ def refuse_shards(folder: Path) -> None:
         )
 
 
-@contextmanager
-def stated_writing(checkpoints: Path) -> Iterator[None]:
-    """Within, a checkpoint is written in ``checkpoints``.
-
-    Raises:
-        StoreError: if it cannot be, which torch and safetensors call by names of their own.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as problem:
-        if is_out_of_memory(problem) or is_lost_connection(problem):
-            raise
-        free = shutil.disk_usage(checkpoints).free
-        reason = " ".join(str(problem).split())[:120]
-        raise StoreError(
-            f"{checkpoints}: a checkpoint could not be written ({reason}; {free / 1e9:.1f} GB are free there): "
-            "expected space for one; make room, then run the same command with --resume"
-        ) from problem
-
-
 def mark_whole(folder: Path, *, training: str) -> None:
     """State that all files in ``folder`` are written, by the training of this name."""
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _iter_files(folder)}
-    mark = {"training": training, "files": sizes, "crc32": compute_checksums(folder, list(sizes))}
+    mark = {"training": training, "files": sizes, "crc32": _compute_checksums(folder, list(sizes))}
     write_text_atomically(folder / MARK_NAME, json.dumps(mark, indent=1), replace=True)
 
 
@@ -190,41 +191,91 @@ def _remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class CheckpointKeeper(TrainerCallback):
-    """Marks each checkpoint once it is whole, and removes older ones before the next is written.
+def _compute_checksums(folder: Path, names: list[str]) -> dict[str, int]:
+    """CRC-32 of those of the files that are no archives with their own."""
+    return {name: _compute_crc32(folder / name) for name in names if (folder / name).suffix not in _ARCHIVES}
 
-    At no time are there more than ``limit`` of them on the disk, or two where ``limit`` is one; and at all times, from
-    the first on, one is there that was written whole. It is flushed to the disk before another goes, so that a power
-    failure leaves it, too: which costs little where it has mostly got there by itself, since the next is written.
+
+def _find_damage(folder: Path, names: list[str], *, checksums: Mapping[str, int]) -> str | None:
+    """The first of the files whose bytes are not those that were written; None if all are."""
+    for name in names:
+        path = folder / name
+        is_archive = path.suffix in _ARCHIVES
+        if _is_damaged(path) if is_archive else checksums.get(name, 0) != _compute_crc32(path):
+            return name
+    return None
+
+
+def _compute_crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _is_damaged(archive: Path) -> bool:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.testzip() is not None
+    except Exception:  # noqa: BLE001 - one flipped byte of the directory can make anything of it
+        return True
+
+
+def list_checkpoints(store: Store, record: RunRecord) -> dict[int, Path]:
+    """Step to folder of the whole checkpoints that a run still has, ascending."""
+    folders = [store.run_folder(record.run) / "checkpoints", Path(str(record.details.get("checkpoints", "")) or ".")]
+    found: dict[int, Path] = {}
+    for folder in folders:
+        for checkpoint in folder.glob("checkpoint-*"):
+            step = checkpoint.name.removeprefix("checkpoint-")
+            if step.isdigit() and is_whole(checkpoint):
+                found.setdefault(int(step), checkpoint)
+    return dict(sorted(found.items()))
+
+
+def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[int, Path]:
+    """Step and folder of the checkpoint to extract from.
+
+    Raises:
+        ModelError: naming the steps that have one, or saying how its shards are joined.
     """
+    there = list_checkpoints(store, record)
+    if not there:
+        raise ModelError(
+            f"run {record.run} has no checkpoint left: expected one in {store.run_folder(record.run) / 'checkpoints'}; "
+            "name its folder with `checkpoint` DIR and its step with `step` N"
+        )
+    if step is None:
+        selected = record.selected.step if record.selected else -1
+        step = selected if selected in there else max(there)
+    if step not in there:
+        raise ModelError(
+            f"run {record.run} has no checkpoint of step {step}: there are {', '.join(map(str, there))}; `finetune()` "
+            "keeps more with `save_total_limit`"
+        )
+    refuse_shards(there[step])
+    return step, there[step]
 
-    def __init__(self, checkpoints: Path, *, training: str, limit: int, wait_for_all: Callable[[], None]) -> None:
-        self._checkpoints = checkpoints
-        self._training = training
-        self._limit = limit
-        self._wait_for_all = wait_for_all
 
-    def make_room(self) -> None:
-        """Before a checkpoint is written: remove those that will be too many by it. All processes must call it."""
-        if is_main():
-            for folder in find_folders(self._checkpoints):
-                if is_whole(folder):
-                    flush(folder)
-            keep_last(self._checkpoints, max(1, self._limit - 1))
-        self._wait_for_all()
+def choose_folder(begun: RunRecord | None, given: str | os.PathLike[str] | None, *, default: Path) -> Path:
+    """The folder of a run's checkpoints; that of a new run must have none, for old ones are removed from it.
 
-    def on_save(
-        self, args: Any, state: Any, control: Any, model: Any = None, processing_class: Any = None, **_: Any
-    ) -> None:
-        self._wait_for_all()  # each process writes the state of its own random generators
-        if not state.is_world_process_zero:
-            return
-        saved = self._checkpoints / f"checkpoint-{state.global_step}"
-        if find_layout(saved) is Layout.SHARDS:
-            # The Trainer leaves them out, and the shards alone are no model once they are joined.
-            model.config.save_pretrained(saved)
-            processing_class.save_pretrained(saved)
-        if self._limit == 1:
-            flush(saved)  # it alone is left
-        mark_whole(saved, training=self._training)
-        keep_last(self._checkpoints, self._limit)
+    Raises:
+        StoreError: if it has some, or is a file.
+    """
+    folder = default if given is None else Path(given)
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(
+            f"{folder} is a file: expected a folder for the checkpoints; name another with `checkpoints` DIR"
+        )
+    if begun is not None:
+        stated = Path(str(begun.details["checkpoints"]))
+        return stated if given is None and stated.is_dir() else folder
+    others = find_folders(folder)
+    if others:
+        raise StoreError(
+            f"{folder} holds {others[-1].name} of another training: expected a folder without checkpoints, since "
+            "all but the last are removed; remove them, or name another folder with `checkpoints` DIR"
+        )
+    return folder

@@ -1,234 +1,17 @@
-"""Resuming: what a run was begun with is in its record, and nothing else may be asked for on the way."""
+"""Resuming: a run goes on with the utterances, the backbone and the processes that it was begun with."""
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ser_store.common.provenance import list_differences
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, digest_train_eval_rows
-from ser_store.errors import ExistsError, SerstoreError, StoreError
-from ser_store.recipes.recipe import Recipe
+from ser_store.errors import SerstoreError, StoreError
+from ser_store.training.request import Request, read_request
 from ser_store_h5.runs import RunRecord
-from ser_store_h5.store import Store
-
-DEFAULT_INIT = "pretrained"
-_UNFINISHED = ("running", "interrupted", "failed")
-_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_TOLD = 3
-
-
-@dataclass(frozen=True)
-class Request:
-    """What decides a run.
-
-    Attributes:
-        model: key of the catalogue, hub id, or local folder, as it was asked for.
-        run: the run's name.
-        recipe: as it was asked for.
-        split: the split's name; None for the corpus' default.
-        fold: the fold that is evaluated.
-        init: ``pretrained`` or ``random``.
-        checkpoint: a folder with pretrained weights, instead of the hub.
-    """
-
-    model: str
-    run: str
-    recipe: Recipe
-    split: str | None = None
-    fold: int | None = None
-    init: str = DEFAULT_INIT
-    checkpoint: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """What the run's record keeps of it, for :func:`read_request`."""
-        stated = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "run"}
-        return {**stated, "recipe": self.recipe.to_json()}
-
-
-def read_request(record: RunRecord) -> Request:
-    """What a run was begun with.
-
-    Raises:
-        StoreError: if its record does not say, or says it in options of another release.
-    """
-    details = record.details
-    try:
-        return Request(
-            model=str(details["model"]),
-            run=record.run,
-            recipe=Recipe.from_json(details["recipe"]),
-            split=str(details["split"]),
-            fold=details["fold"],
-            init=str(details["init"]),
-            checkpoint=details["checkpoint"],
-        )
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise StoreError(
-            f"run {record.run} does not say how it was begun ({problem}): expected a run of `serstore finetune` of "
-            f"this release; train another with --run NAME, or remove it with `serstore rm {record.run}`"
-        ) from problem
-
-
-def find_request(
-    store: Store,
-    *,
-    model: str | None = None,
-    run: str | None = None,
-    split: str | None = None,
-    fold: int | None = None,
-) -> Request | None:
-    """What the run that is to be resumed was begun with; None where there is no such run yet.
-
-    Raises:
-        SerstoreError: if neither is given, and not exactly one run can be resumed.
-    """
-    run = name_run(store, model, run, resume=True, split=split, fold=fold)
-    return read_request(store.run(run)) if store.has_run(run) else None
-
-
-def name_run(
-    store: Store, model: str | None, run: str | None, *, resume: bool, split: str | None = None, fold: int | None = None
-) -> str:
-    """The name of the run that is meant: the one given, else the model's, else the only one that can be resumed.
-
-    Where the run of the model's name is of another split or fold, those are added to the name.
-
-    Args:
-        split: default: the corpus' default split, or any where a run is resumed.
-        fold: default: any.
-
-    Raises:
-        SerstoreError: if neither is given, and not exactly one run can be resumed.
-    """
-    if run is not None:
-        return run
-    if model is not None:
-        split = split or (None if resume else store.corpus.default_split)
-        return _name_apart(store, name_after(model), split=split, fold=fold)
-    unfinished = [record.run for record in map(store.run, store.runs()) if resume and _is_unfinished(record)]
-    if len(unfinished) != 1:
-        found = ", ".join(unfinished) or "none"
-        raise SerstoreError(
-            f"no --model and no --run is given, and the runs in {store.path} that can be resumed are: {found}; "
-            "expected one of the options, or exactly one such run"
-        )
-    return unfinished[0]
-
-
-def name_after(model: str) -> str:
-    """The key of the catalogue, or the last part of a hub id or folder."""
-    return Path(model).name.partition("@")[0]
-
-
-def _name_apart(store: Store, plain: str, *, split: str | None, fold: int | None) -> str:
-    """The name of the run of this split and fold, if there is one; else ``plain`` unless another's run has it."""
-    named = f"-{_NO_NAME.sub('-', split)}" if split else ""
-    numbered = "" if fold is None else f"-fold-{fold}"
-    asked = {"split": split, "fold": fold}
-    for name in dict.fromkeys(plain + suffix for suffix in ("", numbered, named + numbered)):
-        if store.has_run(name) and not _list_changes(store.run(name).details, asked):
-            return name
-    other = store.run(plain) if store.has_run(plain) else None
-    if other is None or other.kind != "finetune":
-        return plain
-    return plain + ("" if other.details.get("split") == split else named) + numbered
-
-
-def _list_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The names of what is asked for otherwise than before; None asks for nothing."""
-    return [name for name, value in asked.items() if value is not None and before.get(name) != value]
-
-
-def _is_unfinished(record: RunRecord) -> bool:
-    return record.kind == "finetune" and record.state in _UNFINISHED and "diverged" not in record.details
-
-
-def find_begun(
-    store: Store, run: str, *, resume: bool, split: str | None, fold: int | None, recipe: Recipe | None
-) -> RunRecord | None:
-    """The record of the run that is to go on; None if it is to begin.
-
-    Args:
-        split: asked for, as are ``fold`` and ``recipe``: where they make another run of it, the message says so.
-
-    Raises:
-        ExistsError: if there is a run of this name, and it is not to be resumed.
-        SerstoreError: if it cannot be resumed.
-    """
-    if not store.has_run(run):
-        return None
-    record = store.run(run)
-    if not resume:
-        asked = {"split": split or store.corpus.default_split, "fold": fold, **(vars(recipe) if recipe else {})}
-        _refuse_taken(store, record, asked)
-        store.refuse_run(run)
-    _refuse_divergence(record)
-    return record
-
-
-def _refuse_taken(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> None:
-    """Say of a run whose name is taken what the one that is asked for has other, or how it goes on.
-
-    Raises:
-        ExistsError: if it is another, or unfinished.
-    """
-    try:
-        begun = read_request(record)
-    except SerstoreError:
-        return  # of another kind or release: that its name is taken is said all the same
-    before = {**vars(begun), **vars(begun.recipe)}
-    changes = _list_changes(before, asked)
-    if not changes and not _is_unfinished(record):
-        return
-    told = ", ".join(
-        f"{name} {'none' if before[name] is None else before[name]}, now {asked[name]}" for name in changes[:_TOLD]
-    )
-    suffixes = [asked[name] if name == "split" else f"{name}-{asked[name]}" for name in changes]
-    is_named = {*changes} <= {"split", "fold", "seed"} and changes
-    name = _NO_NAME.sub("-", "-".join([record.run, *suffixes])) if is_named else "NAME"
-    raise ExistsError(
-        f"run {record.run} is in {store.path} already"
-        + (f" and is {record.state}" if _is_unfinished(record) else "")
-        + (f", as another one ({told}): " if told else ": ")
-        + ("go on with --resume, " if _is_unfinished(record) else "")
-        + f"name this one with --run {name}, or remove the old one with `serstore rm {record.run}`"
-    )
-
-
-def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:
-    """Compare a resumed run's request with what is asked for now, by name; what is not asked for is not compared.
-
-    Raises:
-        SerstoreError: naming the first option that differs.
-    """
-    before = {**vars(begun), **vars(begun.recipe)}
-    now = {name: value for name, value in asked.items() if name != "recipe"}
-    if now.get("init") == DEFAULT_INIT:
-        del now["init"]
-    for name, value in {**now, **(vars(asked["recipe"]) if "recipe" in asked else {})}.items():
-        if before[name] != value:
-            raise SerstoreError(
-                f"run {begun.run} was begun with {name} {before[name]}: got {value}; a run is resumed as it was begun, "
-                "so leave the option out, or train another with --run NAME"
-            )
-
-
-def _refuse_divergence(record: RunRecord) -> None:
-    """A diverged run would only diverge once more.
-
-    Raises:
-        SerstoreError: if the run has diverged.
-    """
-    diverged = record.details.get("diverged")
-    if diverged:
-        raise SerstoreError(
-            f"run {record.run} diverged at step {diverged['step']} ({diverged['reason']}): expected one that was "
-            f"interrupted; try another recipe with --run NAME, or remove it with `serstore rm {record.run}`"
-        )
 
 
 def compute_training_digest(record: RunRecord) -> str:
@@ -247,7 +30,7 @@ def refuse_other_rows(record: RunRecord, train_eval: TrainEvalRows) -> None:
     if record.details.get("sides_digest") != digest_train_eval_rows(train_eval):
         raise StoreError(
             f"the split {record.details.get('split')} is not the one that run {record.run} was begun with: expected "
-            "the same utterances in the same parts; restore it, or train another run with --run NAME"
+            "the same utterances in the same parts; restore it, or train another with `run` NAME"
         )
 
 
@@ -261,7 +44,7 @@ def refuse_other_backbone(record: RunRecord, configuration: Mapping[str, Any]) -
     if differing:
         raise StoreError(
             f"run {record.run} was begun with a backbone of another {', '.join(differing)}: expected the same; restore "
-            "its folder, or train another run with --run NAME"
+            "its folder, or train another with `run` NAME"
         )
 
 
@@ -275,7 +58,7 @@ def refuse_other_processes(record: RunRecord, processes: int) -> None:
     if before != processes:
         raise SerstoreError(
             f"run {record.run} was begun with {before} processes: got {processes}; a run is resumed as it was begun, "
-            "so launch as many again, or train another with --run NAME"
+            "so launch as many again, or train another with `run` NAME"
         )
 
 

@@ -1,22 +1,23 @@
 """HDF5 files of this format: sealed, with checksummed metadata. libhdf5 writes them; they are read without it."""
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import RawIOBase
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ser_store_h5.disk.atomic import stated_disk_problems
-from ser_store_h5.disk.interrupts import held_interrupts
 from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.bytes import DamageError, FileBytes, StructureError
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.hdf5.objects import read_object
-from ser_store_h5.hdf5.seal import SEAL_BYTES, open_sealed, seal_in_place
+from ser_store_h5.hdf5.seal import SEAL_BYTES, open_sealed, seal
 
 if TYPE_CHECKING:
     import h5py
@@ -25,93 +26,52 @@ if TYPE_CHECKING:
 LIBRARY_VERSION = ("v110", "v110")
 
 
-@contextmanager
-def create_file(
-    path: Path, *, bears: Path, format_name: str, version: int
-) -> "Iterator[tuple[h5py.File, Callable[[], None]]]":
-    """A new sealed file at ``path``, written to the disk as it grows, and flushed when the block ends.
+def compose_file(fill: "Callable[[h5py.File], None]", *, format_name: str, version: int) -> memoryview:
+    """Return the bytes of a sealed file, composed in memory, so that libhdf5 never meets a disk.
 
     Args:
-        bears: the name it will have, for messages.
-
-    Yields:
-        The file, and a function that raises what the disk has refused so far, for those who write much.
-
-    Raises:
-        StoreError: where the block ends, if the disk has refused anything.
+        fill: writes attributes and datasets into the file.
     """
     import h5py  # takes longer to import than most stores to read
 
-    with path.open("w+b", buffering=0) as disk:
-        patient = _PatientFile(disk, bears)
-        with held_interrupts() as let_interrupt:
-
-            def check() -> None:
-                let_interrupt()
-                patient.check()
-
-            with h5py.File(patient, "w", libver=LIBRARY_VERSION, userblock_size=SEAL_BYTES) as file:
-                write_format(file, format_name, version)
-                yield file, check
-        patient.check()
-    seal_in_place(path)
+    content = BytesIO()
+    with held_interrupts(), h5py.File(content, "w", libver=LIBRARY_VERSION, userblock_size=SEAL_BYTES) as file:
+        write_format(file, format_name, version)
+        fill(file)
+    return seal(content)
 
 
-class _PatientFile(RawIOBase):
-    """A file that never refuses libhdf5 anything: the first problem is kept for later, and after it nothing is written.
+# Those whose handlers may raise: Ctrl-C, and what schedulers and time limits send.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGBREAK")
+_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
-    Where a disk refuses, libhdf5 can neither close its file nor forget it. What was not written reads as zeros.
+
+@contextmanager
+def held_interrupts() -> Iterator[Callable[[], None]]:
+    """Keep signals that Python handles until the block ends. Yields a function that lets those that came happen now.
+
+    What their handlers raise would be lost while h5py frees an object, or libhdf5 calls back.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # handlers run in the main thread only
+        return
+    found = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    came: list[tuple[int, FrameType | None]] = []
 
-    def __init__(self, disk: Any, bears: Path) -> None:
-        super().__init__()
-        self._disk, self._bears = disk, bears
-        self._end = 0
-        self._problem: BaseException | None = None
+    def let_happen() -> None:
+        while came:
+            number, frame = came.pop(0)
+            handlers[signal.Signals(number)](number, frame)
 
-    def check(self) -> None:
-        """
-        Raises:
-            StoreError: if the disk has refused anything.
-        """
-        if self._problem is not None:
-            with stated_disk_problems(self._bears):
-                raise self._problem
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return int(self._disk.seek(self._end, os.SEEK_SET) if whence == os.SEEK_END else self._disk.seek(offset))
-
-    def tell(self) -> int:
-        return int(self._disk.tell())
-
-    def write(self, content: Any) -> int:
-        rest = memoryview(content).cast("B")
-        self._end = max(self._end, self._disk.tell() + len(rest))
-        try:
-            while self._problem is None and rest:  # a disk that fills up takes a part first, and refuses the rest
-                rest = rest[self._disk.write(rest) :]
-        except BaseException as problem:  # noqa: BLE001 - libhdf5 forgets some, and the file would be sealed without it
-            self._problem = problem
-        return len(content)
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        found = self._disk.readinto(view)
-        view[found:] = bytes(len(view) - found)
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        size = self._end if size is None else size
-        self._end = size
-        try:
-            if self._problem is None:
-                self._disk.truncate(size)
-        except OSError as problem:
-            self._problem = problem
-        return size
-
-    def flush(self) -> None:
-        """Nothing is held back."""
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, frame: came.append((number, frame)))
+        yield let_happen
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        let_happen()
 
 
 def write_format(target: "h5py.Group", format_name: str, version: int) -> None:

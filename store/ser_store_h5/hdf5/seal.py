@@ -8,10 +8,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import RawIOBase
+from io import BytesIO, FileIO, RawIOBase
 from pathlib import Path
 
-from ser_store_h5.disk.atomic import write_all
 from ser_store_h5.disk.inside import open_regular
 from ser_store_h5.errors import FormatError, IntegrityError
 
@@ -25,24 +24,45 @@ def compose_seal(size: int, sha256: str) -> bytes:
     return text.ljust(SEAL_BYTES - 1, b"-") + b"\n"
 
 
-def seal_in_place(path: Path) -> None:
-    """Seal a file whose HDF5 data stand on the disk already, behind the room for a seal, and flush it to the disk."""
-    with path.open("r+b", buffering=0) as file:
-        file.seek(SEAL_BYTES)
-        size, sha256 = _hash_rest(file)
-        file.seek(0)
-        write_all(file.fileno(), compose_seal(size, sha256))
-        os.fsync(file.fileno())
+def seal(content: BytesIO) -> memoryview:
+    """Seal a file in memory, whose HDF5 data stand behind the room for a seal; returns its bytes."""
+    view = content.getbuffer()
+    view[:SEAL_BYTES] = compose_seal(len(view), hashlib.sha256(view[SEAL_BYTES:]).hexdigest())
+    return view
 
 
-def _hash_rest(file: RawIOBase) -> tuple[int, str]:
-    """Size of the whole file and SHA-256 (hex) of what follows its seal, where ``file`` stands."""
-    body, size = hashlib.sha256(), SEAL_BYTES
-    block = bytearray(_READ_BYTES)
-    while taken := file.readinto(block):
-        body.update(memoryview(block)[:taken])
-        size += taken
-    return size, body.hexdigest()
+class HashedBody:
+    """What stands behind the seal of an open file, hashed as it is read.
+
+    Attributes:
+        place: how far it was read, counted from the beginning of the file.
+    """
+
+    def __init__(self, file: RawIOBase) -> None:
+        """``file``: it stands behind its seal."""
+        self._file, self._digest, self._room = file, hashlib.sha256(), memoryview(b"")
+        self.place = SEAL_BYTES
+
+    def take(self, count: int) -> memoryview:
+        """Return the next bytes, fewer at the end of the file; the next call writes over them."""
+        if len(self._room) < count:
+            self._room = memoryview(bytearray(count))
+        found = self._room[: self._file.readinto(self._room[:count])]
+        self._digest.update(found)
+        self.place += len(found)
+        return found
+
+    def take_at(self, start: int, count: int) -> memoryview:
+        """Return so many bytes from ``start``, which was not read yet; fewer at the end of the file."""
+        while start > self.place + _READ_BYTES and len(self.take(_READ_BYTES)):
+            pass
+        return self.take(start + count - self.place)[-count:]
+
+    def finish(self) -> bytes:
+        """Read on to the end; returns the seal that fits."""
+        while len(self.take(_READ_BYTES)):
+            pass
+        return compose_seal(self.place, self._digest.hexdigest())
 
 
 @contextmanager
@@ -57,6 +77,13 @@ def open_sealed(path: Path) -> Iterator[tuple[int, bytes]]:
         raise IntegrityError(f"{path}: cannot be read ({problem.strerror}); restore the file from a copy") from problem
     finally:
         os.close(handle)
+
+
+@contextmanager
+def open_body(path: Path) -> Iterator[tuple[HashedBody, bytes]]:
+    """What stands behind the seal, and the seal, after it was compared with the size of the file."""
+    with open_sealed(path) as (handle, seal), FileIO(handle, closefd=False) as file:
+        yield HashedBody(file), seal
 
 
 def _check_size(path: Path, seal: bytes, actual: int) -> None:
@@ -90,7 +117,7 @@ def check_seal(path: Path) -> None:
         IntegrityError: if a byte of the file is not the one that was written.
         StoreError: if it cannot be opened.
     """
-    with open_sealed(path) as (handle, seal), open(handle, "rb", buffering=0, closefd=False) as file:
-        found = compose_seal(*_hash_rest(file))
+    with open_body(path) as (body, seal):
+        found = body.finish()
     if seal != found:
         raise IntegrityError(f"{path}: its bytes are not those that were written; restore the file from a copy")

@@ -6,16 +6,15 @@ from ser_store_h5 import runs
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus_group
 from ser_store_h5.errors import FormatError
-from ser_store_h5.findings import TWINS, Findings
+from ser_store_h5.findings import TWINS, Findings, Verification, Watch
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.hdf5.seal import check_seal
 from ser_store_h5.integrity.sweeping import name_leftovers
-from ser_store_h5.integrity.verification import Verification, Watch
 from ser_store_h5.names import RUN_TEXTS, check_run_name, find_twins, member_group, parse_member_group
 from ser_store_h5.places.packed import PackedSource, find_corpus, find_run, find_texts, open_packed_member
 
 
-def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
+def verify_pack(path: Path, *, watch: Watch = iter) -> Verification:
     """Hash and read everything in a packed store.
 
     Args:
@@ -24,7 +23,6 @@ def verify_pack(path: Path | str, *, watch: Watch = iter) -> Verification:
     Returns:
         One file; a problem's ``file`` is the place in it, such as ``runs/xlsr53/step-001100``, or the file's own name.
     """
-    path = Path(path)
     found = Findings(path)
     with found.noting(path.name):
         source = PackedSource(path)

@@ -13,7 +13,6 @@ from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-ARRAYS = ("logits", "pooled", "predicted")
 # What an optional array of the corpus is called among the columns that were added.
 _OPTIONAL = ("speakers", "audio_digests", "paths")
 
@@ -144,8 +143,7 @@ def _holds(larger: Member, smaller: Member) -> bool:
     places = np.minimum(np.searchsorted(larger.rows, smaller.rows), len(larger.rows) - 1)
     if not np.array_equal(larger.rows[places], smaller.rows):
         return False
-    for name in ARRAYS:
-        part, whole = getattr(smaller, name), getattr(larger, name)
-        if part is not None and (whole is None or not _is_same(whole[places], part)):
-            return False
-    return True
+    held = larger.arrays
+    return smaller.layers.keys() <= larger.layers.keys() and all(
+        name in held and _is_same(held[name][places], part) for name, part in smaller.arrays.items() if name != "rows"
+    )

@@ -14,11 +14,12 @@ from ser_store_h5.disk.atomic import growing_folder, stated_disk_problems, sync_
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
 from ser_store_h5.hdf5.arrays import write_array
 from ser_store_h5.hdf5.attributes import write_text
-from ser_store_h5.hdf5.files import create_file, write_format
+from ser_store_h5.hdf5.files import write_format
 from ser_store_h5.hdf5.groups import MAX_ENTRIES
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
+from ser_store_h5.pack.streaming import create_file
 from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -64,7 +65,7 @@ def pack(
     store, path = open_store(store), Path(path)
     if os.path.lexists(path):
         raise ExistsError(f"{path} is there already: nothing written is overwritten; name a new file")
-    without = frozenset[str]() if with_pooled else frozenset({"pooled"})
+    without = frozenset[str]() if with_pooled else frozenset({"pooled", "layers"})
     runs = _choose(store, members, without)
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
 
@@ -80,8 +81,9 @@ def pack(
                 for name in watch(packed):
                     run, step = store.resolve(name)
                     place = f"runs/{run}/{member_group(step)}"
-                    group = _create_group(file, place, member_file.FORMAT_NAME, member_file.FORMAT_VERSION)
                     with open_member(run, step) as member:
+                        version = member_file.choose_version(member.choose_layers(without))
+                        group = _create_group(file, place, member_file.FORMAT_NAME, version)
                         member.copy_into(group, without=without)
                     check_disk()
 
@@ -164,23 +166,20 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
         # The corpus is last: what a kill leaves behind is no store for anybody.
-        write_atomically(growing / "corpus.h5", partial(_unpack_corpus, packed, folder))
+        write_flushed(growing / "corpus.h5", corpus_file.compose_corpus(packed.corpus))
     return Store(folder)
 
 
-def _unpack_corpus(packed: Store, folder: Path, temporary: Path) -> None:
-    kind, version = corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION
-    with create_file(temporary, bears=folder, format_name=kind, version=version) as (file, _):
-        corpus_file.fill_corpus(file, packed.corpus)
-
-
 def _unpack_members(packed: Store, growing: Path, folder: Path, watch: Watch) -> None:
-    create = partial(create_file, format_name=member_file.FORMAT_NAME, version=member_file.FORMAT_VERSION)
+    create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
     with packed.source.opened(packed.header) as open_member:
         for name in watch(packed.member_names()):
             run, step = packed.resolve(name)
             place = growing / "runs" / run / name_member_file(step)
-            with create(place, bears=folder) as (file, _), open_member(run, step) as member:
+            with (
+                open_member(run, step) as member,
+                create(place, version=member_file.choose_version(member.layers)) as (file, _),
+            ):
                 member.copy_into(file)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import CorpusHeader
 from ser_store_h5.errors import StoreError
-from ser_store_h5.member import find_places
+from ser_store_h5.member import find_places, name_layers
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import format_member
 from ser_store_h5.places.sources import Source
@@ -66,12 +66,12 @@ class Reader:
         self._read_each(_Aligned.read_logits, logits.__setitem__)
         return logits
 
-    def read_pooled(self, dtype: DTypeLike | None) -> NDArray[Any]:
-        """``(k, n, d)``: as wide as the widest member's, unless widened."""
+    def read_pooled(self, dtype: DTypeLike | None, layer: int | None) -> NDArray[Any]:
+        """``(k, n, d)``: as wide as the widest member's, unless widened; of one layer, by default the last."""
         if not self.members:
             raise StoreError("no members were named: expected at least one whose pooled representations to read")
         stack = _Stack([format_member(*member) for member in self.members], _check_width(dtype))
-        self._read_each(_Aligned.read_pooled, stack.put)
+        self._read_each(lambda member: member.read_pooled(layer), stack.put)
         return stack.values
 
 
@@ -106,10 +106,19 @@ class _Aligned:
         held = "labels" if "predicted" in self.file.names else "pooled representations"
         raise StoreError(f"{self.name} has {held} only: expected logits, which this rule needs")
 
-    def read_pooled(self) -> NDArray[Any]:
-        if "pooled" in self.file.names:
+    def read_pooled(self, layer: int | None) -> NDArray[Any]:
+        if "pooled" not in self.file.names:
+            raise StoreError(f"{self.name} has no pooled representations: expected a member of finetune or extract")
+        if layer is None:
             return self._read("pooled")
-        raise StoreError(f"{self.name} has no pooled representations: expected a member of finetune or extract")
+        names = name_layers(self.file.layers)
+        if layer not in names:
+            held = f"layers {', '.join(map(str, names))}" if names else "its last layer only, without a number"
+            raise StoreError(
+                f"{self.name} has {held}: expected one of them as `layer`, not {layer!r}; leave it out, "
+                "or extract the layer under another `run`"
+            )
+        return self._read(names[layer])
 
 
 def _check_width(dtype: DTypeLike | None) -> np.dtype[Any] | None:

@@ -1,0 +1,132 @@
+"""The answer of :func:`ser_store.compare`: what was compared, and a verdict on every pair."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ser_store.common.display import Block, Result
+from ser_store.evaluation.tables.comparison import tabulate_comparison
+from ser_store.evaluation.uncertainty import describe_accuracy
+from ser_store.metrics import Evaluation
+from ser_store.statistics.comparisons import CochranQ, PairComparison
+from ser_store.statistics.intervals import Interval
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One member, or one ensemble of several.
+
+    Attributes:
+        name: the member's full name, or those of an ensemble's members joined by plus signs.
+        members: full names.
+        metrics: every metric of the confusion matrix.
+        interval: of the accuracy.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    metrics: Evaluation
+    interval: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        accuracy = describe_accuracy(self.metrics, self.interval)
+        return {"name": self.name, "members": list(self.members), **accuracy}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two of them against each other.
+
+    Attributes:
+        test: by speaker where speakers are the units, else McNemar's exact test; corrected for all pairs compared.
+        p_mcnemar: of this pair alone, McNemar's exact test, which takes utterances as independent.
+    """
+
+    test: PairComparison
+    p_mcnemar: float
+
+    def to_json(self) -> dict[str, Any]:
+        test = self.test
+        return {
+            "first": test.first,
+            "second": test.second,
+            "only_first": test.only_first,
+            "only_second": test.only_second,
+            "difference": test.difference,
+            "ci95": list(test.interval.bounds),
+            "p": test.p,
+            "p_holm": test.p_holm,
+            "method": test.method,
+            "p_mcnemar": self.p_mcnemar,
+            "verdict": test.verdict,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
+    """Members and ensembles on the same utterances.
+
+    Attributes:
+        on: the part of the split.
+        split: the split; None where the corpus has none.
+        unit: ``speaker`` or ``utterance``: what is taken as independent of each other.
+        n_units: how many of them there are.
+        rule: how ensembles vote.
+        tie: how their ties are decided.
+        alpha: the chance taken to call any two different that are not.
+        compared: the members and ensembles, in the order named.
+        cochran: whether they differ at all, for three or more; takes utterances as independent.
+        pairs: every two of them, or each with the one that all were compared with, second.
+        cautions: why the verdicts may mislead; empty if there is no known reason.
+    """
+
+    on: str
+    split: str | None
+    unit: str
+    n_units: int
+    rule: str
+    tie: str
+    alpha: float
+    compared: tuple[Compared, ...]
+    cochran: CochranQ | None
+    pairs: tuple[Pair, ...]
+    cautions: tuple[str, ...]
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore compare`` prints."""
+        yield from tabulate_comparison(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each pair: who, the verdict, the difference in accuracy with its interval, and p."""
+        return [
+            {
+                "first": pair.test.first,
+                "second": pair.test.second,
+                "verdict": pair.test.verdict,
+                "only_first": pair.test.only_first,
+                "only_second": pair.test.only_second,
+                "difference": pair.test.difference,
+                "low": pair.test.interval.low,
+                "high": pair.test.interval.high,
+                "p": pair.test.p,
+                "p_holm": pair.test.p_holm,
+                "p_mcnemar": pair.p_mcnemar,
+            }
+            for pair in self.pairs
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "on": self.on,
+            "split": self.split,
+            "n": self.compared[0].metrics.n,
+            "unit": self.unit,
+            "n_units": self.n_units,
+            "rule": self.rule,
+            "tie": self.tie,
+            "alpha": self.alpha,
+            "compared": [one.to_json() for one in self.compared],
+            "cochran": None if self.cochran is None else vars(self.cochran),
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "cautions": list(self.cautions),
+        }

@@ -1,1 +1,0 @@
-"""Several processes that train one model: how batches are dealt out, who writes, and FSDP."""
