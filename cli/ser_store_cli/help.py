@@ -54,10 +54,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "extract": (
         ("Acoustic features of all recordings, without any training", "extract --model mfcc"),
         ("Representations and logits of all recordings, by a fine-tuned run", "extract --run xlsr53"),
+        ("Every layer of a frozen backbone, from one pass", "extract --model whisper-base --layers all"),
     ),
     "head": (
         ("Logistic regression on MFCC features", "head --kind logreg --from mfcc"),
         ("An SVM, every utterance scored by a model that has not heard its speaker", "head --kind svm --cv speaker"),
+        ("A head for each layer, to see which says most", "head --from whisper-base-frozen --layer all"),
     ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),
@@ -84,7 +86,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
         ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
     ),
-    "verify": (("Is every file as it was written?", "verify"),),
+    "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
         ("Predicted classes of all runs, a column each", "export members.csv"),
         ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
@@ -96,7 +98,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
-    "gc": (("What would be removed?", "gc --dry-run"),),
+    "gc": (("Only list what would be removed", "gc --dry-run"),),
     "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),
     "reproduce": (("The whole paper, in bf16", "reproduce --audio ravdess --precision bf16 --store six.store"),),
     "demo": (("On synthetic speech", "demo --store demo.store"),),

@@ -63,10 +63,22 @@ CheckpointOption = Annotated[
 ]
 InitOption = Annotated[str, typer.Option("--init", help="Weights to begin with: pretrained or random.")]
 RuleOption = Annotated[
-    str, typer.Option("--rule", help="How ensembles vote: hard (majority), soft (mean probability) or soft-log.")
+    str,
+    typer.Option(
+        "--rule",
+        help="How ensembles vote: hard (majority), soft (mean probability) or soft-log (mean log-probability).",
+    ),
 ]
+TIE_HELP = (
+    "How hard voting breaks ties: lowest (the first class), confidence (the most probable class), best (the answer of "
+    "the most accurate member) or abstain (no answer, which is wrong)."
+)
 TieOption = Annotated[
-    str, typer.Option("--tie", help="How hard voting breaks ties: lowest, confidence, best or abstain.")
+    str,
+    typer.Option(
+        "--tie",
+        help=TIE_HELP,
+    ),
 ]
 
 DEFAULT_STORE = Path("ser.store")

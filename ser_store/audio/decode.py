@@ -94,7 +94,7 @@ def load_waveform(path: str | Path) -> Waveform:
 
 
 def resample(samples: NDArray[np.float32], *, sample_rate: int, to: int = SAMPLE_RATE) -> NDArray[np.float32]:
-    """``(n,)`` float32 at ``sample_rate`` to ``(ceil(n · to / sample_rate),)`` float32 at ``to``.
+    """Resample ``(n,)`` float32 at ``sample_rate`` to ``(ceil(n · to / sample_rate),)`` float32 at ``to``.
 
     By torchaudio's windowed sinc; by scipy's FFT where the two rates share so small a divisor that the sinc's kernel
     would not fit into memory. Equal rates return ``samples`` as they are.
@@ -126,7 +126,7 @@ def load_speech(path: str | Path) -> NDArray[np.float32]:
 
 
 def compute_audio_digest(waveform: Waveform) -> bytes:
-    """SHA-256 (32 bytes) of what is heard: the same recording has the same digest as WAV and as FLAC.
+    """Return the SHA-256 (32 bytes) of what is heard: the same recording has the same digest as WAV and as FLAC.
 
     Over the sample rate as a little-endian unsigned 32-bit integer, then the mono samples as little-endian float32.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ser_store.backbones.description import FAMILIES, Backbone, describe_transformer
+from ser_store.backbones.description import FAMILIES, Backbone, describe_features, describe_transformer
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import UnknownNameError, describe_unknown
 
@@ -14,10 +14,13 @@ WAY_OUT = f"or any hub id (org/name) or local folder of the families {', '.join(
 
 
 def lookup(key: str) -> Backbone:
-    """The backbone called ``key``, which may also be the hub id of one in the catalogue.
+    """Return the backbone called ``key``, which may also be the hub id of one in the catalogue.
 
     Raises:
         UnknownNameError: naming the nearest keys.
+
+    >>> lookup("hubert-base").hidden_size
+    768
     """
     for backbone in list_backbones():
         if key == backbone.key or (backbone.hub_id is not None and key == backbone.hub_id):
@@ -26,12 +29,12 @@ def lookup(key: str) -> Backbone:
 
 
 def is_acoustic(key: str) -> bool:
-    """Whether ``key`` is an acoustic feature set of the catalogue; any other name is not."""
+    """Return whether ``key`` is an acoustic feature set of the catalogue."""
     return key in _ENTRIES and _ENTRIES[key].kind == "acoustic"
 
 
 def list_backbones() -> tuple[Backbone, ...]:
-    """All backbones: the published six, Whisper's sizes, the acoustic feature sets, the tiny presets."""
+    """Return all backbones: the published six, Whisper's sizes, the acoustic feature sets, the tiny presets."""
     return _BACKBONES
 
 
@@ -222,22 +225,8 @@ _BACKBONES = (
         )
         for size in ("large-v3", "large-v3-turbo")
     ),
-    Backbone(
-        key="mfcc",
-        name="MFCC statistics",
-        kind="acoustic",
-        architecture="torchaudio",
-        hub_id=None,
-        revision=None,
-        hidden_size=240,
-        num_hidden_layers=0,
-        backbone_parameters=0,
-        parameters=0,
-        bytes_fp32=0,
-        pretraining="none: 40 coefficients, their deltas and delta-deltas, mean and standard deviation",
-        hours=None,
-        languages=None,
-    ),
+    describe_features("mfcc", "MFCC statistics", 240, "40 coefficients, their deltas and delta-deltas"),
+    describe_features("logmel", "log-mel statistics", 160, "80 log-mel bands"),
     describe_transformer("tiny-wav2vec2", "tiny Wav2vec2.0", "wav2vec2", config=_TINY, parameters=241_040),
     describe_transformer("tiny-hubert", "tiny HuBERT", "hubert", config=_TINY_GROUP_NORM, parameters=256_400),
     describe_transformer("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY_STABLE, parameters=233_872),

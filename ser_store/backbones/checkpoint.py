@@ -63,7 +63,7 @@ class LoadedBackbone:
 
 
 def load_config(folder: Path) -> PreTrainedConfig:
-    """The configuration in ``folder``.
+    """Read the configuration in ``folder``.
 
     Raises:
         ModelError: if there is none, or it is of another family.
@@ -87,7 +87,7 @@ def load_config(folder: Path) -> PreTrainedConfig:
 
 
 def load_backbone(folder: Path, config: PreTrainedConfig) -> LoadedBackbone:
-    """The backbone in ``folder``, from safetensors or ``.bin`` files, with or without another head on top.
+    """Load the backbone in ``folder`` from safetensors or ``.bin`` files, with or without another head on top.
 
     Raises:
         ModelError: if the weights cannot be read, or one of the backbone's is missing, quantized, not finite or of
@@ -140,7 +140,7 @@ def _read_kinds(path: Path) -> dict[str, str]:
 
 
 def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any, dict[str, Any]]:
-    """A model of class ``kind`` from ``folder`` in float32, and transformers' report of keys.
+    """Load a model of class ``kind`` from ``folder`` in float32; returns transformers' report of keys, too.
 
     Raises:
         ModelError: if the weights cannot be read or have other shapes.
@@ -170,12 +170,12 @@ def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any
 
 
 def has_feature_extractor(folder: Path | None) -> bool:
-    """Whether ``folder`` says how the samples of an utterance are prepared."""
+    """Return whether ``folder`` says how the samples of an utterance are prepared."""
     return folder is not None and any((folder / name).exists() for name in _EXTRACTOR_FILES)
 
 
 def load_feature_extractor(folder: Path | None, config: PreTrainedConfig) -> FeatureExtractor:
-    """The feature extractor in ``folder``, else the family's usual one.
+    """Load the feature extractor in ``folder``, else the family's usual one.
 
     Args:
         folder: of the checkpoint.
@@ -247,7 +247,7 @@ def _settle_samples(extractor: Wav2Vec2FeatureExtractor, folder: Path | None) ->
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No reports, warnings and progress bars of transformers within; afterwards all is as it was."""
+    """Silence reports, warnings and progress bars of transformers for a while."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
@@ -276,7 +276,7 @@ def _has_start(path: Path, start: bytes) -> bool:
 
 
 def describe_problem(problem: BaseException) -> str:
-    """The first sentence of an error, short enough for a message of our own."""
+    """Return the first sentence of an error, short enough for a message of our own."""
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     lines = str(problem).strip().splitlines() or [type(problem).__name__]

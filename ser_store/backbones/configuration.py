@@ -43,7 +43,7 @@ class WhisperEncoderConfig(WhisperConfig):
 
 
 def settle(config: Any) -> Any:
-    """The same configuration of a family, with what is not for a checkpoint to say, before a module is built by it."""
+    """Set what is not for a checkpoint to say in a family's configuration, before a module is built by it."""
     if config.model_type == "whisper" and not isinstance(config, WhisperEncoderConfig):
         config = WhisperEncoderConfig.from_dict(config.to_dict())
     for name, value in _OURS.items():
@@ -53,7 +53,7 @@ def settle(config: Any) -> Any:
 
 
 def describe_configuration(config: PreTrainedConfig) -> dict[str, Any]:
-    """What decides the forward pass of a bare model beside its weights, as JSON has it.
+    """Return what decides the forward pass of a bare model beside its weights, ready for JSON.
 
     Of its fields, those that are not what transformers takes where nothing is stated: releases add some.
     """

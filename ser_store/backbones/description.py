@@ -61,7 +61,7 @@ class Backbone:
     config: Mapping[str, object] = field(default_factory=dict, repr=False, hash=False)
 
     def to_json(self) -> dict[str, object]:
-        """All but the configuration, ready for :func:`json.dumps`."""
+        """Return all but the configuration, ready for :func:`json.dumps`."""
         return {name: value for name, value in vars(self).items() if name != "config"}
 
 
@@ -78,7 +78,7 @@ def describe_transformer(
     hours: float | None = None,
     languages: str | None = None,
 ) -> Backbone:
-    """A transformer; ``parameters`` are the backbone's own."""
+    """Describe a transformer; ``parameters`` are the backbone's own."""
     hidden_size = config.get("hidden_size", config.get("d_model"))
     layers = config.get("num_hidden_layers", config.get("encoder_layers"))
     if not isinstance(hidden_size, int) or not isinstance(layers, int):
@@ -100,4 +100,24 @@ def describe_transformer(
         hours=hours,
         languages=languages,
         config=config,
+    )
+
+
+def describe_features(key: str, name: str, size: int, what: str) -> Backbone:
+    """Return a feature set of ``size`` numbers, which has no weights."""
+    return Backbone(
+        key=key,
+        name=name,
+        kind="acoustic",
+        architecture="torchaudio",
+        hub_id=None,
+        revision=None,
+        hidden_size=size,
+        num_hidden_layers=0,
+        backbone_parameters=0,
+        parameters=0,
+        bytes_fp32=0,
+        pretraining=f"none: {what}, mean and standard deviation",
+        hours=None,
+        languages=None,
     )

@@ -18,7 +18,7 @@ _SMALL_BYTES = 1 << 14
 
 
 def compute_model_digest(model: nn.Module) -> str:
-    """SHA-256 (hex) over name, dtype, shape and the SHA-256 of the bytes of every entry of the state dict, by name.
+    """Return the SHA-256 (hex) of a model's state dict: of each entry name, dtype, shape and the SHA-256 of its bytes.
 
     Independent of device, memory layout, sharing between tensors, sharding and the format of the file they came from;
     buffers that a state dict leaves out do not count. Of a model that FSDP2 shards, every other process has to call

@@ -48,7 +48,7 @@ class HubCheckpoint:
 
 
 def fetch_checkpoint(hub_id: str, *, revision: str | None = None, with_weights: bool = True) -> HubCheckpoint:
-    """Configuration, feature extractor and (``with_weights``) weights of ``hub_id``; from the cache without network.
+    """Fetch a model's configuration, feature extractor and weights from the hub, or from the cache without network.
 
     Raises:
         ModelError: if it can neither be fetched nor found in the cache, or its weights are not those on the hub.
@@ -95,7 +95,7 @@ def _find_problem(hub_id: str, revision: str | None) -> str:
 
 
 def describe_refusal(refused: Exception) -> str:
-    """What the hub, the network or the disk had against a request, with what to do about it where that is known."""
+    """Say why a request to the hub failed, and what to do about it where that is known."""
     if isinstance(refused, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     if isinstance(refused, OSError) and refused.errno in _DISK_PROBLEMS:
@@ -112,7 +112,7 @@ class _Fetcher:
     offline: bool
 
     def fetch(self, name: str) -> Path | None:
-        """The file in the cache, fetched if need be; None if there is none."""
+        """Return the file in the cache, fetched if need be; None if there is none."""
         try:
             with _quiet_client():
                 return Path(hf_hub_download(self.hub_id, name, revision=self.revision, local_files_only=self.offline))

@@ -33,7 +33,7 @@ class LengthAware:
 
 @contextmanager
 def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator[Counts]:
-    """Tells the length-aware modules of ``backbone`` the lengths of a batch; yields its frames per utterance.
+    """Tell the length-aware modules of ``backbone`` the lengths of a batch; yields its frames per utterance.
 
     Args:
         backbone: what :func:`make_invariant` returned.
@@ -55,7 +55,7 @@ def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator
 
 
 def count_frames(sample_counts: Sequence[int], config: Any, *, convolutions: int | None = None) -> Counts:
-    """Frames per utterance after the first ``convolutions`` (default: all) of the feature encoder.
+    """Return the frames per utterance after the first ``convolutions`` (default: all) of the feature encoder.
 
     Raises:
         AudioError: if an utterance is too short for a single frame.
@@ -76,7 +76,7 @@ def count_frames(sample_counts: Sequence[int], config: Any, *, convolutions: int
 
 
 def count_samples(frames: int, config: Any) -> int:
-    """The fewest samples that make so many frames."""
+    """Return the fewest samples that make so many frames."""
     samples = frames
     for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
         samples = (samples - 1) * stride + kernel
@@ -84,7 +84,7 @@ def count_samples(frames: int, config: Any) -> int:
 
 
 def make_invariant(backbone: Any) -> Any:
-    """The same backbone with the modules replaced that would see padding; twice is as good as once.
+    """Replace the modules of a backbone that would see padding, in place; twice is as good as once.
 
     It has a method ``count_frames(sample_counts)`` afterwards, as :class:`~ser_store.backbones.whisper.WhisperBackbone`
     has, which sees no padding by itself.
@@ -100,10 +100,10 @@ def make_invariant(backbone: Any) -> Any:
     if isinstance(getattr(embedding, "batch_norm", None), nn.BatchNorm1d):
         embedding.batch_norm.__class__ = ValidBatchNorm
     if backbone.config.model_type == "wavlm":
-        from ser_store.backbones.wavlm import OneMaskAttention
-
-        for layer in backbone.encoder.layers:
-            layer.attention.__class__ = OneMaskAttention
+        for attention in [layer.attention for layer in backbone.encoder.layers]:
+            if not isinstance(attention, OneMaskAttention):
+                # Of the class that it is, which alone is in WavLM's module.
+                attention.__class__ = type("OneMaskWavLMAttention", (OneMaskAttention, type(attention)), {})
     backbone.count_frames = partial(count_frames, config=backbone.config)
     # Not looked for in each forward pass, which takes a millisecond in a model of a thousand modules.
     backbone._length_aware = [module for module in backbone.modules() if isinstance(module, LengthAware)]
@@ -164,6 +164,28 @@ class ValidBatchNorm(LengthAware, nn.BatchNorm1d):
         normalised = torch.zeros_like(frames)
         normalised[valid] = super().forward(frames[valid]).to(frames.dtype)
         return normalised.transpose(1, 2)
+
+
+class OneMaskAttention:
+    """WavLM's attention with the padding merged into the relative position bias.
+
+    transformers hands torch a boolean padding mask beside a float bias, which torch has deprecated and warns of at
+    every forward pass. Adds no parameters: an attention becomes one by a change of its class.
+    """
+
+    num_heads: int
+
+    def torch_multi_head_self_attention(
+        self, hidden_states: Tensor, attention_mask: Tensor | None, gated_position_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if attention_mask is not None:
+            padded = (attention_mask == 0).repeat_interleave(self.num_heads, dim=0)
+            gated_position_bias = gated_position_bias.masked_fill(padded[:, None, :], -torch.inf)
+        transformers_own: Any = super()
+        attended: tuple[Tensor, Tensor] = transformers_own.torch_multi_head_self_attention(
+            hidden_states, None, gated_position_bias
+        )
+        return attended
 
 
 def _find_padding(lengths: Counts | None, frames: Tensor) -> Tensor:

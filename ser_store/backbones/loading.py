@@ -58,7 +58,7 @@ class LoadedModel:
         return family == "whisper"
 
     def describe(self) -> dict[str, Any]:
-        """What decides the numbers it gives, beside its weights and the precision, as a record keeps it."""
+        """Return what decides its numbers beside weights and precision, as a run's record keeps it."""
         config = self.model.backbone.config
         prepared = (
             {"context": self.context} if self.is_whisper else {"do_normalize": self.feature_extractor.do_normalize}
@@ -78,7 +78,7 @@ def build_model(
     seed: int = 0,
     context: Context = "utterance",
 ) -> LoadedModel:
-    """A classifier with a new head over the backbone called ``name``.
+    """Build a classifier with a new head over the backbone called ``name``.
 
     Args:
         name: key of the catalogue, hub id or local folder.
@@ -128,7 +128,7 @@ def build_model(
 
 
 def load_classifier(folder: Path) -> LoadedModel:
-    """A classifier as ``save_pretrained`` and the Trainer write it: weights, configuration and feature extractor.
+    """Load a fine-tuned classifier, as ``save_pretrained`` and the Trainer write it.
 
     Raises:
         ModelError: if ``folder`` is not such a folder, or its weights are not complete.

@@ -121,7 +121,7 @@ class ClassificationHead(nn.Module):
         self.out_proj = nn.Linear(hidden_size, classes)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """``(b, h)`` pooled representations to ``(b, c)`` logits, float32."""
+        """Return the logits ``(b, c)`` float32 of pooled representations ``(b, h)``."""
         with torch.autocast(pooled.device.type, enabled=False):
             hidden = torch.tanh(_apply(self.dense, self.dropout(pooled.float())))
             return _apply(self.out_proj, self.dropout(hidden))
@@ -172,7 +172,7 @@ class SpeechClassifier(PreTrainedModel):
         sample_counts: Sequence[int] | None = None,
         layers: LayerChoice | None = None,
     ) -> SpeechClassifierOutput:
-        """Logits and pooled representations of a batch, and the cross entropy where labels are given.
+        """Return logits and pooled representations of a batch, and the cross entropy where labels are given.
 
         Args:
             input_values: ``(b, t)`` float32, mono at 16 kHz, each utterance normalised over its own samples as the
@@ -218,14 +218,14 @@ class SpeechClassifier(PreTrainedModel):
 
 
 def build_backbone(config: PreTrainedConfig) -> Any:
-    """The bare model of a family, its weights at random."""
+    """Build the bare model of a family, its weights at random."""
     if config.model_type == "whisper":
         return find_backbone_class(config)._from_config(config)
     return AutoModel.from_config(config)
 
 
 def find_backbone_class(config: PreTrainedConfig) -> Any:
-    """What loads the bare model of a family by ``from_pretrained``."""
+    """Return the class that loads the bare model of a family by ``from_pretrained``."""
     if config.model_type == "whisper":
         from ser_store.backbones.whisper import WhisperBackbone
 
@@ -236,7 +236,7 @@ def find_backbone_class(config: PreTrainedConfig) -> Any:
 def build_config(
     backbone_config: PreTrainedConfig, classes: Sequence[str], *, pooling: Pooling, **described: Any
 ) -> SpeechClassifierConfig:
-    """The configuration of a classifier of ``classes``, in the order of its logits, over a backbone."""
+    """Return the configuration of a classifier over a backbone; ``classes`` are in the order of its logits."""
     names = dict(enumerate(classes))
     return SpeechClassifierConfig(
         backbone_config,
@@ -252,7 +252,7 @@ AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
 
 
 def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: Statistic) -> Tensor:
-    """One vector per utterance, ``(b, h)`` float32 whatever the precision of ``hidden``.
+    """Pool frames to one vector per utterance, ``(b, h)`` float32 whatever the precision of ``hidden``.
 
     Args:
         hidden: ``(b, f, h)``, the frames of ``b`` utterances, padded on the right.

@@ -34,7 +34,7 @@ class Source:
 
 
 def find_source(name: str, *, init: Init, checkpoint: Path | None) -> Source:
-    """What ``name`` means, its files fetched if need be.
+    """Find the backbone that ``name`` means, and fetch its files if need be.
 
     Args:
         name: key of the catalogue, hub id or local folder; the first two with ``@`` and a revision of the hub (branch,

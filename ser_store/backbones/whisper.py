@@ -126,7 +126,7 @@ class WhisperBackbone(WhisperPreTrainedModel):
         return masked
 
     def count_frames(self, sample_counts: Sequence[int]) -> tuple[int, ...]:
-        """Frames per utterance: one for each two mel frames that begin in its samples.
+        """Return the frames per utterance: one for each two mel frames that begin in its samples.
 
         Raises:
             AudioError: if an utterance is too short for a mel frame.
@@ -140,7 +140,7 @@ class WhisperBackbone(WhisperPreTrainedModel):
 
 
 def count_mel_frames(samples: int) -> int:
-    """Mel frames of an utterance of so many samples.
+    """Return how many mel frames so many samples have.
 
     Raises:
         AudioError: if it is too short for one.

@@ -49,7 +49,7 @@ class Table:
         return "\n".join([line(self.header), "  ".join("─" * width for width in widths), *map(line, cells)])
 
     def to_html(self) -> str:
-        """The table as an HTML element, all text escaped."""
+        """Return the table as an HTML element, all text escaped."""
         train_eval = ["left" if is_text else "right" for is_text in self._find_text()]
 
         def row(cells: Sequence[str], tag: str) -> str:
@@ -80,11 +80,11 @@ class Result:
     """
 
     def describe(self) -> Iterable[Block]:
-        """The lines and tables that the command prints."""
+        """Yield the lines and tables that the command prints."""
         raise NotImplementedError
 
     def records(self) -> list[dict[str, Any]]:
-        """A dictionary for each row of the data frame, all with the same keys."""
+        """Yield a dictionary for each row of the data frame, all with the same keys."""
         raise NotImplementedError
 
     def to_frame(self) -> "DataFrame":
@@ -126,7 +126,7 @@ class Result:
 
 
 def summarise(value: object) -> str:
-    """A value in a few characters: what is long is counted, and of an array the shape and dtype are said.
+    """Describe a value in a few characters: the length of what is long, the shape and dtype of an array.
 
     >>> import numpy as np
     >>> print(summarise(0.5), summarise(("a",) * 84), summarise(np.zeros((8, 8))))
@@ -161,12 +161,12 @@ class Figure(float):
 
 
 def maybe_figure(value: float | None) -> Figure | None:
-    """The figure, or None where there is none."""
+    """Return the figure, or None where there is none."""
     return None if value is None else Figure(value)
 
 
 def format_interval(bounds: Sequence[float]) -> str:
-    """Bounds that are shares of one, in percent.
+    """Format bounds that are shares of one, in percent.
 
     >>> format_interval((0.9123, 0.95))
     '[91.2, 95.0]'
@@ -175,7 +175,7 @@ def format_interval(bounds: Sequence[float]) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """Decimal units, as the sizes of checkpoints are published.
+    """Format bytes in decimal units, as the sizes of checkpoints are published.
 
     >>> format_bytes(1265986080)
     '1.27 GB'

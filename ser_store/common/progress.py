@@ -17,7 +17,7 @@ class Progress(Protocol):
 
 
 def silent(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
-    """No progress is shown."""
+    """Show no progress."""
     return items
 
 

@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 def list_versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that numbers depend on."""
+    """Return the versions of Python and of the installed packages that numbers depend on."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -38,7 +38,7 @@ def list_versions() -> dict[str, str]:
 
 
 def list_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In which fields two configurations of a model differ, each with both values."""
+    """Return the fields in which two configurations of a model differ, each with both values."""
     both = {name: [_show(one, name) for one in (before, now)] for name in sorted(before.keys() | now.keys())}
     return [f"{name} ({there}, now {here})" for name, (there, here) in both.items() if there != here]
 
@@ -48,7 +48,7 @@ def _show(configuration: Mapping[str, Any], name: str) -> str:
 
 
 def describe_hardware() -> dict[str, Any]:
-    """Processor, cores and accelerators. Loads torch, so call it only where torch is loaded anyway."""
+    """Return processor, cores and accelerators. Loads torch, so call it only where torch is loaded anyway."""
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -56,7 +56,7 @@ def describe_hardware() -> dict[str, Any]:
 
 
 def digest_recordings(corpus: Corpus, rows: NDArray[np.integer[Any]]) -> str | None:
-    """SHA-256 (hex) over the audio digests of the utterances ``rows``; None for a corpus without audio."""
+    """Return the SHA-256 (hex) over the audio digests of the utterances ``rows``; None for a corpus without audio."""
     if corpus.audio_digests is None:
         return None
     return hashlib.sha256(np.ascontiguousarray(corpus.audio_digests[rows]).tobytes()).hexdigest()

@@ -15,7 +15,7 @@ U = TypeVar("U")
 
 @functools.cache
 def open_pool(process: int, name: str, size: int) -> ThreadPoolExecutor:
-    """Threads that stay for the next call: Python waits for ever for a new one that finds no memory to begin with.
+    """Open threads that stay for the next call: Python waits for ever for a new one that finds no memory to begin with.
 
     Args:
         process: the id of this one, since one that was forked has none of its parent's threads.
@@ -26,7 +26,7 @@ def open_pool(process: int, name: str, size: int) -> ThreadPoolExecutor:
 
 
 def map_threaded(function: Callable[[T], U], items: Sequence[T], *, progress: Progress, label: str) -> list[U]:
-    """``function`` of every item, in the order of the items."""
+    """Call ``function`` with every item in several threads; returns its results in the order of the items."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         return list(progress(pool.map(function, items), total=len(items), label=label))

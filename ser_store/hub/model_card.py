@@ -15,7 +15,7 @@ TASK = "audio-classification"
 
 
 def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -> str:
-    """The card of the model ``record.run`` at ``step`` as Markdown, with the hub's metadata ahead.
+    """Return the card of the model ``record.run`` at ``step`` as Markdown, with the hub's metadata ahead.
 
     Figures are of the part ``test`` where the run's split has it, else of all utterances it was evaluated on. The
     licence is left to whoever publishes the model: it depends on the weights and the corpus it was made from.

@@ -45,7 +45,7 @@ class Publication:
 
 
 def reserve_repository(repository: str, *, private: bool = True) -> str:
-    """Make an empty model repository, before hours are spent on what it is to hold. One that is still empty is taken.
+    """Make an empty model repository, or take one that is still empty, before hours of training for it.
 
     Returns:
         Its address.
@@ -92,10 +92,11 @@ def _refuse_shards(repository: str) -> None:
 def push_to_hub(
     store: StoreLike, run: str, repository: str, *, step: int | None = None, private: bool = True
 ) -> Publication:
-    """Put the model of a fine-tuned run on the hub in one commit: weights, configuration, feature extractor, card.
+    """Publish the model of a fine-tuned run on the Hugging Face hub, with a model card.
 
-    What is pushed loads by its name as any backbone does, and with its head by
-    :func:`~ser_store.backbones.loading.load_classifier`. Folders of this machine are taken out of its configuration.
+    One commit holds weights, configuration, feature extractor and card. What is pushed loads by its name as any
+    backbone does, and with its head by :func:`~ser_store.backbones.loading.load_classifier`. Folders of this machine
+    are taken out of its configuration.
 
     Args:
         store: has the run.
@@ -106,6 +107,10 @@ def push_to_hub(
 
     Raises:
         ModelError: if there is no checkpoint, or the hub refuses; says what to do.
+
+    >>> import ser_store as ss
+    >>> ss.push_to_hub("my.store", "xlsr53", "me/xlsr53-emotions").url  # doctest: +SKIP
+    'https://huggingface.co/me/xlsr53-emotions'
     """
     store = open_store(store)
     record = store.run(run)

@@ -1,5 +1,3 @@
 """Utterances in, logits and pooled representations out: the dataset, what changes a waveform, and the forward pass."""
 
-from ser_store.backbones.inductor_cache import place_cache
-
-place_cache()
+import ser_store.backbones  # noqa: F401 - before transformers, see there

@@ -26,7 +26,7 @@ CACHE_BYTES = 1 << 30
 
 
 class SpeechCache:
-    """Keeps arrays of samples under keys of their content until they take ``limit`` bytes; later ones are not kept.
+    """Decoded samples under keys of their content; once they take ``limit`` bytes, no more are kept.
 
     Data-loading processes that are forked share what was there before them, and forget what they keep themselves.
     """
@@ -36,11 +36,11 @@ class SpeechCache:
         self._kept: dict[bytes, NDArray[np.float32]] = {}
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
-        """``(n,)`` float32, or None where they are not kept."""
+        """Return the samples ``(n,)`` float32, or None where they are not kept."""
         return self._kept.get(key)
 
     def keep(self, key: bytes, samples: NDArray[np.float32]) -> bool:
-        """Keep ``samples`` if there is room; says whether they are kept."""
+        """Keep ``samples`` if there is room; returns whether they are kept."""
         if key not in self._kept and samples.nbytes <= self._room:
             self._kept[key] = samples
             self._room -= samples.nbytes
@@ -112,11 +112,11 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
                 return  # no room
 
     def set_epoch(self, epoch: int) -> None:
-        """Items are those of this epoch from now on."""
+        """Vary the items as in this epoch from now on."""
         self.epoch = epoch
 
     def load_lengths(self) -> list[int]:
-        """Samples of each utterance before any variation, without decoding it."""
+        """Return the number of samples of each utterance before any variation, without decoding it."""
         seconds = load_durations(self._corpus, np.array(self._rows, dtype=np.int32), audio=self._audio)
         return [round(one * SAMPLE_RATE) for one in seconds.tolist()]
 

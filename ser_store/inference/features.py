@@ -14,14 +14,14 @@ _MEL = "16 kHz mono, log-mel frames of each utterance by the model's feature ext
 
 
 def describe_preprocessing(extractor: Any) -> str:
-    """Part of a member's provenance: what happened to the samples before the model saw them."""
+    """Say what happens to the samples before the model sees them, for a member's provenance."""
     return _MEL if _makes_mel(extractor) else _NORMALISED
 
 
 def extract_features(
     samples: NDArray[np.float32], extractor: Any, *, context: Context = "utterance"
 ) -> NDArray[np.float32]:
-    """``(n,)`` normalised samples, or ``(m, b)`` log-mel frames of b bins, float32, of one utterance ``(n,)`` alone.
+    """Make what a model takes of one utterance: normalised samples ``(n,)``, or ``(m, b)`` log-mel frames, float32.
 
     Args:
         extractor: the model's, as :mod:`ser_store.backbones.checkpoint` loads it.
@@ -47,7 +47,7 @@ def extract_features(
 
 
 def count_samples_per_value(extractor: Any) -> int:
-    """Samples between one value, or log-mel frame, and the next."""
+    """Return the samples between one value, or log-mel frame, and the next."""
     return int(extractor.hop_length) if _makes_mel(extractor) else 1
 
 

@@ -28,7 +28,7 @@ def iter_batches(
     precision: str = "fp32",
     layers: LayerChoice | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
+    """Yield logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
 
     While a batch is computed, the next one is decoded.
 
@@ -71,7 +71,7 @@ def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[s
 
 @contextmanager
 def stated_rounding(precision: str) -> Iterator[None]:
-    """Within, a GPU rounds what it multiplies in float32 as the precision says, afterwards as before.
+    """Let a GPU round what it multiplies in float32 as the precision says; afterwards as before.
 
     ``fp32`` rounds nothing, where torch's convolutions else round to the 10 bits of TF32; ``tf32`` rounds in products
     of matrices too; ``fp16`` and ``bf16`` leave it at convolutions. torch's older flags alone are used, here and in all

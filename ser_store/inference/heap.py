@@ -22,7 +22,7 @@ _is_kept = threading.Event()
 
 @contextmanager
 def kept_heap() -> Iterator[None]:
-    """Within, freed memory stays with the process, where it computes on the CPU under glibc; afterwards it goes.
+    """Keep freed memory with the process for a while, where it computes on the CPU under glibc.
 
     It does so until memory runs out, and somebody calls :func:`give_back_freed`.
     """
@@ -39,7 +39,7 @@ def kept_heap() -> Iterator[None]:
 
 @contextmanager
 def lent_heap() -> Iterator[None]:
-    """Within, what others free is not kept; what was kept until then is there again afterwards."""
+    """Give freed memory back for a while, within :func:`kept_heap`."""
     was_kept = _is_kept.is_set()
     give_back_freed()
     try:
@@ -50,7 +50,7 @@ def lent_heap() -> Iterator[None]:
 
 
 def give_back_freed() -> None:
-    """From now on, do as glibc does by itself; nothing, where nothing is kept."""
+    """Give freed memory back from now on, as glibc does by itself."""
     if not _is_kept.is_set():
         return
     _is_kept.clear()

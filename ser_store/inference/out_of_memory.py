@@ -29,7 +29,7 @@ _WORDLESS = frozenset(
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on an accelerator or on the CPU."""
+    """Return whether an exception says that memory ran out, on an accelerator or on the CPU."""
     import torch
 
     if isinstance(problem, MemoryError | torch.OutOfMemoryError):
@@ -56,13 +56,13 @@ def count_utterances(batch: Batch) -> int:
 
 
 def iter_parts(batch: Batch, size: int) -> Iterator[Batch]:
-    """A batch in parts of at most ``size`` utterances, each padded no further than its own longest utterance."""
+    """Yield a batch in parts of at most ``size`` utterances, each padded no further than its own longest utterance."""
     for start in range(0, count_utterances(batch), size):
         yield take_utterances(batch, start, start + size)
 
 
 def take_utterances(batch: Batch, start: int, stop: int) -> Batch:
-    """Those of a batch from ``start`` to before ``stop``, padded no further than the longest of them."""
+    """Return the utterances ``start:stop`` of a batch, padded no further than the longest of them."""
     if start == 0 and stop >= count_utterances(batch):
         return batch
     part = {name: values[start:stop] for name, values in batch.items()}
@@ -73,12 +73,12 @@ def take_utterances(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def halve(size: int) -> int:
-    """The next smaller micro-batch: half of it, rounded up."""
+    """Return the next smaller micro-batch: half of it, rounded up."""
     return -(-size // 2)
 
 
 def explain_limit(step: int, *, phase: str) -> MemoryLimitError:
-    """Memory ran out where smaller parts of a batch do not help: in loading it, or in the optimizer."""
+    """Return the error for memory that ran out where smaller batches do not help: in loading, or in the optimizer."""
     return MemoryLimitError(
         f"out of memory in {phase} after step {step}, outside of the model's passes: expected room for a batch of "
         "recordings and for the optimizer; try a smaller "
@@ -88,7 +88,7 @@ def explain_limit(step: int, *, phase: str) -> MemoryLimitError:
 
 
 def explain_single(step: int, *, phase: str) -> MemoryLimitError:
-    """One utterance at a time does not fit: what does."""
+    """Return the error for a training that has no room for one utterance at a time."""
     return MemoryLimitError(
         f"out of memory in {phase} after step {step} with a single utterance at a time: expected room for one; try "
         "`gradient_checkpointing`, `precision` bf16, a smaller `max_seconds`, or a smaller `model`"
@@ -96,7 +96,7 @@ def explain_single(step: int, *, phase: str) -> MemoryLimitError:
 
 
 def explain_utterance(member: str, utterance: str) -> MemoryLimitError:
-    """One utterance does not fit in an extraction."""
+    """Return the error for an extraction that has no room for one utterance."""
     return MemoryLimitError(
         f"{member}: out of memory with the utterance {utterance} alone: expected room for it; end what else takes "
         "memory, or leave the recording out of the corpus"
@@ -104,7 +104,7 @@ def explain_utterance(member: str, utterance: str) -> MemoryLimitError:
 
 
 def explain_processes(step: int, *, size: int, processes: int) -> MemoryLimitError:
-    """Several processes cannot each shrink their batches: they wait for one another after every one."""
+    """Return the error for processes that train together: none can shrink its batches alone."""
     return MemoryLimitError(
         f"out of memory after step {step} with {size} utterances at a time on each of {processes} processes: expected "
         f"room for them; call `finetune()` with `resume`, which goes on from the last checkpoint with {halve(size)}"

@@ -12,7 +12,7 @@ from ser_store.recipes.recipe import Crop, Recipe
 
 @dataclass(frozen=True)
 class Variation:
-    """Augments and crops an utterance: the same seed, epoch and row give the same samples, in whatever order.
+    """What training hears of an utterance: augmented and cropped, the same for the same seed, epoch and row.
 
     Attributes:
         augmentation: comes first, since it may change the length.
@@ -39,7 +39,7 @@ class Variation:
 
 
 def make_variation(recipe: Recipe) -> Variation | None:
-    """The variation a recipe asks for, or None where it asks for none."""
+    """Return the variation that a recipe asks for, or None where it asks for none."""
     if recipe.augmentation.changes_nothing and recipe.max_seconds is None:
         return None
     longest = None if recipe.max_seconds is None else round(recipe.max_seconds * SAMPLE_RATE)

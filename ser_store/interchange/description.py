@@ -217,8 +217,8 @@ def describe_store(store: StoreLike) -> StoreDescription:
     store = open_store(store)
     survey = store.survey()
     runs = tuple(_describe_run(store, survey, name) for name in survey.records)
-    corpus_bytes = store.source.measure_corpus()
-    folder_bytes = corpus_bytes + sum(map(store.source.measure_run, store.runs()))
+    corpus_bytes = store.place.measure_corpus()
+    folder_bytes = corpus_bytes + sum(map(store.place.measure_run, store.runs()))
     return StoreDescription(
         path=store.path,
         corpus=store.corpus,
@@ -236,8 +236,8 @@ def _describe_run(store: Store, survey: Survey, name: str) -> RunDescription:
         record=survey.records[name],
         members=len(members),
         selected=store.selected_step(name) if members else None,
-        bytes=store.source.measure_run(name),
-        checkpoint_bytes=store.source.measure_checkpoints(name),
+        bytes=store.place.measure_run(name),
+        checkpoint_bytes=store.place.measure_checkpoints(name),
         dataset_bytes=_add_up(member.dataset_bytes for member in members),
     )
 

@@ -22,7 +22,7 @@ _DECAY = 6.907755
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How often training utterances are changed, and how much. The defaults change nothing.
+    """How often and how much training utterances are changed. The defaults change nothing.
 
     Attributes:
         speed_prob: share of the utterances played at another speed, which changes pitch and length.
@@ -34,6 +34,10 @@ class Augmentation:
         gain_prob: share of the utterances made louder or softer; what goes past full scale is clipped. Without that,
             a feature extractor that normalises takes the gain back.
         gain_db: gains in dB, drawn uniformly.
+
+    >>> import ser_store as ss
+    >>> ss.Recipe().changed(noise_prob=0.5, noise_db=(5, 20)).augmentation.noise_db
+    (5, 20)
     """
 
     speed_prob: float = 0.0
@@ -59,7 +63,7 @@ class Augmentation:
 
 
 def augment(samples: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """One utterance in another guise: speed, then room, then noise, then gain, each with its own probability.
+    """Change the speed of an utterance, then add a room, noise and gain, each with its own probability.
 
     Args:
         samples: ``(n,)`` float32, mono, at 16 kHz, in [-1, 1].

@@ -14,7 +14,7 @@ _MAX_LENGTH = 3_000
 
 @dataclass(frozen=True)
 class Masking:
-    """What a backbone hides from itself in training. None leaves what the backbone's configuration says.
+    """SpecAugment and layer drop in training. None keeps the value of the backbone's configuration.
 
     Sources: Park et al., SpecAugment, Interspeech 2019, on the frames of the feature encoder as in Baevski et al.,
     wav2vec 2.0, NeurIPS 2020; Fan et al., LayerDrop, ICLR 2020.
@@ -26,6 +26,10 @@ class Masking:
         mask_feature_prob: share of the channels (Whisper: mel bins) that is masked, 0 to 1.
         mask_feature_length: channels of one mask.
         layerdrop: probability that a transformer layer is skipped, 0 to 1.
+
+    >>> import ser_store as ss
+    >>> ss.Recipe(masking=Masking(layerdrop=0.1)) == ss.Recipe().changed(layerdrop=0.1)
+    True
     """
 
     mask_time_prob: float | None = None
@@ -44,7 +48,7 @@ class Masking:
 
 
 def mask(model: Any, masking: Masking, *, seed: int) -> None:
-    """Change the configuration of a classifier's backbone, in place.
+    """Set the masking of a classifier's backbone, in place.
 
     Args:
         seed: of the vector that stands for a masked frame, where the backbone has had none so far.
@@ -75,7 +79,7 @@ def mask(model: Any, masking: Masking, *, seed: int) -> None:
 
 
 def read_masking(model: Any) -> Masking:
-    """What a classifier's backbone hides from itself in training, all values resolved."""
+    """Return the masking that a classifier's backbone is trained with, all values resolved."""
     config = model.backbone.config
     stated = {entry.name: getattr(config, entry.name, None) for entry in fields(Masking)}
     if not getattr(config, "apply_spec_augment", True):

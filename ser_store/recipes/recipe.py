@@ -77,19 +77,21 @@ class Recipe:
         num_train_epochs: passes over the training part.
         max_steps: optimizer steps; overrides ``num_train_epochs`` where it is given.
         per_device_train_batch_size: utterances for each device and forward pass.
-        per_device_eval_batch_size: the same in evaluation.
-        gradient_accumulation_steps: forward passes for each optimizer step.
+        per_device_eval_batch_size: utterances for each device and forward pass in evaluation.
+        gradient_accumulation_steps: batches for each optimizer step.
         learning_rate: peak learning rate of AdamW.
-        lr_scheduler_type: how the learning rate goes on: ``linear`` (to zero), ``cosine``, ``constant`` …
+        lr_scheduler_type: how the learning rate changes: ``linear`` or ``cosine`` (to zero), ``constant``, or
+            ``constant_with_warmup``.
         warmup_steps: steps over which the learning rate rises to its peak.
-        warmup_ratio: the same as a share of all steps; one of the two at most.
+        warmup_ratio: the warm-up as a share of all steps; one of the two at most.
         layer_decay: factor on the learning rate for each transformer layer further down, 1 for none; see
             :func:`ser_store.training.optimizer.make_optimizer_groups`.
         weight_decay: AdamW's weight decay.
         max_grad_norm: gradients are clipped to this norm.
-        freeze_feature_encoder: the convolutions stay as they are.
-        frozen_layers: so many transformer layers from the bottom, and all below them, stay as they are.
-        class_weights: ``none``, ``balanced`` (n / (classes × n of the class)), or weights by class, 1 where unnamed.
+        freeze_feature_encoder: whether the convolutions are left untrained.
+        frozen_layers: how many transformer layers, counted from the lowest, are left untrained, with all below them.
+        class_weights: weights of the classes in the loss: ``none``, ``balanced`` (n / (classes × n of the class)), or
+            weights by class, 1 where unnamed.
         label_smoothing_factor: share of the target that is spread over all classes.
         eval_steps: optimizer steps between evaluations, each of which caches a member.
         logging_steps: optimizer steps between entries of the training loss.
@@ -102,17 +104,23 @@ class Recipe:
         crop: which part is kept: ``random``, another one in each epoch, or ``head``.
         masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
         augmentation: of the training waveforms.
-        precision: ``fp32``, ``tf32``, ``fp16`` or ``bf16``.
-        attn_implementation: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best that transformers finds.
-        gradient_checkpointing: trade time for memory.
-        torch_compile: have torch compile the model.
+        precision: number format of the computation: ``fp32``, ``tf32``, ``fp16`` or ``bf16``.
+        attn_implementation: how attention is computed: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best
+            that transformers finds.
+        gradient_checkpointing: compute activations twice instead of keeping them: slower, with less memory.
+        torch_compile: compile the model by ``torch.compile``.
         group_by_length: batches of utterances of similar length, which need less padding.
         dataloader_num_workers: processes that decode beside the one that trains.
-        report_to: ``none``, ``tensorboard`` or ``wandb``, beside the store's own curves.
+        report_to: where else curves are logged: ``none``, ``tensorboard`` or ``wandb``.
         seed: of initialisation, order, dropout, crops and augmentation.
 
-    >>> Recipe().changed(learning_rate=5e-5, num_train_epochs=20).to_json()["learning_rate"]
-    5e-05
+    Names are those of Hugging Face where they mean the same; those of earlier releases (``epochs``, ``accumulation``)
+    are understood.
+
+    >>> import ser_store as ss
+    >>> recipe = ss.Recipe(learning_rate=5e-5, num_train_epochs=20, warmup_ratio=0.1)
+    >>> recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
+    8
     """
 
     num_train_epochs: float = 10.0
@@ -194,7 +202,7 @@ class Recipe:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """All values, those of masking and augmentation as documents of their own."""
+        """Return all options as a document; masking and augmentation are documents within it."""
         return asdict(self)
 
     @classmethod
@@ -205,7 +213,7 @@ class Recipe:
 
         Raises:
             UnknownNameError: for an unknown key; says the nearest ones.
-            SerstoreError: for a value that is none.
+            SerstoreError: for a value that cannot be.
         """
         stated = replace_old_names(stated)
         check_names("option of a recipe", list(stated), [entry.name for entry in fields(cls)])
@@ -216,14 +224,18 @@ class Recipe:
         return cls(**{**stated, **parts})
 
     def changed(self, **options: Any) -> "Recipe":
-        """The same recipe with the options that are not None; those of masking and augmentation by their own names.
+        """Return the recipe with other values for the options that are not None.
 
         ``num_train_epochs`` takes the place of ``max_steps``, and either warm-up that of the other, unless both are
         given. Names of earlier releases are understood.
 
         Raises:
             UnknownNameError: for an option that a recipe does not have; says the nearest ones.
-            SerstoreError: for a value that is none.
+            SerstoreError: for a value that cannot be.
+
+        >>> import ser_store as ss
+        >>> ss.Recipe().changed(max_steps=500, mask_time_prob=0.05).masking.mask_time_prob
+        0.05
         """
         known = [entry.name for kind in (type(self), *_PARTS.values()) for entry in fields(kind)]
         options = replace_old_names(options)
@@ -248,7 +260,7 @@ def _read_part(name: str, stated: Any) -> Any:
 
 
 def parse_class_weights(text: str) -> str | dict[str, float]:
-    """``none``, ``balanced``, or weights by class as a command line has them.
+    """Read class weights as they are written on the command line: ``none``, ``balanced``, or weights by class.
 
     >>> parse_class_weights("angry=2, calm=0.5")
     {'angry': 2.0, 'calm': 0.5}

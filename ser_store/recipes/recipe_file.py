@@ -15,7 +15,7 @@ _HEADER = "# A recipe for serstore finetune --recipe FILE. What is left out is a
 
 
 def find_recipe(name: str | Path, *, store: Path | None = None) -> Recipe:
-    """The recipe that ``name`` means: a TOML file, a ``run.json`` or its folder, or a run of the store.
+    """Find the recipe that ``name`` means: a TOML file, a ``run.json`` or its folder, or a run of the store.
 
     Raises:
         SerstoreError: if it means none of them, or the file states no recipe.
@@ -38,11 +38,11 @@ def find_recipe(name: str | Path, *, store: Path | None = None) -> Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file.
+    """Read the recipe in a TOML file.
 
     Raises:
         UnknownNameError: for an option that a recipe does not have; says the nearest ones.
-        SerstoreError: if the file cannot be read, or a value is none.
+        SerstoreError: if the file cannot be read, or a value cannot be.
     """
     import tomllib
 
@@ -60,6 +60,10 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
 
     Raises:
         ExistsError: if there is such a file.
+
+    >>> save_recipe(Recipe(learning_rate=3e-5), Path("mine.toml"))
+    >>> load_recipe(Path("mine.toml")).learning_rate
+    3e-05
     """
     from ser_store_h5.disk.atomic import write_text_atomically
 
@@ -67,7 +71,7 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
 
 
 def format_recipe(recipe: Recipe) -> str:
-    """The TOML text of all values of ``recipe``; :func:`load_recipe` reads the same recipe from it.
+    """Return all options of ``recipe`` as TOML, of which :func:`load_recipe` makes the same recipe.
 
     >>> print(format_recipe(Recipe(seed=7)).splitlines()[-1])
     gain_db = [-12.0, 12.0]

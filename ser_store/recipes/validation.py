@@ -104,7 +104,7 @@ def replace_old_names(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_old_names(options: _Class) -> _Class:
-    """Decorate a class of options so that it is made of old names, too."""
+    """Let a class of options take the old names, too."""
     init: Any = options.__init__  # type: ignore[misc]  # of this very class
 
     @functools.wraps(init)

@@ -175,7 +175,7 @@ def test_what_never_comes_whole_is_one_line_and_not_kept(
     else:
         hub.announced["model.safetensors"] = 10
     with pytest.raises(
-        ModelError, match=r"^model.safetensors of some/model cannot be fetched \(.*--checkpoint"
+        ModelError, match=r"^model.safetensors of some/model cannot be fetched \(.*as `checkpoint`"
     ) as said:
         fetch_checkpoint("some/model")
     assert "\n" not in str(said.value)

@@ -106,7 +106,7 @@ def test_a_checkpoint_in_the_hubs_cache_needs_no_network(tmp_path: Path) -> None
     assert_weights_of(loaded, folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(
-        ModelError, match=r"no weights of some/model .* expected one of model\.safetensors, .*--checkpoint"
+        ModelError, match=r"no weights of some/model .* expected one of model\.safetensors, .*as `checkpoint`"
     ):
         build("some/model")
 
@@ -290,7 +290,7 @@ def test_a_configuration_that_cannot_be_read_is_one_line(content: str | None, tm
             "unknown backbone 'hubert-bse': expected one of hubert-base \\(nearest\\)",
         ),
         ("./no/such/folder", {}, UnknownNameError, "unknown backbone './no/such/folder'"),
-        ("mfcc", {}, ModelError, "mfcc is a feature set without weights.* `serstore extract --model mfcc`"),
+        ("mfcc", {}, ModelError, "mfcc is a feature set without weights.* `extract\\(\\)` caches it"),
         ("tiny-hubert", {"pooling": "median"}, UnknownNameError, "unknown pooling 'median'"),
         (
             "tiny-hubert",

@@ -15,6 +15,7 @@ _SHORT = "--init random --max-steps 2 --save-steps 1 --logging-steps 1 --accumul
 STAND_INS = {
     "--model xlsr53": f"--model tiny-wav2vec2 --run xlsr53 --eval-steps 1 {_SHORT}",
     "--model hubert-base": f"--model tiny-hubert --run hubert-base {_SHORT}",
+    "--model whisper-base": "--model tiny-whisper --run whisper-base-frozen",
     "--cv speaker": "--cv speaker --folds 3",
     "--eval-steps 50": "--eval-steps 1",
     "reproduce --audio ravdess": "reproduce --audio ravdess --models tiny-wav2vec2,tiny-hubert,tiny-unispeech "

@@ -74,7 +74,7 @@ def test_a_recipe_is_saved_once(tmp_path):
         (f"seed = {'9' * 5_000}", SerstoreError, "mine.toml is no TOML .*limit"),
         (f"seed = {'[' * 20_000}", SerstoreError, "mine.toml is no TOML .*recursion"),
         ("[[masking]]\nlayerdrop = 0.1", SerstoreError, "mine.toml: masking is .*: expected a table with its options"),
-        ("precision = ['fp32']", SerstoreError, r"mine.toml: precision is \['fp32'\]: expected one of fp32"),
+        ("precision = ['fp32']", SerstoreError, r"mine.toml: unknown precision .*fp32.*: expected one of fp32"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path, text, kind, message):
@@ -152,7 +152,7 @@ def test_the_command_names_its_own_options_and_those_of_a_file_as_they_stand_the
 
 def test_a_run_that_was_not_trained_has_no_recipe(trained):
     path, _ = trained
-    with pytest.raises(SerstoreError, match="states no recipe: expected a run of `serstore finetune`"):
+    with pytest.raises(SerstoreError, match=r"states no recipe: expected a run of `finetune\(\)`"):
         find_recipe("mfcc", store=path)
 
 

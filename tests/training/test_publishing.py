@@ -24,10 +24,8 @@ from ser_store_h5.store import Store
 
 RECIPE = ("--max-steps", 2, "--eval-steps", 1, "--save-steps", 1, "--logging-steps", 1, "--accumulation", 1)
 
-LATER = (
-    "the run is whole in the store: `serstore finetune --run tiny-hubert --resume --push-to-hub {}` pushes it without "
-    "training again"
-)
+LATER = "; run tiny-hubert is whole in the store: {} pushes it without training again"
+COMMAND = "`serstore finetune --run RUN --resume --push-to-hub`"
 
 
 class FaultyHandler(Handler):
@@ -135,7 +133,7 @@ def test_what_keeps_a_model_from_the_hub_is_one_line(trained, hub, monkeypatch, 
     with pytest.raises(ModelError, match=message) as stated:
         push_to_hub(trained, "tiny-hubert", repository)
     assert "\n" not in str(stated.value)
-    assert str(stated.value).endswith(LATER.format(repository))
+    assert str(stated.value).endswith(LATER.format("`push_to_hub()`"))
     assert hub.commits == []
 
 
@@ -216,7 +214,7 @@ def test_what_keeps_a_model_from_the_hub_keeps_nothing_from_the_store(
     told, problem = failed.err.splitlines()
     assert told == "serstore: tiny-hubert goes to me/emotions; it is whole in the store, whatever becomes of that"
     assert re.search(f"^serstore: .*{message}", problem), problem
-    assert problem.endswith(LATER.format("me/emotions"))
+    assert problem.endswith(LATER.format(COMMAND))
     assert (trained.run("tiny-hubert").state, hub.commits) == ("finished", [])
     assert verify_store(trained.path).ok
     hub.refusals.clear()
@@ -232,7 +230,7 @@ def test_a_push_that_fails_right_after_training_prints_the_run_first(trained, hu
     failed = serstore(*words)
     assert failed.code == 1
     assert failed.out.startswith("tiny-wav2vec2: 1 steps in ")
-    assert failed.err.splitlines()[-1].endswith("--push-to-hub me/other` pushes it without training again")
+    assert failed.err.splitlines()[-1].endswith(f"{COMMAND} pushes it without training again")
     assert Store(path).run("tiny-wav2vec2").state == "finished"
     assert Store(path).steps("tiny-wav2vec2") == [1]
     hub.refusals.clear()

@@ -13,7 +13,10 @@ def register(app: typer.Typer) -> None:
     def demo(
         audio: AudioOption = None,
         steps: Annotated[
-            int | None, typer.Option("--steps", min=1, help="Optimizer steps of each fine-tuning.")
+            int | None,
+            typer.Option(
+                "--steps", min=1, help="Optimizer steps of each fine-tuning.", show_default="200; on RAVDESS, 300"
+            ),
         ] = None,
         store: StoreOption = DEFAULT_STORE,
         debug: DebugOption = False,

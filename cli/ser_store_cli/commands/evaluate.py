@@ -23,13 +23,16 @@ IntervalOption = Annotated[
     str,
     typer.Option(
         "--interval",
-        help="Confidence intervals: wilson, bootstrap, speaker (resamples speakers), or auto (speaker where known).",
+        help="Method of the confidence intervals: wilson, bootstrap (resamples utterances), speaker (resamples whole "
+        "speakers), or auto: speaker where at least three are known, else wilson.",
     ),
 ]
 NormaliseOption = Annotated[
     str | None,
     typer.Option(
-        "--normalise", help="Show the confusion matrix as shares: of the true class, the predicted class, or all."
+        "--normalise",
+        help="Show the confusion matrix as shares of the true class (true), of the predicted class (predicted) or of "
+        "all.",
     ),
 ]
 NamesOption = Annotated[

@@ -118,7 +118,8 @@ def finetune(
         int | None, _in(LENGTH, "Utterances per device in one forward pass.", "--train-batch-size", default="4")
     ] = None,
     per_device_eval_batch_size: Annotated[
-        int | None, _in(LENGTH, "The same during evaluation.", "--eval-batch-size", default="4")
+        int | None,
+        _in(LENGTH, "Utterances per device in one forward pass of the evaluation.", "--eval-batch-size", default="4"),
     ] = None,
     gradient_accumulation_steps: Annotated[
         int | None, _in(LENGTH, "Gradient accumulation: batches per optimizer step.", "--accumulation", default="2")
@@ -162,7 +163,13 @@ def finetune(
         _in(LOSS, "Weights of the classes in the loss: none, balanced, or angry=2,calm=0.5.", default="none"),
     ] = None,
     label_smoothing_factor: Annotated[
-        float | None, _in(LOSS, "Label smoothing of the loss.", "--label-smoothing", default="0")
+        float | None,
+        _in(
+            LOSS,
+            "Label smoothing: share of the target that is spread over all classes.",
+            "--label-smoothing",
+            default="0",
+        ),
     ] = None,
     freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Do not train the convolutions.")] = None,
     frozen_layers: Annotated[

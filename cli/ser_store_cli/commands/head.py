@@ -1,6 +1,6 @@
 """head."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -24,8 +24,15 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def head(
-    kind: Annotated[str, typer.Option("--kind", help="The classifier: logreg, svm, mlp, knn or lda.")] = "logreg",
-    from_: Annotated[
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="The classifier: logreg (logistic regression), svm, mlp (a small neural network), knn (nearest "
+            "neighbours) or lda (linear discriminant analysis).",
+        ),
+    ] = "logreg",
+    sources: Annotated[
         list[str] | None,
         typer.Option(
             "--from",
@@ -34,11 +41,24 @@ def head(
             autocompletion=complete_members,
         ),
     ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            help="Of members with several layers: the number of one, some as 3,4,5, or all; a head each.",
+            show_default="the last one",
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
     cv: Annotated[
-        str | None, typer.Option("--cv", help="Cross-validate over all utterances: folds by speaker or by utterance.")
+        str | None,
+        typer.Option(
+            "--cv",
+            help="Cross-validate over all utterances, in folds of whole speakers (speaker) or of single utterances "
+            "(utterance).",
+        ),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Number of folds of --cv.")] = 5,
     fold: Annotated[
@@ -60,7 +80,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    fitted = fit(opened, from_ or [], kind=kind, run=run, progress=bar, **options)
+    fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=bar, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,10 +21,6 @@ from ser_store_cli.options import (
     warn_cautions,
 )
 from ser_store_cli.output import print_blocks, print_json
-
-
-if TYPE_CHECKING:
-    from ser_store_h5.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -201,7 +197,7 @@ def merge(
     done = add(
         Store(store),
         source,
-        **_find_renamed(source, rename or []),
+        rename=_parse_renamed(rename or []),
         watch=lambda names: bar(names, total=len(names), label="merging"),
     )
     for run in done.kept_selections:
@@ -226,20 +222,15 @@ def merge(
     typer.echo("; ".join(said))
 
 
-def _find_renamed(source: "Store", pairs: list[str]) -> dict[str, dict[str, str]]:
-    """New names by kind, as the library takes them; a name that nothing bears is left to it to refuse."""
+def _parse_renamed(pairs: list[str]) -> dict[str, str]:
+    """New names by old ones."""
     from ser_store.errors import StoreError
 
-    kinds = {"splits_as": source.corpus.splits, "columns_as": source.corpus.columns, "runs_as": source.runs()}
-    renamed: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
     for pair in pairs:
-        old, equals, new = pair.partition("=")
-        if not (old and equals and new):
+        old, _, new = pair.partition("=")
+        if not (old and new):
             raise StoreError(f"--rename {pair}: expected OLD=NEW")
-        bearing = [kind for kind, names in kinds.items() if old in names]
-        for kind in bearing or ["runs_as"]:
-            renamed[kind][old] = new
-    return renamed
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 @stated

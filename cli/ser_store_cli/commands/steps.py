@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def steps(
-    run: Annotated[
+    runs: Annotated[
         list[str] | None,
         typer.Option(
             "--run", help="The run; repeat for several.", show_default="every run", autocompletion=complete_runs
@@ -33,7 +33,9 @@ def steps(
     select: Annotated[
         str | None,
         typer.Option(
-            "--select", help="Select a step and record it in the run: best, divergence, min-loss, last, or a number."
+            "--select",
+            help="Select a step and record it in the run: best (highest accuracy), min-loss (lowest evaluation loss), "
+            "divergence (lowest evaluation loss before it parts from the training loss), last, or a number.",
         ),
     ] = None,
     on: OnOption = None,
@@ -46,7 +48,7 @@ def steps(
     from ser_store.evaluation.steps import steps as compare
     from ser_store_h5.store import Store
 
-    comparison = compare(Store(store), run or [], on=on, split=split, select=select)
+    comparison = compare(Store(store), runs or [], on=on, split=split, select=select)
     warn_cautions(comparison.cautions)
     if json:
         print_json(comparison.to_json())

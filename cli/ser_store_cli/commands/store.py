@@ -70,8 +70,7 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
             }
         )
     else:
-        for problem in found.problems:
-            typer.echo(f"{problem.file}: {problem.problem}")
+        print_blocks(f"{problem.file}: {problem.problem}" for problem in found.problems)
         state = "ok" if found.ok else "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
         files = "1 file" if found.files == 1 else f"{found.files} files"
         typer.echo(f"{files}, {format_bytes(found.bytes)} ({format_bytes(found.rate)}/s): {state}")

@@ -7,6 +7,7 @@ import typer
 
 from ser_store_cli.options import (
     DEFAULT_STORE,
+    TIE_HELP,
     DebugOption,
     JsonOption,
     MembersArgument,
@@ -82,12 +83,18 @@ def vote(
         str,
         typer.Option(
             "--rule",
-            help="How to vote: hard (majority), soft (mean probability), soft-log or weighted (hard, by accuracy).",
+            help="How to vote: hard (majority), soft (mean probability), soft-log (mean log-probability) or weighted "
+            "(hard, with accuracies as weights).",
             **_RULES,
         ),
     ] = "hard",
     tie: Annotated[
-        str, typer.Option("--tie", help="How hard voting breaks ties: lowest, confidence, best or abstain.", **_RULES)
+        str,
+        typer.Option(
+            "--tie",
+            help=TIE_HELP,
+            **_RULES,
+        ),
     ] = "lowest",
     weights: Annotated[
         str | None,
@@ -104,7 +111,8 @@ def vote(
         str,
         typer.Option(
             "--search",
-            help="How to search: exhaustive, greedy, pruned (exact), or auto (exhaustive within ten minutes).",
+            help="How to search: exhaustive (every ensemble votes), greedy (add one member after the other; may miss "
+            "the best), pruned (the best without a vote of all), or auto (exhaustive, if ten minutes are enough).",
             **_SEARCH,
         ),
     ] = "auto",
@@ -116,7 +124,8 @@ def vote(
         str,
         typer.Option(
             "--backend",
-            help="What computes it: auto, batched, bitsliced or summed here; loky, threading, dask or ray elsewhere.",
+            help="What runs the search: auto, or on this machine batched (NumPy), bitsliced or summed (compiled), or "
+            "over several workers loky, threading, dask or ray.",
             **_SEARCH,
         ),
     ] = "auto",
@@ -140,7 +149,8 @@ def vote(
         str,
         typer.Option(
             "--correct",
-            help="Correct the best figure for having been chosen: bootstrap, halves or none.",
+            help="How the best figure is corrected for having been chosen: bootstrap (choose on resampled utterances), "
+            "halves (choose on one half, report on the other) or none.",
             **_CORRECTION,
         ),
     ] = "bootstrap",
@@ -148,7 +158,8 @@ def vote(
         str | None,
         typer.Option(
             "--correct-by",
-            help="What the correction resamples whole: speaker, a column, or utterance.",
+            help="What the correction resamples: whole speakers (speaker), the groups of a column, or single "
+            "utterances (utterance).",
             show_default="speaker",
             **_CORRECTION,
         ),

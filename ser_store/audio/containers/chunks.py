@@ -101,7 +101,7 @@ def measure_au(head: bytes, size: int) -> Extent:
 
 
 def measure_nist(head: bytes, size: int) -> Extent:
-    """NIST SPHERE, as of TIMIT: a header in text, whose own size stands in its second line."""
+    """Measure NIST SPHERE, as of TIMIT: a header in text, whose own size stands in its second line."""
     named = dict(re.findall(rb"(\w+) -\w+ (\d+)", head))
     counts = [int(named.get(name, 0)) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
     stated, start = math.prod(counts), head[8:16].strip()

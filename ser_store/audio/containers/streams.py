@@ -50,7 +50,7 @@ _MP3_RATES = (44_100, 48_000, 32_000)
 
 
 def find_mp3_frame(header: bytes) -> int | None:
-    """Bytes of the MPEG Layer III frame that begins here, if one does."""
+    """Return the bytes of the MPEG Layer III frame that begins here, if one does."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return None
     version, kbits, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
