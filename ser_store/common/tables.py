@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO, StringIO
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ser_store.errors import CorpusError
 
@@ -37,11 +37,6 @@ class TableFile:
     frame: "DataFrame"
     separator: str | None = None
     notes: tuple[str, ...] = ()
-
-
-def read_table(path: Path) -> Any:
-    """Return the polars data frame of :func:`load_table`."""
-    return load_table(path).frame
 
 
 def load_table(path: Path) -> TableFile:
