@@ -216,8 +216,9 @@ def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed
 
 def test_what_was_done_is_one_line_and_a_frame(desk):
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    again = import_file("mine.csv", store=store, label="emotion")
     done = {
-        "imported 0 members on 120 utterances; 2 members there already, the same": import_file("mine.csv", store=store),
+        "imported 0 members on 120 utterances; 2 members there already, the same": again,
         "wrote predicted of 2 members on 120 utterances to out.csv": ss.export(store, "out.csv"),
         "removed other@100": ss.rm(store, "other"),
     }
