@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def _parse_csv(text: str, separator: str, path: Path) -> "DataFrame":
 
     frame = _parse_cells(text, separator)
     header = ["" if name is None else name for name in frame.row(0)]
-    twice = next((name for name in header if header.count(name) > 1 and not _UNNAMED.fullmatch(name)), None)
+    twice = next((name for name, n in Counter(header).items() if n > 1 and not _UNNAMED.fullmatch(name)), None)
     if twice is not None:
         raise CorpusError(f"{path}: column {twice!r} stands twice: expected every column once; drop or rename it")
     names = [f"__index_level_{place}__" if _UNNAMED.fullmatch(name) else name for place, name in enumerate(header)]
