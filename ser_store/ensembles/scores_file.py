@@ -3,11 +3,11 @@
 from os import PathLike
 from pathlib import Path
 
-from ser_store.common.progress import Progress
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import VoteOptions
 from ser_store.errors import EnsembleError, ExistsError
 from ser_store.voting.scores import compute_scores, write_scores_parquet
+from ser_store_h5.progress import Progress
 
 # Scores beyond it are held in a file beside the one to write: half a gigabyte.
 _IN_MEMORY = 2**28

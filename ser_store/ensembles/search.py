@@ -7,11 +7,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import Backend, Search
 from ser_store.voting.problem import Problem
 from ser_store.voting.search import EnsembleScore, search_problem
+from ser_store_h5.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.log import report_left_out
-from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
@@ -28,6 +27,7 @@ from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -65,7 +65,7 @@ def head(
     cv: str | None = None,
     folds: int = 5,
     seed: int = 42,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> list[FittedHead]:
     """Fit a lightweight classifier on each member named, and keep its scores as a member; see :func:`fit_head`.
 
@@ -73,6 +73,8 @@ def head(
         store: a store, or its path.
         sources: members with pooled representations, or logits if they have no others. Default: of every run the
             selected step, where it has representations of the whole corpus.
+        progress: show a bar over the fits; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Raises:
         StoreError: if no member can be fitted on, or one name was given to several heads.
@@ -133,7 +135,7 @@ def fit_head(
     cv: str | None = None,
     folds: int = 5,
     seed: int = 42,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> FittedHead:
     """Fit a head on the training part and add its scores for all other utterances as a member.
 
@@ -175,7 +177,7 @@ def fit_head(
     if store.has_run(run):
         _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
-    shown = progress(pairs, total=len(pairs), label=f"{kind} on {source}")
+    shown = to_progress(progress)(pairs, total=len(pairs), label=f"{kind} on {source}")
     parts = [_fit_and_score(store, source, kind, model, *pair) for pair in shown]
     if len({what for _, what in parts}) > 1:  # of some folds the classes alone are sure
         parts = [

@@ -62,7 +62,6 @@ def init(
     debug: DebugOption = False,
 ) -> None:
     """Create a store for a corpus, or add a split to the store that is there."""
-    from ser_store.common.progress import bar
     from ser_store.corpora.create import init as make_store
 
     made = make_store(
@@ -74,7 +73,7 @@ def init(
         folds=folds,
         skip_bad=skip_bad,
         strict=strict,
-        progress=bar,
+        progress=True,
     )
     _tell("left out", made.skipped)
     _tell("note", made.notes)
@@ -103,10 +102,9 @@ def audit(
     debug: DebugOption = False,
 ) -> None:
     """Check a split for leaks: speakers, twins and duplicate audio on both sides; class balance and bad files."""
-    from ser_store.common.progress import bar
     from ser_store.evaluation.audit import audit as compute
 
-    report = compute(store, split=split, audio=audio, progress=bar)
+    report = compute(store, split=split, audio=audio, progress=True)
     warn_cautions(report.cautions)
     if json:
         print_json(report.to_json())

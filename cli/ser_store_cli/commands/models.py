@@ -74,7 +74,6 @@ def extract(
     debug: DebugOption = False,
 ) -> None:
     """Cache representations of all recordings: by a frozen backbone or features (--model), or by fine-tuned runs."""
-    from ser_store.common.progress import bar
     from ser_store.extraction.extract import extract as compute
     from ser_store_h5.store import Store
 
@@ -93,7 +92,7 @@ def extract(
         seed=seed,
         whisper_context=whisper_context,
         batch_size=batch_size,
-        progress=bar,
+        progress=True,
     )
     if json:
         print_json({"members": [vars(one) for one in done]})
