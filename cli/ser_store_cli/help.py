@@ -39,6 +39,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Probabilities of a model that was trained on the training part",
             "import probabilities.csv --kind probabilities --trained-on train",
         ),
+        ("Representations of another program, by utterance id, for heads", "import features.npz --kind pooled"),
     ),
     "models": (("What can be fine-tuned by name, with sizes", "models"),),
     "finetune": (
@@ -53,10 +54,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "extract": (
         ("Acoustic features of all recordings, without any training", "extract --model mfcc"),
         ("Representations and logits of all recordings, by a fine-tuned run", "extract --run xlsr53"),
+        ("Every layer of a frozen backbone, from one pass", "extract --model whisper-base --layers all"),
     ),
     "head": (
         ("Logistic regression on MFCC features", "head --kind logreg --from mfcc"),
         ("An SVM, every utterance scored by a model that has not heard its speaker", "head --kind svm --cv speaker"),
+        ("A head for each layer, to see which says most", "head --from whisper-base-frozen --layer all"),
     ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ser_store.backbones.description import FAMILIES, Backbone, describe_transformer
+from ser_store.backbones.description import FAMILIES, Backbone, describe_features, describe_transformer
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import UnknownNameError, describe_unknown
 
@@ -225,22 +225,8 @@ _BACKBONES = (
         )
         for size in ("large-v3", "large-v3-turbo")
     ),
-    Backbone(
-        key="mfcc",
-        name="MFCC statistics",
-        kind="acoustic",
-        architecture="torchaudio",
-        hub_id=None,
-        revision=None,
-        hidden_size=240,
-        num_hidden_layers=0,
-        backbone_parameters=0,
-        parameters=0,
-        bytes_fp32=0,
-        pretraining="none: 40 coefficients, their deltas and delta-deltas, mean and standard deviation",
-        hours=None,
-        languages=None,
-    ),
+    describe_features("mfcc", "MFCC statistics", 240, "40 coefficients, their deltas and delta-deltas"),
+    describe_features("logmel", "log-mel statistics", 160, "80 log-mel bands"),
     describe_transformer("tiny-wav2vec2", "tiny Wav2vec2.0", "wav2vec2", config=_TINY, parameters=241_040),
     describe_transformer("tiny-hubert", "tiny HuBERT", "hubert", config=_TINY_GROUP_NORM, parameters=256_400),
     describe_transformer("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY_STABLE, parameters=233_872),

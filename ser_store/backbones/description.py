@@ -101,3 +101,23 @@ def describe_transformer(
         languages=languages,
         config=config,
     )
+
+
+def describe_features(key: str, name: str, size: int, what: str) -> Backbone:
+    """Return a feature set of ``size`` numbers, which has no weights."""
+    return Backbone(
+        key=key,
+        name=name,
+        kind="acoustic",
+        architecture="torchaudio",
+        hub_id=None,
+        revision=None,
+        hidden_size=size,
+        num_hidden_layers=0,
+        backbone_parameters=0,
+        parameters=0,
+        bytes_fp32=0,
+        pretraining=f"none: {what}, mean and standard deviation",
+        hours=None,
+        languages=None,
+    )

@@ -185,3 +185,12 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.2f} GB"
+
+
+def format_count(n: int, noun: str) -> str:
+    """A number of things, one or several.
+
+    >>> format_count(1, "member"), format_count(2, "member")
+    ('1 member', '2 members')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -142,7 +142,7 @@ def build_corpus(
 def read_recordings(
     paths: Sequence[Path], *, fingerprints: bool = False, progress: Progress = silent
 ) -> list[Recording]:
-    """Decode and digest files, on all cores; those that cannot be used say why. In the order of ``paths``.
+    """Decode and digest files on all cores, in the order of ``paths``. One that cannot be used says why.
 
     Args:
         fingerprints: also compute each recording's acoustic fingerprint.
@@ -167,7 +167,11 @@ def check_column_name(name: str) -> None:
 
 
 def as_column(cells: Sequence[Cell]) -> Column:
-    """``(n,)`` int64 if all cells are whole numbers, float64 if all are numbers, else str."""
+    """Return the cells as a column ``(n,)``: int64 if all are whole numbers, float64 if all are numbers, else str.
+
+    >>> as_column([1, 2.5]).dtype, as_column(["f", "m"]).tolist()
+    (dtype('float64'), ['f', 'm'])
+    """
     if all(isinstance(cell, int) for cell in cells):
         return np.array(cells, dtype=np.int64)
     if all(isinstance(cell, int | float) for cell in cells):

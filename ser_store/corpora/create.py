@@ -67,6 +67,7 @@ class Initialized(Result):
         return [{"part": part, "n": n} for part, n in self.count_parts().items()]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore init --json``."""
         corpus = self.store.corpus
         return {
             "store": str(self.path),
@@ -168,7 +169,6 @@ def init(
 
 
 def _load_corpus(corpus: str, audio: Path | None, *, skip_bad: bool, strict: bool, progress: Progress) -> BuiltCorpus:
-    """What the reader of ``corpus`` makes of it, a name or a table."""
     if corpus == "ravdess":
         if audio is None:
             raise UnknownNameError("corpus ravdess without its recordings: expected their folder as `audio`")

@@ -37,7 +37,7 @@ Words = NDArray[np.uint32]
 
 
 def compute_fingerprint(samples: NDArray[np.float32], *, sample_rate: int) -> Words:
-    """``(m,)`` uint32, one word for every 16 ms; 0 for frames without sound.
+    """Compute the fingerprint of a recording, ``(m,)`` uint32: one word for every 16 ms, 0 for frames without sound.
 
     Bit b of a word is the sign of how the energy difference of bands b and b + 1 changed since the frame before; the
     33 bands lie between 300 and 3,000 Hz, equally spaced in the logarithm.
@@ -76,7 +76,7 @@ def _compute_band_energies(samples: NDArray[np.float32], sample_rate: int) -> ND
 
 
 def find_near_duplicates(fingerprints: Sequence[Words], load: Callable[[int], Waveform]) -> list[list[int]]:
-    """Groups of recordings, by place and ascending, of which each sounds like another one of its group.
+    """Find groups of recordings, by place and ascending, of which each sounds like another one of its group.
 
     Two recordings are compared at the distance at which most of their equal words stand; they are the same if over
     their common stretch, of at least half a second of sound, at most a third of the bits differ, and the samples

@@ -1,4 +1,4 @@
-"""The recordings of a corpus, listened to again: which are gone or changed, which are the same one in another guise."""
+"""The recordings of a corpus, decoded again: which are missing or changed, and which are copies of one another."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ from ser_store_h5.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Inspection:
-    """What listening to all recordings tells.
+    """What was found in the recordings.
 
     Attributes:
         bad_files: one line for each recording that is missing, unusable or not what it was, by path.

@@ -141,10 +141,14 @@ def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
 
 
 def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
-    """Speakers ``(n,)`` and columns (sex, intensity, statement, repetition) told by the ids alone, without audio.
+    """Read speakers ``(n,)`` and columns (sex, intensity, statement, repetition) off the ids alone, without audio.
 
-    What other ids do not tell is empty, NaN for the repetition; None if no id is that of a RAVDESS speech recording.
-    Labels are not told: predictions bring their own.
+    For an id that is not of RAVDESS speech they are empty, and NaN for the repetition; None if no id is. Labels are
+    left out, since predictions bring their own.
+
+    >>> speakers, columns = describe_ravdess_ids(["03-01-05-02-01-01-12", "noise"])
+    >>> speakers.tolist(), columns["sex"].tolist()
+    (['12', ''], ['female', ''])
     """
     parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
     if not any(parsed):

@@ -34,6 +34,7 @@ class Utterance(NamedTuple):
 
     @property
     def stem(self) -> str:
+        """The utterance's id, and the name of its file without the suffix."""
         return "03-01-" + "-".join(f"{part:02d}" for part in self)
 
 

@@ -22,8 +22,7 @@ from ser_store.ensembles.options import (
 )
 from ser_store.ensembles.ranking import rank
 from ser_store.ensembles.report import VoteReport, list_cautions, make_report
-from ser_store.ensembles.scores_file import check_scores, write_scores
-from ser_store.ensembles.search import search_pool
+from ser_store.ensembles.search import check_scores, search_pool, write_scores
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.ensembles.vote_weights import Weights
 from ser_store.evaluation.member_choice import Steps

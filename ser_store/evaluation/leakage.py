@@ -101,7 +101,7 @@ def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cauti
         if not _is_by_split(corpus, record, rows[learned]):
             text += f", itself or through {record.details.get('source', 'the weights that it began with')}"
         elif split in corpus.splits:
-            text, out = f"{text} (split {split})", f"; --split {split} has others"
+            text, out = f"{text} (split {split})", f"; `split` {split} has others"
         yield Caution(name, f"was {text}: its figures are too good{out}", f"were {text}: figures too good{out}")
     if corpus.speakers is None or learned.all():
         return
@@ -146,5 +146,5 @@ def _iter_selection(corpus: Corpus, record: RunRecord, member: str, rows: Rows) 
     shared = int(np.isin(rows, looked_at).sum())
     if shared:
         text = f"selected among the steps of {record.run} on {shared} of these {len(rows)} utterances"
-        out = "`serstore steps` has the figure corrected"
+        out = "`steps()` has the figure corrected"
         yield Caution(member, f"was {text}: its figures are too good; {out}", f"were {text}: figures too good; {out}")

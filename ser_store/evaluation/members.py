@@ -201,16 +201,16 @@ def evaluate(
     """
     store = open_store(store)
     members = list_names(members)
+    voting = check_voting_rule(rule, tie)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    rows = corpus.rows(on, split=split)
-    chosen = choose_covering(store, members, rows, on=on, steps=steps)
+    chosen = choose_covering(store, members, corpus.rows(on, split=split), on=on, steps=steps)
     names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = corpus.speaker_groups(rows)
     intervals_by = choose_rule(speakers, interval)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
-    predicted, logits = load_members(store, names, rows, rule=check_voting_rule(rule, tie))
+    predicted, logits = load_members(store, names, rows, rule=voting)
     outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
     intervals = find_accuracy_intervals(predicted == truth, intervals_by)
     sliced: Sequence[Slices | None] = [None] * len(names)
@@ -219,7 +219,6 @@ def evaluate(
             truth, predicted, groups, by=by, n_classes=n_classes, rule=intervals_by, logits=logits, speakers=speakers
         )
     cautions = _find_cautions(store, names, rows)
-    scored = [name for name, own in zip(names, logits, strict=True) if own is not None]
     evaluated = tuple(
         MemberEvaluation(
             member=name,
@@ -235,6 +234,7 @@ def evaluate(
         )
         for place, (name, own) in enumerate(zip(names, logits, strict=True))
     )
+    scored = [one.member for one in evaluated if one.probabilities is not None]
     return Evaluations(
         on=on,
         split=split or corpus.default_split,
@@ -244,12 +244,19 @@ def evaluate(
             *chosen.cautions,
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
-            *caution_unanswered(names, predicted),
-            *((_CHOSEN,) if any(PLUS in name for name in names) else ()),
-            *dict.fromkeys(one.caution for one in intervals if one.caution),
+            *_caution_figures(names, predicted, intervals),
         ),
         loss_cautions=caution_scores(store, scored, of=LOSSES),
     )
+
+
+def _caution_figures(
+    names: Sequence[str], predicted: NDArray[np.int16], intervals: Sequence[Interval]
+) -> Iterator[str]:
+    yield from caution_unanswered(names, predicted)
+    if any(PLUS in name for name in names):
+        yield _CHOSEN
+    yield from dict.fromkeys(one.caution for one in intervals if one.caution)
 
 
 def _find_cautions(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> dict[str, tuple[Caution, ...]]:

@@ -102,7 +102,7 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
     if of == LOSSES:
         return (f"{held}: their {of} are those of the softmax, which makes no probabilities of them",)
     others = f"; {_list_names(rest, 'holds', 'hold')} probabilities or logits" if rest else ""
-    way_out = "--tie lowest asks for none" if of == CONFIDENCE else "--rule hard counts everybody's vote alike"
+    way_out = "`tie` lowest asks for none" if of == CONFIDENCE else "`rule` hard counts every vote alike"
     verb = "add" if of == CONFIDENCE else "adds"
     return (f"{of} {verb} up the softmax of what is not on one scale: {held}{others}; {way_out}",)
 

@@ -55,7 +55,9 @@ def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Se
         return Selection(best.step, rule, on, f"highest accuracy on {on}, {best.accuracy:.2%}, of {len(scores)} steps")
     known = _list_losses(scores)
     if known is None:
-        raise StoreError(f"run {run} holds labels, not logits: expected logits for --select {rule}; use best or a step")
+        raise StoreError(
+            f"run {run} holds labels, not logits: expected logits for `select` {rule}; take best or a step"
+        )
     if rule == "min-loss":
         place = int(known.argmin())
         return Selection(scores[place].step, rule, on, f"lowest evaluation loss on {on}, {known[place]:.3f}")

@@ -21,18 +21,20 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
         key: of the feature set.
         folder: of the recordings.
     """
-    from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, compute_mfcc_statistics
+    from ser_store.backbones.acoustic import FEATURE_SETS
     from ser_store.common.threads import single_torch_thread
+
+    features = FEATURE_SETS[key]
 
     def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
         """Of one layer."""
 
         def describe(row: int) -> NDArray[np.float32]:
-            return compute_mfcc_statistics(load_recording(corpus, row, audio=folder))
+            return features.compute(load_recording(corpus, row, audio=folder))
 
         # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
         with single_torch_thread():
             return None, np.stack([map_threaded(describe, rows.tolist(), progress=progress, label=key)])
 
-    identity = {"model_digest": None, "preprocessing": ACOUSTIC_SETTINGS, "pooling": "statistics", "precision": "fp32"}
+    identity = {"model_digest": None, "preprocessing": features.settings, "pooling": "statistics", "precision": "fp32"}
     return identity, compute

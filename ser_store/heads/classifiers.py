@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
+from ser_store.errors import StoreError
 
 MLP_EPOCHS = 200
 # No probability is taken for less, so that its logarithm is finite.
@@ -48,22 +49,46 @@ def _lda(seed: int) -> Any:
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
 
 
-HEADS: dict[str, Callable[[int], Any]] = {"logreg": _logreg, "svm": _svm, "mlp": _mlp, "knn": _knn, "lda": _lda}
+HeadKind = Literal["logreg", "svm", "mlp", "knn", "lda"]
+HEADS: dict[HeadKind, Callable[[int], Any]] = {"logreg": _logreg, "svm": _svm, "mlp": _mlp, "knn": _knn, "lda": _lda}
 
 
-def check_head(kind: str) -> None:
-    """Refuse a kind of head that there is not.
+def choose_estimator(kind: HeadKind | None, estimator: Any, *, seed: int) -> tuple[str, Any]:
+    """Return the name of a head, and the estimator that is cloned for each fit.
+
+    Args:
+        kind: one of the ``HEADS``; None for logistic regression, or where there is an estimator.
+        estimator: of scikit-learn, or one that follows its rules; None where there is a kind.
+        seed: what is drawn by; of a given estimator each ``random_state`` that is None, its steps' as well.
 
     Raises:
+        StoreError: if both are given, or the estimator is none.
         UnknownNameError: naming the nearest kind.
     """
-    if kind not in HEADS:
-        raise UnknownNameError(describe_unknown("head", kind, HEADS))
+    if estimator is None:
+        kind = kind or "logreg"
+        check_choice("head", kind, HEADS)
+        return kind, HEADS[kind](seed)
+    if kind is not None:
+        raise StoreError(f"got `kind` {kind} and an `estimator`: expected one of the two")
+    if isinstance(estimator, type) or not all(
+        hasattr(estimator, method) for method in ("fit", "predict", "get_params")
+    ):
+        raise StoreError(
+            f"`estimator` is {estimator!r}: expected an instance of a scikit-learn classifier or pipeline, such as "
+            "LogisticRegression(C=1)"
+        )
+    from sklearn.base import clone
 
-
-def make_classifier(kind: str, *, seed: int) -> Any:
-    """Make a head of one of the ``HEADS``, not fitted yet."""
-    return HEADS[kind](seed)
+    own = clone(estimator)
+    unset = {
+        name: seed
+        for name, value in own.get_params().items()
+        if value is None and name.rpartition("__")[2] == "random_state"
+    }
+    own.set_params(**unset)
+    last = own[-1] if hasattr(own, "steps") else own
+    return type(last).__name__.lower(), own
 
 
 def describe_estimator(estimator: Any) -> dict[str, Any]:

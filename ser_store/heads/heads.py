@@ -3,27 +3,28 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.checks import check_choice, check_number
 from ser_store.common.log import report_left_out
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
-from ser_store.errors import CorpusError, ExistsError, StoreError, UnknownNameError, describe_unknown
+from ser_store.errors import CorpusError, ExistsError, StoreError
 from ser_store.evaluation.member_choice import list_readable
 from ser_store.evaluation.score_kinds import name_head_scores
 from ser_store.heads.classifiers import (
     HEADS,
-    check_head,
+    HeadKind,
+    choose_estimator,
     describe_estimator,
     fit_classifier,
-    make_classifier,
     score_classes,
 )
-from ser_store_h5.corpus import Corpus
+from ser_store.heads.layers import Layers, list_layers
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
@@ -31,6 +32,8 @@ from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
+# What the folds of a cross-validation keep together.
+CrossValidation = Literal["speaker", "utterance"]
 LOGGER = logging.getLogger("ser_store")
 
 
@@ -57,27 +60,51 @@ def head(
     store: StoreLike,
     sources: str | Sequence[str] = (),
     *,
-    kind: str | None = None,
+    kind: HeadKind | None = None,
     estimator: Any = None,
+    layer: Layers = None,
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
-    cv: str | None = None,
+    cv: CrossValidation | None = None,
     folds: int = 5,
     seed: int = 42,
     progress: ProgressLike = False,
 ) -> list[FittedHead]:
-    """Fit a lightweight classifier on each member named, and keep its scores as a member; see :func:`fit_head`.
+    """Fit a lightweight classifier on cached representations, and keep its scores as a member.
+
+    Inputs are standardised on the utterances that the head is fitted on, unless the estimator is a pipeline. No
+    utterance is scored by a head that was fitted on it. What is kept are log-probabilities; of an estimator without
+    probabilities its decision values, such as an SVM's; of one without these the classes that it predicts.
 
     Args:
         store: a store, or its path.
-        sources: members with pooled representations, or logits if they have no others. Default: of every run the
-            selected step, where it has representations of the whole corpus.
+        sources: members with pooled representations, or with logits if they have no others; one head is fitted on
+            each. Default: the selected step of every run, where it has representations of the whole corpus.
+        kind: ``logreg`` (logistic regression, the default), ``svm`` (with an RBF kernel), ``mlp`` (one hidden layer of
+            128 units), ``knn`` (nine neighbours) or ``lda`` (linear discriminant analysis).
+        estimator: a scikit-learn classifier or pipeline in place of a kind. It is cloned, and not fitted itself.
+        layer: of members that were extracted with several layers, the number of one, a list of them, or ``all``: a head
+            each, called ``whisper-base-l3-logreg``. Default: the last layer.
+        run: the name of the head's run, for a single source. Default: the source's run, ``-`` and the kind.
+        split: the split to fit by: on its training part, scoring all others. Default: the store's default split.
+        fold: of a split into folds, the number of the fold that is scored; the head is fitted on the others.
+        cv: cross-validate in place of a split: score every utterance by a head that was fitted without its fold, of
+            whole speakers (``speaker``) or of single utterances (``utterance``). Classes are spread evenly.
+        folds: the number of folds of ``cv``, at least 2.
+        seed: the seed of the folds and of the classifier; of an estimator, of each ``random_state`` that is None.
         progress: show a bar over the fits; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
+    Returns:
+        For each source the name of the new member, and the number of utterances that it was fitted on and scores.
+
     Raises:
-        StoreError: if no member can be fitted on, or one name was given to several heads.
+        StoreError: if there is nothing to fit on, one run's name is given for several heads, both a kind and an
+            estimator are given, a member lacks the layer, or a number is out of range.
+        CorpusError: if the training utterances lack a class, or there are too few of them or of their speakers.
+        ExistsError: if the store has a run of this name that was fitted otherwise, or has this step.
+        UnknownNameError: if there is no such member, kind, split or cross-validation.
 
     >>> import numpy as np, ser_store as ss
     >>> from sklearn.linear_model import LogisticRegression
@@ -89,17 +116,21 @@ def head(
     """
     store = open_store(store)
     sources = list_names(sources)
-    chosen = list(sources) or _find_sources(store)
+    chosen = list(sources) or _find_sources(store, layer)
     if run is not None and len(chosen) > 1:
         raise StoreError(
-            f"--run {run} with {len(chosen)} sources ({', '.join(chosen)}): expected one; name it with --from"
+            f"`run` {run} with {len(chosen)} sources ({', '.join(chosen)}): expected one; name it with `sources`"
         )
+    pairs = [(one, number) for one in chosen for number in list_layers(store, one, layer)]
+    if run is not None and len(pairs) > 1:
+        raise StoreError(f"`run` {run} with {len(pairs)} layers of {chosen[0]}: expected one; leave `run` out")
     return [
         fit_head(
             store,
             one,
             kind=kind,
             estimator=estimator,
+            layer=number,
             run=run,
             split=split,
             fold=fold,
@@ -108,17 +139,21 @@ def head(
             seed=seed,
             progress=progress,
         )
-        for one in chosen
+        for one, number in pairs
     ]
 
 
-def _find_sources(store: Store) -> list[str]:
+def _find_sources(store: Store, layer: Any) -> list[str]:
     n = len(store.corpus)
-    chosen, left_out = list_readable(store, holds=lambda member: member.pooled is not None and member.n == n)
+    chosen, left_out = list_readable(
+        store,
+        holds=lambda one: one.pooled is not None and one.n == n and (layer is None or bool(one.layers)),
+    )
     report_left_out(left_out)
     if not chosen:
         raise StoreError(
-            f"{store.path} has no member with pooled representations of the whole corpus: make one with `extract()`"
+            f"{store.path} has no member with {'pooled representations' if layer is None else 'layers'} of the whole "
+            "corpus: make one with `extract()`"
         )
     return chosen
 
@@ -127,38 +162,24 @@ def fit_head(
     store: Store,
     source: str,
     *,
-    kind: str | None = None,
+    kind: HeadKind | None = None,
     estimator: Any = None,
+    layer: int | None = None,
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
-    cv: str | None = None,
+    cv: CrossValidation | None = None,
     folds: int = 5,
     seed: int = 42,
     progress: ProgressLike = False,
 ) -> FittedHead:
-    """Fit a head on the training part and add its scores for all other utterances as a member.
-
-    Representations are standardised on the utterances the head is fitted on. Scores are log-probabilities, or an SVM's
-    decision values; no utterance is scored by a head that has seen it.
-
-    Args:
-        source: a member with pooled representations.
-        kind: ``logreg`` (the default), ``svm`` (RBF), ``mlp``, ``knn`` or ``lda``.
-        estimator: a scikit-learn classifier or pipeline instead; it is cloned, never fitted itself. Inputs are
-            standardised unless it is a pipeline. Of one without probabilities the decision values are kept, of one
-            without these the predicted classes.
-        run: default: the source's run, ``-`` and the kind.
-        cv: ``speaker`` or ``utterance``: score every utterance out of fold, in ``folds`` folds, instead of by split.
-
-    Raises:
-        StoreError: if the source lacks utterances or representations.
-        ExistsError: if the store has a run of this name with this step.
-    """
-    kind, model = _choose_estimator(kind, estimator, seed=seed)
+    """Fit a head on one source, as :func:`head` does, which describes the parameters and what is raised."""
+    for name, number, least in (("folds", folds, 2), ("seed", seed, 0)):
+        check_number(name, number, StoreError, least=least, whole=True)
+    called, model = choose_estimator(kind, estimator, seed=seed)
     source_run, step = store.resolve(source)
     source = format_member(source_run, step)
-    run = run or f"{source_run}-{kind}"
+    run = run or f"{source_run}-{'' if layer is None else f'l{layer}-'}{called}"
     if cv is None:
         train_eval = choose_train_eval_rows(store.corpus, split=split, fold=fold)
         pairs = [(train_eval.train, train_eval.evaluated)]
@@ -166,33 +187,35 @@ def fit_head(
     else:
         pairs = _cross_validate(store, source, cv, folds, seed)
         protocol = {"split": None, "fold": None, "cv": cv, "folds": folds}
-    details: dict[str, Any] = {"source": source, "head": kind, **protocol, "seed": seed}
+    details: dict[str, Any] = {"source": source, "head": called, **protocol, "seed": seed}
+    if layer is not None:
+        details["layer"] = layer
     if estimator is not None:
-        details["estimator"] = describe_estimator(estimator)
+        details["estimator"] = describe_estimator(model)
     info = store.describe_member(source)
-    if info.pooled is None and info.logits is not None:
+    if info.pooled is None and info.logits is not None and layer is None:
         details["inputs"] = "logits"
         LOGGER.info("%s has no representations: the head is fitted on its logits", source)
     record = _describe_run(store, run, source, pairs, details)
     if store.has_run(run):
         _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
-    shown = to_progress(progress)(pairs, total=len(pairs), label=f"{kind} on {source}")
-    parts = [_fit_and_score(store, source, kind, model, *pair) for pair in shown]
+    shown = to_progress(progress)(pairs, total=len(pairs), label=f"{called} on {source}")
+    parts = [_fit_and_score(store, source, called, model, *pair, layer=layer) for pair in shown]
     if len({what for _, what in parts}) > 1:  # of some folds the classes alone are sure
         parts = [
             (own if what == "predicted" else own.argmax(axis=1).astype(np.int16), "predicted") for own, what in parts
         ]
     said, order = np.concatenate([one for one, _ in parts]), np.argsort(scored)
     if not store.has_run(run):
-        store.add_run(record.updated(**_name_scores(kind, parts[0][1])))
-    provenance = {"source": source, "head": kind, "cv": cv, "seed": seed}
+        store.add_run(record.updated(**_name_scores(called, parts[0][1])))
+    provenance = {"source": source, "head": called, "cv": cv, "seed": seed}
     held: dict[str, Any] = {"predicted" if parts[0][1] == "predicted" else "logits": said[order]}
     store.write_member(Member(run, step, scored[order], provenance=provenance, **held))
     return FittedHead(
         member=format_member(run, step),
         source=source,
-        kind=kind,
+        kind=called,
         n_train=max(len(train) for train, _ in pairs),
         n_scored=len(scored),
     )
@@ -213,30 +236,6 @@ def _describe_run(
     )
 
 
-def _choose_estimator(kind: str | None, estimator: Any, *, seed: int) -> tuple[str, Any]:
-    """The name of a head, and the estimator that is cloned for each fit.
-
-    Raises:
-        StoreError: if both are given, or the estimator is none.
-        UnknownNameError: if there is no such kind.
-    """
-    if estimator is None:
-        kind = kind or "logreg"
-        check_head(kind)
-        return kind, make_classifier(kind, seed=seed)
-    if kind is not None:
-        raise StoreError(f"got `kind` {kind} and an `estimator`: expected one of the two")
-    if isinstance(estimator, type) or not all(
-        hasattr(estimator, method) for method in ("fit", "predict", "get_params")
-    ):
-        raise StoreError(
-            f"`estimator` is {estimator!r}: expected an instance of a scikit-learn classifier or pipeline, such as "
-            "LogisticRegression(C=1)"
-        )
-    last = estimator[-1] if hasattr(estimator, "steps") else estimator
-    return type(last).__name__.lower(), estimator
-
-
 def _name_scores(kind: str, found: str) -> dict[str, str]:
     """What the record says of the numbers; those of a named kind are known by it."""
     if found == "predicted":
@@ -251,7 +250,7 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
         ExistsError: saying what differs.
     """
     there = store.run(record.run)
-    names = ("head", "estimator", "split", "fold", "cv", "folds", "seed")
+    names = ("head", "estimator", "layer", "split", "fold", "cv", "folds", "seed")
     differing = [name for name in names if there.details.get(name) != record.details.get(name)]
     if (there.kind, there.backbone) != (record.kind, record.backbone):
         differing = []
@@ -263,58 +262,54 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
     marks = [str(record.details[name]) for name in ("split", "fold", "cv") if record.details[name] is not None]
     raise ExistsError(
         f"run {record.run} is in {store.path} already, fitted with {before}: this one has {now}; keep both with "
-        f"--run {'-'.join([record.run, *marks])}"
+        f"`run` {'-'.join([record.run, *marks])}"
     )
 
 
 def _fit_and_score(
-    store: Store, source: str, kind: str, estimator: Any, train: Rows, held_out: Rows
+    store: Store, source: str, kind: str, estimator: Any, train: Rows, held_out: Rows, *, layer: int | None
 ) -> tuple[NDArray[Any], str]:
     """Return what a head that is fitted on ``train`` says of ``held_out``, and what that is."""
     corpus = store.corpus
     labels = corpus.labels[train]
-    absent = [name for index, name in enumerate(corpus.classes) if index not in labels]
-    if absent:
-        names = ", ".join(absent)
-        raise CorpusError(f"the training utterances have none labelled {names}: expected some of every class")
+    if absent := ", ".join(name for index, name in enumerate(corpus.classes) if index not in labels):
+        raise CorpusError(f"the training utterances have none labelled {absent}: expected some of every class")
     try:
-        fitted = fit_classifier(estimator, _load_inputs(store, source, train), labels)
+        fitted = fit_classifier(estimator, _load_inputs(store, source, train, layer), labels)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(
             f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
-            "another --kind"
+            "another `kind`"
         ) from problem
-    return score_classes(fitted, _load_inputs(store, source, held_out), n_classes=len(corpus.classes))
+    return score_classes(fitted, _load_inputs(store, source, held_out, layer), n_classes=len(corpus.classes))
 
 
-def _load_inputs(store: Store, source: str, rows: Rows) -> NDArray[np.floating]:
+def _load_inputs(store: Store, source: str, rows: Rows, layer: int | None) -> NDArray[np.floating]:
     """Pooled representations; of a member that holds none, its logits."""
     info = store.describe_member(source)
-    if info.pooled is None and info.logits is not None:
+    if info.pooled is None and info.logits is not None and layer is None:
         return np.asarray(store.logits([source], rows)[0])
-    return store.pooled(source, rows)
+    return store.pooled(source, rows, layer=layer)
 
 
-def _cross_validate(store: Store, source: str, cv: str, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+def _cross_validate(store: Store, source: str, cv: CrossValidation, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Return for each fold the rows to fit on and the rows to score."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    corpus: Corpus = store.corpus
-    rows = store.read_member(source).rows
+    check_choice("cross-validation", cv, get_args(CrossValidation))
+    corpus, rows = store.corpus, store.read_member(source).rows
     labels = corpus.labels[rows]
-    if folds < 2:
-        raise StoreError(f"--folds is {folds}: expected at least 2")
     if cv == "utterance":
         pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
-    elif cv == "speaker":
+    else:
         speakers = corpus.speaker_groups(rows)
         if speakers is None:
             raise CorpusError(
-                f"corpus {corpus.name} knows no speakers: expected some for --cv speaker; use --cv utterance"
+                f"corpus {corpus.name} knows no speakers: expected some for `cv` speaker; take `cv` utterance"
             )
-        if len(set(speakers.tolist())) < folds:
-            raise CorpusError(f"there are {len(set(speakers.tolist()))} speakers: expected at least --folds {folds}")
+        n_speakers = len(set(speakers.tolist()))
+        if n_speakers < folds:
+            raise CorpusError(f"there are {n_speakers} speakers: expected at least as many as `folds`, {folds}")
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, speakers)
-    else:
-        raise UnknownNameError(describe_unknown("cross-validation", cv, ["speaker", "utterance"]))
     return [(np.sort(rows[train]), np.sort(rows[held_out])) for train, held_out in pairs]

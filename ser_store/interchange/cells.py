@@ -25,6 +25,7 @@ class Cells:
 
     @property
     def headers(self) -> list[str]:
+        """The names of the columns, in their order."""
         return list(self._table.columns)
 
     def read_text(self, column: str, *, with_empty: bool = False) -> NDArray[np.str_]:
@@ -56,7 +57,11 @@ class Cells:
         return ["" if cell is None else normalise_text(str(cell)) for cell in self._table.get_column(column).to_list()]
 
     def read_steps(self) -> NDArray[np.str_]:
-        """Steps in plain decimal digits, so that 0100 and 100 are one step."""
+        """Return the column ``step`` in plain decimal digits ``(n,)``, so that 0100 and 100 are one step.
+
+        Raises:
+            CorpusError: if a cell is no whole number.
+        """
         unique, places = np.unique(self.read_text("step"), return_inverse=True)
         for step in unique.tolist():
             if not (step.isascii() and step.isdigit()):
@@ -68,8 +73,17 @@ class Cells:
         cast = _cast(self._table.get_column(column), np.float64)
         return bool(cast.null_count() == self._table.get_column(column).null_count() < len(cast))
 
-    def read_numbers(self, columns: Sequence[str], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    def holds_text(self, column: str) -> bool:
+        """Return whether no cell is a number."""
+        return bool(_cast(self._table.get_column(column), np.float64).null_count() == self._table.height)
+
+    def read_numbers(
+        self, columns: Sequence[str], dtype: DTypeLike = np.float64, *, meant: str = "logits"
+    ) -> NDArray[Any]:
         """Return numbers ``(n, c)``, which may be infinite; NaN where a cell is empty.
+
+        Args:
+            meant: what the columns are taken for, which a refusal says.
 
         Raises:
             CorpusError: if a cell is no number.
@@ -81,9 +95,10 @@ class Cells:
             unread = cast.is_null() & series.is_not_null()
             if unread.any():
                 row = unread.arg_max()
+                way_out = f"if it holds the true labels, say `label` {column}, and if it is no class, drop it"
                 raise CorpusError(
-                    f"{self.path}: column {column} must hold logits, but row {row + 1} has {series[row]!r}: expected "
-                    f"numbers; if it holds the true labels, say `label` {column}, and if it is no class, drop it"
+                    f"{self.path}: column {column} must hold {meant}, but row {row + 1} has {series[row]!r}: expected "
+                    f"numbers; {way_out if meant == 'logits' else 'mend it, or drop the column'}"
                 )
             numbers[:, place] = cast.fill_null(np.nan).to_numpy()
         return numbers

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from ser_store.corpora.building import check_column_name
 from ser_store.corpora.ravdess import describe_ravdess_ids
 from ser_store.corpora.splits.draw import add_split
-from ser_store.corpora.texts import fold_text, is_missing, unite_spellings
+from ser_store.corpora.texts import describe_spellings, fold_text, is_missing, match_names, unite_spellings, unwrap_id
 from ser_store.errors import CorpusError
 from ser_store.evaluation.score_kinds import KINDS
 from ser_store.interchange.cells import Cells
-from ser_store.interchange.matching import describe_spellings, match_names, unwrap_id
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store.interchange.scores import find_total
 from ser_store_h5.corpus import Column, Corpus, StrArray
@@ -26,7 +25,7 @@ SPEAKER_WORDS = ("speaker", "speaker id", "speakerid", "spk", "spk id", "actor",
 # Columns that are parts of a split, where they can be.
 _SPLIT_COLUMNS = ("split", "fold")
 # Words of corpora: a column so called is no member's answer and no class, unless an utterance is labelled with it.
-_CORPUS_WORDS = {
+CORPUS_WORDS = {
     *SPEAKER_WORDS,
     *("split", "fold", "set", "sex", "gender", "age", "language", "corpus", "dataset", "session", "dialogue", "text"),
     *("statement", "sentence", "repetition", "take", "intensity", "duration", "seconds", "start", "end", "offset"),
@@ -43,7 +42,7 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 def assign_columns(table: PredictionTable, known: Sequence[str], *, label: str | None) -> dict[str, str]:
-    """Header to class of the columns that hold the members' numbers; empty where members are known by labels.
+    """Return the class of each column that holds the members' numbers; empty where members are known by labels.
 
     Raises:
         CorpusError: if there are labels and numbers, or a column may be the true labels, or the answers of a member.
@@ -106,7 +105,7 @@ def _find_class_columns(cells: Cells, headers: Sequence[str], known: Sequence[st
         found = {header: found.get(header, header) for header in marked}
     else:
         others = [header for header in headers if header not in found and cells.holds_numbers(header)]
-        others = [header for header in others if fold_text(header) not in _CORPUS_WORDS]
+        others = [header for header in others if fold_text(header) not in CORPUS_WORDS]
         alike = [header for header in others if _looks_like_a_class(header, known)]
         candidates = ([*found, *alike], list(found), [*found, *others])
         chosen = next((headers for headers in candidates if _are_probabilities(cells, headers)), candidates[0])
@@ -143,7 +142,7 @@ def _are_probabilities(cells: Cells, headers: Collection[str]) -> bool:
 
 def _is_corpus_column(cells: Cells, header: str, classes: Sequence[str]) -> bool:
     """Whether a column of names is a fact of the utterances, and neither their true labels nor a member's answers."""
-    if fold_text(header) in _CORPUS_WORDS:
+    if fold_text(header) in CORPUS_WORDS:
         return True
     names = set(cells.read_cells(header)) - {""}
     return not names or len(match_names(names, classes)) < len(names)
@@ -167,7 +166,7 @@ class Facts:
 
 
 def collect_facts(table: PredictionTable, headers: Sequence[str]) -> Facts:
-    """Return what the ids tell, if they are RAVDESS's, and what the columns ``headers`` do, which have precedence."""
+    """Return what the columns ``headers`` say of the utterances, and what ids of RAVDESS say where no column does."""
     ids, first, places = np.unique(table.ids, return_index=True, return_inverse=True)
     kept = [header for header in headers if _is_kept(table, header, first, places)]
     read: dict[str, str] = {}

@@ -5,11 +5,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.ensemble_names import load_predictions
 from ser_store.evaluation.leakage import caution_leakage
@@ -31,6 +32,7 @@ from ser_store_h5.store import Store, StoreLike, open_store
 
 CONTENTS = ("predicted", "logits", "pooled")
 EVERYTHING = "everything"
+What = Literal["predicted", "logits", "pooled", "everything"]
 _HOLDS = {
     ".csv": ("predicted", "logits"),
     ".parquet": ("predicted", "logits"),
@@ -40,14 +42,36 @@ _HOLDS = {
 _LONG_COLUMNS = ("utterance", "run", "step", "label")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What was written: the content, the number of members and of utterances; why figures of it may mislead."""
+@dataclass(frozen=True, repr=False)
+class Exported(Result):
+    """What was written.
 
+    Attributes:
+        path: the file.
+        what: its content: ``predicted``, ``logits``, ``pooled`` or ``everything``.
+        members: how many members it holds.
+        n: of how many utterances.
+        cautions: why figures of it may mislead, a line each.
+    """
+
+    path: Path
     what: str
     members: int
     n: int
     cautions: tuple[str, ...] = ()
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore export`` prints."""
+        covered = f"{format_count(self.members, 'member')} on {format_count(self.n, 'utterance')}"
+        yield f"wrote {self.what} of {covered} to {self.path}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one row: ``file``, ``what``, ``members`` and ``n``."""
+        return [{"file": str(self.path), "what": self.what, "members": self.members, "n": self.n}]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore export --json``."""
+        return {**self.records()[0], "cautions": list(self.cautions)}
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,7 @@ def export(
     path: str | os.PathLike[str],
     members: str | Sequence[str] = (),
     *,
-    what: str | None = None,
+    what: What | None = None,
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
@@ -111,16 +135,16 @@ def export(
     store = open_store(store)
     path = Path(path)
     members = list_names(members)
-    what = _check_type(path, what)
+    content = _check_type(path, what)
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    names, left_out = _choose(store, members, what=what, steps=steps)
+    names, left_out = _choose(store, members, what=content, steps=steps)
     if not members:
         names, short = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *short)
-    _check_ensembles(path, names, what)
+    _check_ensembles(path, names, content)
     cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
-    request = _Request(store, tuple(names), rows, what, on, split, cautions)
+    request = _Request(store, tuple(names), rows, content, on, split, cautions)
     prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
     write = prepare[path.suffix.lower()](request)
 
@@ -130,7 +154,7 @@ def export(
             os.fsync(file.fileno())
 
     write_atomically(path, write_flushed)
-    return Exported(what, len(names), len(rows), cautions)
+    return Exported(path, content, len(names), len(rows), cautions)
 
 
 def _check_type(path: Path, what: str | None) -> str:
@@ -142,8 +166,8 @@ def _check_type(path: Path, what: str | None) -> str:
         )
     if what is None:
         return _HOLDS[suffix][0]
-    if what not in (EVERYTHING, *CONTENTS):
-        raise UnknownNameError(describe_unknown("content", what, (*CONTENTS, EVERYTHING)))
+    if what not in get_args(What):
+        raise UnknownNameError(describe_unknown("content", what, get_args(What)))
     if what not in _HOLDS[suffix]:
         able = ", ".join(other for other, contents in _HOLDS.items() if what in contents)
         raise StoreError(f"{path.name}: cannot hold {what} as {suffix}: expected {able}")
@@ -212,15 +236,15 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
     return lambda path: write_h5ad(path, annotated)
 
 
-def _prepare_csv(request: _Request) -> Callable[[Path], None]:
-    table = _make_table(request)
+def _prepare_csv(request: _Request) -> Callable[[Path], object]:
     # A float32 is written in the fewest digits that stand for no other.
-    return lambda path: table.write_csv(path)
+    writer: Callable[[Path], object] = _make_table(request).write_csv
+    return writer
 
 
-def _prepare_parquet(request: _Request) -> Callable[[Path], None]:
-    table = _make_table(request)
-    return lambda path: table.write_parquet(path)
+def _prepare_parquet(request: _Request) -> Callable[[Path], object]:
+    writer: Callable[[Path], object] = _make_table(request).write_parquet
+    return writer
 
 
 def _make_table(request: _Request) -> Any:

@@ -9,10 +9,9 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.texts import is_missing, unite_spellings
+from ser_store.corpora.texts import describe_spellings, is_missing, match_labels, match_names, unite_spellings
 from ser_store.errors import CorpusError, describe_unknown
 from ser_store.interchange.answers import Answers
-from ser_store.interchange.matching import describe_spellings, match_labels, match_names
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store_h5.corpus import Corpus, order_classes
 from ser_store_h5.member import NO_ANSWER
@@ -171,9 +170,9 @@ def _find_slip(label: str, names: Sequence[str]) -> list[str]:
 def code_answers(
     answers: Sequence[Answers], corpus: Corpus, classes: Classes
 ) -> tuple[list[NDArray[np.int16] | None], list[str]]:
-    """Of each member the class indices ``(m,)`` int16 of its answers, -1 outside the corpus' classes; and notes.
+    """Return the answers of each member as class indices ``(m,)`` int16, -1 outside the corpus' classes; and notes.
 
-    None for a member whose numbers are those of the corpus' classes, and can be kept.
+    It is None for a member whose numbers are those of the corpus' classes, and can be kept.
     """
     place = {name: index for index, name in enumerate(corpus.classes)}
     codes: list[NDArray[np.int16] | None] = []

@@ -46,6 +46,10 @@ class Listing(Result):
             for one in self.members
         ]
 
+    def list_cautions(self) -> tuple[str, ...]:
+        """Return what is damaged, and therefore left out: a line for each file."""
+        return tuple(f"{problem.file}: {problem.problem}" for problem in self.problems)
+
     def _identify(self, one: MemberInfo) -> dict[str, Any]:
         backbone = self.backbones.get(one.run)
         return {"member": one.name, "run": one.run, "step": one.step, "backbone": backbone, "n": one.n}
@@ -102,18 +106,28 @@ def ls(store: StoreLike) -> Listing:
     return Listing(store.path, survey.members, backbones, survey.problems)
 
 
-@dataclass(frozen=True)
-class Removed:
+@dataclass(frozen=True, repr=False)
+class Removed(Result):
     """What was removed.
 
     Attributes:
+        name: the member or run, as it was named.
         members: names of the members.
         checkpoints: a folder with checkpoints of the run that lies outside the store, and was left; None if there is
             none.
     """
 
+    name: str
     members: tuple[str, ...]
     checkpoints: Path | None = None
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore rm`` prints."""
+        yield f"removed {', '.join(self.members) or self.name}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each member that was removed."""
+        return [{"member": name} for name in self.members]
 
 
 def rm(store: StoreLike, name: str) -> Removed:
@@ -136,7 +150,7 @@ def rm(store: StoreLike, name: str) -> Removed:
     if store.has_run(run):
         refuse_training(store.run_folder(run))
         left = _find_checkpoints_outside(store, run) if step is None else None
-    return Removed(tuple(store.remove(name)), left)
+    return Removed(name, tuple(store.remove(name)), left)
 
 
 def _find_checkpoints_outside(store: Store, run: str) -> Path | None:

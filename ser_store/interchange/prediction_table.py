@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.tables import load_table
-from ser_store.corpora.texts import fold_text, normalise_text
+from ser_store.corpora.texts import describe_spellings, fold_text, match_names, normalise_text, unwrap_id
 from ser_store.errors import CorpusError, describe_unknown
 from ser_store.interchange.cells import Cells
-from ser_store.interchange.matching import describe_spellings, match_names, unwrap_id
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import format_member, parse_member
 
@@ -31,6 +30,7 @@ class MemberRows:
 
     @property
     def name(self) -> str:
+        """The member's name, ``run@step``."""
         return format_member(self.run, self.step)
 
 
@@ -58,6 +58,7 @@ class PredictionTable:
 
     @property
     def path(self) -> Path:
+        """The file."""
         return self.cells.path
 
     @property

@@ -1,10 +1,11 @@
 """The numbers of class columns: logits, probabilities, their logarithms, or scores; and what is stored of each."""
 
+from typing import Literal, get_args
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
-from ser_store.evaluation.score_kinds import KINDS
 from ser_store_h5.from_arrays import take_logarithms
 
 # What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
@@ -13,13 +14,19 @@ FLOOR = float(np.log(np.finfo(np.float32).tiny))
 _ROUNDED, _COARSE = 0.005, 0.05
 _CENT = 100.0
 
+POOLED = "pooled"
+Kind = Literal["logits", "probabilities", "log-probabilities", "scores", "pooled"]
 Numbers = NDArray[np.float64]
 
 
 def check_kind(kind: str | None) -> None:
-    """Raises UnknownNameError if there is no such kind of numbers."""
-    if kind is not None and kind not in KINDS:
-        raise UnknownNameError(describe_unknown("kind of numbers", kind, KINDS))
+    """Refuse a kind of numbers that there is not.
+
+    Raises:
+        UnknownNameError: naming the nearest.
+    """
+    if kind not in (None, *get_args(Kind)):
+        raise UnknownNameError(describe_unknown("kind of numbers", str(kind), get_args(Kind)))
 
 
 def find_total(numbers: Numbers, *, rounding: float = _ROUNDED) -> float | None:
@@ -82,6 +89,10 @@ def convert(numbers: Numbers, exact: NDArray[np.float32], kind: str) -> tuple[ND
 
     Args:
         exact: the same numbers, rounded once.
+
+    >>> stored, kind = convert(np.array([[50.0, 50.0]]), np.array([[50, 50]], dtype=np.float32), "probabilities")
+    >>> kind, np.exp(stored).tolist()
+    ('log-probabilities', [[0.5, 0.5]])
     """
     if kind == "probabilities":
         total = find_total(numbers, rounding=_COARSE) or 1.0

@@ -61,7 +61,14 @@ class PublishedEnsemble:
 
 @dataclass(frozen=True)
 class Published:
-    """What the paper prints; ``source`` is its reference."""
+    """What the paper prints.
+
+    Attributes:
+        source: its reference.
+        classes: in alphabetical order.
+        models: the six models by key, in the paper's order.
+        ensembles: of Table 3.
+    """
 
     source: str
     classes: tuple[str, ...]
@@ -71,7 +78,11 @@ class Published:
 
 @cache
 def load_published() -> Published:
-    """The published figures."""
+    """Load the published figures, which come with the package.
+
+    >>> {key: model.accuracy for key, model in load_published().models.items() if "hubert" in key}
+    {'hubert-base': 0.92, 'hubert-xlarge': 0.9}
+    """
     file = resources.files("ser_store") / "reproduction" / "samples" / "published_tables.json"
     tables = json.loads(file.read_text(encoding="utf-8"))
     return Published(

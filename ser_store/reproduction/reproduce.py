@@ -39,11 +39,16 @@ class ModelOutcome:
     problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
         return dict(vars(self))
 
 
 def list_published_models() -> tuple[str, ...]:
-    """The keys of the paper's six models, in its order."""
+    """Return the keys of the paper's six models, in its order.
+
+    >>> list_published_models()[:2]
+    ('w2v2-large', 'xlsr53')
+    """
     return tuple(load_published().models)
 
 
@@ -104,14 +109,14 @@ def finetune_all(
 
 
 def name_runs(models: Sequence[str]) -> dict[str, str]:
-    """The run of each model: the last part of its name.
+    """Name the run of each model: by the last part of the model's name.
 
     Raises:
         UnknownNameError: if the catalogue has no such key.
         SerstoreError: if none is named, or two would have the same run.
     """
     if not models:
-        raise SerstoreError("no model is named: expected at least one; leave the option out for the six published ones")
+        raise SerstoreError("no model is named: expected at least one; leave `models` out for the six published ones")
     names: dict[str, str] = {}
     for model in models:
         if "/" not in model and not Path(model).expanduser().is_dir():

@@ -44,7 +44,7 @@ class Report:
 
     @property
     def rows(self) -> dict[str, dict[str, float]]:
-        """Class name, ``macro avg`` or ``weighted avg`` to precision, recall and f1, unrounded."""
+        """Precision, recall and f1, unrounded, of each class, and as ``macro avg`` and ``weighted avg``."""
         scores = self.metrics.per_class
         columns = zip(scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), strict=True)
         rows = {
@@ -68,6 +68,7 @@ class Report:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """Return the report as it stands in ``serstore paper --json``."""
         published = (
             None if self.published is None else {**vars(self.published), "deviations": list(self.deviations or ())}
         )
@@ -122,7 +123,14 @@ class PaperEnsemble:
 
 @dataclass(frozen=True, repr=False)
 class Paper(Result):
-    """Tables 3 to 6 and the reports, on one part of the split; ``cautions`` say why the figures may mislead."""
+    """Tables 3 to 6 of the paper and its reports.
+
+    Attributes:
+        on: the part of the split that the figures are of.
+        models: the six models, in the paper's order.
+        ensembles: the best ensemble of five and of three.
+        cautions: why the figures may mislead, a line each.
+    """
 
     on: str
     models: tuple[PaperModel, ...]
@@ -148,6 +156,7 @@ class Paper(Result):
         ]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore paper --json``."""
         printed = load_published()
         return {
             "source": printed.source,

@@ -65,7 +65,7 @@ class Splitted(ABC):
         chosen = split or self.default_split
         if chosen is None or chosen not in self.splits:
             raise UnknownNameError(
-                describe_unknown("split", chosen or "", self.splits, way_out="`serstore init --split NAME` adds one")
+                describe_unknown("split", chosen or "", self.splits, way_out="`init()` with `split` adds one")
             )
         return self.splits[chosen]
 

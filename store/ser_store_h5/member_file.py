@@ -18,9 +18,8 @@ from ser_store_h5.errors import FormatError
 from ser_store_h5.hdf5.arrays import StoredArray, copy_array, write_array
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.files import compose_file, open_file
-from ser_store_h5.hdf5.finite import is_finite
 from ser_store_h5.hdf5.groups import Group
-from ser_store_h5.member import MAX_LAYER, NO_ANSWER, Member, MemberInfo, check_member, name_layers
+from ser_store_h5.member import MAX_LAYER, NO_ANSWER, Member, MemberInfo, check_member, is_finite, name_layers
 from ser_store_h5.names import parse_member_file
 
 if TYPE_CHECKING:

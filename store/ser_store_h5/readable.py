@@ -1,5 +1,6 @@
 """Reading a store, which is the same whether it is a folder or packed into one file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.errors import FormatError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.findings import MISNAMED, FileProblem, Findings
+from ser_store_h5.hdf5.seal import check_magic
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.names import check_run_name, format_member, parse_member
-from ser_store_h5.places.folder import FolderSource
-from ser_store_h5.places.opening import find_place, open_source
+from ser_store_h5.places.folder import FolderPlace
+from ser_store_h5.places.packed import PackedPlace
+from ser_store_h5.places.place import Place
 from ser_store_h5.places.reading import Reader, Rows, check_rows
 from ser_store_h5.runs import RunRecord
 
@@ -43,17 +46,17 @@ class ReadableStore:
 
     Attributes:
         path: the folder, or the packed file; absolute.
-        source: where the bytes are; it tells their sizes.
+        place: where the bytes are; it tells their sizes.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Open an existing store: a folder, or a file that ``serstore pack`` wrote.
+        """Open an existing store: a folder, or a file that :func:`.pack.packing.pack` wrote.
 
         Raises:
             StoreError: if there is none at ``path``.
         """
         self.path = find_place(path)
-        self.source = open_source(self.path)
+        self.place = open_place(self.path)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -61,24 +64,24 @@ class ReadableStore:
     @property
     def is_packed(self) -> bool:
         """Whether the store is one file, which is never written to again."""
-        return not isinstance(self.source, FolderSource)
+        return not isinstance(self.place, FolderPlace)
 
     @cached_property
     def corpus(self) -> Corpus:
         """All there is to know of the utterances, compared with its digests."""
-        return self.source.read_corpus()
+        return self.place.read_corpus()
 
     @cached_property
     def header(self) -> CorpusHeader:
         """What is known of the corpus without reading its utterances; a store of millions is opened by it."""
-        return self.source.read_header()
+        return self.place.read_header()
 
     def runs(self) -> list[str]:
         """Names of the runs, ascending."""
-        return self.source.runs()
+        return self.place.runs()
 
     def has_run(self, run: str) -> bool:
-        return self.source.has_run(check_run_name(run))
+        return self.place.has_run(check_run_name(run))
 
     def run(self, run: str) -> RunRecord:
         """The record of a run.
@@ -86,20 +89,20 @@ class ReadableStore:
         Raises:
             UnknownNameError: naming the nearest runs.
         """
-        return self.source.read_run(self._check_run(run))
+        return self.place.read_run(self._check_run(run))
 
     def _check_run(self, run: str) -> str:
         if not self.has_run(run):
-            raise UnknownNameError(describe_unknown("run", run, self.runs(), way_out="`serstore ls` lists them"))
+            raise UnknownNameError(describe_unknown("run", run, self.runs(), way_out="`ls()` lists them"))
         return run
 
     def curves(self, run: str) -> list[dict[str, Any]]:
         """The run's curves, one dictionary per logging or evaluation step, in the order written."""
-        return self.source.read_curves(check_run_name(run))
+        return self.place.read_curves(check_run_name(run))
 
     def steps(self, run: str) -> list[int]:
         """The steps of a run that have a member, ascending."""
-        return self.source.steps(check_run_name(run))
+        return self.place.steps(check_run_name(run))
 
     def member_names(self, run: str | None = None) -> list[str]:
         """Names of all members, by run and step, or of one run's."""
@@ -130,26 +133,25 @@ class ReadableStore:
         if not self.has_run(run):
             self._require_members()
             known = [*self.runs(), *self.member_names()]
-            raise UnknownNameError(describe_unknown("member", name, known, way_out="`serstore ls` lists them"))
+            raise UnknownNameError(describe_unknown("member", name, known, way_out="`ls()` lists them"))
         if step is None:
             return run, self.selected_step(run)
-        if not self.source.has_member(run, step):
+        if not self.place.has_member(run, step):
             raise UnknownNameError(
-                describe_unknown("member", name, self.member_names(run), way_out="`serstore ls` lists them")
+                describe_unknown("member", name, self.member_names(run), way_out="`ls()` lists them")
             )
         return run, step
 
     def _require_members(self) -> None:
         if not self.member_names():
             raise StoreError(
-                f"{self.path} has no members yet: make some with `serstore finetune`, `serstore extract` or "
-                "`serstore import`"
+                f"{self.path} has no members yet: make some with `finetune()`, `extract()` or `import_predictions()`"
             )
 
     def read_member(self, name: str) -> Member:
         """One member with all it holds, each array compared with its digest."""
         run, step = self.resolve(name)
-        with self.source.opened(self.header) as open_member, open_member(run, step) as file:
+        with self.place.opened(self.header) as open_member, open_member(run, step) as file:
             return file.read()
 
     def describe_member(self, name: str) -> MemberInfo:
@@ -166,22 +168,22 @@ class ReadableStore:
             StoreError: if the corpus, or the list of the runs, cannot be read.
         """
         records, members, found = dict[str, RunRecord](), list[MemberInfo](), Findings(self.path)
-        with self.source.opened(self.header) as open_member:
+        with self.place.opened(self.header) as open_member:
             for run in self.runs():
                 with found.noting(f"runs/{run}"):
-                    steps = self.source.steps(run)
+                    steps = self.place.steps(run)
                     with found.noting(f"runs/{run}/run.json"):
-                        records[run] = self.source.read_run(run)
+                        records[run] = self.place.read_run(run)
                     for step in steps:
-                        with found.noting(self.source.place(run, step)), open_member(run, step) as file:
+                        with found.noting(self.place.locate(run, step)), open_member(run, step) as file:
                             members.append(file.describe())
-                    for name in self.source.misnamed(run):
+                    for name in self.place.misnamed(run):
                         found.add(name, MISNAMED)
         return Survey(records, tuple(members), tuple(found.problems))
 
     def _describe(self, members: Sequence[tuple[str, int]]) -> list[MemberInfo]:
         found = []
-        with self.source.opened(self.header) as open_member:
+        with self.place.opened(self.header) as open_member:
             for run, step in members:
                 with open_member(run, step) as file:
                     found.append(file.describe())
@@ -190,7 +192,7 @@ class ReadableStore:
     def count_covered(self, members: Sequence[str], rows: Rows) -> list[int]:
         """How many of ``rows`` each member covers, without reading what it says of them."""
         counts = []
-        with self.source.opened(self.header) as open_member:
+        with self.place.opened(self.header) as open_member:
             for run, step in map(self.resolve, members):
                 with open_member(run, step) as file:
                     covers = np.zeros(len(self.header), dtype=np.bool_)
@@ -201,7 +203,7 @@ class ReadableStore:
     def covered(self, member: str) -> Rows:
         """The utterances that a member covers, ascending indices into the corpus ``(m,)`` int32."""
         run, step = self.resolve(member)
-        with self.source.opened(self.header) as open_member, open_member(run, step) as file:
+        with self.place.opened(self.header) as open_member, open_member(run, step) as file:
             return file.read_rows()
 
     def predictions(
@@ -271,4 +273,30 @@ class ReadableStore:
             raise StoreError("rows and a part of a split were both named: expected rows, or on and split, not both")
         chosen = self.header.rows(on, split=split) if rows is None else check_rows(rows, len(self.header))
         resolved = [self.resolve(name) for name in members]
-        return Reader(self.source, self.header, resolved, chosen, lambda missing: self.corpus.ids[missing].tolist())
+        return Reader(self.place, self.header, resolved, chosen, lambda missing: self.corpus.ids[missing].tolist())
+
+
+def find_place(path: Path | str) -> Path:
+    """Where ``path`` leads from here and now, whatever becomes the working directory; ``~`` is the home folder."""
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - a link to a store has its own name
+
+
+def open_place(path: Path) -> Place:
+    """The store at ``path``.
+
+    Raises:
+        StoreError: if there is none, naming the way to one.
+    """
+    if (path / "corpus.h5").is_file():
+        return FolderPlace(path)
+    found = "there is no corpus.h5 in it" if path.is_dir() else "there is no such folder"
+    if path.is_file():
+        try:
+            check_magic(path)
+        except FormatError:
+            found = "it is a file that `pack()` did not write"
+        else:
+            return PackedPlace(path)
+    raise StoreError(
+        f"no store at {path}: {found}; make one with `init()` or `import_predictions()`, or name another `store`"
+    )

@@ -10,17 +10,18 @@ from typing import Any
 
 from ser_store_h5.disk.appending import append_line
 from ser_store_h5.disk.atomic import write_atomically, write_flushed
-from ser_store_h5.disk.checksums import (
+from ser_store_h5.disk.json_objects import (
     LINE_KEY,
     RECORD_KEY,
     Check,
     check_line,
     check_record,
+    parse_object,
     seal_line,
     seal_record,
+    without_nan,
 )
-from ser_store_h5.disk.inside import check_inside, open_regular
-from ser_store_h5.disk.json_objects import parse_object, without_nan
+from ser_store_h5.disk.reading import check_inside, open_regular
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.names import check_run_name
 

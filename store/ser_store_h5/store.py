@@ -15,9 +15,8 @@ from ser_store_h5.from_arrays import make_corpus, make_member
 from ser_store_h5.member import Member, check_member
 from ser_store_h5.member_file import write_member
 from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
-from ser_store_h5.places.folder import FolderSource
-from ser_store_h5.places.opening import find_place
-from ser_store_h5.readable import ReadableStore
+from ser_store_h5.places.folder import FolderPlace
+from ser_store_h5.readable import ReadableStore, find_place
 from ser_store_h5.runs import RunRecord
 
 
@@ -87,7 +86,7 @@ class Store(ReadableStore):
                 name=name or path.stem,
             )
         if (path / "corpus.h5").exists():
-            raise ExistsError(f"{path} is a store already: choose another --store, or remove it first")
+            raise ExistsError(f"{path} is a store already: choose another `store`, or remove it first")
         if path.exists() and (not path.is_dir() or not all(is_litter(found.name) for found in path.iterdir())):
             raise StoreError(f"{path} is there and not empty: expected a new folder, or an empty one, for the store")
         corpus_file.write_corpus(path / "corpus.h5", corpus)
@@ -192,13 +191,12 @@ class Store(ReadableStore):
             )
 
     @property
-    def _folder(self) -> FolderSource:
+    def _folder(self) -> FolderPlace:
         """Where writing methods write."""
-        if isinstance(self.source, FolderSource):
-            return self.source
+        if isinstance(self.place, FolderPlace):
+            return self.place
         raise StoreError(
-            f"{self.path} is a packed store, which is never changed: expected a folder; make one with "
-            f"`serstore unpack {self.path} --store FOLDER`"
+            f"{self.path} is a packed store, which is never changed: expected a folder; make one with `unpack()`"
         )
 
     def update_corpus(self, corpus: Corpus) -> None:
@@ -222,7 +220,7 @@ class Store(ReadableStore):
             raise StoreError(
                 f"{self.path} holds another corpus ({self.corpus.name}, {len(self.corpus)} utterances) than the one "
                 f"given ({corpus.name}, {len(corpus)} utterances): {self.corpus.describe_difference(corpus)}; its "
-                "members rest on these, so choose another --store for what is given, or give what was there"
+                "members rest on these, so choose another `store` for what is given, or give what was there"
             )
 
     def run_folder(self, run: str) -> Path:
@@ -249,8 +247,8 @@ class Store(ReadableStore):
             there = run if run in alike else alike[0]
             said = "" if there == run else f" and differs from {run} in case alone, which not every disk tells apart"
             raise ExistsError(
-                f"run {there} is in {self.path} already{said}: name this one with --run NAME, or remove the old one "
-                f"with `serstore rm {there}`"
+                f"run {there} is in {self.path} already{said}: name this one with `run`, or remove the old one "
+                "with `rm()`"
             )
 
     def update_run(self, record: RunRecord) -> None:

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ser_store.backbones.acoustic import ACOUSTIC_SETTINGS, MFCC_SIZE, compute_mfcc_statistics
+from ser_store.backbones.acoustic import (
+    ACOUSTIC_SETTINGS,
+    FEATURE_SETS,
+    LOGMEL_SIZE,
+    MFCC_SIZE,
+    compute_logmel_statistics,
+    compute_mfcc_statistics,
+)
+from ser_store.backbones.catalogue import list_backbones
 from ser_store.errors import AudioError
 
 
@@ -82,3 +90,37 @@ def test_the_settings_name_what_the_numbers_depend_on() -> None:
     for part in ("mfcc v1", "n_mfcc 40", "n_mels 40", "n_fft 512", "window 400", "hop 160", "16000 Hz"):
         assert part in ACOUSTIC_SETTINGS
     assert "\n" not in ACOUSTIC_SETTINGS
+
+
+def test_the_catalogue_lists_every_feature_set_with_its_size() -> None:
+    listed = {one.key: one.hidden_size for one in list_backbones() if one.kind == "acoustic"}
+    assert listed == {key: len(one.compute(make_tone(0.5))) for key, one in FEATURE_SETS.items()}
+    assert listed == {"mfcc": MFCC_SIZE, "logmel": LOGMEL_SIZE}
+
+
+def test_log_mel_bands_are_those_of_whispers_filters_by_hand() -> None:
+    """Whisper's own filters are the same triangles, each divided by its width."""
+    from transformers.audio_utils import mel_filter_bank
+
+    samples = make_tone(1.0)
+    filters = mel_filter_bank(257, 80, 0.0, 8_000.0, 16_000, norm=None, mel_scale="slaney")
+    padded = np.pad(samples.astype(np.float64), 256, mode="reflect")
+    window = np.zeros(512)
+    window[56:456] = np.hanning(401)[:-1]
+    frames = np.stack([padded[start : start + 512] * window for start in range(0, len(samples) + 1, 160)])
+    bands = np.log(np.abs(np.fft.rfft(frames)) ** 2 @ filters + 1e-6)
+    expected = np.concatenate([bands.mean(axis=0), bands.std(axis=0)])
+    np.testing.assert_allclose(compute_logmel_statistics(samples), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_every_log_mel_band_hears_something_and_a_louder_recording_moves_all_means_alike() -> None:
+    noise = np.random.default_rng(1).normal(scale=0.1, size=16_000).astype(np.float32)
+    difference = compute_logmel_statistics(2 * noise) - compute_logmel_statistics(noise)
+    np.testing.assert_allclose(difference[:80], np.log(4), atol=1e-3)
+    np.testing.assert_allclose(difference[80:], 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("key", FEATURE_SETS)
+def test_samples_without_a_window_are_refused(key: str) -> None:
+    with pytest.raises(AudioError, match=r"samples of shape \(399,\) have no .*: expected one channel of at least 400"):
+        FEATURE_SETS[key].compute(np.zeros(399, dtype=np.float32))

@@ -15,6 +15,7 @@ _SHORT = "--init random --max-steps 2 --save-steps 1 --logging-steps 1 --accumul
 STAND_INS = {
     "--model xlsr53": f"--model tiny-wav2vec2 --run xlsr53 --eval-steps 1 {_SHORT}",
     "--model hubert-base": f"--model tiny-hubert --run hubert-base {_SHORT}",
+    "--model whisper-base": "--model tiny-whisper --run whisper-base-frozen",
     "--cv speaker": "--cv speaker --folds 3",
     "--eval-steps 50": "--eval-steps 1",
     "reproduce --audio ravdess": "reproduce --audio ravdess --models tiny-wav2vec2,tiny-hubert,tiny-unispeech "
@@ -66,6 +67,7 @@ def write_tables(folder):
     shares = np.random.default_rng(0).dirichlet(np.ones(len(corpus.classes)), len(corpus)).round(6)
     rows = [(name, "mine", 0, *own) for name, own in zip(corpus.ids.tolist(), shares.tolist(), strict=True)]
     write(folder / "probabilities.csv", [("utterance", "run", "step", *corpus.classes), *rows])
+    np.savez(folder / "features.npz", ids=corpus.ids, features=shares)
 
 
 def test_the_examples_run_one_after_the_other(serstore, desk, monkeypatch):

@@ -40,3 +40,9 @@ def test_a_session_is_left_out_by_what_comes_after_init(serstore, manifest, tmp_
     fitted = serstore("head", "--kind", "logreg", "--split", "Session", "--fold", "2", "--store", store)
     assert fitted.code == 0, fitted.err
     assert serstore("evaluate", "--on", "fold-2", "--json", "--store", store).json["members"][0]["n"] == 16
+
+
+def test_the_help_names_the_columns_of_a_table(serstore):
+    said = " ".join(serstore("init", "--help").out.split())
+    for column in ("path", "label", "speaker", "utterance", "split"):
+        assert f"- {column}" in said.partition("Its columns:")[2].partition("Options")[0]

@@ -134,10 +134,13 @@ def test_members_that_contradict_each_other_are_merged_under_another_name(sersto
     ask(serstore, "import", tmp_path / "m.csv", "--store", store)
     refused = serstore("merge", packed, "--store", store)
     assert refused.code == 1
-    assert "--rename OLD=NEW" in refused.err
+    assert "another name with --rename, or remove it" in refused.err
     ask(serstore, "merge", packed, "--rename", "xlsr53=theirs", "--store", store)
     assert {"theirs@1100", "xlsr53@1100"} <= set(Store(store).member_names())
-    for words, said in ((("--rename", "xlsr53"), "expected OLD=NEW"), (("--rename", "a=b"), "unknown run 'a'")):
+    for words, said in (
+        (("--rename", "xlsr53"), "expected OLD=NEW"),
+        (("--rename", "a=b"), "unknown run, split or column 'a'"),
+    ):
         outcome = serstore("merge", packed, *words, "--store", store)
         assert outcome.code == 1
         assert said in outcome.err

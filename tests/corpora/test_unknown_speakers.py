@@ -13,7 +13,7 @@ from ser_store.corpora.splits.speakers import describe_unknown_speakers
 from ser_store.evaluation.comparing import compare
 from ser_store.evaluation.members import evaluate
 from ser_store.evaluation.slices import find_groups
-from ser_store.interchange.import_ import import_table
+from ser_store.interchange.import_ import import_file
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
 
@@ -74,7 +74,7 @@ def test_one_odd_id_leaves_figures_by_speaker(tmp_path: Path, odd: str) -> None:
         "b@1": [wrong[label] if int(name[-2:]) <= 7 else label for name, label in zip(ids, truth, strict=True)],
     }
     pl.DataFrame(table).write_csv(tmp_path / "said.csv")
-    import_table(tmp_path / "said.csv", store=tmp_path / "said.store", label="emotion")
+    import_file(tmp_path / "said.csv", store=tmp_path / "said.store", label="emotion")
     store = Store(tmp_path / "said.store")
     assert len(store.corpus.known_speakers) == 12
     found = compare(store, ["a", "b"])

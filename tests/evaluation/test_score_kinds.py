@@ -70,14 +70,14 @@ def test_a_record_that_says_what_nobody_knows_is_refused(store, tmp_path):
             ["net@1", "svm@1", "knn@1"],
             SOFT_VOTES,
             "soft voting adds up the softmax of what is not on one scale: svm@1 holds an SVM's decision values; knn@1 "
-            "holds shares of a k-NN's neighbours; net@1 holds probabilities or logits; --rule hard counts everybody's "
+            "holds shares of a k-NN's neighbours; net@1 holds probabilities or logits; `rule` hard counts every "
             "vote alike",
         ),
         (
             ["svm@1", "theirs@1"],
             CONFIDENCE,
             "ties by confidence add up the softmax of what is not on one scale: svm@1 holds an SVM's decision values; "
-            "theirs@1 holds scores that are no probabilities; --tie lowest asks for none",
+            "theirs@1 holds scores that are no probabilities; `tie` lowest asks for none",
         ),
         (
             ["svm@1"],

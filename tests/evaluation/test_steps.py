@@ -64,7 +64,7 @@ def test_a_training_loss_that_rises_too_is_no_divergence():
 
 def test_rules_of_losses_need_logits():
     curve = [StepScore(1, 0.5, 0.5, None, None)]
-    with pytest.raises(StoreError, match="run r holds labels, not logits: expected logits for --select min-loss"):
+    with pytest.raises(StoreError, match="run r holds labels, not logits: expected logits for `select` min-loss"):
         choose_step("r", curve, "min-loss", "test")
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import ser_store as ss
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.heads.classifiers import HEADS
@@ -91,3 +92,48 @@ def test_a_damaged_run_is_left_out_unless_it_is_named(store, serstore):
     assert outcome.code == 0
     assert "serstore: caution: left out, since it cannot be read (`serstore ls` says why): broken\n" in outcome.err
     assert serstore("head", "--from", "broken", "--store", store.path).code == 1
+
+
+def test_the_seed_is_that_of_an_estimator_which_has_none_of_its_own(store):
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    unseeded = MLPClassifier((4,), max_iter=5)
+    said = [
+        store.logits([head(store, "frozen", estimator=one, run=run, seed=seed)[0].member])[0].tolist()
+        for run, one, seed in (
+            ("first", unseeded, 1),
+            ("again", make_pipeline(StandardScaler(), unseeded), 1),
+            ("other", unseeded, 2),
+            ("given", MLPClassifier((4,), max_iter=5, random_state=1), 2),
+        )
+    ]
+    assert said[0] == said[1] == said[3] != said[2]
+    assert unseeded.random_state is None
+    assert store.run("first").details["estimator"]["parameters"]["random_state"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"folds": 1, "cv": "speaker"}, ss.StoreError, "`folds` is 1: expected a whole number from 2 on"),
+        ({"folds": "5"}, ss.StoreError, "`folds` is '5'"),
+        ({"seed": 1.5}, ss.StoreError, "`seed` is 1.5: expected a whole number from 0 on"),
+        ({"cv": "speakr"}, ss.UnknownNameError, r"unknown cross-validation 'speakr': expected one of speaker"),
+        ({"kind": "svn"}, ss.UnknownNameError, r"unknown head 'svn': expected one of svm \(nearest\)"),
+        ({"kind": "svm", "estimator": 3}, ss.StoreError, "got `kind` svm and an `estimator`"),
+        ({"folds": 99, "cv": "speaker"}, ss.CorpusError, "expected at least as many as `folds`, 99"),
+        ({"sources": ["frozen", "frozen"], "run": "x"}, ss.StoreError, "`run` x with 2 sources .* with `sources`"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_the_words_of_the_library(store, options, error, message):
+    with pytest.raises(error, match=message) as refused:
+        head(store, **{"sources": "frozen", **options})
+    assert "\n" not in str(refused.value)
+
+
+def test_the_command_says_the_same_of_its_options(store, serstore):
+    done = serstore("head", "--from", "frozen", "--from", "frozen", "--run", "x", "--store", store.path)
+    assert (done.code, "--run x with 2 sources" in done.err, "with --from" in done.err) == (1, True, True)
+    assert "--folds is 1" in serstore("head", "--cv", "speaker", "--folds", 1, "--store", store.path).err

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from ser_store.errors import ExistsError, StoreError, UnknownNameError
 from ser_store.interchange.export import export
-from ser_store.interchange.import_ import import_table
+from ser_store.interchange.import_ import import_file
 from ser_store.metrics.calibration import log_softmax
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
@@ -114,10 +114,10 @@ def test_what_is_exported_is_imported_again_bit_for_bit(suffix, what):
             second = make_store(Path(folder, "b"), ids, labels, classes, [])
             file = Path(folder, f"out.{suffix}")
             export(first, file, what=what, steps="all")
-            import_table(file, store=second.path, label="label")
+            import_file(file, store=second.path, label="label")
             assert_members_equal(second, members)
             assert second.run("m").details.get("scores") == (None if what == "predicted" else kind or "logits")
-            assert import_table(file, store=second.path, label="label").identical == ("m@3", "m@40")
+            assert import_file(file, store=second.path, label="label").identical == ("m@3", "m@40")
 
     run()
 
@@ -133,7 +133,7 @@ def test_a_store_that_is_made_from_an_export_has_its_corpus(suffix, what):
             first = make_store(Path(folder, "a"), ids, labels, classes, members, kind)
             file = Path(folder, f"out.{suffix}")
             export(first, file, what=what, steps="all")
-            import_table(file, store=Path(folder, "b"), label="label", classes=classes)
+            import_file(file, store=Path(folder, "b"), label="label", classes=classes)
             second = Store(Path(folder, "b"))
             assert second.corpus.digest == first.corpus.digest
             assert_members_equal(second, members)
@@ -154,7 +154,7 @@ def test_an_export_gives_the_same_answers_without_a_list_of_classes(what):
         with tempfile.TemporaryDirectory() as folder:
             first = make_store(Path(folder, "a"), ids, labels, classes, members, kind)
             export(first, Path(folder, "out.csv"), what=what, steps="all")
-            import_table(Path(folder, "out.csv"), store=Path(folder, "b"), label="label")
+            import_file(Path(folder, "out.csv"), store=Path(folder, "b"), label="label")
             assert name_answers(Store(Path(folder, "b"))) == name_answers(first)
 
     run()
@@ -174,7 +174,7 @@ def test_the_float32_that_are_hardest_to_print_survive_a_csv(tmp_path):
     make_store(tmp_path / "a", ids, np.arange(len(ids)) % 2, "xy", [member])
     second = make_store(tmp_path / "b", ids, np.arange(len(ids)) % 2, "xy", [])
     export(Store(tmp_path / "a"), tmp_path / "out.csv", what="logits")
-    import_table(tmp_path / "out.csv", store=second.path, label="label")
+    import_file(tmp_path / "out.csv", store=second.path, label="label")
     assert_members_equal(second, [member])
 
 

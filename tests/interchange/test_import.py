@@ -5,7 +5,7 @@ import polars
 import pytest
 
 from ser_store.errors import CorpusError, StoreError
-from ser_store.interchange.import_ import import_table
+from ser_store.interchange.import_ import import_file
 from ser_store_h5.store import Store
 
 CLASSES = ["angry", "happy", "sad"]
@@ -17,7 +17,7 @@ def store(tmp_path):
     path = tmp_path / "x.store"
     table = polars.DataFrame({"utterance": ["d", "b", "c", "a"], "emotion": LABELS[::-1], "wide@1": LABELS})
     table.write_csv(tmp_path / "wide.csv")
-    import_table(tmp_path / "wide.csv", store=path, label="emotion")
+    import_file(tmp_path / "wide.csv", store=path, label="emotion")
     return path
 
 
@@ -45,7 +45,7 @@ def test_the_whole_imported_corpus_is_its_test_part(store):
 def test_long_logits_are_matched_by_id_and_class_name(store, tmp_path, order, columns):
     logits = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     write_long(tmp_path / "long.parquet", logits, order, columns)
-    assert import_table(tmp_path / "long.parquet", store=store).members == ("m@5",)
+    assert import_file(tmp_path / "long.parquet", store=store).members == ("m@5",)
     opened = Store(store)
     assert np.array_equal(opened.logits(["m@5"], opened.corpus.rows())[0], logits)
 
@@ -58,7 +58,7 @@ def test_long_labels_of_several_members_make_a_store(tmp_path):
     ]
     table = polars.DataFrame(rows, schema=["utterance", "run", "step", "predicted", "emotion"], orient="row")
     table.write_csv(tmp_path / "long.csv")
-    done = import_table(tmp_path / "long.csv", store=tmp_path / "new.store", label="emotion")
+    done = import_file(tmp_path / "long.csv", store=tmp_path / "new.store", label="emotion")
     assert (done.members, done.n, done.created) == (("m@7", "n@7"), 2, True)
     opened = Store(tmp_path / "new.store")
     assert opened.predictions(["m@7", "n@7"], opened.corpus.rows()).tolist() == [[1, 1], [0, 0]]
@@ -66,14 +66,14 @@ def test_long_labels_of_several_members_make_a_store(tmp_path):
 
 def test_a_member_may_cover_a_part_of_the_corpus(store, tmp_path):
     polars.DataFrame({"utterance": ["c"], "part@1": ["sad"]}).write_csv(tmp_path / "part.csv")
-    import_table(tmp_path / "part.csv", store=store)
+    import_file(tmp_path / "part.csv", store=store)
     assert Store(store).describe_member("part@1").n == 1
 
 
 def test_true_labels_that_are_not_named_as_such_are_not_taken_for_a_member(store, tmp_path):
     polars.DataFrame({"utterance": ["c"], "emotion": ["sad"], "m@1": ["sad"]}).write_csv(tmp_path / "said.csv")
     with pytest.raises(CorpusError, match=r"column 'emotion' is not headed run@step: .* say `label` emotion"):
-        import_table(tmp_path / "said.csv", store=store)
+        import_file(tmp_path / "said.csv", store=store)
 
 
 ONE_STEP = {"utterance": ["a"], "run": ["m"], "step": [1]}
@@ -95,19 +95,19 @@ ONE_STEP = {"utterance": ["a"], "run": ["m"], "step": [1]}
 def test_a_table_that_cannot_be_meant_is_refused_and_nothing_is_added(store, tmp_path, table, error, message):
     polars.DataFrame(table).write_csv(tmp_path / "bad.csv")
     with pytest.raises(error, match=message):
-        import_table(tmp_path / "bad.csv", store=store)
+        import_file(tmp_path / "bad.csv", store=store)
     assert Store(store).member_names() == ["wide@1"]
 
 
 def test_a_file_that_is_no_table_is_refused(store, tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(CorpusError, match="cannot be read as a table"):
-        import_table(tmp_path / "bad.parquet", store=store)
+        import_file(tmp_path / "bad.parquet", store=store)
     with pytest.raises(CorpusError, match="no such file"):
-        import_table(tmp_path / "none.csv", store=store)
+        import_file(tmp_path / "none.csv", store=store)
     (tmp_path / "said.txt").write_text("x")
     with pytest.raises(CorpusError, match=r"expected one of \.csv, \.parquet"):
-        import_table(tmp_path / "said.txt", store=store)
+        import_file(tmp_path / "said.txt", store=store)
 
 
 def save(path, text, encoding="utf-8"):
@@ -146,14 +146,14 @@ WIDE = "utterance,m@1\na,sad\nb,angry\nc,happy\nd,sad\n"
     ],
 )
 def test_what_spreadsheets_add_to_a_csv_changes_nothing(store, tmp_path, text):
-    import_table(save(tmp_path / "m.csv", text), store=store)
+    import_file(save(tmp_path / "m.csv", text), store=store)
     opened = Store(store)
     assert opened.predictions(["m@1"], opened.corpus.rows())[0].tolist() == [2, 0, 1, 2]
 
 
 def test_ids_and_classes_that_look_like_numbers_stay_as_they_are_written(tmp_path):
     save(tmp_path / "n.csv", "utterance,truth,m@1\n0010,0,1\n010,1,0\n1e3,1,1\n10,0,0\n")
-    import_table(tmp_path / "n.csv", store=tmp_path / "n.store", label="truth")
+    import_file(tmp_path / "n.csv", store=tmp_path / "n.store", label="truth")
     opened = Store(tmp_path / "n.store")
     assert opened.corpus.ids.tolist() == ["0010", "010", "10", "1e3"]
     assert opened.corpus.classes == ("0", "1")
@@ -165,7 +165,7 @@ def test_whole_numbers_and_categories_of_parquet_are_names_too(tmp_path):
     table.with_columns(polars.col("truth").cast(polars.String).cast(polars.Categorical)).write_parquet(
         tmp_path / "n.parquet"
     )
-    import_table(tmp_path / "n.parquet", store=tmp_path / "n.store", label="truth")
+    import_file(tmp_path / "n.parquet", store=tmp_path / "n.store", label="truth")
     opened = Store(tmp_path / "n.store")
     assert opened.corpus.ids.tolist() == ["3", "7"]
     assert opened.predictions(["m@1"], opened.corpus.rows())[0].tolist() == [1, 1]
@@ -173,17 +173,17 @@ def test_whole_numbers_and_categories_of_parquet_are_names_too(tmp_path):
 
 def test_a_step_is_a_number_whatever_zeros_it_begins_with(store, tmp_path):
     text = "utterance,run,step,predicted\na,m,010,sad\nb,m,10,sad\nc,m,0,sad\n"
-    assert import_table(save(tmp_path / "m.csv", text), store=store).members == ("m@0", "m@10")
+    assert import_file(save(tmp_path / "m.csv", text), store=store).members == ("m@0", "m@10")
 
 
 def test_further_columns_of_a_long_table_of_labels_are_named_as_ignored(store, tmp_path):
     text = "utterance,run,step,predicted,confidence\na,m,1,sad,0.5\n"
-    assert import_table(save(tmp_path / "m.csv", text), store=store).ignored == ("confidence",)
+    assert import_file(save(tmp_path / "m.csv", text), store=store).ignored == ("confidence",)
 
 
 def test_a_class_that_no_utterance_of_a_new_store_has_is_named(tmp_path):
     text = "utterance,run,step,truth,sad,happy,calm\na,m,1,sad,0.5,1,3\nb,m,1,happy,0.5,1,3\n"
-    done = import_table(save(tmp_path / "m.csv", text), store=tmp_path / "new.store", label="truth")
+    done = import_file(save(tmp_path / "m.csv", text), store=tmp_path / "new.store", label="truth")
     assert done.unlabelled == ("calm",)
 
 
@@ -225,7 +225,7 @@ LONG = "utterance,run,step,angry,happy,sad\n"
 )
 def test_a_csv_that_cannot_be_meant_is_refused_by_what_is_wrong_with_it(store, tmp_path, text, message):
     with pytest.raises(CorpusError, match=message) as refusal:
-        import_table(save(tmp_path / "m.csv", text), store=store)
+        import_file(save(tmp_path / "m.csv", text), store=store)
     assert "\n" not in str(refusal.value)
     assert Store(store).member_names() == ["wide@1"]
 
@@ -233,7 +233,7 @@ def test_a_csv_that_cannot_be_meant_is_refused_by_what_is_wrong_with_it(store, t
 @pytest.mark.parametrize("label", ["utterance", "m@1"])
 def test_true_labels_are_no_column_of_another_meaning(store, tmp_path, label):
     with pytest.raises(CorpusError, match=f"column {label} does not hold true labels"):
-        import_table(save(tmp_path / "m.csv", WIDE), store=store, label=label)
+        import_file(save(tmp_path / "m.csv", WIDE), store=store, label=label)
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def test_true_labels_are_no_column_of_another_meaning(store, tmp_path, label):
 )
 def test_another_encoding_is_refused(store, tmp_path, text, encoding, message):
     with pytest.raises(CorpusError, match=message):
-        import_table(save(tmp_path / "m.csv", text, encoding), store=store)
+        import_file(save(tmp_path / "m.csv", text, encoding), store=store)
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], [[1], [2]], [b"sad", b"sad"]], ids=["floats", "lists", "bytes"])
 def test_parquet_columns_that_hold_no_names_are_refused(store, tmp_path, values):
     polars.DataFrame({"utterance": ["a", "b"], "m@1": values}).write_parquet(tmp_path / "m.parquet")
     with pytest.raises(CorpusError, match=r"column m@1 holds .*: expected names"):
-        import_table(tmp_path / "m.parquet", store=store)
+        import_file(tmp_path / "m.parquet", store=store)
 
 
 @pytest.mark.parametrize("values", [[True, False], [[1.0], [2.0]]], ids=["truth values", "lists"])
@@ -257,11 +257,11 @@ def test_parquet_columns_that_hold_no_numbers_are_refused(store, tmp_path, value
     table = {"utterance": ["a", "b"], "run": ["m"] * 2, "step": [1, 1], "angry": [0.0, 1.0], "sad": [0, 1]}
     polars.DataFrame({**table, "happy": values}).write_parquet(tmp_path / "m.parquet")
     with pytest.raises(CorpusError, match="column happy must hold logits"):
-        import_table(tmp_path / "m.parquet", store=store)
+        import_file(tmp_path / "m.parquet", store=store)
 
 
 def test_labels_that_differ_between_the_members_of_a_long_table_are_refused(tmp_path):
     text = "utterance,run,step,predicted,truth\na,m,1,sad,sad\na,n,1,sad,happy\n"
     with pytest.raises(CorpusError, match="utterance a is labelled both sad and happy"):
-        import_table(save(tmp_path / "m.csv", text), store=tmp_path / "new.store", label="truth")
+        import_file(save(tmp_path / "m.csv", text), store=tmp_path / "new.store", label="truth")
     assert not (tmp_path / "new.store").exists()

@@ -12,8 +12,9 @@ from ser_store.corpora.texts import normalise_text
 from ser_store.errors import CorpusError, ExistsError, SerstoreError, StoreError
 from ser_store.evaluation import evaluate
 from ser_store.evaluation.hard_utterances import find_hard_utterances
-from ser_store.interchange.import_ import import_table
-from ser_store.interchange.scores import FLOOR, KINDS, recognise
+from ser_store.evaluation.score_kinds import KINDS
+from ser_store.interchange.import_ import import_file
+from ser_store.interchange.scores import FLOOR, recognise
 from ser_store_h5.store import Store
 
 LONG = "utterance,run,step,emotion"
@@ -26,7 +27,7 @@ def read(tmp_path):
 
     def read(text, *, label="emotion", into="new", **options):
         (tmp_path / "table.csv").write_text(text, encoding="utf-8")
-        return import_table(tmp_path / "table.csv", store=tmp_path / into, label=label, **options)
+        return import_file(tmp_path / "table.csv", store=tmp_path / into, label=label, **options)
 
     return read
 
@@ -53,7 +54,7 @@ def test_a_column_that_describes_utterances_is_no_class(read):
 
 
 def test_the_published_logits_are_read_as_they_are(tmp_path, published_logits):
-    done = import_table(published_logits, store=tmp_path / "store", label="emotion")
+    done = import_file(published_logits, store=tmp_path / "store", label="emotion")
     assert count_right(done) == {"lstm_au@0": 898, "mlp_au@0": 870, "wav2vec@0": 1180}
     store = Store(done.store)
     assert len(set(store.corpus.speakers.tolist())) == 24
@@ -464,7 +465,7 @@ def test_speakers_are_those_of_the_table(read):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ser_store.interchange.import_ import import_table
+from ser_store.interchange.import_ import import_file
 from ser_store_h5.store import Store
 write, written = Store.write_member, []
 def kill(self, member, **options):
@@ -473,7 +474,7 @@ def kill(self, member, **options):
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 Store.write_member = kill
-import_table(Path(sys.argv[1]), store=Path(sys.argv[2]), label="emotion")
+import_file(Path(sys.argv[1]), store=Path(sys.argv[2]), label="emotion")
 """
 
 

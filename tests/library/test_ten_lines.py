@@ -4,6 +4,7 @@ import csv
 import os
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -29,30 +30,96 @@ def draw_normal(width, seed=0):
     return np.random.default_rng(seed).normal(size=(len(IDS), width))
 
 
+FACTS = {"utterance": IDS, "emotion": LABELS, "speaker": SPEAKERS}
+SAID = {"mine@100": guess(0.7, 1), "other@100": guess(0.6, 2)}
+
+
+def make_wide():
+    return {**FACTS, **SAID}
+
+
+def make_long(**answers):
+    """Columns of a row for each utterance of each model; ``answers`` are the columns of both models' answers."""
+    facts = {header: [*cells, *cells] for header, cells in FACTS.items()}
+    runs = [name.split("@")[0] for name in SAID for _ in IDS]
+    return {**facts, "run": runs, "step": [100] * len(runs), **answers}
+
+
+def make_labels():
+    return make_long(predicted=[answer for said in SAID.values() for answer in said])
+
+
+def make_numbers(convert):
+    logits = 2 * np.eye(3)[[CLASSES.index(answer) for said in SAID.values() for answer in said]]
+    numbers = convert(logits + np.random.default_rng(5).normal(size=logits.shape) / 4)
+    return make_long(**dict(zip(CLASSES, numbers.T.tolist(), strict=True)))
+
+
+def share(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+SHAPES = {
+    "wide": make_wide,
+    "long": make_labels,
+    "logits": lambda: make_numbers(lambda logits: logits),
+    "probabilities": lambda: make_numbers(share),
+    "percentages": lambda: make_numbers(lambda logits: 100 * share(logits)),
+    "log-probabilities": lambda: make_numbers(lambda logits: np.log(share(logits))),
+    "paths for ids": lambda: {**make_wide(), "utterance": [f"audio/{name}.wav" for name in IDS]},
+    "classes in capitals": lambda: {**make_wide(), "mine@100": [answer.upper() for answer in SAID["mine@100"]]},
+}
+
+
+def save_by_hand(columns, path):
+    write(path, [tuple(columns), *zip(*columns.values(), strict=True)])
+
+
+def save_by_hand_with_semicolons(columns, path):
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    path.write_text("".join(";".join(map(str, row)) + "\r\n" for row in rows), encoding="utf-8-sig")
+
+
+def save_by_polars(columns, path):
+    pl.DataFrame(columns).write_csv(path)
+
+
+def save_by_pandas(columns, path):
+    """With its index, as it does unless told otherwise."""
+    pytest.importorskip("pandas").DataFrame(columns).to_csv(path)
+
+
+def save_by_pandas_with_ids_as_index(columns, path):
+    pytest.importorskip("pandas").DataFrame(columns).set_index("utterance").to_csv(path)
+
+
+def save_as_parquet(columns, path):
+    pl.DataFrame(columns).write_parquet(path.with_suffix(".parquet"))
+
+
+WAYS = (
+    *(save_by_hand, save_by_hand_with_semicolons, save_by_polars, save_by_pandas),
+    *(save_by_pandas_with_ids_as_index, save_as_parquet),
+)
+
+
 @pytest.fixture(params=["wide", "long"])
 def desk(request, tmp_path, monkeypatch):
     """A folder with ``mine.csv``: two models, wide or long."""
     monkeypatch.chdir(tmp_path)
-    said = {"mine@100": guess(0.7, 1), "other@100": guess(0.6, 2)}
-    facts = zip(IDS, LABELS, SPEAKERS, strict=True)
-    if request.param == "wide":
-        rows = [(*fact, *answers) for fact, *answers in zip(facts, *said.values(), strict=True)]
-        write(tmp_path / "mine.csv", [("utterance", "emotion", "speaker", *said), *rows])
-    else:
-        facts = list(facts)
-        rows = [
-            (*fact, name.split("@")[0], 100, answer)
-            for name, answers in said.items()
-            for fact, answer in zip(facts, answers, strict=True)
-        ]
-        write(tmp_path / "mine.csv", [("utterance", "emotion", "speaker", "run", "step", "predicted"), *rows])
+    save_by_hand(SHAPES[request.param](), tmp_path / "mine.csv")
     return tmp_path
 
 
-def test_the_ten_lines_run_as_written(desk):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_ten_lines_run_as_written_with_every_shape_of_table(shape, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_by_hand(SHAPES[shape](), tmp_path / "mine.csv")
     from sklearn.linear_model import LogisticRegression
 
-    ids, logits = IDS, np.eye(3)[[CLASSES.index(label) for label in LABELS]] + draw_normal(3)
+    # Those of paths are the names of the recordings, as the store has them.
+    ids = [f"audio/{name}.wav" for name in IDS] if shape == "paths for ids" else IDS
+    logits = np.eye(3)[[CLASSES.index(label) for label in LABELS]] + draw_normal(3)
 
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
     store.add("wavlm", step=500, ids=ids, logits=logits)
@@ -64,8 +131,28 @@ def test_the_ten_lines_run_as_written(desk):
     ss.audit(store)
     ss.export(store, "out.parquet")
 
-    assert (desk / "out.parquet").is_file()
+    assert (tmp_path / "out.parquet").is_file()
     assert store.runs() == ["mine", "other", "wavlm", "wavlm-logisticregression"]
+    again = ss.import_predictions("out.parquet", store="again.store", label="label")
+    assert again.corpus.ids.tolist() == store.corpus.ids.tolist()
+
+
+@pytest.mark.parametrize("save", WAYS)
+@pytest.mark.parametrize("shape", ["wide", "long", "probabilities"])
+def test_a_table_says_the_same_whoever_saved_it(shape, save, tmp_path):
+    columns = SHAPES[shape]()
+    save_by_hand(columns, tmp_path / "hand.csv")
+    save(columns, tmp_path / "mine.csv")
+    [file] = tmp_path.glob("mine.*")
+    expected, made = (
+        ss.import_predictions(path, store=tmp_path / f"{path.stem}.store", label="emotion")
+        for path in (tmp_path / "hand.csv", file)
+    )
+    assert made.member_names() == expected.member_names() == list(SAID)
+    assert made.corpus.speakers.tolist() == SPEAKERS
+    np.testing.assert_array_equal(made.predictions(list(SAID)), expected.predictions(list(SAID)))
+    if shape == "probabilities":
+        np.testing.assert_array_equal(made.logits(list(SAID)), expected.logits(list(SAID)))
 
 
 def test_an_ensemble_is_evaluated_like_a_member(desk):
@@ -100,7 +187,8 @@ def test_a_store_is_meant_by_its_path_or_itself(desk, as_path):
     assert ss.pack(store, str(desk / "packed.h5")).members
     assert ss.unpack(str(desk / "packed.h5"), str(desk / "again.store")).runs() == ["mine", "other"]
     assert ss.merge(store, desk / "again.store").added == ()
-    assert ss.rm(store, "other").members == ("other@100",)
+    removed = ss.rm(store, "other")
+    assert (removed.members, str(removed)) == (("other@100",), "removed other@100")
 
 
 def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed(desk):
@@ -115,6 +203,7 @@ def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed
         ss.audit(store),
         ss.models(),
         ss.find_hard_utterances(store),
+        ss.describe_store(store),
     ):
         assert len(repr(result).splitlines()) <= 10
         assert len(repr(result)) <= 1000

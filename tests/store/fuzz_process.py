@@ -54,6 +54,8 @@ def _describe_corpus(store: Store) -> Iterator[tuple[str, str]]:
 def _describe_member(member: Member) -> Iterator[tuple[str, str]]:
     for name in ARRAYS:
         yield name, digest(getattr(member, name))
+    for name in member.arrays.keys() - {*ARRAYS}:
+        yield name, digest(member.arrays[name])
     yield "stated", json.dumps([member.run, member.step, member.provenance], sort_keys=True)
 
 

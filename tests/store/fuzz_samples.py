@@ -87,6 +87,12 @@ def _change(name: str) -> Callable[[Store], str]:
         store.write_member(make_member(store.corpus, "tiny", 30, predicted=np.zeros(12, dtype=np.int16)))
         return "runs/tiny/step-000030.h5"
 
+    def write_layers(store: Store) -> str:
+        plain = make_member(store.corpus, "tiny", 30)
+        assert plain.pooled is not None
+        store.write_member(replace(plain, pooled=None, layers={0: plain.pooled, 3: -plain.pooled}))
+        return "runs/tiny/step-000030.h5"
+
     def write_other(store: Store) -> str:
         hostile_samples.write_member(store.member_path("tiny", 30), store.corpus, _fill_other)
         return "runs/tiny/step-000030.h5"
@@ -95,10 +101,11 @@ def _change(name: str) -> Callable[[Store], str]:
         store.update_corpus(_widen(store.corpus))
         return "corpus.h5"
 
-    return {"member": write_own, "other": write_other, "corpus": write_corpus, "pack": lambda _: ""}[name]
+    changes: dict[str, Callable[[Store], str]] = {"member": write_own, "layers": write_layers, "other": write_other}
+    return {**changes, "corpus": write_corpus, "pack": lambda _: ""}[name]
 
 
-SAMPLES = ("member", "other", "corpus", "pack")
+SAMPLES = ("member", "layers", "other", "corpus", "pack")
 
 
 def make_sample(name: str) -> Sample:

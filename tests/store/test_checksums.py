@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_samples import find_problem_files, get_problem, make_store
 
-from ser_store_h5.disk.checksums import Check, check_line, check_record, seal_line, seal_record
+from ser_store_h5.disk.json_objects import Check, check_line, check_record, seal_line, seal_record
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.integrity.sweeping import sweep
 from ser_store_h5.integrity.verify import verify_store

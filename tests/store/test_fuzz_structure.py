@@ -55,6 +55,7 @@ def _make_values(dtype: str, shape: tuple[int, ...], kind: str, seed: int) -> An
 def put_dataset(draw: Any, name: str) -> Change:
     """Any dataset under this name: often what is expected there but for one thing."""
     usual = {"rows": ("<i4", 1), "logits": ("<f4", 2), "pooled": ("<f2", 2), "predicted": ("<i2", 1)}
+    usual |= {f"layers/{number:02}": ("<f2", 2) for number in (0, 2)}
     usual |= {"labels": ("<i2", 1), "classes": ("S9", 1), "audio_digests": ("u1", 2)}
     dtype, axes = usual.get(name, ("S9", 1))
     dtype = draw(st.just(dtype) | st.sampled_from(DTYPES))
@@ -189,6 +190,28 @@ def test_a_member_of_any_structure_is_read_right_or_refused(prober: Prober, fold
     path = folder / "runs" / "tiny" / "step-000030.h5"
     hostile_samples.write_member(path, CORPUS, apply(given))
     check_answers(prober.probe(folder), path, "tiny@30: ", ["rows", "logits", "pooled", "predicted"])
+    path.unlink()
+
+
+def fill_layers(file: h5py.File) -> None:
+    """Version 2: three layers, of which the last is ``pooled``."""
+    file.attrs["format_version"] = np.int32(2)
+    hostile_samples.put_text(file, "layers", "0,2,3")
+    for number in (0, 2):
+        hostile_samples.put(file, f"layers/{number:02}", np.full((12, 4), number, dtype="<f2"))
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    given=changes(
+        ["layers/00", "layers/02", "layers/2", "layers", "pooled"], ["layers", "format_version", "provenance"]
+    )
+)
+def test_layers_of_any_structure_are_read_right_or_refused(prober: Prober, folder: Path, given: list[Change]) -> None:
+    path = folder / "runs" / "tiny" / "step-000030.h5"
+    hostile_samples.write_member(path, CORPUS, apply([fill_layers, *given]))
+    names = ["rows", "logits", "pooled", "predicted", "layers/00", "layers/02"]
+    check_answers(prober.probe(folder), path, "tiny@30: ", names)
     path.unlink()
 
 

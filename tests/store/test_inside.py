@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from store_samples import assert_one_line, assert_same_member, get_bytes, make_member, make_store
 
-from ser_store_h5.disk.inside import check_inside, open_regular
+from ser_store_h5.disk.reading import check_inside, open_regular
 from ser_store_h5.errors import FormatError, SerstoreError, StoreError
 from ser_store_h5.integrity.sweeping import sweep
 from ser_store_h5.integrity.verify import verify_store

@@ -174,8 +174,8 @@ def test_another_name_is_the_way_out_of_every_conflict(target: Store, source: St
     for change in (conflict_kind, conflict_member, conflict_split, conflict_column):
         change(source)
     source.update_run(source.run("tiny").updated(split="usual"))
-    names: dict[str, Any] = {"runs_as": {"tiny": "theirs"}, "splits_as": {"usual": "mirrored"}}
-    found = merge(target, source, **names, columns_as={"take": "zeros"})
+    names = {"tiny": "theirs", "usual": "mirrored", "take": "zeros"}
+    found = merge(target, source, rename=names)
     assert (found.added, found.splits, found.columns) == (("theirs@10", "theirs@20"), ("mirrored",), ("zeros",))
     assert verify_store(target.path).ok
     assert target.run("theirs").details["split"] == "mirrored"
@@ -183,18 +183,18 @@ def test_another_name_is_the_way_out_of_every_conflict(target: Store, source: St
         theirs = source.read_member(f"tiny@{step}")
         assert_same_member(target.read_member(f"theirs@{step}"), replace(theirs, run="theirs"))
     assert_same_array(target.corpus.splits["mirrored"], source.corpus.splits["usual"])
-    assert merge(target, source, **names, columns_as={"take": "zeros"}).identical == found.added
+    assert merge(target, source, rename=names).identical == found.added
 
 
 @pytest.mark.parametrize(
     ("names", "kind", "message"),
     [
-        ({"runs_as": {"tinny": "x"}}, UnknownNameError, "unknown run 'tinny': expected one of tiny"),
-        ({"splits_as": {"x": "y"}}, UnknownNameError, "unknown split 'x': expected one of usual"),
-        ({"columns_as": {"x": "y"}}, UnknownNameError, "unknown column 'x': expected one of take"),
-        ({"runs_as": {"tiny": "other"}}, StoreError, "runs other, tiny would be called other: give each a name of its"),
-        ({"runs_as": {"tiny": "../x"}}, StoreError, "run name '../x': expected 1 to 100 letters"),
-        ({"splits_as": {"usual": "a/b"}}, StoreError, "'a/b': expected 1 to 100 characters"),
+        ({"tinny": "x"}, UnknownNameError, "unknown run, split or column 'tinny': expected one of tiny (nearest)"),
+        ({"useual": "y"}, UnknownNameError, "unknown run, split or column 'useual': expected one of usual (nearest)"),
+        ({"takes": "y"}, UnknownNameError, "unknown run, split or column 'takes': expected one of take (nearest)"),
+        ({"tiny": "other"}, StoreError, "runs other, tiny would be called other: give each a name of its"),
+        ({"tiny": "../x"}, StoreError, "run name '../x': expected 1 to 100 letters"),
+        ({"usual": "a/b"}, StoreError, "'a/b': expected 1 to 100 characters"),
     ],
 )
 def test_a_name_that_cannot_be_given_is_refused(
@@ -202,7 +202,7 @@ def test_a_name_that_cannot_be_given_is_refused(
 ) -> None:
     add_other_run(source)
     before = get_bytes(target.path)
-    problem = get_problem(lambda: merge(target, source, **names))
+    problem = get_problem(lambda: merge(target, source, rename=names))
     assert problem is not None
     assert message in str(problem)
     assert kind is StoreError or isinstance(problem, kind)

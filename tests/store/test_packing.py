@@ -67,7 +67,7 @@ def assert_same_store(found: Store, expected: Store) -> None:
         assert found.run(run) == expected.run(run)
         assert found.curves(run) == expected.curves(run)
         assert found.steps(run) == expected.steps(run)
-        assert found.source.read_texts(run) == expected.source.read_texts(run)
+        assert found.place.read_texts(run) == expected.place.read_texts(run)
     for name in expected.member_names():
         assert_same_member(found.read_member(name), expected.read_member(name))
 
@@ -91,16 +91,16 @@ def test_every_reading_method_says_of_the_pack_what_it_says_of_the_folder(store:
 
 
 def test_sizes_are_told_by_run_and_add_up_to_the_file(store: Store, packed: Store) -> None:
-    runs = {run: packed.source.measure_run(run) for run in packed.runs()}
+    runs = {run: packed.place.measure_run(run) for run in packed.runs()}
     assert runs["tiny"] > runs["begun"] > 0
-    assert sum(runs.values()) + packed.source.measure_corpus() == packed.path.stat().st_size
+    assert sum(runs.values()) + packed.place.measure_corpus() == packed.path.stat().st_size
     files = [file.stat().st_size for file in store.path.rglob("*") if file.is_file()]
-    assert sum(map(store.source.measure_run, store.runs())) + store.source.measure_corpus() == sum(files)
+    assert sum(map(store.place.measure_run, store.runs())) + store.place.measure_corpus() == sum(files)
     (store.run_folder("tiny") / "checkpoints").mkdir()
     (store.run_folder("tiny") / "checkpoints" / "model").write_bytes(b"x" * 100)
     (store.run_folder("tiny") / "checkpoints" / "link").symlink_to(store.path / "corpus.h5")
-    assert store.source.measure_checkpoints("tiny") == 100
-    assert packed.source.measure_checkpoints("tiny") == 0
+    assert store.place.measure_checkpoints("tiny") == 100
+    assert packed.place.measure_checkpoints("tiny") == 0
 
 
 def test_unpacked_it_is_the_same_folder_byte_for_byte_but_for_files_of_hdf5(
@@ -141,7 +141,7 @@ def test_a_pack_is_never_written_to(packed: Store) -> None:
     for change in changes.values():
         with pytest.raises(
             StoreError,
-            match=r"store.h5 is a packed store, which is never changed: .*`serstore unpack .*store.h5 --store FOLD",
+            match=r"store.h5 is a packed store, which is never changed: .*make one with `unpack\(\)`$",
         ):
             change()
     assert packed.path.read_bytes() == before
@@ -201,7 +201,7 @@ def test_nothing_that_is_there_is_overwritten(store: Store, packed: Store, tmp_p
         unpack(packed.path, store.path)
     with pytest.raises(ExistsError, match=r"store.h5 is there and not empty"):
         unpack(packed.path, packed.path)
-    with pytest.raises(StoreError, match=r"store is a folder already: expected a file that `serstore pack` wrote$"):
+    with pytest.raises(StoreError, match=r"store is a folder already: expected a file that `pack\(\)` wrote$"):
         unpack(store.path, tmp_path / "again")
     (tmp_path / "empty").mkdir()
     assert_same_store(unpack(packed.path, tmp_path / "empty"), store)
@@ -209,7 +209,7 @@ def test_nothing_that_is_there_is_overwritten(store: Store, packed: Store, tmp_p
 
 def test_a_file_that_is_no_pack_is_told(store: Store, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("x" * 1000)
-    with pytest.raises(StoreError, match=r"^no store at .*text: it is a file that `serstore pack` did not write; make"):
+    with pytest.raises(StoreError, match=r"^no store at .*text: it is a file that `pack\(\)` did not write; make"):
         Store(tmp_path / "text")
     with pytest.raises(
         FormatError, match=r"step-000010.h5: is of format 'ser-store/member': expected 'ser-store/pack'"

@@ -94,7 +94,7 @@ def test_a_member_under_another_name_lends_its_figures_to_nobody(path: Path, ser
         outcome = serstore(*words, "--store", path)
         assert (outcome.code, outcome.out) == (1, "")
         assert "bb@20 says it is aa@20: expected the name its folder and file give it" in outcome.err
-        assert "`serstore rm bb@20`, name other members, or vote with --exclude bb@20" in outcome.err
+        assert "remove it with `serstore rm`, name other members, or vote without it (`exclude`)" in outcome.err
     assert not path.with_name("pack.h5").exists()
     assert serstore("rm", "bb@20", "--store", path).code == 0
     assert serstore("verify", "--store", path).code == 0
@@ -158,7 +158,7 @@ def test_a_survey_has_everything_that_is_whole_and_names_everything_that_is_not(
     assert store.logits(whole, on="all").tobytes() == intact.logits(whole, on="all").tobytes()
     problem = get_problem(store.members)
     assert (problem is None) == (not damages)
-    assert problem is None or "to go on without it: `serstore rm " in str(problem)
+    assert problem is None or "to go on without it: remove it with `rm()`" in str(problem)
 
 
 def test_a_damaged_member_of_a_pack_hides_no_other(intact: Store, tmp_path: Path, serstore: Any) -> None:
@@ -172,7 +172,7 @@ def test_a_damaged_member_of_a_pack_hides_no_other(intact: Store, tmp_path: Path
     refused = serstore("evaluate", "--store", path)
     assert refused.code == 1
     assert "runs/bb/step-000020: logits: its bytes are damaged" in refused.err
-    assert "to go on without it: name other members, or vote with --exclude bb@20" in refused.err
+    assert "to go on without it: name other members, or vote without it (`exclude`)" in refused.err
     assert find_problem_files(path) == ["runs/bb/step-000020"]
 
 
@@ -195,7 +195,7 @@ def test_what_is_asked_of_one_run_or_of_the_corpus_needs_no_other_run(
 def test_a_merge_restores_what_was_removed_as_damaged(intact: Store, path: Path) -> None:
     CASES["a member cut off"].change(path)
     store = Store(path)
-    with pytest.raises(IntegrityError, match=r"has 600 bytes.*to go on without it: `serstore rm bb@20`"):
+    with pytest.raises(IntegrityError, match=r"has 600 bytes.*to go on without it: remove it with `rm\(\)`"):
         merge(store, intact)
     store.remove("bb@20")
     assert merge(store, intact).added == ("bb@20",)
@@ -213,7 +213,7 @@ def test_a_corpus_of_another_store_is_told_from_a_member_of_one(path: Path) -> N
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_runs_that_differ_in_case_alone_are_not_made(intact: Store, path: Path, is_packed: bool) -> None:
     store = Store(path)
-    message = r"run bb is in .* already and differs from Bb in case alone.*`serstore rm bb`"
+    message = r"run bb is in .* already and differs from Bb in case alone.*`rm\(\)`"
     with pytest.raises(ExistsError, match=message):
         store.add_run(RunRecord("Bb", "import", "x"))
     source = intact
@@ -222,9 +222,9 @@ def test_runs_that_differ_in_case_alone_are_not_made(intact: Store, path: Path, 
         source = Store(path.with_name("pack.h5"))
     before = get_bytes(path)
     with pytest.raises(StoreError, match=r"nothing was merged: runs Bb and bb differ in case alone"):
-        merge(store, source, runs_as={"aa": "Bb"})
+        merge(store, source, rename={"aa": "Bb"})
     with pytest.raises(StoreError, match=r"nothing was merged: runs DD and dd differ in case alone"):
-        merge(store, source, runs_as={"aa": "dd", "cc": "DD"})
+        merge(store, source, rename={"aa": "dd", "cc": "DD"})
     assert get_bytes(path) == before
 
 
@@ -286,14 +286,14 @@ def test_a_run_that_another_removes_is_unknown_and_no_problem(path: Path) -> Non
 
 def test_a_run_that_is_removed_while_it_is_surveyed_is_no_problem(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, other = Store(path), Store(path)
-    list_runs = store.source.runs
+    list_runs = store.place.runs
 
     def list_and_remove() -> list[str]:
         listed = list_runs()
         other.remove("bb")
         return listed
 
-    monkeypatch.setattr(store.source, "runs", list_and_remove)
+    monkeypatch.setattr(store.place, "runs", list_and_remove)
     survey = store.survey()
     assert survey.problems == ()
     assert sorted(survey.records) == ["aa", "cc"]
@@ -302,7 +302,7 @@ def test_a_run_that_is_removed_while_it_is_surveyed_is_no_problem(path: Path, mo
 def test_a_reader_keeps_the_member_it_has_opened(path: Path) -> None:
     store = Store(path)
     before, after = store.read_member("bb@20"), make_member(store.corpus, "bb", 20, seed=99)
-    with store.source.opened(store.header) as open_member, open_member("bb", 20) as file:
+    with store.place.opened(store.header) as open_member, open_member("bb", 20) as file:
         Store(path).write_member(after, replace=True)
         assert_same_member(file.read(), before)
     assert_same_member(store.read_member("bb@20"), after)

@@ -70,9 +70,7 @@ def test_an_updated_record_keeps_what_it_had(tmp_path: Path) -> None:
 def test_a_run_is_begun_once(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     before = get_bytes(store.path)
-    with pytest.raises(
-        ExistsError, match=r"^run tiny is in .* already: name this one with --run NAME, or remove the old"
-    ):
+    with pytest.raises(ExistsError, match=r"^run tiny is in .* already: name this one with `run`, or remove the old"):
         store.add_run(RunRecord("tiny", "frozen", "mfcc"))
     assert get_bytes(store.path) == before
 

@@ -271,7 +271,7 @@ def test_a_store_is_not_made_where_something_else_is(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"notes.txt is there and not empty"):
         Store.create(tmp_path / "notes.txt", make_corpus())
     store = make_store(tmp_path / "store")
-    with pytest.raises(ExistsError, match=r"is a store already: choose another --store, or remove it first$"):
+    with pytest.raises(ExistsError, match=r"is a store already: choose another `store`, or remove it first$"):
         Store.create(store.path, make_corpus())
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -295,7 +295,7 @@ def test_where_there_is_no_store_the_way_to_one_is_named(tmp_path: Path, found: 
         (tmp_path / found).mkdir()
     elif found == "file":
         (tmp_path / found).write_text("x")
-    with pytest.raises(StoreError, match=r"^no store at .*: .*; make one with `serstore init`"):
+    with pytest.raises(StoreError, match=r"^no store at .*: .*; make one with `init\(\)`"):
         Store(tmp_path / found)
 
 

@@ -161,7 +161,9 @@ def test_what_a_member_does_not_hold_is_said_with_the_way_out(tmp_path: Path) ->
     store = make_store(tmp_path / "store")
     store.write_member(make_member(store.corpus, "tiny", 1, logits=None))
     store.write_member(make_member(store.corpus, "tiny", 2, pooled=None, logits=None, predicted=np.int16(ALL % 3)))
-    with pytest.raises(StoreError, match=r"^tiny@1 has pooled representations only: expected logits or labels; `serst"):
+    with pytest.raises(
+        StoreError, match=r"^tiny@1 has pooled representations only: expected logits or labels; `head\(\)` fits"
+    ):
         store.predictions(["tiny@1"], ALL)
     with pytest.raises(StoreError, match=r"^tiny@1 has pooled representations only: expected logits"):
         store.logits(["tiny@1"], ALL)
@@ -186,9 +188,9 @@ def test_a_member_of_another_corpus_is_refused(tmp_path: Path) -> None:
     [
         (
             "tiny@30",
-            r"^unknown member 'tiny@30': expected one of tiny@20 \(nearest\), tiny@10; `serstore ls` lists them$",
+            r"^unknown member 'tiny@30': expected one of tiny@20 \(nearest\), tiny@10; `ls\(\)` lists them$",
         ),
-        ("tinny", r"^unknown member 'tinny': expected one of tiny \(nearest\), tiny@20, tiny@10; `serstore ls`"),
+        ("tinny", r"^unknown member 'tinny': expected one of tiny \(nearest\), tiny@20, tiny@10; `ls\(\)`"),
         ("tinny@10", r"^unknown member 'tinny@10': expected one of tiny@10 \(nearest\)"),
         ("../tiny@10", r"^run name '\.\./tiny': expected 1 to 100 letters"),
     ],
@@ -200,15 +202,13 @@ def test_an_unknown_name_offers_the_nearest(tmp_path: Path, name: str, message: 
 
 
 def test_an_unknown_run_offers_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"^unknown run 'tinny': expected one of tiny \(nearest\); `serstore ls`"
-    ):
+    with pytest.raises(UnknownNameError, match=r"^unknown run 'tinny': expected one of tiny \(nearest\); `ls\(\)`"):
         make_store(tmp_path / "store").run("tinny")
 
 
 def test_a_store_without_members_says_how_to_get_some(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store", CORPUS)
-    with pytest.raises(StoreError, match=r"has no members yet: make some with `serstore finetune`"):
+    with pytest.raises(StoreError, match=r"has no members yet: make some with `finetune\(\)`"):
         store.resolve("tiny")
     store.add_run(RunRecord("tiny", "finetune", "tiny-hubert", state="running"))
     with pytest.raises(

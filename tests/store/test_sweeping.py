@@ -243,11 +243,11 @@ def pause_in_the_middle(writers: Writers, store: Store, step: int) -> tuple[int,
     writer, word = writers.hear()
     assert word == "writing"
     folder = store.run_folder("tiny")
-    wait_for(lambda: list(folder.glob(".*.partial")) or store.source.has_member("tiny", step))
+    wait_for(lambda: list(folder.glob(".*.partial")) or store.place.has_member("tiny", step))
     os.kill(writer, signal.SIGSTOP)
     time.sleep(0.05)
     held = list(folder.glob(".*.partial"))
-    return writer, bool(held) and not store.source.has_member("tiny", step)
+    return writer, bool(held) and not store.place.has_member("tiny", step)
 
 
 def test_a_run_that_is_begun_while_it_is_swept_is_spared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

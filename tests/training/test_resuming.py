@@ -18,6 +18,7 @@ from training_kills import (
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import lock as training_lock
+from ser_store.training.callbacks import checkpoint_keeper
 from ser_store.training.checkpointing import checkpoints as checkpoints_module
 from ser_store.training.checkpointing.checkpoints import find_folders, find_last, is_whole
 from ser_store.training.finetune import finetune
@@ -292,8 +293,9 @@ def test_the_disk_holds_two_checkpoints_at_most_and_one_that_is_whole(limit, lef
         remove(folder)
 
     monkeypatch.setattr(MemberTrainer, "save_model", save)
-    for name, watch in (("mark_whole", mark), ("flush", flush), ("remove_folder", remove)):
-        monkeypatch.setattr(checkpoints_module, name, watch)
+    monkeypatch.setattr(checkpoint_keeper, "mark_whole", mark)
+    monkeypatch.setattr(checkpoint_keeper, "flush", flush)
+    monkeypatch.setattr(checkpoints_module, "remove_folder", remove)
     intervals = {"eval_steps": 8, "save_steps": 1, "save_total_limit": limit}
     recipe = Recipe(
         max_steps=8,

@@ -84,7 +84,7 @@ def test_a_name_that_another_kind_of_run_has_is_refused_all_the_same(empty, tmp_
     store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
     store.add_run(RunRecord(run="m", kind="import", backbone="table.csv"))
     assert name_run(store, "m", None, resume=False, split="speaker") == "m"
-    with pytest.raises(ExistsError, match=r"^run m is in .* already: name this one with --run NAME, or remove"):
+    with pytest.raises(ExistsError, match=r"^run m is in .* already: name this one with `run`, or remove"):
         find_begun(store, "m", resume=False, split="speaker", fold=None, recipe=Recipe())
 
 

@@ -17,7 +17,7 @@ from ser_store_h5.store import Store
 
 needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
 needs_wandb = pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
-MAIN, OTHER = (SimpleNamespace(is_world_process_zero=main) for main in (True, False))
+MAIN, OTHER = (SimpleNamespace(is_world_process_zero=main, is_hyper_param_search=False) for main in (True, False))
 LOGGED = {"loss": 2.0, "learning_rate": 1e-4, "grad_norm": 2.5, "epoch": 0.5}
 EVALUATED = {"eval_loss": 1.5, "eval_accuracy": 0.25, "eval_balanced_accuracy": 0.5}
 # What is written of them.

@@ -245,7 +245,7 @@ def draw_recipe(draw: Random) -> dict[str, Any]:
         "seed": draw.randrange(1000),
     }
     recipe |= {name: draw.randint(1, 6) for name in ("eval_steps", "save_steps", "logging_steps")}
-    if recipe["schedule"] != "constant":
+    if recipe["lr_scheduler_type"] != "constant":
         recipe["warmup_steps"] = draw.randrange(steps)
     further: dict[str, Any] = {
         "weight_decay": 0.01,

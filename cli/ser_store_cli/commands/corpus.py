@@ -61,7 +61,16 @@ def init(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Create a store for a corpus, or add a split to the store that is there."""
+    """Create a store for a corpus, or add a split to the store that is there.
+
+    A table of recordings has a row for each utterance. Its columns:
+    - path (or file): the recording, from the table's folder or --audio
+    - label (or emotion): its class
+    - speaker: who speaks, if known
+    - utterance: its id, if that is not the recording's name
+    - split: train, valid, test or folds, if it has one
+    - any others, such as sex or age: kept, and can be splits, too
+    """
     from ser_store.corpora.create import init as make_store
 
     made = make_store(

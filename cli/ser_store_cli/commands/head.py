@@ -1,6 +1,6 @@
 """head."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -32,13 +32,21 @@ def head(
             "neighbours) or lda (linear discriminant analysis).",
         ),
     ] = "logreg",
-    from_: Annotated[
+    sources: Annotated[
         list[str] | None,
         typer.Option(
             "--from",
             help="The member whose representations it is fitted on; repeat for several.",
             show_default="all that fit",
             autocompletion=complete_members,
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            help="Of members with several layers: the number of one, some as 3,4,5, or all; a head each.",
+            show_default="the last one",
         ),
     ] = None,
     run: Annotated[
@@ -71,7 +79,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    fitted = fit(opened, from_ or [], kind=kind, run=run, progress=True, **options)
+    fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
-from ser_store.common.display import format_bytes
+from ser_store.common.display import format_bytes, format_count
 from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
@@ -20,10 +20,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import print_json
-
-if TYPE_CHECKING:
-    from ser_store_h5.store import Store
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +32,11 @@ def register(app: typer.Typer) -> None:
 @stated
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="A CSV or Parquet table: one column per model, or one row per utterance and model.")
+        Path,
+        typer.Argument(
+            help="A CSV or Parquet table: one column per model, or one row per utterance and model. With --kind "
+            "pooled: FILE.npz, .npy, .parquet, .csv, or a folder of .npy files named by utterance."
+        ),
     ],
     label: Annotated[
         str | None, typer.Option("--label", help="The column of true labels. Needed for a new store.")
@@ -48,7 +49,8 @@ def import_(
         str | None,
         typer.Option(
             "--kind",
-            help="What the numbers are: logits, probabilities, log-probabilities or scores.",
+            help="What the numbers are: logits, probabilities, log-probabilities or scores; or pooled: "
+            "representations, for heads.",
             show_default="found out from the numbers",
         ),
     ] = None,
@@ -65,36 +67,24 @@ def import_(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Import predictions or logits that were made elsewhere."""
-    from ser_store.interchange.import_ import import_table
+    """Import predictions, logits or representations that were made elsewhere."""
+    from ser_store.interchange.import_ import import_file
 
-    names = [] if classes is None else _split_names(classes)
-    done = import_table(file, store=store, label=label, classes=names, kind=kind, trained_on=trained_on, split=split)
+    choices: dict[str, Any] = {"kind": kind, "trained_on": trained_on, "split": split}
+    done = import_file(file, store=store, label=label, classes=_split_names(classes), **choices)
     for line in done.understood:
         warn(line)
-    if done.ignored:
-        ignored = ", ".join(name or "(no name)" for name in done.ignored)
-        warn(f"ignored, since they are neither ids nor predictions: {ignored}")
-    if done.unlabelled and not names:
-        warn(f"no utterance is labelled {', '.join(done.unlabelled)}: classes all the same; --classes names others")
     if json:
-        document = {"store": str(store), "created": done.created, "n": done.n, "members": list(done.members)}
-        document |= {"identical": list(done.identical), "scores": done.scores, "understood": list(done.understood)}
-        print_json(document)
-        return
-    said = [f"imported {_count(len(done.members), 'member')} on {_count(done.n, 'utterance')}"]
-    said[0] += f": {', '.join(done.members)}" if done.members else ""
-    said += [f"{_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
-    typer.echo("; ".join(said))
-    if done.created:
-        typer.echo(f"made {store}")
+        print_json(done.to_json())
+    else:
+        print_blocks(done.describe())
 
 
-def _split_names(listed: str) -> list[str]:
+def _split_names(listed: str | None) -> list[str]:
     """Names separated by commas; one that holds a comma stands in double quotes."""
     from csv import reader
 
-    return [name.strip() for name in next(reader([listed], skipinitialspace=True))]
+    return [] if listed is None else [name.strip() for name in next(reader([listed], skipinitialspace=True))]
 
 
 @stated
@@ -118,16 +108,14 @@ def export(
 ) -> None:
     """Write members to a CSV or Parquet table, NumPy arrays (.npz) or AnnData (.h5ad)."""
     from ser_store.interchange.export import export as write
-    from ser_store_h5.store import Store
 
-    done = write(Store(store), file, members or [], what=what, steps=cast(Any, steps), on=on, split=split)
+    choices: dict[str, Any] = {"what": what, "steps": steps, "on": on, "split": split}
+    done = write(store, file, members or [], **choices)
     warn_cautions(done.cautions)
     if json:
-        document = {"file": str(file), "what": done.what, "members": done.members, "n": done.n}
-        print_json({**document, "cautions": list(done.cautions)})
-        return
-    covered = f"{_count(done.members, 'member')} on {_count(done.n, 'utterance')}"
-    typer.echo(f"wrote {done.what} of {covered} to {file}")
+        print_json(done.to_json())
+    else:
+        print_blocks(done.describe())
 
 
 @stated
@@ -162,7 +150,7 @@ def pack(
     if json:
         print_json({"file": str(file), "members": list(done.members), "bytes": done.bytes})
         return
-    typer.echo(f"packed {_count(len(done.members), 'member')} into {file}, {format_bytes(done.bytes)}")
+    typer.echo(f"packed {format_count(len(done.members), 'member')} into {file}, {format_bytes(done.bytes)}")
 
 
 @stated
@@ -180,7 +168,7 @@ def unpack(
     if json:
         print_json({"store": str(store), "members": members})
         return
-    typer.echo(f"unpacked {_count(len(members), 'member')} into {store}")
+    typer.echo(f"unpacked {format_count(len(members), 'member')} into {store}")
 
 
 @stated
@@ -206,7 +194,7 @@ def merge(
     done = add(
         Store(store),
         source,
-        **_find_renamed(source, rename or []),
+        rename=_parse_renamed(rename or []),
         progress=True,
     )
     for run in done.kept_selections:
@@ -227,24 +215,19 @@ def merge(
         f"added {_list(found, noun)}" for noun, found in (("split", done.splits), ("column", done.columns)) if found
     ]
     said += [f"completed {_list(done.replaced, 'member')}"] if done.replaced else []
-    said += [f"{_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
+    said += [f"{format_count(len(done.identical), 'member')} there already, the same"] if done.identical else []
     typer.echo("; ".join(said))
 
 
-def _find_renamed(source: "Store", pairs: list[str]) -> dict[str, dict[str, str]]:
-    """New names by kind, as the library takes them; a name that nothing bears is left to it to refuse."""
+def _parse_renamed(pairs: list[str]) -> dict[str, str]:
+    """New names by old ones."""
     from ser_store.errors import StoreError
 
-    kinds = {"splits_as": source.corpus.splits, "columns_as": source.corpus.columns, "runs_as": source.runs()}
-    renamed: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
     for pair in pairs:
-        old, equals, new = pair.partition("=")
-        if not (old and equals and new):
+        old, _, new = pair.partition("=")
+        if not (old and new):
             raise StoreError(f"--rename {pair}: expected OLD=NEW")
-        bearing = [kind for kind, names in kinds.items() if old in names]
-        for kind in bearing or ["runs_as"]:
-            renamed[kind][old] = new
-    return renamed
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 @stated
@@ -256,15 +239,14 @@ def rm(
 ) -> None:
     """Remove a member, or a run with all its members, curves and checkpoints."""
     from ser_store.interchange.listing import rm as remove
-    from ser_store_h5.store import Store
 
-    removed = remove(Store(store), name)
+    removed = remove(store, name)
     if removed.checkpoints is not None:
         warn(f"the checkpoints of {name} are left in {removed.checkpoints}: remove them too, if they are not needed")
     if json:
         print_json({"removed": list(removed.members)})
     else:
-        typer.echo(f"removed {', '.join(removed.members) or name}")
+        print_blocks(removed.describe())
 
 
 @stated
@@ -285,13 +267,9 @@ def gc(
     for leftover in swept.removed:
         typer.echo(leftover)
     verb = "would remove" if dry_run else "removed"
-    kept = f"; {_count(len(swept.in_use), 'file')} of writers at work kept" if swept.in_use else ""
-    typer.echo(f"{verb} {_count(len(swept.removed), 'leftover')}, {format_bytes(swept.bytes)}{kept}")
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    kept = f"; {format_count(len(swept.in_use), 'file')} of writers at work kept" if swept.in_use else ""
+    typer.echo(f"{verb} {format_count(len(swept.removed), 'leftover')}, {format_bytes(swept.bytes)}{kept}")
 
 
 def _list(names: Sequence[str], noun: str) -> str:
-    return _count(len(names), noun) + (f" ({', '.join(names)})" if names else "")
+    return format_count(len(names), noun) + (f" ({', '.join(names)})" if names else "")

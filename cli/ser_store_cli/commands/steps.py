@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 @stated
 def steps(
-    run: Annotated[
+    runs: Annotated[
         list[str] | None,
         typer.Option(
             "--run", help="The run; repeat for several.", show_default="every run", autocompletion=complete_runs
@@ -48,7 +48,7 @@ def steps(
     from ser_store.evaluation.steps import steps as compare
     from ser_store_h5.store import Store
 
-    comparison = compare(Store(store), run or [], on=on, split=split, select=select)
+    comparison = compare(Store(store), runs or [], on=on, split=split, select=select)
     warn_cautions(comparison.cautions)
     if json:
         print_json(comparison.to_json())

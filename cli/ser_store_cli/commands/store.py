@@ -1,7 +1,5 @@
 """ls, info and verify."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from ser_store.common.display import format_bytes
@@ -13,13 +11,7 @@ from ser_store_cli.options import (
     stated,
     warn,
 )
-from ser_store_cli.output import print_json, print_table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ser_store.interchange.description import StoreDescription
-    from ser_store_h5.findings import FileProblem
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -32,20 +24,14 @@ def register(app: typer.Typer) -> None:
 def ls(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the members: what each run said at each cached step."""
     from ser_store.interchange.listing import ls as list_members
-    from ser_store_h5.store import Store
 
-    listing = list_members(Store(store))
-    _warn_of(listing.problems)
+    listing = list_members(store)
+    for problem in listing.list_cautions():
+        warn(problem)
     if json:
         print_json(listing.to_json())
     else:
-        typer.echo(str(listing))
-
-
-def _warn_of(problems: "Sequence[FileProblem]") -> None:
-    """What is damaged is left out of a list, and said."""
-    for problem in problems:
-        warn(f"{problem.file}: {problem.problem}")
+        print_blocks(listing.describe())
 
 
 @stated
@@ -54,65 +40,12 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
     from ser_store.interchange.description import describe_store
 
     description = describe_store(store)
-    _warn_of(description.problems)
+    for problem in description.list_cautions():
+        warn(problem)
     if json:
         print_json(description.to_json())
-        return
-    corpus = description.corpus
-    speakers = f", {len(corpus.known_speakers)} speakers" if corpus.known_speakers else ""
-    typer.echo(f"{store}: {corpus.name}, {len(corpus)} utterances{speakers}, {format_bytes(description.bytes)}")
-    typer.echo(f"classes: {', '.join(corpus.classes)}")
-    if corpus.columns:
-        typer.echo(f"columns: {', '.join(corpus.columns)}")
-    for split in corpus.splits:
-        parts = ", ".join(f"{len(corpus.rows(part, split=split))} {part}" for part in corpus.part_names(split))
-        typer.echo(f"split {split}{' (default)' if split == corpus.default_split else ''}: {parts}")
-    if description.runs:
-        _print_sizes(description)
-
-
-def _print_sizes(description: "StoreDescription") -> None:
-    """Sizes by run, by dataset, and beside those of the checkpoints that the members stand for."""
-    typer.echo("")
-    print_table(
-        ["run", "kind", "backbone", "state", "members", "selected", "pooled", "logits", "size", "checkpoints"],
-        [
-            [
-                run.record.run,
-                run.record.kind,
-                run.record.backbone,
-                run.record.state,
-                run.members,
-                run.selected,
-                *(_size(run.dataset_bytes.get(name, 0)) for name in ("pooled", "logits")),
-                format_bytes(run.bytes),
-                _size(run.checkpoint_bytes),
-            ]
-            for run in description.runs
-        ],
-    )
-    sizes = [f"{name} {format_bytes(size)}" for name, size in description.dataset_bytes.items()]
-    typer.echo(f"\nby dataset: {', '.join(sizes)} (of which corpus {format_bytes(description.corpus_bytes)})")
-    if description.comparisons:
-        typer.echo("")
-        print_table(
-            ["backbone", "cached steps", "one checkpoint", "all checkpoints", "here", "ratio"],
-            [
-                [
-                    one.backbone,
-                    one.steps,
-                    format_bytes(one.checkpoint_bytes),
-                    format_bytes(one.checkpoints_bytes),
-                    format_bytes(one.store_bytes),
-                    f"{one.ratio:,.0f}",
-                ]
-                for one in description.comparisons
-            ],
-        )
-
-
-def _size(size: int) -> str:
-    return format_bytes(size) if size else "–"
+    else:
+        print_blocks(description.describe())
 
 
 @stated
@@ -136,8 +69,7 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
             }
         )
     else:
-        for problem in found.problems:
-            typer.echo(f"{problem.file}: {problem.problem}")
+        print_blocks(f"{problem.file}: {problem.problem}" for problem in found.problems)
         state = "ok" if found.ok else "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
         files = "1 file" if found.files == 1 else f"{found.files} files"
         typer.echo(f"{files}, {format_bytes(found.bytes)} ({format_bytes(found.rate)}/s): {state}")

@@ -1,1 +1,1 @@
-"""A corpus in, who is learned from and who is judged out: drawn, audited, and what a run has learned from."""
+"""A corpus in; out, which utterances are trained on and which evaluated: drawn, audited, and as a run recorded them."""

@@ -1,4 +1,4 @@
-"""Splits: which utterances a model learns from, and which it is tried on."""
+"""Splits: which utterances a model is trained on, and which it is evaluated on."""
 
 import re
 from collections.abc import Mapping
@@ -61,6 +61,10 @@ def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int 
         UnknownNameError: if ``name`` is none of these.
         CorpusError: if the corpus does not hold what the split needs: speakers, twins, enough of every class, parts to
             train on and to evaluate; or if it has a split of this name with other parts.
+
+    >>> import ser_store as ss
+    >>> add_split(ss.open_example().corpus, "emobox").part_names("emobox")
+    ['fold-1', 'fold-2', 'fold-3', 'fold-4', 'fold-5', 'fold-6']
     """
     draw = _read_draw(corpus, name, seed=seed, folds=folds)
     if draw is not None:
@@ -76,6 +80,10 @@ def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int
 
     The name belongs to one assignment, so a seed or a number of folds that is not the default is part of it:
     ``paper-7``, ``kfold-10-folds``, ``kfold-10-folds-7``.
+
+    >>> import ser_store as ss
+    >>> name_split(ss.open_example().corpus, "kfold", folds=10, seed=7)
+    'kfold-10-folds-7'
     """
     draw = _read_draw(corpus, name, seed=seed, folds=folds)
     return name if draw is None else draw.name
@@ -136,9 +144,12 @@ def normalise_part(name: str) -> str:
 
 
 def normalise_parts(values: Column) -> StrArray:
-    """:func:`normalise_part` of every value, ``(n,)`` str.
+    """Return the part that each value means, ``(n,)`` str, as by :func:`normalise_part`.
 
     Where none is a usual one, as with sessions by name, the parts are folds: ``fold-1`` … in the order of the names.
+
+    >>> normalise_parts(np.array(["Ses10", "Ses2", "Ses2"])).tolist()
+    ['fold-2', 'fold-1', 'fold-1']
     """
     parts, _ = unite_spellings([normalise_part(str(value)) for value in values.tolist()])
     names = sorted(set(parts) - {""}, key=_by_numbers)
@@ -174,7 +185,7 @@ class _Draw:
 
 
 def _read_draw(corpus: Corpus, name: str, *, seed: int | None, folds: int | None) -> _Draw | None:
-    """What is asked for by name and options; None if it is not drawn, but a column or a split that is there."""
+    """Read how to draw the split; None if it is a column or a split that is there."""
     if name in SPLITS and name in corpus.columns:
         raise CorpusError(f"{name!r} is a column, and a split that is drawn: expected one of them; rename the column")
     drawn = None if name in corpus.columns else _DRAWN_NAME.fullmatch(name)
@@ -197,7 +208,7 @@ def _read_draw(corpus: Corpus, name: str, *, seed: int | None, folds: int | None
 
 
 def _settle(what: str, split: str, *, given: int | None, named: str | None, default: int | None) -> int | None:
-    """One number from the option, the name and the default."""
+    """The one number that is given, or in the split's name, or the default."""
     stated = {given, None if named is None else int(named)} - {None}
     if stated and default is None:
         raise CorpusError(f"split {split!r} has no {what}, got {stated.pop()}: expected none; leave it out")

@@ -1,4 +1,4 @@
-"""What a run has learned from, by its record; older records name their split alone."""
+"""The utterances that a run's models were trained on, from its record; older records only name their split."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def find_rows(corpus: Corpus, ids: Sequence[str]) -> NDArray[np.int32]:
 
 
 def _rebuild(store: Store, record: RunRecord) -> Fitted | None:
-    """The same from the split that a record of an earlier release names, if the store still has it as it was."""
+    """The same, from the split that an older record names, if the store still has it as it was."""
     details, corpus = record.details, store.corpus
     if details.get("cv") is not None or details.get("split") not in corpus.splits:
         return None

@@ -14,7 +14,7 @@ Rows = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class TrainEvalRows:
-    """Who is trained on, who is evaluated, and whose evaluation the curves show.
+    """The utterances that are trained on, those that are evaluated, and those that the curves show.
 
     Attributes:
         train: rows trained on.
@@ -51,6 +51,13 @@ def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: in
 
     Raises:
         CorpusError: if the split has no part to train on or to evaluate, or a fold is missing or too much.
+
+    >>> import ser_store as ss
+    >>> from ser_store.corpora.splits.draw import add_split
+    >>> corpus = add_split(ss.open_example().corpus, "emobox")
+    >>> rows = choose_train_eval_rows(corpus, split="emobox", fold=1)
+    >>> rows.on, sorted(set(corpus.speakers[rows.evaluated].tolist()))
+    ('fold-1', ['01', '11', '20', '21'])
     """
     check_trainable(corpus, split)
     names = corpus.part_names(split)
@@ -75,7 +82,7 @@ def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: in
 
 
 def digest_train_eval_rows(train_eval: TrainEvalRows) -> str:
-    """Return the SHA-256 (hex) of who is trained on, who is evaluated and who is monitored."""
+    """Return the SHA-256 (hex) of the rows trained on, evaluated and monitored."""
     digest = hashlib.sha256()
     for rows in (train_eval.train, train_eval.evaluated, train_eval.monitored):
         digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes() + b"|")

@@ -235,7 +235,7 @@ def _confirm(folder: int | None, path: Path) -> None:
     except OSError as problem:
         raise StoreError(
             f"{path}: was written, but the disk does not confirm that it will last ({problem.strerror}): check the "
-            "disk, then run `serstore verify`"
+            "disk, then run `verify_store()`"
         ) from problem
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.hdf5.attributes import read_text, write_text
 from ser_store_h5.hdf5.bytes import DamageError, FileBytes, StructureError
-from ser_store_h5.hdf5.chunks import CHECKSUM_BYTES, Chunks, Layout, compute_fletcher, parse_layout
+from ser_store_h5.hdf5.chunks import CHECKSUM_BYTES, ChunkLayout, Chunks, compute_fletcher, parse_layout
 from ser_store_h5.hdf5.objects import DATASPACE, DATATYPE, Object, parse_dtype, parse_shape
 from ser_store_h5.hdf5.seal import SEAL_BYTES
 
@@ -139,7 +139,7 @@ class StoredArray:
             raise FormatError(f"{self.where}: has shape {found}: expected {stated}")
         return found
 
-    def _check_layout(self) -> Layout:
+    def _check_layout(self) -> ChunkLayout:
         layout = parse_layout(self._node, self.shape, self.dtype.itemsize)
         if layout is None:
             raise FormatError(

@@ -20,7 +20,7 @@ _WEIGHTS = np.arange(_SUM_BYTES // 2, 0, -1, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
-class Layout:
+class ChunkLayout:
     """Where the chunks of a dataset lie.
 
     Attributes:
@@ -42,7 +42,7 @@ class Layout:
         return self.address != UNDEFINED
 
 
-def parse_layout(dataset: Object, shape: tuple[int, ...], item_bytes: int) -> Layout | None:
+def parse_layout(dataset: Object, shape: tuple[int, ...], item_bytes: int) -> ChunkLayout | None:
     """The layout, or None for one that this format does not have: no chunks of whole rows, or other filters."""
     cursor = Cursor(dataset.messages[LAYOUT])
     version, kind = cursor.number(1), cursor.number(1)
@@ -61,9 +61,9 @@ def parse_layout(dataset: Object, shape: tuple[int, ...], item_bytes: int) -> La
         stored, mask = cursor.number(8), cursor.number(4)
         if mask:
             raise StructureError("a chunk without its checksum")
-        return Layout(rows, chunk_bytes, index, cursor.number(8), stored_bytes=stored)
+        return ChunkLayout(rows, chunk_bytes, index, cursor.number(8), stored_bytes=stored)
     if index == _FIXED_ARRAY and not flags:
-        return Layout(rows, chunk_bytes, index, page_bits=cursor.number(1), address=cursor.number(8))
+        return ChunkLayout(rows, chunk_bytes, index, page_bits=cursor.number(1), address=cursor.number(8))
     return None
 
 
@@ -75,7 +75,7 @@ def _has_fletcher_only(dataset: Object) -> bool:
 class Chunks:
     """Where the chunks of one array lie: a sequence of addresses, read page by page where there are many."""
 
-    def __init__(self, file: FileBytes, layout: Layout, length: int) -> None:
+    def __init__(self, file: FileBytes, layout: ChunkLayout, length: int) -> None:
         """For an array of ``length`` rows."""
         self._file, self._layout = file, layout
         self._count = -(-length // layout.rows)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import BytesIO, FileIO, RawIOBase
 from pathlib import Path
 
-from ser_store_h5.disk.inside import open_regular
+from ser_store_h5.disk.reading import open_regular
 from ser_store_h5.errors import FormatError, IntegrityError
 
 SEAL_BYTES = 512

@@ -14,7 +14,7 @@ from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, is_leftover
 from ser_store_h5.disk.locking import act_if_free
 from ser_store_h5.errors import SerstoreError, StoreError
 from ser_store_h5.names import is_run_name
-from ser_store_h5.places.opening import open_source
+from ser_store_h5.readable import open_place
 from ser_store_h5.runs import read_curves
 from ser_store_h5.store import Store, StoreLike
 
@@ -144,7 +144,7 @@ def _require_store(root: Path) -> None:
         )
     held = list(root.iterdir()) if root.is_dir() else []
     if not held or not all(is_leftover(found) and found.name.startswith(".corpus.h5.") for found in held):
-        open_source(root)
+        open_place(root)
 
 
 class _InUseError(Exception):

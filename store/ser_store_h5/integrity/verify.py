@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
-from ser_store_h5.disk.inside import check_inside
+from ser_store_h5.disk.reading import check_inside, list_names
 from ser_store_h5.errors import FormatError, StoreError
 from ser_store_h5.findings import TWINS, FileProblem, Findings, Verification
 from ser_store_h5.hdf5.arrays import StoredArray
@@ -22,7 +22,6 @@ from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.integrity.verify_packed import verify_pack
 from ser_store_h5.member_file import open_member
 from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
-from ser_store_h5.places.folder import list_names
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.runs import read_curves, read_run
 from ser_store_h5.store import Store, StoreLike

@@ -11,7 +11,7 @@ from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.hdf5.seal import check_seal
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.names import RUN_TEXTS, check_run_name, find_twins, member_group, parse_member_group
-from ser_store_h5.places.packed import PackedSource, find_corpus, find_run, find_texts, open_packed_member
+from ser_store_h5.places.packed import PackedPlace, find_corpus, find_run, find_texts, open_packed_member
 from ser_store_h5.progress import Progress, silent
 
 
@@ -26,8 +26,8 @@ def verify_pack(path: Path, *, progress: Progress = silent) -> Verification:
     """
     found = Findings(path)
     with found.noting(path.name):
-        source = PackedSource(path)
-        with source.open() as root:
+        place = PackedPlace(path)
+        with place.open() as root:
             _verify_root(root, found, progress)
     if not found.problems:
         with found.noting(path.name):

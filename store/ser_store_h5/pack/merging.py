@@ -40,9 +40,7 @@ def merge(
     target: StoreLike,
     source: StoreLike,
     *,
-    runs_as: Mapping[str, str] | None = None,
-    splits_as: Mapping[str, str] | None = None,
-    columns_as: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
     progress: ProgressLike = False,
 ) -> MergeResult:
     """Add all runs, members, curves, splits and columns of ``source`` to ``target``; ``source`` stays as it is.
@@ -60,16 +58,15 @@ def merge(
     A kill leaves a valid store; the same merge, run again, completes it.
 
     Args:
-        runs_as: names that runs of the source get in the target: the way out of a conflict. What other runs say about
-            them in their provenance stays as it was written.
-        splits_as: the same for splits; runs that state a renamed split state its new name.
-        columns_as: the same for columns.
+        rename: names that runs, splits and columns of the source get in the target: the way out of a conflict. Runs
+            that state a renamed split state its new name; what other runs say about a renamed one in their provenance
+            stays as it was written.
         progress: show a bar over the members, first as they are read, then as they are written; or a function that
             does, see :class:`.progress.Progress`.
 
     Raises:
         StoreError: if the stores are of different corpora, or contradict each other; nothing was written.
-        UnknownNameError: if a name to be replaced is not in the source.
+        UnknownNameError: if nothing in the source bears a name to be replaced.
 
     >>> import ser_store as ss
     >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
@@ -87,10 +84,14 @@ def merge(
         )
     for run in source.runs():
         target.run_folder(run)  # a packed target refuses, before much is read
-    splits = _rename("split", source.corpus.splits, splits_as)
+    renamed, known = rename or {}, [*source.runs(), *source.corpus.splits, *source.corpus.columns]
+    for name in renamed:
+        if name not in known:
+            raise UnknownNameError(describe_unknown("run, split or column", name, known))
+    splits = _rename("split", source.corpus.splits, renamed)
     plan = Plan(target.corpus)
-    plan_corpus(plan, source.corpus, splits, _rename("column", source.corpus.columns, columns_as))
-    for run, name in _rename("run", source.runs(), runs_as).items():
+    plan_corpus(plan, source.corpus, splits, _rename("column", source.corpus.columns, renamed))
+    for run, name in _rename("run", source.runs(), renamed).items():
         plan_run(plan, target, source, run, check_run_name(name), splits)
     for one, other in find_twins({*target.runs(), *plan.runs}):
         if {one, other} & set(plan.runs):
@@ -102,12 +103,9 @@ def merge(
     return _carry_out(plan, target, source, shown)
 
 
-def _rename(kind: str, names: Iterable[str], renamed: Mapping[str, str] | None) -> dict[str, str]:
+def _rename(kind: str, names: Iterable[str], renamed: Mapping[str, str]) -> dict[str, str]:
     """Every name of the source with the one it gets in the target."""
-    names, renamed = list(names), renamed or {}
-    for name in renamed:
-        if name not in names:
-            raise UnknownNameError(describe_unknown(kind, name, names))
+    names = list(names)
     new = {name: renamed.get(name, name) for name in names}
     twice = [name for name in names if list(new.values()).count(new[name]) > 1]
     if twice:
@@ -124,7 +122,7 @@ def _refuse_conflicts(plan: Plan, target: Store, source: Store) -> None:
     rest = f"; … ({len(plan.conflicts)} in all)" if len(plan.conflicts) > SHOWN_CONFLICTS else ""
     raise StoreError(
         f"{source.path} contradicts {target.path}, nothing was merged: {shown}{rest}; give what differs another name "
-        "(runs_as, splits_as, columns_as; `serstore merge --rename OLD=NEW`), or remove it from one of the two"
+        "with `rename`, or remove it from one of the two"
     )
 
 

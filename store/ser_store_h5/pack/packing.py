@@ -20,7 +20,7 @@ from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
 from ser_store_h5.pack.streaming import create_file
-from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedSource
+from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedPlace
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -75,8 +75,8 @@ def pack(
             group = _create_group(file, "corpus", corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION)
             corpus_file.fill_corpus(group, store.corpus)
             for run in runs:
-                _pack_texts(file, run, store.source.read_texts(run))
-            with store.source.opened(store.header) as open_member:
+                _pack_texts(file, run, store.place.read_texts(run))
+            with store.place.opened(store.header) as open_member:
                 for name in to_progress(progress)(packed, total=len(packed), label="packing"):
                     run, step = store.resolve(name)
                     place = f"runs/{run}/{member_group(step)}"
@@ -114,7 +114,7 @@ def _refuse_twins(path: Path, runs: Iterable[str]) -> None:
     for one, other in find_twins(runs):
         raise StoreError(
             f"{path} has runs {one} and {other}, which not every disk tells apart: expected names that differ in more "
-            "than case; give one of them another with `serstore merge --rename OLD=NEW`, or pack members by name"
+            "than case; give one of them another with `rename` of `merge()`, or pack members by name"
         )
 
 
@@ -150,16 +150,16 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
     True
     """
     packed, folder = Store(Path(path)), Path(folder)
-    if not isinstance(packed.source, PackedSource):
-        raise StoreError(f"{path} is a folder already: expected a file that `serstore pack` wrote")
+    if not isinstance(packed.place, PackedPlace):
+        raise StoreError(f"{path} is a folder already: expected a file that `pack()` wrote")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ExistsError(f"{folder} is there and not empty: nothing written is overwritten; name a new folder")
     _refuse_twins(packed.path, packed.runs())
-    check_claims(packed.source, packed.members())
+    check_claims(packed.place, packed.members())
     with stated_disk_problems(folder), growing_folder(folder) as growing:
         for run in packed.runs():
             (growing / "runs" / run).mkdir(parents=True)
-            for name, content in packed.source.read_texts(run).items():
+            for name, content in packed.place.read_texts(run).items():
                 write_flushed(growing / "runs" / run / name, content)
         _unpack_members(packed, growing, folder, to_progress(progress))
         for made in (*growing.glob("runs/*"), growing):
@@ -171,7 +171,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
 
 def _unpack_members(packed: Store, growing: Path, folder: Path, progress: Progress) -> None:
     create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
-    with packed.source.opened(packed.header) as open_member:
+    with packed.place.opened(packed.header) as open_member:
         names = packed.member_names()
         for name in progress(names, total=len(names), label="unpacking"):
             run, step = packed.resolve(name)
@@ -183,15 +183,15 @@ def _unpack_members(packed: Store, growing: Path, folder: Path, progress: Progre
                 member.copy_into(file)
 
 
-def check_claims(source: PackedSource, members: Sequence[MemberInfo]) -> None:
+def check_claims(place: PackedPlace, members: Sequence[MemberInfo]) -> None:
     """Refuse a pack whose members together claim more than their file holds: links to the same bytes, many times over.
 
     Raises:
         FormatError: if they do.
     """
     claimed = sum(sum(member.dataset_bytes.values()) for member in members)
-    size = source.path.stat().st_size
+    size = place.path.stat().st_size
     if claimed > size:
         raise FormatError(
-            f"{source.path}: its members claim {claimed} bytes, more than their file of {size} bytes holds"
+            f"{place.path}: its members claim {claimed} bytes, more than their file of {size} bytes holds"
         )

@@ -8,36 +8,22 @@ from typing import Any
 
 from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.disk.inside import check_inside
+from ser_store_h5.disk.reading import check_inside, list_names
 from ser_store_h5.errors import StoreError
 from ser_store_h5.member_file import MemberFile, open_member
 from ser_store_h5.names import (
-    format_member,
     is_misnamed_member,
     is_run_file,
     is_run_name,
     member_file,
     parse_member_file,
 )
-from ser_store_h5.places.sources import OpenMember, stated_way_on
+from ser_store_h5.places.place import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
 
-def list_names(folder: Path) -> list[str]:
-    """Names in a folder; none where it is not there."""
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - making paths takes as long as opening
-    except FileNotFoundError:
-        return []
-    except OSError as problem:
-        raise StoreError(
-            f"{folder}: cannot be listed ({problem.strerror}): expected a folder that may be read; mend that, then run "
-            "the command again"
-        ) from problem
-
-
-class FolderSource:
-    """Reads a folder; see :class:`.sources.Source`."""
+class FolderPlace:
+    """Reads a folder; see :class:`.place.Place`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -90,14 +76,14 @@ class FolderSource:
     def has_member(self, run: str, step: int) -> bool:
         return os.path.lexists(f"{self.path}/runs/{run}/{member_file(step)}")  # making paths takes as long as opening
 
-    def place(self, run: str, step: int) -> str:
+    def locate(self, run: str, step: int) -> str:
         return f"runs/{run}/{member_file(step)}"
 
     def misnamed(self, run: str) -> list[str]:
         return sorted(f"runs/{run}/{name}" for name in list_names(self.run_folder(run)) if is_misnamed_member(name))
 
     def read_run(self, run: str) -> RunRecord:
-        with stated_way_on(run, f"`serstore rm {run}`"):
+        with stated_way_on("remove it with `rm()`"):
             return runs.read_run(self.run_folder(run))
 
     def read_curves(self, run: str) -> list[dict[str, Any]]:
@@ -113,8 +99,8 @@ class FolderSource:
     def opened(self, corpus: Corpus | CorpusHeader) -> Iterator[OpenMember]:
         @contextmanager
         def open_inside(run: str, step: int) -> Iterator[MemberFile]:
-            path, name = self.path / "runs" / run / member_file(step), format_member(run, step)
-            with stated_way_on(name, f"`serstore rm {name}`"):
+            path = self.path / "runs" / run / member_file(step)
+            with stated_way_on("remove it with `rm()`"):
                 check_inside(path, self.path)
                 with open_member(path, corpus) as member:
                     yield member

@@ -13,16 +13,16 @@ from ser_store_h5.hdf5.arrays import StoredArray
 from ser_store_h5.hdf5.files import check_format, open_file, stated_damage
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.member_file import MemberFile
-from ser_store_h5.names import RUN_TEXTS, format_member, is_run_name, member_group, parse_member_group
-from ser_store_h5.places.sources import OpenMember, stated_way_on
+from ser_store_h5.names import RUN_TEXTS, is_run_name, member_group, parse_member_group
+from ser_store_h5.places.place import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
 FORMAT_NAME = "ser-store/pack"
 FORMAT_VERSION = 1
 
 
-class PackedSource:
-    """Reads a packed file; see :class:`.sources.Source`. The names in it are read once: it is never written again."""
+class PackedPlace:
+    """Reads a packed file; see :class:`.place.Place`. The names in it are read once: it is never written again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class PackedSource:
     def has_member(self, run: str, step: int) -> bool:
         return step in self._steps.get(run, ())
 
-    def place(self, run: str, step: int) -> str:
+    def locate(self, run: str, step: int) -> str:
         return f"runs/{run}/{member_group(step)}"
 
     def misnamed(self, run: str) -> list[str]:
@@ -79,7 +79,7 @@ class PackedSource:
         return []
 
     def read_run(self, run: str) -> RunRecord:
-        with stated_way_on(run), self.open() as root:
+        with stated_way_on(), self.open() as root:
             stored = find_texts(find_run(root, run))["run.json"]
             return runs.parse_run(stored.read().tobytes(), run=run, where=stored.where)
 
@@ -98,7 +98,7 @@ class PackedSource:
     def opened(self, corpus: Corpus | CorpusHeader) -> Iterator[OpenMember]:
         @contextmanager
         def open_member(run: str, step: int) -> Iterator[MemberFile]:
-            with stated_way_on(format_member(run, step)), open_packed_member(root, corpus, run, step) as member:
+            with stated_way_on(), open_packed_member(root, corpus, run, step) as member:
                 yield member
 
         with self.open() as root:

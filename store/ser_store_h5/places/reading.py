@@ -12,7 +12,7 @@ from ser_store_h5.errors import StoreError
 from ser_store_h5.member import find_places, name_layers
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import format_member
-from ser_store_h5.places.sources import Source
+from ser_store_h5.places.place import Place
 
 Rows = NDArray[np.int32]
 WIDTHS = (np.float16, np.float32, np.float64)
@@ -44,14 +44,14 @@ class Reader:
         tell_ids: the ids of some rows, for messages.
     """
 
-    source: Source
+    place: Place
     header: CorpusHeader
     members: Sequence[tuple[str, int]]
     rows: Rows
     tell_ids: Callable[[Rows], list[str]]
 
     def _read_each(self, read: Callable[["_Aligned"], NDArray[Any]], keep: Callable[[int, NDArray[Any]], None]) -> None:
-        with self.source.opened(self.header) as open_member:
+        with self.place.opened(self.header) as open_member:
             for place, (run, step) in enumerate(self.members):
                 with open_member(run, step) as file:
                     keep(place, read(_Aligned(format_member(run, step), file, self.rows, self.tell_ids)))
@@ -96,8 +96,8 @@ class _Aligned:
         if "predicted" in self.file.names:
             return self._read("predicted")
         raise StoreError(
-            f"{self.name} has pooled representations only: expected logits or labels; `serstore head --from "
-            f"{self.name}` fits a classifier on them"
+            f"{self.name} has pooled representations only: expected logits or labels; `head()` fits "
+            "a classifier on them"
         )
 
     def read_logits(self) -> NDArray[np.float32]:

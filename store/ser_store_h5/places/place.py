@@ -14,21 +14,21 @@ OpenMember = Callable[[str, int], AbstractContextManager[MemberFile]]
 
 
 @contextmanager
-def stated_way_on(name: str, *ways: str) -> Iterator[None]:
+def stated_way_on(*ways: str) -> Iterator[None]:
     """What is said of a damaged member or run ends with how to go on without it; ``ways`` come first."""
     try:
         yield
     except (FormatError, IntegrityError) as problem:
-        others = ", ".join([*ways, "name other members", f"or vote with --exclude {name}"])
+        others = ", ".join([*ways, "name other members", "or vote without it (`exclude`)"])
         raise type(problem)(f"{problem}; to go on without it: {others}") from problem
 
 
-class Source(Protocol):
+class Place(Protocol):
     """What a store reads from. Names of runs are checked by the caller; steps are whole numbers."""
 
     path: Path
 
-    def place(self, run: str, step: int) -> str:
+    def locate(self, run: str, step: int) -> str:
         """Where a member stands, relative to the store."""
         ...
 

@@ -27,7 +27,7 @@ def _check_link(place: Path, root: Path) -> None:
     if not found.is_relative_to(os.path.realpath(root)):
         raise FormatError(
             f"{place}: is a symbolic link to {str(found)[:200]!r}, outside the store: expected a file of the store; "
-            "copy it in, or add the members of another store with `serstore merge`, and remove the link"
+            "copy it in, or add the members of another store with `merge()`, and remove the link"
         )
 
 
@@ -49,4 +49,17 @@ def open_regular(path: Path) -> int:
         raise StoreError(
             f"{path}: cannot be opened ({problem.strerror}): expected a file that may be read; mend that, then run the "
             "command again"
+        ) from problem
+
+
+def list_names(folder: Path) -> list[str]:
+    """Names in a folder; none where it is not there."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - making paths takes as long as opening
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise StoreError(
+            f"{folder}: cannot be listed ({problem.strerror}): expected a folder that may be read; mend that, then run "
+            "the command again"
         ) from problem
