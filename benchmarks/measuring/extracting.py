@@ -11,9 +11,9 @@ from measuring.surroundings import describe_machine, list_package_versions
 from measuring.training_corpus import scratch_store
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Init
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
 from ser_store.extraction.extract import extract
+from ser_store_h5.progress import Progress, silent
 from ser_store_h5.store import Store
 
 T = TypeVar("T")

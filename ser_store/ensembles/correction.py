@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress
 from ser_store.ensembles.candidate_pool import CandidatePool, pose_pool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.cost import guess_seconds, name_backend
@@ -27,6 +26,7 @@ from ser_store.statistics.weighing import weigh_alike, weigh_classes_alike
 from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.subsets import unrank_lexicographic
+from ser_store_h5.progress import Progress
 
 # Outcomes of so many ensembles and utterances are kept at once, at a byte each.
 MAX_OUTCOMES = 20_000_000

@@ -9,13 +9,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import Backend, Search, VoteOptions
 from ser_store.errors import EnsembleError, ExistsError
 from ser_store.voting.problem import Problem
 from ser_store.voting.scores import compute_scores, write_scores_parquet
 from ser_store.voting.search import EnsembleScore, search_problem
+from ser_store_h5.progress import Progress, silent
 
 # Scores beyond it are held in a file beside the one to write: half a gigabyte.
 _IN_MEMORY = 2**28

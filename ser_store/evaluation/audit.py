@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_store.common.display import Block, Result
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.splits.audit import Audit, compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.errors import StoreError
@@ -21,6 +20,7 @@ from ser_store.statistics.leak_effect import LeakEffect, measure_leak_effect
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.names import parse_member
+from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def audit(
     *,
     split: str | None = None,
     audio: str | os.PathLike[str] | None = None,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> StoreAudit:
     """Audit a split of the store's corpus, its recordings where they can be found, and its members.
 
@@ -78,6 +78,8 @@ def audit(
         store: a store, or its path.
         split: default: the corpus' default split.
         audio: the folder of the recordings, where it is not the one the corpus was made from.
+        progress: show a bar over the recordings; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Raises:
         UnknownNameError: if the corpus has no such split.
@@ -88,7 +90,7 @@ def audit(
     """
     store = open_store(store)
     corpus = store.corpus
-    heard = _listen(corpus, None if audio is None else Path(audio), progress)
+    heard = _listen(corpus, None if audio is None else Path(audio), to_progress(progress))
     bad_files, copies = (None, None) if heard is None else (list(heard.bad_files), heard.near_duplicates)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
     about_split = caution_split(corpus, split) if corpus.splits else ()

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
-from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
@@ -27,6 +26,7 @@ from ser_store.heads.inputs import Layers, find_sources, list_layers, load_input
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -67,7 +67,7 @@ def head(
     cv: CrossValidation | None = None,
     folds: int = 5,
     seed: int = 42,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> list[FittedHead]:
     """Fit a lightweight classifier on cached representations, and keep its scores as a member.
 
@@ -91,7 +91,8 @@ def head(
             whole speakers (``speaker``) or of single utterances (``utterance``). Classes are spread evenly.
         folds: the number of folds of ``cv``, at least 2.
         seed: the seed of the folds and of the classifier; of an estimator, of each ``random_state`` that is None.
-        progress: a function that shows how far the fits are. Default: nothing is shown.
+        progress: show a bar over the fits; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Returns:
         For each source the name of the new member, and the number of utterances that it was fitted on and scores.
@@ -153,7 +154,7 @@ def fit_head(
     cv: CrossValidation | None = None,
     folds: int = 5,
     seed: int = 42,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> FittedHead:
     """Fit a head on one source, as :func:`head` does, which describes the parameters and what is raised."""
     for name, number, least in (("folds", folds, 2), ("seed", seed, 0)):
@@ -182,7 +183,7 @@ def fit_head(
     if store.has_run(run):
         _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
-    shown = progress(pairs, total=len(pairs), label=f"{called} on {source}")
+    shown = to_progress(progress)(pairs, total=len(pairs), label=f"{called} on {source}")
     parts = [_fit_and_score(store, source, called, model, *pair, layer=layer) for pair in shown]
     if len({what for _, what in parts}) > 1:  # of some folds the classes alone are sure
         parts = [

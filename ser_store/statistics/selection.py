@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import MetricError, UncorrectableError
 from ser_store.statistics.repeated_choice import (
     SelectionBias,
@@ -33,6 +32,7 @@ from ser_store.statistics.repeated_choice import (
 )
 from ser_store.statistics.resampling import Units, iter_counts
 from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
+from ser_store_h5.progress import Progress, silent
 
 __all__ = [
     "SelectionBias",

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, check_plain
 from ser_store.voting.rules import ABSTAINED, Votes
 from ser_store.voting.search import EnsembleScore, score_ensemble
 from ser_store.voting.top_k import weigh_utterances
+from ser_store_h5.progress import Progress, silent
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14

@@ -11,11 +11,11 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress
 from ser_store.voting.margins import Margins, encode_steps, encode_votes
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import Constraints, rank_lexicographic, unrank_subsets
 from ser_store.voting.top_k import Tally, weigh_utterances
+from ser_store_h5.progress import Progress
 
 # Bytes of a block's sums: enough to outweigh the calls, few enough to stay near the processor (0.4 µs an ensemble of
 # 288 utterances; 1.0 µs at an eighth of it).

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.local_search import Members, search_locally
 from ser_store.voting.problem import Problem, check_plain
 from ser_store.voting.search import EnsembleScore, check_top, score_ensemble, search_problem
 from ser_store.voting.top_k import Tally, weigh_utterances
+from ser_store_h5.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ser_store.voting.compiled.branches import Budget

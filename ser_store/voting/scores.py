@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, check_countable
 from ser_store.voting.search import choose_backend, make_tally, run_search
 from ser_store.voting.subsets import unrank_lexicographic
+from ser_store_h5.progress import Progress, silent
 
 if TYPE_CHECKING:
     import polars as pl

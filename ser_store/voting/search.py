@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.checks import check_choice, check_number
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store.voting.compiled import find_obstacle
@@ -16,6 +15,7 @@ from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem, check_countable, pose_problem
 from ser_store.voting.rules import Votes
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
+from ser_store_h5.progress import Progress, silent
 
 Backend = Literal["auto", "batched", "bitsliced", "summed"]
 

@@ -4,8 +4,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from killing import Writers, forking_writers
@@ -127,11 +128,11 @@ def test_an_unpacking_at_work_is_spared(tmp_path: Path) -> None:
     pack(make_store(tmp_path / "store"), tmp_path / "store.h5")
     swept = []
 
-    def watch(names: Sequence[str]) -> Sequence[str]:
+    def watch(names: Any, /, *, total: int, label: str) -> Any:
         swept.append(sweep(tmp_path / "new"))
         return names
 
-    unpacked = unpack(tmp_path / "store.h5", tmp_path / "new", watch=watch)
+    unpacked = unpack(tmp_path / "store.h5", tmp_path / "new", progress=watch)
     assert (swept[0].removed, len(swept[0].in_use)) == ((), 1)
     assert verify_store(unpacked.path).ok
     assert sorted(found.name for found in tmp_path.iterdir()) == ["new", "store", "store.h5"]

@@ -74,7 +74,6 @@ def extract(
     debug: DebugOption = False,
 ) -> None:
     """Cache representations of all recordings: by a frozen backbone or features (--model), or by fine-tuned runs."""
-    from ser_store.common.progress import bar
     from ser_store.extraction.extract import extract as compute
     from ser_store_h5.store import Store
 
@@ -90,7 +89,7 @@ def extract(
         layers=layers,
         statistics=statistics,
         batch_size=batch_size,
-        progress=bar,
+        progress=True,
         **options,
     )
     if json:

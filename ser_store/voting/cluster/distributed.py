@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
 from ser_store.voting.cluster.tasks import Answer, answer, ask, count_tasks, iter_tasks
 from ser_store.voting.problem import Problem, check_countable
 from ser_store.voting.search import SearchResult, check_top, choose_backend, conclude, make_tally
+from ser_store_h5.progress import Progress, silent
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
 

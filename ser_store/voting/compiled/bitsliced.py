@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best
 from ser_store.voting.compiled.bit_planes import CodedVotes
 from ser_store.voting.compiled.kernel import search_part
@@ -15,6 +14,7 @@ from ser_store.voting.compiled.workspace import make_work
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import Constraints
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
+from ser_store_h5.progress import Progress
 
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
 REMAINING_BYTES = 2**26

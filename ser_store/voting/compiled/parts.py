@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best, list_best
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import Constraints, unrank_subsets
 from ser_store.voting.top_k import Tally
+from ser_store_h5.progress import Progress
 
 Scores = NDArray[np.signedinteger]
 

@@ -5,7 +5,6 @@ from copy import deepcopy
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress
 from ser_store.voting.compiled.best import Best, make_best
 from ser_store.voting.compiled.narrowing import Narrowed, Open, Summands
 from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
@@ -13,6 +12,7 @@ from ser_store.voting.compiled.summing import SumWork, search_part_by_sums
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
+from ser_store_h5.progress import Progress
 
 
 def search_summed(
