@@ -19,7 +19,7 @@ from measuring.voting_problem import VotingProblem
 from ser_store.common.progress import Progress, silent
 from ser_store.errors import EnsembleError
 from ser_store.voting import count_ensembles, hard_vote, search_ensembles, soft_vote
-from ser_store.voting.search import SearchResult
+from ser_store.voting.search import Backend, SearchResult
 
 RULES = ("hard", "soft")
 PACKAGES = ("ser-store", "numpy", "numba", "pandas", "scipy", "scikit-learn", "mlxtend")
@@ -147,7 +147,7 @@ def search(
     posed: VotingProblem,
     rule: str,
     *,
-    backend: str,
+    backend: Backend,
     threads: int = 1,
     m: int | None = None,
     progress: Progress = silent,

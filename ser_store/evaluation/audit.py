@@ -1,4 +1,4 @@
-"""The audit of a store's split and recordings, and what the leaks are worth in accuracy."""
+"""``audit``: leakage and balance of a split, bad recordings, and the effect of leaks on accuracy."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def audit(
 
     Args:
         store: a store, or its path.
-        split: default: the corpus' default split.
+        split: a split of the corpus. Default: its default split.
         audio: the folder of the recordings, where it is not the one the corpus was made from.
 
     Raises:
@@ -108,7 +108,7 @@ def audit(
 
 
 def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
-    """None where there is nothing to listen to."""
+    """Return what was found in the recordings; None where there are none."""
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
     # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
     can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
@@ -120,7 +120,7 @@ def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspecti
 
 
 def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:
-    """What the members have heard of the part that they would be evaluated on."""
+    """Return cautions on what the members have learned from the part that they would be evaluated on."""
     return caution_leakage(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
 
 

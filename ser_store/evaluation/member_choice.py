@@ -1,4 +1,4 @@
-"""Which members and which part of the split a question is about, where it does not name them all."""
+"""Which members and which part of the split a question is about, where it does not name them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -147,7 +147,11 @@ def list_readable(
 
 
 def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the line for what a question about all runs does without; none where everything can be read."""
+    """Return the line for what a question about all runs does without; none where everything can be read.
+
+    >>> describe_unreadable(["mine"])
+    ('left out, since it cannot be read (`ls()` says why): mine',)
+    """
     return (f"left out, since it cannot be read (`ls()` says why): {', '.join(names)}",) if names else ()
 
 

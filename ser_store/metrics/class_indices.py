@@ -42,11 +42,13 @@ def check_predicted(predicted: ArrayLike) -> Indices:
 
 
 def check_same_length(true: Indices, guess: Indices) -> None:
+    """Refuse predictions that are not one for each utterance."""
     if guess.shape[-1] != len(true):
         raise MetricError(f"predicted has {guess.shape[-1]} entries: expected {len(true)}, as many as truth")
 
 
 def check_range(name: str, labels: Indices, n_classes: int, *, lowest: int) -> None:
+    """Refuse indices of classes that there are not."""
     if labels.max() >= n_classes:
         raise MetricError(f"{name} holds {labels.max()}: expected {lowest}..{n_classes - 1}, indices of the classes")
 
