@@ -100,8 +100,8 @@ class VoteReport(Result):
         note: why nothing was corrected, if so.
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
-        stated: a line each on who was left out, what the candidates' models have heard of the utterances, which classes
-            do not occur, and scores that the rule takes for what they are not.
+        stated: a line each on members that were left out, what the candidates' models have learned from the utterances,
+            classes that do not occur, and scores that are no probabilities where the rule adds these up.
     """
 
     on: str

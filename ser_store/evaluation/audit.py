@@ -38,7 +38,7 @@ class StoreAudit(Result):
             test part has both.
         unusual_durations: ids and seconds of recordings whose length is out of line.
         cautions: a plain line for each thing that makes figures of the split too good or of little worth, and for
-            what the members' models have heard of its test part.
+            what the members' models have learned from its test part.
     """
 
     audit: Audit
@@ -88,14 +88,14 @@ def audit(
     """
     store = open_store(store)
     corpus = store.corpus
-    heard = _listen(corpus, None if audio is None else Path(audio), progress)
-    bad_files, copies = (None, None) if heard is None else (list(heard.bad_files), heard.near_duplicates)
+    inspected = _inspect(corpus, None if audio is None else Path(audio), progress)
+    bad_files, copies = (None, None) if inspected is None else (list(inspected.bad_files), inspected.near_duplicates)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
     about_split = caution_split(corpus, split) if corpus.splits else ()
     durations, cautions = find_unusual_durations(corpus)
-    if heard is not None and heard.notes:
+    if inspected is not None and inspected.notes:
         cautions += (
-            f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
+            f"recordings that are not as their headers say: {len(inspected.notes):,}; the first: {inspected.notes[0]}",
         )
     selected, left_out = list_readable(store)
     return StoreAudit(
@@ -107,7 +107,7 @@ def audit(
     )
 
 
-def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
+def _inspect(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
     """Return what was found in the recordings; None where there are none."""
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
     # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.

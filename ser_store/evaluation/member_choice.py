@@ -160,8 +160,8 @@ def choose_covering(
 ) -> Chosen:
     """Return the members meant by a question about ``rows``, and those of ``rows`` that they cover.
 
-    Where none are named, those that do not cover all rows are left out, in words. A single one is judged on what it
-    covers. Several that are named stand as they are: what reads them refuses those that do not cover all.
+    Where none are named, those that do not cover all rows are left out, and a caution says so. A single one is judged
+    on what it covers. Of several that are named none is left out: reading one that does not cover all is refused.
 
     Args:
         store: the store.

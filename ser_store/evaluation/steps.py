@@ -159,7 +159,9 @@ def steps(
     rows = corpus.rows(on, split=split)
     predicting, unread = _list_predicting(store, runs)
     names, left_out = keep_covering(store, predicting, rows, on=on)
-    by_run = _group_by_run(names)
+    by_run: dict[str, list[str]] = {}
+    for name in names:
+        by_run.setdefault(parse_member(name)[0], []).append(name)
     for run in runs:
         if run not in by_run:
             raise StoreError(f"run {run} has no step that covers the {len(rows)} utterances of {on}: {left_out[0]}")
@@ -199,13 +201,6 @@ def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tupl
             raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")
         names += own
     return names, ()
-
-
-def _group_by_run(names: Sequence[str]) -> dict[str, list[str]]:
-    by_run: dict[str, list[str]] = {}
-    for name in names:
-        by_run.setdefault(parse_member(name)[0], []).append(name)
-    return by_run
 
 
 def _compare_steps(

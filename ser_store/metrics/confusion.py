@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.checks import check_choice
-from ser_store.errors import MetricError
-from ser_store.metrics.class_indices import ABSTAINED, check_pair
+from ser_store.metrics.class_indices import ABSTAINED, check_confusion, check_pair
 
 Floats = NDArray[np.float64]
 
@@ -124,9 +123,6 @@ def normalise_confusion(confusion: ArrayLike, over: Normalisation = "true") -> F
 def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
     """Return the accuracy of each matrix, in 0..1, ``(...)``: the share of its utterances on the diagonal.
 
-    Args:
-        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts, as :func:`count_outcomes` gives them.
-
     Raises:
         MetricError: if it is no confusion matrix.
 
@@ -139,9 +135,6 @@ def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
 
 def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
     """Return the balanced accuracy of each matrix, in 0..1, ``(...)``: the mean recall of the classes that occur.
-
-    Args:
-        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts, as :func:`count_outcomes` gives them.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -156,9 +149,6 @@ def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
 
 def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
     """Return precision, recall, F1 and support of every class, each ``(..., c)``; 0 where the denominator is 0.
-
-    Args:
-        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts, as :func:`count_outcomes` gives them.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -186,9 +176,6 @@ def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
     Source: J. Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20,
     1960.
 
-    Args:
-        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts, as :func:`count_outcomes` gives them.
-
     Raises:
         MetricError: if it is no confusion matrix.
 
@@ -214,9 +201,6 @@ def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
 
     Source: J. Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", Computational
     Biology and Chemistry 28, 2004.
-
-    Args:
-        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts, as :func:`count_outcomes` gives them.
 
     Raises:
         MetricError: if it is no confusion matrix.
@@ -274,25 +258,6 @@ def check_normalisation(over: Normalisation) -> None:
         UnknownNameError: listing what there is.
     """
     check_choice("normalisation", over, get_args(Normalisation))
-
-
-def check_confusion(confusion: ArrayLike) -> NDArray[Any]:
-    """Return ``confusion`` as an array of counts.
-
-    Raises:
-        MetricError: if it is not ``(..., c, c)`` or ``(..., c, c + 1)`` with counts that are finite and not negative.
-    """
-    counts = np.asarray(confusion)
-    if counts.ndim < 2 or not 0 < counts.shape[-2] <= counts.shape[-1] <= counts.shape[-2] + 1:
-        raise MetricError(
-            f"the confusion matrix has shape {counts.shape}: expected (..., c, c), rows = true, columns = predicted, "
-            "or (..., c, c + 1) with the abstentions in the last column"
-        )
-    if not (np.issubdtype(counts.dtype, np.integer) or np.issubdtype(counts.dtype, np.floating)):
-        raise MetricError(f"the confusion matrix is of type {counts.dtype}: expected counts")
-    if counts.size and not (counts.min() >= 0 and np.isfinite(counts.max())):
-        raise MetricError("the confusion matrix holds counts that are negative or not finite: expected counts from 0")
-    return counts
 
 
 def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:

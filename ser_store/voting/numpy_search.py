@@ -184,8 +184,10 @@ def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
 def _iter_allowed_blocks(
     problem: Problem, constraints: Constraints, q: int, size: int
 ) -> Iterator[tuple[NDArray[np.intp], int, int]]:
-    """Beginnings whose last member is ``q`` (-1: the empty one), with last members ``first..end-1`` for all of them;
-    an ensemble's sums take ``size`` bytes."""
+    """Yield prefixes whose last member is ``q`` (-1: the empty one), with the last members for all of them.
+
+    An ensemble's sums take ``size`` bytes.
+    """
     per_block = max(1, BLOCK_BYTES // size)
     if q < 0:
         for first, end in _find_stretches(constraints, 0, 0):

@@ -108,8 +108,9 @@ class Problem:
         return k * self.most < MAX_SUM
 
     def cut_off(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, int]:
-        """What searches add up: of hard voting the weights ``(m,)``, of the others ``(m, n, c)``; and by how much a
-        margin between ``k`` members' sums may be wrong.
+        """Return what searches add up, and by how much a margin between ``k`` members' sums may be wrong.
+
+        Of hard voting these are the weights ``(m,)``, of the others what members give each class, ``(m, n, c)``.
 
         Where sums are too large, the last bits of every member's share are cut off. What that leaves open is to be
         decided by :meth:`decide`.

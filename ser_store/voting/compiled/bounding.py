@@ -28,7 +28,7 @@ DEPTH, NODES = 0, 1
 
 @compiled
 def begin(candidates: CodedVotes, tree: Tree, prefix: Ints, scores: Ints) -> int:
-    """Compute the tree's rows for an ensemble that begins with ``prefix``; returns its bound."""
+    """Compute the tree's rows for an ensemble that begins with ``prefix``, and return its bound."""
     last = candidates.first - 1
     add_vote(candidates, tree, 0, last)
     for place in range(len(prefix)):
