@@ -1,4 +1,4 @@
-"""Heads: lightweight classifiers on cached pooled representations. Their scores are members again."""
+"""``head``: lightweight classifiers on cached pooled representations, whose scores are members again."""
 
 import logging
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ LOGGER = logging.getLogger("ser_store")
 
 @dataclass(frozen=True)
 class FittedHead:
-    """What fitting a head gave.
+    """A head that was fitted.
 
     Attributes:
         member: the name of the new member.
@@ -207,7 +207,7 @@ def fit_head(
 def _describe_run(
     store: Store, run: str, source: str, pairs: Sequence[tuple[Rows, Rows]], details: dict[str, Any]
 ) -> RunRecord:
-    """The record of a head's run; what its source has learned from, the head has learned from too.
+    """Return the record of a head's run, which has learned from all that its source has learned from.
 
     Of a source that does not say what it has learned from, nothing is known of the head either.
     """
@@ -220,7 +220,7 @@ def _describe_run(
 
 
 def _name_scores(kind: str, found: str) -> dict[str, str]:
-    """What the record says of the numbers; those of a named kind are known by it."""
+    """Return what the record says of the scores: nothing where only classes are predicted."""
     if found == "predicted":
         return {}
     return {"scores": name_head_scores(kind) if kind in HEADS else found}
