@@ -30,14 +30,12 @@ from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
-CONTENTS = ("predicted", "logits", "pooled")
-EVERYTHING = "everything"
 What = Literal["predicted", "logits", "pooled", "everything"]
 _HOLDS = {
     ".csv": ("predicted", "logits"),
     ".parquet": ("predicted", "logits"),
-    ".npz": CONTENTS,
-    ".h5ad": (EVERYTHING, *CONTENTS),
+    ".npz": ("predicted", "logits", "pooled"),
+    ".h5ad": ("everything", "predicted", "logits", "pooled"),
 }
 _LONG_COLUMNS = ("utterance", "run", "step", "label")
 

@@ -171,8 +171,8 @@ def import_file(
     )
     stated = {} if trained_on is None else {KEY: state_fitted(read.corpus, trained_on, split=split).to_json()}
     details: dict[str, dict[str, Any]] = {member.run: {"source": path.name, **stated} for member in read.members}
-    for run, found in read.scores.items():
-        details[run] |= {"scores": found}
+    for run in read.scores:
+        details[run]["scores"] = read.scores[run]
     is_unknown = trained_on is None and any(opened is None or not opened.has_run(run) for run in details)
     if opened is None:
         same = create_with_members(folder, read.corpus, read.members, details)
