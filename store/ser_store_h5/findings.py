@@ -9,6 +9,7 @@ from typing import Any
 
 from ser_store_h5.errors import SerstoreError
 
+# Wraps a list to show how far something is: called with what is to come, gives it again.
 Watch = Callable[[list[Any]], Iterable[Any]]
 
 MISNAMED = "bears no name of a member, such as step-001100.h5, and nobody reads it"

@@ -1,17 +1,16 @@
 """Merging: all of one store is added to another of the same corpus, or nothing is and every conflict is named."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.findings import Watch
 from ser_store_h5.names import check_run_name, find_twins
 from ser_store_h5.pack.merge_plan import Plan, plan_corpus, plan_member, plan_run, read_source
 from ser_store_h5.store import Store, StoreLike, open_store
 
 SHOWN_CONFLICTS = 20
-
-Watch = Callable[[list[str]], Iterable[str]]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Packing: a whole store in one HDF5 file, and back, member by member, so that any size fits into little memory."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from ser_store_h5 import __version__, corpus_file, member_file
 from ser_store_h5.disk.atomic import growing_folder, stated_disk_problems, sync_folder, write_atomically, write_flushed
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
+from ser_store_h5.findings import Watch
 from ser_store_h5.hdf5.arrays import write_array
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.files import write_format
@@ -22,8 +23,6 @@ from ser_store_h5.names import member_file as name_member_file
 from ser_store_h5.pack.streaming import create_file
 from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedPlace
 from ser_store_h5.store import Store, StoreLike, open_store
-
-Watch = Callable[[Sequence[str]], Iterable[str]]
 
 
 @dataclass(frozen=True)

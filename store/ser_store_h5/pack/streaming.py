@@ -21,7 +21,7 @@ def create_file(
     """A new sealed file at ``path``, written to the disk as it grows, and flushed when the block ends.
 
     Args:
-        bears: the name it will have, for messages.
+        bears: the name it will have, for messages: where a disk refuses, others would take it for one they read.
 
     Yields:
         The file, and a function that raises what the disk has refused so far, for those who write much.
