@@ -10,7 +10,7 @@ import numpy as np
 
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import MAX_CLASSES, Corpus, CorpusError, CorpusHeader, StrArray
-from ser_store_h5.disk.atomic import write_atomically, write_flushed
+from ser_store_h5.disk.atomic import write_bytes_atomically
 from ser_store_h5.errors import FormatError, IntegrityError
 from ser_store_h5.hdf5.arrays import StoredArray, write_array
 from ser_store_h5.hdf5.attributes import write_text
@@ -66,8 +66,7 @@ def write_corpus(path: Path, corpus: Corpus, *, replace: bool = False) -> None:
         ExistsError: if the file is there and ``replace`` is not set.
         CorpusError: if the format cannot hold a name, a dtype or a text of it.
     """
-    content = compose_corpus(corpus)
-    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace)
+    write_bytes_atomically(path, compose_corpus(corpus), replace=replace)
 
 
 def compose_corpus(corpus: Corpus) -> memoryview:

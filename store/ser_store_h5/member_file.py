@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ser_store_h5 import __version__
 from ser_store_h5.corpus import Corpus, CorpusHeader
-from ser_store_h5.disk.atomic import write_atomically, write_flushed
+from ser_store_h5.disk.atomic import write_bytes_atomically
 from ser_store_h5.disk.json_objects import parse_object, without_nan
 from ser_store_h5.errors import FormatError
 from ser_store_h5.hdf5.arrays import StoredArray, copy_array, write_array
@@ -52,7 +52,7 @@ def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, r
 
     content = compose_file(fill, format_name=FORMAT_NAME, version=choose_version(member.layers))
     # The run may just have been removed: its folder is not made anew.
-    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace, below=path.parent)
+    write_bytes_atomically(path, content, replace=replace, below=path.parent)
 
 
 def choose_version(layers: Collection[int]) -> int:

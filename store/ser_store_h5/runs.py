@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_store_h5.disk.appending import append_line
-from ser_store_h5.disk.atomic import write_atomically, write_flushed
+from ser_store_h5.disk.atomic import write_bytes_atomically
 from ser_store_h5.disk.json_objects import (
     LINE_KEY,
     RECORD_KEY,
@@ -95,7 +95,7 @@ def write_run(folder: Path, record: RunRecord, *, replace: bool = True) -> None:
     path = folder / "run.json"
     content = seal_record(_to_text(record.to_json(), path, indent=1, ensure_ascii=False))
     store = folder.parent.parent
-    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace, below=store)
+    write_bytes_atomically(path, content, replace=replace, below=store)
 
 
 def _read_limited(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ser_store_h5.disk.atomic import stated_disk_problems, write_all, write_atomically, write_flushed
+from ser_store_h5.disk.atomic import stated_disk_problems, write_all, write_bytes_atomically
 from ser_store_h5.disk.locking import Lock, act_if_free, is_at, try_lock
 from ser_store_h5.errors import ExistsError, StoreError
 
@@ -29,7 +29,7 @@ def append_line(path: Path, line: bytes, *, check_torn: Callable[[bytes], object
     whole = line + b"\n"
     if not os.path.lexists(path):  # the first line comes with the file, so that none is left empty
         with suppress(ExistsError):
-            write_atomically(path, lambda temporary: write_flushed(temporary, whole), below=path.parent)
+            write_bytes_atomically(path, whole, below=path.parent)
             return
     with stated_disk_problems(path):
         handle = _open_locked(path)

@@ -69,12 +69,11 @@ def write_all(handle: int, content: bytes | memoryview) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
-def write_flushed(path: Path, *parts: bytes | memoryview) -> None:
+def write_flushed(path: Path, content: bytes | memoryview) -> None:
     """Write a file and flush it to the disk."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666)
     try:
-        for part in parts:
-            write_all(handle, part)
+        write_all(handle, content)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -239,9 +238,16 @@ def _confirm(folder: int | None, path: Path) -> None:
         ) from problem
 
 
+def write_bytes_atomically(
+    path: Path, content: bytes | memoryview, *, replace: bool = False, below: Path | None = None
+) -> None:
+    """Write a file in one piece, whole or not at all; see :func:`write_atomically`."""
+    write_atomically(path, lambda temporary: write_flushed(temporary, content), replace=replace, below=below)
+
+
 def write_text_atomically(path: Path, text: str, *, replace: bool = False) -> None:
     """Write a small UTF-8 text file whole or not at all."""
-    write_atomically(path, lambda temporary: write_flushed(temporary, text.encode()), replace=replace)
+    write_bytes_atomically(path, text.encode(), replace=replace)
 
 
 def remove_folder(folder: Path) -> None:

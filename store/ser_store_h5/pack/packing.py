@@ -70,7 +70,8 @@ def pack(
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
 
     def write(temporary: Path) -> None:
-        with create_file(temporary, format_name=FORMAT_NAME, version=FORMAT_VERSION) as (file, check_disk):
+        create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION, bears=path)
+        with create(temporary) as (file, check_disk):
             write_text(file, "written_by", f"ser-store {__version__}")
             group = _create_group(file, "corpus", corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION)
             corpus_file.fill_corpus(group, store.corpus)
@@ -162,7 +163,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
             (growing / "runs" / run).mkdir(parents=True)
             for name, content in packed.place.read_texts(run).items():
                 write_flushed(growing / "runs" / run / name, content)
-        _unpack_members(packed, growing, to_progress(progress))
+        _unpack_members(packed, growing, folder, to_progress(progress))
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
         # The corpus is last: what a kill leaves behind is no store for anybody.
@@ -170,8 +171,8 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
     return Store(folder)
 
 
-def _unpack_members(packed: Store, growing: Path, progress: Progress) -> None:
-    create = partial(create_file, format_name=member_file.FORMAT_NAME)
+def _unpack_members(packed: Store, growing: Path, folder: Path, progress: Progress) -> None:
+    create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
     with packed.place.opened(packed.header) as open_member:
         names = packed.member_names()
         for name in progress(names, total=len(names), label="unpacking"):
