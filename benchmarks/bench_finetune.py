@@ -29,9 +29,9 @@ import torch
 from measuring.extracting import ExtractionComparison, compare_extraction
 from measuring.running import RuntimeComparison, compare_runtimes, list_tiny_models
 from measuring.training_tables import print_rates, print_runtimes
-from ser_store.common.progress import bar
 from ser_store.recipes.recipe import Recipe
 from ser_store.reproduction.reproduce import list_published_models
+from ser_store_h5.progress import bar
 
 T = TypeVar("T")
 

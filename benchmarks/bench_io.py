@@ -15,7 +15,7 @@ from pathlib import Path
 from measuring.storing import compare_storage
 from measuring.storing_table import print_storage
 from measuring.workload import Workload
-from ser_store.common.progress import bar
+from ser_store_h5.progress import bar
 
 RESULT = Path(__file__).parent / "results" / "io.json"
 

@@ -18,9 +18,9 @@ from typing import Any
 from measuring.voting import compare_voting, search
 from measuring.voting_problem import VotingProblem
 from measuring.voting_table import print_voting
-from ser_store.common.progress import bar
 from ser_store.voting.compiled.bitsliced import encode_candidates, search_bitsliced_part
 from ser_store.voting.compiled.parts import count_processors, iter_parts
+from ser_store_h5.progress import bar
 from vote_bound import measure_bound
 
 RESULT = Path(__file__).parent / "results" / "vote.json"

@@ -21,10 +21,10 @@ from measuring.step_clock import StepClock
 from ser_store.audio.decode import SAMPLE_RATE, load_speech
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.loading import build_model
-from ser_store.common.progress import silent
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
 from ser_store.recipes.recipe import Recipe
+from ser_store_h5.progress import silent
 from ser_store_h5.store import Store
 
 ORIGINAL_RATE = 48_000

@@ -10,9 +10,9 @@ from measuring.plan import PUBLISHED, Plan
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.training_corpus import scratch_store
 from ser_store.backbones.catalogue import list_backbones
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError, require
 from ser_store.recipes.recipe import Recipe
+from ser_store_h5.progress import Progress, silent
 
 PACKAGES = ("ser-store", "numpy", "torch", "torchaudio", "transformers", "accelerate", "soundfile")
 # The steps are timed in stretches, of which the first warms up and the median of the others counts.

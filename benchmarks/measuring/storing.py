@@ -17,8 +17,8 @@ import numpy as np
 from measuring.formats import FORMATS, Array, Format
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.workload import Workload
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import StoreError
+from ser_store_h5.progress import Progress, silent
 
 WRITES = 3
 LOSS = 1 / 32  # what lilcom may be off at its usual accuracy

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.create import init
 from ser_store.corpora.synthetic import write_synthetic_corpus
+from ser_store_h5.progress import Progress, silent
 from ser_store_h5.store import Store
 
 SYNTHETIC_SPEAKERS = 3

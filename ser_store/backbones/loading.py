@@ -20,7 +20,8 @@ from ser_store.backbones.configuration import describe_configuration
 from ser_store.backbones.description import CONTEXTS, POOLINGS, Context, Init, Pooling
 from ser_store.backbones.model import MODEL_TYPE, SpeechClassifier, build_config
 from ser_store.backbones.source import Source, find_source
-from ser_store.errors import ModelError, UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
+from ser_store.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,7 @@ def build_model(
         UnknownNameError: for an unknown name, pooling, init or context.
     """
     for what, chosen, known in (("context", context, CONTEXTS), ("pooling", pooling, POOLINGS)):
-        if chosen not in known:
-            raise UnknownNameError(describe_unknown(what, chosen, known))
+        check_choice(what, chosen, known)
     source = find_source(name, init=init, checkpoint=checkpoint)
     backbone_family = getattr(source.config, "backbone_config", source.config).model_type
     if context != "utterance" and backbone_family != "whisper":

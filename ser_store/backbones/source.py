@@ -11,7 +11,8 @@ from ser_store.backbones.catalogue import Backbone, lookup
 from ser_store.backbones.checkpoint import load_config
 from ser_store.backbones.description import INITS, Init
 from ser_store.backbones.hub import fetch_checkpoint
-from ser_store.errors import ModelError, UnknownNameError, describe_unknown
+from ser_store.common.checks import check_choice
+from ser_store.errors import ModelError, UnknownNameError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -46,8 +47,7 @@ def find_source(name: str, *, init: Init, checkpoint: Path | None) -> Source:
         ModelError: if there are no weights, or others than the name says.
         UnknownNameError: if the name means nothing, or for an unknown ``init``.
     """
-    if init not in INITS:
-        raise UnknownNameError(describe_unknown("init", init, INITS))
+    check_choice("init", init, INITS)
     if checkpoint is not None and init == "random":
         raise ModelError(f"got both a checkpoint, {checkpoint}, and random initialisation: expected one of the two")
     local = Path(name).expanduser()

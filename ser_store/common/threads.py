@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ser_store.common.progress import Progress
+from ser_store_h5.progress import Progress
 
 T = TypeVar("T")
 U = TypeVar("U")

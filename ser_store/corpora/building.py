@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ser_store.audio.decode import compute_audio_digest, load_waveform
-from ser_store.common.progress import Progress, silent
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.fingerprints import Words, compute_fingerprint
 from ser_store.errors import AudioError, CorpusError, require
 from ser_store_h5 import corpus_file as store_format
 from ser_store_h5.corpus import Column, Corpus, order_classes
+from ser_store_h5.progress import Progress, silent
 
 RESERVED_COLUMNS = frozenset({"utterance", "path", "label", "speaker"})
 MEASURED_COLUMNS = ("duration", "sample_rate")

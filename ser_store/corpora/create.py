@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ser_store.common.display import Block, Result
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.ravdess import load_ravdess
@@ -17,6 +16,7 @@ from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_split
 from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.store import Store
 
 CORPORA = ("ravdess",)
@@ -94,7 +94,7 @@ def init(
     folds: int | None = None,
     skip_bad: bool = False,
     strict: bool = False,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> Initialized:
     """Create a store for a corpus, or add a split to the store that is there and holds the same corpus.
 
@@ -109,6 +109,8 @@ def init(
         folds: how many, of a split into folds; part of its name likewise: ``kfold-10-folds``.
         skip_bad: leave bad recordings out instead of refusing.
         strict: a recording that is not as its header says is a bad one.
+        progress: show a bar over the recordings; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Raises:
         CorpusError: if the corpus contradicts itself or has too few utterances for the split.
@@ -123,7 +125,11 @@ def init(
     """
     path = Path(store)
     built = _load_corpus(
-        os.fspath(corpus), None if audio is None else Path(audio), skip_bad=skip_bad, strict=strict, progress=progress
+        os.fspath(corpus),
+        None if audio is None else Path(audio),
+        skip_bad=skip_bad,
+        strict=strict,
+        progress=to_progress(progress),
     )
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
@@ -132,22 +138,18 @@ def init(
         there.refuse_other_corpus(described)
         cautions += _describe_changes(there.corpus, described)
         described = _combine(there.corpus, described)
-    before, name = described.default_split, split or described.default_split or "paper"
-    if name != before or (split, seed, folds) != (None, None, None):
+    name = split or described.default_split or "paper"
+    if name != described.default_split or (split, seed, folds) != (None, None, None):
         asked, name = name, name_split(described, name, seed=seed, folds=folds)
         described = replace(add_split(described, name), default_split=name)
         if asked != name:
             cautions.append(f"the split is called {name}, after its seed or number of folds: `split` {name} means it")
         if name in described.columns:
             notes += describe_folds(described.columns[name], described.parts(name))
-    if there is not None and there.corpus.default_split not in (None, name):
-        cautions.append(
-            f"the default split is {name} now, it was {there.corpus.default_split}: questions that name no `split` "
-            f"answer about {name} from now on"
-        )
     if there is None:
         made = Store.create(path, described)
     else:
+        cautions += _describe_default(there.corpus.default_split, name)
         made = there
         made.update_corpus(described)
     return Initialized(
@@ -185,6 +187,16 @@ def _combine(there: Corpus, described: Corpus) -> Corpus:
     # One part alone is what an import of predictions makes.
     stays = there.default_split is not None and len(there.part_names()) > 1
     return replace(corpus, default_split=there.default_split if stays else described.default_split)
+
+
+def _describe_default(before: str | None, now: str) -> list[str]:
+    """A line where the default split has changed."""
+    if before in (None, now):
+        return []
+    return [
+        f"the default split is {now} now, it was {before}: questions that name no `split` answer about {now} from now "
+        "on"
+    ]
 
 
 def _describe_changes(there: Corpus, described: Corpus) -> list[str]:

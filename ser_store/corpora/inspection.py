@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ser_store.audio.decode import load_waveform
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.building import read_recordings
 from ser_store.corpora.fingerprints import find_near_duplicates
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.progress import Progress, silent
 
 
 @dataclass(frozen=True)

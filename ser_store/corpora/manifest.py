@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ser_store.common.progress import Progress, silent
 from ser_store.common.tables import TableFile, load_table
 from ser_store.corpora.building import MEASURED_COLUMNS, BuiltCorpus, Cell, Draft, build_corpus
 from ser_store.corpora.manifest_columns import find_fields, read_cells, read_filled, read_names, refuse_segments
@@ -15,6 +14,7 @@ from ser_store.corpora.splits.speakers import describe_unknown_speakers
 from ser_store.corpora.texts import normalise_text, unite_spellings
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.progress import Progress, silent
 
 
 def load_manifest(

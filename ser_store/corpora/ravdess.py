@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ser_store.audio.decode import AUDIO_SUFFIXES
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.building import BuiltCorpus, Cell, Draft, as_column, build_corpus
 from ser_store.corpora.folders import find_files
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Column, StrArray
+from ser_store_h5.progress import Progress, silent
 
 EMOTIONS = {
     "01": "neutral",

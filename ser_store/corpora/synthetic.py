@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.synthetic_voice import SAMPLE_RATE, Voice, speak
 from ser_store.errors import CorpusError, require
 from ser_store_h5.disk.atomic import stated_disk_problems
+from ser_store_h5.progress import ProgressLike, to_progress
 
 MAX_SPEAKERS = 24  # as many actors as RAVDESS has
 
@@ -70,7 +70,7 @@ FORMANTS = {"male": 1.0, "female": 1.16}
 
 
 def write_synthetic_corpus(
-    folder: str | os.PathLike[str], *, speakers: int = 12, seed: int = 0, progress: Progress = silent
+    folder: str | os.PathLike[str], *, speakers: int = 12, seed: int = 0, progress: ProgressLike = False
 ) -> list[Path]:
     """Write 60 utterances per speaker as ``folder/Actor_NN/03-01-EE-II-SS-RR-AA.wav``: 16 kHz, mono, 16 bit.
 
@@ -83,6 +83,8 @@ def write_synthetic_corpus(
         folder: is made where it does not exist.
         speakers: 1 to 24.
         seed: not negative.
+        progress: show a bar over the utterances; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Returns:
         the paths of the ``60 * speakers`` files, ascending.
@@ -103,7 +105,7 @@ def write_synthetic_corpus(
         raise CorpusError(f"seed {seed} was given for the synthetic corpus: expected 0 or a positive whole number")
     utterances = list(iter_utterances(speakers))
     paths = []
-    for utterance in progress(utterances, total=len(utterances), label="synthesising"):
+    for utterance in to_progress(progress)(utterances, total=len(utterances), label="synthesising"):
         path = folder / f"Actor_{utterance.actor:02d}" / f"{utterance.stem}.wav"
         _write_wav(path, synthesise(utterance, seed=seed))
         paths.append(path)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from os import PathLike
 
-from ser_store.common.progress import Progress, silent
 from ser_store.ensembles.candidate_pool import check_sizes, pose_pool
 from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.choice import choose_candidates
@@ -31,6 +30,7 @@ from ser_store.voting.checks import Tie
 from ser_store.voting.problem import Objective
 from ser_store.voting.search import check_top
 from ser_store_h5.names import list_names
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import StoreLike, open_store
 
 
@@ -54,7 +54,7 @@ def vote(
     correction: Correction | CorrectionMethod = "bootstrap",
     diversity: bool = False,
     scores: str | PathLike[str] | None = None,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> VoteReport:
     """Let one ensemble vote, or find the best of all ensembles of ``k`` members.
 
@@ -86,7 +86,8 @@ def vote(
             method alone, such as ``"none"``.
         diversity: also measure how differently candidates err, and what each member adds to the best ensemble.
         scores: a new Parquet file for the scores of all ensembles.
-        progress: a function that shows how far the search is. Default: nothing is shown.
+        progress: show a bar over the search; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Returns:
         The best ensembles, best first, with figures, intervals and the correction.
@@ -131,11 +132,12 @@ def vote(
     pool = pose_pool(searched, options)
     check_sizes(pool, searched, choice, is_search=all_combos or options.search.method != "auto")
     check_cost(pool)
-    found = search_pool(pool, top=top, progress=progress)
+    shown = to_progress(progress)
+    found = search_pool(pool, top=top, progress=shown)
     ranking = rank(pool, found, reported, utterances, top=top)
-    corrected = correct_choice(searched, pool, found, ranking, utterances, progress=progress)
+    corrected = correct_choice(searched, pool, found, ranking, utterances, progress=shown)
     if scores is not None and corrected.complete:
-        write_scores(scores, pool, progress=progress)
+        write_scores(scores, pool, progress=shown)
     return make_report(
         pool,
         found,

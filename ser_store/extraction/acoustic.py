@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.recordings import load_recording
-from ser_store.common.progress import Progress
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.extraction.network import Compute
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.progress import Progress
 
 
 def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progress) -> tuple[dict[str, Any], Compute]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
-from ser_store.backbones.description import Statistic
+from ser_store.backbones.description import Context, Init, Pooling, Statistic
+from ser_store.common.checks import check_number
 from ser_store.common.log import report_left_out
-from ser_store.common.progress import Progress, silent
 from ser_store.common.provenance import digest_recordings, list_differences
 from ser_store.errors import ModelError, StoreError, require
 from ser_store.evaluation.member_choice import describe_unreadable
@@ -26,6 +26,7 @@ from ser_store.inference.float16 import narrow_pooled
 from ser_store.training.checkpointing.checkpoints import list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
 
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
@@ -62,14 +63,14 @@ def extract(
     step: int | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    init: str = "pretrained",
-    pooling: str = "mean",
+    init: Init = "pretrained",
+    pooling: Pooling = "mean",
     layers: str | int | Sequence[int] = "last",
     statistics: str | Sequence[str] | None = None,
     seed: int = 42,
-    whisper_context: str = "utterance",
+    whisper_context: Context = "utterance",
     batch_size: int = 8,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> list[Extraction]:
     """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
 
@@ -96,7 +97,8 @@ def extract(
         seed: of ``random`` weights.
         whisper_context: what a frozen Whisper looks at: the ``utterance``, or the ``full`` thirty seconds around it.
         batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
-        progress: wraps the utterances.
+        progress: show a bar over the utterances; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Raises:
         ModelError: if there is nothing to extract from, it cannot be loaded, or has no such layer.
@@ -109,12 +111,13 @@ def extract(
     >>> ss.extract("my.store", model="mfcc")[0].computed
     180
     """
+    check_number("batch_size", batch_size, ModelError, least=1, whole=True)
     whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
     folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
-    passes = Passes(folder, batch_size, progress, whole, measured)
+    passes = Passes(folder, batch_size, to_progress(progress), whole, measured)
     require("torch" if model is not None and is_acoustic(model) else "transformers")
     extractors: Iterable[Extractor]
     if model is None:

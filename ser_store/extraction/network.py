@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ser_store.backbones.description import Statistic
 from ser_store.common.display import format_bytes
 from ser_store.common.log import LOGGER
-from ser_store.common.progress import Progress, silent
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.extraction.layers import resolve_layers
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.progress import Progress, silent
 
 # Logits (m, c) float32 or None, pooled (n_layers, m, d) float32, in the order of the rows given.
 Compute = Callable[[Rows], tuple[NDArray[np.float32] | None, NDArray[np.float32]]]
@@ -93,8 +93,9 @@ def _choose_layers(loaded: Any, passes: Passes) -> Any:
 
 def _report_size(member: str, n: int, choice: Any, hidden_size: int) -> None:
     layers, width = len(choice.numbers), hidden_size * len(choice.statistics)
+    counted = f"{layers} layer{'s' if layers > 1 else ''}"
     size = format_bytes(2 * layers * n * width)
-    LOGGER.info("%s: %d layers × %d utterances × %d numbers × 2 bytes: %s", member, layers, n, width, size)
+    LOGGER.info("%s: %s × %d utterances × %d numbers × 2 bytes: %s", member, counted, n, width, size)
 
 
 def _iter_utterances(

@@ -6,12 +6,12 @@ from typing import Any, Literal, get_args
 
 from ser_store.audio.decode import MIN_SECONDS
 from ser_store.backbones.description import Pooling
+from ser_store.common.checks import check_choice
 from ser_store.errors import SerstoreError
 from ser_store.recipes.augmentation import Augmentation
 from ser_store.recipes.masking import Masking
 from ser_store.recipes.validation import (
     check_between,
-    check_choice,
     check_flag,
     check_names,
     check_not_negative,
@@ -178,9 +178,9 @@ class Recipe:
         for name in _FLAGS:
             check_flag(name, getattr(self, name))
         for name, allowed in _CHOICES.items():
-            check_choice(name, getattr(self, name), get_args(allowed))
+            check_choice(f"`{name}`", getattr(self, name), get_args(allowed))
         if self.attn_implementation is not None:
-            check_choice("attn_implementation", self.attn_implementation, get_args(Attention))
+            check_choice("`attn_implementation`", self.attn_implementation, get_args(Attention))
         _check_class_weights(self.class_weights)
         self._check_together()
 

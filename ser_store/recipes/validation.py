@@ -69,12 +69,6 @@ def check_range(name: str, value: object, *, lowest: float, highest: float) -> N
         )
 
 
-def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Refuse what is none of the names allowed; says the nearest ones."""
-    if value not in allowed:
-        raise UnknownNameError(describe_unknown(_quote(name), str(value), allowed))
-
-
 def check_flag(name: str, value: object) -> None:
     """Refuse what is neither true nor false."""
     if not isinstance(value, bool):

@@ -10,11 +10,11 @@ from typing import Any
 
 from ser_store.backbones.catalogue import lookup
 from ser_store.backbones.description import Init
-from ser_store.common.progress import Progress, silent
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.reproduction.published import load_published
 from ser_store.training.request import name_after, name_run
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
 
 LOGGER = logging.getLogger("ser_store")
@@ -61,8 +61,7 @@ def finetune_all(
     recipe: Recipe | None = None,
     init: Init | None = None,
     audio: str | os.PathLike[str] | None = None,
-    show_progress: bool = False,
-    progress: Progress = silent,
+    progress: ProgressLike = False,
 ) -> tuple[ModelOutcome, ...]:
     """Fine-tune each model in a run that bears its key, with split and fold where that is of others.
 
@@ -81,8 +80,8 @@ def finetune_all(
         recipe: default: the published one; of all models alike.
         init: ``pretrained`` (the default) or ``random``.
         audio: the folder of the recordings, where it is not the one the corpus was made from.
-        show_progress: show a bar for the steps of each model.
-        progress: over the models.
+        progress: show a bar over the models, and one over the steps of each; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
 
     Returns:
         One outcome for each model, in the order given.
@@ -102,10 +101,10 @@ def finetune_all(
     store = open_store(store)
     names = name_runs(list_published_models() if models is None else models)
     recipe = recipe or Recipe()
-    options = {"split": split, "fold": fold, "init": init, "audio": audio, "show_progress": show_progress}
+    options = {"split": split, "fold": fold, "init": init, "audio": audio, "progress": progress}
     return tuple(
         _finetune_one(store, model, name_run(store, model, None, resume=False, split=split, fold=fold), recipe, options)
-        for model in progress(names, total=len(names), label="models")
+        for model in to_progress(progress)(names, total=len(names), label="models")
     )
 
 

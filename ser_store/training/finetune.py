@@ -36,6 +36,7 @@ from ser_store.training.request import DEFAULT_INIT, Request, find_begun, name_a
 from ser_store.training.run_record import describe_run, list_class_gaps
 from ser_store.training.session import TrainingSession, make_examples
 from ser_store_h5.disk.atomic import remove_folder
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -53,7 +54,7 @@ def finetune(
     audio: str | os.PathLike[str] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    show_progress: bool = False,
+    progress: ProgressLike = False,
     callbacks: Sequence[Any] = (),
 ) -> RunRecord:
     """Fine-tune a speech model on the corpus of a store, and cache what it says at every evaluation.
@@ -76,7 +77,8 @@ def finetune(
         checkpoints: where model checkpoints go. Default: ``checkpoints/`` in the run's folder.
         resume: go on from the last whole checkpoint of a run that was killed or interrupted, to the curves and members
             that it would have had; begin it if there is none, and leave it alone if it is finished.
-        show_progress: show a bar on stderr.
+        progress: show a bar over the optimizer steps; or a function that does, see
+            :class:`ser_store_h5.progress.Progress`.
         callbacks: further :class:`transformers.TrainerCallback`, after all of our own.
 
     Under ``torchrun`` or ``accelerate launch`` all processes call this alike; the main one alone writes.
@@ -132,7 +134,7 @@ def finetune(
         examples=examples,
         arguments=arguments,
         loaded=loaded,
-        show_progress=show_progress,
+        progress=to_progress(progress),
         callbacks=callbacks,
     )
     leave_together()

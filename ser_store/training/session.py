@@ -57,6 +57,7 @@ from ser_store.training.request import Request
 from ser_store.training.run_record import RunJournal, count_classes
 from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.progress import Progress
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -94,7 +95,7 @@ class TrainingSession:
         examples: Examples,
         arguments: TrainingArguments,
         loaded: LoadedModel,
-        show_progress: bool,
+        progress: Progress,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self._store = store
@@ -103,7 +104,7 @@ class TrainingSession:
         self._examples = examples
         self._arguments = arguments
         self._loaded = loaded
-        self._show_progress = show_progress
+        self._progress = progress
         self._callbacks = callbacks
         self._checkpoints = Path(arguments.output_dir)
         self.is_taken_back = False
@@ -130,7 +131,7 @@ class TrainingSession:
             keep_last(self._checkpoints, self._request.recipe.save_total_limit, last=start.step if start else 0)
             self._note_start(journal, begun, start, micro_batches)
         curves = CurveWriter(self._store, run, seconds=journal.seconds)
-        shown = CurveCallback(curves, show_progress=self._show_progress)
+        shown = CurveCallback(curves, progress=self._progress)
         keeper = CheckpointKeeper(self._checkpoints, training=training, limit=self._request.recipe.save_total_limit)
         cache = MemberCache(self._store, run, self._loaded, self._rows, recipe=self._request.recipe, curves=curves)
         trainer, state = None, "failed"

@@ -1,15 +1,12 @@
 """What is found wrong with the files of a store, collected so that one does not hide the others."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ser_store_h5.errors import SerstoreError
-
-Watch = Callable[[list[Any]], Iterable[Any]]
 
 MISNAMED = "bears no name of a member, such as step-001100.h5, and nobody reads it"
 TWINS = "differs from run {} in case alone, which not every disk tells apart: expected names that differ in more"

@@ -9,7 +9,7 @@ HEAVY = ("torch", "transformers", "sklearn", "scipy", "matplotlib", "numba", "tq
 # What takes longer than a second loads the bar, too, which is the machine's business.
 PROGRAM = """
 import sys
-from ser_store.common import progress
+from ser_store_h5 import progress
 progress.DELAY_SECONDS = 3600
 sys.argv = ["serstore", *sys.argv[1:]]
 from ser_store_cli.app import main

@@ -358,7 +358,7 @@ def test_ctrl_c_while_correcting_prints_what_was_found(serstore, votes, monkeypa
             raise KeyboardInterrupt
         return items
 
-    monkeypatch.setattr("ser_store.common.progress.bar", interrupt)
+    monkeypatch.setattr("ser_store_h5.progress.bar", interrupt)
     outcome = serstore("vote", "--k", 2, "--all-combos", "--weights", "accuracy", "--store", votes)
     assert outcome.code == 130
     assert "interrupted: all ensembles are searched, but nothing is corrected" in outcome.err

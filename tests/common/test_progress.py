@@ -5,7 +5,7 @@ import time
 import pytest
 from tqdm import tqdm
 
-from ser_store.common import progress
+from ser_store_h5 import progress
 
 
 @pytest.fixture
@@ -45,3 +45,11 @@ def test_an_error_of_the_items_comes_through(impatient):
 
     with pytest.raises(ValueError, match="bad"):
         list(progress.bar(fail(), total=2, label="failing"))
+
+
+def test_public_functions_take_true_false_or_a_function():
+    def own(items, /, *, total, label):
+        return items
+
+    chosen = [progress.to_progress(one) for one in (True, False, own)]
+    assert chosen == [progress.bar, progress.silent, own]

@@ -1,7 +1,7 @@
 """Merging: all of it or nothing, nothing lost on either side, and a way out of every conflict."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -347,9 +347,9 @@ def test_progress_is_shown_of_what_is_read_and_of_what_is_written(target: Store,
     add_other_run(source)
     seen: list[list[str]] = []
 
-    def watch(names: list[str]) -> Iterable[str]:
+    def watch(names: Any, /, *, total: int, label: str) -> Any:
         seen.append(list(names))
         return names
 
-    merge(target, source, watch=watch)
+    merge(target, source, progress=watch)
     assert seen == [["other@0", "tiny@10", "tiny@20"], ["other@0"]]

@@ -161,12 +161,13 @@ def test_a_pack_of_logits_leaves_out_pooled_and_members_that_hold_nothing_else(s
 def test_a_pack_of_some_members_has_their_runs_alone(store: Store, tmp_path: Path) -> None:
     seen: list[str] = []
 
-    def watch(names: Any) -> Iterator[str]:
+    def watch(names: Any, /, *, total: int, label: str) -> Iterator[Any]:
+        assert (total, label) == (2, "packing")
         for name in names:
             seen.append(name)
             yield name
 
-    done = pack(store, tmp_path / "some.h5", members=["tiny@20", "other.1@0", "tiny@20"], watch=watch)
+    done = pack(store, tmp_path / "some.h5", members=["tiny@20", "other.1@0", "tiny@20"], progress=watch)
     assert done.members == ("other.1@0", "tiny@20") == tuple(seen)
     found = Store(tmp_path / "some.h5")
     assert (found.runs(), found.member_names()) == (["other.1", "tiny"], ["other.1@0", "tiny@20"])
@@ -264,15 +265,15 @@ def test_a_damaged_member_is_not_packed_and_not_unpacked(store: Store, packed: S
 
 
 def test_an_interrupt_while_packing_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
-    def interrupt(names: Any) -> Iterator[str]:
+    def interrupt(names: Any, /, *, total: int, label: str) -> Iterator[Any]:
         yield names[0]
         raise KeyboardInterrupt
 
     pack(store, tmp_path / "store.h5")
     with pytest.raises(KeyboardInterrupt):
-        pack(store, tmp_path / "new.h5", watch=interrupt)
+        pack(store, tmp_path / "new.h5", progress=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        unpack(tmp_path / "store.h5", tmp_path / "new", watch=interrupt)
+        unpack(tmp_path / "store.h5", tmp_path / "new", progress=interrupt)
     assert sorted(found.name for found in tmp_path.iterdir()) == ["store", "store.h5"]
 
 

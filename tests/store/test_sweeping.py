@@ -4,8 +4,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from killing import Writers, forking_writers
@@ -127,11 +128,11 @@ def test_an_unpacking_at_work_is_spared(tmp_path: Path) -> None:
     pack(make_store(tmp_path / "store"), tmp_path / "store.h5")
     swept = []
 
-    def watch(names: Sequence[str]) -> Sequence[str]:
+    def watch(names: Any, /, *, total: int, label: str) -> Any:
         swept.append(sweep(tmp_path / "new"))
         return names
 
-    unpacked = unpack(tmp_path / "store.h5", tmp_path / "new", watch=watch)
+    unpacked = unpack(tmp_path / "store.h5", tmp_path / "new", progress=watch)
     assert (swept[0].removed, len(swept[0].in_use)) == ((), 1)
     assert verify_store(unpacked.path).ok
     assert sorted(found.name for found in tmp_path.iterdir()) == ["new", "store", "store.h5"]
@@ -219,7 +220,7 @@ def wait_for(find: Callable[[], object]) -> None:
 def test_a_writer_that_is_paused_in_the_middle_survives_a_sweep(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     with forking_writers() as writers:
-        for step in range(100, 110):
+        for step in range(100, 200):
             writer, caught = pause_in_the_middle(writers, store, step)
             sweeps = [sweep(store.path), sweep(store.path, dry_run=True), sweep(store.path)]
             is_held = caught and all(len(swept.in_use) == 1 for swept in sweeps)

@@ -1,6 +1,7 @@
 """Verification: what it counts, how fast it is, and that its quick way says what the thorough one says."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,11 +71,11 @@ def test_one_flipped_byte_is_not_whole(store: Store, place: float) -> None:
 
 
 def test_an_interrupt_ends_a_verification(store: Store) -> None:
-    def interrupt(runs: list[Path]) -> list[Path]:
+    def interrupt(runs: Any, /, *, total: int, label: str) -> Any:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verify_store(store.path, watch=interrupt)
+        verify_store(store.path, progress=interrupt)
 
 
 def test_a_run_that_is_removed_meanwhile_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,9 +44,14 @@ def count_models():
 def test_models_are_trained_in_turn_and_one_that_fails_is_reported_at_the_end(store, tmp_path):
     empty = tmp_path / "no-weights"
     empty.mkdir()
-    alive = []
+    alive, trained = [], []
 
     def watch(items, /, *, total, label):
+        if label != "models":
+            for item in items:
+                yield item
+                trained.append(item)
+            return
         for item in items:
             alive.append(count_models())
             yield item
@@ -63,6 +68,7 @@ def test_models_are_trained_in_turn_and_one_that_fails_is_reported_at_the_end(st
     assert store.steps("tiny-hubert") == store.steps("tiny-wav2vec2") == [1, 2]
     assert store.runs() == ["tiny-hubert", "tiny-wav2vec2"]
     assert alive == [before] * 4
+    assert trained == [0, 1] * 2, "one item for each optimizer step"
 
 
 def test_finished_runs_are_skipped_and_interrupted_ones_resumed(trained):

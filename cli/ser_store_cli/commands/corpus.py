@@ -71,7 +71,6 @@ def init(
     - split: train, valid, test or folds, if it has one
     - any others, such as sex or age: kept, and can be splits, too
     """
-    from ser_store.common.progress import bar
     from ser_store.corpora.create import init as make_store
 
     made = make_store(
@@ -83,7 +82,7 @@ def init(
         folds=folds,
         skip_bad=skip_bad,
         strict=strict,
-        progress=bar,
+        progress=True,
     )
     _tell("left out", made.skipped)
     _tell("note", made.notes)
@@ -112,10 +111,9 @@ def audit(
     debug: DebugOption = False,
 ) -> None:
     """Check a split for leaks: speakers, twins and duplicate audio on both sides; class balance and bad files."""
-    from ser_store.common.progress import bar
     from ser_store.evaluation.audit import audit as compute
 
-    report = compute(store, split=split, audio=audio, progress=bar)
+    report = compute(store, split=split, audio=audio, progress=True)
     warn_cautions(report.cautions)
     if json:
         print_json(report.to_json())

@@ -296,7 +296,7 @@ def finetune(
         checkpoint=checkpoint,
         checkpoints=checkpoints,
         resume=resume,
-        show_progress=True,
+        progress=True,
     )
     if not is_main():
         return

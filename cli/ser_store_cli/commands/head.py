@@ -71,7 +71,6 @@ def head(
     debug: DebugOption = False,
 ) -> None:
     """Fit a lightweight classifier on cached representations, and keep its scores as a member."""
-    from ser_store.common.progress import bar
     from ser_store.evaluation import evaluate as compute
     from ser_store.evaluation.tables.evaluation import tabulate_evaluations
     from ser_store.heads.heads import head as fit
@@ -80,7 +79,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=bar, **options)
+    fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))

@@ -137,7 +137,6 @@ def pack(
     debug: DebugOption = False,
 ) -> None:
     """Put a store into one HDF5 file, which all reading commands accept as --store."""
-    from ser_store.common.progress import bar
     from ser_store_h5.pack.packing import pack as write
     from ser_store_h5.store import Store
 
@@ -146,7 +145,7 @@ def pack(
         file,
         members=members or None,
         with_pooled=not without_pooled,
-        watch=lambda names: bar(names, total=len(names), label="packing"),
+        progress=True,
     )
     if json:
         print_json({"file": str(file), "members": list(done.members), "bytes": done.bytes})
@@ -162,10 +161,9 @@ def unpack(
     debug: DebugOption = False,
 ) -> None:
     """Turn a packed file into a store that can be written to, in the new folder --store."""
-    from ser_store.common.progress import bar
     from ser_store_h5.pack.packing import unpack as write
 
-    made = write(file, store, watch=lambda names: bar(names, total=len(names), label="unpacking"))
+    made = write(file, store, progress=True)
     members = made.member_names()
     if json:
         print_json({"store": str(store), "members": members})
@@ -189,7 +187,6 @@ def merge(
     debug: DebugOption = False,
 ) -> None:
     """Add the runs, members, splits and columns of another store of the same corpus."""
-    from ser_store.common.progress import bar
     from ser_store_h5.pack.merging import merge as add
     from ser_store_h5.store import Store
 
@@ -198,7 +195,7 @@ def merge(
         Store(store),
         source,
         rename=_parse_renamed(rename or []),
-        watch=lambda names: bar(names, total=len(names), label="merging"),
+        progress=True,
     )
     for run in done.kept_selections:
         warn(f"{run}: the other store had selected another step; the selection of {store} stays")

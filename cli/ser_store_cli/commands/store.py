@@ -51,11 +51,10 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
 @stated
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Read every file and compare it with its checksums. Exit code 1 if anything differs."""
-    from ser_store.common.progress import bar
     from ser_store_h5.integrity.sweeping import sweep
     from ser_store_h5.integrity.verify import verify_store
 
-    found = verify_store(store, watch=lambda runs: bar(runs, total=len(runs), label="verifying"))
+    found = verify_store(store, progress=True)
     in_use = sweep(store, dry_run=True).in_use if found.leftovers else ()
     if json:
         print_json(

@@ -187,7 +187,6 @@ def vote(
 ) -> None:
     """Let one ensemble vote, or find the best of all k-member ensembles."""
     sizes = parse_sizes(k)
-    from ser_store.common.progress import bar
     from ser_store.ensembles import Correction, Limits, Search, read_weights
     from ser_store.ensembles import vote as find_best
 
@@ -221,7 +220,7 @@ def vote(
         correction=Correction(cast(Any, correction), by=by, repeats=repeats, seed=seed),
         diversity=diversity,
         scores=scores,
-        progress=bar,
+        progress=True,
     )
     warn_cautions(report.cautions)
     if not report.complete:

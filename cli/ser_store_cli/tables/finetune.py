@@ -48,7 +48,7 @@ def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, An
     from ser_store.reproduction.reproduce import finetune_all
     from ser_store.training.processes import is_main
 
-    outcomes = finetune_all(store, recipe=resolved, **places, show_progress=True)
+    outcomes = finetune_all(store, recipe=resolved, **places, progress=True)
     if is_main():
         if json:
             print_json({"models": [one.to_json() for one in outcomes]})

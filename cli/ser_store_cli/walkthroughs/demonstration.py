@@ -70,11 +70,10 @@ def _find_free(store: Path) -> Path:
 
 
 def _write_corpus(folder: Path) -> None:
-    from ser_store.common.progress import bar
     from ser_store.corpora.synthetic import write_synthetic_corpus
 
     print_title("A synthetic corpus: speech-like, deterministic, all eight emotions")
-    paths = write_synthetic_corpus(folder, progress=bar)
+    paths = write_synthetic_corpus(folder, progress=True)
     typer.echo(f"{len(paths)} recordings in {folder}")
 
 

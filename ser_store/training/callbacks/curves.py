@@ -1,11 +1,12 @@
 """The curves of a run while it is trained: one line for each logging and each evaluation step, none of them twice."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from transformers import TrainerCallback
 
-from ser_store.common.progress import open_bar
+from ser_store_h5.progress import Progress, bar, open_bar, silent
 from ser_store_h5.store import Store
 
 
@@ -38,17 +39,39 @@ def read_seconds(points: list[dict[str, Any]]) -> float:
     return max((float(point.get("seconds") or 0.0) for point in points), default=0.0)
 
 
+class _Steps:
+    """The steps of a training as the items of a ``Progress``, with the methods of a bar."""
+
+    def __init__(self, progress: Progress, *, total: int, label: str, unit: str, done: int) -> None:
+        self.n = done
+        self._steps = iter(progress(range(done, total), total=total, label=label))
+        next(self._steps, None)  # a step is over when the next one is asked for
+
+    def update(self, count: int) -> None:
+        self.n += count
+        for _ in range(count):
+            next(self._steps, None)
+
+    def set_postfix(self, **_: Any) -> None:
+        """Figures are shown by a bar alone."""
+
+    def close(self) -> None:
+        self._steps = iter(())  # a generator ends with its last reference
+
+
 class CurveCallback(TrainerCallback):
     """Writes the training loss to the run's curves and moves a progress bar, in the main process."""
 
-    def __init__(self, writer: CurveWriter, *, show_progress: bool) -> None:
+    def __init__(self, writer: CurveWriter, *, progress: Progress) -> None:
         self._writer = writer
-        self._show_progress = show_progress
+        self._progress = progress
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._show_progress and state.is_world_process_zero:
-            self._bar = open_bar(total=state.max_steps, label="training", unit="step", done=state.global_step)
+        if self._progress is silent or not state.is_world_process_zero:
+            return
+        opened = open_bar if self._progress is bar else partial(_Steps, self._progress)
+        self._bar = opened(total=state.max_steps, label="training", unit="step", done=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:

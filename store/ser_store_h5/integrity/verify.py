@@ -15,13 +15,14 @@ from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus
 from ser_store_h5.disk.reading import check_inside, list_names
 from ser_store_h5.errors import FormatError, StoreError
-from ser_store_h5.findings import TWINS, FileProblem, Findings, Verification, Watch
+from ser_store_h5.findings import TWINS, FileProblem, Findings, Verification
 from ser_store_h5.hdf5.arrays import StoredArray
 from ser_store_h5.hdf5.seal import check_seal, open_body
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.integrity.verify_packed import verify_pack
 from ser_store_h5.member_file import open_member
 from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
+from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.runs import read_curves, read_run
 from ser_store_h5.store import Store, StoreLike
 
@@ -30,11 +31,12 @@ THREADS = min(4, os.cpu_count() or 1)  # hashing lets the others run
 LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes them over
 
 
-def verify_store(store: StoreLike, *, watch: Watch = iter) -> Verification:
-    """Hash and read every file of a store, or everything in a packed one.
+def verify_store(store: StoreLike, *, progress: ProgressLike = False) -> Verification:
+    """Read every file of a store, or all of a packed one, and compare it with its checksums.
 
     Args:
-        watch: wraps the folders of the runs (their names, in a packed store), to show how far the verification is.
+        store: an open store, or the path of one.
+        progress: show a bar over the runs; or a function that does, see :class:`.progress.Progress`.
 
     Raises:
         StoreError: if there is no store at the path; damage is returned, not raised.
@@ -45,11 +47,12 @@ def verify_store(store: StoreLike, *, watch: Watch = iter) -> Verification:
     """
     started = time.perf_counter()
     path = store.path if isinstance(store, Store) else Path(store)
-    found = verify_pack(path, watch=watch) if path.is_file() else _verify_folder(Store(path).path, watch)
+    shown = to_progress(progress)
+    found = verify_pack(path, progress=shown) if path.is_file() else _verify_folder(Store(path).path, shown)
     return replace(found, seconds=time.perf_counter() - started)
 
 
-def _verify_folder(root: Path, watch: Watch) -> Verification:
+def _verify_folder(root: Path, progress: Progress) -> Verification:
     from concurrent.futures import ThreadPoolExecutor  # it loads logging
 
     found, corpus, runs = Findings(root), None, root / "runs"
@@ -70,7 +73,7 @@ def _verify_folder(root: Path, watch: Watch) -> Verification:
         try:
             large = [file for held in listed.values() for file in held if _measure(file) >= LARGE_BYTES]
             begun = {file: pool.submit(look, file) for file in large}
-            for run in watch(list(listed)):
+            for run in progress(list(listed), total=len(listed), label="verifying"):
                 with found.noting(f"runs/{run.name}"):
                     _verify_run_folder(run, root)
                 for file in dict.fromkeys([run / "run.json", *listed[run]] if listed[run] else []):

@@ -6,19 +6,20 @@ from ser_store_h5 import runs
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import read_corpus_group
 from ser_store_h5.errors import FormatError
-from ser_store_h5.findings import TWINS, Findings, Verification, Watch
+from ser_store_h5.findings import TWINS, Findings, Verification
 from ser_store_h5.hdf5.groups import Group
 from ser_store_h5.hdf5.seal import check_seal
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.names import RUN_TEXTS, check_run_name, find_twins, member_group, parse_member_group
 from ser_store_h5.places.packed import PackedPlace, find_corpus, find_run, find_texts, open_packed_member
+from ser_store_h5.progress import Progress, silent
 
 
-def verify_pack(path: Path, *, watch: Watch = iter) -> Verification:
+def verify_pack(path: Path, *, progress: Progress = silent) -> Verification:
     """Hash and read everything in a packed store.
 
     Args:
-        watch: wraps the names of the runs, to show how far the verification is.
+        progress: wraps the names of the runs.
 
     Returns:
         One file; a problem's ``file`` is the place in it, such as ``runs/xlsr53/step-001100``, or the file's own name.
@@ -27,14 +28,14 @@ def verify_pack(path: Path, *, watch: Watch = iter) -> Verification:
     with found.noting(path.name):
         place = PackedPlace(path)
         with place.open() as root:
-            _verify_root(root, found, watch)
+            _verify_root(root, found, progress)
     if not found.problems:
         with found.noting(path.name):
             check_seal(path)
     return Verification(1, path.stat().st_size, tuple(found.problems), tuple(name_leftovers(path)))
 
 
-def _verify_root(root: Group, found: Findings, watch: Watch) -> None:
+def _verify_root(root: Group, found: Findings, progress: Progress) -> None:
     corpus = None
     with found.noting("corpus"):
         corpus = read_corpus_group(find_corpus(root))
@@ -43,7 +44,7 @@ def _verify_root(root: Group, found: Findings, watch: Watch) -> None:
     for one, other in find_twins(names):
         found.add(f"runs/{other}", TWINS.format(one))
     left = root.file_bytes
-    for run in watch(names):
+    for run in progress(names, total=len(names), label="verifying"):
         with found.noting(f"runs/{run}"):
             left = _verify_run(root, check_run_name(run), corpus, found, left)
 

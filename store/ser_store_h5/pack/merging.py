@@ -1,17 +1,16 @@
 """Merging: all of one store is added to another of the same corpus, or nothing is and every conflict is named."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.names import check_run_name, find_twins
 from ser_store_h5.pack.merge_plan import Plan, plan_corpus, plan_member, plan_run, read_source
+from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
 
 SHOWN_CONFLICTS = 20
-
-Watch = Callable[[list[str]], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def merge(
     source: StoreLike,
     *,
     rename: Mapping[str, str] | None = None,
-    watch: Watch = iter,
+    progress: ProgressLike = False,
 ) -> MergeResult:
     """Add all runs, members, curves, splits and columns of ``source`` to ``target``; ``source`` stays as it is.
 
@@ -62,7 +61,8 @@ def merge(
         rename: names that runs, splits and columns of the source get in the target: the way out of a conflict. Runs
             that state a renamed split state its new name; what other runs say about a renamed one in their provenance
             stays as it was written.
-        watch: wraps the names of members, to show progress: first of those that are read, then of those written.
+        progress: show a bar over the members, first as they are read, then as they are written; or a function that
+            does, see :class:`.progress.Progress`.
 
     Raises:
         StoreError: if the stores are of different corpora, or contradict each other; nothing was written.
@@ -96,10 +96,11 @@ def merge(
     for one, other in find_twins({*target.runs(), *plan.runs}):
         if {one, other} & set(plan.runs):
             plan.conflicts.append(f"runs {one} and {other} differ in case alone")
-    for name in watch(list(plan.sources)):
+    shown = to_progress(progress)
+    for name in shown(list(plan.sources), total=len(plan.sources), label="merging"):
         plan_member(plan, target, source, name)
     _refuse_conflicts(plan, target, source)
-    return _carry_out(plan, target, source, watch)
+    return _carry_out(plan, target, source, shown)
 
 
 def _rename(kind: str, names: Iterable[str], renamed: Mapping[str, str]) -> dict[str, str]:
@@ -125,7 +126,7 @@ def _refuse_conflicts(plan: Plan, target: Store, source: Store) -> None:
     )
 
 
-def _carry_out(plan: Plan, target: Store, source: Store, watch: Watch) -> MergeResult:
+def _carry_out(plan: Plan, target: Store, source: Store, progress: Progress) -> MergeResult:
     """Every step is whole or not at all, and what is written first is found identical when it is all run again."""
     if plan.splits or plan.columns or plan.corpus.default_split != target.corpus.default_split:
         target.update_corpus(plan.corpus)
@@ -134,7 +135,8 @@ def _carry_out(plan: Plan, target: Store, source: Store, watch: Watch) -> MergeR
             target.add_run(record)
         else:
             target.update_run(record)
-    for name in watch(_order(plan)):
+    ordered = _order(plan)
+    for name in progress(ordered, total=len(ordered), label="merging"):
         target.write_member(read_source(source, plan.sources[name], name), replace=name in plan.replaced)
     for run, point in _iter_points(plan):
         target.append_curve(run, **point)

@@ -1,7 +1,7 @@
 """Packing: a whole store in one HDF5 file, and back, member by member, so that any size fits into little memory."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,8 @@ from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
 from ser_store_h5.pack.streaming import create_file
 from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedPlace
+from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
-
-Watch = Callable[[Sequence[str]], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,17 @@ def pack(
     *,
     members: Sequence[str] | None = None,
     with_pooled: bool = True,
-    watch: Watch = iter,
+    progress: ProgressLike = False,
 ) -> PackResult:
-    """Write a store into one HDF5 file, which every reading method of :class:`.store.Store` reads like the folder.
+    """Write a store into one HDF5 file, to be mailed or archived; :class:`.store.Store` reads it like the folder.
 
     Args:
+        store: an open store, or the path of one.
         path: a new file; it appears whole or not at all.
         members: names; default: every run and every member. With names, only their runs are packed.
         with_pooled: whether pooled representations are packed; without them, members that hold nothing else are left
             out.
-        watch: wraps the names of the members, to show how far the packing is.
+        progress: show a bar over the members; or a function that does, see :class:`.progress.Progress`.
 
     Raises:
         ExistsError: if ``path`` is there.
@@ -70,15 +70,14 @@ def pack(
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
 
     def write(temporary: Path) -> None:
-        create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION, bears=path)
-        with create(temporary) as (file, check_disk):
+        with create_file(temporary, format_name=FORMAT_NAME, version=FORMAT_VERSION) as (file, check_disk):
             write_text(file, "written_by", f"ser-store {__version__}")
             group = _create_group(file, "corpus", corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION)
             corpus_file.fill_corpus(group, store.corpus)
             for run in runs:
                 _pack_texts(file, run, store.place.read_texts(run))
             with store.place.opened(store.header) as open_member:
-                for name in watch(packed):
+                for name in to_progress(progress)(packed, total=len(packed), label="packing"):
                     run, step = store.resolve(name)
                     place = f"runs/{run}/{member_group(step)}"
                     with open_member(run, step) as member:
@@ -132,12 +131,13 @@ def _pack_texts(file: h5py.File, run: str, texts: dict[str, bytes]) -> None:
             write_array(group, name, np.frombuffer(content, dtype=np.uint8))
 
 
-def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watch: Watch = iter) -> Store:
+def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, progress: ProgressLike = False) -> Store:
     """Make a folder of a packed store; every array is compared with its digest on the way.
 
     Args:
+        path: the packed store.
         folder: a new folder, or an empty one; it appears whole or not at all.
-        watch: wraps the names of the members, to show how far the unpacking is.
+        progress: show a bar over the members; or a function that does, see :class:`.progress.Progress`.
 
     Raises:
         ExistsError: if ``folder`` holds anything.
@@ -162,7 +162,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
             (growing / "runs" / run).mkdir(parents=True)
             for name, content in packed.place.read_texts(run).items():
                 write_flushed(growing / "runs" / run / name, content)
-        _unpack_members(packed, growing, folder, watch)
+        _unpack_members(packed, growing, to_progress(progress))
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
         # The corpus is last: what a kill leaves behind is no store for anybody.
@@ -170,10 +170,11 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, watc
     return Store(folder)
 
 
-def _unpack_members(packed: Store, growing: Path, folder: Path, watch: Watch) -> None:
-    create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
+def _unpack_members(packed: Store, growing: Path, progress: Progress) -> None:
+    create = partial(create_file, format_name=member_file.FORMAT_NAME)
     with packed.place.opened(packed.header) as open_member:
-        for name in watch(packed.member_names()):
+        names = packed.member_names()
+        for name in progress(names, total=len(names), label="unpacking"):
             run, step = packed.resolve(name)
             place = growing / "runs" / run / name_member_file(step)
             with (

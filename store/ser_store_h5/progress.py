@@ -1,4 +1,4 @@
-"""Progress as an argument: library functions take a ``Progress``, the command line hands in a bar."""
+"""Progress of what takes a while: the ``progress`` that every public function takes, and the bar it may show."""
 
 import sys
 import threading
@@ -11,7 +11,10 @@ DELAY_SECONDS = 1.0
 
 
 class Progress(Protocol):
-    """Wraps an iterable of ``total`` items of work called ``label``, and yields them unchanged."""
+    """Wraps an iterable of ``total`` items of work called ``label``, and yields them unchanged.
+
+    Any function of your own will do, such as one around ``tqdm`` or ``rich.progress.track``.
+    """
 
     def __call__(self, items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]: ...
 
@@ -19,6 +22,21 @@ class Progress(Protocol):
 def silent(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:
     """Show no progress."""
     return items
+
+
+ProgressLike = bool | Progress
+"""True for a bar on stderr, False for nothing, or a function that is called as a :class:`Progress`."""
+
+
+def to_progress(progress: ProgressLike) -> Progress:
+    """Return the function that a public function's ``progress`` means.
+
+    >>> to_progress(False) is silent, to_progress(True) is bar
+    (True, True)
+    """
+    if isinstance(progress, bool):
+        return bar if progress else silent
+    return progress
 
 
 def open_bar(*, total: int, label: str, unit: str = "it", done: int = 0) -> Any:
