@@ -118,7 +118,7 @@ def test_the_folds_of_a_split_are_trained_one_after_the_other(path, serstore):
     assert second.out.startswith("tiny-hubert-fold-2: 2 steps"), second.err
     assert "tiny-hubert-fold-2: the run is called so since tiny-hubert is of another split or fold\n" in second.err
     again = serstore(*words, "--fold", 2)
-    assert again.err.startswith(f"serstore: run tiny-hubert-fold-2 is in {path} already: name this one with --run, or remove")
+    assert again.err.startswith(f"serstore: run tiny-hubert-fold-2 is in {path} already: name this one with --run, or ")
     (outcome,) = finetune_all(
         Store(path),
         ["tiny-hubert"],
