@@ -41,5 +41,5 @@ def test_tf32_does_not_outlast_the_training_that_asked_for_it(tmp_path, monkeypa
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there may be a GPU that can")
 def test_a_machine_that_has_no_tf32_says_so_in_one_line(tmp_path):
-    with pytest.raises(SerstoreError, match=r"^precision tf32 cannot be had on this machine \(it takes a GPU"):
+    with pytest.raises(SerstoreError, match=r"^`precision` tf32 cannot be had on this machine \(it takes a GPU"):
         build_training_arguments(Recipe(precision="tf32"), tmp_path)

@@ -98,7 +98,7 @@ def test_a_name_that_another_kind_of_run_has_is_refused_all_the_same(empty, tmp_
         ({"seed": 1}, {"recipe": Recipe(seed=2)}, "(seed 1, now 2): name this one with `run` m-seed-2, or remove"),
         ({}, {"recipe": Recipe(learning_rate=1e-5)},
          "(learning_rate 0.0001, now 1e-05): name this one with `run` NAME"),
-        ({}, {}, "already: name this one with --run NAME, or remove the old one with `serstore rm m`"),
+        ({}, {}, "already: name this one with `run`, or remove the old one with `rm()`"),
         ({"state": "interrupted"}, {},
          "already and is interrupted: go on with `resume`, name this one with `run` NAME"),
     ],
@@ -118,7 +118,7 @@ def test_the_folds_of_a_split_are_trained_one_after_the_other(path, serstore):
     assert second.out.startswith("tiny-hubert-fold-2: 2 steps"), second.err
     assert "tiny-hubert-fold-2: the run is called so since tiny-hubert is of another split or fold\n" in second.err
     again = serstore(*words, "--fold", 2)
-    assert again.err.startswith(f"serstore: run tiny-hubert-fold-2 is in {path} already: name this one with --run NAME")
+    assert again.err.startswith(f"serstore: run tiny-hubert-fold-2 is in {path} already: name this one with --run, or ")
     (outcome,) = finetune_all(
         Store(path),
         ["tiny-hubert"],
