@@ -349,7 +349,7 @@ def test_a_warm_up_without_end_is_reported(store, folder, caplog):
     ("options", "message"),
     [
         (["--class-weights", "angri=2"], "unknown class in class_weights 'angri': expected one of angry (nearest)"),
-        (["--precision", "fp16"], "precision fp16 cannot be had on this machine (it takes a GPU; bf16 does without)"),
+        (["--precision", "fp16"], "--precision fp16 cannot be had on this machine (it takes a GPU; bf16 does without)"),
         (["--dataloader-workers", 100_000], "--dataloader-workers is 100000: expected at most"),
         (["--fold", 1], "split speaker has no folds: got --fold 1"),
         (["--seed", 2**32], "--seed is 4294967296: expected a whole number of at most 4,294,967,295"),
