@@ -10,6 +10,7 @@ from measuring.running import PACKAGES, list_tiny_models
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.training_corpus import scratch_store
 from ser_store.backbones.catalogue import is_acoustic
+from ser_store.backbones.description import Init
 from ser_store.errors import SerstoreError, require
 from ser_store.extraction.extract import extract
 from ser_store_h5.progress import Progress, silent
@@ -115,7 +116,7 @@ def _time_model(store: Store, model: str, *, batch_size: int, seed: int) -> Extr
     from ser_store.inference.out_of_memory import free_memory
 
     watch = _Stopwatch()
-    init = "pretrained" if is_acoustic(model) else "random"
+    init: Init = "pretrained" if is_acoustic(model) else "random"
     try:
         with measure_peak() as peak:
             done = extract(store, model=model, init=init, batch_size=batch_size, seed=seed, progress=watch)[0]

@@ -18,7 +18,7 @@ from measuring.voters import VOTERS, Baseline, Voter, make_means, make_one_hot
 from measuring.voting_problem import VotingProblem
 from ser_store.errors import EnsembleError
 from ser_store.voting import count_ensembles, hard_vote, search_ensembles, soft_vote
-from ser_store.voting.search import SearchResult
+from ser_store.voting.search import Backend, SearchResult
 from ser_store_h5.progress import Progress, silent
 
 RULES = ("hard", "soft")
@@ -147,7 +147,7 @@ def search(
     posed: VotingProblem,
     rule: str,
     *,
-    backend: str,
+    backend: Backend,
     threads: int = 1,
     m: int | None = None,
     progress: Progress = silent,

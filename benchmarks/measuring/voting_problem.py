@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ser_store.voting import count_ensembles
 from ser_store.voting.problem import Problem, pose_problem
+from ser_store.voting.search import Backend
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ class VotingProblem:
             probabilities=self.probabilities,
         )
 
-    def choose_backends(self, rule: str) -> list[str]:
+    def choose_backends(self, rule: str) -> list[Backend]:
         """Those that can vote so, the fastest last."""
         problem = self.pose(rule)
-        fits = {"summed": problem.is_summable, "bitsliced": problem.is_bitsliceable}
+        fits: dict[Backend, bool] = {"summed": problem.is_summable, "bitsliced": problem.is_bitsliceable}
         return ["batched", *(backend for backend, fit in fits.items() if fit)]

@@ -2,13 +2,14 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ser_store.errors import CorpusError
 
@@ -37,11 +38,6 @@ class TableFile:
     frame: "DataFrame"
     separator: str | None = None
     notes: tuple[str, ...] = ()
-
-
-def read_table(path: Path) -> Any:
-    """Return the polars data frame of :func:`load_table`."""
-    return load_table(path).frame
 
 
 def load_table(path: Path) -> TableFile:
@@ -116,7 +112,7 @@ def _parse_csv(text: str, separator: str, path: Path) -> "DataFrame":
 
     frame = _parse_cells(text, separator)
     header = ["" if name is None else name for name in frame.row(0)]
-    twice = next((name for name in header if header.count(name) > 1 and not _UNNAMED.fullmatch(name)), None)
+    twice = next((name for name, n in Counter(header).items() if n > 1 and not _UNNAMED.fullmatch(name)), None)
     if twice is not None:
         raise CorpusError(f"{path}: column {twice!r} stands twice: expected every column once; drop or rename it")
     names = [f"__index_level_{place}__" if _UNNAMED.fullmatch(name) else name for place, name in enumerate(header)]

@@ -138,22 +138,18 @@ def init(
         there.refuse_other_corpus(described)
         cautions += _describe_changes(there.corpus, described)
         described = _combine(there.corpus, described)
-    before, name = described.default_split, split or described.default_split or "paper"
-    if name != before or (split, seed, folds) != (None, None, None):
+    name = split or described.default_split or "paper"
+    if name != described.default_split or (split, seed, folds) != (None, None, None):
         asked, name = name, name_split(described, name, seed=seed, folds=folds)
         described = replace(add_split(described, name), default_split=name)
         if asked != name:
             cautions.append(f"the split is called {name}, after its seed or number of folds: `split` {name} means it")
         if name in described.columns:
             notes += describe_folds(described.columns[name], described.parts(name))
-    if there is not None and there.corpus.default_split not in (None, name):
-        cautions.append(
-            f"the default split is {name} now, it was {there.corpus.default_split}: questions that name no `split` "
-            f"answer about {name} from now on"
-        )
     if there is None:
         made = Store.create(path, described)
     else:
+        cautions += _describe_default(there.corpus.default_split, name)
         made = there
         made.update_corpus(described)
     return Initialized(
@@ -191,6 +187,16 @@ def _combine(there: Corpus, described: Corpus) -> Corpus:
     # One part alone is what an import of predictions makes.
     stays = there.default_split is not None and len(there.part_names()) > 1
     return replace(corpus, default_split=there.default_split if stays else described.default_split)
+
+
+def _describe_default(before: str | None, now: str) -> list[str]:
+    """A line where the default split has changed."""
+    if before in (None, now):
+        return []
+    return [
+        f"the default split is {now} now, it was {before}: questions that name no `split` answer about {now} from now "
+        "on"
+    ]
 
 
 def _describe_changes(there: Corpus, described: Corpus) -> list[str]:

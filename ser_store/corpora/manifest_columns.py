@@ -71,6 +71,16 @@ def find_fields(headers: Sequence[str], manifest: Path) -> dict[str, str]:
     return fields
 
 
+def find_field(header: str) -> str | None:
+    """Return the field that a header alone can be meant for; None for a further column.
+
+    >>> find_field("Spkr_ID"), find_field("wav"), find_field("loudness")
+    ('speaker', 'path', None)
+    """
+    folded = _fold_header(header)
+    return next((field for field, others in _HEADERS.items() if folded in (field, *others)), None)
+
+
 def _fold_header(header: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", header).casefold())
 

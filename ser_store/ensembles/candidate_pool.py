@@ -39,7 +39,7 @@ class CandidatePool:
         return replace(self.problem, k=k).total
 
     def iter_problems(self) -> Iterator[Problem]:
-        """The problem of each size."""
+        """Return the problem of each size, ascending."""
         return (replace(self.problem, k=k) for k in self.ks)
 
     def pose_on(self, on: Candidates) -> Problem:
@@ -55,14 +55,15 @@ class CandidatePool:
 
 
 def pose_pool(candidates: Candidates, options: VoteOptions, *, min_accuracy: float | None = None) -> CandidatePool:
-    """Return the pool of those who have the least accuracy on these utterances, or are required.
+    """Return the pool of the candidates that reach ``min_accuracy`` on these utterances, or are to be included.
 
     Args:
         candidates: all of them.
+        options: what is asked of the vote.
         min_accuracy: another least accuracy than that of ``options``.
 
     Raises:
-        EnsembleError: if nobody does.
+        EnsembleError: if no candidate does.
     """
     limits = options.limits
     bound = limits.min_accuracy if min_accuracy is None else min_accuracy
@@ -105,8 +106,10 @@ def check_sizes(pool: CandidatePool, everything: Candidates, choice: CandidateCh
     """Refuse sizes of which there are no ensembles, or several and no search was asked for.
 
     Args:
+        pool: the candidates that are searched.
         everything: all candidates, also those below the least accuracy.
         choice: how these were chosen.
+        is_search: whether all ensembles of a size were asked for.
 
     Raises:
         EnsembleError: naming the candidates, what left no more of them, and the way out.
@@ -136,7 +139,7 @@ def check_sizes(pool: CandidatePool, everything: Candidates, choice: CandidateCh
 def _explain_limits(
     pool: CandidatePool, everything: Candidates, k: int, cuts: Sequence[Cut]
 ) -> tuple[list[str], list[str]]:
-    """What keeps ensembles of ``k`` from being found, and what can be done about it."""
+    """Return the reasons why there are no ensembles of ``k``, and the ways out."""
     asked = pool.options.limits
     m, m_before = len(pool.places), len(everything.names)
     if m < m_before:

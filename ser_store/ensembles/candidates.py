@@ -1,4 +1,4 @@
-"""Members that may vote, and what they said."""
+"""The candidates, and what they predicted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ class Candidates:
         return np.array([numbers.setdefault(name_run(name), len(numbers)) for name in self.names], dtype=np.intp)
 
     def at(self, utterances: NDArray[np.integer]) -> "Candidates":
-        """The same candidates on some of the utterances, which may occur several times."""
+        """Return the same candidates on these utterances, some of which may occur several times."""
         return replace(
             self,
             predictions=self.predictions[:, utterances],
@@ -64,7 +64,7 @@ class Candidates:
         )
 
     def keep(self, places: NDArray[np.integer]) -> "Candidates":
-        """Some of the candidates."""
+        """Return some of the candidates."""
         if len(places) == len(self.names):
             return self
         return replace(
@@ -75,12 +75,12 @@ class Candidates:
         )
 
     def find(self, pattern: str) -> frozenset[int]:
-        """Places of the candidates that ``pattern`` means: a member, a run with all its steps, or either with ``*``."""
+        """Return the places of the candidates that ``pattern`` means; see :func:`matches`."""
         return frozenset(place for place, name in enumerate(self.names) if matches(name, pattern))
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether the member ``name`` is meant by ``pattern``: a member, a run, or either with ``*``, ``?`` and ``[]``.
+    """Return whether ``pattern`` means the member ``name``: a member, a run, or either with ``*``, ``?`` and ``[]``.
 
     >>> matches("xlsr53@1100", "xlsr53"), matches("xlsr53@1100", "*@1100"), matches("xlsr53@1100", "xlsr")
     (True, True, False)
@@ -91,9 +91,12 @@ def matches(name: str, pattern: str) -> bool:
 def load_candidates(store: Store, names: Sequence[str], rows: NDArray[np.int32], options: VoteOptions) -> Candidates:
     """Return what the members said about the utterances in ``rows``, in the order of their names.
 
-    By name, so that the outcome does not hang on the order in which the members were named.
+    Sorted by name, so that the outcome does not depend on the order in which the members were named.
 
     Args:
+        store: the store.
+        names: full names.
+        rows: ``(n,)`` indices into the corpus.
         options: say whether the rule takes more than the members' answers.
 
     Raises:
@@ -110,7 +113,7 @@ def load_candidates(store: Store, names: Sequence[str], rows: NDArray[np.int32],
 
 
 def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> StoreError | None:
-    """Which candidates do not cover the utterances, and which these are; None if that is not the problem."""
+    """Return which candidates do not cover the utterances, and which these are; None if that is not the problem."""
     covered = store.count_covered(names, rows)
     lacking = [name for name, n in zip(names, covered, strict=True) if n < len(rows)]
     if not lacking:
@@ -129,4 +132,5 @@ def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32
 
 
 def name_run(name: str) -> str:
+    """Return the run of a member ``run@step``."""
     return name.partition("@")[0]

@@ -1,4 +1,4 @@
-"""Who may be a member of an ensemble, and which options left so few."""
+"""Which members are candidates, and which options left others out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ser_store_h5.store import Store
 
 @dataclass(frozen=True)
 class Cut:
-    """What left fewer candidates than there were, and how to have more."""
+    """One reason why there are fewer candidates than before, and how to have more."""
 
     cause: str
     before: int
@@ -29,7 +29,7 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class CandidateChoice:
-    """Who is a candidate.
+    """The names of the candidates, and why others are not among them.
 
     Attributes:
         store: where they are.
@@ -56,7 +56,7 @@ class CandidateChoice:
     uncovered: Sequence[Cut]
 
     def list_cuts(self) -> list[Cut]:
-        """What left these candidates, of all members that there are."""
+        """Return the reasons why these candidates are fewer than all members."""
         n_excluded, n_left = self._count_excluded(), len(self.unexcluded)
         patterns = " ".join(f"`exclude` {pattern}" for pattern in self.exclude)
         cuts = [
@@ -67,7 +67,7 @@ class CandidateChoice:
         return [cut for cut in cuts if cut.before > cut.after]
 
     def _count_excluded(self) -> int:
-        """Members that were excluded, of runs one each or all; those that cannot be read might have voted."""
+        """Count the members that were excluded; one that cannot be read counts as well."""
         n = 0
         for name in self.excluded:
             try:
@@ -79,7 +79,7 @@ class CandidateChoice:
         return n
 
     def _count_steps(self) -> int:
-        """Members that are left, and the other steps of runs that were named without one, or not at all."""
+        """Count the members that are left, with the other steps of runs that were not named with a step."""
         if self.steps == "all":
             return len(self.unexcluded)
         runs = {name_run(name) for name in self.unexcluded if name not in self.members}
@@ -95,7 +95,7 @@ def choose_candidates(
     steps: Steps,
     limits: Limits,
 ) -> CandidateChoice:
-    """Return who is a candidate; where none are named, all that cover the utterances of every part.
+    """Return the candidates: those that are named, else all that cover the utterances of every part.
 
     Args:
         store: the store.

@@ -1,4 +1,4 @@
-"""What remains of the best ensemble's figure when it is corrected for having been chosen on these utterances."""
+"""Corrections of the best ensemble's figure for having been chosen on the utterances it is reported on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ _GREEDY_VOTE, _GREEDY_CELL = 3e-5, 1e-8
 
 @dataclass(frozen=True)
 class Corrected:
-    """What was corrected.
+    """The outcome of a correction.
 
     Attributes:
         selection: the best ensemble's figure as found and corrected, or None.
@@ -80,6 +80,8 @@ def correct_choice(
         pool: those who were searched.
         found: what was found among them.
         ranking: the same, where it is reported on.
+        utterances: those of the vote.
+        progress: shows how many repeats are done.
     """
     complete = len(found) == len(pool.ks) and found[-1].complete
     if utterances.select_on is not None:
@@ -96,7 +98,7 @@ def correct_choice(
 
 
 def _hold_out(ranking: Ranking, options: VoteOptions, select_on: str) -> SelectionBias:
-    """The figure where the ensemble was chosen, and where it was not."""
+    """Return the figure where the ensemble was chosen, and where it was not."""
     best = ranking.ensembles[0]
     figures = [
         score.accuracy if options.objective == "accuracy" else score.balanced_accuracy
@@ -141,7 +143,7 @@ def _correct(
 
 
 def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
-    """Return how many repeats fit in."""
+    """Return how many repeats fit into ``MAX_SECONDS``, by a guess that is the same on all machines."""
     search, problem = pool.options.search, pool.problem
     # A repeat has two halves, of half the utterances each.
     most = HALVES_REPEATS if pool.options.correction.method == "halves" else SEARCH_REPEATS
@@ -175,7 +177,7 @@ def list_outcomes(pool: CandidatePool) -> NDArray[np.bool_]:
 
 
 def _fits_in_memory(pool: CandidatePool) -> bool:
-    """Whether all there is to choose from is the ensembles, and their outcomes fit."""
+    """Return whether nothing but the ensemble is chosen, and the outcomes of all ensembles fit in memory."""
     if pool.options.takes_from_truth or not pool.options.search.votes_all:
         return False
     return sum(comb(pool.problem.m, k) for k in pool.ks) * pool.problem.n <= MAX_OUTCOMES
@@ -201,8 +203,10 @@ class _RepeatedChoice:
 
 
 def _pose_lowered(seen: Candidates, options: VoteOptions) -> CandidatePool:
-    """The pool of those who reach the least accuracy here, with the sizes of which there are ensembles; where no
-    ensemble of them is allowed, the least is lowered until one is."""
+    """Return the pool on these utterances, with the sizes of which there are ensembles.
+
+    Where no ensemble of those that reach ``min_accuracy`` is allowed, it is lowered until one is.
+    """
     least = options.limits.min_accuracy
     bounds = [least, *sorted(set(seen.accuracies.tolist()), reverse=True), 0.0]
     for bound in bounds:
@@ -216,7 +220,7 @@ def _pose_lowered(seen: Candidates, options: VoteOptions) -> CandidatePool:
 
 
 def _choose_backend(pool: CandidatePool, *, n_searches: int) -> str:
-    """Compiled code is loaded once for all repeats, which pays sooner than for one search."""
+    """Return the back end of all repeats: compiled code is loaded once for them, which pays sooner than for one."""
     search = pool.options.search
     if search.backend != "auto" and not search.runs_on_cluster:
         return search.backend

@@ -13,7 +13,7 @@ from ser_store.voting.search import search_problem
 
 # Members of an ensemble of an exhaustive search.
 MAX_K = 15
-# A search that takes longer is not begun unless it is asked for in so many words.
+# A search that takes longer is not begun unless it is explicitly asked for.
 MAX_SECONDS = 600.0
 # Searches that are guessed to be done by then are not measured first, which takes about a second.
 _MEASURED_FROM = 30.0
@@ -29,7 +29,7 @@ _UNITS = (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3600.0), ("minu
 
 
 def check_cost(pool: CandidatePool) -> None:
-    """Refuse an exhaustive search that nobody asked for in so many words and that takes long, and too large ensembles.
+    """Refuse ensembles that are too large, and a long exhaustive search that was not explicitly asked for.
 
     Raises:
         EnsembleError: naming how many ensembles there are, how long they would take, and what can be done instead.

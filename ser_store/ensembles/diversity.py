@@ -84,7 +84,9 @@ def measure_diversity(pool: CandidatePool, reported: Candidates, found: Sequence
     """Return the diversity of all candidates of the pool, and of the best ensemble that was found.
 
     Args:
+        pool: the candidates that were searched.
         reported: all candidates on the utterances that are reported on.
+        found: what was found among them.
     """
     candidates, options = reported.keep(pool.places), pool.options
     chosen = list(order_best(found, options.objective)[0][1].members)

@@ -105,8 +105,8 @@ class Correction:
 
     Attributes:
         method: choose on ``bootstrap`` samples, or on random ``halves``; or ``none``: no correction.
-        by: what is resampled whole: ``speaker``, another column, or ``utterance``. Default: by speaker where the store
-            knows them. With fewer than 8 groups or 10 utterances nothing is corrected.
+        by: the groups that are resampled: ``speaker``, another column, or ``utterance``. Default: by speaker where the
+            store knows them. With fewer than 8 groups or 10 utterances nothing is corrected.
         repeats: how often the choice is repeated. Default: 1000 where the outcomes of all ensembles fit in memory, else
             200 searches or as many as fit into about a minute.
         seed: the seed of the samples.

@@ -93,10 +93,14 @@ class Ranking:
 def rank(
     pool: CandidatePool, found: Sequence[Found], reported: Candidates, utterances: Utterances, *, top: int
 ) -> Ranking:
-    """Return the ``top`` best of what was found.
+    """Return the ``top`` best of what was found, with names and figures.
 
     Args:
+        pool: the candidates that were searched.
+        found: what was found among them, by size.
         reported: all candidates on the utterances that are reported on.
+        utterances: those of the vote.
+        top: how many to return.
     """
     names, problem = pool.candidates.names, pool.pose_on(reported)
     best = int(pool.candidates.correct.argmax())

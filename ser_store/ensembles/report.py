@@ -1,4 +1,4 @@
-"""What a vote says: the best ensembles, how all are distributed, and what is left of the best after correction."""
+"""The result of a vote: the best ensembles, the distribution of all, and the corrected figure of the best."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Distribution(Result):
 
 
 def distribute(found: tuple[Found, ...]) -> Distribution | None:
-    """The distribution over the ensembles of all sizes; None if not all were voted, or none yet."""
+    """Return the distribution over the ensembles of all sizes; None if not all were voted, or none yet."""
     histograms = [one.histogram for one in found if one.histogram is not None]
     if len(histograms) < len(found) or not histograms:
         return None
@@ -100,8 +100,8 @@ class VoteReport(Result):
         note: why nothing was corrected, if so.
         diversity: how differently the candidates err, where it was asked for.
         distribution: of all ensembles, where all were voted.
-        stated: a line each on who was left out, what the candidates' models have heard of the utterances, which classes
-            do not occur, and scores that the rule takes for what they are not.
+        stated: a line each on members that were left out, what the candidates' models have learned from the utterances,
+            classes that do not occur, and scores that are no probabilities where the rule adds these up.
     """
 
     on: str
@@ -211,7 +211,7 @@ class VoteReport(Result):
         return document
 
     def _list_bounds(self) -> int | None:
-        """The most utterances that an ensemble can get right, as far as it is known of all sizes."""
+        """Return the most utterances that an ensemble can get right, as far as it is known of all sizes."""
         bounds = [one.bound for one in self.found if one.bound is not None]
         return max(bounds) if len(bounds) == len(self.ks) else None
 
@@ -268,7 +268,10 @@ def list_cautions(
     """Return why figures of these candidates can be trusted less than they say, a line each.
 
     Args:
+        store: the store.
+        pool: the candidates that were searched.
         reported: all candidates on the utterances that are reported on.
+        utterances: those of the vote.
         chosen: whether the candidates are their runs' selected steps.
     """
     names, options, classes = pool.candidates.names, pool.options, store.corpus.classes

@@ -23,7 +23,7 @@ _IN_MEMORY = 2**28
 
 @dataclass(frozen=True)
 class Found:
-    """What a search among the ensembles of one size found.
+    """The outcome of a search among the ensembles of one size.
 
     Attributes:
         k: members of an ensemble; of a greedy search, the members added.
@@ -55,10 +55,14 @@ def search_pool(
 ) -> tuple[Found, ...]:
     """Return the best ensembles of each size, in the order of the sizes; fewer where the search is interrupted.
 
-    KeyboardInterrupt goes on where nothing was found before it.
-
     Args:
+        pool: the candidates.
+        top: how many of the best to return.
         backend: another one than that of the options.
+        progress: shows how far the search is.
+
+    Raises:
+        KeyboardInterrupt: if nothing was found before the interrupt.
     """
     search = pool.options.search
     if backend is not None:

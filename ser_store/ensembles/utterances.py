@@ -1,4 +1,4 @@
-"""The utterances to choose on and to report on, and what is drawn whole when they are drawn again."""
+"""The utterances to choose on and to report on, and the groups that a bootstrap resamples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from ser_store_h5.corpus import Corpus
 
 @dataclass(frozen=True, eq=False)
 class Utterances:
-    """Of which utterances a vote speaks.
+    """The utterances of a vote.
 
     Attributes:
         on: the part of the split that is reported on.
@@ -23,7 +23,7 @@ class Utterances:
         reported: ``(n,)`` int32, indices into the corpus.
         searched: ``(s,)`` int32, the same where the part is the same.
         speakers: ``(n,)``, the speaker of each that is reported on; None where unknown.
-        groups: ``(n,)``, a number for what is drawn whole with it; None where utterances are drawn.
+        groups: ``(n,)``, a number for the group that is resampled as a whole; None where utterances are.
         group_name: what these are.
     """
 
@@ -48,9 +48,11 @@ def find_utterances(
     """Return the utterances that are meant.
 
     Args:
+        corpus: the corpus of the store.
+        split: the split that the parts are of. Default: the default split.
         on: the part to report on. Default: ``test`` where the split has it, else all.
         select_on: another part to choose on.
-        correction: says what is drawn whole.
+        correction: says what is resampled as a whole.
 
     Raises:
         EnsembleError: if the two parts have utterances in common, or all are of one group.
@@ -81,7 +83,7 @@ def find_utterances(
 
 
 def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple[NDArray[Any] | None, str]:
-    """Return what is drawn whole, ``(n,)`` numbers or None, and its name: by default the speakers, where known.
+    """Return the groups that are resampled, ``(n,)`` numbers or None, and what they are: by default the speakers.
 
     Raises:
         EnsembleError: if all are of one group.
@@ -102,5 +104,5 @@ def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple
     if by is None or len(numbers) > 1:
         return places, by or "speaker"
     raise EnsembleError(
-        f"`by` {by}: all {len(rows)} utterances are of one; expected two or more groups to draw, or `by` utterance"
+        f"`by` {by}: all {len(rows)} utterances are of one; expected two or more groups to resample, or `by` utterance"
     )

@@ -1,4 +1,4 @@
-"""How much each candidate's vote weighs."""
+"""The weights of the candidates' votes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,11 +61,12 @@ class VoteWeights:
 
 
 def settle_weights(weights: Weights, names: Sequence[str]) -> VoteWeights:
-    """The weights meant for the candidates ``names``.
+    """Return the weights of the candidates ``names``.
 
     Args:
         weights: ``accuracy`` or ``balanced_accuracy``; a weight for each member or run by its name; or as many numbers
             as there are candidates, in their order.
+        names: full names.
 
     Raises:
         EnsembleError: if a candidate has no weight, or one that is negative or not finite.
@@ -103,7 +104,7 @@ def check_source(weights: str) -> str:
 
 
 def read_weights(text: str) -> Weights:
-    """Weights as they are written on the command line.
+    """Return weights as they are written on the command line.
 
     Args:
         text: ``accuracy`` or ``balanced-accuracy``; numbers with commas between; or a CSV file with the columns
@@ -143,7 +144,7 @@ def _read_file(path: Path) -> dict[str, float]:
 
 
 def _spread_over_steps(weights: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    """A member's own weight, else its run's; weights of others are of no account."""
+    """Return each candidate's own weight, else its run's; weights of other members are ignored."""
     given = {name: weights[run] for name in names if (run := name.partition("@")[0]) in weights}
     given |= {name: weights[name] for name in names if name in weights}
     without = [name for name in names if name not in given]

@@ -1,4 +1,4 @@
-"""The audit of a store's split and recordings, and what the leaks are worth in accuracy."""
+"""``audit``: leakage and balance of a split, bad recordings, and the effect of leaks on accuracy."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class StoreAudit(Result):
             test part has both.
         unusual_durations: ids and seconds of recordings whose length is out of line.
         cautions: a plain line for each thing that makes figures of the split too good or of little worth, and for
-            what the members' models have heard of its test part.
+            what the members' models have learned from its test part.
     """
 
     audit: Audit
@@ -76,7 +76,7 @@ def audit(
 
     Args:
         store: a store, or its path.
-        split: default: the corpus' default split.
+        split: a split of the corpus. Default: its default split.
         audio: the folder of the recordings, where it is not the one the corpus was made from.
         progress: show a bar over the recordings; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
@@ -90,14 +90,14 @@ def audit(
     """
     store = open_store(store)
     corpus = store.corpus
-    heard = _listen(corpus, None if audio is None else Path(audio), to_progress(progress))
-    bad_files, copies = (None, None) if heard is None else (list(heard.bad_files), heard.near_duplicates)
+    inspected = _inspect(corpus, None if audio is None else Path(audio), to_progress(progress))
+    bad_files, copies = (None, None) if inspected is None else (list(inspected.bad_files), inspected.near_duplicates)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
     about_split = caution_split(corpus, split) if corpus.splits else ()
     durations, cautions = find_unusual_durations(corpus)
-    if heard is not None and heard.notes:
+    if inspected is not None and inspected.notes:
         cautions += (
-            f"recordings that are not as their headers say: {len(heard.notes):,}; the first: {heard.notes[0]}",
+            f"recordings that are not as their headers say: {len(inspected.notes):,}; the first: {inspected.notes[0]}",
         )
     selected, left_out = list_readable(store)
     return StoreAudit(
@@ -109,8 +109,8 @@ def audit(
     )
 
 
-def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
-    """None where there is nothing to listen to."""
+def _inspect(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
+    """Return what was found in the recordings; None where there are none."""
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
     # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
     can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
@@ -122,7 +122,7 @@ def _listen(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspecti
 
 
 def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:
-    """What the members have heard of the part that they would be evaluated on."""
+    """Return cautions on what the members have learned from the part that they would be evaluated on."""
     return caution_leakage(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
 
 

@@ -1,4 +1,4 @@
-"""Comparison of members and ensembles from the store, on the same utterances."""
+"""``compare``: tests of members and ensembles against each other, on the same utterances."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -43,23 +43,30 @@ def compare(
     tie: Tie = "lowest",
     alpha: float = ALPHA,
 ) -> Comparison:
-    """Compare members and ensembles in accuracy on the same utterances: do they differ, or can one not tell?
+    """Test whether members and ensembles differ in accuracy on the same utterances.
 
     Args:
+        store: a store, or its path.
         names: two or more members, or ensembles ``a@1+b@2+c@3``. Default: every run's selected step.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        split: the split that ``on`` is a part of. Default: the store's default split.
         against: compare all with this one only, which leaves fewer tests to correct for; ``best``: with the most
             accurate, of equals the first. It joins ``names`` where it is not among them.
-        unit: ``speaker``: members are swapped by speaker; ``utterance``: McNemar's exact test; ``auto``: by
-            speaker where three or more are known.
+        unit: what counts as independent: ``utterance`` (McNemar's exact test), ``speaker`` (a permutation test that
+            swaps the two members for whole speakers), or ``auto``: speakers where three or more are known.
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how ties of hard voting are decided: ``lowest``, ``confidence``, ``best`` or ``abstain``.
-        alpha: the chance taken to call any two different that are not.
+        alpha: the significance level: the chance to call any two different that are not.
+
+    Returns:
+        What was compared, every pair with its verdict, Cochran's Q for three or more, and cautions.
 
     Raises:
         EnsembleError: if there are not two to compare, or one is named twice.
-        StoreError: if a member covers not all utterances asked for, or lacks what the rule needs.
-        UnknownNameError: if there is no such member, part, unit or rule.
+        MetricError: if ``alpha`` is not between 0 and 1.
+        StoreError: if a member that is named cannot be read, does not cover the utterances asked for or lacks what
+            the rule needs.
+        UnknownNameError: if there is no such member, part, split, unit or rule.
         CorpusError: if speakers are asked for and none are known.
 
     >>> import ser_store as ss
@@ -112,7 +119,7 @@ def compare(
 
 
 def _choose_all(store: Store, rows: NDArray[np.int32], on: str) -> tuple[list[str], tuple[str, ...]]:
-    """Every run's selected step that can be read and covers the rows, and a line for each reason to leave some out."""
+    """Return every run's selected step that covers the rows, and a line for each reason to leave others out."""
     names, unread = choose_members(store)
     names, short = keep_covering(store, names, rows, on=on)
     return names, (*unread, *short)
@@ -121,7 +128,7 @@ def _choose_all(store: Store, rows: NDArray[np.int32], on: str) -> tuple[list[st
 def _caution_scores(
     store: Store, ensembles: Sequence[Sequence[str]], rows: NDArray[np.int32], voting: VotingRule
 ) -> Iterator[str]:
-    """What the members have learned, which scores are added up that are not on one scale, and answers that are none.
+    """Yield what the members have learned, which scores are not on one scale, and answers that are no class.
 
     An ensemble that abstains says so by its rule for ties.
     """
@@ -137,7 +144,7 @@ def _caution_scores(
 
 
 def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[list[str]]:
-    """The members of each that is compared, ``against`` included."""
+    """Return the members of each that is compared, ``against`` included."""
     ensembles = [resolve_ensemble(store, name) for name in names]
     if against is not None and against != BEST:
         other = resolve_ensemble(store, against)
@@ -155,7 +162,7 @@ def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[li
 
 
 def _find_other(store: Store, against: str | None, compared: Sequence[Compared]) -> int | None:
-    """The place of the one that all are compared with."""
+    """Return the place of the one that all others are compared with, or None."""
     if against is None:
         return None
     if against == BEST:

@@ -73,7 +73,7 @@ class Comparison(Result):
         n_units: how many of them there are.
         rule: how ensembles vote.
         tie: how their ties are decided.
-        alpha: the chance taken to call any two different that are not.
+        alpha: the significance level: the chance to call any two different that are not.
         compared: the members and ensembles, in the order named.
         cochran: whether they differ at all, for three or more; takes utterances as independent.
         pairs: every two of them, or each with the one that all were compared with, second.

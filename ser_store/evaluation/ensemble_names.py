@@ -1,4 +1,4 @@
-"""An ensemble by its name, ``a@1+b@2+c@3``: which members it holds, and what they decide together."""
+"""Ensembles by their names, such as ``a@1+b@2+c@3``: what their members decide together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,14 +28,22 @@ class VotingRule:
 
 
 def check_voting_rule(rule: Rule, tie: Tie) -> VotingRule:
-    """Raises UnknownNameError if there is no such rule for votes or for ties."""
+    """Return the rule, or raise UnknownNameError if there is no such rule for votes or for ties.
+
+    >>> check_voting_rule("hard", "confidence").needs_probabilities
+    True
+    """
     check_choice("voting rule", rule, RULES)
     check_choice("tie rule", tie, TIES)
     return VotingRule(rule, tie)
 
 
 def format_ensemble(members: Sequence[str]) -> str:
-    """Return the ensemble's name: its members' full names joined by plus signs."""
+    """Return the ensemble's name: its members' full names joined by plus signs.
+
+    >>> format_ensemble(["a@1", "b@2"])
+    'a@1+b@2'
+    """
     return str(Ensemble(members))
 
 
@@ -44,10 +52,11 @@ def vote_ensemble(
 ) -> NDArray[np.int16]:
     """Return what an ensemble decides, ``(n_rows,)`` int16, -1 where it abstains; of one member, what it predicts.
 
-    The order in which the members are named does not matter, nor is a member's answer that is none of the classes a
-    vote for any of them: it counts as one for a class that comes last.
+    The order in which the members are named does not matter. An answer that is none of the classes is a vote for a
+    further class, which comes last.
 
     Args:
+        store: the store.
         members: names; of equally accurate ones the one that comes first by name decides ties by ``best``.
         rows: indices into the corpus.
         rule: how they vote; ties by ``best`` take the members' accuracies on these very utterances.
@@ -77,6 +86,7 @@ def load_predictions(
     """Return what members and ensembles predict, ``(m, n_rows)`` int16; -1 where there is no answer.
 
     Args:
+        store: the store.
         names: full names; of an ensemble those of its members, joined by plus signs.
         rows: indices into the corpus.
         rule: how ensembles vote. Default: hard, ties to the lowest class.

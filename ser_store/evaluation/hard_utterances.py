@@ -1,4 +1,4 @@
-"""Which utterances every member gets wrong, and which only one gets right."""
+"""``find_hard_utterances``: the utterances that every member predicts wrongly, or all but one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ser_store_h5.store import StoreLike, open_store
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How many members get each utterance right.
+    """How many members predict each utterance correctly.
 
     Attributes:
         n_right: ``(n,)`` int64, members that predict the utterance right.
@@ -54,7 +54,7 @@ class HardUtterance:
 
 @dataclass(frozen=True, repr=False)
 class HardUtterances(Result):
-    """What members find hard on the same utterances.
+    """The utterances that members find hard.
 
     Attributes:
         on: the part of the split.
@@ -93,7 +93,7 @@ class HardUtterances(Result):
 
 
 def compute_difficulty(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Difficulty:
-    """Return how many members get each utterance right.
+    """Count the members that predict each utterance correctly.
 
     Args:
         truth: ``(n,)`` class indices in ``0..n_classes-1``.
@@ -177,7 +177,7 @@ def find_hard_utterances(
 
 
 def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The members behind each class, most members first, then by the order of the classes."""
+    """Return the members behind each class, most members first, then by the order of the classes."""
     order = sorted(set(said.tolist()), key=lambda label: (-np.count_nonzero(said == label), label))
     return {
         classes[label] if label >= 0 else "(none)": tuple(

@@ -1,4 +1,4 @@
-"""Cautions on what the models behind members have learned from the utterances that they are evaluated on."""
+"""Cautions: what the models behind members have learned from the utterances that they are evaluated on."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Caution:
 def find_cautions(
     store: Store, members: Iterable[str], rows: Rows, *, chosen: bool = True
 ) -> dict[str, tuple[Caution, ...]]:
-    """Return for each member why its figures on ``rows`` are too good, or good for known speakers only.
+    """Return for each member why its figures on ``rows`` are too good, or hold for known speakers only.
 
     A model may have learned from the utterances themselves or from others of their speakers, directly or through the
     backbone below it; a step may have been selected on them. Nothing is said of a run that does not state what it
@@ -53,7 +53,7 @@ def find_cautions(
         store: the store.
         members: full names.
         rows: ``(m,)`` indices of the utterances judged on.
-        chosen: also say whose step was selected on them; not where all steps are considered anyway.
+        chosen: also say whose step was selected on these utterances; not where all steps are shown anyway.
     """
     by_run: dict[str, tuple[Caution, ...]] = {}
     cautions = {}
@@ -68,7 +68,12 @@ def find_cautions(
 
 
 def summarize_cautions(cautions: Iterable[Sequence[Caution]]) -> tuple[str, ...]:
-    """Return one line for each kind of caution, naming all that it holds for."""
+    """Return one line for each kind of caution, naming all that it holds for.
+
+    >>> heard = [Caution(run, "was trained on these", "were trained on these") for run in ("a", "b")]
+    >>> summarize_cautions([heard])
+    ('a, b were trained on these',)
+    """
     alike: dict[str, dict[str, Caution]] = {}
     for own in cautions:
         for caution in own:
@@ -83,7 +88,7 @@ def summarize_cautions(cautions: Iterable[Sequence[Caution]]) -> tuple[str, ...]
 
 
 def caution_leakage(store: Store, members: Iterable[str], rows: Rows, *, chosen: bool = True) -> tuple[str, ...]:
-    """Return the lines of :func:`summarize_cautions` for all members; parameters as for :func:`find_cautions`."""
+    """Return the cautions of all members, one line for each kind; parameters as for :func:`find_cautions`."""
     return summarize_cautions(find_cautions(store, members, rows, chosen=chosen).values())
 
 
@@ -118,7 +123,7 @@ def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cauti
 
 
 def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:
-    """Whether a run has learned from ``rows`` by its own split, and not by what is below it."""
+    """Return whether a run has learned from ``rows`` by its own split, and not by what is below it."""
     split = record.details.get("split")
     if split not in corpus.splits:
         return record.kind == "import"
@@ -130,7 +135,7 @@ def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:
 
 
 def _number_speakers(speakers: NDArray[np.str_]) -> NDArray[np.intp]:
-    """A number for each speaker, ``(n,)``; -1 where unknown."""
+    """Return a number for each speaker, ``(n,)``; -1 where unknown."""
     numbers = {"": -1}
     return np.array([numbers.setdefault(name, len(numbers) - 1) for name in speakers.tolist()], dtype=np.intp)
 

@@ -1,4 +1,4 @@
-"""Which members and which part of the split a question is about, where it does not name them all."""
+"""Which members and which part of the split a question is about, where it does not name them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -147,7 +147,11 @@ def list_readable(
 
 
 def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the line for what a question about all runs does without; none where everything can be read."""
+    """Return the line for what a question about all runs does without; none where everything can be read.
+
+    >>> describe_unreadable(["mine"])
+    ('left out, since it cannot be read (`ls()` says why): mine',)
+    """
     return (f"left out, since it cannot be read (`ls()` says why): {', '.join(names)}",) if names else ()
 
 
@@ -156,8 +160,8 @@ def choose_covering(
 ) -> Chosen:
     """Return the members meant by a question about ``rows``, and those of ``rows`` that they cover.
 
-    Where none are named, those that do not cover all rows are left out, in words. A single one is judged on what it
-    covers. Several that are named stand as they are: what reads them refuses those that do not cover all.
+    Where none are named, those that do not cover all rows are left out, and a caution says so. A single one is judged
+    on what it covers. Of several that are named none is left out: reading one that does not cover all is refused.
 
     Args:
         store: the store.

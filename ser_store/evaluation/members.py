@@ -1,4 +1,4 @@
-"""Evaluation of members from the store."""
+"""``evaluate``: the figures of members and ensembles on one part of the split."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from ser_store.evaluation.uncertainty import (
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
-from ser_store.metrics.confusion import count_outcomes, normalise_confusion
+from ser_store.metrics.confusion import Normalisation, count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
@@ -45,7 +45,7 @@ class MemberEvaluation(Result):
         metrics: every metric of the confusion matrix.
         interval: of the accuracy.
         probabilities: top-2 accuracy, log-loss, Brier and calibration error; None where the member holds labels only.
-            An SVM head holds decision values; its losses say how good the softmax of these is.
+            Of an SVM head, which holds decision values, they are those of the softmax of these.
         intervals: of every figure by its name; empty for members that were not named.
         sliced: the same for each group of utterances; None where no groups were asked for.
         cautions: why this member's figures may mislead.
@@ -60,7 +60,7 @@ class MemberEvaluation(Result):
     sliced: Slices | None = None
     cautions: tuple[str, ...] = ()
 
-    def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
+    def to_json(self, *, normalise: Normalisation | None = None) -> dict[str, Any]:
         metrics = self.metrics
         document: dict[str, Any] = {"member": self.member, **describe_accuracy(metrics, self.interval)}
         document |= {"classes": list(self.classes), "confusion": metrics.confusion.tolist()}
@@ -77,7 +77,7 @@ class MemberEvaluation(Result):
             document["gap"] = self.sliced.describe_gap()
         return {**document, "cautions": list(self.cautions)}
 
-    def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> Iterator[Block]:
+    def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: Normalisation | None = None) -> Iterator[Block]:
         """Yield all figures, the classes, the confusion matrix and the groups; see :meth:`Evaluations.describe`."""
         yield from tabulate_member(self, names, normalise=normalise)
         yield from tabulate_groups(self, names)
@@ -119,7 +119,7 @@ class Evaluations(Result):
         """Return the cautions, those of log-loss among them where it is printed: of members that were named."""
         return (*self.cautions, *(self.loss_cautions if any(one.intervals for one in self.members) else ()))
 
-    def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: str | None = None) -> Iterator[Block]:
+    def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: Normalisation | None = None) -> Iterator[Block]:
         """Yield what ``serstore evaluate`` prints: one line for each member, and those that were named in full.
 
         Args:
@@ -156,7 +156,7 @@ class Evaluations(Result):
             for one in self.members
         ]
 
-    def to_json(self, *, normalise: str | None = None) -> dict[str, Any]:
+    def to_json(self, *, normalise: Normalisation | None = None) -> dict[str, Any]:
         """Return the document of ``serstore evaluate --json``, with confusion as shares over ``normalise`` as well."""
         asked = {"on": self.on, "split": self.split, **({} if self.by is None else {"by": self.by})}
         members = [member.to_json(normalise=normalise) for member in self.members]
@@ -175,23 +175,32 @@ def evaluate(
     rule: Rule = "hard",
     tie: Tie = "lowest",
 ) -> Evaluations:
-    """Evaluate members from the store.
+    """Evaluate members and ensembles: accuracy and the other metrics, with confidence intervals.
 
     Args:
-        members: default: every run's selected step, as far as it predicts anything and covers the part. Members that
-            are named get an interval for every figure, all others for the accuracy; one that is named alone is
-            evaluated on what it covers of the part.
+        store: a store, or its path.
+        members: members such as ``xlsr53@1100``, runs, or ensembles such as ``a@1+b@2+c@3``; a string is one name.
+            Default: the selected step of every run, where it can be read, predicts anything and covers the part.
+            Members that are named get an interval for every figure, others for the accuracy alone. A single one that
+            is named is evaluated on what it covers of the part.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
-        by: ``speaker``, ``label`` or a column: the metrics again for each of its values.
-        interval: ``wilson``, ``bootstrap`` (of utterances), ``speaker`` (bootstrap by speaker), or ``auto``:
-            by speaker where three or more are known, else Wilson's for the accuracy and bootstrap for the rest.
+        split: the split that ``on`` is a part of. Default: the store's default split.
+        by: ``speaker``, ``label`` or a column: give the metrics for each of its values too.
+        interval: how 95% intervals are found: ``wilson`` (of the accuracy; bootstrap for the rest), ``bootstrap`` (of
+            utterances), ``speaker`` (bootstrap that resamples whole speakers), or ``auto``: by speaker where three or
+            more are known, else ``wilson``.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
 
+    Returns:
+        One evaluation for each member, in the order named, and cautions: why figures may mislead, and what was left
+        out.
+
     Raises:
-        StoreError: if a member covers not all utterances asked for, or one named alone none, or predicts nothing.
-        UnknownNameError: if there is no such member, part, column or interval.
+        StoreError: if a member that is named cannot be read, does not cover the utterances asked for or predicts
+            nothing.
+        UnknownNameError: if there is no such member, part, split, column, interval or rule.
         CorpusError: if intervals by speaker are asked for and no speakers are known.
 
     >>> import ser_store as ss
@@ -260,7 +269,7 @@ def _caution_figures(
 
 
 def _find_cautions(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> dict[str, tuple[Caution, ...]]:
-    """Of an ensemble those of all its members."""
+    """Return the cautions of each member; of an ensemble those of all its members."""
     of_members = find_cautions(store, [member for name in names for member in name.split(PLUS)], rows)
     return {name: tuple(one for member in name.split(PLUS) for one in of_members[member]) for name in names}
 

@@ -1,4 +1,4 @@
-"""What a run's stored scores are, and what they are taken for where probabilities are asked for."""
+"""What a run's stored scores are: logits, probabilities, or something else that soft voting must not add up."""
 
 from collections.abc import Sequence
 
@@ -45,13 +45,18 @@ def find_kind(store: Store, run: str) -> str:
 
 
 def name_head_scores(head: str) -> str:
-    """Return the kind of scores of a head: ``log-probabilities``, or ``scores`` that are no probabilities."""
+    """Return the kind of scores of a head: ``log-probabilities``, or ``scores`` that are no probabilities.
+
+    >>> name_head_scores("svm"), name_head_scores("logreg")
+    ('scores', 'log-probabilities')
+    """
     return "scores" if head in _DESCRIPTIONS else "log-probabilities"
 
 
 def load_probabilities(store: Store, members: Sequence[str], rows: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Load the probabilities that members give each class, ``(m, n_rows, c)``: the softmax of their scores, whatever
-    these are; of imports that held probabilities to the six decimals that are left of them in the store.
+    """Load the probabilities that members give each class, ``(m, n_rows, c)`` float64: the softmax of their scores.
+
+    Of imported probabilities six decimals are left: the store holds their logarithms in float32.
 
     Raises:
         StoreError: if a member covers not all the rows, or has labels only.
@@ -79,12 +84,13 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
     """Return a line that names the members whose scores are no probabilities, and what they hold; none if all are.
 
     Args:
-        members: full names, all of whom hold scores.
+        store: the store.
+        members: full names, all of which hold scores.
         of: what takes them for probabilities: ``SOFT_VOTES``, ``CONFIDENCE`` or ``LOSSES``. Votes are of all members
             together: the line names the others as well, and the way out.
 
     Raises:
-        StoreError: if a run's record says what nobody knows.
+        StoreError: if a run's record states an unknown kind of scores.
     """
     holders: dict[str, list[str]] = {}
     rest = []

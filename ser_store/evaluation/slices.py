@@ -1,4 +1,4 @@
-"""How members do on each group of utterances, and whether the groups differ by more than chance."""
+"""Members on each group of utterances, and whether the groups differ in accuracy by more than chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def slice_members(
         n_classes: number of classes, ``c``.
         rule: how intervals are found; within a group of one or two speakers, Wilson's.
         logits: for each member ``(n, c)``, or None where it holds labels only.
-        speakers: ``(n,)``, where known: the test of the gap takes the utterances of a speaker as alike.
+        speakers: ``(n,)``, where known: the test of the gap permutes whole speakers, or within them.
 
     Raises:
         MetricError: if the arrays do not fit each other.

@@ -41,6 +41,8 @@ def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Se
     """Return the step that a rule chooses from a run's scores, ascending by step.
 
     Args:
+        run: the run's name, for messages.
+        scores: of its steps.
         rule: ``best`` (highest accuracy; of equals the earliest), ``min-loss`` (lowest evaluation loss),
             ``divergence`` (lowest evaluation loss up to :func:`find_divergence`) or ``last``.
         on: the part of the split that the scores are of; goes into the reason.
@@ -65,20 +67,33 @@ def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Se
     end = len(scores) if parting is None else [score.step for score in scores].index(parting) + 1
     place = int(known[:end].argmin())
     reason = f"lowest evaluation loss on {on}, {known[place]:.3f}"
-    after = "; it never parted from the training loss" if parting is None else f", before it rose twice after {parting}"
+    after = (
+        "; it did not rise while the training loss fell"
+        if parting is None
+        else f", before it rose twice after {parting}"
+    )
     return Selection(scores[place].step, rule, on, reason + after)
 
 
 def find_best(scores: Sequence[StepScore]) -> StepScore:
-    """Return the step with the highest accuracy; of equals the earliest."""
+    """Return the step with the highest accuracy; of equals the earliest.
+
+    >>> find_best([StepScore(100, 0.8, 0.8, None, None), StepScore(200, 0.8, 0.7, None, None)]).step
+    100
+    """
     return max(scores, key=lambda score: (score.accuracy, -score.step))
 
 
 def find_divergence(scores: Sequence[StepScore]) -> int | None:
-    """Return the step from which training and evaluation loss part, or None if they never do or are unknown.
+    """Return the step after which the evaluation loss rises while the training loss falls, or None if there is none.
 
     It is the last step before the evaluation loss rises at two evaluations running while the training loss does not
-    rise. The paper reads the same off its training graphs by eye, at steps 600 to 1,100 of 1,400.
+    rise; None too where losses are unknown. The paper reads the same off its training graphs by eye, at steps 600 to
+    1,100 of 1,400.
+
+    >>> losses = [1.0, 0.6, 0.7, 0.9]
+    >>> find_divergence([StepScore(100 * n, 0.8, 0.8, loss, 1 / n) for n, loss in enumerate(losses, start=1)])
+    200
     """
     losses = _list_losses(scores)
     if losses is None:

@@ -1,4 +1,4 @@
-"""Comparison of a run's checkpoint steps, and the choice of one."""
+"""``steps``: a run's checkpoint steps compared, and one of them selected."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class RunSteps:
         reason: why, where a step was selected.
         steps: one score for each cached step.
         best: the step with the highest accuracy; of equals the earliest.
-        divergence: the step from which training and evaluation loss part; None if they never do or are unknown.
+        divergence: the step after which the evaluation loss rises while the training loss falls; None if there is none.
         best_against_last: the best step (first) compared with the last one (second), by speaker where speakers are
             known; None if they are the same.
         correction: the best step's accuracy as found, and corrected for having been chosen among these steps on
@@ -123,18 +123,28 @@ def steps(
     *,
     on: str | None = None,
     split: str | None = None,
-    select: str | None = None,
+    select: str | int | None = None,
 ) -> StepComparison:
-    """Accuracies and losses of every cached step, and, where asked, the selection of one step for each run.
+    """Compare the cached steps of each run, and select one of them where asked.
 
     Args:
-        runs: default: every run with more than one predicting step; where there is none, every predicting run.
-        on: default: with ``select``, ``valid`` where the split has it; else as for evaluation.
-        select: a rule of :func:`~ser_store.evaluation.step_selection.choose_step`, or a step. Recorded in the run,
-            with its reason.
+        store: a store, or its path.
+        runs: names of runs. Default: every run with more than one step that predicts anything; where there is none,
+            every run with one.
+        on: part of the split, or ``all``. Default: with ``select``, ``valid`` where the split has it; else ``test``,
+            else all.
+        split: the split that ``on`` is a part of. Default: the store's default split.
+        select: record one step in each run, for which the run's name then stands: ``best`` (highest accuracy),
+            ``min-loss`` (lowest evaluation loss), ``divergence`` (lowest evaluation loss before it rises while the
+            training loss falls), ``last``, or the number of a step.
+
+    Returns:
+        For each run its steps with accuracies and losses, the best step against the last one, and the best step's
+        accuracy corrected for having been chosen.
 
     Raises:
-        StoreError: if there is nothing to compare, or a run lacks the step to be selected.
+        StoreError: if there is nothing to compare, a run that is named cannot be read, or it lacks the step.
+        UnknownNameError: if there is no such run, part, split or rule.
 
     >>> import ser_store as ss
     >>> [score.step for score in ss.steps(ss.open_example(), "xlsr53").runs[0].steps]
@@ -149,7 +159,9 @@ def steps(
     rows = corpus.rows(on, split=split)
     predicting, unread = _list_predicting(store, runs)
     names, left_out = keep_covering(store, predicting, rows, on=on)
-    by_run = _group_by_run(names)
+    by_run: dict[str, list[str]] = {}
+    for name in names:
+        by_run.setdefault(parse_member(name)[0], []).append(name)
     for run in runs:
         if run not in by_run:
             raise StoreError(f"run {run} has no step that covers the {len(rows)} utterances of {on}: {left_out[0]}")
@@ -177,7 +189,7 @@ def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Seque
 
 
 def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Full names of all steps that predict something, of those named or of all runs, and a line for what is damaged."""
+    """Return all steps that predict something, of those named or of all runs, and a line for what is damaged."""
     if not runs:
         return choose_members(store, steps="all")
     names = []
@@ -191,17 +203,10 @@ def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tupl
     return names, ()
 
 
-def _group_by_run(names: Sequence[str]) -> dict[str, list[str]]:
-    by_run: dict[str, list[str]] = {}
-    for name in names:
-        by_run.setdefault(parse_member(name)[0], []).append(name)
-    return by_run
-
-
 def _compare_steps(
-    store: Store, run: str, names: Sequence[str], *, on: str, rows: NDArray[np.int32], select: str | None
+    store: Store, run: str, names: Sequence[str], *, on: str, rows: NDArray[np.int32], select: str | int | None
 ) -> RunSteps:
-    """The steps of a run by the full ``names`` of their members, which cover all ``rows``."""
+    """Return the steps of a run by the full ``names`` of their members, which cover all ``rows``."""
     corpus = store.corpus
     truth = corpus.labels[rows]
     members = [store.describe_member(name) for name in names]
@@ -213,7 +218,7 @@ def _compare_steps(
     cached = [member.step for member in members]
     scores = score_steps(truth, predictions, cached, losses, _list_train_losses(store, run), len(corpus.classes))
     if select is not None:
-        _select(store, run, scores, select, on)
+        _select(store, run, scores, str(select), on)
     right = predictions == truth
     best, last = cached.index(find_best(scores).step), len(cached) - 1
     pair = [names[best], names[last]]
@@ -236,7 +241,7 @@ def _compare_steps(
 
 
 def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[SelectionBias | None, str]:
-    """The choice of the best step, corrected, by speaker where speakers are known; and where it is not, why."""
+    """Return the best step's accuracy, corrected for the choice by speaker where known; or None, and why."""
     if len(right) == 1:
         return None, "not corrected: there is one step, nothing was chosen"
     try:
@@ -246,7 +251,7 @@ def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tup
 
 
 def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:
-    """The logged training losses with their steps, ascending as they were written."""
+    """Return the logged training losses with their steps, ascending as they were written."""
     points = store.curves(run)
     return [(int(point["step"]), float(point["train_loss"])) for point in points if point.get("train_loss") is not None]
 
@@ -259,7 +264,7 @@ def score_steps(
     train_losses: Sequence[tuple[int, float]],
     n_classes: int,
 ) -> list[StepScore]:
-    """Scores of a run's steps from arrays.
+    """Return the scores of a run's steps, from arrays.
 
     Args:
         truth: ``(n,)`` class indices.
@@ -267,6 +272,7 @@ def score_steps(
         steps: optimizer steps, ascending.
         eval_losses: mean cross-entropy in nats of each step, or None.
         train_losses: step and loss of each logging step, ascending; a score carries the last one up to its step.
+        n_classes: number of classes.
     """
     scores = []
     for place, (step, predicted, eval_loss) in enumerate(zip(steps, predictions, eval_losses, strict=True)):

@@ -1,4 +1,4 @@
-"""The intervals of a member's figures, by the way that what is known of the speakers allows."""
+"""The confidence intervals of a member's figures: by speaker where speakers are known."""
 
 import math
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ def describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]
 
 
 def choose_rule(speakers: NDArray[Any] | None, kind: IntervalKind = "auto") -> IntervalRule:
-    """Return the rule meant by ``kind``; by ``auto``, by speaker where three or more are known, else Wilson's.
+    """Return how intervals are found: with ``auto`` by speaker where three or more are known, else ``wilson``.
 
     Args:
         speakers: ``(n,)``, the speaker of every utterance, or None where unknown.
@@ -79,6 +79,9 @@ def choose_rule(speakers: NDArray[Any] | None, kind: IntervalKind = "auto") -> I
     Raises:
         UnknownNameError: if there is no such kind.
         CorpusError: if intervals by speaker are asked for and fewer than two speakers are known.
+
+    >>> choose_rule(np.array(["a", "b", "c"])).kind, choose_rule(None).kind
+    ('speaker', 'wilson')
     """
     check_choice("interval", kind, get_args(IntervalKind))
     n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
@@ -99,14 +102,18 @@ def choose_rule(speakers: NDArray[Any] | None, kind: IntervalKind = "auto") -> I
 
 
 def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> list[Interval]:
-    """Return the interval of every member's accuracy; all members are drawn together, so that many cost little.
+    """Return the interval of every member's accuracy, all from the same bootstrap samples.
 
     Args:
         correct: ``(m, n)`` bool, which utterances each member predicts right.
-        rule: how.
+        rule: how intervals are found.
 
     Raises:
         MetricError: if there is no utterance.
+
+    >>> [interval] = find_accuracy_intervals(np.array([[True] * 9 + [False]]), choose_rule(None))
+    >>> interval.method, round(interval.low, 3), round(interval.high, 3)
+    ('Wilson', 0.596, 0.982)
     """
     n_members, n = correct.shape
     if rule.kind == "wilson":
@@ -130,14 +137,14 @@ def find_intervals(
     """Return the intervals of all of one member's figures, by name.
 
     Those of the confusion matrix (:func:`ser_store.metrics.confusion.compute_metrics_from_confusion`), and where there
-    are logits, of top2, log_loss and brier. The calibration error has none: samples of it lie above the
-    figure itself, because what is drawn again strays from its confidence by chance as well.
+    are logits, of top2, log_loss and brier. The calibration error has none: its bootstrap samples lie above the figure
+    itself, because resampled utterances differ from their confidence by chance as well.
 
     Args:
         truth: ``(n,)`` class indices.
         predicted: ``(n,)`` class indices, or -1, an abstention.
         n_classes: number of classes.
-        rule: how.
+        rule: how intervals are found.
         logits: ``(n, c)``, or None where the member holds labels only.
 
     Raises:

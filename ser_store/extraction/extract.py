@@ -13,7 +13,8 @@ import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
-from ser_store.backbones.description import Statistic
+from ser_store.backbones.description import Context, Init, Pooling, Statistic
+from ser_store.common.checks import check_number
 from ser_store.common.log import report_left_out
 from ser_store.common.provenance import digest_recordings, list_differences
 from ser_store.errors import ModelError, StoreError, require
@@ -62,12 +63,12 @@ def extract(
     step: int | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    init: str = "pretrained",
-    pooling: str = "mean",
+    init: Init = "pretrained",
+    pooling: Pooling = "mean",
     layers: str | int | Sequence[int] = "last",
     statistics: str | Sequence[str] | None = None,
     seed: int = 42,
-    whisper_context: str = "utterance",
+    whisper_context: Context = "utterance",
     batch_size: int = 8,
     progress: ProgressLike = False,
 ) -> list[Extraction]:
@@ -110,6 +111,7 @@ def extract(
     >>> ss.extract("my.store", model="mfcc")[0].computed
     180
     """
+    check_number("batch_size", batch_size, ModelError, least=1, whole=True)
     whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)

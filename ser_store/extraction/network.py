@@ -93,8 +93,9 @@ def _choose_layers(loaded: Any, passes: Passes) -> Any:
 
 def _report_size(member: str, n: int, choice: Any, hidden_size: int) -> None:
     layers, width = len(choice.numbers), hidden_size * len(choice.statistics)
+    counted = f"{layers} layer{'s' if layers > 1 else ''}"
     size = format_bytes(2 * layers * n * width)
-    LOGGER.info("%s: %d layers × %d utterances × %d numbers × 2 bytes: %s", member, layers, n, width, size)
+    LOGGER.info("%s: %s × %d utterances × %d numbers × 2 bytes: %s", member, counted, n, width, size)
 
 
 def _iter_utterances(

@@ -1,4 +1,4 @@
-"""The kinds of heads, from arrays to scores."""
+"""The classifiers that heads are, from arrays to scores."""
 
 import warnings
 from collections.abc import Callable
@@ -131,7 +131,7 @@ def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels
 
 
 def score_classes(pipeline: Any, representations: NDArray[np.floating], *, n_classes: int) -> tuple[NDArray[Any], str]:
-    """Return what a fitted head says, and what that is.
+    """Return the scores of a fitted head, and what they are.
 
     ``log-probabilities`` or ``scores`` (decision values), each ``(n, c)`` float32; or ``predicted``, ``(n,)`` int16
     class indices, of an estimator that knows no more than that.

@@ -1,4 +1,4 @@
-"""Heads: lightweight classifiers on cached pooled representations. Their scores are members again."""
+"""``head``: lightweight classifiers on cached pooled representations, whose scores are members again."""
 
 import logging
 from collections.abc import Sequence
@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
-from ser_store.common.log import report_left_out
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
 from ser_store.errors import CorpusError, ExistsError, StoreError
-from ser_store.evaluation.member_choice import list_readable
 from ser_store.evaluation.score_kinds import name_head_scores
 from ser_store.heads.classifiers import (
     HEADS,
@@ -24,7 +22,7 @@ from ser_store.heads.classifiers import (
     fit_classifier,
     score_classes,
 )
-from ser_store.heads.layers import Layers, list_layers
+from ser_store.heads.inputs import Layers, find_sources, list_layers, load_inputs
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
@@ -39,7 +37,7 @@ LOGGER = logging.getLogger("ser_store")
 
 @dataclass(frozen=True)
 class FittedHead:
-    """What fitting a head gave.
+    """A head that was fitted.
 
     Attributes:
         member: the name of the new member.
@@ -116,7 +114,7 @@ def head(
     """
     store = open_store(store)
     sources = list_names(sources)
-    chosen = list(sources) or _find_sources(store, layer)
+    chosen = list(sources) or find_sources(store, layer)
     if run is not None and len(chosen) > 1:
         raise StoreError(
             f"`run` {run} with {len(chosen)} sources ({', '.join(chosen)}): expected one; name it with `sources`"
@@ -141,21 +139,6 @@ def head(
         )
         for one, number in pairs
     ]
-
-
-def _find_sources(store: Store, layer: Any) -> list[str]:
-    n = len(store.corpus)
-    chosen, left_out = list_readable(
-        store,
-        holds=lambda one: one.pooled is not None and one.n == n and (layer is None or bool(one.layers)),
-    )
-    report_left_out(left_out)
-    if not chosen:
-        raise StoreError(
-            f"{store.path} has no member with {'pooled representations' if layer is None else 'layers'} of the whole "
-            "corpus: make one with `extract()`"
-        )
-    return chosen
 
 
 def fit_head(
@@ -224,7 +207,7 @@ def fit_head(
 def _describe_run(
     store: Store, run: str, source: str, pairs: Sequence[tuple[Rows, Rows]], details: dict[str, Any]
 ) -> RunRecord:
-    """The record of a head's run; what its source has learned from, the head has learned from too.
+    """Return the record of a head's run, which has learned from all that its source has learned from.
 
     Of a source that does not say what it has learned from, nothing is known of the head either.
     """
@@ -237,7 +220,7 @@ def _describe_run(
 
 
 def _name_scores(kind: str, found: str) -> dict[str, str]:
-    """What the record says of the numbers; those of a named kind are known by it."""
+    """Return what the record says of the scores: nothing where only classes are predicted."""
     if found == "predicted":
         return {}
     return {"scores": name_head_scores(kind) if kind in HEADS else found}
@@ -275,22 +258,14 @@ def _fit_and_score(
     if absent := ", ".join(name for index, name in enumerate(corpus.classes) if index not in labels):
         raise CorpusError(f"the training utterances have none labelled {absent}: expected some of every class")
     try:
-        fitted = fit_classifier(estimator, _load_inputs(store, source, train, layer), labels)
+        fitted = fit_classifier(estimator, load_inputs(store, source, train, layer), labels)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(
             f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
             "another `kind`"
         ) from problem
-    return score_classes(fitted, _load_inputs(store, source, held_out, layer), n_classes=len(corpus.classes))
-
-
-def _load_inputs(store: Store, source: str, rows: Rows, layer: int | None) -> NDArray[np.floating]:
-    """Pooled representations; of a member that holds none, its logits."""
-    info = store.describe_member(source)
-    if info.pooled is None and info.logits is not None and layer is None:
-        return np.asarray(store.logits([source], rows)[0])
-    return store.pooled(source, rows, layer=layer)
+    return score_classes(fitted, load_inputs(store, source, held_out, layer), n_classes=len(corpus.classes))
 
 
 def _cross_validate(store: Store, source: str, cv: CrossValidation, folds: int, seed: int) -> list[tuple[Rows, Rows]]:

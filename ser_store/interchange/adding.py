@@ -60,8 +60,8 @@ def add_members(store: Store, members: Sequence[Member], details: Mapping[str, M
 
 def _is_same(old: Member, new: Member) -> bool:
     """Whether all that the new one holds is in the old one."""
-    pairs = [(getattr(old, name), getattr(new, name)) for name in ("rows", "logits", "predicted", "pooled")]
-    return all(given is None or (held is not None and np.array_equal(held, given)) for held, given in pairs)
+    held = old.arrays
+    return all(name in held and np.array_equal(held[name], array) for name, array in new.arrays.items())
 
 
 def _check_run(store: Store, run: str, details: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,14 +30,12 @@ from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
-CONTENTS = ("predicted", "logits", "pooled")
-EVERYTHING = "everything"
 What = Literal["predicted", "logits", "pooled", "everything"]
 _HOLDS = {
     ".csv": ("predicted", "logits"),
     ".parquet": ("predicted", "logits"),
-    ".npz": CONTENTS,
-    ".h5ad": (EVERYTHING, *CONTENTS),
+    ".npz": ("predicted", "logits", "pooled"),
+    ".h5ad": ("everything", "predicted", "logits", "pooled"),
 }
 _LONG_COLUMNS = ("utterance", "run", "step", "label")
 
@@ -145,8 +143,7 @@ def export(
     _check_ensembles(path, names, content)
     cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
     request = _Request(store, tuple(names), rows, content, on, split, cautions)
-    prepare = {".npz": _prepare_npz, ".h5ad": _prepare_h5ad, ".csv": _prepare_csv, ".parquet": _prepare_parquet}
-    write = prepare[path.suffix.lower()](request)
+    write = _PREPARE[path.suffix.lower()](request)
 
     def write_flushed(temporary: Path) -> None:
         write(temporary)
@@ -236,17 +233,6 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
     return lambda path: write_h5ad(path, annotated)
 
 
-def _prepare_csv(request: _Request) -> Callable[[Path], object]:
-    # A float32 is written in the fewest digits that stand for no other.
-    writer: Callable[[Path], object] = _make_table(request).write_csv
-    return writer
-
-
-def _prepare_parquet(request: _Request) -> Callable[[Path], object]:
-    writer: Callable[[Path], object] = _make_table(request).write_parquet
-    return writer
-
-
 def _make_table(request: _Request) -> Any:
     if request.what == "logits":
         return _make_number_table(request)
@@ -302,3 +288,12 @@ def _start_long(request: _Request, name: str) -> dict[str, Any]:
     run, step = (name, None) if PLUS in name else request.store.resolve(name)
     labels = np.array(request.store.corpus.classes)[request.labels].tolist()
     return {"utterance": request.ids.tolist(), "run": run, "step": step, "label": labels}
+
+
+# What writes a file, made before the file is: what cannot be written leaves none.
+_PREPARE: Mapping[str, Callable[[_Request], Callable[[Path], object]]] = {
+    ".csv": lambda request: _make_table(request).write_csv,  # float32 in the fewest digits that stand for no other
+    ".parquet": lambda request: _make_table(request).write_parquet,
+    ".npz": _prepare_npz,
+    ".h5ad": _prepare_h5ad,
+}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.tables import READABLE, load_table
 from ser_store.corpora.folders import find_files
+from ser_store.corpora.manifest_columns import find_field
 from ser_store.corpora.texts import fold_text, match_names, unwrap_id
 from ser_store.errors import CorpusError
 from ser_store.interchange.cells import Cells
@@ -21,9 +22,9 @@ from ser_store_h5.member import Member
 from ser_store_h5.names import parse_member
 
 ARRAYS = (".npz", ".npy")
-_ID_WORDS = ("utterance", "id", "key", "file", "filename", "name", "path")
-# Numbers in a table that describe an utterance, or are its label: never a dimension.
-_NO_FEATURES = {*CORPUS_WORDS, "frametime", "label", "emotion", "class", "target"}
+_ID_WORDS = ("id", "ids", "key", "keys", "name", "names")
+# Numbers in a table that describe an utterance: never a dimension. So are those that a manifest's fields are called by.
+_NO_FEATURES = {*CORPUS_WORDS, "run", "step", "frametime", "valence", "arousal", "activation", "dominance"}
 _LISTED = 5
 
 
@@ -62,8 +63,7 @@ def load_features(path: Path) -> tuple[list[Features], tuple[str, ...]]:
     """
     path = Path(path)
     if path.is_dir():
-        vectors = {file.stem: _load(file) for file in find_files(path)[0] if file.suffix.lower() == ".npy"}
-        return [Features(path.resolve().name, *_stack(vectors, path))], ()
+        return [Features(path.resolve().name, *_stack(_load_folder(path), path))], ()
     if path.suffix.lower() in READABLE:
         return _read_table(path)
     if path.suffix.lower() not in ARRAYS:
@@ -91,13 +91,30 @@ def _load(path: Path) -> Any:
         ) from problem
 
 
+def _load_folder(folder: Path) -> dict[str, NDArray[Any]]:
+    """The array of each ``ID.npy`` below a folder, hidden files aside."""
+    found: dict[str, Path] = {}
+    for file in find_files(folder)[0]:
+        if file.suffix.lower() != ".npy" or file.name.startswith("."):
+            continue
+        if file.stem in found:
+            raise CorpusError(f"{found[file.stem]} and {file} are of one id: expected one file for each utterance")
+        found[file.stem] = file
+    return {name: np.asarray(_load(file)) for name, file in found.items()}
+
+
+def _find_ids(names: Sequence[str]) -> str | None:
+    """Which of these names is that of the ids, if one is."""
+    fields = {find_field(name) or find_field(name.removesuffix("s")): name for name in reversed(names)}
+    plain = next((name for name in names if fold_text(name) in _ID_WORDS), None)
+    return fields.get("utterance") or fields.get("path") or plain
+
+
 def _read_archive(arrays: Mapping[str, NDArray[Any]], path: Path) -> tuple[list[Features], tuple[str, ...]]:
-    key = next((name for word in _ID_WORDS for name in arrays if fold_text(name) in (word, f"{word}s")), None)
+    key = _find_ids([name for name, one in arrays.items() if one.ndim == 1 and one.dtype.kind in "USiu"])
     if key is None:
         return [Features(path.stem, *_stack(arrays, path))], ()
-    ids = arrays[key].astype(np.str_) if arrays[key].dtype.kind in "USiu" else arrays[key]
-    if ids.ndim != 1 or ids.dtype.kind != "U":
-        raise CorpusError(f"{path}: {key} has shape {ids.shape} of {ids.dtype}: expected the id of every row")
+    ids = np.char.decode(arrays[key], "utf-8") if arrays[key].dtype.kind == "S" else arrays[key].astype(np.str_)
     found = {name: one for name, one in arrays.items() if name != key and one.ndim > 1 and one.dtype.kind in "fiu"}
     if not found:
         raise CorpusError(f"{path} holds {', '.join(arrays)}: expected an array (m, hidden) of representations")
@@ -136,12 +153,13 @@ def _read_ids(path: Path) -> NDArray[np.str_]:
 
 def _read_table(path: Path) -> tuple[list[Features], tuple[str, ...]]:
     frame = load_table(path).frame
-    key = next((name for word in _ID_WORDS for name in frame.columns if fold_text(name) == word), None)
+    key = _find_ids(frame.columns)
     if key is None:
         raise CorpusError(f"{path} has the columns {', '.join(frame.columns[:8])}: expected one called utterance")
     cells = Cells(frame, path, ())
     ids = cells.read_text(key)
-    others = [name for name in frame.columns if name != key and fold_text(name) not in _NO_FEATURES]
+    others = [name for name in frame.columns if find_field(name) is None and fold_text(name) not in _NO_FEATURES]
+    others = [name for name in others if name != key]
     lists = [name for name in others if frame[name].dtype.is_nested()]
     if lists:
         members = [Features(_name(name, path, len(lists)), ids, _read_lists(frame[name], path)) for name in lists]

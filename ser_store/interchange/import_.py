@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, format_count
-from ser_store.common.tables import read_table
+from ser_store.common.tables import load_table
 from ser_store.errors import CorpusError
 from ser_store.interchange.adding import add_members, create_with_members
 from ser_store.interchange.answers import Answers, read_answers
@@ -171,8 +171,8 @@ def import_file(
     )
     stated = {} if trained_on is None else {KEY: state_fitted(read.corpus, trained_on, split=split).to_json()}
     details: dict[str, dict[str, Any]] = {member.run: {"source": path.name, **stated} for member in read.members}
-    for run, found in read.scores.items():
-        details[run] |= {"scores": found}
+    for run in read.scores:
+        details[run]["scores"] = read.scores[run]
     is_unknown = trained_on is None and any(opened is None or not opened.has_run(run) for run in details)
     if opened is None:
         same = create_with_members(folder, read.corpus, read.members, details)
@@ -243,7 +243,7 @@ def _read_predictions(
     if there is None and label is None:
         raise CorpusError(
             f"there is no store at {folder}: expected `label` COLUMN, the true labels in {path.name}, to create one "
-            f"(columns: {', '.join(read_table(path).columns[:8])})"
+            f"(columns: {', '.join(load_table(path).frame.columns[:8])})"
         )
     table = load_predictions(path, label=label, corpus=there, classes=classes)
     known, truth, notes = name_truth(table, there, classes)

@@ -14,7 +14,7 @@ _SHOWN = 8
 def caution_absent_classes(
     truth: ArrayLike, classes: Sequence[str], *, predicted: ArrayLike | None = None
 ) -> tuple[str, ...]:
-    """Name the classes that are never true: they count in no average, and a single class leaves nothing to correlate.
+    """Return a caution for classes that are never true: they count in no average, and kappa needs two classes.
 
     Args:
         truth: ``(n,)`` class indices in ``0..c-1``.
@@ -47,7 +47,7 @@ def caution_absent_classes(
 
 
 def caution_unanswered(names: Sequence[str], predicted: ArrayLike) -> tuple[str, ...]:
-    """Name those whose answers are, in part, none of the classes, which counts as wrong; a line for each.
+    """Return a caution for each member some of whose answers are none of the classes, which counts as wrong.
 
     Args:
         names: of the ``m`` members.

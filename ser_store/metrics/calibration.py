@@ -45,6 +45,9 @@ def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         MetricError: if a logit is not finite, or there are none.
+
+    >>> log_softmax([[0.0, 0.0]]).round(3).tolist()
+    [[-0.693, -0.693]]
     """
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim == 0 or scores.size == 0:
@@ -102,6 +105,9 @@ def compute_log_loss(truth: ArrayLike, logits: ArrayLike) -> float:
 
     Raises:
         MetricError: if the arrays are empty, do not fit each other or hold what is not finite.
+
+    >>> round(compute_log_loss([0, 1], [[0.0, 0.0], [0.0, 0.0]]), 3)
+    0.693
     """
     true, scores = _check(truth, logits)
     return float(_find_losses(true, scores).mean())
@@ -131,7 +137,7 @@ def compute_brier(truth: ArrayLike, logits: ArrayLike) -> float:
 
 
 def compute_calibration_error(truth: ArrayLike, logits: ArrayLike, *, n_bins: int = N_BINS) -> float:
-    """Return expected calibration error (ECE), in 0..1: how far the confidence is from the accuracy, on the average.
+    """Return the expected calibration error (ECE), in 0..1: the mean distance of confidence from accuracy.
 
     The confidence is the probability of the predicted class, of equal ones the lowest. It falls into one of
     ``n_bins`` bins of equal width, ``((b-1)/n_bins, b/n_bins]``; each bin weighs as much as it holds utterances::
@@ -173,6 +179,10 @@ def evaluate_logits(truth: ArrayLike, logits: ArrayLike) -> ProbabilityScores:
 
     Raises:
         MetricError: if the arrays are empty, do not fit each other or hold what is not finite.
+
+    >>> scores = evaluate_logits([0, 1], [[2.0, 0.0], [2.0, 0.0]])
+    >>> scores.top2, round(scores.log_loss, 3)
+    (1.0, 1.127)
     """
     means = {name: float(scores.mean()) for name, scores in score_utterances(truth, logits).items()}
     return ProbabilityScores(**means, ece=compute_calibration_error(truth, logits))
@@ -189,6 +199,9 @@ def score_utterances(truth: ArrayLike, logits: ArrayLike) -> dict[str, NDArray[n
 
     Raises:
         MetricError: if the arrays are empty, do not fit each other or hold what is not finite.
+
+    >>> score_utterances([0, 1], [[0.0, 0.0], [0.0, 0.0]])["brier"].tolist()
+    [0.5, 0.5]
     """
     true, scores = _check(truth, logits)
     return {
@@ -199,7 +212,7 @@ def score_utterances(truth: ArrayLike, logits: ArrayLike) -> dict[str, NDArray[n
 
 
 def _find_top(true: Indices, scores: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
-    """Whether fewer than ``k`` classes come before the true one, ``(n,)``."""
+    """Return whether fewer than ``k`` classes come before the true one, ``(n,)``."""
     own = np.take_along_axis(scores, true[:, None], axis=1)
     before = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < true[:, None]))
     return np.asarray(before.sum(axis=1) < k)
@@ -211,14 +224,14 @@ def _find_losses(true: Indices, scores: NDArray[np.floating]) -> NDArray[np.floa
 
 
 def _find_distances(true: Indices, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Squared distance of the probabilities from the truth, ``(n,)``."""
+    """Return the squared distance of the probabilities from the truth, ``(n,)``."""
     distances = softmax(scores)
     distances[np.arange(len(true)), true] -= 1
     return np.asarray((distances * distances).sum(axis=1))
 
 
 def _check(truth: ArrayLike, logits: ArrayLike) -> tuple[Indices, NDArray[np.floating]]:
-    """Truth and finite logits that fit each other."""
+    """Return truth and logits, checked to be finite and to fit each other."""
     scores = np.asarray(logits)
     true = check_truth(truth)
     if scores.ndim != 2 or len(scores) != len(true) or scores.shape[1] == 0:

@@ -1,4 +1,6 @@
-"""Class indices as metrics take them, checked before anything is counted."""
+"""Checks of class indices and of confusion matrices, before anything is computed of them."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,13 +44,34 @@ def check_predicted(predicted: ArrayLike) -> Indices:
 
 
 def check_same_length(true: Indices, guess: Indices) -> None:
+    """Refuse predictions that are not one for each utterance."""
     if guess.shape[-1] != len(true):
         raise MetricError(f"predicted has {guess.shape[-1]} entries: expected {len(true)}, as many as truth")
 
 
 def check_range(name: str, labels: Indices, n_classes: int, *, lowest: int) -> None:
+    """Refuse indices of classes that there are not."""
     if labels.max() >= n_classes:
         raise MetricError(f"{name} holds {labels.max()}: expected {lowest}..{n_classes - 1}, indices of the classes")
+
+
+def check_confusion(confusion: ArrayLike) -> NDArray[Any]:
+    """Return ``confusion`` as an array of counts.
+
+    Raises:
+        MetricError: if it is not ``(..., c, c)`` or ``(..., c, c + 1)`` with counts that are finite and not negative.
+    """
+    counts = np.asarray(confusion)
+    if counts.ndim < 2 or not 0 < counts.shape[-2] <= counts.shape[-1] <= counts.shape[-2] + 1:
+        raise MetricError(
+            f"the confusion matrix has shape {counts.shape}: expected (..., c, c), rows = true, columns = predicted, "
+            "or (..., c, c + 1) with the abstentions in the last column"
+        )
+    if not (np.issubdtype(counts.dtype, np.integer) or np.issubdtype(counts.dtype, np.floating)):
+        raise MetricError(f"the confusion matrix is of type {counts.dtype}: expected counts")
+    if counts.size and not (counts.min() >= 0 and np.isfinite(counts.max())):
+        raise MetricError("the confusion matrix holds counts that are negative or not finite: expected counts from 0")
+    return counts
 
 
 def _check_indices(name: str, labels: NDArray[np.generic], *, lowest: int) -> Indices:

@@ -13,19 +13,19 @@ no utterances at all, every figure is 0. Rounding takes no figure out of its lim
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import MetricError, UnknownNameError, describe_unknown
-from ser_store.metrics.class_indices import ABSTAINED, check_pair
+from ser_store.common.checks import check_choice
+from ser_store.metrics.class_indices import ABSTAINED, check_confusion, check_pair
 
 Floats = NDArray[np.float64]
 
 # Far below one part in as many utterances as can be counted exactly, far above what summing weights leaves.
 _ROUNDING = 1e-12
-NORMALISATIONS = ("true", "predicted", "all")
+Normalisation = Literal["true", "predicted", "all"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def compute_confusion(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int)
     return count_outcomes(truth, predicted, n_classes=n_classes)[..., :n_classes]
 
 
-def normalise_confusion(confusion: ArrayLike, over: str = "true") -> Floats:
+def normalise_confusion(confusion: ArrayLike, over: Normalisation = "true") -> Floats:
     """Return the confusion matrix as shares in 0..1, float64 of the same shape.
 
     Args:
@@ -121,20 +121,26 @@ def normalise_confusion(confusion: ArrayLike, over: str = "true") -> Floats:
 
 
 def compute_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
-    """Return the share of utterances on the diagonal, in 0..1, ``(...)``.
+    """Return the accuracy of each matrix, in 0..1, ``(...)``: the share of its utterances on the diagonal.
 
     Raises:
         MetricError: if it is no confusion matrix.
+
+    >>> float(compute_accuracy_from_confusion([[3, 1], [0, 4]]))
+    0.875
     """
     counts = check_confusion(confusion)
     return _limit(divide(_find_diagonal(counts).sum(axis=-1), counts.sum(axis=(-2, -1))), lowest=0)
 
 
 def compute_balanced_accuracy_from_confusion(confusion: ArrayLike) -> Floats:
-    """Return the mean recall over the classes that occur in the truth, in 0..1, ``(...)``.
+    """Return the balanced accuracy of each matrix, in 0..1, ``(...)``: the mean recall of the classes that occur.
 
     Raises:
         MetricError: if it is no confusion matrix.
+
+    >>> float(compute_balanced_accuracy_from_confusion([[3, 1], [0, 2]]))
+    0.875
     """
     counts = check_confusion(confusion)
     support = counts.sum(axis=-1)
@@ -146,6 +152,9 @@ def compute_per_class_from_confusion(confusion: ArrayLike) -> PerClass:
 
     Raises:
         MetricError: if it is no confusion matrix.
+
+    >>> compute_per_class_from_confusion([[3, 1], [0, 4]]).recall.tolist()
+    [0.75, 1.0]
     """
     counts = check_confusion(confusion)
     right, support, n_predicted = _find_diagonal(counts), counts.sum(axis=-1), _count_predicted(counts)
@@ -169,6 +178,9 @@ def compute_kappa_from_confusion(confusion: ArrayLike) -> Floats:
 
     Raises:
         MetricError: if it is no confusion matrix.
+
+    >>> float(compute_kappa_from_confusion([[3, 1], [0, 4]]))
+    0.75
     """
     # In whole numbers times n squared, as float64: exact to 94 million utterances.
     counts = check_confusion(confusion).astype(np.float64)
@@ -192,6 +204,9 @@ def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
 
     Raises:
         MetricError: if it is no confusion matrix.
+
+    >>> round(float(compute_matthews_from_confusion([[3, 1], [0, 4]])), 4)
+    0.7746
     """
     counts = check_confusion(confusion).astype(np.float64)
     n, true, said = counts.sum(axis=(-2, -1)), counts.sum(axis=-1), counts.sum(axis=-2)
@@ -203,13 +218,20 @@ def compute_matthews_from_confusion(confusion: ArrayLike) -> Floats:
 
 
 def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
-    """Return every single figure that a confusion matrix gives, by name, each ``(...)``.
+    """Return all figures of each matrix by name, each ``(...)``.
 
     accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, weighted_precision, weighted_recall,
     weighted_f1, kappa and mcc. Macro averages are means over the classes that occur in the truth.
 
+    Args:
+        confusion: ``(..., c, c)`` or ``(..., c, c + 1)`` counts, as :func:`count_outcomes` gives them.
+
     Raises:
         MetricError: if it is no confusion matrix.
+
+    >>> figures = compute_metrics_from_confusion([[[3, 1], [0, 4]], [[4, 0], [0, 4]]])
+    >>> figures["macro_f1"].round(3).tolist()
+    [0.873, 1.0]
     """
     counts = check_confusion(confusion)
     per_class = compute_per_class_from_confusion(counts)
@@ -229,34 +251,13 @@ def compute_metrics_from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
     return figures
 
 
-def check_normalisation(over: str) -> str:
-    """Return ``over`` itself, if confusion matrices can be normalised over it.
+def check_normalisation(over: Normalisation) -> None:
+    """Refuse what confusion matrices cannot be normalised over.
 
     Raises:
         UnknownNameError: listing what there is.
     """
-    if over not in NORMALISATIONS:
-        raise UnknownNameError(describe_unknown("normalisation", over, NORMALISATIONS))
-    return over
-
-
-def check_confusion(confusion: ArrayLike) -> NDArray[Any]:
-    """Return ``confusion`` as an array of counts.
-
-    Raises:
-        MetricError: if it is not ``(..., c, c)`` or ``(..., c, c + 1)`` with counts that are finite and not negative.
-    """
-    counts = np.asarray(confusion)
-    if counts.ndim < 2 or not 0 < counts.shape[-2] <= counts.shape[-1] <= counts.shape[-2] + 1:
-        raise MetricError(
-            f"the confusion matrix has shape {counts.shape}: expected (..., c, c), rows = true, columns = predicted, "
-            "or (..., c, c + 1) with the abstentions in the last column"
-        )
-    if not (np.issubdtype(counts.dtype, np.integer) or np.issubdtype(counts.dtype, np.floating)):
-        raise MetricError(f"the confusion matrix is of type {counts.dtype}: expected counts")
-    if counts.size and not (counts.min() >= 0 and np.isfinite(counts.max())):
-        raise MetricError("the confusion matrix holds counts that are negative or not finite: expected counts from 0")
-    return counts
+    check_choice("normalisation", over, get_args(Normalisation))
 
 
 def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
@@ -268,19 +269,19 @@ def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
 
 
 def _average_true(scores: Floats, support: NDArray[Any]) -> Floats:
-    """The means ``(...)`` of scores ``(..., c)`` over the classes that occur in the truth."""
+    """Return the means ``(...)`` of scores ``(..., c)`` over the classes that occur in the truth."""
     is_true = support > 0
     return divide((scores * is_true).sum(axis=-1), is_true.sum(axis=-1))
 
 
 def _subtract_from_square(n: Floats, part: Floats) -> Floats:
-    """``n² - part``, 0 where rounding alone keeps it from 0: of whole numbers it is at least ``n`` or 0."""
+    """Return ``n² - part``, 0 where rounding alone keeps it from 0: of whole numbers it is at least ``n`` or 0."""
     difference = n * n - part
     return np.where(difference < _ROUNDING * n * n, 0.0, difference)
 
 
 def _limit(figures: Floats, *, lowest: int) -> Floats:
-    """Figures without what rounding adds beyond ``lowest`` and 1."""
+    """Return figures without what rounding adds beyond ``lowest`` and 1."""
     return np.asarray(np.clip(figures, lowest, 1))
 
 
@@ -289,5 +290,5 @@ def _find_diagonal(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def _count_predicted(counts: NDArray[Any]) -> NDArray[Any]:
-    """How often each of the ``c`` classes was predicted, ``(..., c)``; abstentions are in none."""
+    """Return how often each of the ``c`` classes was predicted, ``(..., c)``; abstentions are in none."""
     return np.asarray(counts.sum(axis=-2)[..., : counts.shape[-2]])

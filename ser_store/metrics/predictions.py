@@ -155,7 +155,7 @@ def compute_matthews(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) 
 
 
 def evaluate_predictions(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Evaluation:
-    """Return all the figures of a classification report.
+    """Return all figures of a classification report, from truth and predictions of one member.
 
     Args:
         truth: ``(n,)`` class indices in ``0..n_classes-1``.
@@ -164,18 +164,25 @@ def evaluate_predictions(truth: ArrayLike, predicted: ArrayLike, *, n_classes: i
 
     Raises:
         MetricError: if the arrays are empty, differ in shape or leave the range.
+
+    >>> found = evaluate_predictions([0, 0, 1, 1], [0, 1, 1, 1], n_classes=2)
+    >>> found.correct, found.accuracy, found.per_class.recall.tolist()
+    (3, 0.75, [0.5, 1.0])
     """
     return evaluate_outcomes(_count(truth, predicted, n_classes))
 
 
 def evaluate_outcomes(outcomes: NDArray[np.int64]) -> Evaluation:
-    """Return all the figures of a classification report, from the counts of one member.
+    """Return all figures of a classification report, from the counts of one member.
 
     Args:
         outcomes: ``(c, c + 1)`` as from :func:`ser_store.metrics.confusion.count_outcomes`.
 
     Raises:
         MetricError: if they are no such counts.
+
+    >>> evaluate_outcomes(count_outcomes([0, 1], [0, -1], n_classes=2)).correct
+    1
     """
     figures = {name: float(figure) for name, figure in compute_metrics_from_confusion(outcomes).items()}
     n_classes = len(outcomes)

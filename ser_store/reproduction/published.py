@@ -7,7 +7,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-AVERAGES = ("macro avg", "weighted avg")
 FIGURES = ("precision", "recall", "f1")
 
 

@@ -62,7 +62,7 @@ def resample_intervals(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Return bootstrap intervals of figures that are functions of sums over utterances.
+    """Return the bootstrap intervals of figures that are functions of sums over utterances.
 
     Every sample draws as many utterances as there are, or with groups as many groups, with replacement. With the figure
     ``x`` and the standard deviation ``s`` of the samples' figures the interval is ``x ± r s``, on a scale on which the
@@ -85,6 +85,13 @@ def resample_intervals(
 
     Raises:
         MetricError: as :func:`~ser_store.statistics.intervals.accuracy_interval`, or if a figure leaves the limits.
+
+    >>> def compute(sums):
+    ...     return {"accuracy": sums[:, 0] / sums[:, 1]}
+    >>> right = np.array([[1, 1]] * 9 + [[0, 1]])
+    >>> found = resample_intervals(right, compute)["accuracy"]
+    >>> found.low < 0.9 < found.high, found.method
+    (True, 'bootstrap')
     """
     check_confidence(confidence)
     check_repeats(repeats)
@@ -124,7 +131,7 @@ def bound_figures(
 
 
 def _caution_few(units: Units) -> str | None:
-    """Why intervals hold the truth less often than they say; None if they do not."""
+    """Return why intervals hold the truth less often than they say; None if they do not."""
     if units.name is None:
         return None
     if units.count < FEWEST_GROUPS:
@@ -138,7 +145,11 @@ def _caution_few(units: Units) -> str | None:
 
 
 def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[float, float]:
-    """Return ``centre`` plus and minus ``half_width``, on a scale on which finite limits lie at infinity."""
+    """Return the bounds ``centre`` ± ``half_width``, on a scale on which finite limits lie at infinity.
+
+    >>> find_bounds(0.5, 0.1, limits=(-math.inf, math.inf))
+    (0.4, 0.6)
+    """
     lowest, highest = limits
     if half_width == 0 or centre in limits:
         return centre, centre
@@ -161,6 +172,9 @@ def compute_t_factor(n_units: int, *, confidence: float) -> float:
     """Return the half-width of an interval in standard deviations of the bootstrap: ``sqrt(n / (n - 1)) * t(n - 1)``.
 
     A single unit has no spread, and the factor is 0.
+
+    >>> round(compute_t_factor(24, confidence=0.95), 3)
+    2.113
 
     Raises:
         MetricError: if ``confidence`` is not between 0 and 1.
@@ -214,5 +228,6 @@ def find_student_quantile(confidence: float, *, freedom: int) -> float:
 
 
 def check_confidence(confidence: float) -> None:
+    """Refuse a confidence that is not between 0 and 1."""
     if not 0 < confidence < 1:
         raise MetricError(f"confidence is {confidence}: expected a number between 0 and 1, such as 0.95")

@@ -72,8 +72,8 @@ def compare_pairs(
 
     Args:
         correct: ``(m, n)`` bool, which utterances each member predicts right, m >= 2.
-        names: of the members.
-        alpha: the chance one takes to call any two different that are not.
+        names: of the ``m`` members.
+        alpha: the significance level: the chance to call any two different that are not, in 0..1, both excluded.
         groups: ``(n,)``, the speaker of every utterance: members are swapped by speaker, and speakers
             resampled. Default: every utterance for itself.
         group_name: what the groups are.
@@ -82,6 +82,11 @@ def compare_pairs(
 
     Raises:
         MetricError: if there are fewer than two members, no utterances, or names and groups do not fit them.
+
+    >>> right = [[True] * 20, [True] * 8 + [False] * 12]
+    >>> [pair] = compare_pairs(right, ["first", "second"])
+    >>> pair.verdict, pair.only_first, round(pair.p, 5)
+    ('better', 12, 0.00049)
     """
     right = check_members(correct)
     m, n = right.shape
@@ -118,7 +123,7 @@ def compare_pairs(
 
 
 def caution_few_groups(n_groups: int, *, group_name: str = "speaker", alpha: float = 0.05) -> str | None:
-    """Say so where so few groups cannot give a p below ``alpha``, whatever the difference: None where they can.
+    """Return a caution where so few groups cannot give a p below ``alpha``, whatever the difference, else None.
 
     >>> caution_few_groups(5)
     '5 speakers cannot give a p below 0.0625, whatever the difference'
@@ -133,7 +138,7 @@ def caution_few_groups(n_groups: int, *, group_name: str = "speaker", alpha: flo
 def _find_difference_intervals(
     right: NDArray[np.bool_], pairs: Sequence[tuple[int, int]], **options: Any
 ) -> list[Interval]:
-    """Of every pair's difference, from the same samples."""
+    """Return the interval of every pair's difference, from the same samples."""
 
     def compute(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         accuracies = sums[:, :-1] / sums[:, -1:]

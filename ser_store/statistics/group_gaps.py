@@ -66,7 +66,7 @@ def compare_groups(
       difficult speakers do not pass for difficult groups.
 
     p counts the permutation at hand among those drawn; all of them are tried where there are no more than ``repeats``
-    ways to deal the speakers.
+    ways to assign the speakers to the groups.
 
     Source: B. Phipson, G. K. Smyth, "Permutation p-values should never be zero", Statistical Applications in Genetics
     and Molecular Biology 9, 2010; for nested units, M. J. Anderson, C. J. F. ter Braak, "Permutation tests for
@@ -82,6 +82,10 @@ def compare_groups(
 
     Raises:
         MetricError: if there is no utterance, only one group, no repeat, or the arrays do not fit each other.
+
+    >>> found = compare_groups([True] * 30 + [False] * 10, ["f"] * 20 + ["m"] * 20)
+    >>> found.gap, found.best, found.p < 0.05
+    (0.5, 'f', True)
     """
     right = check_correct(correct)
     check_repeats(repeats)
@@ -99,7 +103,11 @@ def compare_groups(
     exact = method.endswith("exact")
     reached = int(np.count_nonzero(drawn >= statistic * (1 - _ROUNDING)))
     lowest = 1 / len(drawn) if exact else 0.0
-    caution = f"only {len(drawn)} ways to deal the {unit_name}s: no p below {lowest:.3f}" if lowest > 0.01 else None
+    caution = (
+        f"only {len(drawn)} ways to assign the {unit_name}s to groups: no p below {lowest:.3f}"
+        if lowest > 0.01
+        else None
+    )
     if units is not None and method == _BY_UTTERANCE and set(map(str, values)) != set(map(str, np.asarray(units))):
         caution = f"each group is one {unit_name}: it is the {unit_name}s that are compared"
     accuracies = n_right / sizes
@@ -116,7 +124,7 @@ def compare_groups(
 
 
 def _compute_chi_square(n_right: NDArray[np.integer[Any]], sizes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Pearson's statistic of right and wrong by group, ``(...)`` for ``(..., groups)``; 0 if all or none are right."""
+    """Return Pearson's chi-square by group, ``(...)`` of ``(..., groups)``; 0 where all or none are right."""
     n, total = sizes.sum(axis=-1), n_right.sum(axis=-1)
     share = (total / n)[..., None]
     expected_spread = np.where((total == 0) | (total == n), np.inf, (share * (1 - share))[..., 0])
@@ -127,7 +135,7 @@ def _compute_chi_square(n_right: NDArray[np.integer[Any]], sizes: NDArray[np.int
 def _permute_utterances(
     rng: np.random.Generator, n_right: NDArray[np.intp], sizes: NDArray[np.intp], repeats: int
 ) -> NDArray[np.float64]:
-    """Statistics after dealing the outcomes to the groups anew, ``(repeats,)``."""
+    """Return the statistics of outcomes assigned to the groups at random, ``(repeats,)``."""
     dealt = rng.multivariate_hypergeometric(sizes, int(n_right.sum()), size=repeats)
     return _compute_chi_square(dealt, sizes)
 
@@ -140,7 +148,7 @@ def _permute_by_unit(
     repeats: int,
     unit_name: str,
 ) -> tuple[NDArray[np.float64], str]:
-    """Statistics ``(repeats,)``, or of all ways there are, and what was permuted."""
+    """Return the statistics, ``(repeats,)`` or of all ways there are, and what was permuted."""
     unit_numbers, unit_values = number_groups(units, n=len(right))
     n_units, n_groups = len(unit_values), int(numbers.max()) + 1
     flat = unit_numbers * n_groups + numbers
@@ -167,7 +175,7 @@ def _permute_by_unit(
 
 
 def _count_deals(per_group: NDArray[np.intp]) -> int:
-    """In how many ways units can be dealt to groups of these numbers of units."""
+    """Return in how many ways units can be assigned to groups of these numbers of units."""
     ways, left = 1, int(per_group.sum())
     for size in per_group.tolist():
         ways *= comb(left, size)
@@ -176,7 +184,7 @@ def _count_deals(per_group: NDArray[np.intp]) -> int:
 
 
 def _iter_deals(per_group: Sequence[int]) -> Iterator[list[int]]:
-    """Every way to deal units to groups: the group of each unit."""
+    """Yield every way to assign units to groups: the group of each unit."""
     n_units = sum(per_group)
 
     def deal(group: int, places: tuple[int, ...], dealt: list[int]) -> Iterator[list[int]]:

@@ -66,18 +66,24 @@ class LeakEffect:
 
 
 def measure_leak_effect(member: str, kind: str, correct: NDArray[np.bool_], leaked: NDArray[np.bool_]) -> LeakEffect:
-    """Compare accuracies on leaked and clean utterances.
+    """Compare a member's accuracy on leaked utterances with that on clean ones.
 
     The interval is Newcombe's: the difference plus or minus the distances of the two Wilson intervals' bounds, added
     in squares. Source: R. G. Newcombe, "Interval estimation for the difference between independent proportions:
     comparison of eleven methods", Statistics in Medicine 17, 1998, method 10.
 
     Args:
+        member: the member's name.
+        kind: what was leaked: ``twin``, ``speaker`` or ``audio``.
         correct: ``(n,)`` bool, which utterances the member predicts right.
         leaked: ``(n,)`` bool, which of them training gave away.
 
     Raises:
         MetricError: if none is leaked, or none clean.
+
+    >>> right = np.array([True] * 20 + [False] * 10)
+    >>> measure_leak_effect("a@1", "twin", right, np.arange(30) < 18).verdict
+    'higher'
     """
     if leaked.all() or not leaked.any():
         raise MetricError(

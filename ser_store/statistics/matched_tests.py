@@ -94,6 +94,10 @@ def cochran_q(correct: ArrayLike) -> CochranQ:
 
     Raises:
         MetricError: if there are fewer than two members, or no utterances.
+
+    >>> found = cochran_q([[True] * 30, [True] * 20 + [False] * 10, [True] * 15 + [False] * 15])
+    >>> round(found.q, 2), found.df, found.p < 0.001
+    (23.33, 2, True)
     """
     right = check_members(correct)
     by_member, by_utterance = right.sum(axis=1), right.sum(axis=0)
@@ -166,6 +170,7 @@ def flip_groups(differences: ArrayLike) -> float:
 
 
 def check_members(correct: ArrayLike) -> NDArray[np.bool_]:
+    """Return ``correct``, ``(m, n)`` of two or more members, as an array of bool, or raise MetricError."""
     right = np.asarray(correct)
     if right.ndim != 2 or right.shape[0] < 2 or right.shape[1] < 1 or right.dtype != np.bool_:
         raise MetricError(
@@ -176,7 +181,7 @@ def check_members(correct: ArrayLike) -> NDArray[np.bool_]:
 
 
 def _compute_sign_probability(fewer: int, n: int) -> float:
-    """``min(1, 2 P(X <= fewer))`` for a binomial X of ``n`` fair trials, to the last bits also where it is tiny."""
+    """Return ``min(1, 2 P(X <= fewer))`` for a binomial X of ``n`` fair trials, exact also where it is tiny."""
     if 2 * fewer >= n:
         return 1.0
     if n <= _WHOLE_NUMBERS:

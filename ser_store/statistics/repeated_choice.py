@@ -1,4 +1,4 @@
-"""A choice repeated on some utterances and scored on others: what all corrections of a selection are made of."""
+"""A choice that is repeated on some utterances and scored on others: the parts of every correction of a selection."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ Scorer = Callable[[NDArray[np.intp]], tuple[NDArray[np.float64], NDArray[np.intp
 
 @dataclass(frozen=True)
 class SelectionBias:
-    """What choosing the best of many on the very utterances it is reported on amounts to.
+    """The accuracy of the best of many, as found and corrected for having been chosen on the same utterances.
 
     Attributes:
         apparent: accuracy of the chosen on the utterances it was chosen on, in 0..1; too high. Here and below another
@@ -99,7 +99,7 @@ def find_chosen_units(n: int, groups: ArrayLike | Sequence[Any] | None, group_na
 
 
 def make_scorer(outcomes: NDArray[Any], units: Units) -> Scorer:
-    """Choice and score by the plain mean of outcomes, ``(n_candidates, n)``."""
+    """Return the function that chooses and scores by the plain mean of outcomes, ``(n_candidates, n)``."""
     by_unit: NDArray[Any] = outcomes
     if units.numbers is not None:
         by_unit = units.sum(outcomes.T).T
@@ -125,7 +125,7 @@ def make_scorer(outcomes: NDArray[Any], units: Units) -> Scorer:
 
 
 def make_weighed_scorer(outcomes: NDArray[Any], units: Units, weigh: Weighing) -> Scorer:
-    """Choice and score by a weighted mean of outcomes, ``(n_candidates, n)``."""
+    """Return the function that chooses and scores by a weighted mean of outcomes, ``(n_candidates, n)``."""
     deciding = np.flatnonzero((outcomes != outcomes[0]).any(axis=0))
     right = outcomes[:, deciding].T.astype(np.float64)
 

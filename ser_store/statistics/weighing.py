@@ -18,6 +18,9 @@ def weigh_alike(counts: NDArray[Any]) -> NDArray[Any]:
 
     Args:
         counts: ``(repeats, n)``, how often each sample holds each utterance.
+
+    >>> weigh_alike(np.array([[2, 0, 1]])).tolist()
+    [[2, 0, 1]]
     """
     return counts
 

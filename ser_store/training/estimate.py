@@ -153,39 +153,27 @@ def estimate(
     judged = np.argsort(-evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
     parts = np.full(len(corpus), "", dtype="U5")
     parts[rows.train[longest]], parts[rows.evaluated[judged]] = "train", "valid"
-    given = {"init": source.origin["init"], "checkpoint": weights, "audio": folder}
-    took, peak, batch_sizes = _train_probe(
-        replace(corpus, splits={"probe": parts}, default_split="probe"), model, recipe, **given
-    )
-
-    steps_per_epoch, steps = count_steps(recipe, len(train), processes=processes)
+    excerpt, init = replace(corpus, splits={"probe": parts}, default_split="probe"), source.origin["init"]
+    took, peak, batch_sizes = _train_probe(excerpt, model, recipe, init=init, checkpoint=weights, audio=folder)
+    per_epoch, steps = count_steps(recipe, len(train), processes=processes)
     members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
+    kept = max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"])
+    written = members * len(evaluated) * (backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4)
+    free = _find_free(Path(checkpoints or store.path))
+    disk = {"checkpoints": kept, "members": written, "total": kept + written, "free": free}
     step = took["step"] * _compute_padded_mean(train, recipe) / _compute_padded_mean(train[longest], recipe)
     evaluation = took["evaluation"] * float(evaluated.sum() / evaluated[judged].sum())
-    disk = {
-        "checkpoints": max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"]),
-        "members": members * len(evaluated) * (backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4),
+    seconds = {
+        "device": _name_device(),
+        "seconds_per_step": took["step"],
+        "seconds_per_evaluation": evaluation,
+        "seconds_per_checkpoint": took["checkpoint"],
+        "seconds": steps * step + members * evaluation + saves * took["checkpoint"],
     }
+    memory = {**memory, "total": peak, "longest_seconds": train.max().item()}
+    heard = (len(train), len(evaluated))
     return Estimate(
-        source.key,
-        source.origin["init"],
-        *counts,
-        len(train),
-        len(evaluated),
-        processes,
-        steps,
-        steps_per_epoch,
-        members,
-        **batch_sizes,
-        memory={**memory, "total": peak, "longest_seconds": train.max().item()},
-        disk={**disk, "total": sum(disk.values()), "free": _find_free(Path(checkpoints or store.path))},
-        time={
-            "device": _name_device(),
-            "seconds_per_step": took["step"],
-            "seconds_per_evaluation": evaluation,
-            "seconds_per_checkpoint": took["checkpoint"],
-            "seconds": steps * step + members * evaluation + saves * took["checkpoint"],
-        },
+        source.key, init, *counts, *heard, processes, steps, per_epoch, members, *batch_sizes, memory, disk, seconds
     )
 
 
@@ -214,7 +202,7 @@ def find_available_memory() -> int:
     return int(whole) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _count_memory(model: str, parameters: int, trained: int) -> dict[str, int]:
+def _count_memory(model: str, parameters: int, trained: int) -> dict[str, Any]:
     """Bytes of the weights, their gradients and AdamW's two moments, all float32.
 
     Raises:
@@ -263,7 +251,7 @@ def _shorten(recipe: Recipe) -> Recipe:
 
 def _train_probe(
     corpus: Corpus, model: str, recipe: Recipe, **given: Any
-) -> tuple[dict[str, float], int, dict[str, int]]:
+) -> tuple[dict[str, float], int, tuple[int, int]]:
     """Train in a temporary store, by the code that trains; its curves say when a step was done, and an evaluation."""
     choose_device()
     build_training_arguments(recipe, Path(gettempdir()))  # by which the processes meet
@@ -277,7 +265,8 @@ def _train_probe(
     # Of the steps, the first warms up.
     took = {"step": median(np.diff(logged).tolist()), "evaluation": evaluated - logged[-1]}
     took["checkpoint"] = details["seconds"] - evaluated
-    return took, peak, {name: details["resolved"][name] for name in ("train_batch_size", "eval_batch_size")}
+    resolved = details["resolved"]
+    return took, peak, (resolved["train_batch_size"], resolved["eval_batch_size"])
 
 
 def _reset_peak_memory() -> None:

@@ -27,7 +27,7 @@ def freeze(model: Any, recipe: Recipe) -> None:
     count = len(model.backbone.encoder.layers)
     if recipe.frozen_layers > count:
         raise SerstoreError(
-            f"frozen_layers is {recipe.frozen_layers}: expected at most the {count} layers of the backbone"
+            f"`frozen_layers` is {recipe.frozen_layers}: expected at most the {count} layers of the backbone"
         )
     if recipe.freeze_feature_encoder or recipe.frozen_layers:
         freeze_convolutions(model.backbone)

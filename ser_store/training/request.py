@@ -229,8 +229,8 @@ def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:
     for name, value in {**now, **(vars(asked["recipe"]) if "recipe" in asked else {})}.items():
         if before[name] != value:
             raise SerstoreError(
-                f"run {begun.run} was begun with {name} {before[name]}: got {value}; a run is resumed as it was begun, "
-                f"so leave `{name}` out, or train another with `run` NAME"
+                f"run {begun.run} was begun with `{name}` {before[name]}: got {value}; a run is resumed as it was "
+                f"begun, so leave `{name}` out, or train another with `run` NAME"
             )
 
 

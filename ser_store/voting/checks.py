@@ -1,4 +1,4 @@
-"""What voters hand in, checked: every complaint is one line."""
+"""Checks of the arrays that are voted on: every complaint is one line."""
 
 from typing import Any, Literal, get_args
 
@@ -21,7 +21,14 @@ _SHOWN = 3
 
 
 def check_votes(votes: ArrayLike, n_classes: int, *, kind: str = "votes") -> NDArray[np.intp]:
-    """``(k, n)`` class indices, checked, as the type numpy indexes with."""
+    """Return class indices ``(k, n)`` as the type that numpy indexes with.
+
+    Raises:
+        EnsembleError: if they have another shape or type, or leave ``0..n_classes-1``.
+
+    >>> check_votes([[0, 1], [1, 1]], 2).shape
+    (2, 2)
+    """
     ballots = np.asarray(votes)
     if not 2 <= n_classes <= MAX_CLASSES:
         raise EnsembleError(f"n_classes is {n_classes}: expected 2 to {MAX_CLASSES} classes to vote on")
@@ -42,7 +49,11 @@ def check_votes(votes: ArrayLike, n_classes: int, *, kind: str = "votes") -> NDA
 
 
 def count_unanswered(predicted: NDArray[np.int16], n_classes: int) -> tuple[NDArray[np.int16], int]:
-    """Predictions of which -1 is an answer that is none of the classes, as votes: where there is one, for a class more.
+    """Return predictions as votes, and the number of classes: an answer of -1, none of the classes, is one class more.
+
+    Args:
+        predicted: ``(m, n)`` class indices, or -1.
+        n_classes: number of classes.
 
     >>> count_unanswered(np.array([[0, -1]], dtype=np.int16), 2)
     (array([[0, 2]], dtype=int16), 3)
@@ -54,7 +65,11 @@ def count_unanswered(predicted: NDArray[np.int16], n_classes: int) -> tuple[NDAr
 
 
 def describe_missing(missing: NDArray[np.bool_], *, kind: str) -> str:
-    """One line on the members, rows of ``(k, n)``, for whom something is missing: which they are, and where.
+    """Return a line on what is missing: which members, rows of ``(k, n)``, lack it for which utterances.
+
+    Args:
+        missing: ``(k, n)`` bool.
+        kind: what is missing.
 
     >>> describe_missing(np.array([[False, True, False], [False, False, False]]), kind="votes")
     'votes are missing: member 0 lacks 1 (utterance 1); expected one of every member for each of 3 utterances; leave \
@@ -78,7 +93,20 @@ out those members or utterances'
 def take_steps(
     probabilities: "ArrayLike | Logits | None", shape: tuple[int, ...], *, rule: str, needed_by: str
 ) -> NDArray[np.int64]:
-    """What members give each class in whole numbers, ``shape``: of probabilities in 0..1, or logits, all finite."""
+    """Return what members give each class in whole numbers, int64 of ``shape``.
+
+    Args:
+        probabilities: in 0..1, or :class:`~ser_store.voting.quantize.Logits`, all finite.
+        shape: ``(k, n, c)`` that is expected.
+        rule: the voting rule; ``soft-log`` adds up logarithms.
+        needed_by: what a complaint says needs them.
+
+    Raises:
+        EnsembleError: if there are none, or they have another shape, leave their range or are not finite.
+
+    >>> take_steps([[[0.25, 0.75]]], (1, 1, 2), rule="soft", needed_by="rule").tolist()
+    [[[250000000000, 750000000000]]]
+    """
     if probabilities is None:
         raise EnsembleError(
             f"this {needed_by} needs probabilities: expected an array of shape {shape}; members imported as class "
@@ -105,7 +133,7 @@ def take_steps(
 
 
 def check_accuracies(accuracies: ArrayLike | None, k: int) -> NDArray[np.float64]:
-    """``accuracies`` of k members, not NaN."""
+    """Return the accuracies of k members as float64 ``(k,)``, or raise EnsembleError where one is missing."""
     if accuracies is None:
         raise EnsembleError(f"tie rule 'best' needs the members' accuracies: expected an array of shape ({k},)")
     merits = np.asarray(accuracies, dtype=np.float64)
@@ -115,7 +143,7 @@ def check_accuracies(accuracies: ArrayLike | None, k: int) -> NDArray[np.float64
 
 
 def check_weights(weights: ArrayLike, k: int) -> NDArray[Any]:
-    """``weights`` of k members as numbers of any kind, finite, none negative and not all 0."""
+    """Return the weights of k members, ``(k,)``; raise EnsembleError if one is negative or not finite, or all are 0."""
     given = np.asarray(weights)
     if given.shape != (k,):
         raise EnsembleError(f"weights have shape {given.shape}: expected ({k},), one per member")

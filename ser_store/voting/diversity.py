@@ -1,4 +1,4 @@
-"""How differently members err, and what each of them brings to an ensemble.
+"""Diversity: how differently members err, and what each of them adds to an ensemble.
 
 The measures are those of Kuncheva and Whitaker, "Measures of diversity in classifier ensembles and their relationship
 with the ensemble accuracy", Machine Learning 51, 181-207 (2003). For two members and n utterances, ``n11`` is the
@@ -75,7 +75,7 @@ class EnsembleDiversity:
 
 
 def compute_pair_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classes: int) -> PairDiversity:
-    """Disagreement, Q statistic, double fault and kappa of every two members.
+    """Return disagreement, Q statistic, double fault and kappa of every two members.
 
     Args:
         predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per member.
@@ -92,7 +92,7 @@ def compute_pair_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classe
 
 
 def compute_ensemble_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classes: int) -> EnsembleDiversity:
-    """The mean diversity of an ensemble's pairs, and what an oracle would make of its members.
+    """Return the mean diversity of an ensemble's pairs, and what an oracle would make of its members.
 
     Args:
         predictions: ``(k, n)`` class indices in ``0..n_classes-1``, one row per member of the ensemble.
@@ -146,7 +146,7 @@ def _compare(problem: Problem) -> PairDiversity:
 
 
 def _count_together(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For every two rows of ``(m, n)`` marks the number of utterances that both mark."""
+    """Return for every two rows of ``(m, n)`` marks the number of utterances that both mark."""
     m, n = marks.shape
     counts = np.zeros((m, m), dtype=np.int64)
     for start in range(0, n, _BLOCK):
@@ -156,7 +156,7 @@ def _count_together(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _divide(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> Matrix:
-    """NaN where the denominator is 0."""
+    """Return NaN where the denominator is 0."""
     quotient = np.full(numerator.shape, np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator != 0)
     return quotient

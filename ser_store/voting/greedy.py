@@ -62,16 +62,20 @@ class _Sums:
 
 
 def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyResult:
-    """Add ``problem.k`` times the candidate with which the ensemble votes best; takes the best of several such paths.
+    """Build an ensemble greedily: add ``problem.k`` times the candidate with which it votes best.
 
-    Every path begins with the best single candidate, which is what an empty ensemble is best extended by. On the last
-    path a candidate may be added again. In hard voting it often is, without being of use: alone it beats any pair,
-    whose every disagreement is a tie, and whoever has more than half of the votes is the ensemble. So on the first path
-    nobody is added again (it ends when all are in); and in hard voting there is another such path, on which candidates
-    are compared as if ties were decided by lot. Of candidates with which the ensemble does equally well the one of more
-    balanced accuracy is taken, then the one of lower index. As a path may fall again, its best ensemble is
-    :attr:`GreedyResult.best`; of paths whose best are equally good the first is taken. Nothing proves that there is no
-    better ensemble.
+    This is done in several ways ("paths"), and the best outcome is returned. Every path begins with the best single
+    candidate:
+
+    - without replacement: no candidate is added twice; the path ends when all are in;
+    - in hard voting, without replacement once more, comparing candidates as if ties were decided by lot. Two members
+      that disagree always tie, so that by the tie rule alone the second member would hardly count;
+    - with replacement: a candidate may be added again. In hard voting it often is, without being of use: who has more
+      than half of the votes is the ensemble.
+
+    Of candidates with which the ensemble is equally accurate the one of higher balanced accuracy is taken, then the
+    one of lower index. Accuracy may fall along a path: :attr:`GreedyResult.best` is its best ensemble. Of paths whose
+    best are equally good the first is taken. Nothing proves that there is no better ensemble.
 
     Ctrl-C ends the selection early with the path so far.
 
@@ -84,6 +88,11 @@ def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyRes
 
     Raises:
         EnsembleError: if ``k`` leaves its range, or the problem has weights, constraints or another objective.
+
+    >>> from ser_store.voting.problem import pose_problem
+    >>> found = search_greedy(pose_problem([[0, 0, 1], [0, 1, 0], [1, 1, 1]], [0, 1, 1], k=3, n_classes=2))
+    >>> found.best.members, found.best.correct
+    ((0, 1, 2), 3)
     """
     k = problem.k
     if not 1 <= k <= _MAX_ADDITIONS:
@@ -157,7 +166,7 @@ class _Path:
             self._sums = best_sums
 
     def _score(self, sums: _Sums) -> NDArray[Any]:
-        """Of every utterance whether it is right, or how probably by lot, ``(n,)``."""
+        """Return for every utterance whether it is right, or how probably by lot, ``(n,)``."""
         problem = self.problem
         if not self._draws_lots:
             right: NDArray[np.bool_] = _decide(sums, abstains=problem.tie == "abstain").predicted == problem.truth

@@ -1,4 +1,4 @@
-"""Good ensembles by exchanging one member after the other: where an exact search begins to compare."""
+"""Local search: good ensembles by exchanging one member after the other, with which an exact search begins."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ _STARTS = 8
 
 
 def search_locally(problem: Problem, *, top: int, seed: int = 0) -> dict[Members, int]:
-    """Up to ``top`` different good ensembles, members ascending, and how many utterances they get right.
+    """Return up to ``top`` different good ensembles, members ascending, and how many utterances each gets right.
 
-    From random ensembles on, every member in turn is exchanged for the candidate with whom most utterances are right,
-    until no exchange is for the better. All ensembles voted on the way count.
+    Beginning with random ensembles, exchange every member in turn for the candidate with whom most utterances are
+    right, until no exchange improves the ensemble. All ensembles voted on the way count.
+
+    >>> from ser_store.voting.problem import pose_problem
+    >>> search_locally(pose_problem([[0, 0, 1], [0, 1, 0], [1, 1, 1]], [0, 1, 1], k=2, n_classes=2), top=1)
+    {(0, 2): 2}
     """
     rng = np.random.default_rng(seed)
     margins = encode(problem)
@@ -25,7 +29,7 @@ def search_locally(problem: Problem, *, top: int, seed: int = 0) -> dict[Members
         ensemble = rng.choice(problem.m, problem.k, replace=False).tolist()
         current, unchanged = -1, 0
         while unchanged < problem.k:
-            # The next in turn leaves; who comes in stands last.
+            # The first member leaves; the one that comes in goes to the end, so that all get their turn.
             rest = ensemble[1:]
             correct = _count_right(problem, margins, rest)
             found = _keep_best(found, rest, correct, top)
@@ -37,7 +41,7 @@ def search_locally(problem: Problem, *, top: int, seed: int = 0) -> dict[Members
 
 
 def _count_right(problem: Problem, margins: Margins, rest: list[int]) -> NDArray[np.int64]:
-    """Utterances right of ``rest`` with each candidate, ``(m,)``; -1 with those who are in it already."""
+    """Return how many utterances ``rest`` and each candidate get right, ``(m,)``; -1 for those already in it."""
     right = vote_block(problem, margins, np.array([rest], dtype=np.intp), 0, problem.m)[0]
     correct: NDArray[np.int64] = np.bitwise_count(right.view(np.uint64)).sum(axis=1, dtype=np.int64)
     correct[rest] = -1

@@ -17,7 +17,7 @@ Words = NDArray[np.unsignedinteger]
 
 @dataclass(frozen=True)
 class Margins:
-    """What every member adds to the margins of every utterance.
+    """The numbers that every member adds to the margins of every utterance.
 
     Utterances are padded with ones that no ensemble gets right to ``p``, a multiple of 8.
 
@@ -52,7 +52,7 @@ def encode_votes(
     weights: NDArray[np.int64] | None = None,
     slack: int = 0,
 ) -> Margins:
-    """Margins of hard voting among ``k`` members; decisive for the tie rules ``lowest`` and ``abstain``, without slack.
+    """Return the margins of hard voting among ``k`` members; they decide ties by ``lowest`` and ``abstain`` too.
 
     Args:
         predictions: ``(m, n)`` class indices.
@@ -94,7 +94,7 @@ def encode_votes(
 
 
 def encode_steps(steps: NDArray[np.int64], truth: NDArray[np.intp], *, slack: int = 0) -> Margins:
-    """Margins of soft voting: what the truth gets less what the rival gets, one 64-bit field per rival.
+    """Return the margins of soft voting: the sum of the true class less that of each rival, in 64-bit fields.
 
     Args:
         steps: ``(m, n, c)``, what all members give each class.
@@ -117,7 +117,7 @@ def encode_steps(steps: NDArray[np.int64], truth: NDArray[np.intp], *, slack: in
 
 
 def _choose_word(bits: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest word that holds all fields, else 64 bits: the search is bound by the bytes it moves."""
+    """Return the smallest word that holds all fields, else 64 bits: the search is bound by the bytes it moves."""
     return next((np.dtype(f"u{size}") for size in (1, 2, 4) if bits <= 8 * size), np.dtype("u8"))
 
 

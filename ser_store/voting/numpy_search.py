@@ -33,7 +33,7 @@ class Block:
     end: int
 
     def list_prefixes(self, k: int) -> NDArray[np.intp]:
-        """``(stop - start, k - 1)`` ascending."""
+        """Return the prefixes, ``(stop - start, k - 1)``, members ascending."""
         if k == 1:
             return np.empty((1, 0), dtype=np.intp)
         lower = unrank_subsets(self.start, self.stop, size=k - 2)
@@ -43,8 +43,15 @@ class Block:
 def search_batched(
     problem: Problem, tally: Tally, *, progress: Progress, kept: NDArray[np.signedinteger] | None = None
 ) -> None:
-    """Every ensemble of ``problem`` into ``tally``, and its utterances right into ``kept``, lexicographically; of a
-    problem with constraints only those that are allowed, and nothing is kept."""
+    """Vote every ensemble that is allowed, and count it in ``tally``.
+
+    Args:
+        problem: what is searched.
+        tally: is changed.
+        progress: shows how far the search is.
+        kept: ``(problem.total,)``, takes the utterances right of each ensemble, lexicographically; of a problem with
+            constraints nothing is kept.
+    """
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
     size = margins.bytes_per_ensemble
@@ -66,7 +73,7 @@ def search_batched(
 
 
 def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
-    """Which utterances every ensemble gets right, block by block: ``(prefixes, lasts, p)`` bool, ``p >= n``.
+    """Yield which utterances every ensemble gets right, block by block: ``(prefixes, lasts, p)`` bool, ``p >= n``.
 
     Laid end to end the ensembles are in the order of the search, whatever the size of the blocks: by their last member
     but one, then colexicographically by those before, then by their last.
@@ -93,7 +100,7 @@ def tally_block(
     *,
     floor: int = 0,
 ) -> NDArray[np.int64]:
-    """Each prefix with each last member in ``first..end-1`` into ``tally``; the best need ``floor`` utterances right.
+    """Count each prefix with each last member in ``first..end-1`` in ``tally``; the best need ``floor`` right.
 
     Returns ``(prefixes, lasts)``, utterances right.
     """
@@ -111,7 +118,7 @@ def tally_block(
 
 
 def encode(problem: Problem) -> Margins:
-    """The margins of the problem's rule."""
+    """Return the margins of the problem's rule."""
     weights, steps, slack = problem.cut_off()
     if steps is not None:
         return encode_steps(steps, problem.truth, slack=slack)
@@ -129,7 +136,7 @@ def encode(problem: Problem) -> Margins:
 def vote_block(
     problem: Problem, margins: Margins, prefixes: NDArray[np.intp], first: int, end: int
 ) -> NDArray[np.bool_]:
-    """Which utterances each prefix with each last member in ``first..end-1`` gets right.
+    """Return which utterances each prefix with each last member in ``first..end-1`` gets right.
 
     Returns ``(prefixes, lasts, p)`` bool, ``p`` padded utterances.
     """
@@ -146,7 +153,7 @@ def vote_block(
 
 
 def _find_unbeaten(margins: Margins, sums: NDArray[np.unsignedinteger], first: int, end: int) -> NDArray[np.bool_]:
-    """Where no margin is negative, ``(prefixes, lasts, p)``."""
+    """Return where no margin is negative, ``(prefixes, lasts, p)``."""
     guards = sums[0][:, None, :] + margins.codes[0, first:end]
     for word in range(1, len(sums)):
         guards &= sums[word][:, None, :] + margins.codes[word, first:end]
@@ -156,13 +163,13 @@ def _find_unbeaten(margins: Margins, sums: NDArray[np.unsignedinteger], first: i
 
 
 def _break_ties(problem: Problem, members: NDArray[np.intp], utterance: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether ensembles, the columns of ``(k, e)`` members, get one utterance each right under the tie rule."""
+    """Return whether ensembles, the columns of ``(k, e)`` members, get one utterance each right under the tie rule."""
     right: NDArray[np.bool_] = problem.decide(members, utterance).predicted == problem.truth[utterance]
     return right
 
 
 def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
-    """Blocks that cover every ensemble once; an ensemble's sums take ``size`` bytes."""
+    """Yield blocks that cover every ensemble once; an ensemble's sums take ``size`` bytes."""
     per_block = max(1, BLOCK_BYTES // size)
     m, k = problem.m, problem.k
     for q in [-1] if k == 1 else range(k - 2, m - 1):
@@ -177,8 +184,10 @@ def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
 def _iter_allowed_blocks(
     problem: Problem, constraints: Constraints, q: int, size: int
 ) -> Iterator[tuple[NDArray[np.intp], int, int]]:
-    """Beginnings whose last member is ``q`` (-1: the empty one), with last members ``first..end-1`` for all of them;
-    an ensemble's sums take ``size`` bytes."""
+    """Yield prefixes whose last member is ``q`` (-1: the empty one), with the last members for all of them.
+
+    An ensemble's sums take ``size`` bytes.
+    """
     per_block = max(1, BLOCK_BYTES // size)
     if q < 0:
         for first, end in _find_stretches(constraints, 0, 0):
@@ -199,7 +208,7 @@ def _iter_allowed_blocks(
 
 
 def _find_stretches(constraints: Constraints, start: int, held: int) -> list[tuple[int, int]]:
-    """Stretches ``(first, end)`` of candidates from ``start`` on, each of whom completes what is ``held``."""
+    """Return stretches ``(first, end)`` of candidates from ``start`` on, each of whom completes what is ``held``."""
     completes = ((constraints.hits[start:] | held) & constraints.needed) == constraints.needed
     edges = np.flatnonzero(np.diff(np.concatenate([[False], completes, [False]]).astype(np.int8))) + start
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

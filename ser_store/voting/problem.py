@@ -93,7 +93,7 @@ class Problem:
         return find_most(self.weights, self.steps)
 
     def keep(self, candidates: NDArray[np.intp]) -> "Problem":
-        """The problem of some of the candidates, without constraints."""
+        """Return the problem of some of the candidates, without constraints."""
         return replace(
             self,
             predictions=self.predictions[candidates],
@@ -104,12 +104,13 @@ class Problem:
         )
 
     def fits(self, k: int) -> bool:
-        """Whether all that ``k`` members give adds up exactly in 64 bits."""
+        """Return whether all that ``k`` members give adds up exactly in 64 bits."""
         return k * self.most < MAX_SUM
 
     def cut_off(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, int]:
-        """What searches add up: of hard voting the weights ``(m,)``, of the others ``(m, n, c)``; and by how much a
-        margin between ``k`` members' sums may be wrong.
+        """Return what searches add up, and by how much a margin between ``k`` members' sums may be wrong.
+
+        Of hard voting these are the weights ``(m,)``, of the others what members give each class, ``(m, n, c)``.
 
         Where sums are too large, the last bits of every member's share are cut off. What that leaves open is to be
         decided by :meth:`decide`.
@@ -124,11 +125,11 @@ class Problem:
         return cut, steps, self.k if excess else 0
 
     def vote(self, members: list[int]) -> Votes:
-        """What the ensemble of these candidates decides."""
+        """Return what the ensemble of these candidates decides."""
         return self.decide(np.array(members)[:, None], np.arange(self.n))
 
     def decide(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> Votes:
-        """For each of the ``(e,)`` utterances what its ``(k, e)`` or ``(k, 1)`` members decide."""
+        """Return for each of the ``(e,)`` utterances what its ``(k, e)`` or ``(k, 1)`` members decide."""
         if self.rule != "hard":
             return decide_by_sums(self.give(members, utterances))
         return decide(
@@ -141,13 +142,13 @@ class Problem:
         )
 
     def weigh(self, members: NDArray[np.intp]) -> NDArray[Any]:
-        """The weights of ``(k, e)`` members, of a type that their sums fit."""
+        """Return the weights of ``(k, e)`` members, of a type that their sums fit."""
         if self.weights is None:
             return np.ones(members.shape, dtype=np.int64)
         return self.weights[members].astype(np.int64 if self.fits(len(members)) else object)
 
     def give(self, members: NDArray[np.intp], utterances: NDArray[np.intp]) -> NDArray[Any]:
-        """What members give each class of an utterance, weight included, ``(k, e, c)``; for rules by probabilities."""
+        """Return what members give each class of an utterance, times their weights, ``(k, e, c)``."""
         if self.steps is None:
             raise ValueError("this rule takes no probabilities")
         given = self.steps[members, utterances]
@@ -193,6 +194,10 @@ def pose_problem(
         EnsembleError: if the arrays do not fit each other, leave their ranges, or one that is needed is missing; if the
             groups are scattered.
         UnknownNameError: if there is no such rule, tie rule or objective.
+
+    >>> problem = pose_problem([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2)
+    >>> problem.total, problem.vote([1, 2]).predicted.tolist()
+    (3, [0, 1])
     """
     check_choice("voting rule", rule, RULES)
     check_choice("objective", objective, get_args(Objective))
@@ -221,7 +226,7 @@ def pose_problem(
 
 
 def count_ensembles(m: int, k: int) -> int:
-    """The number of k-member ensembles of ``m`` candidates, ``C(m, k)``; 0 where ``k > m``.
+    """Return the number of k-member ensembles of ``m`` candidates, ``C(m, k)``; 0 where ``k > m``.
 
     >>> count_ensembles(84, 5)
     30872016

@@ -1,4 +1,4 @@
-"""The best ensembles where there are too many to vote them all: exact, by proof that the others are no better."""
+"""Search by branch and bound: the best ensembles without voting all, by proof that the others are no better."""
 
 import time
 from collections.abc import Iterator
@@ -80,12 +80,17 @@ def search_pruned(
             most 255 classes and members.
         top: how many of the best to return.
         max_seconds: end the search after so much time. Default: never.
-        max_nodes: end the search after so many beginnings of ensembles. Default: never.
+        max_nodes: end the search after so many partial ensembles. Default: never.
         threads: default: as many as there are processors.
         progress: shows how far the search is.
 
     Raises:
         EnsembleError: if the problem is none of these, or ``top`` or the budget is out of range.
+
+    >>> from ser_store.voting.problem import pose_problem
+    >>> found = search_pruned(pose_problem([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2), top=1)
+    >>> found.proved, found.results[0].members
+    (True, (1, 2))
     """
     _check(problem, top=top, max_seconds=max_seconds, max_nodes=max_nodes)
     started = time.perf_counter()
@@ -160,7 +165,7 @@ class _Search:
         self._pool.shutdown(cancel_futures=True)
 
     def _comes_too_late(self, prefix: NDArray[np.int64]) -> bool:
-        """Whether an ensemble of this branch that has only as many right as the worst of the best is none of them."""
+        """Return whether this branch's ensembles lose against the worst of the best where equally many are right."""
         tally = self._tally
         if len(tally.correct) < tally.top:
             return False
@@ -188,7 +193,7 @@ class _Search:
 
 
 def _search_all(problem: Problem, *, top: int, threads: int | None, progress: Progress) -> PrunedResult:
-    """So few that there is nothing to prune."""
+    """Vote all: they are so few that there is nothing to prune."""
     result = search_problem(problem, top=top, threads=threads, progress=progress)
     if not result.results:
         raise KeyboardInterrupt
@@ -207,7 +212,7 @@ def _search_all(problem: Problem, *, top: int, threads: int | None, progress: Pr
 
 
 def _offer_missing(problem: Problem, tally: Tally, found: dict[Members, int]) -> None:
-    """What was found by exchanging members, but not yet by the search."""
+    """Offer what was found by exchanging members, but not yet by the search."""
     known = set(map(tuple, tally.members.tolist()))
     missing = [members for members in found if members not in known]
     if not missing:
@@ -218,7 +223,7 @@ def _offer_missing(problem: Problem, tally: Tally, found: dict[Members, int]) ->
 
 
 def _lacks_compiled_code(problem: Problem) -> bool:
-    """Whether all are to be voted in numpy instead; raises EnsembleError if these are too many."""
+    """Return whether all are to be voted in numpy instead; raises EnsembleError if these are too many."""
     obstacle = find_obstacle()
     if obstacle is not None and problem.total > _MAX_IN_NUMPY:
         raise EnsembleError(

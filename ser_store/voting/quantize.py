@@ -29,10 +29,10 @@ _TWELVE_DIGITS = Context(prec=12)
 
 @dataclass(frozen=True, eq=False)
 class Logits:
-    """Logits, to hand in where probabilities are asked for.
+    """Logits, to be passed where probabilities are asked for.
 
-    They are log-probabilities but for what all classes of an utterance share, so that soft voting by log-probability
-    takes them as they are, and equal sums are ties: probabilities would be rounded, and their logarithms again.
+    They differ from log-probabilities by a number that all classes of an utterance share. Soft voting by
+    log-probability takes them as they are, so that equal sums are ties; probabilities would be rounded first.
 
     Attributes:
         values: ``(..., c)``, finite.
@@ -45,21 +45,34 @@ class Logits:
 
 
 def quantize_probabilities(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Probabilities in steps of 10**-12, int64: finer than float32 resolves where it matters."""
+    """Return probabilities in steps of 10**-12, int64: finer than float32 resolves where it matters.
+
+    >>> quantize_probabilities(np.array([0.25])).tolist()
+    [250000000000]
+    """
     steps: NDArray[np.int64] = np.rint(probabilities.astype(np.float64) * _PROBABILITY_STEPS).astype(np.int64)
     return steps
 
 
 def quantize_logs(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Binary logarithms of the probabilities, of those below 2**-32 as if they were that, in steps of 2**-35, int64."""
+    """Return binary logarithms of probabilities in steps of 2**-35, int64; of those below 2**-32 the logarithm of that.
+
+    >>> quantize_logs(np.array([1.0, 0.5])).tolist() == [0, -(2**35)]
+    True
+    """
     logs = np.log2(np.maximum(probabilities.astype(np.float64), LOG_FLOOR))
     steps: NDArray[np.int64] = np.rint(logs * _LOG_STEPS).astype(np.int64)
     return steps
 
 
 def quantize_logits(logits: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Logits less the highest of their utterance, those of a probability below 2**-32 as if it were that, in steps of
-    2**-40, int64."""
+    """Return logits less the highest of their utterance in steps of 2**-40, int64.
+
+    Those of a probability below 2**-32 count as if it were that.
+
+    >>> quantize_logits(np.array([[1.0, 0.5]])).tolist() == [[0, -(2**39)]]
+    True
+    """
     scores = logits.astype(np.float64)
     below = scores - scores.max(axis=-1, keepdims=True)
     # In order, so that the sum does not depend on which class has which logit.
@@ -70,7 +83,7 @@ def quantize_logits(logits: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def count_weights(weights: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers in the same proportions as the weights: int64, or where that is too small, of Python's own.
+    """Return whole numbers in the proportions of the weights: int64, or where that is too small, Python's own.
 
     >>> count_weights(np.array([0.1, 0.1, 0.3])).tolist(), count_weights(np.array([1 / 3, 59 / 72])).tolist()
     ([1, 1, 3], [24, 59])
@@ -83,7 +96,7 @@ def count_weights(weights: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_weight(weight: Any) -> Fraction:
-    """A float is the fraction of a small denominator that it stands for, such as an accuracy; else a decimal."""
+    """Return a float is the fraction of a small denominator that it stands for, such as an accuracy; else a decimal."""
     if isinstance(weight, Rational):
         return Fraction(int(weight.numerator), int(weight.denominator))
     # A float of fewer bits as it is written: 0.7 in float32 is 0.7.

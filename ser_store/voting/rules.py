@@ -57,7 +57,7 @@ def hard_vote(
     accuracies: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Votes:
-    """Plurality: the class that most members vote for; with ``weights``, the class whose voters weigh most in sum.
+    """Return the class that most members vote for; with ``weights``, the class whose voters weigh most in sum.
 
     Where several classes are at the top, ``tie`` decides:
 
@@ -103,7 +103,7 @@ def hard_vote(
 
 
 def soft_vote(probabilities: ArrayLike | Logits, *, weights: ArrayLike | None = None) -> Votes:
-    """Mean probability: the class with the highest mean over the members; of equal means the lowest class.
+    """Return the class with the highest mean probability over the members; of equal means the lowest class.
 
     With ``weights``, which count as in :func:`hard_vote`, the class with the highest sum of weight times probability.
     Probabilities count in steps of 10**-12, so that equal means are found equal whatever the order of the members.
@@ -122,10 +122,10 @@ def soft_vote(probabilities: ArrayLike | Logits, *, weights: ArrayLike | None = 
 
 
 def soft_log_vote(probabilities: ArrayLike | Logits, *, weights: ArrayLike | None = None) -> Votes:
-    """Mean log-probability: the class with the highest geometric mean over the members; of equals the lowest class.
+    """Return the class with the highest mean log-probability over the members; of equals the lowest class.
 
     With ``weights``, which count as in :func:`hard_vote`, the class with the highest sum of weight times
-    log-probability. Probabilities below 2**-32 count as if they were that: who gives a class no chance has no veto.
+    log-probability. Probabilities below 2**-32 count as if they were that, so that no single member has a veto.
 
     Logits differ from log-probabilities by what all classes of an utterance share, so that of :class:`Logits` it is the
     class with the highest sum of logits. They count in steps of 2**-40, of which all in float32 from 2**-17 on are
@@ -155,7 +155,7 @@ def _vote_by_sums(probabilities: ArrayLike | Logits, weights: ArrayLike | None, 
 
 
 def _weigh(weights: ArrayLike | None, k: int, steps: NDArray[np.int64] | None) -> NDArray[Any]:
-    """The weights of k members as whole numbers, ``(k,)``, of a type that sums of them and of their ``steps`` fit."""
+    """Return the weights of k members as whole numbers, ``(k,)``, of a type that holds their sums times ``steps``."""
     if weights is None:
         return np.ones(k, dtype=np.int64)
     whole = count_weights(check_weights(weights, k))
@@ -163,12 +163,12 @@ def _weigh(weights: ArrayLike | None, k: int, steps: NDArray[np.int64] | None) -
 
 
 def find_most(weights: NDArray[Any] | None, steps: NDArray[np.int64] | None) -> int:
-    """The most that a member may give a class: the largest weight, times steps where it gives these."""
+    """Return the most that a member may give a class: the largest weight, times steps where it gives these."""
     return (1 if weights is None else int(weights.max())) * (1 if steps is None else int(np.abs(steps).max()))
 
 
 def decide_by_sums(steps: NDArray[Any]) -> Votes:
-    """Soft voting by what the members give each class in whole numbers, ``(k, n, c)``."""
+    """Return the classes with the highest sums of what members give each class in whole numbers, ``(k, n, c)``."""
     sums = steps.sum(axis=0)
     at_top = sums == sums.max(axis=1, keepdims=True)
     return Votes(predicted=at_top.argmax(axis=1).astype(np.int16), tied=at_top.sum(axis=1) > 1)
@@ -183,8 +183,14 @@ def decide(
     accuracies: NDArray[np.float64] | None,
     weights: NDArray[Any],
 ) -> Votes:
-    """:func:`hard_vote` on checked arrays: ``(k, n)`` ballots, probabilities in whole numbers ``(k, n, c)`` times
-    weights, accuracies and whole weights ``(k, n)`` or ``(k, 1)``."""
+    """Return the votes of :func:`hard_vote` on checked arrays.
+
+    Args:
+        ballots: ``(k, n)`` class indices.
+        steps: ``(k, n, c)``, probabilities in whole numbers times weights; needed by ``confidence``.
+        accuracies: ``(k, n)`` or ``(k, 1)``; needed by ``best``.
+        weights: ``(k, n)`` or ``(k, 1)`` whole numbers.
+    """
     n = ballots.shape[1]
     counts = np.zeros((n, n_classes), dtype=weights.dtype)
     np.add.at(counts, (np.arange(n), ballots), weights)
@@ -205,7 +211,7 @@ def decide(
 def _follow_the_best(
     ballots: NDArray[np.intp], at_top: NDArray[np.bool_], accuracies: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """For every utterance the vote of the most accurate member among those who voted for a class at the top."""
+    """Return for every utterance the vote of the most accurate member among those who voted for a class at the top."""
     supports_top = np.take_along_axis(at_top, ballots.T, axis=1).T
     merit = np.where(supports_top, accuracies, -np.inf)
     decider = merit.argmax(axis=0)

@@ -75,16 +75,25 @@ def write_scores_parquet(
     names: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> None:
-    """The scores of all ensembles as Parquet, a row each: columns ``member_1`` to ``member_k``, and ``correct``.
+    """Write the scores of all ensembles as Parquet, a row each: columns ``member_1`` to ``member_k``, and ``correct``.
 
-    Written in chunks under another name, and renamed when it is whole.
+    The file is written in chunks under another name, and renamed when it is whole.
 
     Args:
+        path: the file; one that is there is replaced.
         scores: ``(C(n_candidates, k),)`` as of :func:`compute_scores`.
+        k: members of an ensemble.
+        n_candidates: number of candidates.
         names: ``(n_candidates,)``, different from each other, to write in place of the members' indices.
+        progress: shows how far the writing is.
 
     Raises:
         EnsembleError: if there are not as many scores as ensembles, or names as candidates.
+
+    >>> import polars
+    >>> write_scores_parquet("scores.parquet", np.array([1, 1, 2], dtype=np.int16), k=2, n_candidates=3)
+    >>> polars.read_parquet("scores.parquet").row(2)
+    (1, 2, 2)
     """
     if scores.shape != (comb(n_candidates, k),):
         raise EnsembleError(

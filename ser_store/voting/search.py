@@ -82,7 +82,7 @@ def search_ensembles(
     k: int,
     n_classes: int,
     top: int = 20,
-    backend: str = "auto",
+    backend: Backend = "auto",
     threads: int | None = None,
     progress: Progress = silent,
     **problem: Any,
@@ -129,7 +129,11 @@ def search_problem(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
-    """Vote every ensemble of a posed problem, as :func:`search_ensembles` does."""
+    """Vote every ensemble of a posed problem; parameters and errors as for :func:`search_ensembles`.
+
+    >>> search_problem(pose_problem([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2)).searched
+    3
+    """
     check_top(top)
     check_countable(problem)
     backend = choose_backend(problem, backend)
@@ -172,9 +176,10 @@ def run_search(
     progress: Progress,
     kept: NDArray[np.signedinteger] | None = None,
 ) -> None:
-    """Every ensemble into ``tally``, and its utterances right into ``kept``, ``(problem.total,)``, lexicographically.
+    """Vote every ensemble, and count it in ``tally``.
 
     Args:
+        kept: ``(problem.total,)``, takes the utterances right of each ensemble, lexicographically.
         backend: see :func:`choose_backend`, but not ``auto``.
     """
     if backend == "bitsliced":
@@ -190,13 +195,13 @@ def run_search(
 
 
 def make_tally(problem: Problem, *, top: int) -> Tally:
-    """An empty tally that orders by the problem's objective."""
+    """Return an empty tally that orders by the problem's objective."""
     best_balance = bound_balance(weigh_utterances(problem.truth, problem.n_classes))
     return Tally(n=problem.n, k=problem.k, top=top, objective=problem.objective, best_balance=best_balance)
 
 
 def choose_backend(problem: Problem, backend: str) -> str:
-    """The back end that ``backend`` means for this problem; ``auto`` is one of the others.
+    """Return the back end that ``backend`` means for this problem; ``auto`` stands for one of the others.
 
     Where there is no compiled code, ``auto`` is numpy.
 

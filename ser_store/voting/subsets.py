@@ -151,7 +151,7 @@ def make_constraints(m: int, *, groups: ArrayLike | None = None, required: Seque
 
 
 def _count_spread(sizes: Sequence[int], k: int) -> int:
-    """How many ensembles of ``k`` members hold at most one of each group: the k-th elementary symmetric polynomial."""
+    """Count the ensembles of ``k`` members with at most one of each group: the k-th elementary symmetric polynomial."""
     if all(size <= 1 for size in sizes):
         return comb(sum(sizes), k)
     ways = [1] + [0] * k
@@ -162,7 +162,7 @@ def _count_spread(sizes: Sequence[int], k: int) -> int:
 
 
 def unrank_subsets(start: int, stop: int, *, size: int) -> NDArray[np.intp]:
-    """The subsets of ``size`` indices with colexicographic ranks ``start..stop-1``, ``(stop - start, size)`` ascending.
+    """Return the subsets of ``size`` indices with colexicographic ranks ``start..stop-1``, ascending rows of ``size``.
 
     In this order, by the largest member first, the subsets of ``range(q)`` are the first ``C(q, size)``, whatever
     the number of candidates. The subset ``a < b < c`` has rank ``C(a, 1) + C(b, 2) + C(c, 3)``.
@@ -184,7 +184,7 @@ def unrank_subsets(start: int, stop: int, *, size: int) -> NDArray[np.intp]:
 
 
 def unrank_lexicographic(start: int, stop: int, *, size: int, n_candidates: int) -> NDArray[np.intp]:
-    """The subsets of ``size`` of ``range(n_candidates)`` with lexicographic ranks ``start..stop-1``, ascending.
+    """Return the subsets of ``size`` of ``range(n_candidates)`` with lexicographic ranks ``start..stop-1``, ascending.
 
     This is the order of ``itertools.combinations``.
 
@@ -197,7 +197,7 @@ def unrank_lexicographic(start: int, stop: int, *, size: int, n_candidates: int)
 
 
 def rank_lexicographic(subsets: NDArray[np.intp], *, n_candidates: int) -> NDArray[np.int64]:
-    """The lexicographic ranks, ``(e,)``, of ascending subsets of ``range(n_candidates)``, ``(e, size)``.
+    """Return the lexicographic ranks, ``(e,)``, of ascending subsets of ``range(n_candidates)``, ``(e, size)``.
 
     >>> rank_lexicographic(np.array([[0, 1], [2, 3]]), n_candidates=4).tolist()
     [0, 5]

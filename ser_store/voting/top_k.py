@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def weigh_utterances(truth: NDArray[np.intp], n_classes: int) -> NDArray[np.int64]:
-    """What each utterance adds to the balance, ``(n,)`` int64: an integer that orders as balanced accuracy does.
+    """Return what each utterance adds to the balance, ``(n,)`` int64: an integer that orders as balanced accuracy does.
 
     An utterance weighs the reciprocal of its class' support, times the least common multiple of all supports, so that
     equal balanced accuracies give equal balances. Where that leaves 62 bits the reciprocals are rounded to them.
@@ -26,7 +26,7 @@ def weigh_utterances(truth: NDArray[np.intp], n_classes: int) -> NDArray[np.int6
 
 
 def bound_balance(weights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The highest balance that 0, 1, …, n utterances right can have, ``(n + 1,)`` ascending."""
+    """Return the highest balance that 0, 1, …, n utterances right can have, ``(n + 1,)`` ascending."""
     # So many wrong cost least if they are the utterances that weigh least.
     best: NDArray[np.int64] = (weights.sum() - np.append(0, np.sort(weights).cumsum()))[::-1].copy()
     return best

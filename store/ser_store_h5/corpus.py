@@ -28,7 +28,7 @@ class CorpusError(SerstoreError):
 
 
 def order_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """The classes in the order they have unless another is stated, each once: by alphabet; whole numbers as numbers.
+    """Return the classes, each once, by alphabet; names that are all whole numbers as numbers.
 
     Ties go to the lowest class, so the order decides who wins them: data frames, too, sort labels that are all whole
     numbers as numbers, and any others as text.
@@ -57,7 +57,7 @@ class Splitted(ABC):
     def __len__(self) -> int: ...
 
     def parts(self, split: str | None = None) -> StrArray:
-        """The part of every utterance, ``(n,)`` str, in ``split`` (default: the corpus' default split).
+        """Return the part of every utterance, ``(n,)`` str, in ``split`` (default: the corpus' default split).
 
         Raises:
             UnknownNameError: if the corpus has no such split.
@@ -70,13 +70,13 @@ class Splitted(ABC):
         return self.splits[chosen]
 
     def part_names(self, split: str | None = None) -> list[str]:
-        """The parts of a split: train, valid, test first where they occur, then the others by name."""
+        """Return the parts of a split: train, valid, test first where they occur, then the others by name."""
         present = set(self.parts(split).tolist()) - {""}  # np.unique would import numpy.ma: 25 ms
         usual = [part for part in ("train", "valid", "test") if part in present]
         return usual + sorted(present - set(usual), key=lambda part: (len(part), part))
 
     def rows(self, on: str | None = None, *, split: str | None = None) -> NDArray[np.int32]:
-        """The utterances meant by ``on``, as ascending indices ``(m,)`` int32.
+        """Return the utterances meant by ``on``, as ascending indices ``(m,)`` int32.
 
         Args:
             on: a part of the split (``test``, ``fold-3``), or ``all``. Default: ``test`` where the split has
@@ -198,7 +198,7 @@ class Corpus(Splitted):
         return identity.hexdigest()
 
     def describe_difference(self, given: "Corpus") -> str:
-        """What keeps ``given`` from sharing members with this corpus, each with its first example; empty if nothing."""
+        """Say what keeps ``given`` from sharing members with this corpus, with examples; empty if nothing does."""
         found = []
         for kind, own, other in (("ids", self.ids, given.ids), ("classes", self.classes, given.classes)):
             for names, others, text in ((other, own, "given but not there"), (own, other, "there but not given")):
@@ -217,7 +217,7 @@ class Corpus(Splitted):
         return "; ".join(found)
 
     def with_split(self, name: str, parts: StrArray) -> "Corpus":
-        """The same corpus with one more split, which becomes the default one if there was none."""
+        """Return the same corpus with one more split, which becomes the default one if there was none."""
         return replace(self, splits={**self.splits, name: parts}, default_split=self.default_split or name)
 
     @property
@@ -226,7 +226,7 @@ class Corpus(Splitted):
         return [] if self.speakers is None else sorted(set(self.speakers.tolist()) - {""})
 
     def speaker_groups(self, rows: NDArray[np.integer[Any]] | None = None) -> StrArray | None:
-        """Whose voices may be alike: the group of every utterance of ``rows`` (default: all), ``(m,)`` str.
+        """Return the speaker of every utterance of ``rows`` (default: all), ``(m,)`` str, as groups for resampling.
 
         An utterance whose speaker is unknown is a group of its own. None where no speaker is known.
         """
@@ -239,7 +239,7 @@ class Corpus(Splitted):
         return np.where(speakers == "", np.char.add("unknown speaker of ", self.ids[chosen]), speakers)
 
     def find(self, ids: Sequence[str] | StrArray) -> NDArray[np.int32]:
-        """The row of every id, ``(len(ids),)`` int32, in the order asked for.
+        """Return the row of every id, ``(len(ids),)`` int32, in the order asked for.
 
         An id that the corpus does not have is that of the one utterance that is called so in another Unicode form.
 

@@ -33,19 +33,19 @@ class Fitted:
 
     @classmethod
     def on_nothing(cls, n: int) -> "Fitted":
-        """A model without labels, such as a frozen backbone, for a corpus of ``n`` utterances."""
+        """Return that of a model without labels, such as a frozen backbone, for a corpus of ``n`` utterances."""
         return cls(np.zeros((0, n), dtype=np.bool_), np.zeros(n, dtype=np.intp))
 
     @classmethod
     def on_rows(cls, rows: NDArray[np.integer[Any]], n: int) -> "Fitted":
-        """One model, fitted on ``rows`` of a corpus of ``n`` utterances."""
+        """Return that of one model, fitted on ``rows`` of a corpus of ``n`` utterances."""
         learned = np.zeros((1, n), dtype=np.bool_)
         learned[0, rows] = True
         return cls(learned, np.zeros(n, dtype=np.intp))
 
     @classmethod
     def by_fold(cls, folds: Sequence[tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]], n: int) -> "Fitted":
-        """One model for each pair of the rows that it was fitted on and those that it scores."""
+        """Return that of a model for each pair of the rows that it was fitted on and those that it scores."""
         learned, scored_by = np.zeros((len(folds), n), dtype=np.bool_), np.zeros(n, dtype=np.intp)
         for fold, (train, held_out) in enumerate(folds):
             learned[fold, train] = True
@@ -53,21 +53,21 @@ class Fitted:
         return cls(learned, scored_by)
 
     def joined(self, other: "Fitted") -> "Fitted":
-        """What a model has learned from that stands on another: a head on its backbone."""
+        """Return what a model that stands on another has learned from: a head on its backbone."""
         if not len(self.learned) or not len(other.learned):
             return self if len(self.learned) else other
         pairs, scored_by = np.unique(np.stack([self.scored_by, other.scored_by]), axis=1, return_inverse=True)
         return Fitted(self.learned[pairs[0]] | other.learned[pairs[1]], scored_by.reshape(-1))
 
     def learned_from(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-        """Whether each of ``rows`` is scored by a model that learned from it, ``(len(rows),)``."""
+        """Return whether each of ``rows`` is scored by a model that learned from it, ``(len(rows),)``."""
         if not len(self.learned):
             return np.zeros(len(rows), dtype=np.bool_)
         found: NDArray[np.bool_] = self.learned[self.scored_by[rows], rows]
         return found
 
     def learned_from_group(self, rows: NDArray[np.integer[Any]], groups: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Whether each of ``rows`` is scored by a model that learned from any utterance of its group.
+        """Return whether each of ``rows`` is scored by a model that learned from any utterance of its group.
 
         Args:
             rows: indices into the corpus.
@@ -80,14 +80,14 @@ class Fitted:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """The value of the key ``fitted`` of ``run.json``; section 5 of FORMAT.md."""
+        """Return the value of the key ``fitted`` of ``run.json``; section 5 of FORMAT.md."""
         models = [_encode(np.packbits(learned, bitorder="little")) for learned in self.learned]
         stated: dict[str, Any] = {"n": len(self.scored_by), "models": models}
         return stated if len(models) < 2 else {**stated, "scored_by": _encode(self.scored_by.astype("<i4"))}
 
 
 def parse_fitted(details: Mapping[str, Any], *, n: int, where: str) -> Fitted | None:
-    """What the further keys of a run say that it was fitted on; None where they say nothing of it.
+    """Parse what a run's record says that it was fitted on; None where it says nothing of it.
 
     Args:
         details: of the run.

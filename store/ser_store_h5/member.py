@@ -107,7 +107,7 @@ class MemberInfo:
 def find_places(
     name: str, own: NDArray[np.int32], rows: NDArray[np.int32], tell_ids: Callable[[NDArray[np.int32]], list[str]]
 ) -> NDArray[np.intp]:
-    """Where ``rows`` of the corpus stand among the ``own`` rows of the member ``name``.
+    """Return where ``rows`` of the corpus stand among the ``own`` rows of the member ``name``.
 
     Raises:
         StoreError: naming the utterances that the member does not cover.
@@ -124,7 +124,7 @@ def find_places(
 
 
 def is_finite(array: NDArray[Any]) -> bool:
-    """Whether no number of a floating-point array is NaN or infinite.
+    """Return whether no number of a floating-point array is NaN or infinite.
 
     Half-precision ones are tested as bits, 14 times quicker than numpy converts them.
     """

@@ -16,12 +16,12 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt"
 
 
 def is_run_name(run: str) -> bool:
-    """Whether ``run`` can name a folder everywhere."""
+    """Return whether ``run`` can name a folder everywhere."""
     return bool(RUN_NAME.fullmatch(run)) and not run.endswith(".") and run.split(".")[0].lower() not in _DEVICES
 
 
 def check_run_name(run: str) -> str:
-    """``run`` itself, if it can name a folder everywhere.
+    """Return ``run`` itself, if it can name a folder everywhere.
 
     Raises:
         StoreError: stating the rule.
@@ -46,12 +46,12 @@ def is_litter(name: str) -> bool:
 
 
 def format_member(run: str, step: int) -> str:
-    """The member's name, ``run@step``."""
+    """Return the member's name, ``run@step``."""
     return f"{run}@{step}"
 
 
 def parse_member(name: str) -> tuple[str, int | None]:
-    """Run and step of ``run@step``; the step is None where only a run is named.
+    """Return run and step of ``run@step``; the step is None where only a run is named.
 
     Raises:
         StoreError: if the run's name or the step breaks its rule.

@@ -1,26 +1,29 @@
 """Reading a store, which is the same whether it is a folder or packed into one file."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
+from ser_store_h5.disk.reading import find_place
 from ser_store_h5.errors import FormatError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.findings import MISNAMED, FileProblem, Findings
 from ser_store_h5.hdf5.seal import check_magic
 from ser_store_h5.member import Member, MemberInfo
+from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import check_run_name, format_member, parse_member
 from ser_store_h5.places.folder import FolderPlace
 from ser_store_h5.places.packed import PackedPlace
 from ser_store_h5.places.place import Place
 from ser_store_h5.places.reading import Reader, Rows, check_rows
 from ser_store_h5.runs import RunRecord
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Survey:
 
 
 class ReadableStore:
-    """What can be read of a store. Reading never changes a byte.
+    """The reading half of :class:`.store.Store`; it never changes a byte.
 
     Any number of threads and processes may read at once, also while others write. ``corpus``, ``header`` and the names
     in a packed file are read once and kept; a store that others change is opened again to see it.
@@ -68,23 +71,24 @@ class ReadableStore:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """All there is to know of the utterances, compared with its digests."""
+        """All utterances, compared with their digests."""
         return self.place.read_corpus()
 
     @cached_property
     def header(self) -> CorpusHeader:
-        """What is known of the corpus without reading its utterances; a store of millions is opened by it."""
+        """The corpus without its utterances: a store of millions opens at once."""
         return self.place.read_header()
 
     def runs(self) -> list[str]:
-        """Names of the runs, ascending."""
+        """Return the names of the runs, ascending."""
         return self.place.runs()
 
     def has_run(self, run: str) -> bool:
+        """Return whether there is a run of this name."""
         return self.place.has_run(check_run_name(run))
 
     def run(self, run: str) -> RunRecord:
-        """The record of a run.
+        """Return the record of a run: kind, backbone, recipe, state, selected step.
 
         Raises:
             UnknownNameError: naming the nearest runs.
@@ -97,20 +101,20 @@ class ReadableStore:
         return run
 
     def curves(self, run: str) -> list[dict[str, Any]]:
-        """The run's curves, one dictionary per logging or evaluation step, in the order written."""
+        """Return a run's curves: a dictionary for each logging or evaluation step, in the order written."""
         return self.place.read_curves(check_run_name(run))
 
     def steps(self, run: str) -> list[int]:
-        """The steps of a run that have a member, ascending."""
+        """Return the steps of a run that have a member, ascending."""
         return self.place.steps(check_run_name(run))
 
     def member_names(self, run: str | None = None) -> list[str]:
-        """Names of all members, by run and step, or of one run's."""
+        """Return the names of all members, or of one run's, by run and step."""
         chosen = self.runs() if run is None else [self._check_run(run)]
         return [format_member(name, step) for name in chosen for step in self.steps(name)]
 
     def selected_step(self, run: str) -> int:
-        """The run's selected step; its last one if none was selected.
+        """Return the run's selected step, or its last one where none was selected.
 
         Raises:
             StoreError: if the run has no member yet.
@@ -124,7 +128,7 @@ class ReadableStore:
         return steps[-1]
 
     def resolve(self, name: str) -> tuple[str, int]:
-        """Run and step that a member name stands for; a run alone stands for its selected step.
+        """Return the run and step that a member name stands for; a run alone stands for its selected step.
 
         Raises:
             UnknownNameError: naming the nearest members.
@@ -148,21 +152,29 @@ class ReadableStore:
                 f"{self.path} has no members yet: make some with `finetune()`, `extract()` or `import_predictions()`"
             )
 
+    def _read_each(self, names: Sequence[str], read: Callable[[MemberFile], T]) -> list[T]:
+        members = [self.resolve(name) for name in names]
+        found = []
+        with self.place.opened(self.header) as open_member:
+            for run, step in members:
+                with open_member(run, step) as file:
+                    found.append(read(file))
+        return found
+
     def read_member(self, name: str) -> Member:
-        """One member with all it holds, each array compared with its digest."""
-        run, step = self.resolve(name)
-        with self.place.opened(self.header) as open_member, open_member(run, step) as file:
-            return file.read()
+        """Read one member with all it holds, each array compared with its digest."""
+        return self._read_each([name], MemberFile.read)[0]
 
     def describe_member(self, name: str) -> MemberInfo:
-        return self._describe([self.resolve(name)])[0]
+        """Return what a member holds, without reading its arrays."""
+        return self._read_each([name], MemberFile.describe)[0]
 
     def members(self, run: str | None = None) -> list[MemberInfo]:
-        """What every member holds, by run and step, without reading its arrays; see also :meth:`survey`."""
-        return self._describe([self.resolve(name) for name in self.member_names(run)])
+        """Return what every member holds, by run and step, without reading its arrays; see also :meth:`survey`."""
+        return self._read_each(self.member_names(run), MemberFile.describe)
 
     def survey(self) -> Survey:
-        """What every run and member holds as far as it can be read; damage to one does not hide the others.
+        """Describe every run and member that can be read, and name what is wrong with the others.
 
         Raises:
             StoreError: if the corpus, or the list of the runs, cannot be read.
@@ -181,35 +193,24 @@ class ReadableStore:
                         found.add(name, MISNAMED)
         return Survey(records, tuple(members), tuple(found.problems))
 
-    def _describe(self, members: Sequence[tuple[str, int]]) -> list[MemberInfo]:
-        found = []
-        with self.place.opened(self.header) as open_member:
-            for run, step in members:
-                with open_member(run, step) as file:
-                    found.append(file.describe())
-        return found
-
     def count_covered(self, members: Sequence[str], rows: Rows) -> list[int]:
-        """How many of ``rows`` each member covers, without reading what it says of them."""
-        counts = []
-        with self.place.opened(self.header) as open_member:
-            for run, step in map(self.resolve, members):
-                with open_member(run, step) as file:
-                    covers = np.zeros(len(self.header), dtype=np.bool_)
-                    covers[file.read_rows()] = True
-                    counts.append(int(covers[rows].sum()))
-        return counts
+        """Count how many of ``rows`` each member covers, without reading what it says of them."""
+
+        def count(file: MemberFile) -> int:
+            covers = np.zeros(len(self.header), dtype=np.bool_)
+            covers[file.read_rows()] = True
+            return int(covers[rows].sum())
+
+        return self._read_each(members, count)
 
     def covered(self, member: str) -> Rows:
-        """The utterances that a member covers, ascending indices into the corpus ``(m,)`` int32."""
-        run, step = self.resolve(member)
-        with self.place.opened(self.header) as open_member, open_member(run, step) as file:
-            return file.read_rows()
+        """Return the utterances that a member covers, ascending indices into the corpus ``(m,)`` int32."""
+        return self._read_each([member], MemberFile.read_rows)[0]
 
     def predictions(
         self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
     ) -> NDArray[np.int16]:
-        """Predicted classes ``(n_members, n_utterances)`` int16; the lowest class where logits are equal.
+        """Read predicted classes ``(n_members, n_utterances)`` int16; the lowest class where logits are equal.
 
         -1 where a member's answer is none of the classes, or it gave none: it is wrong.
 
@@ -227,7 +228,7 @@ class ReadableStore:
     def logits(
         self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
     ) -> NDArray[np.float32]:
-        """Logits ``(n_members, n_utterances, n_classes)`` float32 in the corpus' class order.
+        """Read logits ``(n_members, n_utterances, n_classes)`` float32 in the corpus' class order.
 
         Args:
             members: as for :meth:`predictions`, and so ``rows``, ``on`` and ``split``.
@@ -247,7 +248,7 @@ class ReadableStore:
         layer: int | None = None,
         dtype: DTypeLike | None = None,
     ) -> NDArray[Any]:
-        """Pooled representations of one member ``(n_utterances, hidden)``, or of several.
+        """Read pooled representations of one member ``(n_utterances, hidden)``, or of several.
 
         Args:
             members: one name; or a sequence of names, which gives ``(n_members, n_utterances, hidden)``.
@@ -276,13 +277,8 @@ class ReadableStore:
         return Reader(self.place, self.header, resolved, chosen, lambda missing: self.corpus.ids[missing].tolist())
 
 
-def find_place(path: Path | str) -> Path:
-    """Where ``path`` leads from here and now, whatever becomes the working directory; ``~`` is the home folder."""
-    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - a link to a store has its own name
-
-
 def open_place(path: Path) -> Place:
-    """The store at ``path``.
+    """Open what a store at ``path`` reads from.
 
     Raises:
         StoreError: if there is none, naming the way to one.

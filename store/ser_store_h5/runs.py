@@ -70,7 +70,7 @@ class RunRecord:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def updated(self, *, state: str | None = None, **details: Any) -> "RunRecord":
-        """The same record in another state, with further details."""
+        """Return the same record in another state, with further details."""
         return replace(self, state=state or self.state, details={**self.details, **details})
 
     def to_json(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def parse_run(content: bytes, *, run: str, where: str) -> RunRecord:
-    """The record of ``run`` from the bytes of its ``run.json``; ``where`` is what messages call them.
+    """Parse the record of ``run`` from the bytes of its ``run.json``; ``where`` is what messages call them.
 
     Raises:
         FormatError: if they are not what FORMAT.md says.
@@ -184,7 +184,7 @@ def append_curve(folder: Path, point: Mapping[str, Any]) -> None:
 
 
 def read_curves(folder: Path) -> list[dict[str, Any]]:
-    """The lines of ``curves.jsonl`` in the order written; see :func:`parse_curves`."""
+    """Read the lines of ``curves.jsonl`` in the order written; see :func:`parse_curves`."""
     path = folder / "curves.jsonl"
     try:
         content = _read_limited(path)
@@ -196,7 +196,7 @@ def read_curves(folder: Path) -> list[dict[str, Any]]:
 
 
 def parse_curves(content: bytes, *, where: str) -> list[dict[str, Any]]:
-    """The curves from the bytes of their ``curves.jsonl``; a last line torn by a kill is left out.
+    """Parse the curves from the bytes of their ``curves.jsonl``; a last line torn by a kill is left out.
 
     Raises:
         FormatError: if any other line is not a JSON object.

@@ -8,6 +8,7 @@ from typing import Any
 from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.disk.atomic import remove_folder, stated_disk_problems
+from ser_store_h5.disk.reading import find_place
 from ser_store_h5.errors import ExistsError, StoreError
 from ser_store_h5.fitted import KEY as FITTED_KEY
 from ser_store_h5.fitted import state_fitted
@@ -16,7 +17,7 @@ from ser_store_h5.member import Member, check_member
 from ser_store_h5.member_file import write_member
 from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
 from ser_store_h5.places.folder import FolderPlace
-from ser_store_h5.readable import ReadableStore, find_place
+from ser_store_h5.readable import ReadableStore
 from ser_store_h5.runs import RunRecord
 
 
@@ -137,27 +138,25 @@ class Store(ReadableStore):
         >>> store.predictions(["mine"]).tolist()
         [[0, 1]]
         """
-        given = {"logits": logits, "probabilities": probabilities, "scores": scores}
-        stated = [kind for kind, numbers in given.items() if numbers is not None]
-        if len(stated) + (predicted is not None) > 1:
-            raise StoreError(
-                f"got {' and '.join([*stated, *(['predicted'] if predicted is not None else [])])}: expected one of "
-                "logits, probabilities, scores and predicted"
-            )
+        answers = {"logits": logits, "probabilities": probabilities, "scores": scores, "predicted": predicted}
+        given = [kind for kind, values in answers.items() if values is not None]
+        if len(given) > 1:
+            raise StoreError(f"got {' and '.join(given)}: expected one of {', '.join(answers)}")
+        kind = given[0] if given and predicted is None else None
         member = make_member(
             self.corpus,
             run,
             step,
             ids=ids,
-            numbers=given[stated[0]] if stated else None,
-            are_probabilities=probabilities is not None,
+            numbers=answers[kind] if kind else None,
+            are_probabilities=kind == "probabilities",
             predicted=predicted,
             pooled=pooled,
         )
         check_member(member, self.corpus)
         details: dict[str, Any] = {}
-        if stated:
-            details["scores"] = "log-probabilities" if probabilities is not None else stated[0]
+        if kind:
+            details["scores"] = "log-probabilities" if kind == "probabilities" else kind
         if trained_on is not None:
             details[FITTED_KEY] = state_fitted(self.corpus, trained_on, split=split).to_json()
         begun = not self.has_run(run)
@@ -192,7 +191,7 @@ class Store(ReadableStore):
 
     @property
     def _folder(self) -> FolderPlace:
-        """Where writing methods write."""
+        """What writing methods write to."""
         if isinstance(self.place, FolderPlace):
             return self.place
         raise StoreError(
@@ -211,7 +210,7 @@ class Store(ReadableStore):
         self.__dict__.pop("header", None)
 
     def refuse_other_corpus(self, corpus: Corpus) -> None:
-        """Compare ids, labels and classes with those of the store.
+        """Refuse a corpus whose ids, labels or classes are not those of the store.
 
         Raises:
             StoreError: if they differ: in what, with the first example of each.
@@ -224,6 +223,7 @@ class Store(ReadableStore):
             )
 
     def run_folder(self, run: str) -> Path:
+        """Return the folder of a run, which need not be there."""
         return self._folder.run_folder(check_run_name(run))
 
     def add_run(self, record: RunRecord) -> None:
@@ -236,7 +236,7 @@ class Store(ReadableStore):
         runs.write_run(self.run_folder(record.run), record, replace=False)
 
     def refuse_run(self, run: str) -> None:
-        """Say that a run of this name is there, before anything is spent on another.
+        """Refuse a name that a run has, before anything is spent on another run.
 
         Raises:
             ExistsError: if it is, or one whose name differs in case alone, which not every file system tells apart.
@@ -252,6 +252,7 @@ class Store(ReadableStore):
             )
 
     def update_run(self, record: RunRecord) -> None:
+        """Replace the record of a run."""
         runs.write_run(self.run_folder(record.run), record)
 
     def append_curve(self, run: str, /, **point: Any) -> None:
@@ -259,10 +260,11 @@ class Store(ReadableStore):
         runs.append_curve(self.run_folder(run), point)
 
     def member_path(self, run: str, step: int) -> Path:
+        """Return the file of a member, which need not be there."""
         return self._folder.member_path(check_run_name(run), step)
 
     def write_member(self, member: Member, *, replace: bool = False) -> None:
-        """Add a member to its run.
+        """Add a member to its run; :meth:`add` makes one of arrays.
 
         Raises:
             ExistsError: if it is there and ``replace`` is not set.
@@ -296,10 +298,5 @@ def open_store(store: StoreLike) -> Store:
 
     Raises:
         StoreError: if there is none at the path.
-
-    >>> from ser_store_h5.store import Store, open_store
-    >>> made = Store.create("opened.store", ids=["a", "b"], labels=["happy", "sad"])
-    >>> open_store(made) is made, open_store("opened.store").path == made.path
-    (True, True)
     """
     return store if isinstance(store, Store) else Store(Path(store))

@@ -44,7 +44,7 @@ def test_what_is_done_is_left_alone_and_what_is_missing_is_made(serstore, speech
     opened.update_run(opened.run("tiny-hubert").updated(split="speaker"))
     fourth = serstore(*words, "--models", ",".join(MODELS), *OPTIONS)
     assert fourth.code == 1
-    assert "run tiny-hubert was begun with split speaker: got paper" in fourth.err
+    assert "run tiny-hubert was begun with `split` speaker: got paper" in fourth.err
 
 
 @pytest.mark.parametrize(

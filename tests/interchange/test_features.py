@@ -29,6 +29,11 @@ def write_npz(folder):
     return folder / "features.npz"
 
 
+def write_npz_of_bytes(folder):
+    np.savez(folder / "features.npz", filenames=np.array([f"{name}.wav".encode() for name in OWN_IDS]), x=OWN)
+    return folder / "features.npz"
+
+
 def write_named_npz(folder):
     np.savez(folder / "features.npz", **dict(zip(OWN_IDS, OWN, strict=True)))
     return folder / "features.npz"
@@ -83,7 +88,7 @@ def write_fixed_lists(folder):
 
 
 WRITERS = (
-    *(write_npz, write_named_npz, write_npy, write_folder, write_parquet),
+    *(write_npz, write_npz_of_bytes, write_named_npz, write_npy, write_folder, write_parquet),
     *(write_csv, write_opensmile, write_lists, write_fixed_lists),
 )
 
@@ -125,9 +130,10 @@ def test_what_the_members_lack_is_listed(store, tmp_path):
 
 
 def test_labels_in_numbers_are_no_dimension(store, tmp_path):
-    frame().with_columns(label=pl.Series(range(12)), duration=pl.lit(1.5)).write_parquet(tmp_path / "f.parquet")
+    described = {"label": pl.Series(range(12)), "Emotion_Class": pl.lit(3), "duration": pl.lit(1.5), "sex": pl.lit("f")}
+    frame().with_columns(**described).write_parquet(tmp_path / "f.parquet")
     done = import_file(tmp_path / "f.parquet", store=store, kind="pooled")
-    assert done.ignored == ("label", "duration")
+    assert done.ignored == tuple(described)
     assert store.pooled("f").shape == (12, 5)
 
 
@@ -229,6 +235,12 @@ def test_lists_of_several_lengths_and_an_array_without_ids_are_refused(store, tm
     np.save(tmp_path / "g.npy", OWN)
     with pytest.raises(ss.CorpusError, match=r"an .npy file holds no ids: expected them in .*g\.txt, one a line"):
         import_file(tmp_path / "g.npy", store=store, kind="pooled")
+    for folder in ("s1", "s2"):
+        (tmp_path / "h" / folder).mkdir(parents=True)
+        np.save(tmp_path / "h" / folder / "u01.npy", OWN[0])
+        (tmp_path / "h" / folder / "._u01.npy").touch()  # as Macs leave them
+    with pytest.raises(ss.CorpusError, match=r"u01\.npy and .*u01\.npy are of one id: expected one file for each"):
+        import_file(tmp_path / "h", store=store, kind="pooled")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ss.CorpusError, match="empty holds no arrays: expected a vector for each utterance"):
         import_file(tmp_path / "empty", store=store, kind="pooled")

@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 import ser_store as ss
+from ser_store.interchange.import_ import import_file
 
 CLASSES = ("angry", "happy", "sad")
 IDS = [f"u{place:03d}" for place in range(120)]
@@ -210,6 +211,20 @@ def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed
         assert str(result).count("\n") >= 1
         assert "<" in result._repr_html_()
     for result in (ss.evaluate(store), ss.compare(store), ss.steps(store), ss.vote(store, k=2), ss.ls(store)):
+        assert result.to_frame().height >= 1
+
+
+def test_what_was_done_is_one_line_and_a_frame(desk):
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    again = import_file("mine.csv", store=store, label="emotion")
+    done = {
+        "imported 0 members on 120 utterances; 2 members there already, the same": again,
+        "wrote predicted of 2 members on 120 utterances to out.csv": ss.export(store, "out.csv"),
+        "removed other@100": ss.rm(store, "other"),
+    }
+    for line, result in done.items():
+        assert str(result) == line
+        assert len(repr(result).splitlines()) <= 10
         assert result.to_frame().height >= 1
 
 

@@ -37,7 +37,7 @@ def test_speakers_in_one_group_each_are_dealt_whole_and_all_ways_tried_where_the
         statistics.append(stats.chi2_contingency(table, correction=False).statistic)
     assert gap.p == pytest.approx(np.mean(np.array(statistics) >= gap.statistic - 1e-9))
     assert gap.method == "permutation of speakers, exact"
-    assert gap.caution == "only 20 ways to deal the speakers: no p below 0.050"
+    assert gap.caution == "only 20 ways to assign the speakers to groups: no p below 0.050"
 
 
 def test_dealing_speakers_at_random_gives_about_the_p_of_all_ways():

@@ -220,7 +220,7 @@ def wait_for(find: Callable[[], object]) -> None:
 def test_a_writer_that_is_paused_in_the_middle_survives_a_sweep(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     with forking_writers() as writers:
-        for step in range(100, 110):
+        for step in range(100, 200):
             writer, caught = pause_in_the_middle(writers, store, step)
             sweeps = [sweep(store.path), sweep(store.path, dry_run=True), sweep(store.path)]
             is_held = caught and all(len(swept.in_use) == 1 for swept in sweeps)

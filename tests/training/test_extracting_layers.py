@@ -52,7 +52,7 @@ def test_the_top_by_its_mean_is_the_same_however_it_is_asked_for(words, store, s
 def test_its_size_is_said_beforehand(store, serstore):
     done = serstore("extract", *MODEL, "--run", "lower", "--layers", 0, "--statistics", "std", "--store", store.path)
     assert done.code == 0
-    assert "serstore: lower@0: 1 layers × 48 utterances × 128 numbers × 2 bytes: 12.3 kB\n" in done.err
+    assert "serstore: lower@0: 1 layer × 48 utterances × 128 numbers × 2 bytes: 12.3 kB\n" in done.err
     listed = serstore("ls", "--store", store.path)
     assert "2 × 48 × 256" in listed.out
     [lower] = [one for one in serstore("ls", "--json", "--store", store.path).json["members"] if one["run"] == "lower"]
@@ -140,6 +140,12 @@ def test_layers_are_all_the_last_or_numbers(given, expected):
 def test_anything_else_is_no_layer(given):
     with pytest.raises(ss.ModelError, match=r"`layers` is .*: expected all, last, or numbers such as 3 or 3,4,5"):
         parse_layers(given)
+
+
+@pytest.mark.parametrize("given", [0, -1, 2.5, "8", True])
+def test_a_batch_has_one_utterance_or_more(given, store):
+    with pytest.raises(ss.ModelError, match=r"`batch_size` is .*: expected a whole number from 1 on"):
+        ss.extract(store, model="tiny-whisper", batch_size=given)
 
 
 def test_statistics_have_one_order():

@@ -94,7 +94,7 @@ def test_frozen_layers_take_all_below_with_them(checkpointing, key):
 
 
 def test_more_frozen_layers_than_there_are_is_refused():
-    with pytest.raises(SerstoreError, match="frozen_layers is 3: expected at most the 1 layers of the backbone"):
+    with pytest.raises(SerstoreError, match="`frozen_layers` is 3: expected at most the 1 layers of the backbone"):
         build("tiny-hubert", Recipe(frozen_layers=3))
 
 

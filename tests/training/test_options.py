@@ -355,7 +355,7 @@ def test_a_warm_up_without_end_is_reported(store, folder, caplog):
         (["--seed", 2**32], "--seed is 4294967296: expected a whole number of at most 4,294,967,295"),
         (["--checkpoints", "/dev/null/x"], "/dev/null/x"),
         (["--push-to-hub", ""], "'' is no repository of the hub"),
-        (["--frozen-layers", 9], "frozen_layers is 9: expected at most the 1 layers of the backbone"),
+        (["--frozen-layers", 9], "--frozen-layers is 9: expected at most the 1 layers of the backbone"),
     ],
     ids=str,
 )

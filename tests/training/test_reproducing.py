@@ -85,9 +85,9 @@ def test_a_run_of_another_recipe_or_kind_is_not_taken_for_the_one_asked_for(trai
     store = trained
     (failed,) = finetune_all(store, ["tiny-hubert"], recipe=RECIPE.changed(max_steps=3))
     assert failed.outcome == "failed"
-    assert failed.problem.startswith("run tiny-hubert was begun with max_steps 2: got 3")
+    assert failed.problem.startswith("run tiny-hubert was begun with `max_steps` 2: got 3")
     (failed,) = finetune_all(store, ["tiny-hubert"])
-    assert failed.problem.startswith("run tiny-hubert was begun with max_steps 2: got None")
+    assert failed.problem.startswith("run tiny-hubert was begun with `max_steps` 2: got None")
     store.add_run(RunRecord("tiny-wavlm", "import", "tiny-wavlm"))
     (failed,) = finetune_all(store, ["tiny-wavlm"], recipe=RECIPE)
     assert failed.outcome == "failed"

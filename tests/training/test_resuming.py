@@ -219,10 +219,10 @@ def test_a_finished_run_is_left_alone(through, model):
 @pytest.mark.parametrize(
     ("options", "got"),
     [
-        ({"recipe": Recipe.from_json({**RECIPE, "learning_rate": 0.1})}, "learning_rate 0.001: got 0.1"),
-        ({"split": "paper"}, "split speaker: got paper"),
-        ({"model": "tiny-hubert"}, "model .*tiny: got tiny-hubert"),
-        ({"init": "random"}, "init pretrained: got random"),
+        ({"recipe": Recipe.from_json({**RECIPE, "learning_rate": 0.1})}, "`learning_rate` 0.001: got 0.1"),
+        ({"split": "paper"}, "`split` speaker: got paper"),
+        ({"model": "tiny-hubert"}, "`model` .*tiny: got tiny-hubert"),
+        ({"init": "random"}, "`init` pretrained: got random"),
     ],
 )
 def test_what_contradicts_the_run_is_refused(options, got, through):

@@ -155,7 +155,7 @@ FIVE = np.zeros((5, 4), dtype=np.int16)
         ({"tie": "best"}, EnsembleError, "ties by 'best' among 2 classes: expected 'lowest' or 'abstain'"),
         ({"tie": "lowst"}, UnknownNameError, "unknown tie rule 'lowst'"),
         ({"n_classes": 256}, EnsembleError, "among 256 classes"),
-        ({"top": 0}, EnsembleError, "`top` is 0: expected at least 1"),
+        ({"top": 0}, EnsembleError, "`top` is 0: expected a whole number from 1 on"),
         ({"max_nodes": 0}, EnsembleError, "the budget is None seconds and 0 nodes: expected more than 0"),
         ({"max_seconds": 0}, EnsembleError, "the budget is 0 seconds"),
     ],

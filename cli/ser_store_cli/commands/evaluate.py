@@ -73,8 +73,9 @@ def evaluate(
     from ser_store_h5.store import Store
 
     called = name_metrics(names)
-    if normalise is not None:
-        check_normalisation(normalise)
+    shares: Any = normalise  # whether it is known is for the library to say
+    if shares is not None:
+        check_normalisation(shares)
     opened = Store(store)
     # Whether these are known is for the library to say.
     choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie}
@@ -82,12 +83,12 @@ def evaluate(
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
     if json:
-        document: dict[str, Any] = evaluations.to_json(normalise=normalise)
+        document: dict[str, Any] = evaluations.to_json(normalise=shares)
         if names != "plain":
             document["names"] = called
         print_json(document if found is None else {**document, "hard": found.to_json()})
         return
-    print_blocks(evaluations.describe(called, normalise=normalise))
+    print_blocks(evaluations.describe(called, normalise=shares))
     if found is not None:
         print_blocks(found.describe())
     if not members:

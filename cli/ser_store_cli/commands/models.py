@@ -1,6 +1,6 @@
 """extract and models."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,6 +78,7 @@ def extract(
     from ser_store_h5.store import Store
 
     show_reports()
+    options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
     done = compute(
         Store(store),
         model=model,
@@ -85,14 +86,11 @@ def extract(
         step=step,
         audio=audio,
         checkpoint=checkpoint,
-        init=init,
-        pooling=pooling,
         layers=layers,
         statistics=statistics,
-        seed=seed,
-        whisper_context=whisper_context,
         batch_size=batch_size,
         progress=True,
+        **options,
     )
     if json:
         print_json({"members": [vars(one) for one in done]})

@@ -14,7 +14,7 @@ MAX_NAME = 13
 
 
 def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
-    """What is compared, whether they differ at all, and every pair with a verdict."""
+    """Yield what is compared, whether they differ at all, and every pair with a verdict."""
     n = comparison.compared[0].metrics.n
     numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)
     yield from _tabulate_compared(comparison, numbered=numbered)

@@ -9,6 +9,7 @@ from ser_store.errors import UnknownNameError, describe_unknown
 
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
+    from ser_store.metrics.confusion import Normalisation
     from ser_store.statistics.intervals import Interval
 
 PLAIN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
@@ -44,7 +45,7 @@ def name_metrics(style: str) -> dict[str, str]:
 
 
 def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
-    """Print one line for each member."""
+    """Yield a table with a row for each member."""
     intervals = [member.interval for member in evaluations.members]
     rows = [
         [
@@ -121,9 +122,9 @@ def _describe_range(counts: Sequence[int]) -> str:
 
 
 def tabulate_member(
-    member: "MemberEvaluation", names: Mapping[str, str] = PLAIN, *, normalise: str | None = None
+    member: "MemberEvaluation", names: Mapping[str, str] = PLAIN, *, normalise: "Normalisation | None" = None
 ) -> Iterator[Block]:
-    """All figures of a member with their intervals, its classes, and its confusion matrix."""
+    """Yield all figures of a member with their intervals, its classes, and its confusion matrix."""
     yield f"\n{member.member}"
     yield from _tabulate_figures(member, names)
     yield ""
@@ -166,7 +167,7 @@ def _tabulate_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> I
 
 
 def _format_bounds(value: float, interval: "Interval | None") -> str:
-    """The interval of a figure in the figure's own unit; a dash where samples show no spread."""
+    """Return the interval of a figure in the figure's own unit; a dash where samples show no spread."""
     if interval is None:
         return ""
     if interval.low == interval.high:
@@ -193,7 +194,7 @@ def _tabulate_classes(member: "MemberEvaluation") -> Iterator[Block]:
     yield Table(["class", "precision", "recall", "f1", "support"], per_class + averages)
 
 
-def _tabulate_confusion(member: "MemberEvaluation", normalise: str | None) -> Iterator[Block]:
+def _tabulate_confusion(member: "MemberEvaluation", normalise: "Normalisation | None") -> Iterator[Block]:
     cells: list[list[object]] = member.metrics.confusion.tolist()
     shown = ""
     if normalise is not None:

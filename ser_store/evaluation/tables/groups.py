@@ -22,7 +22,7 @@ MAX_NAMED = 8
 
 
 def tabulate_gaps(evaluations: "Evaluations") -> Iterator[Block]:
-    """The worst and the best group of every member."""
+    """Yield the worst and the best group of every member."""
     rows = []
     for member in evaluations.members:
         if member.sliced is not None:
@@ -48,7 +48,7 @@ def tabulate_gaps(evaluations: "Evaluations") -> Iterator[Block]:
 
 
 def tabulate_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
-    """One line for each group of utterances, and whether they differ by more than chance."""
+    """Yield one line for each group of utterances, and whether they differ by more than chance."""
     if member.sliced is None:
         return
     sliced = member.sliced
@@ -88,14 +88,14 @@ def _judge(sliced: "Slices") -> str:
 
 
 def _describe_tests(several: Sequence["Slices"]) -> str:
-    """How p was found, and what speaks against it, each once."""
+    """Return how p was found, and what speaks against it, each once."""
     tests = [sliced.test for sliced in several if sliced.test is not None]
     cautions = dict.fromkeys(test.caution for test in tests if test.caution)
     return "; ".join([*dict.fromkeys(test.method for test in tests), *cautions])
 
 
 def _tabulate_small(sliced: "Slices") -> Iterator[Block]:
-    """The groups that are too small to be called worst or best."""
+    """Yield the groups that are too small to be called worst or best."""
     small = [one.group for one in sliced.slices if one.is_small]
     if small:
         from ser_store.evaluation.slices import SMALL_GROUP

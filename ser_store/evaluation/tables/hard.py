@@ -12,7 +12,7 @@ MAX_LINES = 12
 
 
 def tabulate_hard(hard: "HardUtterances") -> Iterator[Block]:
-    """The utterances that no member gets right, those that one does, and how many do how many."""
+    """Yield how many members get how many utterances right, and tables of those that none or only one gets right."""
     n_members = len(hard.members)
     yield f"\nright for how many of the {n_members} members"
     yield Table(["members", "utterances"], count_by_right(hard.n_by_right))
@@ -42,5 +42,5 @@ def count_by_right(n_by_right: Sequence[int]) -> list[tuple[object, int]]:
 
 
 def _list_predicted(one: "HardUtterance") -> str:
-    """Each class with the number of members that predicted it, as ``calm 4, sad 2``."""
+    """Return each class with the number of members that predicted it, as ``calm 4, sad 2``."""
     return ", ".join(f"{label} {len(members)}" for label, members in one.predicted.items())

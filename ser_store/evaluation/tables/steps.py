@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def tabulate_steps(comparison: "StepComparison") -> Iterator[Block]:
-    """One table of all steps, the selected one of each run marked, and one line for each run of what follows."""
+    """Yield one table of all steps, the selected one of each run marked, and one line for each run of what follows."""
     rows = []
     for run in comparison.runs:
         for score in run.steps:
@@ -54,7 +54,7 @@ def _tabulate_choices(comparison: "StepComparison") -> Iterator[Block]:
             ]
         )
     yield ""
-    header = ["", "best", "apparent", "corrected", "95% interval", "last", "best against last", "losses part at"]
+    header = ["", "best", "apparent", "corrected", "95% interval", "last", "best against last", "losses diverge at"]
     yield Table(header, rows)
     yield ""
     corrected = next((run.correction for run in comparison.runs if run.correction), None)

@@ -82,7 +82,7 @@ def search_distributed(
 
 @contextmanager
 def _connect(backend: str, scheduler: str | None, n_jobs: int | None) -> Iterator[Any]:
-    """joblib's ``Parallel``, which yields results as they come."""
+    """Return joblib's ``Parallel``, which yields results as they come."""
     if backend == "dask":
         with _connect_dask(str(scheduler)) as parallel:
             yield parallel
@@ -99,7 +99,7 @@ def _connect(backend: str, scheduler: str | None, n_jobs: int | None) -> Iterato
 
 @contextmanager
 def _connect_ray(address: str | None, n_jobs: int | None) -> Iterator[Any]:
-    """Ray's own back end for joblib; it returns everything at the end, and does not repeat what is lost."""
+    """Return Ray's own back end for joblib; it returns everything at the end, and does not repeat what is lost."""
     ray = _require("ray")
     from joblib import Parallel, parallel_config
 
@@ -122,7 +122,7 @@ def _connect_ray(address: str | None, n_jobs: int | None) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Ray itself takes minutes to find that nobody is there."""
+    """Refuse an address at which nobody answers: Ray itself takes minutes to find that out."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
@@ -164,7 +164,7 @@ def _connect_dask(scheduler: str) -> Iterator[Any]:
 
 @contextmanager
 def _abandoning(answers: Iterable[Answer]) -> Iterator[None]:
-    """Gives up what is still under way when the search is interrupted."""
+    """Give up what is still under way when the search is interrupted."""
     try:
         yield
     finally:
@@ -176,7 +176,7 @@ def _abandoning(answers: Iterable[Answer]) -> Iterator[None]:
 
 
 def _require(module: str) -> Any:
-    """A module of a scheduler."""
+    """Import a module of a scheduler."""
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:

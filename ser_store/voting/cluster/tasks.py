@@ -54,19 +54,19 @@ class Answer:
 
 
 def ask(problem: Problem, *, backend: str, top: int) -> Question:
-    """The question that a search puts to all workers."""
+    """Return the question that a search puts to all workers."""
     index = np.min_scalar_type(problem.n_classes)
     narrow = replace(problem, predictions=problem.predictions.astype(index), truth=problem.truth.astype(index))
     return Question(problem=narrow, backend=backend, top=top)
 
 
 def count_tasks(problem: Problem, backend: str) -> int:
-    """How many tasks the search is made of."""
+    """Return how many tasks the search is made of."""
     return -(-sum(1 for _ in _iter_parts(problem, backend, with_roots=False)) // PARTS_PER_TASK)
 
 
 def iter_tasks(problem: Problem, backend: str, get_floor: Callable[[], int]) -> Iterator[Task]:
-    """Tasks that cover every ensemble once, each with the floor as it is when the task is made."""
+    """Yield tasks that cover every ensemble once, each with the floor as it is when the task is made."""
     parts = _iter_parts(problem, backend)
     while batch := tuple(islice(parts, PARTS_PER_TASK)):
         yield Task(batch, get_floor())
@@ -111,7 +111,7 @@ def _search_parts(problem: Problem, tally: Tally, task: Task, backend: str) -> N
 
 
 def _encode(problem: Problem, backend: str) -> tuple[Any, Any]:
-    """The candidates, and what searches a part of their ensembles."""
+    """Return the candidates, and what searches a part of their ensembles."""
     from ser_store.voting.compiled import bitsliced, summed
 
     if backend == "bitsliced":

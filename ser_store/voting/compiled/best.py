@@ -28,7 +28,7 @@ class Best(NamedTuple):
 
 
 def make_best(*, top: int, k: int, floor: int, by_balance: bool = False) -> Best:
-    """An empty heap."""
+    """Return an empty heap."""
     return Best(
         rows=np.zeros((top, _MEMBERS + k), dtype=np.int64),
         state=np.array([0, 0, floor, by_balance], dtype=np.int64),
@@ -36,7 +36,7 @@ def make_best(*, top: int, k: int, floor: int, by_balance: bool = False) -> Best
 
 
 def list_best(best: Best, *, first: int) -> tuple[Ints, Ints, Ints]:
-    """Utterances right, balances and members, whose numbers start at ``first``; in any order."""
+    """Return utterances right, balances and members, whose numbers start at ``first``; in any order."""
     rows = best.rows[: best.state[SIZE]]
     correct, balance = (_SECOND, _FIRST) if best.state[BY_BALANCE] else (_FIRST, _SECOND)
     return rows[:, correct], rows[:, balance], rows[:, _MEMBERS:] - first

@@ -74,7 +74,7 @@ class Pack(NamedTuple):
 
 @compiled_inner
 def add_vote(candidates: CodedVotes, tree: Tree, depth: int, member: int) -> None:
-    """Row ``depth + 1`` of the tree from row ``depth`` by the vote of ``member``; row 1 is that of no votes."""
+    """Compute row ``depth + 1`` of the tree from row ``depth`` by the vote of ``member``; row 1 is that of no votes."""
     # Arrays are taken out of their tuples before the loops: every time costs a reference count.
     codes, remaining, n_rivals = candidates.codes, candidates.remaining, candidates.n_rivals
     utterances, margins, weights = tree.utterances, tree.margins, candidates.weights
@@ -121,8 +121,10 @@ def add_vote(candidates: CodedVotes, tree: Tree, depth: int, member: int) -> Non
 
 @compiled_inner
 def add_root(candidates: CodedVotes, tree: Tree, roots: Ints, number: int, path: Ints) -> int:
-    """The rows of the tree for the members ``roots[number]``, those that it has in common with the root before it as
-    they are; returns the last of them."""
+    """Compute the rows of the tree for the members ``roots[number]``, and return the last of them.
+
+    Rows that it has in common with the root before it stay as they are.
+    """
     same = number > 0
     root = candidates.first - 1
     for depth in range(roots.shape[1] + 1):
@@ -169,7 +171,7 @@ def order_utterances(candidates: CodedVotes, tree: Tree, pack: Pack, row: int, m
 
 @compiled_inner
 def clear_pack(candidates: CodedVotes, pack: Pack, n_words: int, member: int, votes_left: int) -> None:
-    """No votes, no utterances, and margins that no votes make negative, for candidates after ``member``."""
+    """Reset to no votes, no utterances, and margins that no votes make negative, for candidates after ``member``."""
     planes, reached, classes = pack.planes, pack.reached, pack.classes
     pack.valid[:n_words] = 0
     for word in range(n_words):
@@ -186,7 +188,7 @@ def clear_pack(candidates: CodedVotes, pack: Pack, n_words: int, member: int, vo
 
 @compiled_inner
 def pack_utterances(candidates: CodedVotes, tree: Tree, pack: Pack, row: int, member: int, votes_left: int) -> int:
-    """The utterances of the tree's ``row`` as bits, for candidates after ``member``; returns the number of words."""
+    """Pack the utterances of the tree's ``row`` as bits, for candidates after ``member``; return how many words."""
     n_words = order_utterances(candidates, tree, pack, row, member, votes_left)
     clear_pack(candidates, pack, n_words, member, votes_left)
     planes, slots, relevant, codes, end = pack.planes, pack.slots, pack.relevant, candidates.codes, candidates.end
@@ -220,7 +222,7 @@ def pack_utterances(candidates: CodedVotes, tree: Tree, pack: Pack, row: int, me
 def vote_middle(
     planes: Words, slots: Ints, reached: Words, middle: Words, n_words: int, member: int, end: int, votes_left: int
 ) -> None:
-    """Margins with two votes to go: after the vote of ``member`` where there are three, else as they are."""
+    """Compute the margins with two votes to go: after the vote of ``member`` if there are three, else as they are."""
     for word in range(n_words):
         for slot in range(slots[word], slots[word + 1]):
             if votes_left == 2:

@@ -23,8 +23,10 @@ REMAINING_BYTES = 2**26
 def search_bitsliced(
     problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
 ) -> None:
-    """Every ensemble of ``problem``, one that :meth:`Problem.is_bitsliceable`, into ``tally``; of one with constraints
-    those that are allowed, and nothing is kept."""
+    """Vote every ensemble of a problem that is bit-sliceable, and count it in ``tally``.
+
+    Of a problem with constraints only those that are allowed are voted, and nothing is kept.
+    """
     if problem.constraints is None:
         candidates = encode_candidates(problem)
         search_in_threads(candidates, search_bitsliced_part, tally, threads=threads, progress=progress, kept=kept)
@@ -36,7 +38,7 @@ def search_bitsliced(
 
 
 def encode_candidates(problem: Problem) -> CodedVotes:
-    """The candidates' votes relative to the truth. The hardest utterances come first, so that words fill with likes."""
+    """Return the candidates' votes relative to the truth, the hardest utterances first: words fill with like ones."""
     hardest_first = np.argsort((problem.predictions == problem.truth).sum(axis=0), kind="stable")
     predictions, truth = problem.predictions[:, hardest_first], problem.truth[hardest_first]
     m, n = predictions.shape
@@ -78,7 +80,7 @@ def encode_candidates(problem: Problem) -> CodedVotes:
 
 
 def _count_remaining(codes: NDArray[np.uint8], *, first: int, n_codes: int) -> tuple[int, NDArray[np.uint8]]:
-    """The stride and the counts of :class:`CodedVotes`."""
+    """Return the stride and the counts of :class:`CodedVotes`."""
     n, end = codes.shape
     stride = -(-(end + 1) * n * n_codes // REMAINING_BYTES)
     starts = range(0, end + 1, stride)

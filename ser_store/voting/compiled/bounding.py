@@ -28,7 +28,7 @@ DEPTH, NODES = 0, 1
 
 @compiled
 def begin(candidates: CodedVotes, tree: Tree, prefix: Ints, scores: Ints) -> int:
-    """The tree's rows for an ensemble that begins with ``prefix``; returns its bound."""
+    """Compute the tree's rows for an ensemble that begins with ``prefix``, and return its bound."""
     last = candidates.first - 1
     add_vote(candidates, tree, 0, last)
     for place in range(len(prefix)):
@@ -133,7 +133,7 @@ def bound_correct(candidates: CodedVotes, tree: Tree, row: int, member: int, vot
 
 @compiled_inner
 def sum_largest(scores: Ints, count: int) -> int:
-    """The sum of the ``count`` largest, which are put first."""
+    """Return the sum of the ``count`` largest, which are put first."""
     total = 0
     for place in range(count):
         largest = place

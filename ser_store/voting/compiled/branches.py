@@ -41,7 +41,7 @@ class Budget:
 
 
 def bound_branches(candidates: CodedVotes, prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The most utterances right of any ensemble that begins with each of the ``(b, p)`` prefixes, ``(b,)``."""
+    """Return the most utterances right of any ensemble that begins with each of the ``(b, p)`` prefixes, ``(b,)``."""
     tree, scores = make_tree(candidates), np.zeros(candidates.end, dtype=np.int64)
     return np.array([begin(candidates, tree, prefix, scores) for prefix in prefixes], dtype=np.int64)
 
@@ -49,7 +49,7 @@ def bound_branches(candidates: CodedVotes, prefixes: NDArray[np.int64]) -> NDArr
 def search_branch(
     candidates: CodedVotes, prefix: NDArray[np.int64], *, top: int, floor: int, budget: Budget
 ) -> tuple[bool, int, tuple[NDArray[np.int64], ...]]:
-    """The best of the ensembles that begin with ``prefix`` and have at least ``floor`` utterances right.
+    """Return the best of the ensembles that begin with ``prefix`` and have at least ``floor`` utterances right.
 
     Returns whether the budget was enough, how many ensembles were voted, and the best's utterances right, balances
     and members.

@@ -26,17 +26,17 @@ _SOURCES = sha256(b"".join(source.read_bytes() for source in _FILES)).hexdigest(
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """``function`` as machine code, beside which other threads run."""
+    """Return ``function`` as machine code, beside which other threads run."""
     return _compile(function)
 
 
 def compiled_inner(function: Callable[P, R]) -> Callable[P, R]:
-    """The same, but only compiled code may call it: a quarter of the compiler's time goes into calls from Python."""
+    """Return the same for calls from compiled code alone: calls from Python take a quarter of the compiler's time."""
     return _compile(function, no_cpython_wrapper=True)
 
 
 def compiled_inline(function: Callable[P, R]) -> Callable[P, R]:
-    """The same, as part of its caller."""
+    """Return the same, as part of its caller."""
     return _compile(function, no_cpython_wrapper=True, forceinline=True)
 
 
@@ -91,7 +91,7 @@ class _Reporter(event.Listener):  # type: ignore[misc]  # as above
             )
 
     def on_end(self, compilation: Any) -> None:
-        """Nothing to say."""
+        """Do nothing: there is nothing to say."""
 
     def report_loss(self, folder: str, problem: OSError) -> None:
         if not self._has_lost:

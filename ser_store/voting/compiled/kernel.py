@@ -50,7 +50,7 @@ TERM_PLANE, TERM_MASK, TERM_WORD, TERM = 0, 1, 2, 3
 
 @compiled
 def search_part(work: Work, roots: Ints, first_middle: int, end_middle: int) -> None:
-    """Every ensemble that is allowed, begins with one of ``roots`` and goes on with a candidate in
+    """Vote every ensemble that is allowed, begins with one of ``roots`` and goes on with a candidate in
     ``first_middle..end_middle-1``.
 
     They are scored in lexicographic order. The histogram is ``((n + 1) * 8,)``: ensembles by utterances right, then by
@@ -133,7 +133,7 @@ def vote_second_last(
     block: int,
     end: int,
 ) -> tuple[int, int]:
-    """The masks given the vote of each candidate in ``block..block+7``; returns how many gains and losses there are."""
+    """Compute the masks given the vote of each candidate in ``block..block+7``; return how many gains and losses."""
     correct = splat(np.uint64(settled))
     n_gains = 0
     n_losses = 0
@@ -209,7 +209,7 @@ def vote_last(
 
 @compiled_inline
 def count_scores(histogram: Ints, scores: Words, second_last: int, end: int) -> None:
-    """The scores of the candidates after ``second_last`` into the histogram."""
+    """Count the scores of the candidates after ``second_last`` in the histogram."""
     # A histogram for every lane: increments of one place in a row would wait for each other.
     full = (second_last + 8) // 8 * 8
     for last in range(second_last + 1, full):
@@ -227,7 +227,7 @@ def count_scores(histogram: Ints, scores: Words, second_last: int, end: int) -> 
 
 @compiled_inner
 def count_allowed(histogram: Ints, scores: Words, hits: Ints, held: int, needed: int, begin: int, end: int) -> None:
-    """The scores of those candidates from ``begin`` on into the histogram who complete what is ``held``."""
+    """Count the scores of those candidates from ``begin`` on that complete what is ``held`` in the histogram."""
     for last in range(begin, end):
         if (held | hits[last]) == needed:
             histogram[8 * np.int64(scores[last]) + (last & 7)] += 1
@@ -277,7 +277,7 @@ def weigh(
     lane: int,
     last: int,
 ) -> int:
-    """The balance that the packed utterances add to an ensemble."""
+    """Return the balance that the packed utterances add to an ensemble."""
     for word in range(n_words):
         right[word] = masks[word * 8 + lane]
     for term in range(0, TERM * n_gains, TERM):

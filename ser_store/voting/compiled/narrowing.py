@@ -85,7 +85,7 @@ class Open(NamedTuple):
 
 @compiled_inner
 def narrow(summands: Summands, narrowed: Narrowed, row: int, member: int) -> None:
-    """Row ``row + 1`` from ``row`` by the vote of ``member``."""
+    """Compute row ``row + 1`` from ``row`` by the vote of ``member``."""
     margins, lowest, highest = summands.margins, summands.lowest, summands.highest
     utterances, starts, pairs, sums = narrowed.utterances, narrowed.starts, narrowed.pairs, narrowed.sums
     weights, end = summands.weights, summands.end
@@ -123,7 +123,7 @@ def narrow(summands: Summands, narrowed: Narrowed, row: int, member: int) -> Non
 
 @compiled_inline
 def open_lanes(summands: Summands, narrowed: Narrowed, opened: Open, row: int, block: int, lanes: np.uint64) -> None:
-    """What the last vote decides after the vote of each of eight candidates from ``block`` on; ``lanes`` as bits."""
+    """Find what the last vote decides after each of eight candidates from ``block`` on; ``lanes`` are bits."""
     margins, lowest, highest = summands.margins, summands.lowest, summands.highest
     starts, pairs, sums = narrowed.starts, narrowed.pairs, narrowed.sums
     with_vote, at_worst, end = opened.with_vote, opened.at_worst, summands.end

@@ -57,7 +57,7 @@ class Part:
     end_middle: int
 
     def count_ensembles(self, candidates: Divisible) -> int:
-        """How many they are."""
+        """Return how many they are."""
         k, end = candidates.k, candidates.end
         if k == 2:
             return comb(end - self.first_middle, 2)
@@ -77,7 +77,7 @@ def search_in_threads(
     kept: Scores | None = None,
     allowed: "AllowedParts | None" = None,
 ) -> None:
-    """Every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically.
+    """Vote every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically.
 
     Args:
         allowed: the parts that are allowed, in place of all.
@@ -97,7 +97,7 @@ def search_in_threads(
 
 
 def iter_parts(candidates: Divisible, *, with_roots: bool = True) -> Iterator[Part]:
-    """Parts that cover every ensemble once; ``roots`` are left empty if they are only to be counted."""
+    """Yield parts that cover every ensemble once; ``roots`` are left empty if they are only to be counted."""
     k, first, end, n = candidates.k, candidates.first, candidates.end, len(candidates.weights)
     m = end - first
     per_part = max(1, PART_SIZE // n)
@@ -147,7 +147,7 @@ class AllowedParts:
         return -(-self.constraints.count_beginnings(self.n_rooted) // self.per_part)
 
     def iter_parts(self, candidates: Divisible) -> Iterator[Part]:
-        """Parts that cover every ensemble that is allowed once."""
+        """Yield parts that cover every ensemble that is allowed once."""
         for roots, _ in self.constraints.iter_subsets(self.n_rooted, stop=self.constraints.m):
             for start in range(0, len(roots), self.per_part):
                 shifted = roots[start : start + self.per_part] + candidates.first
@@ -174,7 +174,7 @@ def _iter_done(
     n_threads: int,
     kept: Scores | None,
 ) -> Iterator[tuple[NDArray[np.int64], Best]]:
-    """The parts' results as they come, with no more parts under way than keep the threads busy."""
+    """Yield the parts' results as they come, with no more parts under way than keep the threads busy."""
     running: set[Future[tuple[NDArray[np.int64], Best]]] = set()
     start = 0
     for part in parts:
@@ -192,5 +192,5 @@ def _iter_done(
 
 
 def count_processors() -> int:
-    """Processors that this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

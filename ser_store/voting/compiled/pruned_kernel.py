@@ -18,8 +18,7 @@ from ser_store.voting.compiled.workspace import Work
 
 @compiled
 def search_roots(work: Work, roots: Ints) -> int:
-    """Every ensemble that begins with one of ``roots``, ``(e, k - 3)``, and may be among the best; returns how many
-    were voted."""
+    """Vote every ensemble that begins with one of ``roots``, ``(e, k - 3)``, and may be a best; return how many."""
     candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.last_vote.path
     planes, slots, valid, reached, middle = pack.planes, pack.slots, pack.valid, pack.reached, pack.middle
     last_vote = work.last_vote
@@ -58,7 +57,7 @@ def search_roots(work: Work, roots: Ints) -> int:
 
 @compiled_inline
 def count_winnable(slots: Ints, valid: Words, middle: Words, n_words: int) -> int:
-    """The packed utterances that are right if the last two votes are for the truth."""
+    """Return the packed utterances that are right if the last two votes are for the truth."""
     count = 0
     for word in range(n_words):
         winnable = get(valid, word)
@@ -70,7 +69,7 @@ def count_winnable(slots: Ints, valid: Words, middle: Words, n_words: int) -> in
 
 @compiled_inline
 def find_hopeful(masks: Words, places: Ints, base: Words, state: Ints, n_gains: int) -> np.uint64:
-    """The lanes of second last candidates with whom enough are right if all is gained that the last vote can gain."""
+    """Return the lanes of second last candidates with whom enough are right if the last vote gains all it can."""
     ceiling = load(base, 0)
     for term in range(0, TERM * n_gains, TERM):
         ceiling = ceiling + count_bits(load(masks, get(places, term + TERM_MASK)))

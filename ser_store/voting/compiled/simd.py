@@ -42,7 +42,7 @@ register_model(LanesType)(_LanesModel)
 
 
 def _address(context: Any, builder: Any, sig: Any, args: Any, *, of: Any = None) -> Any:
-    """Where element ``args[1]`` of array ``args[0]`` is, as a pointer to ``of``."""
+    """Return where element ``args[1]`` of array ``args[0]`` is, as a pointer to ``of``."""
     pointer = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
     return pointer if of is None else builder.bitcast(pointer, of.as_pointer())
 
@@ -54,7 +54,7 @@ def _repeat(builder: Any, word: Any) -> Any:
 
 
 def _load(_typing: Any, array: Any, index: Any) -> Any:
-    """Eight words of ``array`` from ``index`` on."""
+    """Return eight words of ``array`` from ``index`` on."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_address(context, builder, sig, args, of=_VECTOR), align=8)
@@ -63,7 +63,7 @@ def _load(_typing: Any, array: Any, index: Any) -> Any:
 
 
 def _load_bytes(_typing: Any, array: Any, index: Any) -> Any:
-    """Eight bytes of ``array`` from ``index`` on, one to a word."""
+    """Return eight bytes of ``array`` from ``index`` on, one to a word."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = _address(context, builder, sig, args, of=ir.VectorType(_BYTE, WIDTH))
@@ -83,7 +83,7 @@ def _store(_typing: Any, array: Any, index: Any, lanes: Any) -> Any:
 
 
 def _get(_typing: Any, array: Any, index: Any) -> Any:
-    """The element of ``array`` at ``index``."""
+    """Return the element of ``array`` at ``index``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_address(context, builder, sig, args))
@@ -113,7 +113,7 @@ def _increment(_typing: Any, array: Any, index: Any) -> Any:
 
 
 def _broadcast(_typing: Any, array: Any, index: Any) -> Any:
-    """The element of ``array`` at ``index``, eight times."""
+    """Return the element of ``array`` at ``index``, eight times."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _repeat(builder, builder.load(_address(context, builder, sig, args)))
@@ -122,7 +122,7 @@ def _broadcast(_typing: Any, array: Any, index: Any) -> Any:
 
 
 def _splat(_typing: Any, word: Any) -> Any:
-    """``word``, eight times."""
+    """Return ``word``, eight times."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return _repeat(builder, args[0])
@@ -131,7 +131,7 @@ def _splat(_typing: Any, word: Any) -> Any:
 
 
 def _shift_left(_typing: Any, lanes: Any, bits: Any) -> Any:
-    """Every word of ``lanes`` times ``2**bits``."""
+    """Return every word of ``lanes`` times ``2**bits``."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.shl(args[0], _repeat(builder, args[1]))
@@ -140,7 +140,7 @@ def _shift_left(_typing: Any, lanes: Any, bits: Any) -> Any:
 
 
 def _shift_right(_typing: Any, lanes: Any, bits: Any) -> Any:
-    """Every word of ``lanes`` divided by ``2**bits``."""
+    """Return every word of ``lanes`` divided by ``2**bits``."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.lshr(args[0], _repeat(builder, args[1]))
@@ -149,7 +149,7 @@ def _shift_right(_typing: Any, lanes: Any, bits: Any) -> Any:
 
 
 def _equals(_typing: Any, lanes: Any, word: Any) -> Any:
-    """1 in every word of ``lanes`` that equals ``word``, else 0."""
+    """Return 1 in every word of ``lanes`` that equals ``word``, else 0."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.zext(builder.icmp_unsigned("==", args[0], _repeat(builder, args[1])), _VECTOR)
@@ -158,7 +158,7 @@ def _equals(_typing: Any, lanes: Any, word: Any) -> Any:
 
 
 def _find_reaching(_typing: Any, lanes: Any, word: Any) -> Any:
-    """The lanes that are at least ``word``, as the bits of a word, lane 0 the lowest."""
+    """Return the lanes that are at least ``word``, as the bits of a word, lane 0 the lowest."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         reaching = builder.icmp_unsigned(">=", args[0], _repeat(builder, args[1]))
@@ -168,7 +168,7 @@ def _find_reaching(_typing: Any, lanes: Any, word: Any) -> Any:
 
 
 def _find_negative(_typing: Any, lanes: Any) -> Any:
-    """The lanes that are below 0 as signed words, as the bits of a word, lane 0 the lowest."""
+    """Return the lanes that are below 0 as signed words, as the bits of a word, lane 0 the lowest."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         negative = builder.icmp_signed("<", args[0], ir.Constant(_VECTOR, [0] * WIDTH))
@@ -178,7 +178,7 @@ def _find_negative(_typing: Any, lanes: Any) -> Any:
 
 
 def _find_first(_typing: Any, word: Any) -> Any:
-    """The number of the lowest bit that is set."""
+    """Return the number of the lowest bit that is set."""
 
     def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -187,7 +187,7 @@ def _find_first(_typing: Any, word: Any) -> Any:
 
 
 def _count_bits(_typing: Any, lanes: Any) -> Any:
-    """The number of bits that are set in every word of ``lanes``, or in a single word."""
+    """Return the number of bits that are set in every word of ``lanes``, or in a single word."""
 
     def generate(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
         if sig.args[0] != LANES:

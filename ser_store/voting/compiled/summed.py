@@ -18,7 +18,7 @@ from ser_store_h5.progress import Progress
 def search_summed(
     problem: Problem, tally: Tally, *, threads: int | None, progress: Progress, kept: Scores | None = None
 ) -> None:
-    """Every ensemble of ``problem``, one that :meth:`Problem.is_summable`, into ``tally``."""
+    """Vote every ensemble of ``problem``, one that :meth:`Problem.is_summable`, into ``tally``."""
     if problem.fits(problem.k):
         summands = encode_summands(problem)
         search_in_threads(summands, search_summed_part, tally, threads=threads, progress=progress, kept=kept)
@@ -36,7 +36,7 @@ def search_summed(
 
 
 def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
-    """The margins of every utterance's truth over its rivals, of those that can win and of those they can lose.
+    """Return the margins of every utterance's truth over its rivals, of those that can win and of those they can lose.
 
     Args:
         generosity: where sums are cut off, 1 to take as right what may be, -1 what is for sure.
@@ -99,7 +99,7 @@ def _compute_margins(problem: Problem) -> tuple[NDArray[np.int64], int]:
 def search_summed_part(
     candidates: Summands, part: Part, *, top: int, floor: int, kept: Scores | None = None
 ) -> tuple[NDArray[np.int64], Best]:
-    """The histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
+    """Return the histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
     summands = candidates
     k, n_utterances, n_pairs = summands.k, len(summands.starts) - 1, len(summands.sums)
     n_rows = max(1, k - 1)

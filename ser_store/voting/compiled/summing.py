@@ -46,7 +46,7 @@ class SumWork(NamedTuple):
 
 @compiled
 def search_part_by_sums(work: SumWork, roots: Ints, first_middle: int, end_middle: int) -> None:
-    """Every ensemble that begins with one of ``roots`` and goes on with a candidate in ``first_middle..end_middle-1``.
+    """Vote every ensemble that begins with one of ``roots``, then a candidate in ``first_middle..end_middle-1``.
 
     Arguments and order are those of ``kernel.search_part``.
     """
@@ -74,7 +74,7 @@ def search_part_by_sums(work: SumWork, roots: Ints, first_middle: int, end_middl
 
 @compiled_inner
 def _vote_two(work: SumWork, row: int, before: int, n_kept: int) -> int:
-    """The last two votes, of candidates after ``before``; returns how many scores are kept then."""
+    """Add the last two votes, of candidates after ``before``; returns how many scores are kept then."""
     opened, scores, state, histogram, kept = work.opened, work.scores, work.best.state, work.histogram, work.kept
     margins, places, sums, is_last = work.summands.margins, opened.places, opened.sums, opened.is_last
     n_single, n_several, correct = opened.n_single, opened.n_several, opened.correct
@@ -146,7 +146,7 @@ def _consider(work: SumWork, row: int, second_last: int) -> None:
 
 @compiled_inner
 def _weigh(summands: Summands, narrowed: Narrowed, row: int, second_last: int, last: int) -> int:
-    """The balance of an ensemble."""
+    """Return the balance of an ensemble."""
     margins, end = summands.margins, summands.end
     balance = narrowed.balance[row]
     for number in range(narrowed.counts[row]):

@@ -57,7 +57,7 @@ def make_work(
     histogram: Ints | None = None,
     kept: NDArray[np.signedinteger] | None = None,
 ) -> Work:
-    """What the kernel needs for one part. Without ``kept`` no scores are kept; only pruned search does without a
+    """Return what the kernel needs for one part. Without ``kept`` no scores are kept; only pruned search does without a
     ``histogram``."""
     n, r = candidates.margins.shape
     k, n_classes = candidates.k, len(candidates.class_weights)
@@ -105,7 +105,7 @@ def _number_from(first: int, constraints: Constraints) -> Allowed:
 
 
 def make_tree(candidates: CodedVotes) -> Tree:
-    """A tree whose first row is that of no votes."""
+    """Return a tree whose first row is that of no votes."""
     n, r = candidates.margins.shape
     depth = max(0, candidates.k - 3) + 2
     tree = Tree(

@@ -63,3 +63,8 @@ def list_names(folder: Path) -> list[str]:
             f"{folder}: cannot be listed ({problem.strerror}): expected a folder that may be read; mend that, then run "
             "the command again"
         ) from problem
+
+
+def find_place(path: Path | str) -> Path:
+    """Return the absolute path, whatever becomes the working directory; ``~`` is the home folder."""
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - a link to a store has its own name

@@ -32,9 +32,10 @@ LARGE_BYTES = 1 << 20  # smaller files are verified sooner than a thread takes t
 
 
 def verify_store(store: StoreLike, *, progress: ProgressLike = False) -> Verification:
-    """Hash and read every file of a store, or everything in a packed one.
+    """Read every file of a store, or all of a packed one, and compare it with its checksums.
 
     Args:
+        store: an open store, or the path of one.
         progress: show a bar over the runs; or a function that does, see :class:`.progress.Progress`.
 
     Raises:

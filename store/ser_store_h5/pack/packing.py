@@ -41,9 +41,10 @@ def pack(
     with_pooled: bool = True,
     progress: ProgressLike = False,
 ) -> PackResult:
-    """Write a store into one HDF5 file, which every reading method of :class:`.store.Store` reads like the folder.
+    """Write a store into one HDF5 file, to be mailed or archived; :class:`.store.Store` reads it like the folder.
 
     Args:
+        store: an open store, or the path of one.
         path: a new file; it appears whole or not at all.
         members: names; default: every run and every member. With names, only their runs are packed.
         with_pooled: whether pooled representations are packed; without them, members that hold nothing else are left
@@ -69,8 +70,7 @@ def pack(
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
 
     def write(temporary: Path) -> None:
-        create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION, bears=path)
-        with create(temporary) as (file, check_disk):
+        with create_file(temporary, format_name=FORMAT_NAME, version=FORMAT_VERSION) as (file, check_disk):
             write_text(file, "written_by", f"ser-store {__version__}")
             group = _create_group(file, "corpus", corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION)
             corpus_file.fill_corpus(group, store.corpus)
@@ -135,6 +135,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
     """Make a folder of a packed store; every array is compared with its digest on the way.
 
     Args:
+        path: the packed store.
         folder: a new folder, or an empty one; it appears whole or not at all.
         progress: show a bar over the members; or a function that does, see :class:`.progress.Progress`.
 
@@ -161,7 +162,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
             (growing / "runs" / run).mkdir(parents=True)
             for name, content in packed.place.read_texts(run).items():
                 write_flushed(growing / "runs" / run / name, content)
-        _unpack_members(packed, growing, folder, to_progress(progress))
+        _unpack_members(packed, growing, to_progress(progress))
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
         # The corpus is last: what a kill leaves behind is no store for anybody.
@@ -169,8 +170,8 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
     return Store(folder)
 
 
-def _unpack_members(packed: Store, growing: Path, folder: Path, progress: Progress) -> None:
-    create = partial(create_file, format_name=member_file.FORMAT_NAME, bears=folder)
+def _unpack_members(packed: Store, growing: Path, progress: Progress) -> None:
+    create = partial(create_file, format_name=member_file.FORMAT_NAME)
     with packed.place.opened(packed.header) as open_member:
         names = packed.member_names()
         for name in progress(names, total=len(names), label="unpacking"):

@@ -9,28 +9,23 @@ from typing import Any
 
 import h5py
 
-from ser_store_h5.disk.atomic import stated_disk_problems, write_all
+from ser_store_h5.disk.atomic import write_all
 from ser_store_h5.hdf5.files import LIBRARY_VERSION, held_interrupts, write_format
 from ser_store_h5.hdf5.seal import SEAL_BYTES, HashedBody
 
 
 @contextmanager
-def create_file(
-    path: Path, *, bears: Path, format_name: str, version: int
-) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+def create_file(path: Path, *, format_name: str, version: int) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """A new sealed file at ``path``, written to the disk as it grows, and flushed when the block ends.
-
-    Args:
-        bears: the name it will have, for messages.
 
     Yields:
         The file, and a function that raises what the disk has refused so far, for those who write much.
 
     Raises:
-        StoreError: where the block ends, if the disk has refused anything.
+        OSError: where the block ends, if the disk has refused anything.
     """
     with path.open("w+b", buffering=0) as disk:
-        patient = _PatientFile(disk, bears)
+        patient = _PatientFile(disk)
         with held_interrupts() as let_interrupt:
 
             def check() -> None:
@@ -50,20 +45,15 @@ class _PatientFile(RawIOBase):
     Where a disk refuses, libhdf5 can neither close its file nor forget it. What was not written reads as zeros.
     """
 
-    def __init__(self, disk: Any, bears: Path) -> None:
+    def __init__(self, disk: Any) -> None:
         super().__init__()
-        self._disk, self._bears = disk, bears
-        self._end = 0
+        self._disk, self._end = disk, 0
         self._problem: BaseException | None = None
 
     def check(self) -> None:
-        """
-        Raises:
-            StoreError: if the disk has refused anything.
-        """
+        """Raise the problem, if there is one."""
         if self._problem is not None:
-            with stated_disk_problems(self._bears):
-                raise self._problem
+            raise self._problem
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return int(self._disk.seek(self._end, os.SEEK_SET) if whence == os.SEEK_END else self._disk.seek(offset))
