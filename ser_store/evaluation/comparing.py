@@ -21,7 +21,7 @@ from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.statistics.comparisons import caution_few_groups, cochran_q, compare_pairs, holm, mcnemar
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
-from ser_store_h5.names import list_names
+from ser_store_h5.names import Ensemble, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
 ALPHA = 0.05
@@ -37,7 +37,7 @@ def compare(
     *,
     on: str | None = None,
     split: str | None = None,
-    against: str | None = None,
+    against: str | Ensemble | None = None,
     unit: Unit = "auto",
     rule: Rule = "hard",
     tie: Tie = "lowest",
@@ -87,8 +87,8 @@ def compare(
     chosen, left_out = list_names(names), tuple[str, ...]()
     if not chosen:
         chosen, left_out = _choose_all(store, rows, on)
-    against = None if against is None else str(against)
-    ensembles = _resolve(store, chosen, against)
+    other = None if against is None else str(against)
+    ensembles = _resolve(store, chosen, other)
     truth = corpus.labels[rows]
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
     correct = predicted == truth
@@ -108,10 +108,10 @@ def compare(
         alpha=alpha,
         compared=compared,
         cochran=cochran_q(correct) if len(compared) > 2 else None,
-        pairs=_compare(correct, [one.name for one in compared], _find_other(store, against, compared), drawn, alpha),
+        pairs=_compare(correct, [one.name for one in compared], _find_other(store, other, compared), drawn, alpha),
         cautions=(
             *left_out,
-            *_iter_cautions(ensembles, n_speakers, alpha, against),
+            *_iter_cautions(ensembles, n_speakers, alpha, other),
             *_caution_scores(store, ensembles, rows, voting),
             *dict.fromkeys(one.interval.caution for one in compared if one.interval.caution),
         ),
