@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
     from ser_store.corpora.synthetic import write_synthetic_corpus
-    from ser_store.ensembles import Correction, Limits, Search, vote
+    from ser_store.ensembles import Correction, Limits, Search
+    from ser_store.ensembles.vote import vote
     from ser_store.errors import (
         AudioError,
         CorpusError,
@@ -110,7 +111,7 @@ _HOMES = {
     "sweep": "ser_store_h5.integrity.sweeping",
     "unpack": "ser_store_h5.pack.packing",
     "verify_store": "ser_store_h5.integrity.verify",
-    "vote": "ser_store.ensembles",
+    "vote": "ser_store.ensembles.vote",
     "write_synthetic_corpus": "ser_store.corpora.synthetic",
 }
 
