@@ -94,6 +94,10 @@ def caution_leakage(store: Store, members: Iterable[str], rows: Rows, *, chosen:
 
 def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
     fitted, name, corpus = find_fitted(store, record.run), record.run, store.corpus
+    normalised = record.details.get("normalise", "train")
+    if normalised != "train":
+        text = f"standardised by {normalised} on all recordings, these among them, without their labels"
+        yield Caution(name, f"was {text}: its figures need those recordings", f"were {text}: figures need those")
     if fitted is None:
         if record.kind != "import" and (record.details.get("split") or record.details.get("cv")):
             text = "trained by a split that this store does not have as it was"

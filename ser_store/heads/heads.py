@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from ser_store.heads.classifiers import (
     fit_classifier,
     score_classes,
 )
-from ser_store.heads.inputs import Layers, find_sources, list_layers, load_inputs
+from ser_store.heads.folds import cross_validate
+from ser_store.heads.inputs import Layers, Normalise, find_sources, list_layers, load_inputs
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
@@ -31,7 +32,7 @@ from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
 # What the folds of a cross-validation keep together.
-CrossValidation = Literal["speaker", "utterance"]
+_SUFFIXES = {"train": "", "speaker": "-by-speaker", "corpus": "-by-corpus"}
 LOGGER = logging.getLogger("ser_store")
 
 
@@ -61,19 +62,20 @@ def head(
     kind: HeadKind | None = None,
     estimator: Any = None,
     layer: Layers = None,
+    normalise: Normalise = "train",
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
-    cv: CrossValidation | None = None,
-    folds: int = 5,
+    cv: str | None = None,
+    folds: int | None = None,
     seed: int = 42,
     progress: ProgressLike = False,
 ) -> list[FittedHead]:
     """Fit a lightweight classifier on cached representations, and keep its scores as a member.
 
-    Inputs are standardised on the utterances that the head is fitted on, unless the estimator is a pipeline. No
-    utterance is scored by a head that was fitted on it. What is kept are log-probabilities; of an estimator without
-    probabilities its decision values, such as an SVM's; of one without these the classes that it predicts.
+    Inputs are standardised, unless the estimator is a pipeline. No utterance is scored by a head that was fitted on it.
+    What is kept are log-probabilities; of an estimator without probabilities its decision values, such as an SVM's; of
+    one without these the classes that it predicts.
 
     Args:
         store: a store, or its path.
@@ -84,12 +86,16 @@ def head(
         estimator: a scikit-learn classifier or pipeline in place of a kind. It is cloned, and not fitted itself.
         layer: of members that were extracted with several layers, the number of one, a list of them, or ``all``: a head
             each, called ``whisper-base-l3-logreg``. Default: the last layer.
+        normalise: what inputs are standardised on: the utterances that the head is fitted on (``train``), all of each
+            speaker's own (``speaker``), or the whole corpus (``corpus``). The last two look at recordings that are
+            scored, without their labels, which every figure says.
         run: the name of the head's run, for a single source. Default: the source's run, ``-`` and the kind.
         split: the split to fit by: on its training part, scoring all others. Default: the store's default split.
         fold: of a split into folds, the number of the fold that is scored; the head is fitted on the others.
         cv: cross-validate in place of a split: score every utterance by a head that was fitted without its fold, of
-            whole speakers (``speaker``) or of single utterances (``utterance``). Classes are spread evenly.
-        folds: the number of folds of ``cv``, at least 2.
+            whole speakers (``speaker``) or of single utterances (``utterance``), classes spread evenly; or those of a
+            split that consists of folds, by its name.
+        folds: the number of folds that ``cv`` draws, at least 2. Default: 5.
         seed: the seed of the folds and of the classifier; of an estimator, of each ``random_state`` that is None.
         progress: show a bar over the fits; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
@@ -129,6 +135,7 @@ def head(
             kind=kind,
             estimator=estimator,
             layer=number,
+            normalise=normalise,
             run=run,
             split=split,
             fold=fold,
@@ -148,31 +155,36 @@ def fit_head(
     kind: HeadKind | None = None,
     estimator: Any = None,
     layer: int | None = None,
+    normalise: Normalise = "train",
     run: str | None = None,
     split: str | None = None,
     fold: int | None = None,
-    cv: CrossValidation | None = None,
-    folds: int = 5,
+    cv: str | None = None,
+    folds: int | None = None,
     seed: int = 42,
     progress: ProgressLike = False,
 ) -> FittedHead:
     """Fit a head on one source, as :func:`head` does, which describes the parameters and what is raised."""
-    for name, number, least in (("folds", folds, 2), ("seed", seed, 0)):
-        check_number(name, number, StoreError, least=least, whole=True)
+    check_number("seed", seed, StoreError, least=0, whole=True)
+    if folds is not None:
+        check_number("folds", folds, StoreError, least=2, whole=True)
+    check_choice("normalisation", normalise, get_args(Normalise))
     called, model = choose_estimator(kind, estimator, seed=seed)
     source_run, step = store.resolve(source)
     source = format_member(source_run, step)
-    run = run or f"{source_run}-{'' if layer is None else f'l{layer}-'}{called}"
+    run = run or f"{source_run}-{'' if layer is None else f'l{layer}-'}{called}{_SUFFIXES[normalise]}"
     if cv is None:
         train_eval = choose_train_eval_rows(store.corpus, split=split, fold=fold)
         pairs = [(train_eval.train, train_eval.evaluated)]
         protocol = {"split": split or store.corpus.default_split, "fold": fold, "cv": None, "folds": None}
     else:
-        pairs = _cross_validate(store, source, cv, folds, seed)
-        protocol = {"split": None, "fold": None, "cv": cv, "folds": folds}
+        pairs = cross_validate(store.corpus, store.read_member(source).rows, cv, folds=folds, seed=seed)
+        protocol = {"split": None, "fold": None, "cv": cv, "folds": len(pairs)}
     details: dict[str, Any] = {"source": source, "head": called, **protocol, "seed": seed}
     if layer is not None:
         details["layer"] = layer
+    if normalise != "train":
+        details["normalise"] = normalise
     if estimator is not None:
         details["estimator"] = describe_estimator(model)
     info = store.describe_member(source)
@@ -184,7 +196,7 @@ def fit_head(
         _refuse_other(store, record, step)
     scored = np.concatenate([held_out for _, held_out in pairs])
     shown = to_progress(progress)(pairs, total=len(pairs), label=f"{called} on {source}")
-    parts = [_fit_and_score(store, source, called, model, *pair, layer=layer) for pair in shown]
+    parts = [_fit_and_score(store, source, called, model, *pair, layer=layer, normalise=normalise) for pair in shown]
     if len({what for _, what in parts}) > 1:  # of some folds the classes alone are sure
         parts = [
             (own if what == "predicted" else own.argmax(axis=1).astype(np.int16), "predicted") for own, what in parts
@@ -233,7 +245,7 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
         ExistsError: saying what differs.
     """
     there = store.run(record.run)
-    names = ("head", "estimator", "layer", "split", "fold", "cv", "folds", "seed")
+    names = ("head", "estimator", "layer", "normalise", "split", "fold", "cv", "folds", "seed")
     differing = [name for name in names if there.details.get(name) != record.details.get(name)]
     if (there.kind, there.backbone) != (record.kind, record.backbone):
         differing = []
@@ -250,7 +262,15 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
 
 
 def _fit_and_score(
-    store: Store, source: str, kind: str, estimator: Any, train: Rows, held_out: Rows, *, layer: int | None
+    store: Store,
+    source: str,
+    kind: str,
+    estimator: Any,
+    train: Rows,
+    held_out: Rows,
+    *,
+    layer: int | None,
+    normalise: Normalise,
 ) -> tuple[NDArray[Any], str]:
     """Return what a head that is fitted on ``train`` says of ``held_out``, and what that is."""
     corpus = store.corpus
@@ -258,33 +278,11 @@ def _fit_and_score(
     if absent := ", ".join(name for index, name in enumerate(corpus.classes) if index not in labels):
         raise CorpusError(f"the training utterances have none labelled {absent}: expected some of every class")
     try:
-        fitted = fit_classifier(estimator, load_inputs(store, source, train, layer), labels)
+        fitted = fit_classifier(estimator, load_inputs(store, source, train, layer, normalise), labels)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(
             f"{kind} cannot be fitted on {len(train)} utterances of {source} ({reason}): expected more of them, or "
             "another `kind`"
         ) from problem
-    return score_classes(fitted, load_inputs(store, source, held_out, layer), n_classes=len(corpus.classes))
-
-
-def _cross_validate(store: Store, source: str, cv: CrossValidation, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-    """Return for each fold the rows to fit on and the rows to score."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    check_choice("cross-validation", cv, get_args(CrossValidation))
-    corpus, rows = store.corpus, store.read_member(source).rows
-    labels = corpus.labels[rows]
-    if cv == "utterance":
-        pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
-    else:
-        speakers = corpus.speaker_groups(rows)
-        if speakers is None:
-            raise CorpusError(
-                f"corpus {corpus.name} knows no speakers: expected some for `cv` speaker; take `cv` utterance"
-            )
-        n_speakers = len(set(speakers.tolist()))
-        if n_speakers < folds:
-            raise CorpusError(f"there are {n_speakers} speakers: expected at least as many as `folds`, {folds}")
-        pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, speakers)
-    return [(np.sort(rows[train]), np.sort(rows[held_out])) for train, held_out in pairs]
+    return score_classes(fitted, load_inputs(store, source, held_out, layer, normalise), n_classes=len(corpus.classes))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusError
-from ser_store_h5.errors import FormatError
+from ser_store_h5.errors import FormatError, UnknownNameError, describe_unknown
 
 KEY = "fitted"
 OTHERS, NOTHING = "others", "nothing"
@@ -138,6 +138,9 @@ def state_fitted(corpus: Corpus, trained_on: str, *, split: str | None = None) -
     if trained_on == NOTHING:
         return Fitted.on_nothing(len(corpus))
     if trained_on != OTHERS:
+        known = [*(corpus.part_names(split) if corpus.splits else ()), "all", OTHERS, NOTHING]
+        if trained_on not in known:
+            raise UnknownNameError(describe_unknown("`trained_on`", str(trained_on), known))
         return Fitted.on_rows(corpus.rows(trained_on, split=split), len(corpus))
     folds = [name for name in corpus.part_names(split) if name.startswith("fold-")]
     if len(folds) < 2:

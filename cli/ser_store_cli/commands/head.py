@@ -49,6 +49,14 @@ def head(
             show_default="the last one",
         ),
     ] = None,
+    normalise: Annotated[
+        str,
+        typer.Option(
+            "--normalise",
+            help="What inputs are standardised on: train (the utterances it is fitted on), speaker (all of each "
+            "speaker's own, those that are scored among them, without labels) or corpus (all there are).",
+        ),
+    ] = "train",
     run: Annotated[
         str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
@@ -56,11 +64,13 @@ def head(
         str | None,
         typer.Option(
             "--cv",
-            help="Cross-validate over all utterances, in folds of whole speakers (speaker) or of single utterances "
-            "(utterance).",
+            help="Cross-validate over all utterances, in folds of whole speakers (speaker), of single utterances "
+            "(utterance), or those of a split that consists of folds, by its name.",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", help="Number of folds of --cv.")] = 5,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Number of folds that --cv draws.", show_default="5")
+    ] = None,
     fold: Annotated[
         int | None, typer.Option("--fold", help="The fold to score, where the split consists of folds.")
     ] = None,
@@ -79,6 +89,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
+    options["normalise"] = normalise
     fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
