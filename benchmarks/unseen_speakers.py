@@ -1,0 +1,107 @@
+"""What frozen layers know of emotion in speakers they have not met: the six published folds of RAVDESS, one store.
+
+    python benchmarks/unseen_speakers.py --audio RAVDESS [--model whisper-base] [--store unseen.store]
+
+Extracts all layers once, fits two kinds of heads on each over the split `emobox`, as they are and with each speaker
+standardised by his own recordings, and searches all ensembles of three to seven of them by soft-log voting. Reported
+are every head, the pool of all heads of which nothing was chosen, and the best ensemble, apparent and corrected for
+having been chosen. What the store has already is not computed again. Prints a table and writes
+benchmarks/results/unseen_speakers.json.
+
+Source of the folds: EmoBox (Ma et al., Interspeech 2024), which reports 75.87% for Whisper large v3, frozen.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import ser_store as ss
+from measuring.surroundings import describe_machine, list_package_versions
+from ser_store.common.display import Table
+
+RESULT = Path(__file__).parent / "results" / "unseen_speakers.json"
+SPLIT, KINDS, SIZES = "emobox", ("logreg", "lda"), [3, 4, 5, 6, 7]
+PACKAGES = ("ser-store", "numpy", "scikit-learn", "torch", "transformers")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, required=True, help="the recordings of RAVDESS")
+    parser.add_argument("--model", default="whisper-base", help="a name that `serstore models` lists, or a folder")
+    parser.add_argument("--store", type=Path, default=Path("unseen.store"))
+    parser.add_argument("--result", type=Path, default=RESULT)
+    args = parser.parse_args()
+    if not args.store.exists():
+        ss.init(args.store, corpus="ravdess", audio=args.audio, split=SPLIT)
+    store = ss.Store(args.store)
+    name = Path(args.model).name
+    source = ss.extract(store, model=args.model, run=name, layers="all", audio=args.audio, progress=True)[0].member
+    measured = {way: measure(store, source, name, way) for way in ("train", "speaker")}
+    for way, found in measured.items():
+        print(f"\n{name}, frozen, inputs standardised by {way}, {SPLIT}:")
+        print(Table(("", "accuracy", "95% interval", "balanced accuracy"), list(found["rows"])))
+    document = {
+        "model": name,
+        "split": SPLIT,
+        "seed": 42,
+        "machine": describe_machine(),
+        "versions": list_package_versions(PACKAGES),
+        "by": {way: found["document"] for way, found in measured.items()},
+    }
+    args.result.parent.mkdir(exist_ok=True)
+    args.result.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"\nwrote {args.result}")
+
+
+def measure(store: ss.Store, source: str, name: str, way: Any) -> dict[str, Any]:
+    """Return the figures of all heads, of their pool and of the best ensemble, and the rows of the table."""
+    suffix = "" if way == "train" else f"-by-{way}"
+    members = []
+    for number in store.describe_member(source).layers:
+        for kind in KINDS:
+            run = f"{name}-l{number}-{kind}{suffix}"
+            if run not in store.runs():
+                ss.head(store, source, kind=kind, layer=number, cv=SPLIT, normalise=way, progress=True)
+            members.append(run)
+    heads = ss.evaluate(store, members, on="all").records()
+    pool = ss.evaluate(store, "+".join(members), on="all", rule="soft-log").records()
+    candidates = [one for one in members if f"{name}-l0-" not in one]  # what enters the first layer is never near
+    voted = ss.vote(store, candidates, k=SIZES, all_combos=True, rule="soft-log", on="all").to_json()
+    best = {**voted, "results": voted["results"][:1]}
+    del best["by_k"]
+    return {
+        "document": {"heads": heads, "pool": pool[0], "vote": best},
+        "rows": [
+            *map(_describe, heads),
+            (f"all {len(members)} heads, none chosen", *_describe(pool[0])[1:]),
+            *_describe_vote(voted),
+        ],
+    }
+
+
+def _describe(found: dict[str, Any]) -> tuple[str, ...]:
+    figures = (found["accuracy"], found["low"], found["high"])
+    return (found["member"], *_show(*figures), f"{found['balanced_accuracy']:.2%}")
+
+
+def _describe_vote(voted: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the best ensemble as it appears, and what is left of it when the choice is corrected for."""
+    best, left = voted["results"][0], voted["selection"]
+    corrected = _show(left["corrected"], *left["interval"])
+    return [
+        (
+            f"best {best['k']} of {len(voted['candidates'])} heads, apparent",
+            *_show(best["accuracy"], *best["ci95"]),
+            f"{best['balanced_accuracy']:.2%}",
+        ),
+        ("the same, corrected for having been chosen", *corrected, ""),
+    ]
+
+
+def _show(value: float, low: float, high: float) -> tuple[str, str]:
+    return f"{value:.2%}", f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+if __name__ == "__main__":
+    main()
