@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.corpora.splits.fitted import explain_unknown, find_fitted
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.corpus import Corpus
@@ -46,8 +46,8 @@ def find_cautions(
     """Return for each member why its figures on ``rows`` are too good, or hold for known speakers only.
 
     A model may have learned from the utterances themselves or from others of their speakers, directly or through the
-    backbone below it; a step may have been selected on them. Nothing is said of a run that does not state what it
-    learned from, such as imported predictions.
+    backbone below it; a step may have been selected on them. Nothing is said of an import that does not state what it
+    learned from, but of heads on it.
 
     Args:
         store: the store.
@@ -99,9 +99,7 @@ def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cauti
         text = f"standardised by {normalised} on all recordings, these among them, without their labels"
         yield Caution(name, f"was {text}: its figures need those recordings", f"were {text}: figures need those")
     if fitted is None:
-        if record.kind != "import" and (record.details.get("split") or record.details.get("cv")):
-            text = "trained by a split that this store does not have as it was"
-            yield Caution(name, f"was {text}: it may have learned from these", f"were {text}: they may have learned")
+        yield from _iter_unknown(store, record)
         return
     learned = fitted.learned_from(rows)
     if learned.any():
@@ -124,6 +122,17 @@ def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cauti
             f"was {text}: its figures are those of known speakers, too good for new ones",
             f"were {text}: figures are those of known speakers, too good for new ones",
         )
+
+
+def _iter_unknown(store: Store, record: RunRecord) -> Iterator[Caution]:
+    """What is unknown of a run below has been said nowhere else; an import's own silence, when it was imported."""
+    below, why = explain_unknown(store, record.run)
+    one, several = why, f"were {why.removeprefix('was ')}"
+    if below != record.run:
+        one, several = (f"{verb} on {below}, which {why}" for verb in ("stands", "stand"))
+    elif not why.startswith("was "):
+        return
+    yield Caution(record.run, f"{one}: it may have learned from these", f"{several}: they may have learned from these")
 
 
 def _is_by_split(corpus: Corpus, record: RunRecord, rows: Rows) -> bool:

@@ -151,7 +151,36 @@ def test_an_older_record_is_judged_by_its_split_or_known_to_be_unknown(path, ser
         True
     ]
     done = serstore("head", "--from", "fit@400", "--split", "apart", "--store", path, "--json")
-    assert done.json["cautions"][0].startswith("fit-logreg was trained by a split that this store does not have")
+    expected = "fit-logreg stands on fit, which was trained by a split that this store does not have as it was: "
+    assert done.json["cautions"][0].startswith(expected)
+
+
+def test_of_heads_on_what_states_nothing_it_is_unknown_what_they_learned_from(path, serstore):
+    """By a split, by folds and on another head; imported, stated and taken away."""
+    store = Store(path)
+    pooled = RNG.normal(size=(N, 4))
+    store.add("silent", ids=store.corpus.ids, pooled=pooled)
+    store.add("stated", ids=store.corpus.ids, pooled=pooled, trained_on="nothing")
+    store.add("foreign", ids=store.corpus.ids, logits=pooled[:, :3])
+    fit = ("head", "--kind", "lda", "--store", path)
+    for source, *words in (
+        ("silent", "--split", "apart"),
+        ("silent", "--cv", "speaker", "--run", "folded"),
+        ("stated", "--split", "apart"),
+        ("foreign", "--cv", "speaker"),
+    ):
+        assert serstore(*fit, "--from", source, *words).code == 0
+    assert serstore(*fit, "--from", "foreign-lda", "--split", "apart", "--run", "above").code == 0
+    unknown = "stand on silent, which does not state what it learned from: they may have learned from these"
+    said = read_cautions(serstore, path, "evaluate", "silent-lda", "folded", "stated-lda", "--split", "apart")
+    assert said == [f"silent-lda, folded {unknown}"]
+    assert read_cautions(serstore, path, "evaluate", "above", "foreign", "--split", "apart") == [
+        "above stands on foreign, which does not state what it learned from: it may have learned from these"
+    ]
+    store.remove("silent")
+    assert read_cautions(serstore, path, "vote", "silent-lda", "stated-lda", "--k", 2, "--split", "apart") == [
+        "silent-lda stands on silent, which is not in this store: it may have learned from these"
+    ]
 
 
 @pytest.mark.parametrize(

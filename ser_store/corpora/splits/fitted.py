@@ -32,6 +32,29 @@ def find_fitted(store: Store, run: str) -> Fitted | None:
     return _rebuild(store, record) if record.kind in _FITTED_KINDS else None
 
 
+def explain_unknown(store: Store, run: str) -> tuple[str, str]:
+    """Return why :func:`find_fitted` gives None: the run that does not say it, or one below it, and a clause on that.
+
+    >>> import ser_store as ss
+    >>> store = ss.Store.create("unknown.store", ids=["a", "b"], labels=["happy", "sad"])
+    >>> _ = store.add("mine", ids=["a", "b"], pooled=[[0.1, 1.3], [2.0, -1.0]])
+    >>> explain_unknown(store, "mine")
+    ('mine', 'does not state what it learned from')
+    """
+    record = store.run(run)
+    if record.kind == "head":
+        below = parse_member(str(record.details.get("source")))[0]
+        if not store.has_run(below):
+            return below, "is not in this store"
+        if find_fitted(store, below) is None:
+            return explain_unknown(store, below)
+        if record.details.get("cv") is not None:
+            return run, "was cross-validated by a release that did not keep the folds"
+    if record.kind in _FITTED_KINDS and record.details.get("split") is not None:
+        return run, "was trained by a split that this store does not have as it was"
+    return run, "does not state what it learned from"
+
+
 def find_rows(corpus: Corpus, ids: Sequence[str]) -> NDArray[np.int32]:
     """Return the rows of those ``ids`` that the corpus has, ascending ``(m,)`` int32."""
     return np.flatnonzero(np.isin(corpus.ids, np.array(ids, dtype=np.str_))).astype(np.int32)
@@ -50,7 +73,8 @@ def _rebuild(store: Store, record: RunRecord) -> Fitted | None:
         return None
     own = Fitted.on_rows(train_eval.train, len(corpus))
     source = details.get("source")
-    if record.kind != "head" or not isinstance(source, str) or not store.has_run(parse_member(source)[0]):
+    if record.kind != "head":
         return own
-    below = find_fitted(store, parse_member(source)[0])
+    source_run = parse_member(str(source))[0]
+    below = find_fitted(store, source_run) if store.has_run(source_run) else None
     return None if below is None else own.joined(below)
