@@ -11,7 +11,7 @@ from ser_store.audio.containers.extent import Extent
 _UNKNOWN_LENGTH = 0x7FFF0000
 
 
-class ChunkLayout(NamedTuple):
+class ContainerLayout(NamedTuple):
     """How a container lays out its chunks: each has a name, a length and a body.
 
     Attributes:
@@ -32,16 +32,16 @@ class ChunkLayout(NamedTuple):
 
 
 LAYOUTS = {
-    b"RIFF": ChunkLayout(12, "<4sI"),
-    b"RF64": ChunkLayout(12, "<4sI"),
-    b"RIFX": ChunkLayout(12, ">4sI"),
-    b"FORM": ChunkLayout(12, ">4sI", audio=b"SSND", ahead=8),  # AIFF
-    b"riff": ChunkLayout(40, "<16sQ", counted=24, padding=8),  # W64
-    b"caff": ChunkLayout(8, ">4sq", ahead=4, padding=1),
+    b"RIFF": ContainerLayout(12, "<4sI"),
+    b"RF64": ContainerLayout(12, "<4sI"),
+    b"RIFX": ContainerLayout(12, ">4sI"),
+    b"FORM": ContainerLayout(12, ">4sI", audio=b"SSND", ahead=8),  # AIFF
+    b"riff": ContainerLayout(40, "<16sQ", counted=24, padding=8),  # W64
+    b"caff": ContainerLayout(8, ">4sq", ahead=4, padding=1),
 }
 
 
-def measure_chunks(file: BinaryIO, size: int, layout: ChunkLayout) -> Extent | None:
+def measure_chunks(file: BinaryIO, size: int, layout: ContainerLayout) -> Extent | None:
     order, kind = layout.header[0], layout.header[-1]
     header = struct.calcsize(layout.header)
     field = struct.calcsize(order + kind)
@@ -69,13 +69,13 @@ def measure_chunks(file: BinaryIO, size: int, layout: ChunkLayout) -> Extent | N
     return None
 
 
-def _read_chunk(file: BinaryIO, place: int, layout: ChunkLayout) -> tuple[bytes, int]:
+def _read_chunk(file: BinaryIO, place: int, layout: ContainerLayout) -> tuple[bytes, int]:
     file.seek(place)
     name, length = struct.unpack(layout.header, file.read(struct.calcsize(layout.header)))
     return name, length
 
 
-def _is_chunk(file: BinaryIO, place: int, size: int, layout: ChunkLayout) -> bool:
+def _is_chunk(file: BinaryIO, place: int, size: int, layout: ContainerLayout) -> bool:
     """Whether a chunk with a name of four printable characters begins here and ends within the file."""
     header = struct.calcsize(layout.header)
     if place + header > size:
@@ -84,7 +84,7 @@ def _is_chunk(file: BinaryIO, place: int, size: int, layout: ChunkLayout) -> boo
     return name[:4].isascii() and name[:4].decode().isprintable() and place + length <= size
 
 
-def _count_behind(file: BinaryIO, end: int, size: int, layout: ChunkLayout) -> int:
+def _count_behind(file: BinaryIO, end: int, size: int, layout: ContainerLayout) -> int:
     """Bytes behind the audio, unless they are chunks or nothing but zeros."""
     padded = end + -end % layout.padding
     if end >= size or any(_is_chunk(file, place, size, layout) for place in (end, padded)):
