@@ -3,18 +3,20 @@
 What is in the store already, from the same model, recordings and preprocessing, is not computed again.
 """
 
+import math
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
-from ser_store.common.checks import check_number
+from ser_store.common.checks import check_choice, check_number
 from ser_store.common.log import report_left_out
 from ser_store.common.provenance import digest_recordings, list_differences
 from ser_store.errors import ModelError, StoreError, require
@@ -23,6 +25,7 @@ from ser_store.extraction.layers import parse_layers, parse_statistics
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
 from ser_store.inference.float16 import narrow_pooled
+from ser_store.recipes.recipe import Precision
 from ser_store.training.checkpointing.checkpoints import list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
@@ -69,7 +72,9 @@ def extract(
     statistics: str | Sequence[str] | None = None,
     seed: int = 42,
     whisper_context: Context = "utterance",
-    batch_size: int = 8,
+    batch_size: int | None = None,
+    batch_seconds: float | None = None,
+    precision: Precision | None = None,
     progress: ProgressLike = False,
 ) -> list[Extraction]:
     """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
@@ -96,7 +101,11 @@ def extract(
             ``"mean,std"``, one after the other. Default: what ``pooling`` says.
         seed: of ``random`` weights.
         whisper_context: what a frozen Whisper looks at: the ``utterance``, or the ``full`` thirty seconds around it.
-        batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
+        batch_size: utterances for each forward pass, which are of nearly the same length; half as many, and so on,
+            where memory runs out. Default: 8, or no limit where there is one of seconds.
+        batch_seconds: of sound in each forward pass, padding counted: few long utterances, or many short ones.
+        precision: number format of the forward passes: ``fp32``, ``tf32``, ``fp16`` or ``bf16``, the fastest on CPUs
+            that have it. Default: ``fp32``; of a run's checkpoint, what the run was trained in.
         progress: show a bar over the utterances; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
@@ -111,13 +120,13 @@ def extract(
     >>> ss.extract("my.store", model="mfcc")[0].computed
     180
     """
-    check_number("batch_size", batch_size, ModelError, least=1, whole=True)
+    size = _find_batch_size(batch_size, batch_seconds)
     whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
-    _check_combination(model, step, whisper_context, layers=whole, statistics=measured)
+    _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
     folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
-    passes = Passes(folder, batch_size, to_progress(progress), whole, measured)
+    passes = Passes(folder, size, batch_seconds or math.inf, precision, to_progress(progress), whole, measured)
     require("torch" if model is not None and is_acoustic(model) else "transformers")
     extractors: Iterable[Extractor]
     if model is None:
@@ -130,6 +139,15 @@ def extract(
     return [_fill(store, one) for one in extractors]
 
 
+def _find_batch_size(size: int | None, seconds: float | None) -> int:
+    """How many utterances a forward pass has at most."""
+    if size is not None:
+        check_number("batch_size", size, ModelError, least=1, whole=True)
+    if seconds is not None:
+        check_number("batch_seconds", seconds, ModelError, least=1)
+    return size or (8 if seconds is None else sys.maxsize)
+
+
 def _check_combination(
     model: str | None,
     step: int | None,
@@ -137,12 +155,18 @@ def _check_combination(
     *,
     layers: str | tuple[int, ...],
     statistics: tuple[Statistic, ...],
+    precision: str | None,
 ) -> None:
+    if precision is not None:
+        check_choice("precision", precision, get_args(Precision))
     if model is not None and step is not None:
         raise ModelError(f"`step` {step} with `model` {model}: a frozen backbone has step 0 only; leave `step` out")
-    if model is not None and is_acoustic(model) and (layers != "last" or statistics):
-        given = "`statistics`" if statistics else "`layers`"
-        raise ModelError(f"{given} with `model` {model}: a feature set has neither layers nor frames; leave it out")
+    if model is not None and is_acoustic(model) and (layers != "last" or statistics or precision):
+        given = "`precision`" if precision else "`statistics`" if statistics else "`layers`"
+        raise ModelError(
+            f"{given} with `model` {model}: a feature set has neither layers nor frames, and one precision; leave it "
+            "out"
+        )
     if whisper_context == "utterance":
         return
     if model is None:

@@ -68,7 +68,27 @@ def extract(
             help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on.",
         ),
     ] = "utterance",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Utterances in one forward pass.")] = 8,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Utterances in one forward pass.",
+            show_default="8, or no limit with --batch-seconds",
+        ),
+    ] = None,
+    batch_seconds: Annotated[
+        float | None,
+        typer.Option("--batch-seconds", help="Seconds of sound in one forward pass, padding counted."),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            help="Number format of the forward passes: fp32, tf32, fp16 or bf16.",
+            show_default="fp32, or what the run was trained in",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -79,6 +99,7 @@ def extract(
 
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
+    options["precision"] = precision
     done = compute(
         Store(store),
         model=model,
@@ -89,6 +110,7 @@ def extract(
         layers=layers,
         statistics=statistics,
         batch_size=batch_size,
+        batch_seconds=batch_seconds,
         progress=True,
         **options,
     )
