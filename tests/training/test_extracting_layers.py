@@ -98,7 +98,9 @@ def test_a_checkpoint_has_layers_and_logits_of_one_pass(empty, tmp_path, serstor
     store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
     finetune(store, str(save_backbone(tmp_path / "mine")), run="r", recipe=Recipe(max_steps=1, logging_steps=1))
     words = ("extract", "--run", "r", "--layers", "all", "--store", store.path)
-    assert "r@1 is in the store already from other layers" in serstore(*words).err
+    refused = serstore(*words).err
+    assert "r@1 is in the store already from other layers: nothing was written; name the checkpoint's folder" in refused
+    assert "with --model, and a --run, or remove the old one with `serstore rm`" in refused
     before = store.read_member("r@1")
     store.remove("r@1")
     assert serstore(*words).code == 0

@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     show_reports,
     stated,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -89,6 +89,10 @@ def extract(
             show_default="fp32, or what the run was trained in",
         ),
     ] = None,
+    on_bad: Annotated[
+        str,
+        typer.Option("--on-bad", help="What recordings do that cannot be used: fail, or skip, which leaves them out."),
+    ] = "fail",
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -99,7 +103,7 @@ def extract(
 
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
-    options["precision"] = precision
+    options |= {"precision": precision, "on_bad": on_bad}
     done = compute(
         Store(store),
         model=model,
@@ -118,8 +122,7 @@ def extract(
         print_json({"members": [vars(one) for one in done]})
         return
     for one in done:
-        kept = f", {one.kept} were there already" if one.kept else ""
-        typer.echo(f"{one.member}: {one.computed} utterances computed{kept}")
+        print_blocks(one.describe())
 
 
 @stated
