@@ -196,4 +196,4 @@ def test_a_run_is_not_trained_twice_under_one_name(serstore, store):
     outcome = serstore("finetune", "--model", "tiny-hubert", *RECIPE, "--store", store)
     assert outcome.code == 1
     assert "run tiny-hubert is in" in outcome.err
-    assert "--run NAME" in outcome.err
+    assert "name this one with --run" in outcome.err
