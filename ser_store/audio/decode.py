@@ -86,7 +86,8 @@ def load_waveform(path: str | Path) -> Waveform:
     if extent is None and len(channels) < stated < _UNKNOWN_FRAMES:
         raise truncated(path, present=len(channels), stated=stated, unit="frames")
     with np.errstate(invalid="ignore"):
-        samples = channels.mean(axis=1, dtype=np.float32)
+        # The mean of a single channel takes a third as long as decoding it. The sum makes -0 a 0, as the mean does.
+        samples = channels[:, 0] + np.float32(0) if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
     _check_samples(path, samples, sample_rate)
     _check_sound(path, samples, channels)
     note = extent.describe() if extent is not None else UNSTATED if stated == _UNKNOWN_FRAMES else None
@@ -228,6 +229,8 @@ def _check_sound(path: Path, samples: NDArray[np.float32], channels: NDArray[np.
         else:
             got = f"is constant (all samples are near {', '.join(f'{offset:.3g}' for offset in offsets)}: an offset)"
         raise AudioError(f"{path} {got}: expected speech; record it again or leave it out")
+    if channels.shape[1] == 1:
+        return
     power = np.square(channels - offsets).mean(dtype=np.float64) / channels.shape[1]
     left = np.square(samples - offsets.mean()).mean(dtype=np.float64) / power
     if left < _CANCELLED:

@@ -3,30 +3,36 @@
 What is in the store already, from the same model, recordings and preprocessing, is not computed again.
 """
 
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
-from ser_store.common.checks import check_number
-from ser_store.common.log import report_left_out
+from ser_store.common.checks import check_choice, check_number
+from ser_store.common.display import Block, Result
+from ser_store.common.log import SHOWN, report_left_out
 from ser_store.common.provenance import digest_recordings, list_differences
-from ser_store.errors import ModelError, StoreError, require
+from ser_store.errors import AudioError, ModelError, StoreError, require
 from ser_store.evaluation.member_choice import describe_unreadable
 from ser_store.extraction.layers import parse_layers, parse_statistics
+from ser_store.extraction.left_out import find_unusable, list_usable
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
 from ser_store.inference.float16 import narrow_pooled
+from ser_store.recipes.recipe import Precision
 from ser_store.training.checkpointing.checkpoints import list_checkpoints
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.progress import ProgressLike, to_progress
+from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
 # What must agree for cached numbers to be the ones that would be computed, and how to call it.
@@ -40,19 +46,36 @@ _IDENTITY = {
 }
 
 
-@dataclass(frozen=True)
-class Extraction:
+OnBad = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True, repr=False)
+class Extraction(Result):
     """What an extraction did for one member.
 
     Attributes:
         member: its name.
         computed: utterances computed now.
         kept: utterances that were in the store already.
+        left_out: why, by utterance, of those whose recordings cannot be used.
     """
 
     member: str
     computed: int
     kept: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def describe(self) -> Iterator[Block]:
+        """Yield one line."""
+        kept = f", {self.kept} were there already" if self.kept else ""
+        ids, more = list(self.left_out)[:SHOWN], len(self.left_out) - SHOWN
+        named = ", ".join(ids) + (f" and {more} more" if more > 0 else "")
+        left_out = f", {len(self.left_out)} left out (the run's record says why): {named}" if ids else ""
+        yield f"{self.member}: {self.computed} utterances computed{kept}{left_out}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one row."""
+        return [{**vars(self), "left_out": list(self.left_out)}]
 
 
 def extract(
@@ -69,7 +92,10 @@ def extract(
     statistics: str | Sequence[str] | None = None,
     seed: int = 42,
     whisper_context: Context = "utterance",
-    batch_size: int = 8,
+    batch_size: int | None = None,
+    batch_seconds: float | None = None,
+    precision: Precision | None = None,
+    on_bad: OnBad = "fail",
     progress: ProgressLike = False,
 ) -> list[Extraction]:
     """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
@@ -96,13 +122,21 @@ def extract(
             ``"mean,std"``, one after the other. Default: what ``pooling`` says.
         seed: of ``random`` weights.
         whisper_context: what a frozen Whisper looks at: the ``utterance``, or the ``full`` thirty seconds around it.
-        batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
+        batch_size: utterances for each forward pass, which are of nearly the same length; half as many, and so on,
+            where memory runs out. Default: 8, or no limit where there is one of seconds.
+        batch_seconds: of sound in each forward pass, padding counted: few long utterances, or many short ones.
+        precision: number format of the forward passes: ``fp32``, ``tf32``, ``fp16`` or ``bf16``, the fastest on CPUs
+            that have it. Default: ``fp32``; of a run's checkpoint, what the run was trained in.
+        on_bad: what a recording does that is missing, damaged, too short or not finite: ``fail`` ends the extraction;
+            ``skip`` decodes all of them once beforehand and leaves these out, which the run's record lists under
+            ``left_out``. Once they are mended, the same call computes them.
         progress: show a bar over the utterances; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
     Raises:
         ModelError: if there is nothing to extract from, it cannot be loaded, or has no such layer.
         MemoryLimitError: if a single utterance does not fit into memory.
+        AudioError: naming a recording that cannot be used; all of them, where none can.
         StoreError: if the member is there from another model, recordings, preprocessing or layers; says which differ.
 
     >>> import ser_store as ss
@@ -111,13 +145,14 @@ def extract(
     >>> ss.extract("my.store", model="mfcc")[0].computed
     180
     """
-    check_number("batch_size", batch_size, ModelError, least=1, whole=True)
+    check_choice("on_bad", on_bad, get_args(OnBad))
+    size = _find_batch_size(batch_size, batch_seconds)
     whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
-    _check_combination(model, step, whisper_context, layers=whole, statistics=measured)
+    _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
     folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
-    passes = Passes(folder, batch_size, to_progress(progress), whole, measured)
+    passes = Passes(folder, size, batch_seconds or math.inf, precision, to_progress(progress), whole, measured)
     require("torch" if model is not None and is_acoustic(model) else "transformers")
     extractors: Iterable[Extractor]
     if model is None:
@@ -127,7 +162,16 @@ def extract(
     else:
         options = {"pooling": pooling, "init": init, "checkpoint": weights, "seed": seed, "context": whisper_context}
         extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
-    return [_fill(store, one) for one in extractors]
+    return [_fill(store, one, passes=passes, on_bad=on_bad) for one in extractors]
+
+
+def _find_batch_size(size: int | None, seconds: float | None) -> int:
+    """How many utterances a forward pass has at most."""
+    if size is not None:
+        check_number("batch_size", size, ModelError, least=1, whole=True)
+    if seconds is not None:
+        check_number("batch_seconds", seconds, ModelError, least=1)
+    return size or (8 if seconds is None else sys.maxsize)
 
 
 def _check_combination(
@@ -137,12 +181,18 @@ def _check_combination(
     *,
     layers: str | tuple[int, ...],
     statistics: tuple[Statistic, ...],
+    precision: str | None,
 ) -> None:
+    if precision is not None:
+        check_choice("precision", precision, get_args(Precision))
     if model is not None and step is not None:
         raise ModelError(f"`step` {step} with `model` {model}: a frozen backbone has step 0 only; leave `step` out")
-    if model is not None and is_acoustic(model) and (layers != "last" or statistics):
-        given = "`statistics`" if statistics else "`layers`"
-        raise ModelError(f"{given} with `model` {model}: a feature set has neither layers nor frames; leave it out")
+    if model is not None and is_acoustic(model) and (layers != "last" or statistics or precision):
+        given = "`precision`" if precision else "`statistics`" if statistics else "`layers`"
+        raise ModelError(
+            f"{given} with `model` {model}: a feature set has neither layers nor frames, and one precision; leave it "
+            "out"
+        )
     if whisper_context == "utterance":
         return
     if model is None:
@@ -172,34 +222,49 @@ def _list_extractable(store: Store) -> list[str]:
     return runs
 
 
-def _fill(store: Store, extractor: Extractor) -> Extraction:
+def _fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -> Extraction:
     """Compute what the member lacks, and write it."""
     record, step, identity, name = extractor.record, extractor.step, extractor.identity, extractor.name
     corpus, run = store.corpus, record.run
     if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
         store.refuse_run(run)
-    everyone = np.arange(len(corpus), dtype=np.int32)
     cached = store.read_member(name) if step in store.steps(run) else None
     if cached is not None:
-        _check_identity(cached, identity, corpus)
-    missing = everyone if cached is None else np.setdiff1d(everyone, cached.rows)
-    if not len(missing):
-        return Extraction(name, computed=0, kept=len(everyone))
-    logits, by_layer = extractor.compute(missing)
-    pooled = [narrow_pooled(one) for one in by_layer]
-    layers = dict(zip(identity.get("layers", ()), pooled, strict=False))  # of the last hidden states alone: none
-    provenance = {**identity, "source": "extraction", "audio_digest": digest_recordings(corpus, everyone)}
-    member = Member(run, step, missing, logits, pooled[-1], provenance=provenance, layers=layers)
-    if not store.has_run(run):
+        _check_identity(cached, identity, corpus, is_frozen=record.kind == "frozen")
+    kept = np.empty(0, dtype=np.int32) if cached is None else cached.rows
+    missing = np.setdiff1d(np.arange(len(corpus), dtype=np.int32), kept)
+    unusable = {}
+    if on_bad == "skip" and len(missing):
+        unusable = find_unusable(corpus, missing, audio=passes.audio, progress=passes.progress)
+    left_out = {str(corpus.ids[row]): problem for row, problem in unusable.items()}
+    missing = list_usable(missing, unusable)
+    if not len(missing) and cached is None:
+        raise AudioError(
+            f"none of the {len(corpus)} recordings can be used; the first: {next(iter(left_out.values()))}"
+        )
+    if len(missing):
+        logits, by_layer = extractor.compute(missing)
+        pooled = [narrow_pooled(one) for one in by_layer]
+        layers = dict(zip(identity.get("layers", ()), pooled, strict=False))  # of the last hidden states alone: none
+        digest = digest_recordings(corpus, np.union1d(kept, missing))
+        provenance = {**identity, "source": "extraction", "audio_digest": digest}
+        member = Member(run, step, missing, logits, pooled[-1], provenance=provenance, layers=layers)
+        _write(store, record, member if cached is None else _merge(cached, member), is_new=cached is None)
+    if left_out != store.run(run).details.get("left_out", {}) and (len(missing) or on_bad == "skip"):
+        store.update_run(store.run(run).updated(left_out=left_out))
+    return Extraction(name, computed=len(missing), kept=len(kept), left_out=left_out)
+
+
+def _write(store: Store, record: RunRecord, member: Member, *, is_new: bool) -> None:
+    if not store.has_run(record.run):
         store.add_run(record)
-    elif record.kind == "frozen" and cached is None:
+    elif record.kind == "frozen" and is_new:
         # It tells of the model whose member was removed.
-        store.update_run(store.run(run).updated(**record.details))
-    store.write_member(member if cached is None else _merge(cached, member), replace=cached is not None)
-    return Extraction(name, computed=len(missing), kept=0 if cached is None else len(cached.rows))
+        store.update_run(store.run(record.run).updated(**record.details))
+    store.write_member(member, replace=not is_new)
 
 
-def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus) -> None:
+def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus, *, is_frozen: bool) -> None:
     differing = [word for key, word in _IDENTITY.items() if cached.provenance.get(key) != identity.get(key)]
     configuration = identity.get("configuration", {})
     if configuration and "configuration" not in cached.provenance:
@@ -208,9 +273,11 @@ def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus)
     if cached.provenance.get("audio_digest") != digest_recordings(corpus, cached.rows):
         differing.append("recordings")
     if differing:
+        # Of a checkpoint, `run` says which.
+        own_name = "name this one with `run`" if is_frozen else "name the checkpoint's folder with `model`, and a `run`"
         raise StoreError(
-            f"{cached.name} is in the store already from other {' and '.join(differing)}: nothing was written; name "
-            f"this one with `run`, or remove the old one with `rm()`"
+            f"{cached.name} is in the store already from other {' and '.join(differing)}: nothing was written; "
+            f"{own_name}, or remove the old one with `rm()`"
         )
 
 

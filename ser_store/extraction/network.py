@@ -1,5 +1,6 @@
 """The forward passes of an extraction, as many utterances at once as fit into memory."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.audio.recordings import load_durations
 from ser_store.backbones.description import Statistic
 from ser_store.common.display import format_bytes
 from ser_store.common.log import LOGGER
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.extraction.layers import resolve_layers
+from ser_store.recipes.recipe import Precision
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
 
@@ -28,6 +31,8 @@ class Passes:
     Attributes:
         audio: the folder of the recordings.
         batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
+        batch_seconds: of sound in each forward pass, padding counted; likewise.
+        precision: of a frozen backbone, or of a checkpoint other than it was trained in.
         progress: wraps the utterances.
         layers: the hidden states that are pooled: ``all``, ``last``, or their numbers.
         statistics: of their frames; none: as the model pools the last ones.
@@ -35,6 +40,8 @@ class Passes:
 
     audio: Path
     batch_size: int = 8
+    batch_seconds: float = math.inf
+    precision: Precision | None = None
     progress: Progress = silent
     layers: str | tuple[int, ...] = "last"
     statistics: tuple[Statistic, ...] = ()
@@ -69,8 +76,13 @@ def prepare_network(
     def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
         if choice is not None:
             _report_size(member, len(rows), choice, loaded.model.config.backbone_config.hidden_size)
-        said = _iter_utterances(corpus, loaded, passes, rows, member=member, precision=precision, layers=choice)
-        logits, pooled = zip(*passes.progress(said, total=len(rows), label="extracting"), strict=True)
+        seconds = load_durations(corpus, rows, audio=passes.audio)
+        # The longest first: equal lengths need no padding, and memory runs out at the beginning if it does.
+        order = np.argsort(-seconds, kind="stable")
+        options = {"member": member, "precision": precision, "layers": choice}
+        said = _iter_utterances(corpus, loaded, passes, rows[order], seconds[order], **options)
+        by_place = dict(zip(order.tolist(), passes.progress(said, total=len(rows), label="extracting"), strict=True))
+        logits, pooled = zip(*(by_place[place] for place in range(len(rows))), strict=True)
         stacked = np.stack(pooled)
         by_layer = stacked[np.newaxis] if choice is None else np.moveaxis(stacked, 1, 0)
         return (np.stack(logits) if with_logits else None), by_layer
@@ -99,7 +111,14 @@ def _report_size(member: str, n: int, choice: Any, hidden_size: int) -> None:
 
 
 def _iter_utterances(
-    corpus: Corpus, loaded: Any, passes: Passes, rows: Rows, *, member: str, precision: str, layers: Any
+    corpus: Corpus,
+    loaded: Any,
+    passes: Passes,
+    rows: Rows,
+    seconds: NDArray[np.float64],
+    *,
+    member: str,
+    **options: Any,
 ) -> Iterator[Said]:
     """Logits (c,) and pooled (d,), or (n_layers, d), of one utterance after the other.
 
@@ -107,16 +126,18 @@ def _iter_utterances(
         MemoryLimitError: naming the utterance that does not fit into memory alone.
     """
     from ser_store.inference.dataset import SpeechDataset
-    from ser_store.inference.forward import iter_batches
+    from ser_store.inference.forward import cut_batches, iter_batches
     from ser_store.inference.out_of_memory import explain_utterance, free_memory, halve, is_out_of_memory
 
-    done, size = 0, passes.batch_size
+    done, size, most = 0, passes.batch_size, passes.batch_seconds
     while done < len(rows):
         extractor, context = loaded.feature_extractor, loaded.context
         dataset = SpeechDataset(corpus, rows[done:], audio=passes.audio, feature_extractor=extractor, context=context)
+        batches = cut_batches(seconds[done:].tolist(), size=size, most=most)
+        failed = iter(batches)
         try:
-            options = {"batch_size": size, "precision": precision, "layers": layers}
-            for logits, pooled in iter_batches(loaded.model, dataset, **options):
+            for logits, pooled in iter_batches(loaded.model, dataset, batches, **options):
+                next(failed)
                 yield from zip(logits, pooled, strict=True)
                 done += len(pooled)
         except Exception as problem:
@@ -125,7 +146,8 @@ def _iter_utterances(
         if done < len(rows):
             # Only here the traceback is gone, and with it what it held in memory.
             free_memory()
-            if size == 1:
+            before = len(next(failed))
+            if before == 1:
                 raise explain_utterance(member, str(corpus.ids[rows[done]]))
-            size, before = halve(size), size
+            size, most = halve(before), most / 2
             LOGGER.info("%s: out of memory with %d utterances at a time: goes on with %d", member, before, size)

@@ -64,8 +64,9 @@ def prepare_backbone(store: Store, model: str, *, run: str | None, passes: Passe
     run = run or f"{Path(model).name.partition('@')[0]}-frozen"
     loaded = build_model(model, classes=store.corpus.classes, **options)
     report_loaded(loaded)
+    precision = passes.precision or "fp32"
     identity, compute = prepare_network(
-        store.corpus, loaded, passes, member=format_member(run, 0), with_logits=False, precision="fp32"
+        store.corpus, loaded, passes, member=format_member(run, 0), with_logits=False, precision=precision
     )
     record = _describe_frozen(store.corpus, run, model, loaded.origin, loaded.trained_on)
     context = {"whisper_context": loaded.context} if loaded.is_whisper else {}
@@ -106,7 +107,7 @@ def prepare_checkpoint(
         passes,
         member=format_member(run, step),
         with_logits=True,
-        precision=recipe.get("precision", "fp32"),
+        precision=passes.precision or recipe.get("precision", "fp32"),
     )
     return Extractor(record, step, identity, compute)
 

@@ -1,8 +1,9 @@
 """A model's forward passes outside of training."""
 
+import math
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
@@ -20,19 +21,37 @@ from ser_store.inference.heap import kept_heap
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+def cut_batches(lengths: Sequence[float], *, size: int, most: float = math.inf) -> list[range]:
+    """Return the places of each batch, one after the other: at most ``size``, and ``most`` in length with the padding.
+
+    An utterance longer than ``most`` is a batch of its own.
+
+    >>> cut_batches([5, 5, 3, 3, 3], size=4, most=10)
+    [range(0, 2), range(2, 5)]
+    """
+    batches, start, longest = [], 0, 0.0
+    for place, length in enumerate(lengths):
+        longest = max(longest, length)
+        if place > start and (place - start == size or longest * (place - start + 1) > most):
+            batches.append(range(start, place))
+            start, longest = place, length
+    return [*batches, range(start, len(lengths))] if len(lengths) else []
+
+
 def iter_batches(
     model: Any,
     dataset: SpeechDataset,
+    batches: Iterable[range],
     *,
-    batch_size: int,
     precision: str = "fp32",
     layers: LayerChoice | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield logits (b, c) and pooled (b, d) float32 of one batch after the other, in the dataset's order.
+    """Yield logits (b, c) and pooled (b, d) float32 of one batch after the other.
 
     While a batch is computed, the next one is decoded.
 
     Args:
+        batches: places in the dataset, see :func:`cut_batches`.
         layers: of which the pooled ones are, (b, n_layers, d). Default: the last hidden states alone, (b, d).
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`, so that a checkpoint says here what it said in the
             evaluation passes of its training.
@@ -40,7 +59,7 @@ def iter_batches(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
     with kept_heap():
-        for batch in _iter_read_ahead(dataset, batch_size):
+        for batch in _iter_read_ahead(dataset, batches):
             with torch.inference_mode(), stated_rounding(precision), _autocast(device, precision):
                 said = model(
                     batch["input_values"].to(device),
@@ -52,17 +71,17 @@ def iter_batches(
             yield said.logits.float().cpu().numpy(), pooled.float().cpu().numpy()
 
 
-def _iter_read_ahead(dataset: SpeechDataset, batch_size: int) -> Iterator[dict[str, Any]]:
-    def read(start: int) -> dict[str, Any]:
-        return collate_speech(dataset.__getitems__(range(start, min(start + batch_size, len(dataset)))))
+def _iter_read_ahead(dataset: SpeechDataset, batches: Iterable[range]) -> Iterator[dict[str, Any]]:
+    def read(places: range) -> dict[str, Any]:
+        return collate_speech(dataset.__getitems__(places))
 
     reader = open_pool(os.getpid(), "reading ahead", 1)
-    batches = (reader.submit(read, start) for start in range(0, len(dataset), batch_size))
-    ahead = deque(islice(batches, 2))
+    to_come = (reader.submit(read, places) for places in batches)
+    ahead = deque(islice(to_come, 2))
     try:
         while ahead:
             yield ahead.popleft().result()
-            ahead.extend(islice(batches, 1))
+            ahead.extend(islice(to_come, 1))
     finally:
         for batch in ahead:
             batch.cancel()

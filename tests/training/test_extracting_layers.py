@@ -10,6 +10,7 @@ from training_kills import save_backbone
 import ser_store as ss
 from ser_store.common.provenance import digest_recordings
 from ser_store.extraction.layers import parse_layers, parse_statistics, resolve_layers
+from ser_store.inference.forward import cut_batches
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.finetune import finetune
 from ser_store_h5.store import Store
@@ -97,7 +98,9 @@ def test_a_checkpoint_has_layers_and_logits_of_one_pass(empty, tmp_path, serstor
     store = Store(shutil.copytree(empty, tmp_path / "speech.store"))
     finetune(store, str(save_backbone(tmp_path / "mine")), run="r", recipe=Recipe(max_steps=1, logging_steps=1))
     words = ("extract", "--run", "r", "--layers", "all", "--store", store.path)
-    assert "r@1 is in the store already from other layers" in serstore(*words).err
+    refused = serstore(*words).err
+    assert "r@1 is in the store already from other layers: nothing was written; name the checkpoint's folder" in refused
+    assert "with --model, and a --run, or remove the old one with `serstore rm`" in refused
     before = store.read_member("r@1")
     store.remove("r@1")
     assert serstore(*words).code == 0
@@ -151,3 +154,36 @@ def test_a_batch_has_one_utterance_or_more(given, store):
 def test_statistics_have_one_order():
     assert parse_statistics(["std", "mean"], "mean") == parse_statistics("mean,std", "mean") == ("mean", "std")
     assert parse_statistics(None, "max") == ()
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 48}, {"batch_seconds": 20}])
+def test_a_batch_changes_nothing(options, extracted, store):
+    ss.extract(store, model="tiny-whisper", run="again", layers="all", **options)
+    again = store.read_member("again")
+    for number, array in extracted.read_member("all").layers.items():
+        d = array.shape[1] // 2
+        np.testing.assert_allclose(again.layers[number], array[:, :d], rtol=2e-3, atol=2e-3)
+
+
+def test_batches_are_cut_by_number_and_by_length_with_padding():
+    assert cut_batches([], size=3) == []
+    assert cut_batches([9, 4, 3, 3, 1], size=2) == [range(2), range(2, 4), range(4, 5)]
+    assert cut_batches([9, 4, 3, 3, 1], size=9, most=8) == [range(1), range(1, 3), range(3, 5)]
+    assert cut_batches([1, 1, 4, 4], size=9, most=8) == [range(2), range(2, 4)]
+
+
+def test_precision_belongs_to_what_an_extraction_is(extracted, store, serstore):
+    refused = serstore("extract", *MODEL, "--run", "top", "--precision", "bf16", "--store", store.path)
+    assert refused.err.startswith("serstore: top@0 is in the store already from other precision: nothing was written")
+    assert serstore("extract", *MODEL, "--run", "half", "--precision", "bf16", "--store", store.path).code == 0
+    assert store.read_member("half").provenance["precision"] == "bf16"
+    error = np.abs(store.read_member("half").pooled - extracted.read_member("top").pooled).max()
+    assert 0 < error < 0.1
+    told = serstore("extract", *MODEL, "--run", "other", "--precision", "bf61", "--store", store.path)
+    assert told.err.startswith("serstore: unknown precision 'bf61': expected one of bf16 (nearest)")
+
+
+@pytest.mark.parametrize("given", [0, -1, "8", True, float("nan")])
+def test_a_batch_has_a_second_or_more(given, store):
+    with pytest.raises(ss.ModelError, match=r"`batch_seconds` is .*: expected a finite number from 1 on"):
+        ss.extract(store, model="tiny-whisper", batch_seconds=given)

@@ -16,7 +16,7 @@ from ser_store_cli.options import (
     show_reports,
     stated,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import print_blocks, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +68,31 @@ def extract(
             help="What a frozen Whisper looks at: the utterance, or full, the thirty seconds it was trained on.",
         ),
     ] = "utterance",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Utterances in one forward pass.")] = 8,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Utterances in one forward pass.",
+            show_default="8, or no limit with --batch-seconds",
+        ),
+    ] = None,
+    batch_seconds: Annotated[
+        float | None,
+        typer.Option("--batch-seconds", help="Seconds of sound in one forward pass, padding counted."),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            help="Number format of the forward passes: fp32, tf32, fp16 or bf16.",
+            show_default="fp32, or what the run was trained in",
+        ),
+    ] = None,
+    on_bad: Annotated[
+        str,
+        typer.Option("--on-bad", help="What recordings do that cannot be used: fail, or skip, which leaves them out."),
+    ] = "fail",
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -79,6 +103,7 @@ def extract(
 
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
+    options |= {"precision": precision, "on_bad": on_bad}
     done = compute(
         Store(store),
         model=model,
@@ -89,6 +114,7 @@ def extract(
         layers=layers,
         statistics=statistics,
         batch_size=batch_size,
+        batch_seconds=batch_seconds,
         progress=True,
         **options,
     )
@@ -96,8 +122,7 @@ def extract(
         print_json({"members": [vars(one) for one in done]})
         return
     for one in done:
-        kept = f", {one.kept} were there already" if one.kept else ""
-        typer.echo(f"{one.member}: {one.computed} utterances computed{kept}")
+        print_blocks(one.describe())
 
 
 @stated
