@@ -141,8 +141,11 @@ def test_a_run_that_nobody_may_look_into_hides_no_other(
     assert {member["run"] for member in listed.json["members"]} == {"aa", "cc"}
     assert serstore("evaluate", "aa", "--store", path).code == 0
     assert serstore("vote", "--k", 2, "--exclude", "bb", "--correct", "none", "--store", path).code == 0
-    for words in (("evaluate",), ("pack", tmp_path / "pack.h5")):
-        assert "runs/bb: cannot be listed (Permission denied)" in serstore(*words, "--store", path).err
+    evaluated = serstore("evaluate", "--store", path)
+    assert "caution: left out, since it cannot be read (`serstore ls` says why): bb" in evaluated.err
+    assert (
+        "runs/bb: cannot be listed (Permission denied)" in serstore("pack", tmp_path / "pack.h5", "--store", path).err
+    )
     assert find_problem_files(path) == ["runs/bb"]
 
 

@@ -145,9 +145,7 @@ def test_a_process_that_is_killed_ends_the_other_with_one_line_and_a_store_that_
 def test_the_precision_of_the_recipe_is_not_overruled_in_silence(monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     refuse_other_precision("bf16")
-    message = (
-        "accelerate's configuration has mixed_precision bf16, and the recipe's precision is fp32: expected the same"
-    )
+    message = "accelerate's configuration has mixed_precision bf16, and `precision` is fp32: expected the same"
     with pytest.raises(SerstoreError, match=message):
         refuse_other_precision("fp32")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")

@@ -141,7 +141,7 @@ def test_shards_are_not_trained_for_the_hub(empty, launch, hub, tmp_path):
     assert refused.codes[0] == 1
     (line,) = [line for said in refused.said for line in list_lines(said)]
     assert "configuration has fsdp_state_dict_type SHARDED_STATE_DICT: expected FULL_STATE_DICT; or train" in line
-    assert "`serstore finetune --run RUN --resume --push-to-hub me/shards` by itself" in line
+    assert "then call `serstore finetune --run RUN --resume --push-to-hub` with me/shards by itself" in line
     assert not (hub.folder / "me/shards").exists()
     assert Store(path).runs() == []
 
@@ -168,7 +168,7 @@ def test_what_one_process_has_no_memory_to_evaluate_all_evaluate_in_smaller_part
     assert 1 in ended.codes
     (line,) = [line for said in ended.said for line in list_lines(said)]
     assert "out of memory after step 1 with 4 utterances at a time on each of 2 processes" in line
-    assert "run the same command with --resume" in line
+    assert "call `serstore finetune` with --resume" in line
     done = launch(*words, "--resume", environment=FULL, limit=limit)
     assert done.codes == [0, 0], done.said
     record = Store(path).run(MODEL)
