@@ -20,6 +20,7 @@ import pytest
             ["--members", "2", "--utterances", "5", "--hidden", "4", "--repeats", "1"],
             "2 members × 5 utterances × 4 dimensions, pooled float16 and logits float32: 400 B",
         ),
+        ("bench_extract", ["--repeats", "1"], "tiny, 180 utterances; equal to "),
     ],
 )
 def test_a_script_prints_a_table_and_writes_a_document(script, options, said, monkeypatch, tmp_path, capsys):
