@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.audio.recordings import load_recording, resolve_audio
+from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.extraction.extract import extract
 from ser_store_h5.progress import silent
 from ser_store_h5.store import Store
@@ -39,7 +40,9 @@ class PlainLoop:
         from transformers import AutoFeatureExtractor, AutoModel
 
         self._corpus, self._audio = store.corpus, resolve_audio(store.corpus, None)
-        self._extractor, model = AutoFeatureExtractor.from_pretrained(folder), AutoModel.from_pretrained(folder)
+        self._extractor = AutoFeatureExtractor.from_pretrained(folder)
+        with quiet_transformers():
+            model = AutoModel.from_pretrained(folder, dtype=torch.float32)
         self._is_whisper = model.config.model_type == "whisper"
         self._model = (model.get_encoder() if self._is_whisper else model).eval()
 
@@ -76,7 +79,9 @@ def list_ways(store: Store, folder: Path, *, size: int) -> dict[str, Way]:
         assert pooled is not None  # an extraction has it
         return pooled
 
-    is_whisper = PlainLoop(store, folder)._is_whisper
+    from transformers import AutoConfig
+
+    is_whisper = AutoConfig.from_pretrained(folder).model_type == "whisper"
     context = {"whisper_context": "full"} if is_whisper else {}
     ways: dict[str, Way] = {
         "one at a time": lambda: PlainLoop(store, folder).run(1),
