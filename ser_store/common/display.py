@@ -153,6 +153,13 @@ class Percent(float):
         return f"{self * 100:.2f}%"
 
 
+class Points(float):
+    """A difference of shares that prints as signed percentage points and stands to the right in a table."""
+
+    def __str__(self) -> str:
+        return f"{self * 100:+.2f}"
+
+
 class Figure(float):
     """A number that prints with three decimals."""
 

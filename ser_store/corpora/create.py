@@ -59,7 +59,7 @@ class Initialized(Result):
         speakers = f", {len(corpus.known_speakers)} speakers" if corpus.known_speakers else ""
         yield f"{corpus.name}: {len(corpus)} utterances{speakers}, {len(corpus.classes)} classes"
         yield f"split {self.split}: " + ", ".join(f"{n} {part}" for part, n in self.count_parts().items())
-        default = "" if self.created else f"; its default split is {corpus.default_split} now"
+        default = "" if self.created else f"; its default split is {corpus.default_split}"
         yield f"{'made' if self.created else 'updated'} {self.path}{default}"
 
     def records(self) -> list[dict[str, Any]]:

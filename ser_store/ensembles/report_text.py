@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Block, Figure, Percent, Table, format_interval, maybe_figure
+from ser_store.common.display import Block, Figure, Percent, Points, Table, format_interval, maybe_figure
 
 if TYPE_CHECKING:
     from ser_store.ensembles.diversity import DiversityReport
@@ -29,10 +29,8 @@ def describe_report(report: "VoteReport") -> Iterator[Block]:
         yield from describe_distribution(report.distribution, n=report.ensembles[0].chosen_score.n)
     yield from _describe_search(report)
     name, accuracy = report.best_single
-    yield (
-        f"best member alone: {name} with {Percent(accuracy)}; gain of the best ensemble: "
-        f"{report.gain * 100:+.2f} points"
-    )
+    gain = Points(report.gain)
+    yield f"best member alone: {name} with {Percent(accuracy)}; gain of the best ensemble: {gain} points"
     yield from _describe_selection(report)
     if report.diversity is not None:
         yield from describe_diversity(report.diversity)
@@ -65,7 +63,7 @@ def tabulate_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble
             Percent(score.balanced_accuracy),
             format_interval(ensemble.interval.bounds),
             score.ties,
-            f"{ensemble.gain * 100:+.2f}",
+            Points(ensemble.gain),
             " ".join(ensemble.members),
         ]
         if report.chosen_on is not None:
@@ -137,7 +135,7 @@ def describe_diversity(diversity: "DiversityReport") -> Iterator[Block]:
     """Yield what each member contributes, and how differently pairs of members err."""
     if diversity.contributions is not None:
         rows: list[list[object]] = [
-            [name, Percent(row.accuracy), Percent(row.accuracy_without), f"{row.gain * 100:+.2f}", row.gained, row.lost]
+            [name, Percent(row.accuracy), Percent(row.accuracy_without), Points(row.gain), row.gained, row.lost]
             for name, row in zip(diversity.members, diversity.contributions.rows, strict=True)
         ]
         yield "\nwhat each member of the best ensemble brings"

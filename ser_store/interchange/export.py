@@ -179,7 +179,10 @@ def _holds(member: MemberInfo, what: str) -> bool:
 def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) -> tuple[list[str], tuple[str, ...]]:
     """Those named; else the selected or all steps of all runs that hold ``what``, and a line for what is left out."""
     if members:
-        return name_ensembles(store, members, steps=steps), ()
+        names = name_ensembles(store, members, steps=steps)
+        if what == "predicted":
+            _refuse_unanswering(store, names)
+        return names, ()
     if what == "predicted":
         return choose_members(store, steps=steps)
     found, left_out = list_readable(store, steps=steps, holds=lambda member: _holds(member, what))
@@ -189,6 +192,16 @@ def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) ->
         unread = "".join(f"; {line}" for line in left_out)
         raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is{unread}")
     return found, left_out
+
+
+def _refuse_unanswering(store: Store, names: Sequence[str]) -> None:
+    """Refuse a member that answers nothing; its representations can be written all the same."""
+    mute = (one for name in names if PLUS not in name for one in [store.describe_member(name)] if not one.can_vote)
+    for member in mute:
+        raise StoreError(
+            f"{member.name} has pooled representations only: expected logits or labels; `what` pooled writes them as "
+            ".npz or .h5ad, `head()` fits a classifier on them"
+        )
 
 
 def _check_ensembles(path: Path, names: Sequence[str], what: str) -> None:

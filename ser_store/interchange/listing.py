@@ -65,7 +65,7 @@ class Listing(Result):
                 self.backbones.get(one.run, "–"),
                 one.n,
                 f"{len(one.layers)} × " * (len(one.layers) > 1) + _format_shape(one.pooled),
-                _format_shape(one.logits),
+                _format_shape(one.logits) if one.logits or not one.can_vote else "classes alone",
                 format_bytes(one.bytes),
             ]
             for one in self.members

@@ -231,17 +231,20 @@ def paper(store: StoreLike, *, on: str | None = None, split: str | None = None) 
 
 def _find_members(store: Store, backbones: Mapping[str, str]) -> dict[str, str]:
     """The member of each published model, in the paper's order, from the backbone of every run that can be read."""
-    found, missing = {}, []
+    found, missing, several = {}, [], []
     for key in load_published().models:
         runs = [key] if store.has_run(key) else [run for run, backbone in backbones.items() if backbone == key]
         if len(runs) == 1 and store.steps(runs[0]):
             found[key] = format_member(runs[0], store.selected_step(runs[0]))
+        elif len(runs) > 1:
+            several.append(f"several of {key} ({', '.join(runs)})")
         else:
             missing.append(key)
-    if missing:
+    if missing or several:
+        lacks = ", ".join([*([f"no run of {', '.join(missing)}"] if missing else []), *several])
         raise StoreError(
-            f"{store.path} has no run of {', '.join(missing)}, or several: expected one of each of the six published "
-            "models, named by its key; make them with `finetune()`, or import their predictions"
+            f"{store.path} has {lacks}: expected one run of each of the six published models, "
+            "named by its key; make them with `finetune()`, or import their predictions"
         )
     return found
 

@@ -118,7 +118,7 @@ def find_places(
         first = ", ".join(tell_ids(missing[:3])) + (", …" if len(missing) > 3 else "")
         raise StoreError(
             f"{name} says nothing about {len(missing)} of the {len(rows)} utterances asked for ({first}): expected "
-            "all; choose another part with `on`, leave the member out, or make the missing ones with `extract()`"
+            "all; choose another part or split, leave the member out, or make the missing ones with `extract()`"
         )
     return places
 

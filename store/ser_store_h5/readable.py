@@ -136,7 +136,7 @@ class ReadableStore:
         run, step = parse_member(name)
         if not self.has_run(run):
             self._require_members()
-            known = [*self.runs(), *self.member_names()]
+            known = self.runs() if step is None else self.member_names()
             raise UnknownNameError(describe_unknown("member", name, known, way_out="`ls()` lists them"))
         if step is None:
             return run, self.selected_step(run)

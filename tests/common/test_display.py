@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.display import Percent, Result, Table, summarise
+from ser_store.common.display import Percent, Points, Result, Table, summarise
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +44,12 @@ def test_a_representation_has_ten_lines_at_most_whatever_it_holds():
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert "members=<1000 × str>" in shown
     assert "confusion=<8 × 8 int64>" in shown
+
+
+def test_signed_points_stand_to_the_right():
+    """Their signs and decimal points stand below each other."""
+    lines = str(Table(["points"], [[Points(-0.1)], [Points(0.0417)]])).splitlines()
+    assert lines[2:] == ["-10.00", " +4.17"]
 
 
 def test_html_escapes_what_stands_in_the_cells():

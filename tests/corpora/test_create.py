@@ -64,7 +64,7 @@ def test_another_seed_is_another_split_and_the_first_one_stays(speech, make, ser
     reseeded = make(*words, "--split", "paper", "--seed", 7)
     assert reseeded.code == 0
     assert "split paper-7: 38 train, 10 test\n" in reseeded.out
-    assert reseeded.out.endswith("; its default split is paper-7 now\n")
+    assert reseeded.out.endswith("; its default split is paper-7\n")
     assert (
         "serstore: caution: the split is called paper-7, after its seed or number of folds: --split paper-7 means it"
         in (reseeded.err.splitlines())
@@ -93,7 +93,7 @@ def test_a_default_split_stays_where_none_is_named(speech, make):
     assert make(*words, "--split", "speaker").code == 0
     outcome = make(*words)
     assert "the default split is" not in outcome.err
-    assert outcome.out.endswith("; its default split is speaker now\n")
+    assert outcome.out.endswith("; its default split is speaker\n")
     assert set(Store(make.store).corpus.splits) == {"speaker"}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ser_store.errors import CorpusError, StoreError
 from ser_store.interchange.import_ import import_file
+from ser_store.interchange.listing import ls
 from ser_store_h5.store import Store
 
 CLASSES = ["angry", "happy", "sad"]
@@ -35,6 +36,10 @@ def test_wide_predictions_are_matched_by_id(store):
     assert [opened.corpus.classes[label] for label in opened.corpus.labels] == ["sad", "happy", "angry", "sad"]
     predicted = opened.predictions(["wide@1"], opened.corpus.rows())[0]
     assert [opened.corpus.classes[label] for label in predicted] == ["sad", "angry", "happy", "sad"]
+
+
+def test_a_listing_tells_classes_alone_from_nothing(store):
+    assert " –       classes alone " in str(ls(store))
 
 
 def test_the_whole_imported_corpus_is_its_test_part(store):

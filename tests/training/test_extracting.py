@@ -118,6 +118,12 @@ def test_a_member_that_does_not_say_how_its_model_computed_is_not_mixed_with_oth
     assert "from other or unknown configuration" in extract(serstore, store).err
 
 
+def test_a_run_that_was_not_fine_tuned_has_no_checkpoints(store, serstore):
+    done = serstore("extract", "--run", "mine-frozen", "--store", store.path)
+    expected = "run mine-frozen is of kind frozen, which has no checkpoints: expected a fine-tuned run"
+    assert (done.code, done.err) == (1, f"serstore: {expected}\n")
+
+
 def test_weights_in_half_precision_are_those_they_are_read_as(store, serstore):
     path = store.path.parent / "mine" / "model.safetensors"
     halves = {name: weight.half() for name, weight in load_file(path).items()}

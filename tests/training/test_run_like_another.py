@@ -22,7 +22,7 @@ def trained(serstore, speech, tmp_path_factory):
     assert serstore(*init, "--split", "speaker").code == 0
     words = ("--checkpoints", path.with_name("checkpoints"), "--lr", 2e-4)
     assert serstore("finetune", "--model", "tiny-hubert", "--run", "first", *SHORT, *words, "--store", path).code == 0
-    assert serstore(*init, "--split", "kfold", "--folds", 4).out.endswith("; its default split is kfold-4-folds now\n")
+    assert serstore(*init, "--split", "kfold", "--folds", 4).out.endswith("; its default split is kfold-4-folds\n")
     return path
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Block, Percent, Table
+from ser_store.common.display import Block, Percent, Points, Table
 from ser_store.evaluation.tables.evaluation import describe_intervals, format_p, head_intervals, list_interval_cells
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Blo
                 second,
                 test.only_first,
                 test.only_second,
-                f"{test.difference * 100:+.2f}",
+                Points(test.difference),
                 f"[{test.interval.low * 100:+.1f}, {test.interval.high * 100:+.1f}]",
                 *([format_p(pair.p_mcnemar)] if by_speaker else []),
                 format_p(test.p),

@@ -241,6 +241,10 @@ def find_checkpoint(store: Store, record: RunRecord, step: int | None) -> tuple[
         ModelError: naming the steps that have one, or saying how its shards are joined.
     """
     there = list_checkpoints(store, record)
+    if not there and record.kind != "finetune":
+        raise ModelError(
+            f"run {record.run} is of kind {record.kind}, which has no checkpoints: expected a fine-tuned run"
+        )
     if not there:
         raise ModelError(
             f"run {record.run} has no checkpoint left: expected one in {store.run_folder(record.run) / 'checkpoints'}; "
