@@ -112,6 +112,9 @@ def read_weights(text: str) -> Weights:
 
     Raises:
         EnsembleError: if it is none of these.
+
+    >>> read_weights("2,1,1.5"), read_weights("balanced-accuracy")
+    ([2.0, 1.0, 1.5], 'balanced_accuracy')
     """
     if text.replace("-", "_") in DERIVED:
         return text.replace("-", "_")

@@ -36,7 +36,12 @@ class Chosen:
 
 
 def name_part(corpus: Corpus, on: str | None, split: str | None = None) -> str:
-    """Return the part meant by ``on``: itself; where None, ``test`` if the split has it, else ``all``."""
+    """Return the part meant by ``on``: itself; where None, ``test`` if the split has it, else ``all``.
+
+    >>> import ser_store as ss
+    >>> name_part(ss.open_example().corpus, None)
+    'test'
+    """
     if on is not None:
         return on
     return "test" if corpus.splits and "test" in corpus.part_names(split) else "all"
@@ -63,6 +68,10 @@ def choose_members(
     Raises:
         StoreError: if the store has no member that predicts anything, or one is named twice.
         UnknownNameError: if there is no such member.
+
+    >>> import ser_store as ss
+    >>> choose_members(ss.open_example(), ["xlsr53"])
+    (['xlsr53@1100'], ())
     """
     if members:
         return [name for name in resolve_members(store, members, steps=steps) if not leave_out(name)], ()

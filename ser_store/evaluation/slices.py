@@ -92,6 +92,10 @@ def find_groups(corpus: Corpus, by: str) -> NDArray[Any]:
     Raises:
         UnknownNameError: listing the columns there are.
         CorpusError: if the column has a value of its own for nearly every utterance.
+
+    >>> import ser_store as ss
+    >>> find_groups(ss.open_example().corpus, "label")[:2].tolist()
+    ['neutral', 'neutral']
     """
     groupings: dict[str, NDArray[Any]] = dict(corpus.columns)
     groupings["label"] = np.array(corpus.classes)[corpus.labels]

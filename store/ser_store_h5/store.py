@@ -269,6 +269,14 @@ class Store(ReadableStore):
         Raises:
             ExistsError: if it is there and ``replace`` is not set.
             StoreError: if it contradicts itself or the corpus.
+
+        >>> import numpy as np, ser_store as ss
+        >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
+        >>> store.add_run(RunRecord("mine", "import", "a model of mine"))
+        >>> store.append_curve("mine", step=10, loss=0.5)
+        >>> store.write_member(ss.Member("mine", 10, np.array([0, 1]), predicted=np.array([0, 1])))
+        >>> store.remove("mine@10")
+        ['mine@10']
         """
         path = self.member_path(member.run, member.step)
         self.run(member.run)
