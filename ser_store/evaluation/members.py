@@ -289,7 +289,7 @@ def load_members(
             predicted[place] = vote_ensemble(store, name.split(PLUS), rows, rule=rule or VotingRule())
             logits.append(None)
             continue
-        own = store.logits([name], rows)[0] if store.describe_member(name).logits is not None else None
-        predicted[place] = store.predictions([name], rows)[0] if own is None else own.argmax(axis=1)
-        logits.append(own)
+        own = store.answers([name], rows)[0]
+        predicted[place] = own if own.ndim == 1 else own.argmax(axis=1)
+        logits.append(None if own.ndim == 1 else own)
     return predicted, logits

@@ -238,6 +238,21 @@ class ReadableStore:
         """
         return self._make_reader(members, rows, on, split).read_logits()
 
+    def answers(self, members: Sequence[str], rows: Rows) -> list[NDArray[Any]]:
+        """Read what each member says, whichever it holds, in one look at its file.
+
+        That is its logits ``(n_utterances, n_classes)`` float32, or its predicted classes ``(n_utterances,)`` int16.
+
+        Raises:
+            StoreError: if a member covers not all the rows, or has neither.
+
+        >>> import ser_store as ss
+        >>> store = ss.open_example()
+        >>> store.answers(["xlsr53"], store.corpus.rows("test"))[0].shape
+        (288,)
+        """
+        return self._make_reader(members, rows, None, None).read_answers()
+
     def pooled(
         self,
         members: str | Sequence[str],

@@ -66,6 +66,11 @@ class Reader:
         self._read_each(_Aligned.read_logits, logits.__setitem__)
         return logits
 
+    def read_answers(self) -> list[NDArray[Any]]:
+        answers: list[NDArray[Any]] = [np.empty(0)] * len(self.members)
+        self._read_each(_Aligned.read_answers, answers.__setitem__)
+        return answers
+
     def read_pooled(self, dtype: DTypeLike | None, layer: int | None) -> NDArray[Any]:
         """``(k, n, d)``: as wide as the widest member's, unless widened; of one layer, by default the last."""
         if not self.members:
@@ -99,6 +104,9 @@ class _Aligned:
             f"{self.name} has pooled representations only: expected logits or labels; `head()` fits "
             "a classifier on them"
         )
+
+    def read_answers(self) -> NDArray[Any]:
+        return self._read("logits") if "logits" in self.file.names else self.read_predictions()
 
     def read_logits(self) -> NDArray[np.float32]:
         if "logits" in self.file.names:
