@@ -122,5 +122,14 @@ def list_names(names: str | Iterable[str]) -> list[str]:
 
     >>> list_names("xlsr53"), list_names(("a@1", "b@2")), list_names(Ensemble(("a@1", "b@2")))
     (['xlsr53'], ['a@1', 'b@2'], ['a@1+b@2'])
+
+    Raises:
+        StoreError: if it is neither.
+
+    >>> list_names(3)
+    Traceback (most recent call last):
+    ser_store_h5.errors.StoreError: got 3 where names are meant: expected a name, or a list of them
     """
+    if not isinstance(names, Iterable):
+        raise StoreError(f"got {names!r} where names are meant: expected a name, or a list of them")
     return [str(names)] if isinstance(names, str | Ensemble) else [str(name) for name in names]
