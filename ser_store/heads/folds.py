@@ -1,5 +1,6 @@
 """Which utterances a head is fitted on and which it scores: by a split, or over all of its folds in turn."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from ser_store_h5.corpus import Corpus
 DEFAULT_FOLDS = 5
 DRAWN = ("speaker", "utterance")
 _FOLD = "fold-"
+_NUMBERED = re.compile(_FOLD + r"[0-9]+")
 
 Pairs = Sequence[tuple[Rows, Rows]]
 
@@ -43,7 +45,8 @@ def cross_validate(corpus: Corpus, rows: Rows, cv: str, *, folds: int | None, se
 
 
 def _list_fold_splits(corpus: Corpus) -> list[str]:
-    return [split for split in corpus.splits if all(part.startswith(_FOLD) for part in corpus.part_names(split))]
+    """Splits of which every part is a fold with a number."""
+    return [split for split in corpus.splits if all(map(_NUMBERED.fullmatch, corpus.part_names(split)))]
 
 
 def _take_folds(corpus: Corpus, rows: Rows, split: str, folds: int | None) -> list[tuple[Rows, Rows]]:
