@@ -7,10 +7,12 @@ from typing import Final, Literal, get_args
 Kind = Literal["pretrained", "tiny", "acoustic"]
 Init = Literal["pretrained", "random"]
 Pooling = Literal["mean", "sum", "max"]
+Head = Literal["dense", "linear"]
 Statistic = Literal["mean", "sum", "max", "std"]
 Context = Literal["utterance", "full"]
 INITS: Final[tuple[str, ...]] = get_args(Init)
 POOLINGS: Final[tuple[str, ...]] = get_args(Pooling)
+HEADS: Final[tuple[str, ...]] = get_args(Head)
 CONTEXTS: Final[tuple[str, ...]] = get_args(Context)
 
 FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio", "whisper")

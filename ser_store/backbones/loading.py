@@ -17,7 +17,7 @@ from ser_store.backbones.checkpoint import (
     load_weights,
 )
 from ser_store.backbones.configuration import describe_configuration
-from ser_store.backbones.description import CONTEXTS, POOLINGS, Context, Init, Pooling
+from ser_store.backbones.description import CONTEXTS, HEADS, POOLINGS, Context, Head, Init, Pooling
 from ser_store.backbones.model import MODEL_TYPE, SpeechClassifier, build_config
 from ser_store.backbones.source import Source, find_source
 from ser_store.common.checks import check_choice
@@ -74,6 +74,8 @@ def build_model(
     *,
     classes: Sequence[str],
     pooling: Pooling = "mean",
+    head: Head = "dense",
+    num_hidden_layers: int | None = None,
     init: Init = "pretrained",
     checkpoint: Path | None = None,
     seed: int = 0,
@@ -85,6 +87,8 @@ def build_model(
         name: key of the catalogue, hub id or local folder.
         classes: in the order of the logits.
         pooling: ``mean``, ``sum`` or ``max``.
+        head: ``dense`` or ``linear``, see :class:`~ser_store.backbones.model.SpeechClassifierConfig`.
+        num_hidden_layers: how many transformer layers are kept, from the lowest; default: all.
         init: ``pretrained`` or ``random`` backbone weights; the ``tiny-*`` presets know only random ones.
         checkpoint: a local folder that has the pretrained weights, instead of the hub.
         seed: of the head and of everything else that is initialised at random.
@@ -93,9 +97,9 @@ def build_model(
 
     Raises:
         ModelError: if the weights cannot be had or do not fit; says what to do instead.
-        UnknownNameError: for an unknown name, pooling, init or context.
+        UnknownNameError: for an unknown name, pooling, head, init or context.
     """
-    for what, chosen, known in (("context", context, CONTEXTS), ("pooling", pooling, POOLINGS)):
+    for what, chosen, known in (("context", context, CONTEXTS), ("pooling", pooling, POOLINGS), ("head", head, HEADS)):
         check_choice(what, chosen, known)
     source = find_source(name, init=init, checkpoint=checkpoint)
     backbone_family = getattr(source.config, "backbone_config", source.config).model_type
@@ -110,7 +114,10 @@ def build_model(
         torch.default_generator.manual_seed(seed)
         loaded = _load_backbone(source)
         backbone_config = source.config if loaded.backbone is None else loaded.backbone.config
-        config = build_config(backbone_config, classes, pooling=pooling, backbone_key=source.key, origin=origin)
+        if num_hidden_layers is not None:
+            keep_layers(loaded.backbone, backbone_config, num_hidden_layers)
+        described = {"head": head, "backbone_key": source.key, "origin": origin}
+        config = build_config(backbone_config, classes, pooling=pooling, **described)
         model = SpeechClassifier(config, loaded.backbone).eval()
     extractor = load_feature_extractor(source.folder, model.backbone.config)
     is_guessed = source.origin["init"] == "pretrained" and not has_feature_extractor(source.folder)
@@ -125,6 +132,25 @@ def build_model(
         is_normalising_unasked=is_guessed and backbone_family != "whisper",
         context=context,
     )
+
+
+def keep_layers(backbone: Any, config: Any, count: int) -> None:
+    """Leave out all but the lowest transformer layers, in place; what follows the last one follows the last kept.
+
+    Args:
+        backbone: of this configuration, or None where it is still to be built.
+
+    Raises:
+        ModelError: if there are fewer.
+    """
+    config = getattr(config, "backbone_config", config)
+    if count > config.num_hidden_layers:
+        raise ModelError(
+            f"`num_hidden_layers` is {count}: expected at most the {config.num_hidden_layers} layers of the backbone"
+        )
+    config.num_hidden_layers = count
+    if backbone is not None:
+        backbone.encoder.layers = backbone.encoder.layers[:count]
 
 
 def load_classifier(folder: Path) -> LoadedModel:

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from ser_store.backbones.configuration import settle
-from ser_store.backbones.description import POOLINGS, Pooling, Statistic
+from ser_store.backbones.description import POOLINGS, Head, Pooling, Statistic
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.errors import UnknownNameError, describe_unknown
 
@@ -25,6 +25,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         backbone_config: the family's configuration, or its dictionary with ``model_type``.
         pooling: ``mean``, ``sum`` or ``max`` over the frames of the last hidden states.
         head_dropout: default: the backbone's ``final_dropout``.
+        head: ``dense`` for :class:`ClassificationHead`, ``linear`` for :class:`LinearHead`.
         backbone_key: the name the backbone was asked for by.
         origin: where its weights come from, see :class:`ser_store.backbones.loading.LoadedModel`.
         trained_on: ids of the utterances that the weights learned from, by way of their labels.
@@ -38,6 +39,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         backbone_config: Mapping[str, Any] | PreTrainedConfig | None = None,
         pooling: Pooling = "mean",
         head_dropout: float | None = None,
+        head: Head = "dense",
         backbone_key: str = "",
         origin: Mapping[str, Any] | None = None,
         trained_on: Sequence[str] = (),
@@ -47,6 +49,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         self.backbone_config = backbone
         self.pooling = pooling
         self.head_dropout = getattr(backbone, "final_dropout", 0.1) if head_dropout is None else head_dropout
+        self.head = head
         self.initializer_range = backbone.initializer_range
         self.backbone_key = backbone_key
         self.origin = dict(origin or {})
@@ -127,6 +130,29 @@ class ClassificationHead(nn.Module):
             return _apply(self.out_proj, self.dropout(hidden))
 
 
+class LinearHead(nn.Module):
+    """``standardise → dropout → out_proj``, in float32: a linear probe, which training may begin from.
+
+    ``mean`` and ``scale`` ``(h,)`` of the standardisation are set once, and are not trained.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, hidden_size: int, classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(hidden_size))
+        self.register_buffer("scale", torch.ones(hidden_size))
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(hidden_size, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return the logits ``(b, c)`` float32 of pooled representations ``(b, h)``."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            standardised = (pooled.float() - self.mean.float()) / self.scale.float()
+            return _apply(self.out_proj, self.dropout(standardised))
+
+
 def _apply(layer: nn.Linear, values: Tensor) -> Tensor:
     """In float32, also where the weights are held, or gathered by FSDP, in half precision."""
     if layer.weight.dtype == torch.float32:
@@ -155,7 +181,8 @@ class SpeechClassifier(PreTrainedModel):
         super().__init__(config)
         self.backbone = make_invariant(build_backbone(config.backbone_config) if backbone is None else backbone)
         size: int = self.config.backbone_config.hidden_size
-        self.classifier = ClassificationHead(size, len(config.classes), dropout=config.head_dropout)
+        kind = LinearHead if config.head == "linear" else ClassificationHead
+        self.classifier = kind(size, len(config.classes), dropout=config.head_dropout)
         self.post_init()
         # What FSDP shards as one, where accelerate's configuration does not say.
         self._no_split_modules = {type(layer).__name__ for layer in self.backbone.encoder.layers}

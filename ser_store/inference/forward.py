@@ -41,7 +41,7 @@ def cut_batches(lengths: Sequence[float], *, size: int, most: float = math.inf) 
 def iter_batches(
     model: Any,
     dataset: SpeechDataset,
-    batches: Iterable[range],
+    batches: Iterable[Sequence[int]],
     *,
     precision: str = "fp32",
     layers: LayerChoice | None = None,
@@ -71,8 +71,8 @@ def iter_batches(
             yield said.logits.float().cpu().numpy(), pooled.float().cpu().numpy()
 
 
-def _iter_read_ahead(dataset: SpeechDataset, batches: Iterable[range]) -> Iterator[dict[str, Any]]:
-    def read(places: range) -> dict[str, Any]:
+def _iter_read_ahead(dataset: SpeechDataset, batches: Iterable[Sequence[int]]) -> Iterator[dict[str, Any]]:
+    def read(places: Sequence[int]) -> dict[str, Any]:
         return collate_speech(dataset.__getitems__(places))
 
     reader = open_pool(os.getpid(), "reading ahead", 1)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from ser_store.audio.decode import MIN_SECONDS
-from ser_store.backbones.description import Pooling
+from ser_store.backbones.description import Head, Pooling
 from ser_store.common.checks import check_choice
 from ser_store.errors import SerstoreError
 from ser_store.recipes.augmentation import Augmentation
@@ -34,6 +34,7 @@ _EXPECTED_WEIGHTS = "expected none, balanced, or weights by class such as angry=
 _CHOICES = {
     "lr_scheduler_type": Schedule,
     "pooling": Pooling,
+    "classification_head": Head,
     "crop": Crop,
     "precision": Precision,
     "early_stopping_metric": Monitored,
@@ -48,7 +49,7 @@ _WHOLE = (
     "save_steps",
     "save_total_limit",
 )
-_MAYBE_WHOLE = ("max_steps", "early_stopping_patience")
+_MAYBE_WHOLE = ("max_steps", "early_stopping_patience", "num_hidden_layers")
 _COUNTS = ("warmup_steps", "frozen_layers", "dataloader_num_workers")
 _POSITIVE = ("learning_rate", "max_grad_norm")
 _FLAGS = ("freeze_feature_encoder", "gradient_checkpointing", "torch_compile", "group_by_length")
@@ -80,6 +81,7 @@ class Recipe:
         per_device_eval_batch_size: utterances for each device and forward pass in evaluation.
         gradient_accumulation_steps: batches for each optimizer step.
         learning_rate: peak learning rate of AdamW.
+        head_learning_rate: that of the head; None for the same.
         lr_scheduler_type: how the learning rate changes: ``linear`` or ``cosine`` (to zero), ``constant``, or
             ``constant_with_warmup``.
         warmup_steps: steps over which the learning rate rises to its peak.
@@ -99,7 +101,11 @@ class Recipe:
         save_total_limit: checkpoints kept on disk; with 1, there are two while the next is written.
         early_stopping_patience: evaluations without a better ``early_stopping_metric`` after which training ends.
         early_stopping_metric: ``eval_loss``, ``accuracy`` or ``balanced_accuracy`` of the monitored part.
+        num_hidden_layers: how many transformer layers are kept, counted from the lowest; None for all.
         pooling: how frames become one vector: ``mean``, ``sum`` or ``max``.
+        classification_head: ``dense``, the published one with two layers, which begins at random; or ``linear``, which
+            begins as a logistic regression on what the backbone says of the training part as it is, so that the first
+            steps do not spoil the backbone for a head that knows nothing; see :mod:`ser_store.training.probe`.
         max_seconds: longer training utterances are cropped to this; None for no limit.
         crop: which part is kept: ``random``, another one in each epoch, or ``head``.
         masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
@@ -129,6 +135,7 @@ class Recipe:
     per_device_eval_batch_size: int = 4
     gradient_accumulation_steps: int = 2
     learning_rate: float = 1e-4
+    head_learning_rate: float | None = None
     lr_scheduler_type: Schedule = "linear"
     warmup_steps: int = 0
     warmup_ratio: float = 0.0
@@ -145,7 +152,9 @@ class Recipe:
     save_total_limit: int = 2
     early_stopping_patience: int | None = None
     early_stopping_metric: Monitored = "eval_loss"
+    num_hidden_layers: int | None = None
     pooling: Pooling = "mean"
+    classification_head: Head = "dense"
     max_seconds: float | None = None
     crop: Crop = "random"
     masking: Masking = field(default_factory=Masking)
@@ -185,6 +194,13 @@ class Recipe:
         self._check_together()
 
     def _check_together(self) -> None:
+        if self.head_learning_rate is not None:
+            check_positive("head_learning_rate", self.head_learning_rate)
+        if self.num_hidden_layers is not None and self.frozen_layers > self.num_hidden_layers:
+            raise SerstoreError(
+                f"`frozen_layers` is {self.frozen_layers}: expected at most the {self.num_hidden_layers} that "
+                "`num_hidden_layers` keeps"
+            )
         if self.max_seconds is not None:
             check_positive("max_seconds", self.max_seconds)
             if self.max_seconds < MIN_SECONDS:

@@ -155,6 +155,8 @@ def _load(request: Request, begun: RunRecord | None, *, classes: tuple[str, ...]
         request.model if begun is None else pin_model(begun),
         classes=classes,
         pooling=recipe.pooling,
+        head=recipe.classification_head,
+        num_hidden_layers=recipe.num_hidden_layers,
         init=request.init,
         checkpoint=None if request.checkpoint is None else Path(request.checkpoint),
         seed=recipe.seed,

@@ -49,7 +49,7 @@ def make_optimizer_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
 
     With L transformer layers and a decay δ, the head and what lies above the last layer learn with η, layer l (1 to L)
     with η·δ^(L + 1 - l), and everything below the first layer with η·δ^(L + 1). Weight decay leaves out biases and
-    normalisations, as the Trainer does.
+    normalisations, as the Trainer does. The head may have a rate of its own.
 
     Sources: Howard & Ruder, ACL 2018 (discriminative fine-tuning); Clark et al., ELECTRA, ICLR 2020 (the decay).
 
@@ -62,15 +62,23 @@ def make_optimizer_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((_find_depth(name, model), name in decaying), []).append(parameter)
+            depth = layers + 2 if name.startswith("classifier.") else _find_depth(name, model)
+            groups.setdefault((depth, name in decaying), []).append(parameter)
     return [
         {
             "params": groups[depth, decays],
-            "lr": recipe.learning_rate * recipe.layer_decay ** (layers + 1 - depth),
+            "lr": _find_rate(depth, layers, recipe),
             "weight_decay": recipe.weight_decay if decays else 0.0,
         }
         for depth, decays in sorted(groups, reverse=True)
     ]
+
+
+def _find_rate(depth: int, layers: int, recipe: Recipe) -> float:
+    """The peak learning rate at a depth, see :func:`_find_depth`; the head is one deeper than what is above all."""
+    if depth > layers + 1:
+        return recipe.head_learning_rate or recipe.learning_rate
+    return recipe.learning_rate * recipe.layer_decay ** (layers + 1 - depth)
 
 
 def _find_depth(name: str, model: Any) -> int:

@@ -41,6 +41,7 @@ from ser_store.training.member_cache import MemberCache
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import make_loss
 from ser_store.training.preparing import copy_before_encoder, may_leave_out_weights
+from ser_store.training.probe import fit_probe
 from ser_store.training.processes import (
     count_processes,
     find_plugin,
@@ -64,10 +65,17 @@ from ser_store_h5.store import Store
 
 @dataclass(frozen=True)
 class Examples:
-    """The utterances of a training as its model hears them: those it learns from, varied, and those it is judged by."""
+    """The utterances of a training as its model hears them.
+
+    Attributes:
+        train: those that it learns from, varied.
+        evaluated: those that it is judged by.
+        unvaried: those that it learns from, as they were recorded.
+    """
 
     train: SpeechDataset
     evaluated: SpeechDataset
+    unvaried: SpeechDataset
 
 
 def make_examples(
@@ -76,7 +84,7 @@ def make_examples(
     """The examples of these rows; decoded at once where processes are forked to load them, for all in common."""
     shared = {"audio": audio, "feature_extractor": feature_extractor, "cache": SpeechCache()}
     train = SpeechDataset(corpus, rows.train, variation=make_variation(recipe), **shared)
-    examples = Examples(train, SpeechDataset(corpus, rows.evaluated, **shared))
+    examples = Examples(train, *(SpeechDataset(corpus, part, **shared) for part in (rows.evaluated, rows.train)))
     if recipe.dataloader_num_workers and multiprocessing.get_start_method() == "fork":
         examples.train.fill_cache()
         examples.evaluated.fill_cache()
@@ -211,6 +219,9 @@ class TrainingSession:
             copy_before_encoder(self._loaded.model)
         try:
             with quiet_transformers(), kept_heap(), stated_rounding(self._request.recipe.precision):
+                if start is None and self._request.recipe.classification_head == "linear":
+                    labels = self._store.corpus.labels[self._rows.train]
+                    fit_probe(self._loaded.model, self._examples.unvaried, labels, self._request.recipe)
                 trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
         except Exception as problem:
             if is_lost_connection(problem):

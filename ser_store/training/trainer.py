@@ -84,7 +84,8 @@ class MemberTrainer(Trainer):
         self.remove_callback(PrinterCallback)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self._recipe.layer_decay != 1 and self.optimizer is None:
+        has_rates = self._recipe.layer_decay != 1 or self._recipe.head_learning_rate is not None
+        if has_rates and self.optimizer is None:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             self.optimizer = kind(make_optimizer_groups(self.model, self._recipe), **options)
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
