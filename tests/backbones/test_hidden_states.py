@@ -10,7 +10,9 @@ from transformers import AutoModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from ser_store.backbones.configuration import WhisperEncoderConfig
+from ser_store.backbones.loading import keep_layers
 from ser_store.backbones.model import LayerChoice, SpeechClassifier
+from ser_store.errors import ModelError
 
 # Whisper's: even numbers of mel frames, for which transformers' own encoder can be built; the longest has windows.
 LENGTHS = (8_000, 16_000, 23_360, 41_600)
@@ -88,3 +90,27 @@ def test_the_top_alone_is_behind_the_final_layer_norm_where_layers_normalise_wha
     is_normalised_at_its_end = variant != "hubert-group"
     last = model.backbone.encoder.layer_norm(seen[0]) if is_normalised_at_its_end else seen[0]
     torch.testing.assert_close(top, last.reshape(-1, 32).mean(dim=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.inference_mode()
+def test_a_backbone_of_fewer_layers_says_what_its_layers_said(variant: str) -> None:
+    """Alone; what follows the last layer, a normalisation in some families, follows the last that is kept."""
+    model = make(variant, num_hidden_layers=3)
+    (utterance,) = prepare(model, make_utterances(16_000))
+    entered = model(utterance[None], layers=LayerChoice((2,))).layers[0, 0]
+    hidden = model.backbone(utterance[None], output_hidden_states=True).hidden_states[2]
+    keep_layers(model.backbone, model.config.backbone_config, 2)
+    last = model.backbone.encoder.layer_norm(hidden) if has_last_norm(model) else hidden
+    kept = model(utterance[None], layers=LayerChoice((0, 1, 2)))
+    assert len(model.backbone.encoder.layers) == model.backbone.config.num_hidden_layers == 2
+    torch.testing.assert_close(kept.pooled[0], last[0].mean(dim=0), rtol=1e-5, atol=1e-5)
+    if not has_last_norm(model):
+        torch.testing.assert_close(kept.pooled[0], entered, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ModelError, match="`num_hidden_layers` is 3: expected at most the 2 layers"):
+        keep_layers(model.backbone, model.config.backbone_config, 3)
+
+
+def has_last_norm(model: SpeechClassifier) -> bool:
+    config = model.backbone.config
+    return config.model_type == "whisper" or getattr(config, "do_stable_layer_norm", False)

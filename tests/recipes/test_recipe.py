@@ -64,6 +64,16 @@ def test_what_json_leaves_out_is_as_published():
         ({"eval_steps": 0}, "`eval_steps` is 0: expected a whole number of at least 1"),
         ({"eval_steps": 2.5}, "`eval_steps` is 2.5: expected a whole number of at least 1"),
         ({"save_total_limit": True}, "`save_total_limit` is True: expected a whole number of at least 1"),
+        ({"num_hidden_layers": 0}, "`num_hidden_layers` is 0: expected a whole number of at least 1"),
+        ({"head_learning_rate": 0}, "`head_learning_rate` is 0: expected a finite number above 0"),
+        (
+            {"num_hidden_layers": 2, "frozen_layers": 3},
+            "`frozen_layers` is 3: expected at most the 2 that `num_hidden_layers` keeps",
+        ),
+        (
+            {"classification_head": "liner"},
+            "unknown `classification_head` 'liner': expected one of linear (nearest), dense",
+        ),
         ({"max_steps": 0}, "`max_steps` is 0: expected a whole number of at least 1"),
         ({"learning_rate": 0.0}, "`learning_rate` is 0.0: expected a finite number above 0"),
         ({"learning_rate": float("nan")}, "`learning_rate` is nan: expected a finite number above 0"),

@@ -198,3 +198,12 @@ def test_a_reporter_that_is_not_installed_is_named_before_anything_is_spent(tmp_
 def test_attention_that_is_not_to_be_had_is_refused():
     with pytest.raises(ModelError, match="wavlm has an attention of its own and not sdpa"):
         build("tiny-wavlm", Recipe(attn_implementation="sdpa"))
+
+
+def test_the_head_may_have_a_rate_of_its_own():
+    model = build("tiny-whisper", recipe := Recipe(learning_rate=0.1, head_learning_rate=1.0, layer_decay=0.5))
+    rates = {id(one): group["lr"] for group in make_optimizer_groups(model, recipe) for one in group["params"]}
+    named = dict(model.named_parameters())
+    assert {rates[id(one)] for name, one in named.items() if name.startswith("classifier.")} == {1.0}
+    assert rates[id(named["backbone.encoder.layer_norm.weight"])] == 0.1  # what is above the layers, but not the head
+    assert rates[id(named["backbone.encoder.conv1.weight"])] == 0.025

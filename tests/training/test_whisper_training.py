@@ -20,7 +20,8 @@ from ser_store_h5.store import Store
 
 EXTRACTOR = WhisperFeatureExtractor()
 ROWS = np.array([3, 17, 40], dtype=np.int32)
-# Everything that the other families have: augmentation, freezing, rates by layer, masks, layer drop, length groups.
+# Everything that the other families have: augmentation, freezing, rates by layer, masks, layer drop, length groups,
+# fewer layers, and a head that is fitted first.
 RECIPE = {
     "max_steps": 8,
     "per_device_train_batch_size": 2,
@@ -29,7 +30,10 @@ RECIPE = {
     "save_steps": 4,
     "logging_steps": 3,
     "learning_rate": 1e-3,
+    "head_learning_rate": 1e-2,
+    "classification_head": "linear",
     "layer_decay": 0.9,
+    "num_hidden_layers": 2,
     "frozen_layers": 1,
     "max_seconds": 0.8,
     "group_by_length": True,

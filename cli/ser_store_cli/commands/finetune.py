@@ -139,6 +139,9 @@ def finetune(
     learning_rate: Annotated[
         float | None, _in(RATE, "Learning rate at its peak.", "--learning-rate", "--lr", default="1e-4")
     ] = None,
+    head_learning_rate: Annotated[
+        float | None, _in(RATE, "Learning rate of the classification head.", default="the learning rate")
+    ] = None,
     lr_scheduler_type: Annotated[
         str | None,
         _in(
@@ -174,6 +177,13 @@ def finetune(
     freeze_feature_encoder: Annotated[bool | None, _in(LOSS, "Do not train the convolutions.")] = None,
     frozen_layers: Annotated[
         int | None, _in(LOSS, "Do not train the lowest N transformer layers.", default="0")
+    ] = None,
+    num_hidden_layers: Annotated[
+        int | None, _in(LOSS, "Keep only the lowest N transformer layers.", default="all")
+    ] = None,
+    classification_head: Annotated[
+        str | None,
+        _in(LOSS, "The head: dense, random at first; or linear, fitted to the backbone at first.", default="dense"),
     ] = None,
     pooling: Annotated[str | None, _in(LOSS, "How frames become one vector: mean, sum or max.", default="mean")] = None,
     max_seconds: Annotated[float | None, _in(HEARD, "Crop longer utterances to this many seconds.")] = None,
