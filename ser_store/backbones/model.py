@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput
 
 from ser_store.backbones.configuration import settle
 from ser_store.backbones.description import POOLINGS, Head, Pooling, Statistic
+from ser_store.backbones.halves import compute_upper
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.errors import UnknownNameError, describe_unknown
 
@@ -183,6 +185,8 @@ class SpeechClassifier(PreTrainedModel):
         size: int = self.config.backbone_config.hidden_size
         kind = LinearHead if config.head == "linear" else ClassificationHead
         self.classifier = kind(size, len(config.classes), dropout=config.head_dropout)
+        # Where it is above 0, what enters that layer is given instead of samples, and its frames are counted.
+        self.entry_layer = 0
         self.post_init()
         # What FSDP shards as one, where accelerate's configuration does not say.
         self._no_split_modules = {type(layer).__name__ for layer in self.backbone.encoder.layers}
@@ -203,12 +207,14 @@ class SpeechClassifier(PreTrainedModel):
 
         Args:
             input_values: ``(b, t)`` float32, mono at 16 kHz, each utterance normalised over its own samples as the
-                feature extractor does it, padded on the right; for Whisper ``(b, t, n)``, t log-mel frames of n bins.
+                feature extractor does it, padded on the right; for Whisper ``(b, t, n)``, t log-mel frames of n bins;
+                where the model has an ``entry_layer``, ``(b, t, h)``, the t frames that enter it.
             attention_mask: ``(b, t)``, 1 for samples (mel frames) and 0 for padding; None where nothing is padded.
             labels: ``(b,)`` int64, indices of the classes.
             rows: ``(b,)``, indices into the corpus; not used, they travel with the batch.
-            sample_counts: samples of each utterance, whose frames are pooled; default: those that ``attention_mask``
-                lets through. Where it is given, nobody waits for an accelerator to sum them up.
+            sample_counts: samples of each utterance, whose frames are pooled, or with an ``entry_layer`` these frames;
+                default: those that ``attention_mask`` lets through. Where it is given, nobody waits for an accelerator
+                to sum them up.
             layers: what else is pooled of this one forward pass.
 
         Raises:
@@ -217,12 +223,16 @@ class SpeechClassifier(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones(input_values.shape[:2], dtype=torch.long, device=input_values.device)
         if sample_counts is None:
-            samples_per_value = getattr(self.backbone, "samples_per_value", 1)
+            samples_per_value = 1 if self.entry_layer else getattr(self.backbone, "samples_per_value", 1)
             sample_counts = (attention_mask.sum(dim=1) * samples_per_value).tolist()
-        input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
-        wanted = {} if layers is None else {"output_hidden_states": True}
-        with known_lengths(self.backbone, sample_counts) as frame_counts:
-            said = self.backbone(input_values, attention_mask=attention_mask, **wanted)
+        if self.entry_layer:
+            frame_counts: Sequence[int] = sample_counts
+            said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, attention_mask))
+        else:
+            input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
+            wanted = {} if layers is None else {"output_hidden_states": True}
+            with known_lengths(self.backbone, sample_counts) as frame_counts:
+                said = self.backbone(input_values, attention_mask=attention_mask, **wanted)
         pooled = pool_frames(said.last_hidden_state, frame_counts, self.config.pooling)
         logits = self.classifier(pooled)
         loss = None if labels is None else functional.cross_entropy(logits, labels)

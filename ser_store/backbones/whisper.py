@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
@@ -38,9 +38,15 @@ class MaskedWhisperEncoder(WhisperEncoder):
         hidden = functional.gelu(self.conv2(hidden.masked_fill(padded, 0))).permute(0, 2, 1)
         hidden = hidden + self.embed_positions(torch.arange(hidden.shape[1], device=hidden.device))
         hidden = functional.dropout(hidden, p=self.dropout, training=self.training)
-        mask = create_bidirectional_mask(self.config, hidden, attention_mask[:, ::2])
+        return self.run_layers(hidden, attention_mask[:, ::2], self.layers, output_hidden_states=output_hidden_states)
+
+    def run_layers(
+        self, hidden: Tensor, attention_mask: Tensor, layers: nn.ModuleList, *, output_hidden_states: bool = False
+    ) -> tuple[Tensor, ...]:
+        """The same from hidden states ``(b, f, h)`` on, of which those that ``(b, f)`` bool says are no padding."""
+        mask = create_bidirectional_mask(self.config, hidden, attention_mask)
         entering = []
-        for layer in self.layers:
+        for layer in layers:
             if output_hidden_states:
                 entering.append(hidden)
             if not self._is_dropped():
@@ -85,12 +91,12 @@ class WhisperBackbone(WhisperPreTrainedModel):
         mask = mask.bool()
         if self.training:
             features = self._mask_for_training(features, mask)
-        encode = self.encoder if features.shape[2] <= self._window_frames else self._encode_windows
+        encode = self.encoder if features.shape[2] <= self.window_frames else self._encode_windows
         states = encode(features, mask, output_hidden_states=output_hidden_states)
         return BaseModelOutput(last_hidden_state=states[-1], hidden_states=states if output_hidden_states else None)
 
     @property
-    def _window_frames(self) -> int:
+    def window_frames(self) -> int:
         """Mel frames for which there are positions."""
         positions: int = self.config.max_source_positions
         return 2 * positions
@@ -98,7 +104,7 @@ class WhisperBackbone(WhisperPreTrainedModel):
     def _encode_windows(self, features: Tensor, mask: Tensor, *, output_hidden_states: bool) -> tuple[Tensor, ...]:
         """As the encoder, over windows that are looked at one by one; those that are all padding are left at zero."""
         batch, bins, frames = features.shape
-        size = self._window_frames
+        size = self.window_frames
         windows = -(-frames // size)
         missing = windows * size - frames
         features = functional.pad(features, (0, missing)).unflatten(2, (windows, size)).transpose(1, 2)

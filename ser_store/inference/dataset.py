@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ser_store.backbones.description import Context
 from ser_store.common.threads import open_pool
 from ser_store.errors import CorpusError, SerstoreError
 from ser_store.inference.features import count_samples_per_value, extract_features
+from ser_store.inference.frozen_states import FrozenStates
 from ser_store.inference.transforms import Variation
 from ser_store_h5.corpus import Corpus
 
@@ -57,6 +59,8 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         cache: where decoded samples are kept, as a model takes them where no epoch varies them; may be shared with
             others of the same feature extractor.
         context: see :func:`~ser_store.inference.features.extract_features`.
+        frozen: has what the frozen layers say of each, which items then have instead: ``input_values`` (f, h), and as
+            ``sample_count`` these frames.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         variation: Variation | None = None,
         cache: SpeechCache | None = None,
         context: Context = "utterance",
+        frozen: FrozenStates | None = None,
     ) -> None:
         if corpus.paths is None:
             raise CorpusError(f"corpus {corpus.name} has no recordings")
@@ -79,6 +84,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         self._extractor = feature_extractor
         self._variation = variation
         self._context = context
+        self._frozen = frozen
         # Log-mel frames of thirty seconds take more room than most utterances.
         self._keeps_samples = variation is not None or context == "full"
         self._cache = cache or SpeechCache(limit=0)
@@ -95,6 +101,8 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         """The items of a batch, which torch asks for at once; those that are new are decoded side by side."""
         if torch.utils.data.get_worker_info() is not None:
             _leave_ending_to_parent()
+        if self._frozen is not None:
+            return [self._describe_states(index, self._frozen) for index in indices]
         kept = {index: self._cache.get(self._keys[index]) for index in indices}
         new = [index for index, samples in kept.items() if samples is None]
         read = dict(zip(new, self._read_all(new), strict=True))
@@ -102,6 +110,17 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         for index, samples in read.items():
             self._cache.keep(self._keys[index], samples)
         return items
+
+    def without_states(self) -> "SpeechDataset":
+        """Return the same utterances as their samples, in the same epoch."""
+        plain = copy(self)
+        plain._frozen = None
+        return plain
+
+    def name_states(self, index: int) -> bytes:
+        """A key for what the frozen layers say of an item: equal where the samples are that they hear."""
+        variation = "" if self._variation is None else self._variation.describe(self.epoch, row=self._rows[index])
+        return f"{self._context} {variation} ".encode() + self._keys[index]
 
     def fill_cache(self) -> None:
         """Decode what fits now, for data-loading processes, which forget after each epoch what they decode."""
@@ -144,6 +163,11 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         if self._variation is not None:
             varied = self._variation(kept, epoch=self.epoch, row=self._rows[index])
         return {"input_values": self._prepare(varied), "sample_count": len(varied), **item}
+
+    def _describe_states(self, index: int, frozen: FrozenStates) -> dict[str, Any]:
+        frames = frozen.load(self.name_states(index))
+        item = {"label": self._labels[index], "row": self._rows[index]}
+        return {"input_values": frames, "sample_count": len(frames), **item}
 
     def _prepare(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         return extract_features(samples, self._extractor, context=self._context)

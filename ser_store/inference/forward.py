@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ser_store.backbones.halves import compute_lower
+from ser_store.backbones.invariance import known_lengths
 from ser_store.backbones.model import LayerChoice
 from ser_store.common.threads import open_pool
 from ser_store.inference.dataset import SpeechDataset, collate_speech
+from ser_store.inference.frozen_states import FrozenStates
 from ser_store.inference.heap import kept_heap
 
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -69,6 +72,34 @@ def iter_batches(
                 )
             pooled = said.pooled if layers is None else said.layers
             yield said.logits.float().cpu().numpy(), pooled.float().cpu().numpy()
+
+
+def fill_frozen(
+    frozen: FrozenStates, model: Any, utterances: SpeechDataset, places: Sequence[int], *, size: int, precision: str
+) -> None:
+    """Compute and keep what enters a model's ``entry_layer`` where that is missing, ``size`` utterances at a time.
+
+    Args:
+        utterances: as their dataset varies them in its epoch.
+        places: which of them.
+        precision: see :func:`iter_batches`.
+    """
+    missing = [place for place in places if not frozen.has(utterances.name_states(place))]
+    batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device).eval()
+    with kept_heap():
+        for batch, items in zip(batches, _iter_read_ahead(utterances.without_states(), batches), strict=True):
+            values, mask = items["input_values"].to(device), items["attention_mask"].to(device)
+            with (
+                torch.inference_mode(),
+                stated_rounding(precision),
+                _autocast(device, precision),
+                known_lengths(model.backbone, items["sample_counts"]) as counts,
+            ):
+                states = compute_lower(model.backbone, model.entry_layer, values, mask).float().cpu().numpy()
+            for place, frames, count in zip(batch, states, counts, strict=True):
+                frozen.keep(utterances.name_states(place), frames[:count])
 
 
 def _iter_read_ahead(dataset: SpeechDataset, batches: Iterable[Sequence[int]]) -> Iterator[dict[str, Any]]:

@@ -28,7 +28,7 @@ class Variation:
 
     def __call__(self, samples: NDArray[np.float32], *, epoch: int, row: int) -> NDArray[np.float32]:
         """``(n,)`` float32 in [-1, 1] to at most ``(max_samples,)``."""
-        rng = np.random.default_rng((self.seed, epoch, row))
+        rng = np.random.default_rng((self.seed, self._choose_version(epoch), row))
         crop_rng, augmentation_rng = rng.spawn(2)
         if not self.augmentation.changes_nothing:
             samples = augment(samples, self.augmentation, augmentation_rng)
@@ -36,6 +36,13 @@ class Variation:
             return samples
         start = 0 if self.crop == "head" else int(crop_rng.integers(len(samples) - self.max_samples + 1))
         return samples[start : start + self.max_samples]
+
+    def describe(self, epoch: int, *, row: int) -> str:
+        """Say all that decides what becomes of an utterance in an epoch."""
+        return repr((self.augmentation, self.max_samples, self.crop, self.seed, self._choose_version(epoch), row))
+
+    def _choose_version(self, epoch: int) -> int:
+        return epoch if self.augmentation.versions is None else epoch % self.augmentation.versions
 
 
 def make_variation(recipe: Recipe) -> Variation | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
-from ser_store.recipes.validation import check_range, check_share
+from ser_store.recipes.validation import check_range, check_share, check_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +34,8 @@ class Augmentation:
         gain_prob: share of the utterances made louder or softer; what goes past full scale is clipped. Without that,
             a feature extractor that normalises takes the gain back.
         gain_db: gains in dB, drawn uniformly.
+        versions: so many different versions there are of each utterance, which the epochs take in turn; None for a new
+            one in each epoch.
 
     >>> import ser_store as ss
     >>> ss.Recipe().changed(noise_prob=0.5, noise_db=(5, 20)).augmentation.noise_db
@@ -48,6 +50,7 @@ class Augmentation:
     noise_db: Range = (10.0, 30.0)
     gain_prob: float = 0.0
     gain_db: Range = (-12.0, 12.0)
+    versions: int | None = None
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -56,6 +59,8 @@ class Augmentation:
         check_range("reverb_seconds", self.reverb_seconds, lowest=0.05, highest=5)
         check_range("noise_db", self.noise_db, lowest=-60, highest=120)
         check_range("gain_db", self.gain_db, lowest=-60, highest=60)
+        if self.versions is not None:
+            check_whole("versions", self.versions, at_least=1)
 
     @property
     def changes_nothing(self) -> bool:

@@ -52,7 +52,7 @@ _WHOLE = (
 _MAYBE_WHOLE = ("max_steps", "early_stopping_patience", "num_hidden_layers")
 _COUNTS = ("warmup_steps", "frozen_layers", "dataloader_num_workers")
 _POSITIVE = ("learning_rate", "max_grad_norm")
-_FLAGS = ("freeze_feature_encoder", "gradient_checkpointing", "torch_compile", "group_by_length")
+_FLAGS = ("freeze_feature_encoder", "cache_frozen", "gradient_checkpointing", "torch_compile", "group_by_length")
 _PARTS = {"masking": Masking, "augmentation": Augmentation}
 # Two ways to say one thing: who states the first does not mean the second any more.
 _INSTEAD = {
@@ -92,6 +92,9 @@ class Recipe:
         max_grad_norm: gradients are clipped to this norm.
         freeze_feature_encoder: whether the convolutions are left untrained.
         frozen_layers: how many transformer layers, counted from the lowest, are left untrained, with all below them.
+        cache_frozen: compute once what the frozen layers say of an utterance, without dropout, and read it from disk in
+            every later epoch. Versions of an utterance are limited then, see
+            :class:`~ser_store.recipes.augmentation.Augmentation`, and nothing is masked.
         class_weights: weights of the classes in the loss: ``none``, ``balanced`` (n / (classes × n of the class)), or
             weights by class, 1 where unnamed.
         label_smoothing_factor: share of the target that is spread over all classes.
@@ -144,6 +147,7 @@ class Recipe:
     max_grad_norm: float = 1.0
     freeze_feature_encoder: bool = False
     frozen_layers: int = 0
+    cache_frozen: bool = False
     class_weights: ClassWeights | Mapping[str, float] = field(default="none", hash=False)
     label_smoothing_factor: float = 0.0
     eval_steps: int = 100
@@ -201,6 +205,8 @@ class Recipe:
                 f"`frozen_layers` is {self.frozen_layers}: expected at most the {self.num_hidden_layers} that "
                 "`num_hidden_layers` keeps"
             )
+        if self.cache_frozen:
+            self._check_cached()
         if self.max_seconds is not None:
             check_positive("max_seconds", self.max_seconds)
             if self.max_seconds < MIN_SECONDS:
@@ -215,6 +221,17 @@ class Recipe:
         if self.attn_implementation == "flash_attention_2" and self.precision not in ("fp16", "bf16"):
             raise SerstoreError(
                 f"`attn_implementation` is flash_attention_2 and `precision` is {self.precision}: expected fp16 or bf16"
+            )
+
+    def _check_cached(self) -> None:
+        """What the frozen layers say can be kept only where there is an end to what they hear."""
+        if not self.frozen_layers:
+            raise SerstoreError("`cache_frozen` is on and `frozen_layers` is 0: expected at least 1")
+        is_varied = not self.augmentation.changes_nothing or self.max_seconds is not None
+        if is_varied and self.augmentation.versions is None:
+            raise SerstoreError(
+                "`cache_frozen` is on and every epoch hears each utterance in another way: expected a number of "
+                "`versions`, such as 4, or neither augmentation nor `max_seconds`"
             )
 
     def to_json(self) -> dict[str, Any]:

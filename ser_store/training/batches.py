@@ -1,6 +1,6 @@
 """Which utterances a batch is of: their order in each epoch, and how they are dealt out to processes, to the last."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,14 +104,16 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
 
 
 class EpochCallback(TrainerCallback):
-    """Tells the training set the number of each epoch, a resumed one included.
+    """Tells the training set the number of each epoch, a resumed one included, and ``prepare`` thereafter.
 
     accelerate tells a dataset too, but not one that several processes share or that is gone on with in the middle.
     """
 
-    def __init__(self, dataset: SpeechDataset) -> None:
+    def __init__(self, dataset: SpeechDataset, prepare: Callable[[SpeechDataset], None]) -> None:
         self._dataset = dataset
+        self._prepare = prepare
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # Within an epoch, its number and the share that is done; the whole number when one is over.
         self._dataset.set_epoch(int(state.epoch or 0))
+        self._prepare(self._dataset)

@@ -21,7 +21,7 @@ from ser_store.training.checkpointing.resume import (
     refuse_other_rows,
 )
 from ser_store.training.lock import hold_run
-from ser_store.training.preparing import prepare
+from ser_store.training.preparing import open_frozen_states, prepare
 from ser_store.training.processes import (
     choose_device,
     count_processes,
@@ -125,8 +125,11 @@ def finetune(
             if begun is None and run is None:
                 report_name(name, name_after(request.model))
             report_cautions(name, list_class_gaps(corpus, rows))
+        frozen = open_frozen_states(store.path, loaded, request.recipe)
         extractor = loaded.feature_extractor
-        examples = make_examples(corpus, rows, audio=folder, feature_extractor=extractor, recipe=request.recipe)
+        examples = make_examples(
+            corpus, rows, audio=folder, feature_extractor=extractor, recipe=request.recipe, frozen=frozen
+        )
     session = TrainingSession(
         store,
         request,

@@ -2,13 +2,17 @@
 
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ser_store.backbones.checkpoint import quiet_transformers
+from ser_store.backbones.loading import LoadedModel
 from ser_store.errors import ModelError, SerstoreError
-from ser_store.recipes.masking import mask
+from ser_store.inference.features import describe_preprocessing
+from ser_store.inference.frozen_states import FrozenStates, digest_frozen, find_frozen_folder
+from ser_store.recipes.masking import mask, read_masking
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.optimizer import freeze
 
@@ -32,6 +36,28 @@ def prepare(model: Any, recipe: Recipe) -> None:
         getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(model)
     if recipe.torch_compile:
         compile_layers(model)
+
+
+def open_frozen_states(store: Path, loaded: LoadedModel, recipe: Recipe) -> FrozenStates | None:
+    """Have a prepared model enter above its frozen layers; returns what keeps what those say, beside the store.
+
+    None where the recipe does not ask for it.
+
+    Raises:
+        SerstoreError: if the model masks what the frozen layers hear.
+    """
+    if not recipe.cache_frozen:
+        return None
+    masking = read_masking(loaded.model)
+    for name in ("mask_time_prob", "mask_feature_prob"):
+        if getattr(masking, name):
+            raise SerstoreError(
+                f"`cache_frozen` is on and `{name}` is {getattr(masking, name)}, which hides from the frozen layers "
+                "something else in each epoch: expected 0"
+            )
+    loaded.model.entry_layer = recipe.frozen_layers
+    identity = f"{digest_frozen(loaded.model)} {describe_preprocessing(loaded.feature_extractor)}"
+    return FrozenStates(find_frozen_folder(store), identity=identity, precision=recipe.precision)
 
 
 def set_attention(model: Any, attention: str) -> None:

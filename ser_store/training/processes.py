@@ -36,6 +36,11 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def take_share(count: int) -> range:
+    """Return the places, of so many, that are this process' to compute."""
+    return range(int(os.environ.get("RANK", "0")), count, count_processes())
+
+
 @contextmanager
 def stated_once() -> Iterator[None]:
     """A stated problem that all processes meet alike is left to the main process; the others end without a word."""

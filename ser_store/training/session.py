@@ -15,7 +15,8 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows
 from ser_store.errors import StoreError, UnknownNameError
 from ser_store.inference.dataset import SpeechCache, SpeechDataset
-from ser_store.inference.forward import stated_rounding
+from ser_store.inference.forward import fill_frozen, stated_rounding
+from ser_store.inference.frozen_states import FrozenStates
 from ser_store.inference.heap import kept_heap
 from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
 from ser_store.inference.transforms import make_variation
@@ -51,6 +52,7 @@ from ser_store.training.processes import (
     outlive_launcher,
     refuse_sharding,
     stated_once,
+    take_share,
     tell_all,
     wait_for_all,
 )
@@ -71,21 +73,30 @@ class Examples:
         train: those that it learns from, varied.
         evaluated: those that it is judged by.
         unvaried: those that it learns from, as they were recorded.
+        frozen: has what the frozen layers say of all of them, or None where each pass computes it.
     """
 
     train: SpeechDataset
     evaluated: SpeechDataset
     unvaried: SpeechDataset
+    frozen: FrozenStates | None = None
 
 
 def make_examples(
-    corpus: Corpus, rows: TrainEvalRows, *, audio: Path, feature_extractor: Any, recipe: Recipe
+    corpus: Corpus,
+    rows: TrainEvalRows,
+    *,
+    audio: Path,
+    feature_extractor: Any,
+    recipe: Recipe,
+    frozen: FrozenStates | None = None,
 ) -> Examples:
     """The examples of these rows; decoded at once where processes are forked to load them, for all in common."""
-    shared = {"audio": audio, "feature_extractor": feature_extractor, "cache": SpeechCache()}
+    shared = {"audio": audio, "feature_extractor": feature_extractor, "cache": SpeechCache(), "frozen": frozen}
     train = SpeechDataset(corpus, rows.train, variation=make_variation(recipe), **shared)
-    examples = Examples(train, *(SpeechDataset(corpus, part, **shared) for part in (rows.evaluated, rows.train)))
-    if recipe.dataloader_num_workers and multiprocessing.get_start_method() == "fork":
+    evaluated, unvaried = (SpeechDataset(corpus, part, **shared) for part in (rows.evaluated, rows.train))
+    examples = Examples(train, evaluated, unvaried, frozen)
+    if frozen is None and recipe.dataloader_num_workers and multiprocessing.get_start_method() == "fork":
         examples.train.fill_cache()
         examples.evaluated.fill_cache()
     return examples
@@ -183,7 +194,7 @@ class TrainingSession:
         recipe, examples, meter = self._request.recipe, self._examples, LossMeter()
         callbacks: list[TrainerCallback] = [meter, shown, self.ending, self._watch]
         callbacks += list_trackers(self._store.path, self._request.run, recipe)
-        callbacks += [keeper, EpochCallback(examples.train)]
+        callbacks += [keeper, EpochCallback(examples.train, self._fill)]
         patience = recipe.early_stopping_patience
         if patience is not None:
             callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=note))
@@ -219,7 +230,9 @@ class TrainingSession:
             copy_before_encoder(self._loaded.model)
         try:
             with quiet_transformers(), kept_heap(), stated_rounding(self._request.recipe.precision):
+                self._fill(self._examples.evaluated)
                 if start is None and self._request.recipe.classification_head == "linear":
+                    self._fill(self._examples.unvaried)
                     labels = self._store.corpus.labels[self._rows.train]
                     fit_probe(self._loaded.model, self._examples.unvaried, labels, self._request.recipe)
                 trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
@@ -229,6 +242,15 @@ class TrainingSession:
             if is_out_of_memory(problem):
                 raise explain_limit(trainer.state.global_step, phase="training") from problem
             raise
+
+    def _fill(self, utterances: SpeechDataset) -> None:
+        """Compute what the frozen layers say of utterances, where that is kept; each process takes its share."""
+        if self._examples.frozen is None:
+            return
+        recipe, share = self._request.recipe, take_share(len(utterances))
+        options: Any = {"size": recipe.per_device_eval_batch_size, "precision": recipe.precision}
+        fill_frozen(self._examples.frozen, self._loaded.model, utterances, share, **options)
+        wait_for_all()
 
     def _close(self, journal: RunJournal, state: str, steps_done: int) -> None:
         """Record how the session ended. A run that ended before it left anything is taken back, to be begun again."""

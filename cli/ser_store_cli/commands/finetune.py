@@ -178,6 +178,9 @@ def finetune(
     frozen_layers: Annotated[
         int | None, _in(LOSS, "Do not train the lowest N transformer layers.", default="0")
     ] = None,
+    cache_frozen: Annotated[
+        bool | None, _in(LOSS, "Compute what the frozen layers say once, and read it from disk in later epochs.")
+    ] = None,
     num_hidden_layers: Annotated[
         int | None, _in(LOSS, "Keep only the lowest N transformer layers.", default="all")
     ] = None,
@@ -217,6 +220,12 @@ def finetune(
     ] = None,
     gain_prob: Annotated[float | None, _in(HEARD, "Probability of changing the volume.", default="0")] = None,
     gain_db: Annotated[Pair | None, _in(HEARD, "Lowest and highest gain in dB.", default="-12 12")] = None,
+    versions: Annotated[
+        int | None,
+        _in(
+            HEARD, "Different versions of an utterance, which the epochs take in turn.", default="a new one each epoch"
+        ),
+    ] = None,
     eval_steps: Annotated[
         int | None, _in(INTERVALS, "Evaluate, and cache a member, every N steps.", default="100")
     ] = None,

@@ -1,0 +1,52 @@
+"""Two halves of a backbone say together what it says as a whole, alone and in a padded batch."""
+
+import pytest
+import torch
+from backbone_samples import VARIANTS, make_model, make_utterances, pad, prepare
+
+from ser_store.backbones.halves import compute_lower, compute_upper
+from ser_store.backbones.invariance import known_lengths
+from ser_store.errors import SerstoreError
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.inference_mode()
+def test_both_halves_are_the_whole(variant: str, layer: int) -> None:
+    model = make_model(variant)
+    names = set(model.state_dict())
+    utterances = prepare(model, make_utterances(8_000, 16_000, 23_360))
+    values, mask = pad(utterances, with_value=7.0)
+    expected = model(values, attention_mask=mask)
+    counts = (mask.sum(dim=1) * getattr(model.backbone, "samples_per_value", 1)).tolist()
+    with known_lengths(model.backbone, counts) as frames:
+        lower = compute_lower(model.backbone, layer, values, mask)
+    kept = [states[:count] for states, count in zip(lower, frames, strict=True)]
+    states, is_frame = pad(kept, with_value=5.0)
+    model.entry_layer = layer
+    said = model(states, attention_mask=is_frame, sample_counts=frames)
+    torch.testing.assert_close(said.logits, expected.logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(said.pooled, expected.pooled, rtol=1e-5, atol=1e-5)
+    alone = torch.cat([model(one[None]).logits for one in kept])
+    torch.testing.assert_close(alone, expected.logits, rtol=1e-5, atol=1e-5)
+    assert set(model.state_dict()) == names
+    model.entry_layer = 0
+    torch.testing.assert_close(model(values, attention_mask=mask).logits, expected.logits, rtol=0, atol=0)
+
+
+def test_gradients_reach_the_upper_half_alone() -> None:
+    model = make_model("wav2vec2-layer-stable")
+    compute_upper(model.backbone, 1, torch.randn(2, 30, 32), torch.ones(2, 30)).sum().backward()
+    reached = {name for name, one in model.backbone.named_parameters() if one.grad is not None}
+    assert {name.partition(".layers.1.")[0] for name in reached} == {
+        "encoder",
+        "encoder.layer_norm.weight",
+        "encoder.layer_norm.bias",
+    }
+
+
+def test_whisper_has_no_halves_for_what_it_hears_in_windows() -> None:
+    model = make_model("whisper", max_source_positions=50)
+    (values,) = prepare(model, make_utterances(24_000))
+    with pytest.raises(SerstoreError, match=r"an utterance of 1\.5 s is longer than the 1 s"):
+        compute_lower(model.backbone, 1, values[None], torch.ones(1, len(values)))
