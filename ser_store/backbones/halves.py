@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.models.whisper.modeling_whisper import _compute_mask_indices
 
 from ser_store.errors import SerstoreError
 
@@ -75,6 +76,25 @@ def compute_upper(backbone: Any, layer: int, hidden: Tensor, attention_mask: Ten
         # It writes zeros over the padding.
         last = encoder(hidden.clone(), attention_mask=mask).last_hidden_state
     return last
+
+
+def mask_frames(hidden: Tensor, attention_mask: Tensor, config: Any) -> Tensor:
+    """Return what enters a layer with some of its frames at zero, as the backbone's configuration masks over time.
+
+    Batches that are shorter than a mask go unmasked.
+    """
+    # Of Whisper's mel frames, two make one here.
+    length = max(1, config.mask_time_length // (2 if config.model_type == "whisper" else 1))
+    if not getattr(config, "apply_spec_augment", True) or config.mask_time_prob == 0 or hidden.shape[1] < length:
+        return hidden
+    masked = _compute_mask_indices(
+        tuple(hidden.shape[:2]),
+        config.mask_time_prob,
+        length,
+        attention_mask=attention_mask.long(),
+        min_masks=config.mask_time_min_masks,
+    )
+    return hidden.masked_fill(torch.from_numpy(masked).to(hidden.device)[:, :, None], 0)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from transformers.utils import ModelOutput
 
 from ser_store.backbones.configuration import settle
 from ser_store.backbones.description import POOLINGS, Head, Pooling, Statistic
-from ser_store.backbones.halves import compute_upper
+from ser_store.backbones.halves import compute_upper, mask_frames
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
 from ser_store.errors import UnknownNameError, describe_unknown
 
@@ -227,6 +227,8 @@ class SpeechClassifier(PreTrainedModel):
             sample_counts = (attention_mask.sum(dim=1) * samples_per_value).tolist()
         if self.entry_layer:
             frame_counts: Sequence[int] = sample_counts
+            if self.training:
+                input_values = mask_frames(input_values, attention_mask, self.config.backbone_config)
             said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, attention_mask))
         else:
             input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)

@@ -94,7 +94,7 @@ class Recipe:
         frozen_layers: how many transformer layers, counted from the lowest, are left untrained, with all below them.
         cache_frozen: compute once what the frozen layers say of an utterance, without dropout, and read it from disk in
             every later epoch. Versions of an utterance are limited then, see
-            :class:`~ser_store.recipes.augmentation.Augmentation`, and nothing is masked.
+            :class:`~ser_store.recipes.augmentation.Augmentation`, and frames are masked above the frozen layers.
         class_weights: weights of the classes in the loss: ``none``, ``balanced`` (n / (classes × n of the class)), or
             weights by class, 1 where unnamed.
         label_smoothing_factor: share of the target that is spread over all classes.

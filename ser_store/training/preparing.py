@@ -44,17 +44,16 @@ def open_frozen_states(store: Path, loaded: LoadedModel, recipe: Recipe) -> Froz
     None where the recipe does not ask for it.
 
     Raises:
-        SerstoreError: if the model masks what the frozen layers hear.
+        SerstoreError: if the model masks channels of what the frozen layers hear.
     """
     if not recipe.cache_frozen:
         return None
-    masking = read_masking(loaded.model)
-    for name in ("mask_time_prob", "mask_feature_prob"):
-        if getattr(masking, name):
-            raise SerstoreError(
-                f"`cache_frozen` is on and `{name}` is {getattr(masking, name)}, which hides from the frozen layers "
-                "something else in each epoch: expected 0"
-            )
+    features = read_masking(loaded.model).mask_feature_prob
+    if features:
+        raise SerstoreError(
+            f"`cache_frozen` is on and `mask_feature_prob` is {features}, which hides from the frozen layers something "
+            "else in each epoch: expected 0; `mask_time_prob` masks what they say"
+        )
     loaded.model.entry_layer = recipe.frozen_layers
     identity = f"{digest_frozen(loaded.model)} {describe_preprocessing(loaded.feature_extractor)}"
     return FrozenStates(find_frozen_folder(store), identity=identity, precision=recipe.precision)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from backbone_samples import VARIANTS, make_model, make_utterances, pad, prepare
 
-from ser_store.backbones.halves import compute_lower, compute_upper
+from ser_store.backbones.halves import compute_lower, compute_upper, mask_frames
 from ser_store.backbones.invariance import known_lengths
 from ser_store.errors import SerstoreError
 
@@ -43,6 +43,23 @@ def test_gradients_reach_the_upper_half_alone() -> None:
         "encoder.layer_norm.weight",
         "encoder.layer_norm.bias",
     }
+
+
+@pytest.mark.parametrize("variant", ["wav2vec2-layer", "whisper"])
+def test_frames_are_masked_in_training_alone(variant: str) -> None:
+    model = make_model(variant, mask_time_prob=0.3, mask_time_length=8, apply_spec_augment=True)
+    states, is_frame = torch.ones(4, 100, 32), torch.ones(4, 100)
+    is_frame[0, 60:] = 0
+    masked = mask_frames(states, is_frame, model.config.backbone_config)
+    hidden = (masked == 0).all(dim=2)
+    assert torch.equal(hidden, (masked == 0).any(dim=2)), "a frame is masked as a whole"
+    assert not hidden[0, 60:].any()
+    assert 0.1 < hidden[1:].float().mean() < 0.4
+    assert mask_frames(short := states[:, :2], is_frame[:, :2], model.config.backbone_config) is short
+    model.entry_layer = 1
+    torch.testing.assert_close(model(states).logits, model(states).logits, rtol=0, atol=0)
+    model.train()
+    assert not torch.equal(model(states).logits, model(states).logits)
 
 
 def test_whisper_has_no_halves_for_what_it_hears_in_windows() -> None:

@@ -111,7 +111,7 @@ def test_a_run_that_is_killed_goes_on_with_what_is_there(store, model):
     [
         ({"frozen_layers": 0}, "`cache_frozen` is on and `frozen_layers` is 0: expected at least 1"),
         ({"noise_prob": 0.5}, "`cache_frozen` is on and every epoch hears each utterance in another way"),
-        ({"mask_time_prob": 0.1}, "`cache_frozen` is on and `mask_time_prob` is 0.1"),
+        ({"mask_feature_prob": 0.1}, "`cache_frozen` is on and `mask_feature_prob` is 0.1"),
     ],
 )
 def test_what_cannot_be_cached_is_refused_in_one_line(options, message, store, model):
