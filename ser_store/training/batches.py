@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from ser_store.inference.dataset import SpeechDataset
+from ser_store.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Deal:
     batch_size: int
     accumulation: int
     processes: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps; a last, smaller batch counts."""
+        return -(-self._count_batches() // (self.accumulation * self.processes))
 
     def count_own(self, step: int, place: int, *, process: int) -> int:
         """Utterances of a batch that the epoch has not had before. They come first in it.
@@ -59,8 +65,12 @@ class Deal:
 
     def _find_first(self, step: int) -> int:
         """How many batches of its epoch were dealt out before an optimizer step."""
-        in_step = self.accumulation * self.processes
-        return step % -(-self._count_batches() // in_step) * in_step
+        return step % self.steps_per_epoch * self.accumulation * self.processes
+
+
+def make_deal(recipe: Recipe, utterances: int, *, processes: int = 1) -> Deal:
+    """Return how the utterances of an epoch are dealt out by a recipe."""
+    return Deal(utterances, recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps, processes)
 
 
 class LongestFirstSampler(torch.utils.data.Sampler[int]):

@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 
 from ser_store.audio.recordings import load_durations, resolve_audio
 from ser_store.backbones.description import Init
-from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig, build_config
+from ser_store.backbones.loading import keep_layers
+from ser_store.backbones.model import build_config
 from ser_store.backbones.source import find_source
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import MemoryLimitError, require
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
+from ser_store.training.batches import make_deal
 from ser_store.training.finetune import finetune
-from ser_store.training.preparing import prepare
+from ser_store.training.preparing import count_parameters
 from ser_store.training.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -83,8 +85,21 @@ class Estimate(Result):
 
 def describe_estimates(estimates: Sequence[Estimate]) -> Iterator[Block]:
     """Yield a table with a row for each model, and below it what was measured, and what there is no room for."""
-    header = ("model", "parameters", "trained", "steps", "members", "memory", "disk", "step", "time")
-    yield Table(header, [_describe_row(one) for one in estimates])
+    yield Table(
+        ("model", "parameters", "trained", "steps", "members", "memory", "disk", "step", "time"),
+        [
+            (
+                one.model,
+                *(f"{count / 1e6:.1f} M" for count in (one.parameters, one.trained)),
+                one.steps,
+                one.members,
+                *(format_bytes(sizes["total"]) for sizes in (one.memory, one.disk)),
+                f"{one.time['seconds_per_step']:.2f} s",
+                str(timedelta(seconds=round(one.time["seconds"]))),
+            )
+            for one in estimates
+        ],
+    )
     for one in estimates:
         processes = f" in each of {one.processes} processes" if one.processes > 1 else ""
         yield (
@@ -97,13 +112,6 @@ def describe_estimates(estimates: Sequence[Estimate]) -> Iterator[Block]:
                 f"{one.model}: only {format_bytes(one.disk['free'])} are free on that disk; name a larger one with "
                 "`checkpoints`, or keep fewer with `save_total_limit`"
             )
-
-
-def _describe_row(one: Estimate) -> list[object]:
-    counts = (f"{one.parameters / 1e6:.1f} M", f"{one.trained / 1e6:.1f} M", one.steps, one.members)
-    sizes = map(format_bytes, (one.memory["total"], one.disk["total"]))
-    step, seconds = one.time["seconds_per_step"], one.time["seconds"]
-    return [one.model, *counts, *sizes, f"{step:.2f} s", str(timedelta(seconds=round(seconds)))]
 
 
 def estimate(
@@ -143,7 +151,10 @@ def estimate(
         folder = resolve_audio(corpus, None if audio is None else Path(audio))
         source = find_source(model, init="random" if weights is None else init, checkpoint=weights)
         backbone = getattr(source.config, "backbone_config", source.config)
-        counts = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling), recipe)
+        if recipe.num_hidden_layers is not None:
+            keep_layers(None, backbone, recipe.num_hidden_layers)
+        head = recipe.classification_head
+        counts = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling, head=head), recipe)
         memory = _count_memory(source.key, *counts)
         train = _vary(load_durations(corpus, rows.train, audio=folder), recipe)
         evaluated = load_durations(corpus, rows.evaluated, audio=folder)
@@ -155,16 +166,19 @@ def estimate(
     parts[rows.train[longest]], parts[rows.evaluated[judged]] = "train", "valid"
     excerpt, init = replace(corpus, splits={"probe": parts}, default_split="probe"), source.origin["init"]
     took, peak, batch_sizes = _train_probe(excerpt, model, recipe, init=init, checkpoint=weights, audio=folder)
-    per_epoch, steps = count_steps(recipe, len(train), processes=processes)
+    per_epoch = make_deal(recipe, len(train), processes=processes).steps_per_epoch
+    steps = recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
     members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
     kept = max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"])
     written = members * len(evaluated) * (backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4)
-    free = _find_free(Path(checkpoints or store.path))
+    place = Path(checkpoints or store.path).absolute()  # which may be made later
+    free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
     disk = {"checkpoints": kept, "members": written, "total": kept + written, "free": free}
     step = took["step"] * _compute_padded_mean(train, recipe) / _compute_padded_mean(train[longest], recipe)
     evaluation = took["evaluation"] * float(evaluated.sum() / evaluated[judged].sum())
+    is_cuda = torch.cuda.is_available()
     seconds = {
-        "device": _name_device(),
+        "device": torch.cuda.get_device_name() if is_cuda else f"CPU, {torch.get_num_threads()} threads",
         "seconds_per_step": took["step"],
         "seconds_per_evaluation": evaluation,
         "seconds_per_checkpoint": took["checkpoint"],
@@ -175,23 +189,6 @@ def estimate(
     return Estimate(
         source.key, init, *counts, *heard, processes, steps, per_epoch, members, *batch_sizes, memory, disk, seconds
     )
-
-
-def count_parameters(config: SpeechClassifierConfig, recipe: Recipe) -> tuple[int, int]:
-    """Count all parameters of a classifier, and those of them that the recipe trains; no memory is taken for them."""
-    with torch.device("meta"):
-        model = SpeechClassifier(config)
-        prepare(model, recipe)
-    counts = [(one.numel(), one.requires_grad) for one in model.parameters()]
-    return sum(count for count, _ in counts), sum(count for count, is_trained in counts if is_trained)
-
-
-def count_steps(recipe: Recipe, n_train: int, *, processes: int = 1) -> tuple[int, int]:
-    """Count the optimizer steps of an epoch and of all, as the Trainer does: a last, smaller batch counts."""
-    per_epoch = math.ceil(
-        math.ceil(n_train / (recipe.per_device_train_batch_size * processes)) / recipe.gradient_accumulation_steps
-    )
-    return per_epoch, recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
 
 
 def find_available_memory() -> int:
@@ -216,15 +213,6 @@ def _count_memory(model: str, parameters: int, trained: int) -> dict[str, Any]:
             f"{available / 1e9:.1f} GB: expected more; take a smaller `model`, or freeze `frozen_layers`"
         )
     return {**counted, "available": available}
-
-
-def _name_device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-
-
-def _find_free(place: Path) -> int:
-    """Bytes that are free on the disk of a folder that may be made later."""
-    return shutil.disk_usage(next(folder for folder in (place, *place.absolute().parents) if folder.exists())).free
 
 
 def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:

@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
+from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig
 from ser_store.errors import ModelError, SerstoreError
 from ser_store.inference.features import describe_preprocessing
 from ser_store.inference.frozen_states import FrozenStates, digest_frozen, find_frozen_folder
@@ -36,6 +38,15 @@ def prepare(model: Any, recipe: Recipe) -> None:
         getattr(model_type, "activation_checkpointing_enable", model_type.gradient_checkpointing_enable)(model)
     if recipe.torch_compile:
         compile_layers(model)
+
+
+def count_parameters(config: SpeechClassifierConfig, recipe: Recipe) -> tuple[int, int]:
+    """Count all parameters of a classifier, and those of them that the recipe trains; no memory is taken for them."""
+    with torch.device("meta"):
+        model = SpeechClassifier(config)
+        prepare(model, recipe)
+    counts = [(one.numel(), one.requires_grad) for one in model.parameters()]
+    return sum(count for count, _ in counts), sum(count for count, is_trained in counts if is_trained)
 
 
 def open_frozen_states(store: Path, loaded: LoadedModel, recipe: Recipe) -> FrozenStates | None:

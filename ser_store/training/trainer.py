@@ -28,7 +28,7 @@ from ser_store.inference.out_of_memory import (
     take_utterances,
 )
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.batches import Deal, LengthGroupedSampler, LongestFirstSampler
+from ser_store.training.batches import LengthGroupedSampler, LongestFirstSampler, make_deal
 from ser_store.training.callbacks.checkpoint_keeper import stated_writing
 from ser_store.training.callbacks.loss_meter import LossMeter
 from ser_store.training.micro_batches import MicroBatches
@@ -68,12 +68,7 @@ class MemberTrainer(Trainer):
         self._make_room = make_room
         self._micro_batches = micro_batches
         self._meter = meter
-        self._deal = Deal(
-            len(self.train_dataset),
-            recipe.per_device_train_batch_size,
-            recipe.gradient_accumulation_steps,
-            count_processes(),
-        )
+        self._deal = make_deal(recipe, len(self.train_dataset), processes=count_processes())
         # Of the optimizer step that is under way, with the factors on their losses.
         self._batches: list[tuple[Batch, float]] = []
         self._batches_step = -1

@@ -8,7 +8,9 @@ import pytest
 from ser_store.backbones.catalogue import lookup
 from ser_store.errors import MemoryLimitError
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.estimate import count_parameters, count_steps, estimate
+from ser_store.training.batches import make_deal
+from ser_store.training.estimate import estimate
+from ser_store.training.preparing import count_parameters
 from ser_store_h5.store import Store
 
 PUBLISHED = ("w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge", "unispeech-large", "unispeech-ml")
@@ -23,10 +25,10 @@ def path(serstore, speech, tmp_path_factory):
 
 
 def test_table_2_on_the_papers_split_makes_1440_steps():
-    assert count_steps(Recipe(), 1_152) == (144, 1_440)
-    assert count_steps(Recipe(max_steps=7), 1_152) == (144, 7)
-    assert count_steps(Recipe(num_train_epochs=0.5), 33) == (5, 3), "the last, smaller batches count"
-    assert count_steps(Recipe(), 1_152, processes=2) == (72, 720)
+    recipe = Recipe()
+    assert make_deal(recipe, 1_152).steps_per_epoch * recipe.num_train_epochs == 1_440
+    assert make_deal(recipe, 33).steps_per_epoch == 5, "the last, smaller batch counts"
+    assert make_deal(recipe, 1_152, processes=2).steps_per_epoch == 72
 
 
 def list_files(folder):
