@@ -99,7 +99,8 @@ def audit(
         cautions += (
             f"recordings that are not as their headers say: {len(inspected.notes):,}; the first: {inspected.notes[0]}",
         )
-    selected, left_out = list_readable(store)
+    found, left_out = list_readable(store)
+    selected = [member.name for member in found]
     return StoreAudit(
         computed,
         bad_files,

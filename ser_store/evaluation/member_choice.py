@@ -1,6 +1,6 @@
 """Which members and which part of the split a question is about, where it does not name them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -75,6 +75,13 @@ def choose_members(
     """
     if members:
         return [name for name in resolve_members(store, members, steps=steps) if not leave_out(name)], ()
+    found, left_out = _list_voting(store, steps, leave_out)
+    return [member.name for member in found], left_out
+
+
+def _list_voting(
+    store: Store, steps: Steps, leave_out: Callable[[str], bool] = lambda _: False
+) -> tuple[list[MemberInfo], tuple[str, ...]]:
     skipped: list[str] = []
 
     def skip(name: str) -> bool:
@@ -83,13 +90,13 @@ def choose_members(
             skipped.append(name)
         return is_out
 
-    names, left_out = list_readable(store, steps=steps, holds=lambda member: member.can_vote, leave_out=skip)
-    if not names and not skipped:
+    found, left_out = list_readable(store, steps=steps, holds=lambda member: member.can_vote, leave_out=skip)
+    if not found and not skipped:
         raise StoreError(
             f"{store.path} has no member that predicts anything: make one with `finetune()`, `head()` or "
             f"`import_predictions()`{''.join(f'; {line}' for line in left_out)}"
         )
-    return names, left_out
+    return found, left_out
 
 
 def resolve_members(store: Store, members: Sequence[str], *, steps: Steps = "selected") -> list[str]:
@@ -120,8 +127,8 @@ def list_readable(
     steps: Steps = "selected",
     holds: Callable[[MemberInfo], bool] = lambda _: True,
     leave_out: Callable[[str], bool] = lambda _: False,
-) -> tuple[list[str], tuple[str, ...]]:
-    """Return the members of all runs that can be read, and a line that names the rest, if there is one.
+) -> tuple[list[MemberInfo], tuple[str, ...]]:
+    """Describe the members of all runs that can be read, and name the rest in a line, if there is one.
 
     For questions about all runs, which do without one that is damaged.
 
@@ -135,7 +142,7 @@ def list_readable(
         StoreError: if the list of the runs cannot be read.
     """
     check_choice("choice of steps", steps, get_args(Steps))
-    names: list[str] = []
+    found: list[MemberInfo] = []
     broken: list[str] = []
     for run in store.runs():
         if leave_out(run):
@@ -148,11 +155,15 @@ def list_readable(
             broken.append(run)
             continue
         for name in chosen:
+            if leave_out(name):
+                continue
             try:
-                names += [name] if not leave_out(name) and holds(store.describe_member(name)) else []
+                member = store.describe_member(name)
             except SerstoreError:
                 broken.append(name)
-    return names, describe_unreadable(broken)
+            else:
+                found += [member] if holds(member) else []
+    return found, describe_unreadable(broken)
 
 
 def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
@@ -184,16 +195,19 @@ def choose_covering(
         UnknownNameError: if there is no such member.
     """
     unread: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
     if members:
         names = name_ensembles(store, members, steps=steps)
     else:
-        names, unread = choose_members(store, steps=steps)
+        found, unread = _list_voting(store, steps)
+        names = [member.name for member in found]
+        whole = frozenset(member.name for member in found if member.n == len(store.header))
     if len(names) == 1:
         alone = _choose_alone(store, names[0], rows, on=on)
         return replace(alone, cautions=(*unread, *alone.cautions))
     if members:
         return Chosen(names, rows)
-    kept, left_out = keep_covering(store, names, rows, on=on)
+    kept, left_out = keep_covering(store, names, rows, on=on, whole=whole)
     return Chosen(kept, rows, (*unread, *left_out))
 
 
@@ -244,7 +258,7 @@ def _choose_alone(store: Store, name: str, rows: NDArray[np.int32], *, on: str) 
 
 
 def keep_covering(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, on: str
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, on: str, whole: Collection[str] = ()
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return those of ``names`` that cover all ``rows``, and a line for the rest, if there is one.
 
@@ -255,12 +269,15 @@ def keep_covering(
         names: full names.
         rows: ``(m,)`` indices of the utterances asked for.
         on: what they are called.
+        whole: those of ``names`` that are known to cover the whole corpus; their files are not opened again.
 
     Raises:
         StoreError: if no member covers them all.
     """
-    covered = store.count_covered(names, rows)
-    short = [f"{name} {n}" for name, n in zip(names, covered, strict=True) if n < len(rows)]
+    partial = [name for name in names if name not in whole]
+    covered = zip(partial, store.count_covered(partial, rows), strict=True)
+    lacking = {name: n for name, n in covered if n < len(rows)}
+    short = [f"{name} {n}" for name, n in lacking.items()]
     if not short:
         return list(names), ()
     shown = ", ".join(short[:_NAMED]) + (f" and {len(short) - _NAMED} more" if len(short) > _NAMED else "")
@@ -271,4 +288,4 @@ def keep_covering(
             "ones with `extract()`"
         )
     left = f"{len(short)} of {len(names)} members left out, since they do not cover the {len(rows)} utterances of {on}"
-    return [name for name, n in zip(names, covered, strict=True) if n == len(rows)], (f"{left}: {shown} of them",)
+    return [name for name in names if name not in lacking], (f"{left}: {shown} of them",)

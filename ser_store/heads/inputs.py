@@ -32,7 +32,7 @@ def find_sources(store: Store, layer: Layers) -> list[str]:
             f"{store.path} has no member with {'pooled representations' if layer is None else 'layers'} of the whole "
             "corpus: make one with `extract()`"
         )
-    return chosen
+    return [member.name for member in chosen]
 
 
 def list_layers(store: Store, source: str, layer: Layers) -> list[int | None]:

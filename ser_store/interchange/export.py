@@ -191,7 +191,7 @@ def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) ->
         held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
         unread = "".join(f"; {line}" for line in left_out)
         raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is{unread}")
-    return found, left_out
+    return [member.name for member in found], left_out
 
 
 def _refuse_unanswering(store: Store, names: Sequence[str]) -> None:
