@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ser_store.common.display import Block, Percent, Result, Table
+from ser_store.common.display import Block, Figure, Percent, Result, Table
+from ser_store.heads.trials import Combine
 from ser_store.heads.tuning import Chosen
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What tuning has chosen for one fold, on its training utterances.
+    """A head that was chosen for one fold, on its training utterances.
 
     Attributes:
         fold: the fold that is scored by the choice; None where there is one alone.
@@ -21,6 +22,7 @@ class Choice:
         settings: of the classifier.
         accuracy: by cross-validation over the speakers of the training utterances; of the best it is too good.
         n_trials: what it was chosen among.
+        weight: by which what it says is multiplied, where several heads are combined.
     """
 
     fold: str | None
@@ -30,6 +32,7 @@ class Choice:
     settings: Mapping[str, Any]
     accuracy: float
     n_trials: int
+    weight: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,11 +42,12 @@ class FittedHead(Result):
     Attributes:
         member: the name of the new member.
         source: the member whose pooled representations it was fitted on; several are joined by ``+``.
-        kind: the kind of head; several are joined by ``+`` if they are averaged, by ``,`` if they were chosen among.
+        kind: the kind of head; several are joined by ``+`` if they are combined, by ``,`` if they were chosen among.
         n_train: utterances it was fitted on; with cross-validation, in the largest fold's complement.
         n_scored: utterances it scored, none of which it was fitted on.
         cv: the cross-validation, if any.
-        choices: what tuning has chosen, fold by fold.
+        combine: how several heads were made one, if they were.
+        choices: what tuning has chosen, or a pool's heads, fold by fold.
     """
 
     member: str
@@ -52,15 +56,17 @@ class FittedHead(Result):
     n_train: int
     n_scored: int
     cv: str | None = None
+    combine: Combine | None = None
     choices: tuple[Choice, ...] = ()
 
     def describe(self) -> Iterator[Block]:
         scored = "out of fold" if self.cv else "outside the training part"
         yield f"{self.member}: fitted on {self.n_train} utterances of {self.source}, scored {self.n_scored} {scored}"
         if self.choices:
-            yield f"chosen on the training utterances of each fold alone, among {self.choices[0].n_trials}:"
-            header = ("fold", "kind", "inputs", "settings", "accuracy over its training speakers")
-            yield Table(header, _tabulate(self.choices))
+            n = self.choices[0].n_trials
+            what = "weights fitted" if self.combine == "pool" else f"chosen among {n}" + " each" * bool(self.combine)
+            yield f"{what}, on the training utterances of each fold alone:"
+            yield _tabulate_combined(self.choices) if self.combine else _tabulate_folds(self.choices)
 
     def records(self) -> list[dict[str, Any]]:
         own = {name: value for name, value in vars(self).items() if name != "choices"}
@@ -71,7 +77,7 @@ class FittedHead(Result):
 
 
 def list_choices(chosen: Sequence[Sequence[Chosen]], folds: Sequence[str | None]) -> tuple[Choice, ...]:
-    """Return what was chosen, fold by fold, of every head that was chosen."""
+    """Return what was chosen, fold by fold."""
     return tuple(
         Choice(
             fold=fold,
@@ -81,6 +87,7 @@ def list_choices(chosen: Sequence[Sequence[Chosen]], folds: Sequence[str | None]
             settings=one.trial.settings,
             accuracy=max(one.accuracies),
             n_trials=len(one.accuracies),
+            weight=one.weight,
         )
         for fold, heads in zip(folds, chosen, strict=True)
         for one in heads
@@ -88,20 +95,21 @@ def list_choices(chosen: Sequence[Sequence[Chosen]], folds: Sequence[str | None]
     )
 
 
-def _tabulate(choices: Sequence[Choice]) -> list[list[object]]:
-    """Return a row for each choice; of heads that are averaged one for each of them, its settings counted."""
-    by_fold: Counter[str | None] = Counter(one.fold for one in choices)
-    if max(by_fold.values()) == 1:
-        return [
-            [one.fold or "", one.kind, _name(one), _describe(one.settings), Percent(one.accuracy)] for one in choices
-        ]
-    rows: list[list[object]] = []
+def _tabulate_folds(choices: Sequence[Choice]) -> Table:
+    rows = [[one.fold or "", one.kind, _name(one), _describe(one.settings), Percent(one.accuracy)] for one in choices]
+    return Table(("fold", "kind", "inputs", "settings", "accuracy over its training speakers"), rows)
+
+
+def _tabulate_combined(choices: Sequence[Choice]) -> Table:
+    """A row for each kind on each input: in how many folds it has which settings, and what weight on average."""
+    n_folds, rows = len({one.fold for one in choices}), []
     for kind, name in dict.fromkeys((one.kind, _name(one)) for one in choices):
         own = [one for one in choices if (one.kind, _name(one)) == (kind, name)]
         chosen = Counter(_describe(one.settings) for one in own)
-        shown = ", ".join(f"{settings} ({times})" for settings, times in chosen.most_common())
-        rows.append(["each", kind, name, shown, Percent(sum(one.accuracy for one in own) / len(own))])
-    return rows
+        shown = ", ".join(f"{settings} ({times})" for settings, times in chosen.most_common() if settings)
+        accuracy = sum(one.accuracy for one in own) / len(own)
+        rows.append([kind, name, shown, Percent(accuracy), Figure(sum(one.weight for one in own) / n_folds)])
+    return Table(("kind", "inputs", "settings (folds)", "accuracy over training speakers", "weight"), rows)
 
 
 def _name(choice: Choice) -> str:

@@ -16,14 +16,15 @@ from ser_store.heads.folds import Pairs, Protocol
 from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources, list_inputs, takes_logits
 from ser_store.heads.requests import HeadRequest, list_requests
 from ser_store.heads.trials import (
+    Combine,
     Tune,
-    average_scores,
     fit_and_score,
     join_folds,
     load_examples,
     report_absent_classes,
+    sum_scores,
 )
-from ser_store.heads.tuning import choose_trials
+from ser_store.heads.tuning import choose_heads
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
@@ -33,7 +34,7 @@ from ser_store_h5.store import Store, StoreLike, open_store
 
 # What all steps of a run have in common.
 _IDENTITY = (
-    *("head", "estimator", "class_weight", "layer", "normalise", "average", "tune"),
+    *("head", "estimator", "class_weight", "layer", "normalise", "combine", "trials"),
     *("split", "fold", "cv", "folds", "seed"),
 )
 LOGGER = logging.getLogger("ser_store")
@@ -47,7 +48,7 @@ def head(
     estimator: Any = None,
     layer: Layers = None,
     tune: Tune = False,
-    average: bool = False,
+    combine: Combine | None = None,
     normalise: Normalise = "train",
     class_weight: ClassWeight | None = None,
     run: str | None = None,
@@ -61,7 +62,7 @@ def head(
     """Fit a lightweight classifier on cached representations, and keep its scores as a member.
 
     Every kind is fitted on every input, and each of these heads becomes a member, unless `tune` chooses one of them or
-    `average` makes one of all. Inputs are standardised, unless the estimator is a pipeline. No utterance is scored by a
+    `combine` makes one of all. Inputs are standardised, unless the estimator is a pipeline. No utterance is scored by a
     head that was fitted on it, nor by one that was chosen by it. What is kept are log-probabilities; of an estimator
     without probabilities its decision values, such as an SVM's; of one without these the classes that it predicts.
 
@@ -83,8 +84,10 @@ def head(
             by accuracy over speakers that are left out in turn, five groups of them, among the training utterances
             alone, for every fold anew; of equals the first. A dictionary of lists takes the place of the grid, for one
             kind or an estimator. What was chosen is in ``choices``, and with all accuracies in the run's record.
-        average: make one member of all heads, the mean of their log-probabilities (a soft-log vote). With `tune` each
-            chooses its own settings.
+        combine: make one member of all heads: ``average``, the mean of their log-probabilities (a soft-log vote), for
+            which with `tune` each chooses its own settings; or ``pool``, a sum with weights that are fitted like
+            settings, on what heads say of training speakers that they were not fitted on, by log-loss and never below
+            0 (stacking). With `tune` a head of every setting is in the pool.
         normalise: what inputs are standardised on: the utterances that the head is fitted on (``train``), all of each
             speaker's own (``speaker``), or the whole corpus (``corpus``). The last two look at recordings that are
             scored, without their labels, which every figure says.
@@ -106,7 +109,7 @@ def head(
         was chosen.
 
     Raises:
-        StoreError: if there is nothing to fit on, to choose from or to average, one run's name is given for several
+        StoreError: if there is nothing to fit on, to choose from or to combine, one run's name is given for several
             heads, both a kind and an estimator are given, a member lacks the layer, or a number is out of range.
         CorpusError: if the training utterances are of one class, or there are too few of them or of their
             speakers.
@@ -122,7 +125,7 @@ def head(
     'mine-logisticregression@0'
     >>> print(ss.head(store, "mine", kind=["lda", "logreg"], tune=True, cv="speaker", folds=2)[0])
     mine-lda-logreg-tuned@0: fitted on 20 utterances of mine@0, scored 40 out of fold
-    chosen on the training utterances of each fold alone, among 8:
+    chosen among 8, on the training utterances of each fold alone:
     fold    kind  inputs  settings       accuracy over its training speakers
     ──────  ────  ──────  ─────────────  ───────────────────────────────────
     fold-1  lda   mine@0  shrinkage=0.6                               95.00%
@@ -132,11 +135,13 @@ def head(
     if folds is not None:
         check_number("folds", folds, StoreError, least=2, whole=True)
     check_choice("normalisation", normalise, get_args(Normalise))
+    if combine is not None:
+        check_choice("combination", combine, get_args(Combine))
     classifiers = choose_classifiers(kind, estimator, class_weight=class_weight, seed=seed)
     store = open_store(store)
     names = list_names(sources) or find_sources(store, layer)
     inputs = [list_inputs(store, one, layer) for one in names]
-    requests = list_requests(inputs, classifiers, tune=tune, average=average)
+    requests = list_requests(inputs, classifiers, tune=tune, combine=combine)
     if run is not None and len(requests) > 1:
         raise StoreError(_refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
     details: dict[str, Any] = {} if normalise == "train" else {"normalise": normalise}
@@ -181,18 +186,21 @@ def _make_head(
         _refuse_other(store, record, step)
     examples, places = load_examples(store, request.inputs, pairs, normalise)
     report_absent_classes(run, store.corpus, [train for train, _ in pairs])
-    chosen = choose_trials(request.heads, examples, places, seed=protocol.seed, show=show, label=f"tuning {label}")
-    parts = [
-        average_scores([fit_and_score(one.trial, examples, *place) for one in heads])
-        for place, heads in show(list(zip(places, chosen, strict=True)), total=len(pairs), label=label)
-    ]
+    is_pool = request.combine == "pool"
+    chosen = choose_heads(
+        request.heads, examples, places, is_pool=is_pool, seed=protocol.seed, show=show, label=f"tuning {label}"
+    )
+    parts = []
+    for place, heads in show(list(zip(places, chosen, strict=True)), total=len(pairs), label=label):
+        answers = [fit_and_score(one.trial, examples, *place) for one in heads]
+        parts.append(sum_scores(answers, [one.weight for one in heads], request.combine))
     said, what = join_folds(parts)
     scored = np.concatenate([held_out for _, held_out in pairs])
     order = np.argsort(scored)
     if not store.has_run(run):
         found: dict[str, Any] = _name_scores(request, what)
-        if request.is_tuned:
-            found["tuned"] = [[one.to_json() for one in heads] for heads in chosen]
+        if request.is_chosen:
+            found["chosen"] = [[one.to_json() for one in heads] for heads in chosen]
         store.add_run(record.updated(**found))
     provenance = {"source": request.source, "head": request.kind, "cv": protocol.cv, "seed": protocol.seed}
     held: dict[str, Any] = {"predicted" if what == "predicted" else "logits": said[order]}
@@ -204,7 +212,8 @@ def _make_head(
         n_train=max(len(train) for train, _ in pairs),
         n_scored=len(scored),
         cv=protocol.cv,
-        choices=list_choices(chosen, folds) if request.is_tuned else (),
+        combine=request.combine,
+        choices=list_choices(chosen, folds) if request.is_chosen else (),
     )
 
 
@@ -230,7 +239,8 @@ def _name_scores(request: HeadRequest, found: str) -> dict[str, str]:
     Shares of nearest neighbours are no probabilities, though scikit-learn calls them so.
     """
     kinds = {trial.kind for trials in request.heads for trial in trials}
-    return {} if found == "predicted" else {"scores": "scores" if "knn" in kinds else found}
+    shares = "knn" in kinds and request.combine != "pool"
+    return {} if found == "predicted" else {"scores": "scores" if shares else found}
 
 
 def _refuse_other(store: Store, record: RunRecord, step: int) -> None:

@@ -1,13 +1,13 @@
-"""Which heads are asked for: every classifier on every input a member of its own, or one chosen or averaged of them."""
+"""Which heads are asked for: every classifier on every input a member of its own, or one chosen or made of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ser_store.errors import StoreError
 from ser_store.heads.classifiers import Classifier
 from ser_store.heads.inputs import Input, Normalise
-from ser_store.heads.trials import Trial, Tune, list_trials
+from ser_store.heads.trials import Combine, Trial, Tune, list_trials
 from ser_store_h5.names import parse_member
 
 # What the folds of a cross-validation keep together.
@@ -19,16 +19,18 @@ class HeadRequest:
     """One member to be made.
 
     Attributes:
-        kind: its classifiers: joined by ``+`` where they are averaged, by ``,`` where one is chosen.
+        kind: its classifiers: joined by ``+`` where they are combined, by ``,`` where one is chosen.
         inputs: what they are fitted on.
-        heads: for each head whose answers are averaged the ways to make it, of which tuning chooses one.
-        is_average: whether several heads are averaged.
+        heads: for each head that is combined the ways to make it, of which tuning chooses one, and a pool takes all.
+        combine: how several heads become one.
+        is_tuned: whether settings are tried.
     """
 
     kind: str
     inputs: tuple[Input, ...]
     heads: tuple[tuple[Trial, ...], ...]
-    is_average: bool
+    combine: Combine | None = None
+    is_tuned: bool = False
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -40,22 +42,23 @@ class HeadRequest:
         return "+".join(self.members)
 
     @property
-    def is_tuned(self) -> bool:
-        return any(len(trials) > 1 for trials in self.heads)
+    def is_chosen(self) -> bool:
+        """Whether anything is chosen or fitted on training utterances beside the heads themselves."""
+        return self.is_tuned or self.combine == "pool"
 
     def name_run(self, normalise: Normalise, class_weight: str | None) -> str:
         """Return what its run is called unless it is given a name.
 
-        >>> HeadRequest("lda", (Input(("mfcc@0",)),), (), is_average=False).name_run("speaker", None)
+        >>> HeadRequest("lda", (Input(("mfcc@0",)),), ()).name_run("speaker", None)
         'mfcc-lda-by-speaker'
         >>> inputs = tuple(Input(("whisper@0",), (layer,)) for layer in (1, 2, 3))
-        >>> HeadRequest("lda+svm", inputs, (), is_average=True).name_run("train", "balanced")
+        >>> HeadRequest("lda+svm", inputs, (), "average").name_run("train", "balanced")
         'whisper-l1-3-lda-svm-balanced-average'
         """
         layers = sorted({layer for one in self.inputs for layer in one.layers if layer is not None})
         parts = [*dict.fromkeys(parse_member(member)[0] for member in self.members), *_name_layers(layers)]
         marks = [class_weight] if class_weight else []
-        marks += [word for word, holds in (("average", self.is_average), ("tuned", self.is_tuned)) if holds]
+        marks += ([self.combine] if self.combine else []) + (["tuned"] if self.is_tuned else [])
         return "-".join([*parts, self.kind.replace("+", "-").replace(",", "-"), *marks]) + _SUFFIXES[normalise]
 
     def describe(self) -> dict[str, Any]:
@@ -66,10 +69,10 @@ class HeadRequest:
         layers = [one.layer for one in self.inputs if one.layer is not None]
         if layers:
             details["layer"] = layers[0] if len(layers) == 1 else layers
-        if self.is_average:
-            details["average"] = True
-        if self.is_tuned:
-            details["tune"] = [[trial.to_json() for trial in trials] for trials in self.heads]
+        if self.combine:
+            details["combine"] = self.combine
+        if self.is_chosen:
+            details["trials"] = [[trial.to_json() for trial in trials] for trials in self.heads]
         return details
 
 
@@ -81,55 +84,39 @@ def _name_layers(layers: Sequence[int]) -> list[str]:
 
 
 def list_requests(
-    inputs: Sequence[Sequence[Input]], classifiers: Sequence[Classifier], *, tune: Tune, average: bool
+    inputs: Sequence[Sequence[Input]], classifiers: Sequence[Classifier], *, tune: Tune, combine: Combine | None
 ) -> list[HeadRequest]:
     """Return the members to be made.
 
     Args:
         inputs: of each source.
         classifiers: to be fitted on each of them.
-        tune: choose settings, and unless heads are averaged the classifier and the input of each source as well.
-        average: make one member of all heads.
+        tune: try settings, and choose among them; unless heads are combined, the kind and the input of each source too.
+        combine: make one member of all heads.
 
     Raises:
-        StoreError: if there is nothing to choose or to average, or a grid is no grid.
+        StoreError: if there is nothing to choose from or to combine, or a grid is no grid.
     """
-    units = [[_list_unit(one, own, tune) for one in of_source for own in classifiers] for of_source in inputs]
-    if average:
-        every = [unit for of_source in units for unit in of_source]
-        if len(every) < 2:
-            raise StoreError("`average` of one head: expected several layers, sources or kinds")
-        requests = [_join(inputs, classifiers, every, average=True)]
-    elif tune is False:
-        requests = [
-            HeadRequest(own.kind, (one,), (_list_unit(one, own, tune),), is_average=False)
-            for of_source in inputs
-            for one in of_source
-            for own in classifiers
+    is_tuned, kinds = tune is not False, [own.kind for own in classifiers]
+    units = [
+        [(one, own.kind, tuple(list_trials(own, one, tune))) for one in of_source for own in classifiers]
+        for of_source in inputs
+    ]
+    if combine is None and not is_tuned:
+        return [HeadRequest(kind, (one,), (trials,)) for own in units for one, kind, trials in own]
+    if combine is None:
+        heads = [(tuple(trial for _, _, trials in own for trial in trials),) for own in units]
+        if min(len(one[0]) for one in heads) < 2:
+            raise StoreError(
+                "`tune` has nothing to choose from: expected several layers or kinds, or a list of values for a "
+                "parameter of the estimator"
+            )
+        return [
+            HeadRequest(",".join(kinds), tuple(of_source), own, is_tuned=True)
+            for of_source, own in zip(inputs, heads, strict=True)
         ]
-    else:
-        requests = [
-            _join([of_source], classifiers, [sum(own, ())], average=False)
-            for of_source, own in zip(inputs, units, strict=True)
-        ]
-    if tune is not False and not all(one.is_tuned for one in requests):
-        raise StoreError(
-            "`tune` has nothing to choose from: expected several layers or kinds, or a list of values for a parameter "
-            "of the estimator"
-        )
-    return requests
-
-
-def _list_unit(one: Input, classifier: Classifier, tune: Tune) -> tuple[Trial, ...]:
-    return tuple(list_trials(classifier, one, tune))
-
-
-def _join(
-    inputs: Iterable[Sequence[Input]],
-    classifiers: Sequence[Classifier],
-    heads: Sequence[tuple[Trial, ...]],
-    *,
-    average: bool,
-) -> HeadRequest:
-    kinds = ("+" if average else ",").join(own.kind for own in classifiers)
-    return HeadRequest(kinds, tuple(one for of_source in inputs for one in of_source), tuple(heads), average)
+    every = tuple(trials for own in units for _, _, trials in own)
+    if sum(map(len, every)) < 2 or (combine == "average" and len(every) < 2):
+        raise StoreError(f"`combine` {combine} of one head: expected several layers, sources or kinds")
+    all_inputs = tuple(one for of_source in inputs for one in of_source)
+    return [HeadRequest("+".join(kinds), all_inputs, every, combine, is_tuned)]

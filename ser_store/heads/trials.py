@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from ser_store.heads.inputs import Input, Normalise, load_input
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
 
+Combine = Literal["average", "pool"]
 Tune = bool | Mapping[str, Sequence[Any]]
 Places = NDArray[np.intp]
 
@@ -140,24 +141,29 @@ def fit_and_score(trial: Trial, examples: Examples, train: Places, scored: Place
         ) from problem
 
 
-def average_scores(said: Sequence[tuple[NDArray[Any], str]]) -> tuple[NDArray[Any], str]:
-    """Return the mean of what several heads say, and what that is; of log-probabilities one of them again.
+def sum_scores(
+    said: Sequence[tuple[NDArray[Any], str]], weights: Sequence[float], combine: Combine | None
+) -> tuple[NDArray[Any], str]:
+    """Return the weighted sum of what several heads say as log-probabilities, and what that is; of one what it says.
 
     Raises:
-        StoreError: if they are not on one scale.
+        StoreError: if one predicts classes alone, or they are averaged and not on one scale.
     """
-    (first, what), *others = said
-    if not others:
-        return first, what
-    if {one for _, one in said} != {"log-probabilities"}:
-        found = ", ".join(dict.fromkeys(one for _, one in said))
+    if combine is None:
+        return said[0]
+    if any(what == "predicted" for _, what in said):
+        raise StoreError(f"`combine` {combine} of heads that predict classes alone: expected scores of each head")
+    if combine == "average" and {what for _, what in said} != {"log-probabilities"}:
+        found = ", ".join(dict.fromkeys(what for _, what in said))
         raise StoreError(
-            f"`average` of heads that give {found}: expected log-probabilities of each; leave out kinds that give "
-            "none, or have an `estimator` calibrated, as by sklearn.calibration.CalibratedClassifierCV"
+            f"`combine` average of heads that give {found}: expected log-probabilities of each; `combine` pool fits a "
+            "weight for each, whatever its scale"
         )
-    mean = np.mean([one.astype(np.float64) for one, _ in said], axis=0)
-    mean -= mean.max(axis=1, keepdims=True)
-    return (mean - np.log(np.exp(mean).sum(axis=1, keepdims=True))).astype(np.float32), what
+    total = np.zeros(said[0][0].shape)
+    for (scores, _), weight in zip(said, weights, strict=True):
+        total += weight * scores
+    total -= total.max(axis=1, keepdims=True)
+    return (total - np.log(np.exp(total).sum(axis=1, keepdims=True))).astype(np.float32), "log-probabilities"
 
 
 def join_folds(parts: Sequence[tuple[NDArray[Any], str]]) -> tuple[NDArray[Any], str]:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn import metrics
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -9,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 import ser_store as ss
 from ser_store.heads.folds import split_by_speaker
+from ser_store.heads.tuning import fit_weights
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 
@@ -55,12 +58,12 @@ def test_kind_layer_and_settings_are_chosen_fold_by_fold_recorded_and_printed(st
     words = ("head", "--from", "frozen", "--kind", "lda,knn", "--layer", "all", "--cv", "pairs", "--tune")
     done = serstore(*words, "--store", store.path)
     assert "frozen-l0-3-lda-knn-tuned@0: fitted on 144 utterances of frozen@0, scored 192 out of fold" in done.out
-    assert "chosen on the training utterances of each fold alone, among 32:" in done.out
+    assert "chosen among 32, on the training utterances of each fold alone:" in done.out
     assert done.out.count("frozen@0 l2") == PAIRS
     found = store.run("frozen-l0-3-lda-knn-tuned").details
-    assert [len(heads[0]["accuracies"]) for heads in found["tuned"]] == [32] * PAIRS
-    assert {heads[0]["layer"] for heads in found["tuned"]} == {2}
-    assert len(found["tune"][0]) == 32
+    assert [len(heads[0]["accuracies"]) for heads in found["chosen"]] == [32] * PAIRS
+    assert {heads[0]["layer"] for heads in found["chosen"]} == {2}
+    assert len(found["trials"][0]) == 32
     document = serstore(*words, "--run", "again", "--store", store.path, "--json").json["heads"][0]
     assert [one["fold"] for one in document["choices"]] == ["fold-1", "fold-2", "fold-3", "fold-4"]
     np.testing.assert_array_equal(*store.logits(["again", "frozen-l0-3-lda-knn-tuned"]))
@@ -84,14 +87,16 @@ def test_the_choice_is_that_of_a_plain_script(store):
         assert choice.accuracy == hits[best] / len(train)
 
 
-def test_no_choice_depends_on_a_label_of_the_fold_that_it_is_for(tmp_path):
+@pytest.mark.parametrize("combine", [None, "average", "pool"])
+def test_no_choice_depends_on_a_label_of_the_fold_that_it_is_for(tmp_path, combine):
     layers = draw_layers(seed=3, clear=None)
     rng = np.random.default_rng(5)
     swapped = np.where(FOLD == 1, rng.permutation(LABELS), LABELS)
     said, chosen = [], []
     for name, labels in (("as-it-is", LABELS), ("swapped", swapped)):
         store = make_store(tmp_path / f"{name}.store", layers, labels)
-        fitted = ss.head(store, "frozen", kind=["lda", "knn"], layer="all", cv="pairs", tune=True)[0]
+        options = {"kind": ["lda", "logreg"], "layer": "0,3", "cv": "pairs", "tune": True, "combine": combine}
+        fitted = ss.head(store, "frozen", **options)[0]
         chosen.append([one for one in fitted.choices if one.fold == "fold-2"])
         said.append(store.logits([fitted.member])[0][FOLD == 1])
     assert (swapped != LABELS).sum() > 10
@@ -136,7 +141,7 @@ def test_members_side_by_side_are_one_input_and_both_are_learned_from(store):
 
 
 def test_the_average_of_heads_is_their_soft_log_vote(store, serstore):
-    one = ss.head(store, "frozen", kind=["lda", "logreg"], layer="1,2", cv="pairs", average=True)[0]
+    one = ss.head(store, "frozen", kind=["lda", "logreg"], layer="1,2", cv="pairs", combine="average")[0]
     assert (one.member, one.kind) == ("frozen-l1-2-lda-logreg-average@0", "lda+logreg")
     alone = [own.member for own in ss.head(store, "frozen", kind=["lda", "logreg"], layer="1,2", cv="pairs")]
     mean = store.logits(alone).astype(float).mean(axis=0)
@@ -148,10 +153,49 @@ def test_the_average_of_heads_is_their_soft_log_vote(store, serstore):
         == ss.evaluate(store, "+".join(alone), on="all", rule="soft-log").records()[0]["accuracy"]
     )
     done = serstore(
-        "head", "--layer", "1,2", "--kind", "lda", "--cv", "pairs", "--average", "--tune", "--store", store.path
+        "head",
+        "--layer",
+        "1,2",
+        "--kind",
+        "lda",
+        "--cv",
+        "pairs",
+        "--combine",
+        "average",
+        "--tune",
+        "--store",
+        store.path,
     )
     assert "frozen-l1-2-lda-average-tuned@0" in done.out
-    assert done.out.count("\neach  lda   frozen@0 l") == 2
+    assert done.out.count("\nlda   frozen@0 l") == 2
+
+
+def test_a_pool_weighs_heads_of_any_scale_by_what_they_say_of_training_speakers(store, serstore):
+    words = ("head", "--kind", "svm,lda", "--layer", "all", "--cv", "pairs", "--combine", "pool")
+    done = serstore(*words, "--store", store.path)
+    assert "weights fitted, on the training utterances of each fold alone:" in done.out
+    heads = store.run("frozen-l0-3-svm-lda-pool").details["chosen"]
+    told, noise = (sum(one["weight"] for own in heads for one in own if one["layer"] == layer) for layer in (2, 0))
+    assert told > 3 * noise
+    assert min(one["weight"] for own in heads for one in own) > 0
+    np.testing.assert_allclose(np.exp(store.logits(["frozen-l0-3-svm-lda-pool"])).sum(axis=2), 1, atol=1e-5)
+    average = ss.head(store, "frozen", kind="lda", layer="all", cv="pairs", combine="average")[0]
+    assert measure(store, "frozen-l0-3-svm-lda-pool") > measure(store, average.member)
+
+
+def test_no_weights_near_those_of_a_pool_have_less_loss():
+    rng = np.random.default_rng(4)
+    labels, scores = rng.integers(3, size=90), rng.normal(size=(4, 90, 3))
+    scores[:2, np.arange(90), labels] += [[1.0], [0.5]]
+
+    def compute_loss(weights):
+        return metrics.log_loss(labels, softmax(np.tensordot(weights, scores, 1), axis=1))
+
+    weights = fit_weights(scores, labels)
+    assert weights.min() >= 0
+    for _ in range(200):
+        near = np.maximum(weights + rng.normal(scale=0.05, size=4), 0)
+        assert compute_loss(near) > compute_loss(weights) - 1e-7
 
 
 def test_every_class_weighs_the_same_where_that_is_asked_for(tmp_path):
@@ -171,8 +215,16 @@ def test_every_class_weighs_the_same_where_that_is_asked_for(tmp_path):
         ({"tune": True, "estimator": KNeighborsClassifier()}, ss.StoreError, "`tune` has nothing to choose from"),
         ({"tune": {"k": [3]}, "kind": "knn"}, ss.StoreError, "`tune` has k: [3]: expected a list of values for each"),
         ({"tune": {"n_neighbors": 3}, "kind": "knn"}, ss.StoreError, "`tune` has n_neighbors: 3: expected a list"),
-        ({"average": True}, ss.StoreError, "`average` of one head: expected several layers, sources or kinds"),
-        ({"average": True, "kind": ["svm", "lda"]}, ss.StoreError, "`average` of heads that give scores, log-prob"),
+        (
+            {"combine": "average"},
+            ss.StoreError,
+            "`combine` average of one head: expected several layers, sources or kinds",
+        ),
+        (
+            {"combine": "average", "kind": ["svm", "lda"]},
+            ss.StoreError,
+            "`combine` average of heads that give scores, log-prob",
+        ),
         (
             {"class_weight": "balanced", "kind": "knn"},
             ss.StoreError,

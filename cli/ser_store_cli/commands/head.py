@@ -60,14 +60,15 @@ def head(
             "over speakers of the training utterances alone, for every fold anew.",
         ),
     ] = False,
-    average: Annotated[
-        bool,
+    combine: Annotated[
+        str | None,
         typer.Option(
-            "--average",
-            help="Make one member of the heads on all kinds, layers and sources given: the mean of their "
-            "log-probabilities.",
+            "--combine",
+            help="Make one member of the heads of all kinds, layers and sources given: average (of their "
+            "log-probabilities) or pool (weights fitted by log-loss, as --tune chooses).",
+            show_default="a member each",
         ),
-    ] = False,
+    ] = None,
     normalise: Annotated[
         str,
         typer.Option(
@@ -112,7 +113,7 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    options |= {"normalise": normalise, "class_weight": class_weight, "tune": tune, "average": average, "layer": layer}
+    options |= {"normalise": normalise, "class_weight": class_weight, "tune": tune, "combine": combine, "layer": layer}
     kinds = [one.strip() for one in kind.split(",")]
     fitted = fit(opened, sources or [], kind=cast(Any, kinds), run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
