@@ -170,11 +170,14 @@ def describe_estimator(estimator: Any) -> dict[str, Any]:
     >>> describe_estimator(LogisticRegression(C=1))["parameters"]["C"]
     1
     """
+    name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    return {"class": name, "parameters": describe_settings(estimator.get_params())}
+
+
+def describe_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON can say them: what is neither text nor number by its representation."""
     plain = (str, int, float, bool, type(None))
-    parameters = {
-        name: value if isinstance(value, plain) else repr(value) for name, value in estimator.get_params().items()
-    }
-    return {"class": f"{type(estimator).__module__}.{type(estimator).__qualname__}", "parameters": parameters}
+    return {name: value if isinstance(value, plain) else repr(value) for name, value in settings.items()}
 
 
 def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels: NDArray[np.integer[Any]]) -> Any:

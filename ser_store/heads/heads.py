@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
 from ser_store.common.provenance import list_versions
@@ -17,6 +18,8 @@ from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources
 from ser_store.heads.requests import HeadRequest, list_requests
 from ser_store.heads.trials import (
     Combine,
+    Examples,
+    Places,
     Tune,
     fit_and_score,
     join_folds,
@@ -24,7 +27,7 @@ from ser_store.heads.trials import (
     report_absent_classes,
     sum_scores,
 )
-from ser_store.heads.tuning import choose_heads
+from ser_store.heads.tuning import Chosen, choose_heads
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names, parse_member
@@ -34,7 +37,7 @@ from ser_store_h5.store import Store, StoreLike, open_store
 
 # What all steps of a run have in common.
 _IDENTITY = (
-    *("head", "estimator", "class_weight", "layer", "normalise", "combine", "trials"),
+    *("head", "estimator", "class_weight", "layer", "normalise", "combine", "tune"),
     *("split", "fold", "cv", "folds", "seed"),
 )
 LOGGER = logging.getLogger("ser_store")
@@ -175,7 +178,7 @@ def _make_head(
     show: Progress,
 ) -> FittedHead:
     """Fit the heads of one member on every fold, and write what they say of the utterances they were not fitted on."""
-    step, label = store.resolve(request.members[0])[1], f"{request.kind} on {request.source}"
+    step = store.resolve(request.members[0])[1]
     pairs, folds = protocol.deal(store.corpus, find_covered(store, request.inputs))
     details = {**request.describe(), **protocol.describe(store.corpus, len(pairs)), **details}
     if any(takes_logits(store, member) for member in request.members):
@@ -184,22 +187,15 @@ def _make_head(
     record = _describe_run(store, run, request, pairs, details)
     if store.has_run(run):
         _refuse_other(store, record, step)
-    examples, places = load_examples(store, request.inputs, pairs, normalise)
     report_absent_classes(run, store.corpus, [train for train, _ in pairs])
-    is_pool = request.combine == "pool"
-    chosen = choose_heads(
-        request.heads, examples, places, is_pool=is_pool, seed=protocol.seed, show=show, label=f"tuning {label}"
-    )
-    parts = []
-    for place, heads in show(list(zip(places, chosen, strict=True)), total=len(pairs), label=label):
-        answers = [fit_and_score(one.trial, examples, *place) for one in heads]
-        parts.append(sum_scores(answers, [one.weight for one in heads], request.combine))
-    said, what = join_folds(parts)
+    examples, places = load_examples(store, request.inputs, pairs, normalise)
+    chosen, said, what = _fit_folds(request, examples, places, seed=protocol.seed, show=show)
     scored = np.concatenate([held_out for _, held_out in pairs])
     order = np.argsort(scored)
     if not store.has_run(run):
         found: dict[str, Any] = _name_scores(request, what)
         if request.is_chosen:
+            found["trials"] = [[trial.to_json() for trial in trials] for trials in request.heads]
             found["chosen"] = [[one.to_json() for one in heads] for heads in chosen]
         store.add_run(record.updated(**found))
     provenance = {"source": request.source, "head": request.kind, "cv": protocol.cv, "seed": protocol.seed}
@@ -215,6 +211,21 @@ def _make_head(
         combine=request.combine,
         choices=list_choices(chosen, folds) if request.is_chosen else (),
     )
+
+
+def _fit_folds(
+    request: HeadRequest, examples: Examples, places: Sequence[tuple[Places, Places]], *, seed: int, show: Progress
+) -> tuple[list[list[Chosen]], NDArray[Any], str]:
+    """Return the heads of each fold, what they say of those they were not fitted on, fold by fold, and what that is."""
+    label, is_pool = f"{request.kind} on {request.source}", request.combine == "pool"
+    chosen = choose_heads(
+        request.heads, examples, places, is_pool=is_pool, seed=seed, show=show, label=f"tuning {label}"
+    )
+    parts = []
+    for place, heads in show(list(zip(places, chosen, strict=True)), total=len(places), label=label):
+        answers = [fit_and_score(one.trial, examples, *place) for one in heads]
+        parts.append(sum_scores(answers, [one.weight for one in heads], request.combine))
+    return chosen, *join_folds(parts)
 
 
 def _describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:

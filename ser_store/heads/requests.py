@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ser_store.errors import StoreError
-from ser_store.heads.classifiers import Classifier
+from ser_store.heads.classifiers import Classifier, describe_settings
 from ser_store.heads.inputs import Input, Normalise
 from ser_store.heads.trials import Combine, Trial, Tune, list_trials
 from ser_store_h5.names import parse_member
@@ -71,9 +71,19 @@ class HeadRequest:
             details["layer"] = layers[0] if len(layers) == 1 else layers
         if self.combine:
             details["combine"] = self.combine
-        if self.is_chosen:
-            details["trials"] = [[trial.to_json() for trial in trials] for trials in self.heads]
+        if self.is_tuned:
+            details["tune"] = self._describe_grids()
         return details
+
+    def _describe_grids(self) -> dict[str, dict[str, list[Any]]]:
+        """The settings that are tried of each kind."""
+        grids: dict[str, dict[str, list[Any]]] = {}
+        for trial in (trial for trials in self.heads for trial in trials):
+            for name, value in describe_settings(trial.settings).items():
+                values = grids.setdefault(trial.kind, {}).setdefault(name, [])
+                if value not in values:
+                    values.append(value)
+        return grids
 
 
 def _name_layers(layers: Sequence[int]) -> list[str]:

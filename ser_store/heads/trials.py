@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ser_store.common.log import LOGGER
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import CorpusError, StoreError
-from ser_store.heads.classifiers import Classifier, fit_classifier, score_classes
+from ser_store.heads.classifiers import Classifier, describe_settings, fit_classifier, score_classes
 from ser_store.heads.folds import Pairs
 from ser_store.heads.inputs import Input, Normalise, load_input
 from ser_store_h5.corpus import Corpus
@@ -42,7 +42,7 @@ class Trial:
             "kind": self.kind,
             "source": self.input.source,
             "layer": self.input.layer,
-            "settings": dict(self.settings),
+            "settings": describe_settings(self.settings),
         }
 
 

@@ -64,9 +64,17 @@ def test_kind_layer_and_settings_are_chosen_fold_by_fold_recorded_and_printed(st
     assert [len(heads[0]["accuracies"]) for heads in found["chosen"]] == [32] * PAIRS
     assert {heads[0]["layer"] for heads in found["chosen"]} == {2}
     assert len(found["trials"][0]) == 32
+    assert found["tune"] == {"lda": {"shrinkage": [0.6, 0.3, 0.1, "auto"]}, "knn": {"n_neighbors": [25, 15, 9, 5]}}
     document = serstore(*words, "--run", "again", "--store", store.path, "--json").json["heads"][0]
     assert [one["fold"] for one in document["choices"]] == ["fold-1", "fold-2", "fold-3", "fold-4"]
     np.testing.assert_array_equal(*store.logits(["again", "frozen-l0-3-lda-knn-tuned"]))
+
+
+def test_a_name_of_its_own_belongs_to_one_grid(store):
+    asked = {"kind": "knn", "layer": 2, "cv": "pairs", "run": "mine"}
+    ss.head(store, "frozen", tune={"n_neighbors": [3, 5]}, **asked)
+    with pytest.raises(ss.ExistsError, match=r"fitted with tune \{'knn': .*\[3, 5\]\}\}: this one has tune None"):
+        ss.head(store, "frozen", **asked)
 
 
 def test_the_choice_is_that_of_a_plain_script(store):
