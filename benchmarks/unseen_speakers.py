@@ -2,11 +2,16 @@
 
     python benchmarks/unseen_speakers.py --audio RAVDESS [--model whisper-base] [--store unseen.store]
 
-Extracts all layers once, fits two kinds of heads on each over the split `emobox`, as they are and with each speaker
-standardised by his own recordings, and searches all ensembles of three to seven of them by soft-log voting. Reported
-are every head, the pool of all heads of which nothing was chosen, and the best ensemble, apparent and corrected for
-having been chosen. What the store has already is not computed again. Prints a table and writes
-benchmarks/results/unseen_speakers.json.
+Extracts the means of all layers over time, and their standard deviations; fits two kinds of heads on each layer's mean
+over the split `emobox`, as they are and with each speaker standardised by his own recordings, and searches all
+ensembles of three to seven of them by soft-log voting. Reported are
+
+- every head, the average of all of them, of which nothing was chosen, and the best ensemble, apparent and corrected for
+  having been chosen on the speakers that it is judged on;
+- what training speakers alone choose, for each fold anew: one linear discriminant (its layer and shrinkage), and pools
+  of all of them, with fitted weights, on means alone and on means and standard deviations too.
+
+What the store has already is not computed again. Prints a table and writes benchmarks/results/unseen_speakers.json.
 
 Source of the folds: EmoBox (Ma et al., Interspeech 2024), which reports 75.87% for Whisper large v3, frozen.
 """
@@ -22,6 +27,7 @@ from ser_store.common.display import Table
 
 RESULT = Path(__file__).parent / "results" / "unseen_speakers.json"
 SPLIT, KINDS, SIZES = "emobox", ("logreg", "lda"), [3, 4, 5, 6, 7]
+GRID = {"shrinkage": [0.6, 0.3, 0.1]}
 PACKAGES = ("ser-store", "numpy", "scikit-learn", "torch", "transformers")
 
 
@@ -36,7 +42,9 @@ def main() -> None:
         ss.init(args.store, corpus="ravdess", audio=args.audio, split=SPLIT)
     store = ss.Store(args.store)
     name = Path(args.model).name
-    source = ss.extract(store, model=args.model, run=name, layers="all", audio=args.audio, progress=True)[0].member
+    cached = {"model": args.model, "layers": "all", "audio": args.audio, "progress": True}
+    source = ss.extract(store, run=name, **cached)[0].member
+    ss.extract(store, run=f"{name}-std", statistics="std", **cached)
     measured = {way: measure(store, source, name, way) for way in ("train", "speaker")}
     for way, found in measured.items():
         print(f"\n{name}, frozen, inputs standardised by {way}, {SPLIT}:")
@@ -55,7 +63,7 @@ def main() -> None:
 
 
 def measure(store: ss.Store, source: str, name: str, way: Any) -> dict[str, Any]:
-    """Return the figures of all heads, of their pool and of the best ensemble, and the rows of the table."""
+    """Return the figures of heads, of ensembles and of what training speakers choose, and the rows of the table."""
     suffix = "" if way == "train" else f"-by-{way}"
     members = []
     for number in store.describe_member(source).layers:
@@ -65,19 +73,48 @@ def measure(store: ss.Store, source: str, name: str, way: Any) -> dict[str, Any]
                 ss.head(store, source, kind=kind, layer=number, cv=SPLIT, normalise=way, progress=True)
             members.append(run)
     heads = ss.evaluate(store, members, on="all").records()
-    pool = ss.evaluate(store, "+".join(members), on="all", rule="soft-log").records()
+    average = ss.evaluate(store, "+".join(members), on="all", rule="soft-log").records()
     candidates = [one for one in members if f"{name}-l0-" not in one]  # what enters the first layer is never near
     voted = ss.vote(store, candidates, k=SIZES, all_combos=True, rule="soft-log", on="all").to_json()
     best = {**voted, "results": voted["results"][:1]}
     del best["by_k"]
+    nested = choose_within(store, name, way, suffix)
     return {
-        "document": {"heads": heads, "pool": pool[0], "vote": best},
+        "document": {"heads": heads, "average": average[0], "vote": best, "nested": nested},
         "rows": [
             *map(_describe, heads),
-            (f"all {len(members)} heads, none chosen", *_describe(pool[0])[1:]),
+            (f"average of all {len(members)} heads, none chosen", *_describe(average[0])[1:]),
             *_describe_vote(voted),
+            *((what, *_describe(found)[1:]) for what, found in nested.items()),
         ],
     }
+
+
+def choose_within(store: ss.Store, name: str, way: Any, suffix: str) -> dict[str, dict[str, Any]]:
+    """Return the figures of what is chosen on the training speakers of each fold, and what that is."""
+    means, both = [name], [name, f"{name}+{name}-std"]
+    asked: dict[str, tuple[list[str], Any]] = {
+        "one lda, its layer and shrinkage chosen within": (means, None),
+        "a pool of all lda on means, weighed within": (means, "pool"),
+        "a pool of all lda on means and deviations, weighed within": (both, "pool"),
+    }
+    found = {}
+    for what, (sources, combine) in asked.items():
+        run = f"{name}-{'std-' if sources is both else ''}{combine or 'tuned'}{suffix}"
+        if run not in store.runs():
+            options = {"layer": "all", "tune": GRID, "combine": combine, "cv": SPLIT, "normalise": way}
+            ss.head(store, sources, kind="lda", run=run, progress=True, **options)
+        found[what] = {
+            **ss.evaluate(store, run, on="all").records()[0],
+            "chosen": [[_shorten(one) for one in heads] for heads in store.run(run).details["chosen"]],
+        }
+    return found
+
+
+def _shorten(chosen: dict[str, Any]) -> dict[str, Any]:
+    accuracy = round(max(chosen["accuracies"]), 4)
+    inputs = f"{chosen['source']} layer {chosen['layer']}"
+    return {"inputs": inputs, **chosen["settings"], "weight": round(chosen["weight"], 3), "accuracy_within": accuracy}
 
 
 def _describe(found: dict[str, Any]) -> tuple[str, ...]:

@@ -60,6 +60,14 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Logistic regression on MFCC features", "head --kind logreg --from mfcc"),
         ("An SVM, every utterance scored by a model that has not heard its speaker", "head --kind svm --cv speaker"),
         ("A head for each layer, to see which says most", "head --from whisper-base-frozen --layer all"),
+        (
+            "Kind, layer and settings chosen on other speakers",
+            "head --from whisper-base-frozen --kind lda,logreg --layer all --cv speaker --tune",
+        ),
+        (
+            "All layers together, weighed on other speakers",
+            "head --from whisper-base-frozen --kind lda --layer all --cv speaker --combine pool",
+        ),
     ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),

@@ -18,7 +18,12 @@ KINDS = ("logits", "probabilities", "log-probabilities", "scores")
 SOFT_VOTES, CONFIDENCE, LOSSES = "soft voting", "ties by confidence", "log-loss, Brier score and calibration error"
 
 # Neither an SVM's decision values nor shares of nine neighbours are probabilities, whatever their softmax adds up to.
-_DESCRIPTIONS = {"svm": "an SVM's decision values", "knn": "shares of a k-NN's neighbours"}
+_DESCRIPTIONS = {
+    "svm": "an SVM's decision values",
+    "linear-svm": "an SVM's decision values",
+    "ridge": "a ridge classifier's decision values",
+    "knn": "shares of a k-NN's neighbours",
+}
 # A logarithm in float32 tells a probability to so many decimals.
 _DECIMALS = 6
 # Members of a kind that a caution names before it only counts them.

@@ -1,7 +1,9 @@
 """The classifiers that heads are, from arrays to scores."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -9,68 +11,135 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice
 from ser_store.errors import StoreError
+from ser_store_h5.names import list_names
 
 MLP_EPOCHS = 200
 # No probability is taken for less, so that its logarithm is finite.
 _LEAST = 1e-12
 
+HeadKind = Literal[
+    "logreg", "svm", "linear-svm", "ridge", "lda", "knn", "forest", "extra-trees", "boosting", "mlp", "centroid"
+]
+ClassWeight = Literal["balanced"]
 
-def _logreg(seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=0.1, max_iter=2000, random_state=seed)
+@dataclass(frozen=True)
+class Kind:
+    """A classifier of scikit-learn.
+
+    Attributes:
+        name: its module and class, below ``sklearn``.
+        parameters: what differs from scikit-learn's defaults.
+        grid: the settings that tuning tries, the most cautious first: of equals the first is taken.
+        weighs: whether it can give every class the same weight.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    weighs: bool = False
+
+    def make(self) -> Any:
+        module, name = self.name.split(".")
+        return getattr(import_module(f"sklearn.{module}"), name)(**self.parameters)
 
 
-def _svm(seed: int) -> Any:
-    from sklearn.svm import SVC
-
+_TREES: dict[str, Any] = {"n_estimators": 300}
+HEADS: dict[HeadKind, Kind] = {
+    "logreg": Kind(
+        "linear_model.LogisticRegression", {"C": 0.1, "max_iter": 2000}, {"C": (0.001, 0.01, 0.1, 1.0)}, weighs=True
+    ),
     # break_ties makes predict and the argmax of the decision function one and the same.
-    return SVC(C=10.0, break_ties=True, decision_function_shape="ovr", random_state=seed)
-
-
-def _mlp(seed: int) -> Any:
-    from sklearn.neural_network import MLPClassifier
-
+    "svm": Kind(
+        "svm.SVC",
+        {"C": 10.0, "break_ties": True, "decision_function_shape": "ovr"},
+        {"C": (1.0, 3.0, 10.0, 30.0)},
+        weighs=True,
+    ),
+    "linear-svm": Kind("svm.LinearSVC", {"C": 0.001}, {"C": (0.0001, 0.001, 0.01)}, weighs=True),
+    "ridge": Kind("linear_model.RidgeClassifier", {"alpha": 1000.0}, {"alpha": (1e4, 1e3, 1e2, 1e1)}, weighs=True),
+    "lda": Kind(
+        "discriminant_analysis.LinearDiscriminantAnalysis",
+        {"solver": "lsqr", "shrinkage": "auto"},
+        {"shrinkage": (0.6, 0.3, 0.1, "auto")},
+    ),
+    "knn": Kind(
+        "neighbors.KNeighborsClassifier", {"n_neighbors": 9, "weights": "distance"}, {"n_neighbors": (25, 15, 9, 5)}
+    ),
+    "forest": Kind("ensemble.RandomForestClassifier", _TREES, {"min_samples_leaf": (5, 2, 1)}, weighs=True),
+    "extra-trees": Kind("ensemble.ExtraTreesClassifier", _TREES, {"min_samples_leaf": (5, 2, 1)}, weighs=True),
+    "boosting": Kind(
+        "ensemble.HistGradientBoostingClassifier",
+        {"learning_rate": 0.05, "min_samples_leaf": 10},
+        {"max_leaf_nodes": (8, 31)},
+        weighs=True,
+    ),
     # A fixed number of epochs: early stopping would need a validation part of every class, out of the training part.
-    return MLPClassifier(
-        hidden_layer_sizes=(128,), alpha=1.0, max_iter=MLP_EPOCHS, n_iter_no_change=MLP_EPOCHS, random_state=seed
-    )
+    "mlp": Kind(
+        "neural_network.MLPClassifier",
+        {"hidden_layer_sizes": (128,), "alpha": 1.0, "max_iter": MLP_EPOCHS, "n_iter_no_change": MLP_EPOCHS},
+        {"alpha": (10.0, 1.0, 0.1)},
+    ),
+    "centroid": Kind("neighbors.NearestCentroid", {}, {"shrink_threshold": (None, 0.5, 1.0)}),
+}
 
 
-def _knn(seed: int) -> Any:
-    from sklearn.neighbors import KNeighborsClassifier
+@dataclass(frozen=True)
+class Classifier:
+    """What a head is before it is fitted.
 
-    return KNeighborsClassifier(n_neighbors=9, weights="distance")
+    Attributes:
+        kind: its name among the ``HEADS``; of a given estimator its class in small letters.
+        estimator: what is cloned for each fit.
+        grid: the settings that tuning tries.
+    """
+
+    kind: str
+    estimator: Any
+    grid: Mapping[str, Sequence[Any]]
 
 
-def _lda(seed: int) -> Any:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-
-
-HeadKind = Literal["logreg", "svm", "mlp", "knn", "lda"]
-HEADS: dict[HeadKind, Callable[[int], Any]] = {"logreg": _logreg, "svm": _svm, "mlp": _mlp, "knn": _knn, "lda": _lda}
-
-
-def choose_estimator(kind: HeadKind | None, estimator: Any, *, seed: int) -> tuple[str, Any]:
-    """Return the name of a head, and the estimator that is cloned for each fit.
+def choose_classifiers(
+    kind: str | Sequence[str] | None, estimator: Any, *, class_weight: ClassWeight | None, seed: int
+) -> list[Classifier]:
+    """Return the classifiers that are asked for, in the order given.
 
     Args:
-        kind: one of the ``HEADS``; None for logistic regression, or where there is an estimator.
+        kind: one of the ``HEADS``, or several; None for logistic regression, or where there is an estimator.
         estimator: of scikit-learn, or one that follows its rules; None where there is a kind.
-        seed: what is drawn by; of a given estimator each ``random_state`` that is None, its steps' as well.
+        class_weight: ``balanced`` to give every class the same weight; None to leave each utterance its own.
+        seed: what is drawn by: each ``random_state`` that is None, of the steps of a pipeline as well.
 
     Raises:
-        StoreError: if both are given, or the estimator is none.
+        StoreError: if both are given, the estimator is none, or a kind knows no weights.
         UnknownNameError: naming the nearest kind.
     """
-    if estimator is None:
-        kind = kind or "logreg"
-        check_choice("head", kind, HEADS)
-        return kind, HEADS[kind](seed)
-    if kind is not None:
-        raise StoreError(f"got `kind` {kind} and an `estimator`: expected one of the two")
+    if estimator is not None:
+        if kind is not None:
+            raise StoreError(f"got `kind` {kind} and an `estimator`: expected one of the two")
+        if class_weight is not None:
+            raise StoreError("got `class_weight` and an `estimator`: expected one of the two; weigh in the estimator")
+        return [_take_estimator(estimator, seed)]
+    kinds = list_names("logreg" if kind is None else kind)
+    if not kinds:
+        raise StoreError("`kind` is an empty list: expected a name, or several")
+    return [_make_classifier(one, class_weight, seed) for one in dict.fromkeys(kinds)]
+
+
+def _make_classifier(kind: Any, class_weight: ClassWeight | None, seed: int) -> Classifier:
+    check_choice("head", kind, HEADS)
+    described: Kind = HEADS[kind]
+    own = described.make()
+    if class_weight is not None:
+        check_choice("class weight", class_weight, ["balanced"])
+        if not described.weighs:
+            able = ", ".join(name for name, other in HEADS.items() if other.weighs)
+            raise StoreError(f"`class_weight` is {class_weight}, and {kind} weighs no classes: expected one of {able}")
+        own.set_params(class_weight=class_weight)
+    return Classifier(kind, _seed(own, seed), described.grid)
+
+
+def _take_estimator(estimator: Any, seed: int) -> Classifier:
     if isinstance(estimator, type) or not all(
         hasattr(estimator, method) for method in ("fit", "predict", "get_params")
     ):
@@ -80,15 +149,18 @@ def choose_estimator(kind: HeadKind | None, estimator: Any, *, seed: int) -> tup
         )
     from sklearn.base import clone
 
-    own = clone(estimator)
+    own = _seed(clone(estimator), seed)
+    last = own[-1] if hasattr(own, "steps") else own
+    return Classifier(type(last).__name__.lower(), own, {})
+
+
+def _seed(estimator: Any, seed: int) -> Any:
     unset = {
         name: seed
-        for name, value in own.get_params().items()
+        for name, value in estimator.get_params().items()
         if value is None and name.rpartition("__")[2] == "random_state"
     }
-    own.set_params(**unset)
-    last = own[-1] if hasattr(own, "steps") else own
-    return type(last).__name__.lower(), own
+    return estimator.set_params(**unset)
 
 
 def describe_estimator(estimator: Any) -> dict[str, Any]:
@@ -98,11 +170,14 @@ def describe_estimator(estimator: Any) -> dict[str, Any]:
     >>> describe_estimator(LogisticRegression(C=1))["parameters"]["C"]
     1
     """
+    name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    return {"class": name, "parameters": describe_settings(estimator.get_params())}
+
+
+def describe_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON can say them: what is neither text nor number by its representation."""
     plain = (str, int, float, bool, type(None))
-    parameters = {
-        name: value if isinstance(value, plain) else repr(value) for name, value in estimator.get_params().items()
-    }
-    return {"class": f"{type(estimator).__module__}.{type(estimator).__qualname__}", "parameters": parameters}
+    return {name: value if isinstance(value, plain) else repr(value) for name, value in settings.items()}
 
 
 def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels: NDArray[np.integer[Any]]) -> Any:
@@ -111,7 +186,7 @@ def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels
     Args:
         estimator: of scikit-learn, or one that follows its rules.
         representations: ``(n, d)``.
-        labels: ``(n,)`` class indices, every class among them.
+        labels: ``(n,)`` class indices.
 
     Raises:
         ValueError: if scikit-learn refuses, as for too few utterances.
@@ -130,25 +205,39 @@ def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels
         return pipeline.fit(representations.astype(np.float64), labels)
 
 
-def score_classes(pipeline: Any, representations: NDArray[np.floating], *, n_classes: int) -> tuple[NDArray[Any], str]:
+def score_classes(
+    pipeline: Any, representations: NDArray[np.floating], *, known: NDArray[np.integer[Any]], n_classes: int
+) -> tuple[NDArray[Any], str]:
     """Return the scores of a fitted head, and what they are.
 
     ``log-probabilities`` or ``scores`` (decision values), each ``(n, c)`` float32; or ``predicted``, ``(n,)`` int16
-    class indices, of an estimator that knows no more than that.
+    class indices, of an estimator that knows no more than that. A class that it was not fitted on gets less than all
+    others.
 
     Args:
         pipeline: of :func:`fit_classifier`.
         representations: ``(n, d)``.
-        n_classes: of the corpus, all of which it was fitted on.
+        known: ascending, the classes that it was fitted on.
+        n_classes: of the corpus.
     """
     wide = representations.astype(np.float64)
     if hasattr(pipeline, "predict_proba"):
-        return np.log(np.maximum(pipeline.predict_proba(wide), _LEAST)).astype(np.float32), "log-probabilities"
+        said = np.log(np.maximum(pipeline.predict_proba(wide), _LEAST)).astype(np.float32)
+        return _spread(said, known, n_classes, np.log(_LEAST)), "log-probabilities"
     scores = pipeline.decision_function(wide) if hasattr(pipeline, "decision_function") else np.empty(0)
-    if scores.ndim == 1 and len(scores) and n_classes == 2:
+    if scores.ndim == 1 and len(scores) and len(known) == 2:
         scores = np.stack([-scores, scores], axis=1)
     predicted = np.asarray(pipeline.predict(wide), dtype=np.int16)
     # The values of three pairs of classes, as of an SVM that decides one against one, have the shape of three classes'.
-    if scores.shape == (len(wide), n_classes) and np.array_equal(scores.argmax(axis=1), predicted):
-        return scores.astype(np.float32), "scores"
+    if scores.shape == (len(wide), len(known)) and np.array_equal(known[scores.argmax(axis=1)], predicted):
+        return _spread(scores.astype(np.float32), known, n_classes, float(scores.min()) - 1), "scores"
     return predicted, "predicted"
+
+
+def _spread(said: NDArray[Any], known: NDArray[Any], n_classes: int, least: float) -> NDArray[Any]:
+    """Give the scores of known classes their columns among all, ``(n, n_classes)``; ``least`` stands in the others."""
+    if len(known) == n_classes:
+        return said
+    spread = np.full((len(said), n_classes), least, dtype=said.dtype)
+    spread[:, known] = said
+    return spread

@@ -1,6 +1,7 @@
 """What heads are fitted on: which members of a store, which of their layers, and the numbers themselves."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,10 +11,32 @@ from ser_store.common.log import report_left_out
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import CorpusError, StoreError
 from ser_store.evaluation.member_choice import list_readable
+from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
-Layers = int | str | Sequence[int] | None
+Layers = int | str | Sequence[int | str] | None
 Normalise = Literal["train", "speaker", "corpus"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Representations that one head is fitted on, of several members or layers side by side.
+
+    Attributes:
+        members: full names.
+        layers: the layers of each; None for the last one where none was named.
+    """
+
+    members: tuple[str, ...]
+    layers: tuple[int | None, ...] = (None,)
+
+    @property
+    def source(self) -> str:
+        return "+".join(self.members)
+
+    @property
+    def layer(self) -> int | str | None:
+        return self.layers[0] if len(self.layers) == 1 else "+".join(map(str, self.layers))
 
 
 def find_sources(store: Store, layer: Layers) -> list[str]:
@@ -35,37 +58,53 @@ def find_sources(store: Store, layer: Layers) -> list[str]:
     return [member.name for member in chosen]
 
 
-def list_layers(store: Store, source: str, layer: Layers) -> list[int | None]:
-    """Return the layers of which heads are to be fitted; None for the last one where none was named.
+def list_inputs(store: Store, source: str, layer: Layers) -> list[Input]:
+    """Return what heads are to be fitted on, of one source.
 
     Args:
-        layer: a number, several of them (``[3, 4]`` or ``"3,4"``), or ``all``.
+        source: a member, or several that are joined by ``+``.
+        layer: a number, several of them (``[3, 4]`` or ``"3,4"``), or ``all``; those joined by ``+`` are one input.
 
     Raises:
         StoreError: if the source does not have them.
     """
+    named = source.split("+")
+    members = tuple(format_member(*store.resolve(one)) for one in named)
     if layer is None:
-        return [None]
+        return [Input(members)]
+    held = [_list_held(store, one, layer) for one in named]
+    if layer == "all":
+        return [Input(members, (number,)) for number in held[0] if all(number in own for own in held)]
+    given = str(layer).split(",") if isinstance(layer, int | str) else layer
+    groups = [[one.strip() for one in str(group).split("+")] for group in given]
+    for own, member in zip(held, named, strict=True):
+        known = [str(number) for number in own]
+        for one in (number for group in groups for number in group):
+            if one not in known:
+                raise StoreError(f"`layer` is {one}: expected {', '.join(known)} or all, the layers of {member}")
+    return [Input(members, tuple(map(int, group))) for group in groups]
+
+
+def _list_held(store: Store, source: str, layer: Layers) -> tuple[int, ...]:
     held = store.describe_member(source).layers
     if not held:
         raise StoreError(
             f"`layer` is {layer}, and {source} was extracted with its last layer alone: leave `layer` out, or extract "
             "several under another `run`"
         )
-    if layer == "all":
-        return list(held)
-    named = {str(number): number for number in held}
-    given = str(layer).split(",") if isinstance(layer, int | str) else layer
-    for one in given:
-        if str(one).strip() not in named:
-            raise StoreError(f"`layer` is {one}: expected {', '.join(named)} or all, the layers of {source}")
-    return [named[str(one).strip()] for one in given]
+    return tuple(held)
 
 
-def load_inputs(
-    store: Store, source: str, rows: Rows, layer: int | None, normalise: Normalise = "train"
-) -> NDArray[np.floating]:
-    """Return the pooled representations of a member, or its logits where it holds no others, ``(n, d)``.
+def find_covered(store: Store, inputs: Sequence[Input]) -> Rows:
+    """Return the utterances that there are representations of in all inputs, ascending."""
+    covered = store.read_member(inputs[0].members[0]).rows
+    for member in dict.fromkeys(member for one in inputs for member in one.members):
+        covered = np.intersect1d(covered, store.read_member(member).rows)
+    return covered
+
+
+def load_input(store: Store, one: Input, rows: Rows, normalise: Normalise = "train") -> NDArray[np.floating]:
+    """Return the pooled representations of members, or the logits of those that hold no others, ``(n, d)``.
 
     Args:
         normalise: ``speaker`` or ``corpus`` standardise each dimension on all utterances that the member covers, of
@@ -74,23 +113,33 @@ def load_inputs(
     Raises:
         CorpusError: if the speakers are to be standardised and the corpus does not know them all.
     """
+    blocks = [_load_block(store, member, rows, layer, normalise) for member in one.members for layer in one.layers]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+
+def _load_block(store: Store, member: str, rows: Rows, layer: int | None, normalise: Normalise) -> NDArray[np.floating]:
     if normalise == "train":
-        return _read_inputs(store, source, rows, layer)
-    covered = store.read_member(source).rows
+        return _read_block(store, member, rows, layer)
+    covered = store.read_member(member).rows
     groups = np.zeros(len(covered)) if normalise == "corpus" else store.corpus.speaker_groups(covered)
     if groups is None:
         raise CorpusError(
             f"corpus {store.corpus.name} knows no speakers: expected some for `normalise` speaker; take train or corpus"
         )
-    values = standardise_within(_read_inputs(store, source, covered, layer), groups)
+    values = standardise_within(_read_block(store, member, covered, layer), groups)
     return values[np.searchsorted(covered, rows)]
 
 
-def _read_inputs(store: Store, source: str, rows: Rows, layer: int | None) -> NDArray[np.floating]:
-    info = store.describe_member(source)
-    if info.pooled is None and info.logits is not None and layer is None:
-        return np.asarray(store.logits([source], rows)[0])
-    return store.pooled(source, rows, layer=layer)
+def takes_logits(store: Store, member: str) -> bool:
+    """Return whether a member holds logits and no representations."""
+    info = store.describe_member(member)
+    return info.pooled is None and info.logits is not None and not info.layers
+
+
+def _read_block(store: Store, member: str, rows: Rows, layer: int | None) -> NDArray[np.floating]:
+    if layer is None and takes_logits(store, member):
+        return np.asarray(store.logits([member], rows)[0])
+    return store.pooled(member, rows, layer=layer)
 
 
 def standardise_within(values: NDArray[np.floating], groups: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,13 +7,14 @@ import ser_store as ss
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.heads.classifiers import HEADS
-from ser_store.heads.heads import fit_head, head
+from ser_store.heads.heads import head
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 N = 120
+DECISIONS = ("svm", "linear-svm", "ridge")
 
 
 @pytest.fixture
@@ -45,27 +46,27 @@ def damage(store, run):
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_every_kind_scores_whom_it_was_not_fitted_on_and_says_what_its_scores_are(store, kind):
-    fitted = fit_head(store, "frozen", kind=kind)
+    fitted = head(store, "frozen", kind=kind)[0]
     assert (fitted.member, fitted.n_train, fitted.n_scored) == (f"frozen-{kind}@0", 80, 40)
     logits = store.logits([fitted.member])[0]
     assert (logits.argmax(axis=1) == store.corpus.labels[store.corpus.rows("test")]).mean() > 0.75
     sums = np.exp(logits).sum(axis=1)
-    assert (np.allclose(sums, 1, atol=1e-5)) == (kind != "svm")
-    assert find_kind(store, f"frozen-{kind}") == ("scores" if kind in ("svm", "knn") else "log-probabilities")
+    assert (np.allclose(sums, 1, atol=1e-5)) == (kind not in DECISIONS)
+    assert find_kind(store, f"frozen-{kind}") == ("scores" if kind in (*DECISIONS, "knn") else "log-probabilities")
 
 
 def test_out_of_fold_everybody_is_scored_once(store):
-    fitted = fit_head(store, "frozen", cv="speaker", folds=3)
+    fitted = head(store, "frozen", cv="speaker", folds=3)[0]
     assert (fitted.n_train, fitted.n_scored) == (80, N)
 
 
 def test_a_head_that_cannot_be_is_refused(store):
     with pytest.raises(UnknownNameError, match="unknown head 'lad': expected one of lda"):
-        fit_head(store, "frozen", kind="lad")
+        head(store, "frozen", kind="lad")
     alone = np.where(store.corpus.labels == 0, "train", "test")
     store.update_corpus(store.corpus.with_split("alone", alone))
     with pytest.raises(CorpusError, match="have none labelled b: expected some of every class"):
-        fit_head(Store(store.path), "frozen", split="alone")
+        head(Store(store.path), "frozen", split="alone")
 
 
 def test_the_document_has_the_figures_of_the_members_that_were_made(store, serstore):

@@ -6,7 +6,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import ser_store as ss
-from ser_store.heads.heads import fit_head
 
 SPEAKERS, EACH, WIDTH = 8, 12, 6
 
@@ -94,9 +93,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(store, asked, error, words):
 
 
 def test_a_head_that_is_normalised_otherwise_is_another_one(store):
-    fit_head(store, "features", cv="pairs", run="mine")
+    ss.head(store, "features", cv="pairs", run="mine")
     with pytest.raises(ss.ExistsError, match="fitted with normalise None: this one has normalise speaker"):
-        fit_head(store, "features", cv="pairs", run="mine", normalise="speaker")
+        ss.head(store, "features", cv="pairs", run="mine", normalise="speaker")
 
 
 def test_the_command_says_it_too(store, serstore):

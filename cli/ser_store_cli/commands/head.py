@@ -28,15 +28,17 @@ def head(
         str,
         typer.Option(
             "--kind",
-            help="The classifier: logreg (logistic regression), svm, mlp (a small neural network), knn (nearest "
-            "neighbours) or lda (linear discriminant analysis).",
+            help="The classifier: logreg (logistic regression), lda (linear discriminant analysis), svm, linear-svm, "
+            "ridge, knn (nearest neighbours), forest, extra-trees, boosting, mlp (a small neural network) or centroid; "
+            "several as lda,svm.",
         ),
     ] = "logreg",
     sources: Annotated[
         list[str] | None,
         typer.Option(
             "--from",
-            help="The member whose representations it is fitted on; repeat for several.",
+            help="The member whose representations it is fitted on; repeat for several. Those of a+b stand side by "
+            "side in one input.",
             show_default="all that fit",
             autocompletion=complete_members,
         ),
@@ -45,8 +47,26 @@ def head(
         str | None,
         typer.Option(
             "--layer",
-            help="Of members with several layers: the number of one, some as 3,4,5, or all; a head each.",
+            help="Of members with several layers: the number of one, some as 3,4,5, or all; a head each. Those of "
+            "3+4+5 stand side by side in one input.",
             show_default="the last one",
+        ),
+    ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Choose settings from a small grid, and the kind and the layer where several are given, by accuracy "
+            "over speakers of the training utterances alone, for every fold anew.",
+        ),
+    ] = False,
+    combine: Annotated[
+        str | None,
+        typer.Option(
+            "--combine",
+            help="Make one member of the heads of all kinds, layers and sources given: average (of their "
+            "log-probabilities) or pool (weights fitted by log-loss, as --tune chooses).",
+            show_default="a member each",
         ),
     ] = None,
     normalise: Annotated[
@@ -57,6 +77,10 @@ def head(
             "speaker's own, those that are scored among them, without labels) or corpus (all there are).",
         ),
     ] = "train",
+    class_weight: Annotated[
+        str | None,
+        typer.Option("--class-weight", help="balanced: every class weighs the same.", show_default="none"),
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="The name of the head's run.", show_default="SOURCE-KIND")
     ] = None,
@@ -89,15 +113,15 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
-    options["normalise"] = normalise
-    fitted = fit(opened, sources or [], kind=cast(Any, kind), layer=layer, run=run, progress=True, **options)
+    options |= {"normalise": normalise, "class_weight": class_weight, "tune": tune, "combine": combine, "layer": layer}
+    kinds = [one.strip() for one in kind.split(",")]
+    fitted = fit(opened, sources or [], kind=cast(Any, kinds), run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))
     if json:
-        print_json({"heads": [vars(one) for one in fitted], **evaluations.to_json()})
+        print_json({"heads": [one.to_json() for one in fitted], **evaluations.to_json()})
         return
     for one in fitted:
-        scored = "out of fold" if cv else "outside the training part"
-        typer.echo(f"{one.member}: fitted on {one.n_train} utterances of {one.source}, scored {one.n_scored} {scored}")
+        print_blocks(one.describe())
     print_blocks(tabulate_evaluations(evaluations))
