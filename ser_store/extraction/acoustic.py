@@ -1,5 +1,6 @@
 """Acoustic features of an extraction, one utterance a thread."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 from ser_store.audio.recordings import load_recording
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.extraction.network import Compute
+from ser_store.extraction.network import Compute, Piece, iter_counted
+from ser_store.training.processes import find_share
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.progress import Progress
+from ser_store_h5.progress import Progress, silent
+
+_AT_ONCE = 256
 
 
 def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
@@ -26,15 +30,20 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
 
     features = FEATURE_SETS[key]
 
-    def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:
-        """Of one layer."""
+    def describe(row: int) -> NDArray[np.float32]:
+        return features.compute(load_recording(corpus, row, audio=folder))
 
-        def describe(row: int) -> NDArray[np.float32]:
-            return features.compute(load_recording(corpus, row, audio=folder))
+    def iter_pieces(own: Rows) -> Iterator[Piece]:
+        for start in range(0, len(own), _AT_ONCE):
+            rows = own[start : start + _AT_ONCE]
+            # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
+            with single_torch_thread():
+                described = map_threaded(describe, rows.tolist(), progress=silent, label=key)
+            yield Piece(rows, None, np.stack([described]))
 
-        # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
-        with single_torch_thread():
-            return None, np.stack([map_threaded(describe, rows.tolist(), progress=progress, label=key)])
+    def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
+        own = np.setdiff1d(rows, done)[find_share()]
+        return iter_counted(iter_pieces(own), total=len(own), progress=progress)
 
     identity = {"model_digest": None, "preprocessing": features.settings, "pooling": "statistics", "precision": "fp32"}
     return identity, compute

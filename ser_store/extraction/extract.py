@@ -6,76 +6,25 @@ What is in the store already, from the same model, recordings and preprocessing,
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import numpy as np
+from typing import get_args
 
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
 from ser_store.common.checks import check_choice, check_number
-from ser_store.common.display import Block, Result
-from ser_store.common.log import SHOWN, report_left_out
-from ser_store.common.provenance import digest_recordings, list_differences
-from ser_store.errors import AudioError, ModelError, StoreError, require
+from ser_store.common.log import report_left_out
+from ser_store.errors import ModelError, require
 from ser_store.evaluation.member_choice import describe_unreadable
+from ser_store.extraction.filling import Extraction, OnBad, fill
 from ser_store.extraction.layers import parse_layers, parse_statistics
-from ser_store.extraction.left_out import find_unusable, list_usable
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
-from ser_store.inference.float16 import narrow_pooled
 from ser_store.recipes.recipe import Precision
 from ser_store.training.checkpointing.checkpoints import list_checkpoints
-from ser_store_h5.corpus import Corpus
-from ser_store_h5.member import Member
 from ser_store_h5.progress import ProgressLike, to_progress
-from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
-
-# What must agree for cached numbers to be the ones that would be computed, and how to call it.
-_IDENTITY = {
-    "model_digest": "model weights",
-    "attention": "attention",
-    "preprocessing": "preprocessing",
-    "pooling": "pooling",
-    "layers": "layers",
-    "precision": "precision",
-}
-
-
-OnBad = Literal["fail", "skip"]
-
-
-@dataclass(frozen=True, repr=False)
-class Extraction(Result):
-    """What an extraction did for one member.
-
-    Attributes:
-        member: its name.
-        computed: utterances computed now.
-        kept: utterances that were in the store already.
-        left_out: why, by utterance, of those whose recordings cannot be used.
-    """
-
-    member: str
-    computed: int
-    kept: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
-
-    def describe(self) -> Iterator[Block]:
-        """Yield one line."""
-        kept = f", {self.kept} were there already" if self.kept else ""
-        ids, more = list(self.left_out)[:SHOWN], len(self.left_out) - SHOWN
-        named = ", ".join(ids) + (f" and {more} more" if more > 0 else "")
-        left_out = f", {len(self.left_out)} left out (the run's record says why): {named}" if ids else ""
-        yield f"{self.member}: {self.computed} utterances computed{kept}{left_out}"
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return one row."""
-        return [{**vars(self), "left_out": list(self.left_out)}]
 
 
 def extract(
@@ -162,7 +111,7 @@ def extract(
     else:
         options = {"pooling": pooling, "init": init, "checkpoint": weights, "seed": seed, "context": whisper_context}
         extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
-    return [_fill(store, one, passes=passes, on_bad=on_bad) for one in extractors]
+    return [fill(store, one, passes=passes, on_bad=on_bad) for one in extractors]
 
 
 def _find_batch_size(size: int | None, seconds: float | None) -> int:
@@ -220,76 +169,3 @@ def _list_extractable(store: Store) -> list[str]:
             "train one with `finetune()`"
         )
     return runs
-
-
-def _fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -> Extraction:
-    """Compute what the member lacks, and write it."""
-    record, step, identity, name = extractor.record, extractor.step, extractor.identity, extractor.name
-    corpus, run = store.corpus, record.run
-    if store.has_run(run) and (store.run(run).kind, store.run(run).backbone) != (record.kind, record.backbone):
-        store.refuse_run(run)
-    cached = store.read_member(name) if step in store.steps(run) else None
-    if cached is not None:
-        _check_identity(cached, identity, corpus, is_frozen=record.kind == "frozen")
-    kept = np.empty(0, dtype=np.int32) if cached is None else cached.rows
-    missing = np.setdiff1d(np.arange(len(corpus), dtype=np.int32), kept)
-    unusable = {}
-    if on_bad == "skip" and len(missing):
-        unusable = find_unusable(corpus, missing, audio=passes.audio, progress=passes.progress)
-    left_out = {str(corpus.ids[row]): problem for row, problem in unusable.items()}
-    missing = list_usable(missing, unusable)
-    if not len(missing) and cached is None:
-        raise AudioError(
-            f"none of the {len(corpus)} recordings can be used; the first: {next(iter(left_out.values()))}"
-        )
-    if len(missing):
-        logits, by_layer = extractor.compute(missing)
-        pooled = [narrow_pooled(one) for one in by_layer]
-        layers = dict(zip(identity.get("layers", ()), pooled, strict=False))  # of the last hidden states alone: none
-        digest = digest_recordings(corpus, np.union1d(kept, missing))
-        provenance = {**identity, "source": "extraction", "audio_digest": digest}
-        member = Member(run, step, missing, logits, pooled[-1], provenance=provenance, layers=layers)
-        _write(store, record, member if cached is None else _merge(cached, member), is_new=cached is None)
-    if left_out != store.run(run).details.get("left_out", {}) and (len(missing) or on_bad == "skip"):
-        store.update_run(store.run(run).updated(left_out=left_out))
-    return Extraction(name, computed=len(missing), kept=len(kept), left_out=left_out)
-
-
-def _write(store: Store, record: RunRecord, member: Member, *, is_new: bool) -> None:
-    if not store.has_run(record.run):
-        store.add_run(record)
-    elif record.kind == "frozen" and is_new:
-        # It tells of the model whose member was removed.
-        store.update_run(store.run(record.run).updated(**record.details))
-    store.write_member(member, replace=not is_new)
-
-
-def _check_identity(cached: Member, identity: Mapping[str, Any], corpus: Corpus, *, is_frozen: bool) -> None:
-    differing = [word for key, word in _IDENTITY.items() if cached.provenance.get(key) != identity.get(key)]
-    configuration = identity.get("configuration", {})
-    if configuration and "configuration" not in cached.provenance:
-        differing.append("or unknown configuration")
-    differing += list_differences(cached.provenance.get("configuration", configuration), configuration)
-    if cached.provenance.get("audio_digest") != digest_recordings(corpus, cached.rows):
-        differing.append("recordings")
-    if differing:
-        # Of a checkpoint, `run` says which.
-        own_name = "name this one with `run`" if is_frozen else "name the checkpoint's folder with `model`, and a `run`"
-        raise StoreError(
-            f"{cached.name} is in the store already from other {' and '.join(differing)}: nothing was written; "
-            f"{own_name}, or remove the old one with `rm()`"
-        )
-
-
-def _merge(cached: Member, computed: Member) -> Member:
-    """The rows of both, ascending, and what the computed one says of itself."""
-    if cached.pooled is None or computed.pooled is None or (cached.logits is None) != (computed.logits is None):
-        raise StoreError(f"{cached.name} holds other arrays than an extraction gives; remove it with `rm()`")
-    rows = np.concatenate([cached.rows, computed.rows])
-    order = np.argsort(rows)
-    layers = {number: np.concatenate([cached.layers[number], own])[order] for number, own in computed.layers.items()}
-    pooled = None if layers else np.concatenate([cached.pooled, computed.pooled])[order]  # the wider of the two types
-    logits = None
-    if cached.logits is not None and computed.logits is not None:
-        logits = np.concatenate([cached.logits, computed.logits])[order]
-    return replace(computed, rows=rows[order], logits=logits, pooled=pooled, layers=layers)

@@ -1,8 +1,10 @@
 """The forward passes of an extraction, as many utterances at once as fit into memory."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,29 @@ from ser_store.common.log import LOGGER
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.extraction.layers import resolve_layers
 from ser_store.recipes.recipe import Precision
+from ser_store.training.processes import find_share, is_main
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
 
-# Logits (m, c) float32 or None, pooled (n_layers, m, d) float32, in the order of the rows given.
-Compute = Callable[[Rows], tuple[NDArray[np.float32] | None, NDArray[np.float32]]]
-Said = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+@dataclass(frozen=True)
+class Piece:
+    """What was computed at once, of ``b`` utterances.
+
+    Attributes:
+        rows: which they are, ``(b,)`` int32, in any order.
+        logits: ``(b, c)`` float32, or None.
+        by_layer: ``(n_layers, b, d)`` float32, pooled.
+    """
+
+    rows: Rows
+    logits: NDArray[np.float32] | None
+    by_layer: NDArray[np.float32]
+
+
+# Computes rows of the corpus but for those that are done; what stands together in a batch does not depend on these. Of
+# several processes each computes its share.
+Compute = Callable[[Rows, Rows], Iterator[Piece]]
 
 
 @dataclass(frozen=True)
@@ -73,21 +92,43 @@ def prepare_network(
     if choice is not None and choice.numbers != (_count_layers(loaded),):
         identity["layers"] = list(choice.numbers)
 
-    def compute(rows: Rows) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        if choice is not None:
+    def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
+        if choice is not None and is_main():
             _report_size(member, len(rows), choice, loaded.model.config.backbone_config.hidden_size)
-        seconds = load_durations(corpus, rows, audio=passes.audio)
-        # The longest first: equal lengths need no padding, and memory runs out at the beginning if it does.
-        order = np.argsort(-seconds, kind="stable")
+        batches = _cut_batches(corpus, passes, rows, done)[find_share()]
         options = {"member": member, "precision": precision, "layers": choice}
-        said = _iter_utterances(corpus, loaded, passes, rows[order], seconds[order], **options)
-        by_place = dict(zip(order.tolist(), passes.progress(said, total=len(rows), label="extracting"), strict=True))
-        logits, pooled = zip(*(by_place[place] for place in range(len(rows))), strict=True)
-        stacked = np.stack(pooled)
-        by_layer = stacked[np.newaxis] if choice is None else np.moveaxis(stacked, 1, 0)
-        return (np.stack(logits) if with_logits else None), by_layer
+        pieces = _iter_pieces(corpus, loaded, passes, batches, with_logits=with_logits, **options)
+        return iter_counted(pieces, total=sum(map(len, batches)), progress=passes.progress)
 
     return identity, compute
+
+
+def iter_counted(pieces: Iterable[Piece], *, total: int, progress: Progress) -> Iterator[Piece]:
+    """Yield the pieces, and show how many of the utterances they had."""
+    counted = iter(progress(range(total), total=total, label="extracting") if is_main() else range(total))
+    for piece in pieces:
+        yield piece
+        deque(islice(counted, len(piece.rows)), maxlen=0)
+    deque(counted, maxlen=0)
+
+
+def _cut_batches(corpus: Corpus, passes: Passes, rows: Rows, done: Rows) -> list[Rows]:
+    """The batches of ``rows`` without what is done, the longest utterances first.
+
+    Equal lengths need no padding, and memory runs out at the beginning if it does.
+    """
+    from ser_store.inference.forward import cut_batches
+
+    seconds = load_durations(corpus, rows, audio=passes.audio)
+    order = np.argsort(-seconds, kind="stable")
+    cut = cut_batches(seconds[order].tolist(), size=passes.batch_size, most=passes.batch_seconds)
+    is_done = np.isin(rows, done)[order]
+    batches = [rows[order[places]][~is_done[places]] for places in map(_to_slice, cut)]
+    return [batch for batch in batches if len(batch)]
+
+
+def _to_slice(places: range) -> slice:
+    return slice(places.start, places.stop)
 
 
 def _count_layers(loaded: Any) -> int:
@@ -110,44 +151,39 @@ def _report_size(member: str, n: int, choice: Any, hidden_size: int) -> None:
     LOGGER.info("%s: %s × %d utterances × %d numbers × 2 bytes: %s", member, counted, n, width, size)
 
 
-def _iter_utterances(
-    corpus: Corpus,
-    loaded: Any,
-    passes: Passes,
-    rows: Rows,
-    seconds: NDArray[np.float64],
-    *,
-    member: str,
-    **options: Any,
-) -> Iterator[Said]:
-    """Logits (c,) and pooled (d,), or (n_layers, d), of one utterance after the other.
+def _iter_pieces(
+    corpus: Corpus, loaded: Any, passes: Passes, batches: list[Rows], *, member: str, with_logits: bool, **options: Any
+) -> Iterator[Piece]:
+    """Yield what the network says of one batch after the other.
 
     Raises:
         MemoryLimitError: naming the utterance that does not fit into memory alone.
     """
     from ser_store.inference.dataset import SpeechDataset
-    from ser_store.inference.forward import cut_batches, iter_batches
+    from ser_store.inference.forward import iter_batches
     from ser_store.inference.out_of_memory import explain_utterance, free_memory, halve, is_out_of_memory
 
-    done, size, most = 0, passes.batch_size, passes.batch_seconds
-    while done < len(rows):
+    while batches:
         extractor, context = loaded.feature_extractor, loaded.context
-        dataset = SpeechDataset(corpus, rows[done:], audio=passes.audio, feature_extractor=extractor, context=context)
-        batches = cut_batches(seconds[done:].tolist(), size=size, most=most)
-        failed = iter(batches)
+        rows, done = np.concatenate(batches), 0
+        dataset = SpeechDataset(corpus, rows, audio=passes.audio, feature_extractor=extractor, context=context)
+        ends = np.cumsum([0, *map(len, batches)]).tolist()
+        places = [range(start, end) for start, end in pairwise(ends)]
         try:
-            for logits, pooled in iter_batches(loaded.model, dataset, batches, **options):
-                next(failed)
-                yield from zip(logits, pooled, strict=True)
-                done += len(pooled)
+            for logits, pooled in iter_batches(loaded.model, dataset, places, **options):
+                by_layer = pooled[np.newaxis] if pooled.ndim == 2 else np.moveaxis(pooled, 1, 0)
+                yield Piece(batches[done], logits if with_logits else None, by_layer)
+                done += 1
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
-        if done < len(rows):
+        batches = batches[done:]
+        if batches:
             # Only here the traceback is gone, and with it what it held in memory.
             free_memory()
-            before = len(next(failed))
+            before = len(batches[0])
             if before == 1:
-                raise explain_utterance(member, str(corpus.ids[rows[done]]))
-            size, most = halve(before), most / 2
+                raise explain_utterance(member, str(corpus.ids[batches[0][0]]))
+            size = halve(before)
+            batches = [batch[start : start + size] for batch in batches for start in range(0, len(batch), size)]
             LOGGER.info("%s: out of memory with %d utterances at a time: goes on with %d", member, before, size)

@@ -36,9 +36,9 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def take_share(count: int) -> range:
-    """Return the places, of so many, that are this process' to compute."""
-    return range(int(os.environ.get("RANK", "0")), count, count_processes())
+def find_share() -> slice:
+    """Return which of many items are this process' own, where each takes others."""
+    return slice(int(os.environ.get("RANK", "0")), None, count_processes())
 
 
 @contextmanager
@@ -54,8 +54,15 @@ def stated_once() -> Iterator[None]:
 
 
 @contextmanager
-def not_alone(run: str) -> Iterator[None]:
+def not_alone(
+    run: str, *, doing: str = "train", way_on: str = "the same call with `resume` goes on from there"
+) -> Iterator[None]:
     """Within, the end of another process is a stated problem, as far as the connections to it tell.
+
+    Args:
+        run: what they work at together.
+        doing: what they do to it.
+        way_on: what to do then.
 
     Raises:
         ProcessLostError: if another process has ended.
@@ -66,8 +73,8 @@ def not_alone(run: str) -> Iterator[None]:
         if count_processes() == 1 or not is_lost_connection(problem):
             raise
         raise ProcessLostError(
-            f"another of the {count_processes()} processes that train {run} has ended: expected all of them to stay; "
-            "what was written is complete, and the same call with `resume` goes on from there"
+            f"another of the {count_processes()} processes that {doing} {run} has ended: expected all of them to stay; "
+            f"what was written is complete, and {way_on}"
         ) from problem
 
 

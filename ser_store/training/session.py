@@ -46,13 +46,13 @@ from ser_store.training.probe import fit_probe
 from ser_store.training.processes import (
     count_processes,
     find_plugin,
+    find_share,
     is_lost_connection,
     is_main,
     keep_float32,
     outlive_launcher,
     refuse_sharding,
     stated_once,
-    take_share,
     tell_all,
     wait_for_all,
 )
@@ -247,7 +247,7 @@ class TrainingSession:
         """Compute what the frozen layers say of utterances, where that is kept; each process takes its share."""
         if self._examples.frozen is None:
             return
-        recipe, share = self._request.recipe, take_share(len(utterances))
+        recipe, share = self._request.recipe, range(len(utterances))[find_share()]
         options: Any = {"size": recipe.per_device_eval_batch_size, "precision": recipe.precision}
         fill_frozen(self._examples.frozen, self._loaded.model, utterances, share, **options)
         wait_for_all()

@@ -44,9 +44,7 @@ def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, r
     check_member(member, corpus)
 
     def fill(file: "h5py.File") -> None:
-        _write_attributes(file, member.run, member.step, corpus.digest, member.provenance)
-        write_text(file, "written_by", f"ser-store {__version__}")
-        _write_layers(file, sorted(member.layers))
+        write_head(file, member.run, member.step, corpus.digest, member.provenance, layers=sorted(member.layers))
         for name, array in member.arrays.items():
             write_array(file, name, array.astype(_DTYPES.get(name, array.dtype), copy=False))
 
@@ -58,6 +56,15 @@ def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, r
 def choose_version(layers: Collection[int]) -> int:
     """Return the version a member is written as, so that one without layers is read by every release."""
     return FORMAT_VERSION if layers else 1
+
+
+def write_head(
+    target: "h5py.Group", run: str, step: int, digest: str, provenance: Any, *, layers: Sequence[int]
+) -> None:
+    """Write all that a new member says before its arrays."""
+    _write_attributes(target, run, step, digest, provenance)
+    write_text(target, "written_by", f"ser-store {__version__}")
+    _write_layers(target, layers)
 
 
 def _write_layers(target: "h5py.Group", layers: Sequence[int]) -> None:

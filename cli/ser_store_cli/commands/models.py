@@ -99,6 +99,7 @@ def extract(
 ) -> None:
     """Cache representations of all recordings: by a frozen backbone or features (--model), or by fine-tuned runs."""
     from ser_store.extraction.extract import extract as compute
+    from ser_store.training.processes import is_main
     from ser_store_h5.store import Store
 
     show_reports()
@@ -118,6 +119,8 @@ def extract(
         progress=True,
         **options,
     )
+    if not is_main():
+        return
     if json:
         print_json({"members": [vars(one) for one in done]})
         return

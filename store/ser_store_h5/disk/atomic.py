@@ -158,6 +158,24 @@ def _create_temporary_folder(folder: Path) -> tuple[Path, int | None]:
 
 
 @contextmanager
+def held_folder(folder: Path) -> Iterator[bool]:
+    """A folder that bears the name of a leftover, made where it is missing, and locked while the block lasts.
+
+    Yields whether it is ours: not where another process holds it. It goes with the block if it is empty then.
+    """
+    handle = None
+    try:
+        with stated_disk_problems(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = _open_folder(folder)
+        yield handle is None or (try_lock(handle) is not Lock.BUSY and is_at(handle, folder))
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+        _close(handle)
+
+
+@contextmanager
 def _held_temporary(path: Path, below: Path | None) -> Iterator[Path]:
     """A temporary file, locked while the block lasts and gone after it; a block that fails leaves no new folder."""
     made: list[Path] = []

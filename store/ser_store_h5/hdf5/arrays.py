@@ -5,7 +5,7 @@ few rows are read by the chunks they lie in, each of which has a checksum.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from math import prod
@@ -79,16 +79,25 @@ def copy_array(source: "StoredArray", target: "h5py.Group", name: str) -> None:
     Raises:
         IntegrityError: if its bytes are not those that were written.
     """
+    write_blocks(target, name, source.iter_blocks(), shape=source.shape, dtype=source.dtype)
+
+
+def write_blocks(
+    target: "h5py.Group", name: str, blocks: Iterable[Array], *, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    """One array with its digest, of which no more than a block is in memory; the file is as by :func:`write_array`."""
     from h5py import h5s
 
-    dataset = _create_dataset(target, name, source.shape, source.dtype)
+    dataset, digest = _create_dataset(target, name, shape, dtype), _begin_digest(dtype, shape)
     start = 0
-    for block in source.iter_blocks():
+    for block in blocks:
+        stored = np.ascontiguousarray(block.astype(dtype.newbyteorder("<"), copy=False))
         space = dataset.id.get_space()
-        _select(space, start, block.shape)
-        dataset.id.write(h5s.create_simple(block.shape), space, block)
-        start += len(block)
-    write_text(dataset, "sha256", source.read_digest())
+        _select(space, start, stored.shape)
+        dataset.id.write(h5s.create_simple(stored.shape), space, stored)
+        digest.update(_get_bytes(stored))
+        start += len(stored)
+    write_text(dataset, "sha256", digest.hexdigest())
 
 
 def _select(space: Any, start: int, shape: tuple[int, ...]) -> None:

@@ -1,0 +1,179 @@
+"""An extraction of any size: written in blocks, gone on with after a kill, shared by processes, to the same member."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_parallel import launch
+from training_kills import save_backbone
+
+import ser_store as ss
+from ser_store.errors import SerstoreError
+from ser_store.extraction import filling
+from ser_store_h5 import growing
+from ser_store_h5.integrity.verify import verify_store
+from ser_store_h5.member_file import write_member
+from ser_store_h5.store import Store
+
+PROGRAM = Path(__file__).with_name("extraction_process.py")
+OPTIONS = {"run": "r", "layers": "all", "batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def place(empty, tmp_path_factory):
+    """A backbone, and a store with all its layers, extracted in one go. Read only."""
+    place = tmp_path_factory.mktemp("whole")
+    shutil.copytree(empty, place / "speech.store")
+    ss.extract(place / "speech.store", model=str(save_backbone(place / "mine")), **OPTIONS)
+    return place
+
+
+@pytest.fixture
+def store(empty, tmp_path):
+    return Store(shutil.copytree(empty, tmp_path / "speech.store"))
+
+
+def read_file(store):
+    return store.member_path("r", 0).read_bytes()
+
+
+def blocks_of(store):
+    return store.path / "runs" / ".r@0.blocks.partial"
+
+
+def begin(store, place, delay=0.05):
+    words = [sys.executable, PROGRAM, store.path, place / "mine", delay]
+    process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begins\n"
+    return process
+
+
+def await_blocks(store, count):
+    deadline = time.monotonic() + 120
+    while len(list(blocks_of(store).glob("*.h5"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_after_kills_at_any_instant_the_member_is_that_of_one_go(number, place, store):
+    instants, kills = random.Random(number), 0
+    while not store.has_run("r"):
+        process = begin(store, place)
+        if kills < 3:
+            await_blocks(store, 1 + 2 * kills)
+            time.sleep(instants.uniform(0, 0.1))
+            process.send_signal(number)
+            kills += 1
+        process.communicate(timeout=300)
+        assert verify_store(store).ok
+    assert kills == 3
+    assert read_file(store) == read_file(Store(place / "speech.store"))
+    assert not blocks_of(store).exists()
+
+
+def test_what_was_computed_is_not_computed_again_and_one_line_says_so(place, store, serstore, monkeypatch):
+    interrupt(store, place, monkeypatch, after=5)
+    words = ("--model", place / "mine", "--run", "r", "--layers", "all", "--batch-size", 4, "--store", store.path)
+    seen = count_pieces(monkeypatch)
+    done = serstore("extract", *words)
+    assert done.out == "r@0: 48 utterances computed\n", done.err
+    assert "serstore: r@0: 20 of 48 utterances were computed before an interruption\n" in done.err
+    assert sum(seen) == 28
+    assert read_file(store) == read_file(Store(place / "speech.store"))
+
+
+def count_pieces(monkeypatch):
+    """The utterances of each block that is written from now on."""
+    seen, add = [], growing.GrowingMember.add
+    monkeypatch.setattr(growing.GrowingMember, "add", lambda self, one: (seen.append(len(one.rows)), add(self, one)))
+    return seen
+
+
+def interrupt(store, place, monkeypatch, *, after, **options):
+    """Extract until so many batches are computed."""
+    from ser_store.inference import forward
+
+    iter_batches = forward.iter_batches
+
+    def ending(*arguments, **named):
+        for number, said in enumerate(iter_batches(*arguments, **named)):
+            if number == after:
+                raise KeyboardInterrupt
+            yield said
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(forward, "iter_batches", ending)
+        ss.extract(store, model=str(place / "mine"), **{**OPTIONS, **options})
+    assert not store.has_run("r")
+
+
+def test_blocks_of_something_else_are_refused_until_they_are_swept(place, store, serstore, monkeypatch):
+    interrupt(store, place, monkeypatch, after=2)
+    words = ("extract", "--model", place / "mine", "--run", "r", "--batch-size", 4, "--store", store.path)
+    refused = serstore(*words, "--precision", "bf16")
+    assert refused.err == (
+        "serstore: r@0 is there in part, interrupted, from other layers and precision: nothing was written; name this "
+        "one with --run, or remove what was begun with `serstore sweep`\n"
+    )
+    assert len(list(blocks_of(store).glob("*.h5"))) == 1
+    assert serstore("sweep", "--store", store.path).code == 0
+    assert not blocks_of(store).exists()
+    assert serstore(*words, "--precision", "bf16").code == 0
+
+
+def test_a_damaged_block_is_computed_anew(place, store, monkeypatch):
+    monkeypatch.setattr(filling, "BLOCK_SECONDS", 0.0)
+    interrupt(store, place, monkeypatch, after=4)
+    first, second, *_ = sorted(blocks_of(store).glob("*.h5"))
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    second.write_bytes(second.read_bytes()[:700])
+    ss.extract(store, model=str(place / "mine"), **OPTIONS)
+    assert read_file(store) == read_file(Store(place / "speech.store"))
+
+
+def test_two_extractions_do_not_write_one_member(place, store):
+    process = begin(store, place, delay=1)
+    await_blocks(store, 1)
+    with pytest.raises(SerstoreError, match="r@0 is being written by another process: expected it to finish"):
+        ss.extract(store, model=str(place / "mine"), **OPTIONS)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("largest", [1, 1 << 28])
+def test_the_composed_file_is_the_one_written_at_once(largest, place, tmp_path, store, monkeypatch):
+    monkeypatch.setattr(growing, "COMPOSED_BYTES", largest)
+    monkeypatch.setattr(filling, "BLOCK_SECONDS", 0.0)
+    ss.extract(store, model=str(place / "mine"), **OPTIONS)
+    write_member(tmp_path / "step-000000.h5", store.read_member("r"), store.header)
+    assert read_file(store) == (tmp_path / "step-000000.h5").read_bytes()
+    assert read_file(store) == read_file(Store(place / "speech.store"))
+
+
+def test_two_processes_give_the_member_of_one(place, store, serstore):
+    words = ("extract", "--model", place / "mine", "--run", "r", "--layers", "all", "--batch-size", 4)
+    done = launch(*words, "--store", store.path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("r@0: 48 utterances computed\n") == 1
+    assert read_file(store) == read_file(Store(place / "speech.store"))
+    assert verify_store(store).ok
+    again = launch(*words, "--store", store.path)
+    assert again.stdout.count("r@0: 0 utterances computed, 48 were there already\n") == 1
+    refused = launch(*words, "--store", store.path, "--precision", "bf16")
+    assert (refused.returncode, refused.stderr.count("from other precision")) == (1, 1)
+
+
+def test_two_processes_give_the_features_of_one(store):
+    assert launch("extract", "--model", "mfcc", "--store", store.path).returncode == 0
+    ss.extract(store, model="mfcc", run="r")
+    np.testing.assert_array_equal(store.pooled("mfcc"), store.pooled("r"))
+    assert sorted(found.name for found in (store.path / "runs").iterdir()) == ["mfcc", "r"]
