@@ -328,8 +328,10 @@ def finetune(
 
 
 def _read_fold(given: str | None) -> "Fold":
-    if given is None or given == "all":
-        return cast(Any, given)
+    if given is None:
+        return None
+    if given == "all":
+        return "all"
     if not given.isdecimal():
         raise typer.BadParameter(f"{given!r} is neither a number nor all", param_hint="--fold")
     return int(given)
