@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ser_store.corpora.splits.train_eval_rows import Valid
     from ser_store.recipes.recipe import Recipe
-    from ser_store.training.request import Request
+    from ser_store.training.request import Fold, Request
     from ser_store_h5.store import Store
 
 
@@ -18,7 +19,8 @@ class Origin:
     init: str
     checkpoint: Path | None
     split: str | None
-    fold: int | None
+    fold: "Fold"
+    valid: "Valid | None" = None
 
 
 def find_like(
@@ -40,7 +42,7 @@ def find_like(
 
     like = Origin(**read_source(opened.run(recipe)))
     if asked.split is None and asked.fold is None:
-        asked = replace(asked, split=like.split, fold=like.fold)
+        asked = replace(asked, split=like.split, fold=like.fold, valid=like.valid)
     if with_weights and asked.model is None and asked.checkpoint is None and asked.init == "pretrained":
         asked = replace(asked, model=like.model, init=like.init, checkpoint=like.checkpoint)
     return asked
@@ -49,7 +51,7 @@ def find_like(
 def read_begun(begun: "Request") -> Origin:
     """What a run that is to go on was begun with."""
     checkpoint = None if begun.checkpoint is None else Path(begun.checkpoint)
-    return Origin(begun.model, begun.init, checkpoint, begun.split, begun.fold)
+    return Origin(begun.model, begun.init, checkpoint, begun.split, begun.fold, begun.valid)
 
 
 def refuse_begun(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
+from ser_store.evaluation.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
 from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
@@ -49,6 +50,7 @@ class MemberEvaluation(Result):
         intervals: of every figure by its name; empty for members that were not named.
         sliced: the same for each group of utterances; None where no groups were asked for.
         cautions: why this member's figures may mislead.
+        folds: of a member whose folds are scored by models of their own, the accuracy of each; else None.
     """
 
     member: str
@@ -59,6 +61,7 @@ class MemberEvaluation(Result):
     intervals: dict[str, Interval] = field(default_factory=dict)
     sliced: Slices | None = None
     cautions: tuple[str, ...] = ()
+    folds: FoldFigures | None = None
 
     def to_json(self, *, normalise: Normalisation | None = None) -> dict[str, Any]:
         metrics = self.metrics
@@ -75,6 +78,8 @@ class MemberEvaluation(Result):
         if self.sliced is not None:
             document["groups"] = {one.group: one.to_json(self.classes) for one in self.sliced.slices}
             document["gap"] = self.sliced.describe_gap()
+        if self.folds is not None:
+            document |= self.folds.to_json()
         return {**document, "cautions": list(self.cautions)}
 
     def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: Normalisation | None = None) -> Iterator[Block]:
@@ -240,6 +245,7 @@ def evaluate(
             else {},
             sliced=sliced[place],
             cautions=tuple(map(str, cautions[name])),
+            folds=find_fold_figures(store, name, rows, predicted[place] == truth),
         )
         for place, (name, own) in enumerate(zip(names, logits, strict=True))
     )

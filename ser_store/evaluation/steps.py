@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.errors import StoreError, UncorrectableError, UnknownNameError, describe_unknown
+from ser_store.evaluation.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
@@ -136,7 +137,8 @@ def steps(
         split: the split that ``on`` is a part of. Default: the store's default split.
         select: record one step in each run, for which the run's name then stands: ``best`` (highest accuracy),
             ``min-loss`` (lowest evaluation loss), ``divergence`` (lowest evaluation loss before it rises while the
-            training loss falls), ``last``, or the number of a step.
+            training loss falls), ``last``, or the number of a step. Of a run that is pooled over folds with validation
+            parts, the step of each fold is selected there instead, and ``NAME-selected@0`` is the member of these.
 
     Returns:
         For each run its steps with accuracies and losses, the best step against the last one, and the best step's
@@ -167,8 +169,11 @@ def steps(
             raise StoreError(f"run {run} has no step that covers the {len(rows)} utterances of {on}: {left_out[0]}")
     if not runs and any(len(own) > 1 for own in by_run.values()):
         by_run = {run: own for run, own in by_run.items() if len(own) > 1}
-    compared = tuple(_compare_steps(store, run, own, on=on, rows=rows, select=select) for run, own in by_run.items())
-    selected = select is not None and on == "test"
+    rules = {run: None if _select_in_folds(store, run, select) else select for run in by_run}
+    compared = tuple(
+        _compare_steps(store, run, own, on=on, rows=rows, select=rules[run]) for run, own in by_run.items()
+    )
+    selected = on == "test" and any(rule is not None for rule in rules.values())
     cautions = (
         *((_SELECTED_ON_TEST,) if selected else ()),
         *unread,
@@ -178,6 +183,20 @@ def steps(
         *_iter_test_cautions(corpus, rows, compared),
     )
     return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions)
+
+
+def _select_in_folds(store: Store, run: str, select: str | int | None) -> bool:
+    """Select the step of each fold on its validation part, if the run is pooled of folds that have one."""
+    record = store.run(run)
+    if not isinstance(select, str) or select not in RULES or record.details.get("valid") is None:
+        return False
+    runs = list_fold_runs(record)
+    for one in runs.values():
+        details = store.run(one).details
+        steps(store, one, on=details["on"], split=details["split"], select=select)
+    if runs:
+        pool_selected(store, record)
+    return bool(runs)
 
 
 def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Sequence[RunSteps]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Fine-tuning: what is asked for, the corpus' examples, the model and its trainer; each evaluation leaves a member."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.description import Init
 from ser_store.backbones.loading import LoadedModel, build_model
 from ser_store.common.log import report_cautions, report_loaded, report_name
-from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
+from ser_store.corpora.splits.train_eval_rows import Valid
 from ser_store.errors import SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
@@ -20,6 +20,7 @@ from ser_store.training.checkpointing.resume import (
     refuse_other_processes,
     refuse_other_rows,
 )
+from ser_store.training.folds import train_folds
 from ser_store.training.lock import hold_run
 from ser_store.training.preparing import open_frozen_states, prepare
 from ser_store.training.processes import (
@@ -32,7 +33,16 @@ from ser_store.training.processes import (
     stated_once,
     wait_for_all,
 )
-from ser_store.training.request import DEFAULT_INIT, Request, find_begun, name_after, name_run, settle_request
+from ser_store.training.request import (
+    DEFAULT_INIT,
+    Fold,
+    Request,
+    choose_request_rows,
+    find_begun,
+    name_after,
+    name_run,
+    settle_request,
+)
 from ser_store.training.run_record import describe_run, list_class_gaps
 from ser_store.training.session import TrainingSession, make_examples
 from ser_store_h5.disk.atomic import remove_folder
@@ -47,7 +57,8 @@ def finetune(
     *,
     run: str | None = None,
     split: str | None = None,
-    fold: int | None = None,
+    fold: Fold = None,
+    valid: Valid | None = None,
     recipe: Recipe | None = None,
     init: Init = DEFAULT_INIT,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -69,7 +80,14 @@ def finetune(
         run: the run's name. Default: the key, or the last part of hub id or folder; with split and fold where the run
             of that name was trained on others.
         split: default: the corpus' default split.
-        fold: the fold to evaluate, for splits into folds.
+        fold: the fold to evaluate, for splits into folds; or ``all``: each in turn, as the runs ``NAME-SPLIT-fold-1`` …
+            or others that were trained alike, then the run ``NAME`` with the logits of every utterance by the model
+            that has not learned from its fold, at each step that all folds have, without representations: those of
+            different models cannot be compared. Several processes that are called alike share the folds.
+        valid: ``next``: the fold after the one that is evaluated (after the last the first) is a validation part, not
+            trained on either. With all folds, the step of each is then chosen there, by accuracy, and the run
+            ``NAME-selected`` holds the member of these steps, ``NAME-selected@0``; :func:`ser_store.steps` with
+            ``select`` chooses again.
         recipe: default: the published one; that of the run, if it is resumed.
         init: ``pretrained`` or ``random``.
         checkpoint: a folder with pretrained weights, instead of the hub.
@@ -104,14 +122,39 @@ def finetune(
     ('finished', ['tiny-wav2vec2@2'])
     """
     store = open_store(store)
+    asked = {"model": model, "split": split, "fold": fold, "recipe": recipe, "init": init, "checkpoint": checkpoint}
+    asked |= {"valid": valid}
+    places: dict[str, Any] = {"audio": audio, "progress": progress, "callbacks": callbacks}
+    if fold != "all":
+        return _train_run(store, run, asked, resume=resume, checkpoints=checkpoints, **places)
+
+    def train(one: str, asked: Mapping[str, Any]) -> RunRecord:
+        own = None if checkpoints is None else Path(checkpoints) / one
+        return _train_run(store, one, asked, resume=True, checkpoints=own, **places)
+
+    return train_folds(store, run, asked, resume=resume, progress=progress, train=train)
+
+
+def _train_run(
+    store: Store,
+    run: str | None,
+    asked: Mapping[str, Any],
+    *,
+    resume: bool,
+    audio: str | os.PathLike[str] | None,
+    checkpoints: str | os.PathLike[str] | None,
+    progress: ProgressLike,
+    callbacks: Sequence[Any],
+) -> RunRecord:
+    """Train one run; parameters as of :func:`finetune`, ``asked`` being what decides the run."""
+    split, fold = asked["split"], asked["fold"]
     with stated_once():
-        name = name_run(store, model, run, resume=resume, split=split, fold=fold)
-        begun = find_begun(store, name, resume=resume, split=split, fold=fold, recipe=recipe)
-        asked = {"model": model, "split": split, "fold": fold, "recipe": recipe, "init": init, "checkpoint": checkpoint}
+        name = name_run(store, asked["model"], run, resume=resume, split=split, fold=fold)
+        begun = find_begun(store, name, resume=resume, split=split, fold=fold, recipe=asked["recipe"])
         request = settle_request(begun, name, asked)
         if begun is not None and begun.state == "finished":
             return begun
-        corpus, rows = store.corpus, choose_train_eval_rows(store.corpus, split=request.split, fold=request.fold)
+        corpus, rows = store.corpus, choose_request_rows(store.corpus, request)
         if begun is not None:
             refuse_other_rows(begun, rows)
             refuse_other_processes(begun, count_processes())

@@ -55,6 +55,15 @@ def refuse_training(folder: Path) -> None:
         os.close(handle)
 
 
+def is_training(folder: Path) -> bool:
+    """Return whether a process trains the run in ``folder``, as far as the file system has locks."""
+    try:
+        refuse_training(folder)
+    except StoreError:
+        return True
+    return False
+
+
 def _wait_for_lock(path: Path) -> int:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -4,17 +4,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ser_store.backbones.description import Init
+from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, Valid, choose_train_eval_rows
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
+from ser_store_h5.corpus import Corpus
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
+# The fold that is evaluated; ``all`` for each of them in turn.
+Fold = int | Literal["all"] | None
 DEFAULT_INIT: Final = "pretrained"
 _UNFINISHED = ("running", "interrupted", "failed")
-_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _TOLD = 3
 
 
@@ -27,22 +31,26 @@ class Request:
         run: the run's name.
         recipe: as it was asked for.
         split: the split's name; None for the corpus' default.
-        fold: the fold that is evaluated.
+        fold: the fold that is evaluated; ``all`` for a run that is pooled over folds.
         init: ``pretrained`` or ``random``.
         checkpoint: a folder with pretrained weights, instead of the hub.
+        valid: ``next`` where the next fold is a validation part.
     """
 
     model: str
     run: str
     recipe: Recipe
     split: str | None = None
-    fold: int | None = None
+    fold: Fold = None
     init: Init = DEFAULT_INIT
     checkpoint: str | None = None
+    valid: Valid | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What the run's record keeps of it, for :func:`read_request`."""
         stated = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "run"}
+        if self.valid is None:
+            del stated["valid"]
         return {**stated, "recipe": self.recipe.to_json()}
 
 
@@ -62,6 +70,7 @@ def read_request(record: RunRecord) -> Request:
             fold=details["fold"],
             init=details["init"],
             checkpoint=details["checkpoint"],
+            valid=details.get("valid"),
         )
     except (KeyError, TypeError, AttributeError) as problem:
         raise StoreError(
@@ -76,7 +85,7 @@ def find_request(
     model: str | None = None,
     run: str | None = None,
     split: str | None = None,
-    fold: int | None = None,
+    fold: Fold = None,
 ) -> Request | None:
     """What the run that is to be resumed was begun with; None where there is no such run yet.
 
@@ -88,7 +97,7 @@ def find_request(
 
 
 def name_run(
-    store: Store, model: str | None, run: str | None, *, resume: bool, split: str | None = None, fold: int | None = None
+    store: Store, model: str | None, run: str | None, *, resume: bool, split: str | None = None, fold: Fold = None
 ) -> str:
     """The name of the run that is meant: the one given, else the model's, else the only one that can be resumed.
 
@@ -121,9 +130,9 @@ def name_after(model: str) -> str:
     return Path(model).name.partition("@")[0]
 
 
-def _name_apart(store: Store, plain: str, *, split: str | None, fold: int | None) -> str:
+def _name_apart(store: Store, plain: str, *, split: str | None, fold: Fold) -> str:
     """The name of the run of this split and fold, if there is one; else ``plain`` unless another's run has it."""
-    named = f"-{_NO_NAME.sub('-', split)}" if split else ""
+    named = f"-{NO_NAME.sub('-', split)}" if split else ""
     numbered = "" if fold is None else f"-fold-{fold}"
     asked = {"split": split, "fold": fold}
     for name in dict.fromkeys(plain + suffix for suffix in ("", numbered, named + numbered)):
@@ -145,7 +154,7 @@ def _is_unfinished(record: RunRecord) -> bool:
 
 
 def find_begun(
-    store: Store, run: str, *, resume: bool, split: str | None, fold: int | None, recipe: Recipe | None
+    store: Store, run: str, *, resume: bool, split: str | None, fold: Fold, recipe: Recipe | None
 ) -> RunRecord | None:
     """The record of the run that is to go on; None if it is to begin.
 
@@ -186,7 +195,7 @@ def _refuse_taken(store: Store, record: RunRecord, asked: Mapping[str, Any]) -> 
     )
     suffixes = [asked[name] if name == "split" else f"{name}-{asked[name]}" for name in changes]
     is_named = {*changes} <= {"split", "fold", "seed"} and changes
-    name = _NO_NAME.sub("-", "-".join([record.run, *suffixes])) if is_named else "NAME"
+    name = NO_NAME.sub("-", "-".join([record.run, *suffixes])) if is_named else "NAME"
     raise ExistsError(
         f"run {record.run} is in {store.path} already"
         + (f" and is {record.state}" if _is_unfinished(record) else "")
@@ -214,6 +223,18 @@ def settle_request(begun: RunRecord | None, run: str, asked: Mapping[str, Any]) 
     if "model" not in stated:
         raise SerstoreError(f"no `model` is given, and there is no run {run} to go on with: expected one of them")
     return Request(run=run, **{"recipe": Recipe(), **stated})
+
+
+def choose_request_rows(corpus: Corpus, request: Request) -> TrainEvalRows:
+    """The rows of the corpus that are trained on and evaluated.
+
+    Raises:
+        CorpusError: if the split has no such parts.
+        SerstoreError: if the request is that of a run which is pooled over folds.
+    """
+    if request.fold == "all":
+        raise SerstoreError(f"run {request.run} is pooled over folds: expected `fold` all to go on with it")
+    return choose_train_eval_rows(corpus, split=request.split, fold=request.fold, valid=request.valid)
 
 
 def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -28,7 +28,7 @@ from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.tables.finetune import print_dry_run, print_run, push, train_all
 
 if TYPE_CHECKING:
-    from ser_store.training.request import Request
+    from ser_store.training.request import Fold, Request
     from ser_store_h5.store import Store
 
 Pair = tuple[float, float]
@@ -79,7 +79,19 @@ def finetune(
     run: RunOption = None,
     split: SplitOption = None,
     fold: Annotated[
-        int | None, typer.Option("--fold", help="The fold to evaluate on, where the split consists of folds.")
+        str | None,
+        typer.Option(
+            "--fold",
+            help="The fold to evaluate on, where the split consists of folds; all for each in turn, and then one run "
+            "in which every utterance is answered by the model that has not met its fold.",
+        ),
+    ] = None,
+    valid: Annotated[
+        str | None,
+        typer.Option(
+            "--valid",
+            help="next: the fold after it is a validation part, not trained on, by which --fold all selects steps.",
+        ),
     ] = None,
     init: InitOption = "pretrained",
     checkpoint: CheckpointOption = None,
@@ -262,17 +274,18 @@ def finetune(
     debug: DebugOption = False,
 ) -> None:
     """Fine-tune a backbone and cache its answers at every evaluation. Defaults: the paper's settings."""
-    asked = {name: value for name, value in context.params.items() if value is not None}
+    number = _read_fold(fold)
+    asked = {name: value for name, value in {**context.params, "fold": number}.items() if value is not None}
     resolved = resolve_recipe(asked, recipe=recipe, store=store, resume=resume)
     begun = (
-        _find_begun(store, model=model, run=run, split=split, fold=fold)
+        _find_begun(store, model=model, run=run, split=split, fold=number)
         if resume and not all_models and (print_recipe or dry_run)
         else None
     )
     if print_recipe:
         print_recipe_text(resolved if begun is None else resolved or begun.recipe, json=json)
         return
-    origin = Origin(model, init, checkpoint, split, fold)
+    origin = Origin(model, init, checkpoint, split, number, cast(Any, valid))  # the library says whether it is known
     if begun is not None:
         origin, resolved = read_begun(begun), resolved or begun.recipe
     else:
@@ -285,6 +298,11 @@ def finetune(
     if all_models and (run or checkpoint or checkpoints or push_to_hub):
         raise typer.BadParameter(
             "--all trains several models: --run, --checkpoint, --checkpoints, --push-to-hub do not fit"
+        )
+    over_folds = origin.fold == "all"
+    if over_folds and (all_models or push_to_hub or dry_run):
+        raise typer.BadParameter(
+            "all trains several models: --all, --push-to-hub, --dry-run take one fold", param_hint="--fold"
         )
     opened = _open(store)
     places: dict[str, Any] = {"split": origin.split, "fold": origin.fold, "init": origin.init, "audio": audio}
@@ -311,6 +329,7 @@ def finetune(
         model,
         run=run,
         **places,
+        valid=origin.valid,
         recipe=resolved,
         checkpoint=checkpoint,
         checkpoints=checkpoints,
@@ -325,6 +344,16 @@ def finetune(
         return
     print_run(opened, record)
     push(opened, record.run, push_to_hub)
+
+
+def _read_fold(given: str | None) -> "Fold":
+    if given is None:
+        return None
+    if given == "all":
+        return "all"
+    if not given.isdecimal():
+        raise typer.BadParameter(f"{given!r} is neither a number nor all", param_hint="--fold")
+    return int(given)
 
 
 def _open(store: Path) -> "Store":

@@ -85,3 +85,18 @@ def print_run(store: "Store", record: "RunRecord") -> None:
     comparison = compare(store, [record.run], on=record.details["on"], split=record.details["split"])
     warn_cautions(comparison.cautions)
     print_blocks(comparison.describe())
+    if record.details.get("fold") == "all":
+        _print_folds(store, record)
+
+
+def _print_folds(store: "Store", record: "RunRecord") -> None:
+    """The figures of a run that is pooled over folds, and of the steps that were selected in them."""
+    from ser_store.evaluation import evaluate
+    from ser_store.evaluation.fold_runs import name_selected
+
+    chosen = name_selected(record.run)
+    found = evaluate(store, [record.run, *([chosen] if store.has_run(chosen) else [])], on="all")
+    for one in found.members:
+        if one.folds is not None:
+            typer.echo(f"\n{one.member}: {one.metrics.accuracy:.2%} of all {one.metrics.n} utterances")
+            print_blocks(one.folds.describe())

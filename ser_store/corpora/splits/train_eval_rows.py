@@ -1,15 +1,21 @@
 """The rows of a split that a model is trained on, and those that it is evaluated on."""
 
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.checks import check_choice
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
 
 Rows = NDArray[np.int32]
+# Which fold is a fold's validation part: the one after it, after the last one the first.
+Valid = Literal["next"]
+_FOLD: Final = re.compile(r"fold-[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,31 @@ def check_trainable(corpus: Corpus, split: str | None = None) -> None:
         )
 
 
-def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: int | None = None) -> TrainEvalRows:
+def list_folds(corpus: Corpus, split: str) -> list[int]:
+    """Return the numbers of the folds that a split consists of, ascending.
+
+    Raises:
+        CorpusError: if it has other parts.
+    """
+    names = corpus.part_names(split)
+    if len(names) < 2 or not all(_FOLD.fullmatch(name) for name in names):
+        raise CorpusError(
+            f"split {split} has the parts {', '.join(names[:12])}: expected one that consists of folds; choose another "
+            "`split`"
+        )
+    return sorted(int(name.removeprefix("fold-")) for name in names)
+
+
+def choose_train_eval_rows(
+    corpus: Corpus, *, split: str | None = None, fold: int | None = None, valid: Valid | None = None
+) -> TrainEvalRows:
     """Return the train and eval rows of a split; of folds, ``fold`` is evaluated and the others are trained on.
+
+    With ``valid="next"`` the fold after it is not trained on either, and is the one that is monitored.
 
     Raises:
         CorpusError: if the split has no part to train on or to evaluate, or a fold is missing or too much.
+        UnknownNameError: if there is no such choice of a validation part.
 
     >>> import ser_store as ss
     >>> from ser_store.corpora.splits.draw import add_split
@@ -60,9 +86,15 @@ def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: in
     ('fold-1', ['01', '11', '20', '21'])
     """
     check_trainable(corpus, split)
+    if valid is not None:
+        check_choice("`valid`", valid, get_args(Valid))
     names = corpus.part_names(split)
     shown = split or corpus.default_split
     if "train" in names:
+        if valid is not None:
+            raise CorpusError(
+                f"split {shown} has no folds: got `valid` {valid}; expected none, or a `split` into folds"
+            )
         if fold is not None:
             raise CorpusError(f"split {shown} has no folds: got `fold` {fold}; expected none, or a `split` into folds")
         others = [name for name in names if name != "train"]
@@ -76,9 +108,22 @@ def choose_train_eval_rows(corpus: Corpus, *, split: str | None = None, fold: in
                 "others are trained on"
             )
         others = [on]
-        train = np.sort(np.concatenate([corpus.rows(name, split=split) for name in names if name != on]))
+        if valid is not None:
+            on = _find_next(corpus, str(shown), fold)
+            others.append(on)
+        train = np.sort(np.concatenate([corpus.rows(name, split=split) for name in names if name not in others]))
     evaluated = np.sort(np.concatenate([corpus.rows(name, split=split) for name in others]))
     return TrainEvalRows(train=train, evaluated=evaluated, monitored=corpus.rows(on, split=split), on=on)
+
+
+def _find_next(corpus: Corpus, split: str, fold: int) -> str:
+    folds = list_folds(corpus, split)
+    if len(folds) < 3:
+        raise CorpusError(
+            f"split {split} has {len(folds)} folds: expected three or more for `valid` next, which trains on neither "
+            "the fold nor the one after it; leave `valid` out"
+        )
+    return f"fold-{folds[(folds.index(fold) + 1) % len(folds)]}"
 
 
 def digest_train_eval_rows(train_eval: TrainEvalRows) -> str:

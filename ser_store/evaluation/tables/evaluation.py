@@ -47,6 +47,7 @@ def name_metrics(style: str) -> dict[str, str]:
 def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
     """Yield a table with a row for each member."""
     intervals = [member.interval for member in evaluations.members]
+    has_folds = any(member.folds is not None for member in evaluations.members)
     rows = [
         [
             member.member,
@@ -55,11 +56,12 @@ def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = 
             Percent(member.metrics.accuracy),
             *cells,
             Percent(member.metrics.balanced_accuracy),
+            *([str(member.folds or "")] if has_folds else []),
         ]
         for member, cells in zip(evaluations.members, list_interval_cells(intervals), strict=True)
     ]
     header = [f"on {evaluations.on}", "n", "correct", names["accuracy"], *head_intervals(intervals)]
-    yield Table([*header, names["balanced_accuracy"]], rows)
+    yield Table([*header, names["balanced_accuracy"], *(["mean ± std of folds"] if has_folds else [])], rows)
     yield f"\n95% intervals: {describe_intervals(intervals)}"
     if names != PLAIN:
         yield EXPLANATION
@@ -127,6 +129,9 @@ def tabulate_member(
     """Yield all figures of a member with their intervals, its classes, and its confusion matrix."""
     yield f"\n{member.member}"
     yield from _tabulate_figures(member, names)
+    if member.folds is not None:
+        yield ""
+        yield from member.folds.describe()
     yield ""
     yield from _tabulate_classes(member)
     yield ""

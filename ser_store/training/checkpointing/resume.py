@@ -16,7 +16,8 @@ from ser_store_h5.runs import RunRecord
 
 def compute_training_digest(record: RunRecord) -> str:
     """SHA-256 (hex) of what a run was begun with, which its checkpoints bear; where it was trained does not count."""
-    names = [entry.name for entry in fields(Request) if entry.name != "run"]
+    # Which part is the validation part, the digest of the rows says.
+    names = [entry.name for entry in fields(Request) if entry.name not in ("run", "valid")]
     begun = {name: record.details.get(name) for name in [*names, "sides_digest"]}
     return hashlib.sha256(json.dumps(begun, sort_keys=True).encode()).hexdigest()
 
@@ -77,7 +78,7 @@ def read_source(record: RunRecord) -> dict[str, Any]:
     """What :func:`.finetuning.finetune` takes for another run from the same weights, on the same utterances.
 
     Returns:
-        ``model``, ``init``, ``checkpoint``, ``split`` and ``fold``.
+        ``model``, ``init``, ``checkpoint``, ``split``, ``fold`` and ``valid``.
 
     Raises:
         StoreError: if the record does not say how the run was begun.
@@ -85,4 +86,4 @@ def read_source(record: RunRecord) -> dict[str, Any]:
     request = read_request(record)
     checkpoint = None if request.checkpoint is None else Path(request.checkpoint)
     weights = {"model": pin_model(record), "init": request.init, "checkpoint": checkpoint}
-    return {**weights, "split": request.split, "fold": request.fold}
+    return {**weights, "split": request.split, "fold": request.fold, "valid": request.valid}

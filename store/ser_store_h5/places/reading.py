@@ -116,7 +116,10 @@ class _Aligned:
 
     def read_pooled(self, layer: int | None) -> NDArray[Any]:
         if "pooled" not in self.file.names:
-            raise StoreError(f"{self.name} has no pooled representations: expected a member of finetune or extract")
+            raise StoreError(
+                f"{self.name} has no pooled representations: expected a member of finetune or extract; one that is "
+                "pooled over folds has none, since those of different models cannot be compared"
+            )
         if layer is None:
             return self._read("pooled")
         names = name_layers(self.file.layers)

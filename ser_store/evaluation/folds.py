@@ -1,0 +1,114 @@
+"""The accuracy of each fold, where every fold is scored by a model of its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.display import Block, Percent, Table
+from ser_store.corpora.splits.fitted import find_fitted
+from ser_store_h5.names import PLUS, parse_member
+from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True)
+class FoldAccuracy:
+    """One fold.
+
+    Attributes:
+        fold: its name, such as ``fold-1``.
+        n: utterances.
+        correct: of these.
+    """
+
+    fold: str
+    n: int
+    correct: int
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct answers, in 0..1."""
+        return self.correct / self.n
+
+
+@dataclass(frozen=True)
+class FoldFigures:
+    """The accuracies of a member's folds, two or more.
+
+    Attributes:
+        folds: in their order.
+    """
+
+    folds: tuple[FoldAccuracy, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the folds' accuracies, each counted once whatever its size."""
+        return fmean(one.accuracy for one in self.folds)
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation, with n - 1 in the denominator."""
+        return stdev(one.accuracy for one in self.folds)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2%} ± {self.std * 100:.2f}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the keys that ``serstore evaluate --json`` has for a member of folds."""
+        folds = [{**vars(one), "accuracy": one.accuracy} for one in self.folds]
+        return {"folds": folds, "mean": self.mean, "std": self.std}
+
+    def describe(self) -> Iterator[Block]:
+        """Yield a table with a row for each fold, and their mean."""
+        rows = [[one.fold, one.n, one.correct, Percent(one.accuracy)] for one in self.folds]
+        yield Table(["fold", "n", "correct", "accuracy"], rows)
+        yield f"mean ± standard deviation over {len(self.folds)} folds: {self}"
+
+
+def find_folds(store: Store, run: str, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
+    """Return the name of the fold that each of ``rows`` is in, ``(m,)``; None unless several models share them.
+
+    The folds are those of the split that the run's record names, or else numbered from 1: ``fold-1``.
+    """
+    fitted = find_fitted(store, run)
+    if fitted is None or len(fitted.learned) < 2:
+        return None
+    models, places = np.unique(fitted.scored_by[rows], return_inverse=True)
+    if len(models) < 2:
+        return None
+    record, corpus = store.run(run), store.corpus
+    for split in (record.details.get("cv"), record.details.get("split")):
+        if split in corpus.splits:
+            parts = corpus.parts(split)[rows]
+            if len(set(zip(parts.tolist(), places.tolist(), strict=True))) == len(set(parts.tolist())) == len(models):
+                return parts
+    names: NDArray[np.str_] = np.array([f"fold-{model + 1}" for model in models])[places]
+    return names
+
+
+def compute_fold_figures(folds: NDArray[np.str_], right: NDArray[np.bool_]) -> FoldFigures:
+    """Return the accuracy of each fold.
+
+    Args:
+        folds: ``(n,)`` names.
+        right: ``(n,)``: whether the answer is correct.
+
+    >>> print(compute_fold_figures(np.array(["fold-1", "fold-1", "fold-2"]), np.array([True, False, True])))
+    75.00% ± 35.36
+    """
+    names = sorted(set(folds.tolist()), key=lambda name: (len(name), name))
+    return FoldFigures(
+        tuple(FoldAccuracy(name, int((folds == name).sum()), int(right[folds == name].sum())) for name in names)
+    )
+
+
+def find_fold_figures(store: Store, name: str, rows: NDArray[np.int32], right: NDArray[np.bool_]) -> FoldFigures | None:
+    """Return the accuracy of each fold of a member; None where it has none on ``rows``, as ensembles have."""
+    if PLUS in name:
+        return None
+    folds = find_folds(store, parse_member(name)[0], rows)
+    return None if folds is None else compute_fold_figures(folds, right)

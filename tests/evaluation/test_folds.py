@@ -1,0 +1,62 @@
+"""Figures of members whose folds are scored by models of their own."""
+
+import numpy as np
+import pytest
+
+import ser_store as ss
+
+N = 48
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Three folds of four speakers each, and a member for them of which 12, 8 and 4 answers are right."""
+    folds = np.arange(N) % 3 + 1
+    labels = np.arange(N) // 3 % 2
+    made = ss.Store.create(
+        tmp_path / "made.store",
+        ids=[f"u{place:02}" for place in range(N)],
+        labels=[("happy", "sad")[label] for label in labels],
+        speakers=[f"s{place % 12:02}" for place in range(N)],
+        splits={"thirds": [f"fold-{fold}" for fold in folds], "apart": ["test" if f == 1 else "train" for f in folds]},
+    )
+    right = np.arange(N) // 3 < np.array([12, 8, 4])[folds - 1]
+    logits = np.eye(2)[np.where(right, labels, 1 - labels)]
+    made.add("crossed", ids=made.corpus.ids.tolist(), logits=logits, trained_on="others", split="thirds")
+    made.add("single", ids=made.corpus.ids.tolist(), logits=logits, trained_on="train", split="apart")
+    return made
+
+
+def test_each_fold_and_their_mean_stand_beside_the_pooled_figure(store):
+    found = ss.evaluate(store, "crossed", on="all").members[0].to_json()
+    assert (found["n"], found["correct"]) == (48, 24)
+    assert [(one["fold"], one["n"], one["correct"], one["accuracy"]) for one in found["folds"]] == [
+        ("fold-1", 16, 12, 0.75),
+        ("fold-2", 16, 8, 0.5),
+        ("fold-3", 16, 4, 0.25),
+    ]
+    assert found["mean"] == pytest.approx(0.5)
+    assert found["std"] == pytest.approx(np.std([0.75, 0.5, 0.25], ddof=1))
+
+
+def test_both_the_table_of_all_and_the_page_of_one_say_it(store, serstore):
+    every = serstore("evaluate", "--on", "all", "--store", store.path)
+    assert "mean ± std of folds" in every.out
+    assert "50.00% ± 25.00" in every.out
+    one = serstore("evaluate", "crossed", "--on", "all", "--store", store.path)
+    assert "mean ± standard deviation over 3 folds: 50.00% ± 25.00" in one.out
+
+
+@pytest.mark.parametrize(("member", "on"), [("single", "all"), ("crossed", "fold-2"), ("crossed+single", "all")])
+def test_there_are_none_where_one_model_answers_or_one_fold_is_asked_for(store, member, on):
+    found = ss.evaluate(store, member, on=on, split="thirds").members[0]
+    assert found.folds is None
+    assert "folds" not in found.to_json()
+
+
+def test_heads_over_drawn_folds_have_figures_too(store):
+    store.add("frozen", ids=store.corpus.ids.tolist(), pooled=np.ones((N, 3)), trained_on="nothing")
+    [drawn] = ss.head(store, "frozen", cv="speaker", folds=4)
+    found = ss.evaluate(store, drawn.member, on="all").members[0]
+    assert [one.fold for one in found.folds.folds] == ["fold-1", "fold-2", "fold-3", "fold-4"]
+    assert sum(one.n for one in found.folds.folds) == N
