@@ -25,7 +25,7 @@ from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.model import build_config
 from ser_store.backbones.source import find_source
 from ser_store.errors import SerstoreError
-from ser_store.inference.heap import lent_heap
+from ser_store.inference.memory import lent_heap
 from ser_store.inference.out_of_memory import free_memory
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.finetune import finetune

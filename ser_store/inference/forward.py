@@ -19,7 +19,7 @@ from ser_store.backbones.model import LayerChoice
 from ser_store.common.threads import open_pool
 from ser_store.inference.dataset import SpeechDataset, collate_speech
 from ser_store.inference.frozen_states import FrozenStates
-from ser_store.inference.heap import kept_heap
+from ser_store.inference.memory import kept_heap
 
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -42,7 +42,7 @@ def free_memory() -> None:
     """Give back what the failed attempt left behind, so that the next one finds it."""
     from accelerate.utils.memory import clear_device_cache
 
-    from ser_store.inference.heap import give_back_freed
+    from ser_store.inference.memory import give_back_freed
 
     clear_device_cache(garbage_collection=True)
     # A heap that keeps what is freed keeps it in pieces, too small for the next attempt.

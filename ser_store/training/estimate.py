@@ -3,9 +3,7 @@
 import math
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +22,8 @@ from ser_store.backbones.model import build_config
 from ser_store.backbones.source import find_source
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
-from ser_store.errors import MemoryLimitError, require
+from ser_store.errors import MemoryLimitError
+from ser_store.inference.memory import find_available_memory, read_peak_memory, reset_peak_memory
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.batches import make_deal
@@ -191,14 +190,6 @@ def estimate(
     )
 
 
-def find_available_memory() -> int:
-    """Return the bytes that the device has for each of the processes that share it."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory)
-    whole = require("psutil").virtual_memory().total  # accelerate brings it
-    return int(whole) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
 def _count_memory(model: str, parameters: int, trained: int) -> dict[str, Any]:
     """Bytes of the weights, their gradients and AdamW's two moments, all float32.
 
@@ -245,9 +236,9 @@ def _train_probe(
     build_training_arguments(recipe, Path(gettempdir()))  # by which the processes meet
     with TemporaryDirectory(prefix="serstore-dry-run-") as own:
         store = Store(tell_all(lambda: Store.create(Path(own) / "probe.store", corpus).path))
-        _reset_peak_memory()
+        reset_peak_memory()
         details = finetune(store, model, run="probe", recipe=_shorten(recipe), **given).details
-        peak, points = _read_peak_memory(), store.curves("probe")
+        peak, points = read_peak_memory(), store.curves("probe")
         wait_for_all()
     logged, evaluated = [point["seconds"] for point in points[:-1]], points[-1]["seconds"]
     # Of the steps, the first warms up.
@@ -255,20 +246,3 @@ def _train_probe(
     took["checkpoint"] = details["seconds"] - evaluated
     resolved = details["resolved"]
     return took, peak, (resolved["train_batch_size"], resolved["eval_batch_size"])
-
-
-def _reset_peak_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError):  # Linux alone has it
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _read_peak_memory() -> int:
-    """The most bytes that torch reserved on the GPU, or that were resident of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_reserved()
-    if sys.platform == "linux":
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    return int(require("psutil").Process().memory_info().rss)

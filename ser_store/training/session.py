@@ -17,7 +17,7 @@ from ser_store.errors import StoreError, UnknownNameError
 from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.forward import fill_frozen, stated_rounding
 from ser_store.inference.frozen_states import FrozenStates
-from ser_store.inference.heap import kept_heap
+from ser_store.inference.memory import kept_heap
 from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
 from ser_store.inference.transforms import make_variation
 from ser_store.recipes.recipe import Recipe

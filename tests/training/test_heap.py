@@ -10,7 +10,7 @@ import torch
 PROGRAM = """
 import resource, torch
 from contextlib import nullcontext
-from ser_store.inference.heap import kept_heap
+from ser_store.inference.memory import kept_heap
 
 def count_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
