@@ -13,6 +13,7 @@ from ser_store_h5 import __version__
 if TYPE_CHECKING:
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
+    from ser_store.corpora.splits.listing import splits
     from ser_store.corpora.synthetic import write_synthetic_corpus
     from ser_store.ensembles import Correction, Limits, Search
     from ser_store.ensembles.vote import vote
@@ -107,6 +108,7 @@ _HOMES = {
     "predictions": "ser_store.interchange.per_utterance",
     "push_to_hub": "ser_store.hub.push",
     "rm": "ser_store.interchange.listing",
+    "splits": "ser_store.corpora.splits.listing",
     "steps": "ser_store.evaluation.steps",
     "sweep": "ser_store_h5.integrity.sweeping",
     "unpack": "ser_store_h5.pack.packing",
@@ -162,6 +164,7 @@ __all__ = [
     "predictions",
     "push_to_hub",
     "rm",
+    "splits",
     "steps",
     "sweep",
     "unpack",

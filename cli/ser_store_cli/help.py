@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Bring in a corpus": ("init", "audit", "import"),
+    "Bring in a corpus": ("init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
@@ -25,6 +25,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Any corpus, from a table with the columns file, label and, if known, speaker",
             "init --corpus corpus.csv --audio recordings --store mine.store",
         ),
+    ),
+    "splits": (
+        ("All splits of the store, and which one is meant by default", "splits"),
+        ("Folds of whole speakers, and who is in which", "splits --add speaker-folds --describe speaker-folds"),
     ),
     "audit": (
         ("What training and test share in the default split", "audit"),

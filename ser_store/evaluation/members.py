@@ -13,6 +13,7 @@ from ser_store.evaluation.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
 from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
+from ser_store.evaluation.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
 from ser_store.evaluation.tables.evaluation import PLAIN, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups
@@ -111,6 +112,7 @@ class Evaluations(Result):
         members: one entry for each member, in the order asked for.
         cautions: why the figures may mislead; empty if there is no known reason.
         loss_cautions: the same of log-loss, Brier score and calibration error, for whoever shows these.
+        seeds: of members whose runs differ in nothing but the seed, how far they differ.
     """
 
     on: str
@@ -119,6 +121,7 @@ class Evaluations(Result):
     members: tuple[MemberEvaluation, ...]
     cautions: tuple[str, ...] = ()
     loss_cautions: tuple[str, ...] = ()
+    seeds: tuple[SeedFigures, ...] = ()
 
     def list_cautions(self) -> tuple[str, ...]:
         """Return the cautions, those of log-loss among them where it is printed: of members that were named."""
@@ -132,6 +135,7 @@ class Evaluations(Result):
             normalise: show confusions as shares: of the ``true`` class, the ``predicted`` class, or ``all``.
         """
         yield from tabulate_evaluations(self, names)
+        yield from map(str, self.seeds)
         named = [member for member in self.members if member.intervals]
         if self.by is not None and not named:
             yield from tabulate_gaps(self)
@@ -165,7 +169,8 @@ class Evaluations(Result):
         """Return the document of ``serstore evaluate --json``, with confusion as shares over ``normalise`` as well."""
         asked = {"on": self.on, "split": self.split, **({} if self.by is None else {"by": self.by})}
         members = [member.to_json(normalise=normalise) for member in self.members]
-        return {**asked, "members": members, "cautions": [*self.cautions, *self.loss_cautions]}
+        seeds = {"seeds": [one.to_json() for one in self.seeds]} if self.seeds else {}
+        return {**asked, "members": members, **seeds, "cautions": [*self.cautions, *self.loss_cautions]}
 
 
 def evaluate(
@@ -262,6 +267,7 @@ def evaluate(
             *_caution_figures(names, predicted, intervals),
         ),
         loss_cautions=caution_scores(store, scored, of=LOSSES),
+        seeds=gather_seeds(store, {one.member: one.metrics.accuracy for one in evaluated}),
     )
 
 

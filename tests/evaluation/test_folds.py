@@ -1,4 +1,4 @@
-"""Figures of members whose folds are scored by models of their own."""
+"""Figures of members whose folds are scored by models of their own, and of runs that differ in the seed alone."""
 
 import numpy as np
 import pytest
@@ -60,3 +60,19 @@ def test_heads_over_drawn_folds_have_figures_too(store):
     found = ss.evaluate(store, drawn.member, on="all").members[0]
     assert [one.fold for one in found.folds.folds] == ["fold-1", "fold-2", "fold-3", "fold-4"]
     assert sum(one.n for one in found.folds.folds) == N
+
+
+def test_runs_that_differ_in_nothing_but_the_seed_are_gathered(store, serstore):
+    store.add("frozen", ids=store.corpus.ids.tolist(), pooled=np.eye(N, 3), trained_on="nothing")
+    for seed in (1, 2, 3):
+        ss.head(store, "frozen", cv="speaker", folds=4, seed=seed, run=f"head-{seed}")
+    ss.head(store, "frozen", cv="speaker", folds=3, seed=4, run="other")
+    found = ss.evaluate(store, on="all")
+    accuracies = {one.member: one.metrics.accuracy for one in found.members}
+    [seeds] = found.to_json()["seeds"]
+    own = [accuracies[f"head-{seed}@0"] for seed in (1, 2, 3)]
+    assert (seeds["members"], seeds["seeds"]) == (["head-1@0", "head-2@0", "head-3@0"], [1, 2, 3])
+    assert (seeds["mean"], seeds["std"]) == pytest.approx((np.mean(own), np.std(own, ddof=1)))
+    assert (seeds["low"], seeds["high"]) == (min(own), max(own))
+    assert "3 seeds of head-1: accuracy" in serstore("evaluate", "--on", "all", "--store", store.path).out
+    assert ss.evaluate(store, ["head-1", "other"], on="all").seeds == ()

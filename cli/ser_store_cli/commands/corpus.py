@@ -1,10 +1,11 @@
-"""init and audit."""
+"""init, audit and splits."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from ser_store_cli.completion import complete_splits
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -25,6 +26,7 @@ _TOLD = 5
 def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(audit)
+    app.command()(splits)
 
 
 @stated
@@ -119,3 +121,39 @@ def audit(
         print_json(report.to_json())
     else:
         print_blocks(report.describe())
+
+
+@stated
+def splits(
+    describe: Annotated[
+        str | None,
+        typer.Option("--describe", help="Show the speakers and classes of one split.", autocompletion=complete_splits),
+    ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option("--add", help="Add a split: one that `serstore init --split` draws, or a column of the corpus."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split to add.")] = None,
+    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds of the split to add.")] = None,
+    default: Annotated[
+        str | None,
+        typer.Option("--default", help="Use this split where no other is named.", autocompletion=complete_splits),
+    ] = None,
+    remove: Annotated[
+        str | None,
+        typer.Option("--remove", help="Remove a split that no run was made by.", autocompletion=complete_splits),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the splits of a store, describe, add or remove one, or choose the default."""
+    from ser_store.corpora.splits.listing import splits as find
+
+    found = find(store, describe, add=add, seed=seed, folds=folds, default=default, remove=remove)
+    _tell("note", found.notes)
+    warn_cautions(found.cautions)
+    if json:
+        print_json(found.to_json())
+    else:
+        print_blocks(found.describe() if describe is None else found.splits[0].describe())

@@ -89,6 +89,12 @@ def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int
     return name if draw is None else draw.name
 
 
+def name_kind(corpus: Corpus, name: str) -> str:
+    """Return how a split of the corpus was drawn, a key of ``SPLITS``; else ``column`` or ``given``."""
+    drawn = _DRAWN_NAME.fullmatch(name)
+    return "column" if name in corpus.columns else "given" if drawn is None else drawn[1]
+
+
 def assign_split(corpus: Corpus, name: str, parts: StrArray) -> Corpus:
     """Return the corpus with the split ``name``, unless it has one of this name with other parts.
 

@@ -78,7 +78,7 @@ def read_source(record: RunRecord) -> dict[str, Any]:
     """What :func:`.finetuning.finetune` takes for another run from the same weights, on the same utterances.
 
     Returns:
-        ``model``, ``init``, ``checkpoint``, ``split``, ``fold`` and ``valid``.
+        ``model``, ``init``, ``checkpoint``, ``split``, ``fold``, and ``valid`` where it has one.
 
     Raises:
         StoreError: if the record does not say how the run was begun.
@@ -86,4 +86,5 @@ def read_source(record: RunRecord) -> dict[str, Any]:
     request = read_request(record)
     checkpoint = None if request.checkpoint is None else Path(request.checkpoint)
     weights = {"model": pin_model(record), "init": request.init, "checkpoint": checkpoint}
-    return {**weights, "split": request.split, "fold": request.fold, "valid": request.valid}
+    valid = {} if request.valid is None else {"valid": request.valid}
+    return {**weights, "split": request.split, "fold": request.fold, **valid}
