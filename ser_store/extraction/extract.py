@@ -43,6 +43,7 @@ def extract(
     whisper_context: Context = "utterance",
     batch_size: int | None = None,
     batch_seconds: float | None = None,
+    window_seconds: float | None = None,
     precision: Precision | None = None,
     on_bad: OnBad = "fail",
     progress: ProgressLike = False,
@@ -74,6 +75,10 @@ def extract(
         batch_size: utterances for each forward pass, which are of nearly the same length; half as many, and so on,
             where memory runs out. Default: 8, or no limit where there is one of seconds.
         batch_seconds: of sound in each forward pass, padding counted: few long utterances, or many short ones.
+        window_seconds: what is longer passes the model in windows of equal length and at most so many seconds, each of
+            which looks at itself alone; their frames are pooled together. It belongs to what an extraction is known by.
+            An hour takes 2 GB then; without windows about 20 MB a second of sound, by a model of 512 channels, so
+            10 minutes are what 16 GB hold. Whisper cuts into its thirty seconds by itself, all of them in memory.
         precision: number format of the forward passes: ``fp32``, ``tf32``, ``fp16`` or ``bf16``, the fastest on CPUs
             that have it. Default: ``fp32``; of a run's checkpoint, what the run was trained in.
         on_bad: what a recording does that is missing, damaged, too short or not finite: ``fail`` ends the extraction;
@@ -97,11 +102,21 @@ def extract(
     check_choice("on_bad", on_bad, get_args(OnBad))
     size = _find_batch_size(batch_size, batch_seconds)
     whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
+    _check_windows(model, window_seconds, whisper_context)
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
     folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
-    passes = Passes(folder, size, batch_seconds or math.inf, precision, to_progress(progress), whole, measured)
+    passes = Passes(
+        folder,
+        size,
+        batch_seconds or math.inf,
+        precision,
+        to_progress(progress),
+        whole,
+        measured,
+        window_seconds or math.inf,
+    )
     require("torch" if model is not None and is_acoustic(model) else "transformers")
     extractors: Iterable[Extractor]
     if model is None:
@@ -121,6 +136,19 @@ def _find_batch_size(size: int | None, seconds: float | None) -> int:
     if seconds is not None:
         check_number("batch_seconds", seconds, ModelError, least=1)
     return size or (8 if seconds is None else sys.maxsize)
+
+
+def _check_windows(model: str | None, seconds: float | None, whisper_context: str) -> None:
+    if seconds is None:
+        return
+    check_number("window_seconds", seconds, ModelError, least=1)
+    if model is not None and is_acoustic(model):
+        raise ModelError(f"`window_seconds` with `model` {model}: a feature set takes utterances whole; leave it out")
+    if whisper_context != "utterance":
+        raise ModelError(
+            f"`window_seconds` with `whisper_context` {whisper_context}: its windows are Whisper's thirty seconds; "
+            "leave one of the two out"
+        )
 
 
 def _check_combination(

@@ -39,6 +39,7 @@ _IDENTITY = {
     "pooling": "pooling",
     "layers": "layers",
     "precision": "precision",
+    "window_seconds": "windows",
 }
 # What a kill costs at most, and what is held in memory meanwhile.
 BLOCK_SECONDS = 20.0

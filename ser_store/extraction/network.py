@@ -55,6 +55,7 @@ class Passes:
         progress: wraps the utterances.
         layers: the hidden states that are pooled: ``all``, ``last``, or their numbers.
         statistics: of their frames; none: as the model pools the last ones.
+        window_seconds: what is longer passes the network in windows of at most this length.
     """
 
     audio: Path
@@ -64,6 +65,7 @@ class Passes:
     progress: Progress = silent
     layers: str | tuple[int, ...] = "last"
     statistics: tuple[Statistic, ...] = ()
+    window_seconds: float = math.inf
 
 
 def prepare_network(
@@ -91,12 +93,15 @@ def prepare_network(
     }
     if choice is not None and choice.numbers != (_count_layers(loaded),):
         identity["layers"] = list(choice.numbers)
+    if passes.window_seconds < math.inf:
+        identity["window_seconds"] = passes.window_seconds
 
     def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
         if choice is not None and is_main():
             _report_size(member, len(rows), choice, loaded.model.config.backbone_config.hidden_size)
         batches = _cut_batches(corpus, passes, rows, done)[find_share()]
         options = {"member": member, "precision": precision, "layers": choice}
+        options["window_seconds"] = passes.window_seconds
         pieces = _iter_pieces(corpus, loaded, passes, batches, with_logits=with_logits, **options)
         return iter_counted(pieces, total=sum(map(len, batches)), progress=passes.progress)
 
@@ -121,14 +126,13 @@ def _cut_batches(corpus: Corpus, passes: Passes, rows: Rows, done: Rows) -> list
 
     seconds = load_durations(corpus, rows, audio=passes.audio)
     order = np.argsort(-seconds, kind="stable")
-    cut = cut_batches(seconds[order].tolist(), size=passes.batch_size, most=passes.batch_seconds)
+    n_long = int((seconds > passes.window_seconds).sum())  # each passes alone
+    short = cut_batches(seconds[order[n_long:]].tolist(), size=passes.batch_size, most=passes.batch_seconds)
+    cut = [slice(place, place + 1) for place in range(n_long)]
+    cut += [slice(n_long + one.start, n_long + one.stop) for one in short]
     is_done = np.isin(rows, done)[order]
-    batches = [rows[order[places]][~is_done[places]] for places in map(_to_slice, cut)]
+    batches = [rows[order[places]][~is_done[places]] for places in cut]
     return [batch for batch in batches if len(batch)]
-
-
-def _to_slice(places: range) -> slice:
-    return slice(places.start, places.stop)
 
 
 def _count_layers(loaded: Any) -> int:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
@@ -20,6 +20,7 @@ from ser_store.common.threads import open_pool
 from ser_store.inference.dataset import SpeechDataset, collate_speech
 from ser_store.inference.frozen_states import FrozenStates
 from ser_store.inference.memory import kept_heap
+from ser_store.inference.windows import combine_windows, cut_windows, is_long
 
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -48,30 +49,54 @@ def iter_batches(
     *,
     precision: str = "fp32",
     layers: LayerChoice | None = None,
+    window_seconds: float = math.inf,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield logits (b, c) and pooled (b, d) float32 of one batch after the other.
 
     While a batch is computed, the next one is decoded.
 
     Args:
-        batches: places in the dataset, see :func:`cut_batches`.
+        batches: places in the dataset, see :func:`cut_batches`; those longer than a window are alone in theirs.
         layers: of which the pooled ones are, (b, n_layers, d). Default: the last hidden states alone, (b, d).
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`, so that a checkpoint says here what it said in the
             evaluation passes of its training.
+        window_seconds: what is longer passes the model in windows, see :mod:`ser_store.inference.windows`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
+
+    def forward(items: Sequence[dict[str, Any]], chosen: LayerChoice | None) -> Any:
+        batch = collate_speech(items)
+        values, mask = batch["input_values"].to(device), batch["attention_mask"].to(device)
+        return model(values, attention_mask=mask, sample_counts=batch["sample_counts"], layers=chosen)
+
     with kept_heap():
-        for batch in _iter_read_ahead(dataset, batches):
+        for items in _iter_read_ahead(dataset, batches):
             with torch.inference_mode(), stated_rounding(precision), _autocast(device, precision):
-                said = model(
-                    batch["input_values"].to(device),
-                    attention_mask=batch["attention_mask"].to(device),
-                    sample_counts=batch["sample_counts"],
-                    layers=layers,
-                )
-            pooled = said.pooled if layers is None else said.layers
-            yield said.logits.float().cpu().numpy(), pooled.float().cpu().numpy()
+                if len(items) == 1 and is_long(items[0], window_seconds):
+                    windows = cut_windows(items[0], window_seconds)
+                    logits, pooled = _join(model, windows, lambda one, chosen: forward([one], chosen), layers)
+                else:
+                    said = forward(items, layers)
+                    logits, pooled = said.logits, said.pooled if layers is None else said.layers
+            yield logits.float().cpu().numpy(), pooled.float().cpu().numpy()
+
+
+def _join(
+    model: Any, windows: Sequence[dict[str, Any]], forward: Callable[..., Any], layers: LayerChoice | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (1, c) and pooled (1, d), or (1, n_layers, d), of the windows of one utterance."""
+    has_std = layers is not None and "std" in layers.statistics
+    asked = LayerChoice(layers.numbers, ("mean", "std")) if layers is not None and has_std else layers
+    said = [forward(window, asked) for window in windows]
+    counts = model.backbone.count_frames([window["sample_count"] for window in windows])
+    pooled = combine_windows(torch.cat([one.pooled for one in said]), counts, (model.config.pooling,))[None]
+    logits = model.classifier(pooled)
+    if layers is None or asked is None:
+        return logits, pooled
+    joined = combine_windows(torch.cat([one.layers for one in said]), counts, asked.statistics)[None]
+    # The mean was asked for beside a standard deviation that may be wanted alone.
+    return logits, joined[..., -joined.shape[-1] // 2 :] if layers.statistics == ("std",) else joined
 
 
 def fill_frozen(
@@ -89,25 +114,23 @@ def fill_frozen(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
     with kept_heap():
-        for batch, items in zip(batches, _iter_read_ahead(utterances.without_states(), batches), strict=True):
-            values, mask = items["input_values"].to(device), items["attention_mask"].to(device)
+        for places, items in zip(batches, _iter_read_ahead(utterances.without_states(), batches), strict=True):
+            batch = collate_speech(items)
+            values, mask = batch["input_values"].to(device), batch["attention_mask"].to(device)
             with (
                 torch.inference_mode(),
                 stated_rounding(precision),
                 _autocast(device, precision),
-                known_lengths(model.backbone, items["sample_counts"]) as counts,
+                known_lengths(model.backbone, batch["sample_counts"]) as counts,
             ):
                 states = compute_lower(model.backbone, model.entry_layer, values, mask).float().cpu().numpy()
-            for place, frames, count in zip(batch, states, counts, strict=True):
+            for place, frames, count in zip(places, states, counts, strict=True):
                 frozen.keep(utterances.name_states(place), frames[:count])
 
 
-def _iter_read_ahead(dataset: SpeechDataset, batches: Iterable[Sequence[int]]) -> Iterator[dict[str, Any]]:
-    def read(places: Sequence[int]) -> dict[str, Any]:
-        return collate_speech(dataset.__getitems__(places))
-
+def _iter_read_ahead(dataset: SpeechDataset, batches: Iterable[Sequence[int]]) -> Iterator[list[dict[str, Any]]]:
     reader = open_pool(os.getpid(), "reading ahead", 1)
-    to_come = (reader.submit(read, places) for places in batches)
+    to_come = (reader.submit(dataset.__getitems__, places) for places in batches)
     ahead = deque(islice(to_come, 2))
     try:
         while ahead:

@@ -98,8 +98,8 @@ def explain_single(step: int, *, phase: str) -> MemoryLimitError:
 def explain_utterance(member: str, utterance: str) -> MemoryLimitError:
     """Return the error for an extraction that has no room for one utterance."""
     return MemoryLimitError(
-        f"{member}: out of memory with the utterance {utterance} alone: expected room for it; end what else takes "
-        "memory, or leave the recording out of the corpus"
+        f"{member}: out of memory with the utterance {utterance} alone: expected room for it; set `window_seconds` "
+        "where it is long, end what else takes memory, or leave the recording out of the corpus"
     )
 
 

@@ -1,4 +1,4 @@
-"""Extracts in a process of its own, a batch in a stated time and a block for each batch, so that kills meet them all."""
+"""Extracts in a process of its own, slowly, and writes a block for each batch, so that kills meet them all."""
 
 import sys
 import time

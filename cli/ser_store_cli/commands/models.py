@@ -81,6 +81,14 @@ def extract(
         float | None,
         typer.Option("--batch-seconds", help="Seconds of sound in one forward pass, padding counted."),
     ] = None,
+    window_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--window-seconds",
+            help="Cut longer recordings into windows of at most this length, whose frames are pooled together.",
+            show_default="never",
+        ),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -104,7 +112,7 @@ def extract(
 
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
-    options |= {"precision": precision, "on_bad": on_bad}
+    options |= {"precision": precision, "on_bad": on_bad, "window_seconds": window_seconds}
     done = compute(
         Store(store),
         model=model,
