@@ -53,8 +53,11 @@ def train_folds(
         if there is not None and there.state == "finished":
             settle_request(there, name, asked)
             return there
-        request = _settle(store, name, folds, asked)
-        runs = {fold: _find_run(store, request, name, fold) for fold in folds}
+        # What the folds are called does not depend on what else is in the store.
+        stem = run or (name if asked["model"] is None else name_after(asked["model"]))
+        planned = {fold: _name_fold(stem, asked["split"], fold) for fold in folds}
+        request = _settle(store, name, planned, asked)
+        runs = {fold: _find_run(store, request, fold, planned[fold]) for fold in folds}
         begun = [one for one in runs.values() if store.has_run(one)]
         if begun and not resume:
             raise ExistsError(
@@ -83,10 +86,9 @@ def _find_pooled(store: Store, name: str, *, resume: bool) -> RunRecord | None:
     return there
 
 
-def _settle(store: Store, name: str, folds: list[int], asked: Mapping[str, Any]) -> Request:
+def _settle(store: Store, name: str, planned: Mapping[int, str], asked: Mapping[str, Any]) -> Request:
     """What all folds have in common: what is asked for, and for the rest what one that was begun has."""
-    planned = [_name_fold(name, asked["split"], fold) for fold in folds]
-    begun = next((store.run(one) for one in planned if store.has_run(one)), None)
+    begun = next((store.run(one) for one in planned.values() if store.has_run(one)), None)
     return replace(settle_request(begun, name, {**asked, "fold": None}), fold="all", split=asked["split"], run=name)
 
 
@@ -95,9 +97,8 @@ def _name_fold(name: str, split: str, fold: int) -> str:
     return f"{name if name.endswith(f'-{named}') else f'{name}-{named}'}-fold-{fold}"
 
 
-def _find_run(store: Store, request: Request, name: str, fold: int) -> str:
+def _find_run(store: Store, request: Request, fold: int, planned: str) -> str:
     """The run of the fold: the one that bears its name, else one that was begun with the same, else a new one."""
-    planned = _name_fold(name, str(request.split), fold)
     if store.has_run(planned):
         return planned
     for record in map(store.run, store.runs()):
@@ -106,7 +107,7 @@ def _find_run(store: Store, request: Request, name: str, fold: int) -> str:
                 begun = read_request(record)
             except SerstoreError:
                 continue  # of another release
-            if replace(begun, run=name, fold="all") == request:
+            if replace(begun, run=request.run, fold="all") == request:
                 return record.run
     return planned
 

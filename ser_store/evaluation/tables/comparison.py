@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ser_store.common.display import Block, Percent, Points, Table
-from ser_store.evaluation.tables.evaluation import describe_intervals, format_p, head_intervals, list_interval_cells
+from ser_store.evaluation.tables.evaluation import (
+    describe_intervals,
+    format_p,
+    head_intervals,
+    list_interval_cells,
+    name_utterances,
+)
 
 if TYPE_CHECKING:
     from ser_store.evaluation.comparison import Comparison
@@ -47,7 +53,7 @@ def _tabulate_compared(comparison: "Comparison", *, numbered: bool) -> Iterator[
         for place, one in enumerate(comparison.compared, start=1)
     ]
     figures = ["correct", "accuracy", *head_intervals(intervals), "balanced accuracy"]
-    on = f"on {comparison.on}"
+    on = name_utterances(comparison.on, comparison.split)
     yield Table(["", *figures, on] if numbered else [on, *figures], rows)
 
 

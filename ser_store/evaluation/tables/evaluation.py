@@ -60,11 +60,21 @@ def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = 
         ]
         for member, cells in zip(evaluations.members, list_interval_cells(intervals), strict=True)
     ]
-    header = [f"on {evaluations.on}", "n", "correct", names["accuracy"], *head_intervals(intervals)]
+    utterances = name_utterances(evaluations.on, evaluations.split)
+    header = [utterances, "n", "correct", names["accuracy"], *head_intervals(intervals)]
     yield Table([*header, names["balanced_accuracy"], *(["mean ± std of folds"] if has_folds else [])], rows)
     yield f"\n95% intervals: {describe_intervals(intervals)}"
     if names != PLAIN:
         yield EXPLANATION
+
+
+def name_utterances(on: str, split: str | None) -> str:
+    """Return the heading that says which utterances the figures are of.
+
+    >>> name_utterances("test", "paper"), name_utterances("all", "paper")
+    ('on test of paper', 'on all')
+    """
+    return f"on {on}" if on == "all" or split is None else f"on {on} of {split}"
 
 
 def differ_in_method(intervals: Sequence["Interval"]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ser_store.common.display import Block, Percent, Table, format_interval, maybe_figure
+from ser_store.evaluation.tables.evaluation import name_utterances
 
 if TYPE_CHECKING:
     from ser_store.evaluation.steps import StepComparison
@@ -28,7 +29,8 @@ def tabulate_steps(comparison: "StepComparison") -> Iterator[Block]:
                     mark + reason,
                 ]
             )
-    header = [f"on {comparison.on}", "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
+    utterances = name_utterances(comparison.on, comparison.split)
+    header = [utterances, "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
     yield Table([*header, "as before", "selected"], rows)
     if any(len(run.steps) > 1 for run in comparison.runs):
         yield from _tabulate_choices(comparison)
