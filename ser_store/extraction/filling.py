@@ -219,6 +219,7 @@ def _finish(store: Store, extractor: Extractor, growing: GrowingMember, plan: _P
     """Compose the member, and note in its run what was left out."""
     record, run = extractor.record, extractor.record.run
     if len(plan.rows):
+        growing.complete(plan.rows)
         if not store.has_run(run):
             store.add_run(record)
         elif record.kind == "frozen" and not len(plan.kept):
