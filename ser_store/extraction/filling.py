@@ -18,9 +18,9 @@ from ser_store.extraction.network import Passes, Piece
 from ser_store.extraction.sources import Extractor
 from ser_store.inference.float16 import FLOAT16_LIMIT
 from ser_store.training.processes import (
-    choose_device,
     count_processes,
     leave_together,
+    meet,
     not_alone,
     stated_once,
     tell_all,
@@ -90,7 +90,7 @@ class _Plan:
 def fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -> Extraction:
     """Compute what the member lacks, and write it; of several processes each computes its share of it."""
     name = extractor.name
-    choose_device()
+    meet()
     with ExitStack() as stack:
         with stated_once():
             growing = GrowingMember(store, extractor.record.run, extractor.step)

@@ -122,6 +122,16 @@ def choose_device() -> None:
         os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 
+def meet() -> None:
+    """Let several processes find each other, where no Trainer does it: without, all would think they were alone."""
+    choose_device()
+    if count_processes() > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.accelerator.is_available())
+
+
 def refuse_other_precision(precision: str) -> None:
     """Compare the recipe's precision with that in accelerate's configuration, which would quietly win.
 
