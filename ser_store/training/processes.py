@@ -124,12 +124,14 @@ def choose_device() -> None:
 
 def meet() -> None:
     """Let several processes find each other, where no Trainer does it: without, all would think they were alone."""
-    choose_device()
-    if count_processes() > 1:
-        import torch
-        from accelerate import PartialState
+    if count_processes() == 1:
+        return
+    import torch
+    from accelerate import PartialState
 
-        PartialState(cpu=not torch.accelerator.is_available())
+    choose_device()
+    PartialState(cpu=not torch.accelerator.is_available())
+    leave_together()
 
 
 def refuse_other_precision(precision: str) -> None:
