@@ -75,7 +75,7 @@ class PipelineLoop(PlainLoop):
     def run(self, size: int) -> NDArray[np.float32]:
         from transformers import FeatureExtractionPipeline
 
-        class Pipeline(FeatureExtractionPipeline):
+        class Pipeline(FeatureExtractionPipeline):  # type: ignore[misc]  # transformers loads it late, untyped
             _load_tokenizer, _load_feature_extractor = False, True
 
             def preprocess(self, inputs: NDArray[np.float32], **options: Any) -> Any:
