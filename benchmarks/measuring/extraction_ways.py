@@ -69,6 +69,29 @@ class PlainLoop:
         return int(self._model._get_feat_extract_output_lengths(n))
 
 
+class PipelineLoop(PlainLoop):
+    """The same through transformers' feature-extraction pipeline, whose own preprocessing is for text."""
+
+    def run(self, size: int) -> NDArray[np.float32]:
+        from transformers import FeatureExtractionPipeline
+
+        class Pipeline(FeatureExtractionPipeline):  # type: ignore[misc]  # transformers loads it late, untyped
+            _load_tokenizer, _load_feature_extractor = False, True
+
+            def preprocess(self, inputs: NDArray[np.float32], **options: Any) -> Any:
+                return self.feature_extractor(inputs, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+
+        represent = Pipeline(model=self._model, feature_extractor=self._extractor, device="cpu")
+        samples = [load_recording(self._corpus, row, audio=self._audio) for row in range(len(self._corpus))]
+        said = represent(iter(samples), batch_size=size, return_tensors=True)
+        return np.stack(
+            [
+                frames.squeeze(0)[: self._count_frames(len(own))].mean(dim=0).numpy()
+                for frames, own in zip(said, samples, strict=True)
+            ]
+        )
+
+
 def list_ways(store: Store, folder: Path, *, size: int) -> dict[str, Way]:
     """Return what is compared; each call represents all utterances anew, its loading of the model included."""
 
@@ -86,6 +109,7 @@ def list_ways(store: Store, folder: Path, *, size: int) -> dict[str, Way]:
     ways: dict[str, Way] = {
         "one at a time": lambda: PlainLoop(store, folder).run(1),
         f"padded, {size} at a time": lambda: PlainLoop(store, folder).run(size),
+        "pipeline": lambda: PipelineLoop(store, folder).run(1),
         "serstore": lambda: serstore(**context),
     }
     if is_whisper:

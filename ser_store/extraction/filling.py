@@ -18,9 +18,7 @@ from ser_store.extraction.network import Passes, Piece
 from ser_store.extraction.sources import Extractor
 from ser_store.inference.float16 import FLOAT16_LIMIT
 from ser_store.training.processes import (
-    choose_device,
-    count_processes,
-    leave_together,
+    meet,
     not_alone,
     stated_once,
     tell_all,
@@ -90,14 +88,13 @@ class _Plan:
 def fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -> Extraction:
     """Compute what the member lacks, and write it; of several processes each computes its share of it."""
     name = extractor.name
-    choose_device()
+    meet()
+    together = {"doing": "extract", "way_on": "the same call goes on from there"}
     with ExitStack() as stack:
-        with stated_once():
+        with stated_once(), not_alone(name, **together):
             growing = GrowingMember(store, extractor.record.run, extractor.step)
             plan = tell_all(lambda: _make_plan(store, extractor, growing, stack, passes=passes, on_bad=on_bad))
-        if count_processes() > 1:
-            leave_together()
-        with not_alone(name, doing="extract", way_on="the same call goes on from there"):
+        with not_alone(name, **together):
             if len(plan.rows) > len(plan.taken_up):
                 _add_blocks(growing, extractor, plan, corpus=store.corpus)
             wait_for_all()
@@ -219,6 +216,7 @@ def _finish(store: Store, extractor: Extractor, growing: GrowingMember, plan: _P
     """Compose the member, and note in its run what was left out."""
     record, run = extractor.record, extractor.record.run
     if len(plan.rows):
+        growing.complete(plan.rows)
         if not store.has_run(run):
             store.add_run(record)
         elif record.kind == "frozen" and not len(plan.kept):

@@ -122,6 +122,18 @@ def choose_device() -> None:
         os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 
+def meet() -> None:
+    """Let several processes find each other, where no Trainer does it: without, all would think they were alone."""
+    if count_processes() == 1:
+        return
+    import torch
+    from accelerate import PartialState
+
+    choose_device()
+    PartialState(cpu=not torch.accelerator.is_available())
+    leave_together()
+
+
 def refuse_other_precision(precision: str) -> None:
     """Compare the recipe's precision with that in accelerate's configuration, which would quietly win.
 

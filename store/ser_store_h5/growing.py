@@ -101,6 +101,22 @@ class GrowingMember:
         write_member(path, block, self._corpus)
         self._sources[path] = self._describe_block(path, block.rows)
 
+    def complete(self, rows: NDArray[np.int32]) -> None:
+        """Take up the blocks that other processes have written, which together with one's own are ``rows``.
+
+        Raises:
+            StoreError: if any row is missing.
+        """
+        for source in self._sources.values():
+            rows = np.setdiff1d(rows, source.rows)
+        for _, own in self.take_up(rows):
+            rows = np.setdiff1d(rows, own)
+        if len(rows):
+            raise StoreError(
+                f"{format_member(self._run, self._step)}: {len(rows)} of its utterances are in no block of "
+                f"{self.folder}: expected all; run the command again, which computes them"
+            )
+
     def _describe_block(self, path: Path, rows: NDArray[np.int32]) -> Source:
         return Source(lambda: self._open_block(path), rows)
 

@@ -20,7 +20,7 @@ def main() -> None:
 
     forward.iter_batches = slow
     print("begins", flush=True)
-    ss.extract(path, model=model, run="r", layers="all", batch_size=4)
+    ss.extract(path, model=model, layers="all", batch_size=4)
 
 
 if __name__ == "__main__":
