@@ -77,15 +77,19 @@ def list_trials(classifier: Classifier, one: Input, tune: Tune) -> list[Trial]:
     grid = classifier.grid if tune is True else tune
     known = classifier.estimator.get_params()
     for name, values in grid.items():
-        if name not in known or isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        if name not in known or not isinstance(values, list | tuple | np.ndarray) or not len(values):
             raise StoreError(
                 f"`tune` has {name}: {values!r}: expected a list of values for each of some parameters of "
                 f"{classifier.kind}: {', '.join(known)}"
             )
     return [
         Trial(classifier.kind, one, clone(classifier.estimator).set_params(**settings), settings)
-        for settings in ParameterGrid({name: list(values) for name, values in grid.items()})
+        for settings in ParameterGrid({name: _list_values(values) for name, values in grid.items()})
     ]
+
+
+def _list_values(values: Any) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
 def load_examples(

@@ -96,10 +96,12 @@ def _weigh(trials: Sequence[Trial], said: Sequence[NDArray[Any]], labels: Any) -
         if own.ndim == 1:
             raise StoreError(f"`combine` of {trial.kind}, which predicts classes alone: expected scores of each head")
     weights = fit_weights(np.stack(said).astype(np.float64), labels)
+    kept = weights > _LEAST_WEIGHT
+    kept[weights.argmax()] = True  # where all are worse than a guess, one stays, of next to no weight
     return [
         Chosen(trial, float(weight), (_measure(own, labels),))
-        for trial, weight, own in zip(trials, weights, said, strict=True)
-        if weight > _LEAST_WEIGHT
+        for trial, weight, own, stays in zip(trials, weights, said, kept, strict=True)
+        if stays
     ]
 
 

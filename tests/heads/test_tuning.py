@@ -78,7 +78,7 @@ def test_a_name_of_its_own_belongs_to_one_grid(store):
 
 
 def test_the_choice_is_that_of_a_plain_script(store):
-    fitted = ss.head(store, "frozen", kind="knn", layer="2,3", cv="pairs", tune={"n_neighbors": [3, 11]})[0]
+    fitted = ss.head(store, "frozen", kind="knn", layer="2,3", cv="pairs", tune={"n_neighbors": np.array([3, 11])})[0]
     for fold, choice in enumerate(fitted.choices):
         train, hits = np.flatnonzero(fold != FOLD), {}
         groups = np.array([f"s{speaker}" for speaker in SPEAKERS[train]])
@@ -189,6 +189,17 @@ def test_a_pool_weighs_heads_of_any_scale_by_what_they_say_of_training_speakers(
     np.testing.assert_allclose(np.exp(store.logits(["frozen-l0-3-svm-lda-pool"])).sum(axis=2), 1, atol=1e-5)
     average = ss.head(store, "frozen", kind="lda", layer="all", cv="pairs", combine="average")[0]
     assert measure(store, "frozen-l0-3-svm-lda-pool", "log_loss") < measure(store, average.member, "log_loss")
+
+
+def test_of_heads_that_are_all_worse_than_a_guess_a_pool_makes_a_guess(tmp_path):
+    """Two training speakers whose classes are told by opposite signs."""
+    signs = np.where(SPEAKERS == 1, -1, 1) * (2 * LABELS - 1)
+    pooled = (signs[:, None] + np.random.default_rng(0).normal(scale=0.1, size=(N, WIDTH))).astype(np.float32)
+    parts = np.where(SPEAKERS < 2, "train", "test").tolist()
+    store = make_plain(tmp_path / "opposite.store", pooled, split=parts)
+    fitted = ss.head(store, "mine", kind=["lda", "logreg"], combine="pool")[0]
+    assert [one.weight for one in fitted.choices] == [0.0]
+    np.testing.assert_allclose(store.logits([fitted.member])[0], np.log(0.5), atol=1e-6)
 
 
 def test_no_weights_near_those_of_a_pool_have_less_loss():
