@@ -82,10 +82,10 @@ def measure(store: ss.Store, source: str, name: str, way: Any) -> dict[str, Any]
     return {
         "document": {"heads": heads, "average": average[0], "vote": best, "nested": nested},
         "rows": [
-            *map(_describe, heads),
-            (f"average of all {len(members)} heads, none chosen", *_describe(average[0])[1:]),
-            *_describe_vote(voted),
-            *((what, *_describe(found)[1:]) for what, found in nested.items()),
+            *map(describe_figures, heads),
+            (f"average of all {len(members)} heads, none chosen", *describe_figures(average[0])[1:]),
+            *describe_vote(voted),
+            *((what, *describe_figures(found)[1:]) for what, found in nested.items()),
         ],
     }
 
@@ -117,18 +117,19 @@ def _shorten(chosen: dict[str, Any]) -> dict[str, Any]:
     return {"inputs": inputs, **chosen["settings"], "weight": round(chosen["weight"], 3), "accuracy_within": accuracy}
 
 
-def _describe(found: dict[str, Any]) -> tuple[str, ...]:
+def describe_figures(found: dict[str, Any]) -> tuple[str, ...]:
+    """Return a row: the member, its accuracy, the interval and the balanced accuracy."""
     figures = (found["accuracy"], found["low"], found["high"])
     return (found["member"], *_show(*figures), f"{found['balanced_accuracy']:.2%}")
 
 
-def _describe_vote(voted: dict[str, Any]) -> list[tuple[str, ...]]:
+def describe_vote(voted: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return the best ensemble as it appears, and what is left of it when the choice is corrected for."""
     best, left = voted["results"][0], voted["selection"]
     corrected = _show(left["corrected"], *left["interval"])
     return [
         (
-            f"best {best['k']} of {len(voted['candidates'])} heads, apparent",
+            f"best {best['k']} of {len(voted['candidates'])}, apparent",
             *_show(best["accuracy"], *best["ci95"]),
             f"{best['balanced_accuracy']:.2%}",
         ),

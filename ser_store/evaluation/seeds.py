@@ -14,7 +14,8 @@ _KINDS = ("finetune", "head", "folds")
 # What decides a run beside its seed and its recipe.
 _DECISIVE = (
     *("model", "init", "checkpoint", "split", "fold", "valid"),
-    *("source", "head", "estimator", "inputs", "layer", "normalise", "cv", "folds"),
+    *("source", "sources", "head", "estimator", "inputs", "layer", "normalise", "class_weight", "combine", "tune"),
+    *("cv", "folds"),
 )
 
 

@@ -1,0 +1,129 @@
+"""Real models on real recordings: whisper-base fine-tuned on RAVDESS, by speakers that it has met and that it has not.
+
+    python benchmarks/finetuned.py --audio RAVDESS [--model whisper-base] [--store MINE.store] [--heads HEADS.store]
+
+1. Unseen speakers, the six published folds of the split `emobox`: `recipes/unseen-speakers.toml`, at its last step, of
+   which nothing was chosen; the same with each speaker's representations standardised by his own recordings, labels
+   unseen; and both together with the pools of frozen heads that `unseen_speakers.py` leaves in its store (`--heads`),
+   with equal weights.
+2. The paper's split, every actor on both sides: `recipes/paper-*.toml`, evaluated every 36 steps, beside heads on the
+   frozen layers; the best member, and the best vote of three and of five over all steps, apparent and corrected.
+
+What the stores have already is not computed again: a call that was cut off goes on. Prints both tables and writes
+benchmarks/results/finetuned.json. On two CPU cores, each of the nine trainings takes about 12 minutes.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ser_store as ss
+from measuring.surroundings import describe_machine, list_package_versions
+from ser_store.backbones.loading import load_classifier
+from ser_store.common.display import Table
+from ser_store.recipes.recipe_file import find_recipe
+from unseen_speakers import describe_figures, describe_vote
+
+RESULT = Path(__file__).parent / "results" / "finetuned.json"
+RECIPES = Path(__file__).parents[1] / "recipes"
+RUN, HEADS = "whisper-base-ft", ("logreg", "svm", "lda")
+PACKAGES = ("ser-store", "numpy", "scikit-learn", "torch", "transformers")
+Row = tuple[str, ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, required=True, help="the recordings of RAVDESS")
+    parser.add_argument("--model", default="whisper-base", help="a name that `serstore models` lists, or a folder")
+    parser.add_argument("--store", type=Path, default=Path("finetuned.store"))
+    parser.add_argument("--heads", type=Path, help="the store of unseen_speakers.py, whose pools are taken along")
+    parser.add_argument("--result", type=Path, default=RESULT)
+    args = parser.parse_args()
+    if not args.store.exists():
+        ss.init(args.store, corpus="ravdess", audio=args.audio, split="emobox")
+        ss.splits(args.store, add="paper")
+    store = ss.Store(args.store)
+    options = {"model": args.model, "audio": args.audio, "progress": True, "resume": True}
+    document: dict[str, Any] = {"machine": describe_machine(), "versions": list_package_versions(PACKAGES)}
+    for what, measure in (("unseen speakers", measure_unseen), ("the paper's split", measure_paper)):
+        rows, document[what] = measure(store, options, args.heads)
+        print(f"\n{what}:")
+        print(Table(("", "accuracy", "95% interval", "balanced accuracy"), rows))
+    args.result.parent.mkdir(exist_ok=True)
+    args.result.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"\nwrote {args.result}")
+
+
+def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None) -> tuple[list[Row], Any]:
+    """Return the rows of the table and the figures of all members over the six folds."""
+    recipe = find_recipe(str(RECIPES / "unseen-speakers.toml"), store=store.path)
+    ss.finetune(store, run=RUN, split="emobox", fold="all", recipe=recipe, **options)
+    if not store.has_run(f"{RUN}-by-speaker"):
+        standardise_speakers(store)
+    members = [RUN, f"{RUN}-by-speaker"]
+    for suffix in ("", "-by-speaker") if heads else ():
+        pool = f"whisper-base-std-pool{suffix}"
+        if not store.has_run(pool):
+            copy_member(ss.Store(heads), store, pool)
+        members += [pool, f"{RUN}{suffix}+{pool}"]
+    found = [ss.evaluate(store, one, on="all", split="emobox", rule="soft-log").to_json() for one in members]
+    return [describe_figures(one["members"][0]) for one in found], [one["members"][0] for one in found]
+
+
+def standardise_speakers(store: ss.Store) -> None:
+    """Add a member: each fold's head on representations that are standardised by the recordings of each speaker."""
+    corpus, logits = store.corpus, np.zeros((len(store.corpus), len(store.corpus.classes)), dtype=np.float32)
+    for run in (one for one in store.runs() if one.startswith(f"{RUN}-fold-") or f"{RUN}-emobox-fold-" in one):
+        step = store.steps(run)[-1]
+        member = store.read_member(f"{run}@{step}")
+        head = load_classifier(Path(store.run(run).details["checkpoints"]) / f"checkpoint-{step}").model.classifier
+        weight, bias = (one.detach().numpy() for one in (head.out_proj.weight, head.out_proj.bias))
+        pooled = member.pooled.astype(np.float64)
+        for speaker in np.unique(corpus.speakers[member.rows]):
+            own = corpus.speakers[member.rows] == speaker
+            standardised = (pooled[own] - pooled[own].mean(axis=0)) / pooled[own].std(axis=0)
+            logits[member.rows[own]] = standardised @ weight.T + bias
+    store.add(f"{RUN}-by-speaker", ids=corpus.ids, logits=logits, trained_on="others")
+
+
+def copy_member(source: ss.Store, target: ss.Store, run: str) -> None:
+    member = source.read_member(f"{run}@0")
+    target.add(run, ids=source.corpus.ids[member.rows], logits=member.logits, trained_on="others")
+
+
+def measure_paper(store: ss.Store, options: dict[str, Any], _: Path | None) -> tuple[list[Row], Any]:
+    """Return the rows of the table and the figures of the paper's split."""
+    runs = [path.stem for path in sorted(RECIPES.glob("paper-*.toml"))]
+    for run in runs:
+        recipe = find_recipe(str(RECIPES / f"{run}.toml"), store=store.path)
+        ss.finetune(store, run=run, split="paper", recipe=recipe, **options)
+    source = ss.extract(store, run="whisper-base", layers="all", model=options["model"], audio=options["audio"])[
+        0
+    ].member
+    heads = [f"whisper-base-l{layer}-{kind}-paper" for layer in store.describe_member(source).layers for kind in HEADS]
+    for one in heads:
+        _, _, layer, kind, _ = one.split("-")
+        if not store.has_run(one):
+            ss.head(store, source, kind=kind, layer=int(layer[1:]), split="paper", run=one)
+    tuned = [f"{run}@{step}" for run in runs for step in store.steps(run)]
+    document: dict[str, Any] = {}
+    rows: list[Row] = []
+    for what, members in (("heads on frozen layers", heads), ("fine-tuned, all steps", tuned)):
+        for k in (1, 3, 5):
+            voted = ss.vote(store, members, k=k, all_combos=True, rule="soft-log", split="paper").to_json()
+            document[f"{what}, best {k}"] = {**voted, "results": voted["results"][:1]}
+            rows += _name(what, describe_vote(voted))
+    return rows, document
+
+
+def _name(what: str, rows: Sequence[Row]) -> Iterator[Row]:
+    for row in rows:
+        yield (f"{what}: {row[0]}", *row[1:])
+
+
+if __name__ == "__main__":
+    main()
