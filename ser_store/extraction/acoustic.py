@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.recordings import load_recording
-from ser_store.common.threads import map_threaded
+from ser_store.backbones.acoustic import FEATURE_SETS
+from ser_store.backbones.catalogue import lookup
+from ser_store.common.threads import map_threaded, single_torch_thread
 from ser_store.corpora.splits.train_eval_rows import Rows
+from ser_store.errors import require
 from ser_store.extraction.network import Compute
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress
@@ -20,10 +23,11 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
     Args:
         key: of the feature set.
         folder: of the recordings.
-    """
-    from ser_store.backbones.acoustic import FEATURE_SETS
-    from ser_store.common.threads import single_torch_thread
 
+    Raises:
+        MissingExtraError: if its toolkit is not installed.
+    """
+    require(lookup(key).architecture)
     features = FEATURE_SETS[key]
 
     def compute(rows: Rows) -> tuple[None, NDArray[np.float32]]:

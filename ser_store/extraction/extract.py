@@ -244,7 +244,7 @@ def _fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) 
         )
     if len(missing):
         logits, by_layer = extractor.compute(missing)
-        pooled = [narrow_pooled(one) for one in by_layer]
+        pooled = [narrow_pooled(one) if extractor.is_narrow else one for one in by_layer]
         layers = dict(zip(identity.get("layers", ()), pooled, strict=False))  # of the last hidden states alone: none
         digest = digest_recordings(corpus, np.union1d(kept, missing))
         provenance = {**identity, "source": "extraction", "audio_digest": digest}
