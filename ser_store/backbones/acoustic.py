@@ -1,8 +1,8 @@
-"""Acoustic feature sets: backbones without weights. Statistics of cepstral coefficients, or of log-mel bands."""
+"""Acoustic feature sets, backbones without weights: statistics of cepstra or log-mel bands; openSMILE's functionals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from ser_store.errors import AudioError, require
 
 MFCC_SIZE = 240
 LOGMEL_SIZE = 160
+EGEMAPS_SIZE = 88
+COMPARE_SIZE = 6_373
 
 N_MFCC = 40
 N_MELS = 40
@@ -21,6 +23,8 @@ N_FFT = 512
 WINDOW = 400
 HOP = 160
 DELTA_WINDOW = 5
+# The longest of openSMILE's windows, 60 ms, in which it looks for the pitch.
+PITCH_WINDOW = 960
 
 # Raised whenever the numbers change for the same recording, so that cached ones are recognised as old.
 ACOUSTIC_VERSION = 1
@@ -77,6 +81,27 @@ def compute_logmel_statistics(samples: NDArray[np.float32]) -> NDArray[np.float3
         return _describe_frames(_compute_log_mel(samples, "log-mel bands", N_BANDS, "slaney"))
 
 
+def compute_functionals(samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Return the functionals of one utterance by openSMILE, ``(88,)`` or ``(6373,)`` float32, in openSMILE's order.
+
+    Sources: Eyben et al. (2016), "The Geneva minimalistic acoustic parameter set"; Schuller et al. (2016), "The
+    INTERSPEECH 2016 computational paralinguistics challenge".
+
+    Args:
+        samples: as for :func:`compute_mfcc_statistics`.
+        name: openSMILE's for the set: ``eGeMAPSv02`` or ``ComParE_2016``.
+
+    Raises:
+        AudioError: if the samples are not one channel, not finite, or too short for one window.
+        MissingExtraError: if opensmile is not installed.
+    """
+    _check_samples(samples, f"functionals of {name}", least=PITCH_WINDOW)
+    # It makes whole numbers of 16 bits of them, in which +1.0 would become -1.0.
+    heard = np.clip(samples, -1.0, np.float32(32767 / 32768))
+    functionals: NDArray[np.float32] = _load_smile(name)(heard, SAMPLE_RATE).reshape(-1)
+    return functionals
+
+
 @dataclass(frozen=True)
 class FeatureSet:
     """How the features of a recording are computed.
@@ -84,37 +109,52 @@ class FeatureSet:
     Attributes:
         settings: all that decides the numbers, as a member's provenance keeps it.
         compute: ``(n,)`` samples to ``(d,)`` numbers, float32.
+        is_narrow: whether float16 holds them well enough to be kept so.
     """
 
     settings: str
     compute: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    is_narrow: bool = True
+
+
+def _describe_smile(name: str) -> FeatureSet:
+    """Of numbers whose sizes lie up to fifteen powers of ten apart."""
+    settings = f"openSMILE {name} v1: functionals of the whole utterance, {SAMPLE_RATE} Hz, 16 bit"
+    return FeatureSet(settings, partial(compute_functionals, name=name), is_narrow=False)
 
 
 FEATURE_SETS = {
     "mfcc": FeatureSet(ACOUSTIC_SETTINGS, compute_mfcc_statistics),
     "logmel": FeatureSet(LOGMEL_SETTINGS, compute_logmel_statistics),
+    "egemaps": _describe_smile("eGeMAPSv02"),
+    "compare": _describe_smile("ComParE_2016"),
 }
 
 
-def _check_samples(samples: NDArray[np.float32], what: str) -> Any:
-    """A tensor of the samples."""
-    if samples.ndim != 1 or len(samples) < WINDOW:
+def _check_samples(samples: NDArray[np.float32], what: str, *, least: int = WINDOW) -> None:
+    if samples.ndim != 1 or len(samples) < least:
         raise AudioError(
-            f"samples of shape {samples.shape} have no {what}: expected one channel of at least {WINDOW} samples "
-            f"({1000 * WINDOW // SAMPLE_RATE} ms at {SAMPLE_RATE} Hz); leave the recording out"
+            f"samples of shape {samples.shape} have no {what}: expected one channel of at least {least} samples "
+            f"({1000 * least // SAMPLE_RATE} ms at {SAMPLE_RATE} Hz); leave the recording out"
         )
     if not np.isfinite(samples).all():
         raise AudioError("the samples contain NaN or infinity: expected finite numbers; leave the recording out")
-    torch = require("torch")
-    # A copy: torch warns about arrays that it could write to but must not.
-    return torch.tensor(samples, dtype=torch.float32)
+
+
+@cache
+def _load_smile(name: str) -> Any:
+    smile = require("opensmile")
+    return smile.Smile(feature_set=smile.FeatureSet[name], feature_level=smile.FeatureLevel.Functionals)
 
 
 def _compute_log_mel(samples: NDArray[np.float32], what: str, bands: int, scale: str) -> Any:
     """``(f, bands)``: the logarithm of each frame's energy."""
+    _check_samples(samples, what)
     torch = require("torch")
     window, filters = _make_window(), _make_filters(bands, scale)
-    spectra = torch.stft(_check_samples(samples, what), N_FFT, HOP, WINDOW, window, return_complex=True)
+    # A copy: torch warns about arrays that it could write to but must not.
+    waveform = torch.tensor(samples, dtype=torch.float32)
+    spectra = torch.stft(waveform, N_FFT, HOP, WINDOW, window, return_complex=True)
     # Real and imaginary parts side by side, squared and weighed alike: their sum is the band's energy.
     squares = torch.view_as_real(spectra.T).square_().flatten(1)
     return (squares @ filters).add_(1e-6).log_()

@@ -93,6 +93,7 @@ _TINY_WHISPER: dict[str, object] = {
     "final_dropout": 0.0,
 }
 _WEB_HOURS = 680_000
+_OVER_FRAMES = "mean and standard deviation"
 _SECOND_HAND = "a million hours of the web with their transcripts, four million as large-v2 transcribed them"
 
 
@@ -225,8 +226,12 @@ _BACKBONES = (
         )
         for size in ("large-v3", "large-v3-turbo")
     ),
-    describe_features("mfcc", "MFCC statistics", 240, "40 coefficients, their deltas and delta-deltas"),
-    describe_features("logmel", "log-mel statistics", 160, "80 log-mel bands"),
+    describe_features(
+        "mfcc", "MFCC statistics", 240, f"40 coefficients, their deltas and delta-deltas, {_OVER_FRAMES}"
+    ),
+    describe_features("logmel", "log-mel statistics", 160, f"80 log-mel bands, {_OVER_FRAMES}"),
+    describe_features("egemaps", "eGeMAPS", 88, "functionals of eGeMAPSv02", toolkit="opensmile"),
+    describe_features("compare", "ComParE", 6_373, "functionals of ComParE_2016", toolkit="opensmile"),
     describe_transformer("tiny-wav2vec2", "tiny Wav2vec2.0", "wav2vec2", config=_TINY, parameters=241_040),
     describe_transformer("tiny-hubert", "tiny HuBERT", "hubert", config=_TINY_GROUP_NORM, parameters=256_400),
     describe_transformer("tiny-unispeech", "tiny UniSpeech", "unispeech", config=_TINY_STABLE, parameters=233_872),

@@ -105,13 +105,13 @@ def describe_transformer(
     )
 
 
-def describe_features(key: str, name: str, size: int, what: str) -> Backbone:
+def describe_features(key: str, name: str, size: int, what: str, *, toolkit: str = "torchaudio") -> Backbone:
     """Return a feature set of ``size`` numbers, which has no weights."""
     return Backbone(
         key=key,
         name=name,
         kind="acoustic",
-        architecture="torchaudio",
+        architecture=toolkit,
         hub_id=None,
         revision=None,
         hidden_size=size,
@@ -119,7 +119,7 @@ def describe_features(key: str, name: str, size: int, what: str) -> Backbone:
         backbone_parameters=0,
         parameters=0,
         bytes_fp32=0,
-        pretraining=f"none: {what}, mean and standard deviation",
+        pretraining=f"none: {what}",
         hours=None,
         languages=None,
     )

@@ -23,6 +23,7 @@ _PACKAGES = (
     "accelerate",
     "scikit-learn",
     "soundfile",
+    "opensmile",
 )
 
 

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.recordings import load_recording
-from ser_store.common.threads import map_threaded
+from ser_store.backbones.acoustic import FEATURE_SETS
+from ser_store.backbones.catalogue import lookup
+from ser_store.common.threads import map_threaded, single_torch_thread
 from ser_store.corpora.splits.train_eval_rows import Rows
+from ser_store.errors import require
 from ser_store.extraction.network import Compute, Piece, iter_counted
 from ser_store.training.processes import find_share
 from ser_store_h5.corpus import Corpus
@@ -24,10 +27,11 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
     Args:
         key: of the feature set.
         folder: of the recordings.
-    """
-    from ser_store.backbones.acoustic import FEATURE_SETS
-    from ser_store.common.threads import single_torch_thread
 
+    Raises:
+        MissingExtraError: if its toolkit is not installed.
+    """
+    require(lookup(key).architecture)
     features = FEATURE_SETS[key]
 
     def describe(row: int) -> NDArray[np.float32]:

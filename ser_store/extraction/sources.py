@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ser_store.backbones.acoustic import FEATURE_SETS
 from ser_store.common.log import report_loaded
 from ser_store.common.provenance import list_differences, list_versions
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
@@ -31,12 +32,14 @@ class Extractor:
         step: its step.
         identity: what its numbers are known by, a part of the member's provenance.
         compute: gives them for rows of the corpus.
+        is_narrow: whether the store keeps them as float16, where their range fits.
     """
 
     record: RunRecord
     step: int
     identity: Mapping[str, Any]
     compute: Compute
+    is_narrow: bool = True
 
     @property
     def name(self) -> str:
@@ -47,7 +50,8 @@ class Extractor:
 def prepare_feature_set(store: Store, key: str, *, run: str | None, passes: Passes) -> Extractor:
     """Return what gives the acoustic features ``key``, as ``run@0``; the run is called like them by default."""
     identity, compute = prepare_acoustic(store.corpus, key, passes.audio, progress=passes.progress)
-    return Extractor(_describe_frozen(store.corpus, run or key, key, {"feature_set": key}), 0, identity, compute)
+    record = _describe_frozen(store.corpus, run or key, key, {"feature_set": key})
+    return Extractor(record, 0, identity, compute, FEATURE_SETS[key].is_narrow)
 
 
 def prepare_backbone(store: Store, model: str, *, run: str | None, passes: Passes, **options: Any) -> Extractor:

@@ -4,14 +4,21 @@ from numpy.typing import NDArray
 
 from ser_store.backbones.acoustic import (
     ACOUSTIC_SETTINGS,
+    COMPARE_SIZE,
+    EGEMAPS_SIZE,
     FEATURE_SETS,
     LOGMEL_SIZE,
     MFCC_SIZE,
+    PITCH_WINDOW,
+    WINDOW,
+    compute_functionals,
     compute_logmel_statistics,
     compute_mfcc_statistics,
 )
-from ser_store.backbones.catalogue import list_backbones
+from ser_store.backbones.catalogue import Backbone, list_backbones
 from ser_store.errors import AudioError
+
+ACOUSTIC = [one for one in list_backbones() if one.kind == "acoustic"]
 
 
 def make_tone(seconds: float, *, pitch: float = 220.0, seed: int = 0) -> NDArray[np.float32]:
@@ -93,9 +100,15 @@ def test_the_settings_name_what_the_numbers_depend_on() -> None:
 
 
 def test_the_catalogue_lists_every_feature_set_with_its_size() -> None:
-    listed = {one.key: one.hidden_size for one in list_backbones() if one.kind == "acoustic"}
-    assert listed == {key: len(one.compute(make_tone(0.5))) for key, one in FEATURE_SETS.items()}
-    assert listed == {"mfcc": MFCC_SIZE, "logmel": LOGMEL_SIZE}
+    listed = {one.key: one.hidden_size for one in ACOUSTIC}
+    assert listed == {"mfcc": MFCC_SIZE, "logmel": LOGMEL_SIZE, "egemaps": EGEMAPS_SIZE, "compare": COMPARE_SIZE}
+    assert listed.keys() == FEATURE_SETS.keys()
+
+
+@pytest.mark.parametrize("backbone", ACOUSTIC, ids=lambda one: one.key)
+def test_a_feature_set_gives_as_many_numbers_as_the_catalogue_says(backbone: Backbone) -> None:
+    pytest.importorskip(backbone.architecture)
+    assert FEATURE_SETS[backbone.key].compute(make_tone(0.5)).shape == (backbone.hidden_size,)
 
 
 def test_log_mel_bands_are_those_of_whispers_filters_by_hand() -> None:
@@ -120,7 +133,33 @@ def test_every_log_mel_band_hears_something_and_a_louder_recording_moves_all_mea
     np.testing.assert_allclose(difference[80:], 0, atol=1e-3)
 
 
-@pytest.mark.parametrize("key", FEATURE_SETS)
-def test_samples_without_a_window_are_refused(key: str) -> None:
-    with pytest.raises(AudioError, match=r"samples of shape \(399,\) have no .*: expected one channel of at least 400"):
-        FEATURE_SETS[key].compute(np.zeros(399, dtype=np.float32))
+@pytest.mark.parametrize("backbone", ACOUSTIC, ids=lambda one: one.key)
+def test_samples_without_a_window_are_refused(backbone: Backbone) -> None:
+    least = PITCH_WINDOW if backbone.architecture == "opensmile" else WINDOW
+    message = rf"samples of shape \({least - 1},\) have no .*: expected one channel of at least {least} "
+    with pytest.raises(AudioError, match=message):
+        FEATURE_SETS[backbone.key].compute(np.zeros(least - 1, dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", ["eGeMAPSv02", "ComParE_2016"])
+def test_functionals_are_those_of_opensmile_itself(name: str) -> None:
+    opensmile = pytest.importorskip("opensmile")
+    samples = make_tone(0.8)
+    expected = opensmile.Smile(feature_set=name).process_signal(samples, 16_000).to_numpy()[0]
+    np.testing.assert_array_equal(compute_functionals(samples, name), expected)
+
+
+def test_functionals_of_the_shortest_utterance_and_of_silence_are_finite() -> None:
+    pytest.importorskip("opensmile")
+    for samples in (make_tone(PITCH_WINDOW / 16_000), np.zeros(8_000, dtype=np.float32)):
+        assert np.isfinite(compute_functionals(samples, "eGeMAPSv02")).all()
+
+
+def test_what_is_at_full_scale_keeps_its_sign_in_sixteen_bits() -> None:
+    """Resampling goes a little beyond ±1."""
+    pytest.importorskip("opensmile")
+    samples = np.clip(4 * make_tone(0.5), -1, 1)
+    beyond = np.where(np.abs(samples) == 1, 1.2 * samples, samples).astype(np.float32)
+    functionals = compute_functionals(beyond, "eGeMAPSv02")
+    just_below = np.clip(samples, -1, 32767 / 32768).astype(np.float32)
+    np.testing.assert_array_equal(functionals, compute_functionals(just_below, "eGeMAPSv02"))

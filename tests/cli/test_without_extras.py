@@ -1,10 +1,11 @@
-"""Without the training extra, what needs it says so in one line, and all else works."""
+"""Without an extra, what needs it says so in one line, and all else works."""
 
 import subprocess
 import sys
 
 import pytest
 
+TRAINING = ("torch", "torchaudio", "transformers", "accelerate", "soundfile")
 PROGRAM = """
 import sys
 from importlib.machinery import PathFinder
@@ -12,8 +13,7 @@ from importlib.machinery import PathFinder
 class WithoutExtra(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        hidden = name in ("torch", "torchaudio", "transformers", "accelerate", "soundfile")
-        return None if hidden else super().find_spec(name, path, target)
+        return None if name in HIDDEN else super().find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtra
 from ser_store_cli.app import main
@@ -21,8 +21,8 @@ main()
 """
 
 
-def run(*words):
-    command = [sys.executable, "-c", PROGRAM, *map(str, words)]
+def run(*words, hidden=TRAINING):
+    command = [sys.executable, "-c", f"HIDDEN = {hidden}\n{PROGRAM}", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -56,6 +56,14 @@ def test_what_needs_the_extra_names_it(words, store, speech, tmp_path):
     [line] = done.stderr.strip().splitlines()
     assert "is not installed: this needs the training extra; pip install 'ser-store[train]'" in line
     assert not (tmp_path / "x").exists()
+
+
+def test_the_licence_of_opensmile_is_told_to_whom_it_lacks(store):
+    done = run("extract", "--model", "egemaps", "--store", store, hidden=("opensmile",))
+    assert done.returncode == 1, done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert "opensmile is not installed: this needs openSMILE, whose licence is for research only" in line
+    assert line.endswith("pip install 'ser-store[opensmile]'")
 
 
 def test_everything_else_works(store, paper_store):
