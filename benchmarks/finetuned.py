@@ -15,8 +15,10 @@ benchmarks/results/finetuned.json. On two CPU cores, each of the nine trainings 
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from measuring.surroundings import describe_machine, list_package_versions
 from ser_store.backbones.loading import load_classifier
 from ser_store.common.display import Table
 from ser_store.recipes.recipe_file import find_recipe
+from ser_store_h5.member import Member
+from ser_store_h5.runs import RunRecord
 from unseen_speakers import describe_figures, describe_vote
 
 RESULT = Path(__file__).parent / "results" / "finetuned.json"
@@ -42,6 +46,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("finetuned.store"))
     parser.add_argument("--heads", type=Path, help="the store of unseen_speakers.py, whose pools are taken along")
     parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--pack", type=Path, help="also write what all members say, without audio, into this file")
     args = parser.parse_args()
     if not args.store.exists():
         ss.init(args.store, corpus="ravdess", audio=args.audio, split="emobox")
@@ -56,6 +61,8 @@ def main() -> None:
     args.result.parent.mkdir(exist_ok=True)
     args.result.write_text(json.dumps(document, indent=1) + "\n")
     print(f"\nwrote {args.result}")
+    if args.pack:
+        pack_scores(store, args.pack)
 
 
 def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None) -> tuple[list[Row], Any]:
@@ -87,7 +94,11 @@ def standardise_speakers(store: ss.Store) -> None:
             own = corpus.speakers[member.rows] == speaker
             standardised = (pooled[own] - pooled[own].mean(axis=0)) / pooled[own].std(axis=0)
             logits[member.rows[own]] = standardised @ weight.T + bias
-    store.add(f"{RUN}-by-speaker", ids=corpus.ids, logits=logits, trained_on="others")
+    pooled_run = store.run(RUN)
+    details = {"source": RUN, "head": "linear", "normalise": "speaker", "cv": "emobox"}
+    details |= {"fitted": pooled_run.details["fitted"], "seed": 42}
+    store.add_run(RunRecord(f"{RUN}-by-speaker", "head", pooled_run.backbone, details=details))
+    store.write_member(Member(f"{RUN}-by-speaker", 0, np.arange(len(corpus), dtype=np.int32), logits))
 
 
 def copy_member(source: ss.Store, target: ss.Store, run: str) -> None:
@@ -118,6 +129,31 @@ def measure_paper(store: ss.Store, options: dict[str, Any], _: Path | None) -> t
             document[f"{what}, best {k}"] = {**voted, "results": voted["results"][:1]}
             rows += _name(what, describe_vote(voted))
     return rows, document
+
+
+def pack_scores(store: ss.Store, file: Path) -> None:
+    """Write a packed store of the same corpus, runs and logits: no recordings, representations, weights or places."""
+    corpus = replace(store.corpus, name="ravdess", paths=None, audio_root=None, audio_digests=None)
+    with TemporaryDirectory() as folder:
+        bare = ss.Store.create(Path(folder) / "bare.store", corpus)
+        for run in store.runs():
+            record, steps = store.run(run), store.steps(run)
+            # The runs of single folds are in the one that is pooled of them.
+            if record.kind == "frozen" or "-fold-" in run or not steps:
+                continue
+            bare.add_run(replace(record, details=_without_places(record.details)))
+            for step in steps:
+                member = store.read_member(f"{run}@{step}")
+                bare.write_member(Member(run, step, member.rows, member.logits))
+        file.unlink(missing_ok=True)
+        packed = ss.pack(bare, file)
+    print(f"wrote {file}: {len(packed.members)} members, {packed.bytes / 1e6:.2f} MB")
+
+
+def _without_places(details: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's record says, but for folders of the machine that made it."""
+    kept = {key: value for key, value in details.items() if key not in ("checkpoints", "checkpoint", "origin", "runs")}
+    return {**kept, **({"model": Path(kept["model"]).name} if "model" in kept else {})}
 
 
 def _name(what: str, rows: Sequence[Row]) -> Iterator[Row]:
