@@ -31,7 +31,13 @@ _RESERVED = ("utterance", "_index")  # the index, and how anndata calls it in a 
 
 
 def annotate(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, what: str, described: Mapping[str, Any]
+    store: Store,
+    names: Sequence[str],
+    rows: NDArray[np.int32],
+    *,
+    what: str,
+    described: Mapping[str, Any],
+    layer: int | None = None,
 ) -> Any:
     """Return the AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``.
 
@@ -41,6 +47,7 @@ def annotate(
         rows: ascending indices of the utterances, ``(n_utterances,)``.
         what: ``everything``, ``predicted``, ``logits`` or ``pooled``.
         described: what ``uns`` holds besides classes, corpus and provenance.
+        layer: whose representations are meant; None for the last that was kept.
 
     Raises:
         MissingExtraError: if the package anndata is not installed.
@@ -56,7 +63,7 @@ def annotate(
     for name in names:
         info = store.describe_member(name)
         if what == "pooled" or (what == "everything" and info.pooled is not None):
-            pooled[name] = store.pooled(name, rows)
+            pooled[name] = store.pooled(name, rows, layer=layer)
         if what == "logits" or (what == "everything" and info.logits is not None):
             further[f"{name}.logits"] = store.logits([name], rows)[0]
         if what == "predicted" or (what != "pooled" and info.can_vote):

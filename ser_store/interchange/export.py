@@ -76,7 +76,8 @@ class Exported(Result):
 class _Request:
     """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``.
 
-    ``cautions`` say why figures of it may mislead.
+    ``cautions`` say why figures of it may mislead; ``layer`` is the one whose representations are meant, None for
+    the last.
     """
 
     store: Store
@@ -86,6 +87,7 @@ class _Request:
     on: str
     split: str | None
     cautions: tuple[str, ...] = ()
+    layer: int | None = None
 
     @property
     def ids(self) -> NDArray[np.str_]:
@@ -102,6 +104,7 @@ def export(
     members: str | Sequence[str] = (),
     *,
     what: What | None = None,
+    layer: int | None = None,
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
@@ -119,6 +122,7 @@ def export(
             ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``), ``classes``
             and one array for each member, in which -1 is an answer that is no class. For h5ad files see
             :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
+        layer: number of the layer whose representations are written. Default: the last that was kept.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
 
     Raises:
@@ -133,7 +137,9 @@ def export(
     store = open_store(store)
     path = Path(path)
     members = list_names(members)
-    content = _check_type(path, what)
+    content = _check_type(path, what if layer is None else what or "pooled")
+    if layer is not None and content != "pooled":
+        raise StoreError(f"`layer` is {layer} and `what` is {content}: expected pooled, which layers are of")
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
     names, left_out = _choose(store, members, what=content, steps=steps)
@@ -142,7 +148,7 @@ def export(
         left_out = (*left_out, *short)
     _check_ensembles(path, names, content)
     cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
-    request = _Request(store, tuple(names), rows, content, on, split, cautions)
+    request = _Request(store, tuple(names), rows, content, on, split, cautions, layer)
     write = _PREPARE[path.suffix.lower()](request)
 
     def write_flushed(temporary: Path) -> None:
@@ -223,7 +229,8 @@ def _prepare_npz(request: _Request) -> Callable[[Path], None]:
             if request.what == "predicted":
                 yield name, load_predictions(store, [name], rows)[0]
             else:
-                yield name, store.pooled(name, rows) if request.what == "pooled" else store.logits([name], rows)[0]
+                pooled = request.what == "pooled"
+                yield name, store.pooled(name, rows, layer=request.layer) if pooled else store.logits([name], rows)[0]
 
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w") as archive:
@@ -242,7 +249,8 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
         "split": request.split or request.store.corpus.default_split or "",
         "cautions": np.array(request.cautions, dtype=object),
     }
-    annotated = annotate(request.store, request.names, request.rows, what=request.what, described=described)
+    asked: dict[str, Any] = {"what": request.what, "layer": request.layer, "described": described}
+    annotated = annotate(request.store, request.names, request.rows, **asked)
     return lambda path: write_h5ad(path, annotated)
 
 

@@ -77,6 +77,7 @@ def make_member(
     are_probabilities: bool = False,
     predicted: Any = None,
     pooled: Any = None,
+    layers: Mapping[int, Any] | None = None,
 ) -> Member:
     """Make a member of what a model said of ``m`` utterances, in any order.
 
@@ -89,6 +90,7 @@ def make_member(
         are_probabilities: whether they are probabilities, which are stored as their logarithms.
         predicted: ``(m,)`` class names; None where there is no answer.
         pooled: ``(m, d)`` representations; float16 and float32 stay as they are, all others become float32.
+        layers: such representations of several layers, by number, instead of ``pooled``, which is the last of them.
 
     Raises:
         UnknownNameError: if the corpus has no such utterance.
@@ -105,17 +107,17 @@ def make_member(
     if logits is not None and are_probabilities:
         logits = _check_probabilities(logits, names)
     codes = None if predicted is None else _check_shape(_code_answers(predicted, corpus), (m,), "predicted", corpus)
-    vectors = None if pooled is None else _as_numbers(pooled, "pooled")
-    if vectors is not None and (vectors.ndim != 2 or len(vectors) != m):
-        raise StoreError(f"pooled has shape {vectors.shape}: expected ({m}, hidden), a row for each id")
-    if vectors is not None and vectors.dtype not in (np.float16, np.float32):
-        vectors = vectors.astype(np.float32)
+    if layers and pooled is not None:
+        raise StoreError("got pooled and layers: expected one of the two; the last of the layers is pooled")
+    vectors = None if pooled is None else _as_vectors(pooled, "pooled", m)[order]
+    by_layer = {number: _as_vectors(one, f"layer {number}", m)[order] for number, one in (layers or {}).items()}
     return Member(
         run=run,
         step=step,
         rows=rows[order],
         logits=None if logits is None else logits[order].astype(np.float32),
-        pooled=None if vectors is None else vectors[order],
+        pooled=vectors,
+        layers=by_layer,
         predicted=None if codes is None else codes[order],
     )
 
@@ -158,6 +160,13 @@ def _as_numbers(values: Any, what: str) -> NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise StoreError(f"{what} holds {array.dtype}: expected numbers")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _as_vectors(values: Any, what: str, m: int) -> NDArray[Any]:
+    vectors = _as_numbers(values, what)
+    if vectors.ndim != 2 or len(vectors) != m:
+        raise StoreError(f"{what} has shape {vectors.shape}: expected ({m}, hidden), a row for each id")
+    return vectors if vectors.dtype in (np.float16, np.float32) else vectors.astype(np.float32)
 
 
 def _as_column(values: Any, what: str) -> Column:

@@ -104,6 +104,7 @@ class Store(ReadableStore):
         scores: Any = None,
         predicted: Any = None,
         pooled: Any = None,
+        layers: Mapping[int, Any] | None = None,
         trained_on: str | None = None,
         split: str | None = None,
     ) -> str:
@@ -121,6 +122,7 @@ class Store(ReadableStore):
             scores: ``(m, n_classes)`` instead; numbers of which the largest decides, and that are no probabilities.
             predicted: ``(m,)`` class names instead; None where the model gave no answer, which counts as wrong.
             pooled: ``(m, hidden)`` representations; float16 and float32 are kept, all others become float32.
+            layers: instead, those of several layers by number, ``{3: (m, hidden), …}``; the last one is ``pooled``.
             trained_on: what the model was trained on: a part of the split; ``others``: each fold was scored by a model
                 of the other folds; ``nothing``: none of these utterances. Figures on what was learned from carry a
                 caution. Default: unknown.
@@ -152,6 +154,7 @@ class Store(ReadableStore):
             are_probabilities=kind == "probabilities",
             predicted=predicted,
             pooled=pooled,
+            layers=layers,
         )
         check_member(member, self.corpus)
         details: dict[str, Any] = {}

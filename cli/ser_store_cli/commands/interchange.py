@@ -99,6 +99,10 @@ def export(
             show_default="predicted; everything for h5ad",
         ),
     ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option("--layer", help="The layer whose representations to write.", show_default="the last"),
+    ] = None,
     steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
     on: OnOption = None,
     split: SplitOption = None,
@@ -109,7 +113,7 @@ def export(
     """Write members to a CSV or Parquet table, NumPy arrays (.npz) or AnnData (.h5ad)."""
     from ser_store.interchange.export import export as write
 
-    choices: dict[str, Any] = {"what": what, "steps": steps, "on": on, "split": split}
+    choices: dict[str, Any] = {"what": what, "layer": layer, "steps": steps, "on": on, "split": split}
     done = write(store, file, members or [], **choices)
     warn_cautions(done.cautions)
     if json:
