@@ -15,6 +15,7 @@ benchmarks/results/finetuned.json. On two CPU cores, each of the nine trainings 
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +74,7 @@ def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None)
         standardise_speakers(store)
     members = [RUN, f"{RUN}-by-speaker"]
     for suffix in ("", "-by-speaker") if heads else ():
-        pool = f"whisper-base-std-pool{suffix}"
+        pool = f"whisper-base-pool{suffix}"
         if not store.has_run(pool):
             copy_member(ss.Store(heads), store, pool)
         members += [pool, f"{RUN}{suffix}+{pool}"]
@@ -123,7 +124,8 @@ def measure_paper(store: ss.Store, options: dict[str, Any], _: Path | None) -> t
     tuned = [f"{run}@{step}" for run in runs for step in store.steps(run)]
     document: dict[str, Any] = {}
     rows: list[Row] = []
-    for what, members in (("heads on frozen layers", heads), ("fine-tuned, all steps", tuned)):
+    pools = {"heads on frozen layers": heads, "fine-tuned, all steps": tuned, "both together": [*heads, *tuned]}
+    for what, members in pools.items():
         for k in (1, 3, 5):
             voted = ss.vote(store, members, k=k, all_combos=True, rule="soft-log", split="paper").to_json()
             document[f"{what}, best {k}"] = {**voted, "results": voted["results"][:1]}
@@ -138,8 +140,9 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         bare = ss.Store.create(Path(folder) / "bare.store", corpus)
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
-            # The runs of single folds are in the one that is pooled of them.
-            if record.kind == "frozen" or "-fold-" in run or not steps:
+            # The runs of single folds are in the one that is pooled of them, and heads on single layers in their pools.
+            is_part = "-fold-" in run or (re.search(r"-l\d", run) and not run.endswith("-paper"))
+            if record.kind == "frozen" or is_part or not steps:
                 continue
             bare.add_run(replace(record, details=_without_places(record.details)))
             for step in steps:

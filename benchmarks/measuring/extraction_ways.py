@@ -83,7 +83,7 @@ class PipelineLoop(PlainLoop):
 
         represent = Pipeline(model=self._model, feature_extractor=self._extractor, device="cpu")
         samples = [load_recording(self._corpus, row, audio=self._audio) for row in range(len(self._corpus))]
-        said = represent(iter(samples), batch_size=size, return_tensors=True)
+        said = represent((one for one in samples), batch_size=size, return_tensors=True)
         return np.stack(
             [
                 frames.squeeze(0)[: self._count_frames(len(own))].mean(dim=0).numpy()

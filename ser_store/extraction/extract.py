@@ -77,8 +77,8 @@ def extract(
         batch_seconds: of sound in each forward pass, padding counted: few long utterances, or many short ones.
         window_seconds: what is longer passes the model in windows of equal length and at most so many seconds, each of
             which looks at itself alone; their frames are pooled together. It belongs to what an extraction is known by.
-            Memory is that of a window then, and of the samples, 230 MB an hour. Whisper cuts into its thirty seconds by
-            itself, all of them in memory.
+            Memory is that of a window then, and of the samples: an hour takes less than 2 GB. Whisper cuts into its
+            thirty seconds by itself, all of them in memory.
         precision: number format of the forward passes: ``fp32``, ``tf32``, ``fp16`` or ``bf16``, the fastest on CPUs
             that have it. Default: ``fp32``; of a run's checkpoint, what the run was trained in.
         on_bad: what a recording does that is missing, damaged, too short or not finite: ``fail`` ends the extraction;

@@ -140,9 +140,8 @@ def test_an_extraction_does_not_slip_into_a_run_of_another_kind(serstore, store)
 
 def test_heads_are_fitted_on_training_speakers_or_out_of_fold(serstore, store):
     fitted = serstore("head", "--kind", "lda", "--from", "mfcc", "--json", "--store", store).json["heads"]
-    assert fitted == [
-        {"member": "mfcc-lda@0", "source": "mfcc@0", "kind": "lda", "n_train": 16, "n_scored": 32},
-    ]
+    described = {"member": "mfcc-lda@0", "source": "mfcc@0", "kind": "lda", "n_train": 16, "n_scored": 32}
+    assert fitted == [{**described, "cv": None, "combine": None, "choices": []}]
     options = ("--kind", "lda", "--from", "mfcc", "--cv", "speaker", "--folds", 3, "--run", "by-speaker")
     fitted = serstore("head", *options, "--json", "--store", store).json["heads"]
     assert (fitted[0]["n_train"], fitted[0]["n_scored"]) == (32, 48)

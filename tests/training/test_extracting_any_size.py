@@ -167,7 +167,11 @@ def test_two_processes_give_the_member_of_one(place, store, serstore):
     done = launch(*words, "--store", store.path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"{RUN}@0: 48 utterances computed\n") == 1
-    assert read_file(store) == read_file(Store(place / "speech.store"))
+    # A launcher gives each process one thread, in which sums round otherwise.
+    one, both = (where.read_member(RUN).layers for where in (Store(place / "speech.store"), store))
+    assert one.keys() == both.keys()
+    for number, values in one.items():
+        np.testing.assert_allclose(both[number], values, rtol=2e-3, atol=2e-3)
     assert verify_store(store).ok
     again = launch(*words, "--store", store.path)
     assert again.stdout.count(f"{RUN}@0: 0 utterances computed, 48 were there already\n") == 1
@@ -191,7 +195,7 @@ def test_windows_are_pooled_as_if_they_were_one(place, store):
     whole, cut, never = (store.read_member(name) for name in ("whole", "cut", "never"))
     d = whole.pooled.shape[1] // 2
     np.testing.assert_array_equal(whole.pooled, never.pooled)
-    np.testing.assert_array_equal(cut.layers[0][:, d:], store.pooled("std"))
+    np.testing.assert_array_equal(cut.layers[0][:, d:], store.pooled("std", on="all"))
     assert 0 < np.abs(cut.pooled - whole.pooled).max() < 0.5
     assert cut.provenance["window_seconds"] == 1
 
@@ -206,23 +210,23 @@ def test_windows_belong_to_what_an_extraction_is(place, store, serstore):
     assert said.startswith("serstore: --window-seconds with --model mfcc: a feature set takes utterances whole")
 
 
-HOUR = """
+LONG = """
 import resource, sys
 import ser_store as ss
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-[done] = ss.extract(sys.argv[1], model=sys.argv[2], run="hour", layers="all", window_seconds=30)
+[done] = ss.extract(sys.argv[1], model=sys.argv[2], run="long", layers="all", window_seconds=30)
 print(done.computed, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
 
 
-def test_an_hour_is_represented_within_the_stated_memory(place, speech, tmp_path):
+def test_a_quarter_of_an_hour_takes_hardly_more_memory_than_a_window(place, speech, tmp_path):
     recordings = shutil.copytree(speech, tmp_path / "recordings")
-    samples = np.random.default_rng(0).normal(0, 0.1, 3600 * 16_000).astype(np.float32)
+    samples = np.random.default_rng(0).normal(0, 0.1, 900 * 16_000).astype(np.float32)
     soundfile.write(sorted(recordings.rglob("*.wav"))[5], samples, 16_000, subtype="PCM_16")
     ss.init(tmp_path / "speech.store", corpus="ravdess", audio=recordings, split="speaker")
-    words = [sys.executable, "-c", HOUR, tmp_path / "speech.store", place / "mine"]
+    words = [sys.executable, "-c", LONG, tmp_path / "speech.store", place / "mine"]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     computed, gigabytes = done.stdout.split()
     assert computed == "48"
-    assert float(gigabytes) < 2.0, gigabytes
+    assert float(gigabytes) < 1.5, gigabytes  # an hour took less than 2

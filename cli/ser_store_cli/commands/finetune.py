@@ -36,8 +36,8 @@ def register(app: typer.Typer) -> None:
     app.command(context_settings={"token_normalize_func": shorten})(finetune)
 
 
-@with_recipe_options
 @stated
+@with_recipe_options
 def finetune(
     context: typer.Context,
     model: Annotated[
