@@ -78,8 +78,8 @@ def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None)
         if not store.has_run(pool):
             copy_member(ss.Store(heads), store, pool)
         members += [pool, f"{RUN}{suffix}+{pool}"]
-    found = [ss.evaluate(store, one, on="all", split="emobox", rule="soft-log").to_json() for one in members]
-    return [describe_figures(one["members"][0]) for one in found], [one["members"][0] for one in found]
+    found = [ss.evaluate(store, one, on="all", split="emobox", rule="soft-log").records()[0] for one in members]
+    return [describe_figures(one) for one in found], found
 
 
 def standardise_speakers(store: ss.Store) -> None:
