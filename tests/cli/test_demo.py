@@ -11,6 +11,8 @@ def test_the_demo_goes_from_audio_to_votes(serstore, speech, tmp_path):
     assert f"The store is {made}" in outcome.out
     assert (store / "precious.txt").read_text() == "kept"
     for said in (
+        "1136/1440    78.89%",  # of real models, before anything is trained
+        "269/288    93.40%",
         "speakers on more than one side",
         "gain of the best ensemble",
         "corrected",
