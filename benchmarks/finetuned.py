@@ -10,7 +10,7 @@
    frozen layers; the best member, and the best vote of three and of five over all steps, apparent and corrected.
 
 What the stores have already is not computed again: a call that was cut off goes on. Prints both tables and writes
-benchmarks/results/finetuned.json. On two CPU cores, each of the nine trainings takes about 12 minutes.
+benchmarks/results/finetuned.json. On one core of a CPU, each of the eight trainings takes about 12 minutes.
 """
 
 import argparse
