@@ -3,8 +3,8 @@
 from importlib import import_module
 from types import ModuleType
 
-from ser_store_h5.corpus import CorpusError
 from ser_store_h5.errors import (
+    CorpusError,
     ExistsError,
     FormatError,
     IntegrityError,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store_h5.errors import FormatError, SerstoreError, UnknownNameError, describe_unknown
+from ser_store_h5.errors import CorpusError, FormatError, UnknownNameError, describe_unknown
 from ser_store_h5.hdf5.texts import encode_strings, iter_with_lengths
 
 StrArray = NDArray[np.str_]
@@ -21,10 +21,6 @@ Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]
 
 MAX_CLASSES = 1024
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.0+)?")
-
-
-class CorpusError(SerstoreError):
-    """The labelled utterances contradict themselves or each other."""
 
 
 def order_classes(names: Iterable[str]) -> tuple[str, ...]:

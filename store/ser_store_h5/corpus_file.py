@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_store_h5 import __version__
-from ser_store_h5.corpus import MAX_CLASSES, Corpus, CorpusError, CorpusHeader, StrArray
+from ser_store_h5.corpus import MAX_CLASSES, Corpus, CorpusHeader, StrArray
 from ser_store_h5.disk.atomic import write_bytes_atomically
-from ser_store_h5.errors import FormatError, IntegrityError
+from ser_store_h5.errors import CorpusError, FormatError, IntegrityError
 from ser_store_h5.hdf5.arrays import StoredArray, write_array
 from ser_store_h5.hdf5.attributes import write_text
 from ser_store_h5.hdf5.files import compose_file, open_file

@@ -12,6 +12,10 @@ class SerstoreError(Exception):
         super().__init__(" ".join(text.splitlines()))
 
 
+class CorpusError(SerstoreError):
+    """The labelled utterances contradict themselves or each other."""
+
+
 class StoreError(SerstoreError):
     """The store, or a file in it, is not what was asked for."""
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store_h5.corpus import Corpus, CorpusError
-from ser_store_h5.errors import FormatError, UnknownNameError, describe_unknown
+from ser_store_h5.corpus import Corpus
+from ser_store_h5.errors import CorpusError, FormatError, UnknownNameError, describe_unknown
 
 KEY = "fitted"
 OTHERS, NOTHING = "others", "nothing"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store_h5.corpus import Column, Corpus, CorpusError, StrArray, order_classes
-from ser_store_h5.errors import StoreError
+from ser_store_h5.corpus import Column, Corpus, StrArray, order_classes
+from ser_store_h5.errors import CorpusError, StoreError
 from ser_store_h5.member import NO_ANSWER, Member
 
 # How far probabilities of one utterance may be from a sum of 1.

@@ -47,6 +47,8 @@ def test_a_reading_command_loads_neither_torch_nor_other_heavy_libraries(words, 
     code, modules = run(*words, *options)
     assert code in ("0", "None")
     assert not modules & {*HEAVY, "polars"}
+    if "--help" in words:
+        assert "numpy" not in modules
 
 
 def test_import_reads_its_table_without_torch_and_scikit_learn(paper_predictions, tmp_path):

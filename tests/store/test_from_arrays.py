@@ -5,8 +5,7 @@ import polars as pl
 import pytest
 
 import ser_store as ss
-from ser_store_h5.corpus import CorpusError
-from ser_store_h5.errors import ExistsError, StoreError, UnknownNameError
+from ser_store_h5.errors import CorpusError, ExistsError, StoreError, UnknownNameError
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_corpus, assert_same_member, get_bytes, make_corpus, make_member, make_store
 
-from ser_store_h5.corpus import Corpus, CorpusError, order_classes
+from ser_store_h5.corpus import Corpus, order_classes
 from ser_store_h5.corpus_file import read_corpus, write_corpus
-from ser_store_h5.errors import ExistsError, FormatError, SerstoreError, StoreError, UnknownNameError
+from ser_store_h5.errors import CorpusError, ExistsError, FormatError, SerstoreError, StoreError, UnknownNameError
 from ser_store_h5.store import Store
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
