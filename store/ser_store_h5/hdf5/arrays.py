@@ -172,11 +172,22 @@ class StoredArray:
         """The digest, to be updated with the bytes of all rows in order."""
         return _begin_digest(self.dtype, self.shape)
 
-    def iter_chunks(self) -> Iterator[tuple[int, int]]:
-        """Where in the file the bytes of the rows stand: offset and size of each chunk, in ascending order of rows."""
-        rows, row_bytes = self._layout.rows, self.nbytes // max(1, self.shape[0])
-        for place in range(len(self._chunks)):
-            yield SEAL_BYTES + self._chunks[place], min(rows, self.shape[0] - place * rows) * row_bytes
+    def iter_spans(self, most: int) -> Iterator[tuple[int, int]]:
+        """Where in the file the rows stand, in order: offset and size of chunks that follow each other, each with its
+        checksum; ``most`` bytes or one chunk at once."""
+        stride, place = self._layout.chunk_bytes + CHECKSUM_BYTES, 0
+        while place < len(self._chunks):
+            start, size = self._chunks[place], stride
+            while (place := place + 1) < len(self._chunks) and size + stride <= most:
+                if self._chunks[place] != start + size:
+                    break
+                size += stride
+            yield SEAL_BYTES + start, size
+
+    def join(self, span: memoryview) -> NDArray[np.uint8]:
+        """The bytes of the rows in a span, with those that fill the last chunk."""
+        count = self._layout.chunk_bytes
+        return np.frombuffer(span, np.uint8).reshape(-1, count + CHECKSUM_BYTES)[:, :count].reshape(-1)
 
     @property
     def start(self) -> int:
