@@ -41,7 +41,7 @@ def tabulate_audit(document: dict[str, Any]) -> Iterator[Block]:
     for line in bad or []:
         yield f"  {line}"
     for group in near or []:
-        yield f"  the same recording: {', '.join(group)}"
+        yield f"  one recording in several guises: {', '.join(group)}"
     if document["leakage"]:
         yield "\nwhat the leaks are worth: accuracy on test utterances that training gave away, and on the others"
         yield from _tabulate_leakage(document["leakage"])
