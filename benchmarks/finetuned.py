@@ -5,12 +5,14 @@
 1. Unseen speakers, the six published folds of the split `emobox`: `recipes/unseen-speakers.toml`, at its last step, of
    which nothing was chosen; the same with each speaker's representations standardised by his own recordings, labels
    unseen; and both together with the pools of frozen heads that `unseen_speakers.py` leaves in its store (`--heads`),
-   with equal weights.
+   with equal weights. Once more with a step that is chosen on the fold after the one that is judged, `--valid next`,
+   which then is not trained on; and both trainings together.
 2. The paper's split, every actor on both sides: `recipes/paper-*.toml`, evaluated every 36 steps, beside heads on the
-   frozen layers; the best member, and the best vote of three and of five over all steps, apparent and corrected.
+   layers of the frozen and of the fine-tuned models; the best member, and the best vote of three and of five of all,
+   apparent and corrected.
 
 What the stores have already is not computed again: a call that was cut off goes on. Prints both tables and writes
-benchmarks/results/finetuned.json. On one core of a CPU, each of the eight trainings takes about 12 minutes.
+benchmarks/results/finetuned.json. On one core of a CPU, each of the fourteen trainings takes 10 to 12 minutes.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from unseen_speakers import describe_figures, describe_vote
 
 RESULT = Path(__file__).parent / "results" / "finetuned.json"
 RECIPES = Path(__file__).parents[1] / "recipes"
-RUN, HEADS = "whisper-base-ft", ("logreg", "svm", "lda")
+RUN, CHOSEN, HEADS = "whisper-base-ft", "whisper-base-ftv", ("logreg", "svm", "lda")
 PACKAGES = ("ser-store", "numpy", "scikit-learn", "torch", "transformers")
 Row = tuple[str, ...]
 
@@ -70,14 +72,16 @@ def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None)
     """Return the rows of the table and the figures of all members over the six folds."""
     recipe = find_recipe(str(RECIPES / "unseen-speakers.toml"), store=store.path)
     ss.finetune(store, run=RUN, split="emobox", fold="all", recipe=recipe, **options)
+    ss.finetune(store, run=CHOSEN, split="emobox", fold="all", valid="next", recipe=recipe, **options)
     if not store.has_run(f"{RUN}-by-speaker"):
         standardise_speakers(store)
-    members = [RUN, f"{RUN}-by-speaker"]
+    both = f"{RUN}+{CHOSEN}@{store.steps(CHOSEN)[-1]}"
+    members = [RUN, f"{RUN}-by-speaker", CHOSEN, f"{CHOSEN}-selected", both]
     for suffix in ("", "-by-speaker") if heads else ():
         pool = f"whisper-base-pool{suffix}"
         if not store.has_run(pool):
             copy_member(ss.Store(heads), store, pool)
-        members += [pool, f"{RUN}{suffix}+{pool}"]
+        members += [pool, f"{RUN}{suffix}+{pool}", *([] if suffix else [f"{both}+{pool}"])]
     found = [ss.evaluate(store, one, on="all", split="emobox", rule="soft-log").records()[0] for one in members]
     return [describe_figures(one) for one in found], found
 
@@ -113,24 +117,51 @@ def measure_paper(store: ss.Store, options: dict[str, Any], _: Path | None) -> t
     for run in runs:
         recipe = find_recipe(str(RECIPES / f"{run}.toml"), store=store.path)
         ss.finetune(store, run=run, split="paper", recipe=recipe, **options)
-    source = ss.extract(store, run="whisper-base", layers="all", model=options["model"], audio=options["audio"])[
-        0
-    ].member
-    heads = [f"whisper-base-l{layer}-{kind}-paper" for layer in store.describe_member(source).layers for kind in HEADS]
-    for one in heads:
-        _, _, layer, kind, _ = one.split("-")
-        if not store.has_run(one):
-            ss.head(store, source, kind=kind, layer=int(layer[1:]), split="paper", run=one)
+    source = extract_layers(store, "whisper-base", options, model=options["model"], statistics="mean")
     tuned = [f"{run}@{step}" for run in runs for step in store.steps(run)]
+    frozen = [one for way in ("train", "speaker") for one in fit_heads(store, source, way)]
+    above = []
+    for run in runs:
+        checkpoint = Path(store.run(run).details["checkpoints"]) / f"checkpoint-{store.steps(run)[-1]}"
+        layers = extract_layers(store, f"{run}-layers", options, model=str(checkpoint), statistics="mean,std")
+        above += [*fit_heads(store, layers, "speaker"), pool_heads(store, layers)]
     document: dict[str, Any] = {}
     rows: list[Row] = []
-    pools = {"heads on frozen layers": heads, "fine-tuned, all steps": tuned, "both together": [*heads, *tuned]}
+    pools = {"heads on frozen layers": frozen, "fine-tuned, all steps": tuned, "heads on fine-tuned layers": above}
+    pools["all together"] = [*frozen, *tuned, *above]
     for what, members in pools.items():
         for k in (1, 3, 5):
             voted = ss.vote(store, members, k=k, all_combos=True, rule="soft-log", split="paper").to_json()
             document[f"{what}, best {k}"] = {**voted, "results": voted["results"][:1]}
             rows += _name(what, describe_vote(voted))
     return rows, document
+
+
+def extract_layers(store: ss.Store, run: str, options: dict[str, Any], *, model: str, statistics: str) -> str:
+    """Return a member with all layers of a frozen or a fine-tuned model, for the whole corpus."""
+    asked: dict[str, Any] = {"layers": "all", "model": model, "statistics": statistics, "audio": options["audio"]}
+    return ss.extract(store, run=run, **asked)[0].member
+
+
+def fit_heads(store: ss.Store, source: str, way: Any) -> list[str]:
+    """Return the runs of a head of each kind on each layer, on the paper's split."""
+    stem = source.partition("@")[0]
+    made = []
+    for layer in store.describe_member(source).layers:
+        for kind in HEADS:
+            run = f"{stem}-l{layer}-{kind}{'-by-speaker' if way == 'speaker' else ''}-paper"
+            if not store.has_run(run):
+                ss.head(store, source, kind=kind, layer=layer, split="paper", normalise=way, run=run)
+            made.append(run)
+    return made
+
+
+def pool_heads(store: ss.Store, source: str) -> str:
+    """Return the run of a pool of heads on all layers, weighed within the training utterances of the paper's split."""
+    run = f"{source.partition('@')[0]}-pool-by-speaker-paper"
+    if not store.has_run(run):
+        ss.head(store, source, kind="lda", layer="all", combine="pool", split="paper", normalise="speaker", run=run)
+    return run
 
 
 def pack_scores(store: ss.Store, file: Path) -> None:
