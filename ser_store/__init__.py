@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ser_store.reproduction.tables import paper
     from ser_store.training.estimate import estimate
     from ser_store.training.finetune import finetune
+    from ser_store.training.seeds import finetune_seeds
     from ser_store_h5.corpus import Corpus
     from ser_store_h5.integrity.sweeping import sweep
     from ser_store_h5.integrity.verify import verify_store
@@ -96,6 +97,7 @@ _HOMES = {
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetune",
     "finetune_all": "ser_store.reproduction.reproduce",
+    "finetune_seeds": "ser_store.training.seeds",
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
@@ -152,6 +154,7 @@ __all__ = [
     "find_hard_utterances",
     "finetune",
     "finetune_all",
+    "finetune_seeds",
     "head",
     "import_predictions",
     "init",

@@ -17,6 +17,7 @@ TWINS = {
     "describe_store": "info",
     "estimate": "finetune --dry-run",
     "finetune_all": "finetune --all",
+    "finetune_seeds": "finetune --seeds N",
     "import_predictions": "import",
     "push_to_hub": "finetune --run RUN --resume --push-to-hub",
     "save_recipe": "finetune --print-recipe",

@@ -135,7 +135,6 @@ class Evaluations(Result):
             normalise: show confusions as shares: of the ``true`` class, the ``predicted`` class, or ``all``.
         """
         yield from tabulate_evaluations(self, names)
-        yield from map(str, self.seeds)
         named = [member for member in self.members if member.intervals]
         if self.by is not None and not named:
             yield from tabulate_gaps(self)

@@ -35,8 +35,9 @@ class SeedFigures:
 
     def __str__(self) -> str:
         low, high = min(self.accuracies), max(self.accuracies)
+        stem = parse_member(self.members[0])[0].removesuffix(name_seed("", self.seeds[0]))
         return (
-            f"{len(self.seeds)} seeds of {parse_member(self.members[0])[0]}: accuracy {fmean(self.accuracies):.2%} ± "
+            f"{len(self.seeds)} seeds of {stem}: accuracy {fmean(self.accuracies):.2%} ± "
             f"{stdev(self.accuracies) * 100:.2f} (mean ± standard deviation), {low:.2%} to {high:.2%}"
         )
 
@@ -45,6 +46,15 @@ class SeedFigures:
         figures = {"mean": fmean(self.accuracies), "std": stdev(self.accuracies)}
         figures |= {"low": min(self.accuracies), "high": max(self.accuracies)}
         return {"members": list(self.members), "seeds": list(self.seeds), **figures}
+
+
+def name_seed(stem: str, seed: int) -> str:
+    """Return the name of the run of one seed, where several are asked for at once.
+
+    >>> name_seed("xlsr53", 1)
+    'xlsr53-seed-1'
+    """
+    return f"{stem}-seed-{seed}"
 
 
 def gather_seeds(store: Store, accuracies: Mapping[str, float]) -> tuple[SeedFigures, ...]:
@@ -83,4 +93,13 @@ def _identify(record: RunRecord) -> str:
     recipe = record.details.get("recipe")
     own = {key: value for key, value in recipe.items() if key != "seed"} if isinstance(recipe, Mapping) else None
     decisive = {key: record.details.get(key) for key in _DECISIVE}
+    if decisive["estimator"] is not None:
+        decisive["estimator"] = _drop_seed(decisive["estimator"], _read_seed(record))
     return json.dumps([record.kind, record.backbone, "steps" in record.details, own, decisive], sort_keys=True)
+
+
+def _drop_seed(estimator: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    """An estimator as a head's record describes it, without each ``random_state`` that is the head's seed."""
+    parameters = estimator["parameters"].items()
+    kept = {name: value for name, value in parameters if not (name.endswith("random_state") and value == seed)}
+    return {**estimator, "parameters": kept}

@@ -32,12 +32,14 @@ class Kind:
         parameters: what differs from scikit-learn's defaults.
         grid: the settings that tuning tries, the most cautious first: of equals the first is taken.
         weighs: whether it can give every class the same weight.
+        draws: whether fits with other seeds can differ.
     """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     weighs: bool = False
+    draws: bool = False
 
     def make(self) -> Any:
         module, name = self.name.split(".")
@@ -56,7 +58,7 @@ HEADS: dict[HeadKind, Kind] = {
         {"C": (1.0, 3.0, 10.0, 30.0)},
         weighs=True,
     ),
-    "linear-svm": Kind("svm.LinearSVC", {"C": 0.001}, {"C": (0.0001, 0.001, 0.01)}, weighs=True),
+    "linear-svm": Kind("svm.LinearSVC", {"C": 0.001}, {"C": (0.0001, 0.001, 0.01)}, weighs=True, draws=True),
     "ridge": Kind("linear_model.RidgeClassifier", {"alpha": 1000.0}, {"alpha": (1e4, 1e3, 1e2, 1e1)}, weighs=True),
     "lda": Kind(
         "discriminant_analysis.LinearDiscriminantAnalysis",
@@ -66,8 +68,10 @@ HEADS: dict[HeadKind, Kind] = {
     "knn": Kind(
         "neighbors.KNeighborsClassifier", {"n_neighbors": 9, "weights": "distance"}, {"n_neighbors": (25, 15, 9, 5)}
     ),
-    "forest": Kind("ensemble.RandomForestClassifier", _TREES, {"min_samples_leaf": (5, 2, 1)}, weighs=True),
-    "extra-trees": Kind("ensemble.ExtraTreesClassifier", _TREES, {"min_samples_leaf": (5, 2, 1)}, weighs=True),
+    "forest": Kind("ensemble.RandomForestClassifier", _TREES, {"min_samples_leaf": (5, 2, 1)}, weighs=True, draws=True),
+    "extra-trees": Kind(
+        "ensemble.ExtraTreesClassifier", _TREES, {"min_samples_leaf": (5, 2, 1)}, weighs=True, draws=True
+    ),
     "boosting": Kind(
         "ensemble.HistGradientBoostingClassifier",
         {"learning_rate": 0.05, "min_samples_leaf": 10},
@@ -79,6 +83,7 @@ HEADS: dict[HeadKind, Kind] = {
         "neural_network.MLPClassifier",
         {"hidden_layer_sizes": (128,), "alpha": 1.0, "max_iter": MLP_EPOCHS, "n_iter_no_change": MLP_EPOCHS},
         {"alpha": (10.0, 1.0, 0.1)},
+        draws=True,
     ),
     "centroid": Kind("neighbors.NearestCentroid", {}, {"shrink_threshold": (None, 0.5, 1.0)}),
 }
@@ -92,11 +97,13 @@ class Classifier:
         kind: its name among the ``HEADS``; of a given estimator its class in small letters.
         estimator: what is cloned for each fit.
         grid: the settings that tuning tries.
+        draws: whether fits with other seeds can differ.
     """
 
     kind: str
     estimator: Any
     grid: Mapping[str, Sequence[Any]]
+    draws: bool
 
 
 def choose_classifiers(
@@ -136,7 +143,7 @@ def _make_classifier(kind: Any, class_weight: ClassWeight | None, seed: int) -> 
             able = ", ".join(name for name, other in HEADS.items() if other.weighs)
             raise StoreError(f"`class_weight` is {class_weight}, and {kind} weighs no classes: expected one of {able}")
         own.set_params(class_weight=class_weight)
-    return Classifier(kind, _seed(own, seed), described.grid)
+    return Classifier(kind, _seed(own, seed), described.grid, described.draws)
 
 
 def _take_estimator(estimator: Any, seed: int) -> Classifier:
@@ -149,18 +156,34 @@ def _take_estimator(estimator: Any, seed: int) -> Classifier:
         )
     from sklearn.base import clone
 
-    own = _seed(clone(estimator), seed)
+    own = clone(estimator)
     last = own[-1] if hasattr(own, "steps") else own
-    return Classifier(type(last).__name__.lower(), own, {})
+    return Classifier(type(last).__name__.lower(), _seed(own, seed), {}, bool(_list_unseeded(estimator)))
 
 
 def _seed(estimator: Any, seed: int) -> Any:
-    unset = {
-        name: seed
-        for name, value in estimator.get_params().items()
-        if value is None and name.rpartition("__")[2] == "random_state"
-    }
-    return estimator.set_params(**unset)
+    return estimator.set_params(**dict.fromkeys(_list_unseeded(estimator), seed))
+
+
+def _list_unseeded(estimator: Any) -> list[str]:
+    """The parameters of an estimator, and of the steps of a pipeline, that are seeds and not given."""
+    given = estimator.get_params().items()
+    return [name for name, value in given if value is None and name.rpartition("__")[2] == "random_state"]
+
+
+def refuse_certain(classifiers: Sequence[Classifier], seeds: int) -> None:
+    """Refuse several seeds for classifiers that are the same with all of them.
+
+    Raises:
+        StoreError: naming these, and the kinds that draw.
+    """
+    certain = ", ".join(one.kind for one in classifiers if not one.draws)
+    if certain:
+        drawing = ", ".join(name for name, kind in HEADS.items() if kind.draws)
+        raise StoreError(
+            f"`seeds` is {seeds}, and {certain} by the parts of a split leaves nothing to chance: expected a `kind` "
+            f"that draws ({drawing}), or folds that are drawn, by `cv` speaker"
+        )
 
 
 def describe_estimator(estimator: Any) -> dict[str, Any]:

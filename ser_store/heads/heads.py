@@ -11,9 +11,16 @@ from ser_store.common.checks import check_choice, check_number
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import ExistsError, StoreError
-from ser_store.heads.classifiers import ClassWeight, HeadKind, choose_classifiers, describe_estimator
+from ser_store.evaluation.seeds import name_seed
+from ser_store.heads.classifiers import (
+    ClassWeight,
+    HeadKind,
+    choose_classifiers,
+    describe_estimator,
+    refuse_certain,
+)
 from ser_store.heads.fitted_heads import FittedHead, list_choices
-from ser_store.heads.folds import Pairs, Protocol
+from ser_store.heads.folds import DRAWN, Pairs, Protocol
 from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources, list_inputs, takes_logits
 from ser_store.heads.requests import HeadRequest, list_requests
 from ser_store.heads.trials import (
@@ -60,6 +67,7 @@ def head(
     cv: str | None = None,
     folds: int | None = None,
     seed: int = 42,
+    seeds: int | None = None,
     progress: ProgressLike = False,
 ) -> list[FittedHead]:
     """Fit a lightweight classifier on cached representations, and keep its scores as a member.
@@ -104,6 +112,8 @@ def head(
             split that consists of folds, by its name.
         folds: the number of folds that ``cv`` draws, at least 2. Default: 5.
         seed: the seed of the folds and of the classifier; of an estimator, of each ``random_state`` that is None.
+        seeds: make every head once with each of the seeds 1, 2, … up to this one in place of ``seed``, in the runs
+            ``RUN-seed-1`` …, which :func:`ser_store.evaluate` gathers: mean, standard deviation and range.
         progress: show a bar over the fits; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
@@ -113,7 +123,8 @@ def head(
 
     Raises:
         StoreError: if there is nothing to fit on, to choose from or to combine, one run's name is given for several
-            heads, both a kind and an estimator are given, a member lacks the layer, or a number is out of range.
+            heads, both a kind and an estimator are given, a member lacks the layer, a number is out of range, or
+            several ``seeds`` would all give the same.
         CorpusError: if the training utterances are of one class, or there are too few of them or of their
             speakers.
         ExistsError: if the store has a run of this name that was fitted otherwise, or has this step.
@@ -135,28 +146,36 @@ def head(
     fold-2  lda   mine@0  shrinkage=0.6                               90.00%
     """
     check_number("seed", seed, StoreError, least=0, whole=True)
-    if folds is not None:
-        check_number("folds", folds, StoreError, least=2, whole=True)
+    for name, number in (("folds", folds), ("seeds", seeds)):
+        if number is not None:
+            check_number(name, number, StoreError, least=2, whole=True)
     check_choice("normalisation", normalise, get_args(Normalise))
     if combine is not None:
         check_choice("combination", combine, get_args(Combine))
-    classifiers = choose_classifiers(kind, estimator, class_weight=class_weight, seed=seed)
     store = open_store(store)
     names = list_names(sources) or find_sources(store, layer)
     inputs = [list_inputs(store, one, layer) for one in names]
-    requests = list_requests(inputs, classifiers, tune=tune, combine=combine)
-    if run is not None and len(requests) > 1:
-        raise StoreError(_refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
     details: dict[str, Any] = {} if normalise == "train" else {"normalise": normalise}
     if class_weight is not None:
         details["class_weight"] = class_weight
-    if estimator is not None:
-        details["estimator"] = describe_estimator(classifiers[0].estimator)
-    protocol, show = Protocol(split, fold, cv, folds, seed), to_progress(progress)
-    runs = [run or one.name_run(normalise, class_weight) for one in requests]
+    planned = []
+    for number in [seed] if seeds is None else range(1, seeds + 1):
+        classifiers = choose_classifiers(kind, estimator, class_weight=class_weight, seed=number)
+        requests = list_requests(inputs, classifiers, tune=tune, combine=combine)
+        if run is not None and len(requests) > 1:
+            raise StoreError(_refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
+        if seeds is not None and cv not in DRAWN and not requests[0].is_chosen:
+            refuse_certain(classifiers, seeds)
+        if estimator is not None:
+            details = {**details, "estimator": describe_estimator(classifiers[0].estimator)}
+        for one in requests:
+            name = run or one.name_run(normalise, class_weight)
+            named = name if seeds is None else name_seed(name, number)
+            planned.append((one, Protocol(split, fold, cv, folds, number), named, details))
+    show = to_progress(progress)
     return [
-        _make_head(store, one, protocol, run=name, normalise=normalise, details=details, show=show)
-        for one, name in zip(requests, runs, strict=True)
+        _make_head(store, one, protocol, run=name, normalise=normalise, details=own, show=show)
+        for one, protocol, name, own in planned
     ]
 
 

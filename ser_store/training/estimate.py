@@ -21,7 +21,7 @@ from ser_store.backbones.loading import keep_layers
 from ser_store.backbones.model import build_config
 from ser_store.backbones.source import find_source
 from ser_store.common.display import Block, Result, Table, format_bytes
-from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
+from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, Valid, choose_train_eval_rows, list_folds
 from ser_store.errors import MemoryLimitError
 from ser_store.inference.memory import find_available_memory, read_peak_memory, reset_peak_memory
 from ser_store.recipes.recipe import Recipe
@@ -30,6 +30,7 @@ from ser_store.training.batches import make_deal
 from ser_store.training.finetune import finetune
 from ser_store.training.preparing import count_parameters
 from ser_store.training.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
+from ser_store.training.request import Fold
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -44,15 +45,17 @@ class Estimate(Result):
     Attributes:
         model, init: the backbone's key, and the weights that were measured with, ``pretrained`` or ``random``.
         parameters, trained: of backbone and head, and those of them that are not frozen.
-        n_train, n_evaluated: utterances trained on, and those of each of the ``members``, one for each evaluation.
+        n_train, n_evaluated: utterances trained on, and those of each of the ``members``, one for each evaluation; of
+            several runs those of the one that was measured.
         processes: devices that train together.
-        steps, steps_per_epoch: optimizer steps, unless it stops early.
+        steps, steps_per_epoch: optimizer steps of that run, unless it stops early.
         train_batch_size, eval_batch_size: utterances at once: fewer than asked for if memory ran out.
         memory: bytes of each process, on its GPU if there is one: ``weights``, ``gradients`` and ``optimizer`` counted,
             ``total`` measured, ``available``; and ``longest_seconds``, the longest utterance as training hears it.
         disk: bytes of ``checkpoints`` while the last is written, of ``members``, in ``total``, and what is ``free``.
         time: ``seconds_per_step`` and ``seconds_per_checkpoint`` as measured on ``device``, ``seconds_per_evaluation``
             and ``seconds`` in all as extrapolated by the length of the audio.
+        runs: how many are trained, one for each fold and seed; ``disk`` and the ``seconds`` in all are of all of them.
     """
 
     model: str
@@ -70,6 +73,7 @@ class Estimate(Result):
     memory: Mapping[str, Any]
     disk: Mapping[str, int]
     time: Mapping[str, Any]
+    runs: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return all values, ready for :func:`json.dumps`."""
@@ -105,6 +109,7 @@ def describe_estimates(estimates: Sequence[Estimate]) -> Iterator[Block]:
             f"{one.model}: measured on {one.time['device']}{processes}, {one.init} weights, utterances of up to "
             f"{one.memory['longest_seconds']:.1f} s, {one.train_batch_size} at a time ({one.eval_batch_size} in "
             "evaluation); the time of all steps is extrapolated"
+            + (f"; {one.runs} runs: time and disk are those of all, steps and members of one" if one.runs > 1 else "")
         )
         if one.disk["total"] > one.disk["free"]:
             yield (
@@ -118,7 +123,9 @@ def estimate(
     model: str,
     *,
     split: str | None = None,
-    fold: int | None = None,
+    fold: Fold = None,
+    valid: Valid | None = None,
+    seeds: int = 1,
     recipe: Recipe | None = None,
     init: Init = "pretrained",
     checkpoint: str | os.PathLike[str] | None = None,
@@ -127,7 +134,8 @@ def estimate(
 ) -> Estimate:
     """Measure what memory, disk and time :func:`ser_store.finetune` with the same arguments will take.
 
-    It trains some steps on the longest utterances in a temporary store. Weights are random ones of the same sizes
+    With ``fold="all"`` or several ``seeds`` it is what all runs take, one after the other. It trains some steps on the
+    longest utterances in a temporary store, of several folds once. Weights are random ones of the same sizes
     unless a ``checkpoint`` has them, so that a key of the catalogue needs no network. Under ``torchrun`` or
     ``accelerate launch`` all processes call this alike.
 
@@ -146,7 +154,7 @@ def estimate(
     store, recipe, processes = open_store(store), recipe or Recipe(), count_processes()
     corpus, weights = store.corpus, None if checkpoint is None else Path(checkpoint)
     with stated_once():
-        rows = choose_train_eval_rows(corpus, split=split, fold=fold)
+        chosen = _list_rows(corpus, split, fold, valid)
         folder = resolve_audio(corpus, None if audio is None else Path(audio))
         source = find_source(model, init="random" if weights is None else init, checkpoint=weights)
         backbone = getattr(source.config, "backbone_config", source.config)
@@ -155,39 +163,80 @@ def estimate(
         head = recipe.classification_head
         counts = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling, head=head), recipe)
         memory = _count_memory(source.key, *counts)
-        train = _vary(load_durations(corpus, rows.train, audio=folder), recipe)
-        evaluated = load_durations(corpus, rows.evaluated, audio=folder)
-    longest = np.argsort(-train)[
+        runs = [_plan_run(corpus, rows, folder, recipe, processes) for rows in chosen]
+    probed = max(runs, key=lambda run: (run.train.max(), len(run.train)))
+    longest = np.argsort(-probed.train)[
         : recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes * PROBE_STEPS
     ]
-    judged = np.argsort(-evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
+    judged = np.argsort(-probed.evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
     parts = np.full(len(corpus), "", dtype="U5")
-    parts[rows.train[longest]], parts[rows.evaluated[judged]] = "train", "valid"
+    parts[probed.rows.train[longest]], parts[probed.rows.evaluated[judged]] = "train", "valid"
     excerpt, init = replace(corpus, splits={"probe": parts}, default_split="probe"), source.origin["init"]
     took, peak, batch_sizes = _train_probe(excerpt, model, recipe, init=init, checkpoint=weights, audio=folder)
-    per_epoch = make_deal(recipe, len(train), processes=processes).steps_per_epoch
-    steps = recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
-    members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
-    kept = max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"])
-    written = members * len(evaluated) * (backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4)
+    kept = max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"]) * len(runs) * seeds
+    row_bytes = backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4
+    written = seeds * row_bytes * sum(run.members * len(run.evaluated) for run in runs)
     place = Path(checkpoints or store.path).absolute()  # which may be made later
     free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
     disk = {"checkpoints": kept, "members": written, "total": kept + written, "free": free}
-    step = took["step"] * _compute_padded_mean(train, recipe) / _compute_padded_mean(train[longest], recipe)
-    evaluation = took["evaluation"] * float(evaluated.sum() / evaluated[judged].sum())
-    is_cuda = torch.cuda.is_available()
-    seconds = {
-        "device": torch.cuda.get_device_name() if is_cuda else f"CPU, {torch.get_num_threads()} threads",
-        "seconds_per_step": took["step"],
-        "seconds_per_evaluation": evaluation,
-        "seconds_per_checkpoint": took["checkpoint"],
-        "seconds": steps * step + members * evaluation + saves * took["checkpoint"],
-    }
-    memory = {**memory, "total": peak, "longest_seconds": train.max().item()}
-    heard = (len(train), len(evaluated))
+    padded, heard = _compute_padded_mean(probed.train[longest], recipe), float(probed.evaluated[judged].sum())
+    is_cuda, total = torch.cuda.is_available(), 0.0
+    for run in runs:
+        step = took["step"] * _compute_padded_mean(run.train, recipe) / padded
+        evaluation = took["evaluation"] * float(run.evaluated.sum() / heard)
+        total += run.steps * step + run.members * evaluation + run.saves * took["checkpoint"]
     return Estimate(
-        source.key, init, *counts, *heard, processes, steps, per_epoch, members, *batch_sizes, memory, disk, seconds
+        model=source.key,
+        init=init,
+        parameters=counts[0],
+        trained=counts[1],
+        n_train=len(probed.train),
+        n_evaluated=len(probed.evaluated),
+        processes=processes,
+        steps=probed.steps,
+        steps_per_epoch=probed.steps_per_epoch,
+        members=probed.members,
+        train_batch_size=batch_sizes[0],
+        eval_batch_size=batch_sizes[1],
+        memory={**memory, "total": peak, "longest_seconds": probed.train.max().item()},
+        disk=disk,
+        time={
+            "device": torch.cuda.get_device_name() if is_cuda else f"CPU, {torch.get_num_threads()} threads",
+            "seconds_per_step": took["step"],
+            "seconds_per_evaluation": took["evaluation"] * float(probed.evaluated.sum() / heard),
+            "seconds_per_checkpoint": took["checkpoint"],
+            "seconds": total * seeds,
+        },
+        runs=len(runs) * seeds,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """One run: its utterances, the seconds of those that training and evaluation hear, and how often it does what."""
+
+    rows: TrainEvalRows
+    train: NDArray[np.float64]
+    evaluated: NDArray[np.float64]
+    steps_per_epoch: int
+    steps: int
+    members: int
+    saves: int
+
+
+def _list_rows(corpus: Corpus, split: str | None, fold: Fold, valid: Valid | None) -> list[TrainEvalRows]:
+    """The rows of each run."""
+    folds = list_folds(corpus, split or str(corpus.default_split)) if fold == "all" else [fold]
+    return [choose_train_eval_rows(corpus, split=split, fold=one, valid=valid) for one in folds]
+
+
+def _plan_run(corpus: Corpus, rows: TrainEvalRows, audio: Path, recipe: Recipe, processes: int) -> _Plan:
+    train = _vary(load_durations(corpus, rows.train, audio=audio), recipe)
+    per_epoch = make_deal(recipe, len(train), processes=processes).steps_per_epoch
+    steps = recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
+    members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
+    evaluated = load_durations(corpus, rows.evaluated, audio=audio)
+    return _Plan(rows, train, evaluated, per_epoch, steps, members, saves)
 
 
 def _count_memory(model: str, parameters: int, trained: int) -> dict[str, Any]:

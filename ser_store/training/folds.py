@@ -58,17 +58,13 @@ def train_folds(
         planned = {fold: _name_fold(stem, asked["split"], fold) for fold in folds}
         request = _settle(store, name, planned, asked)
         runs = {fold: _find_run(store, request, fold, planned[fold]) for fold in folds}
-        begun = [one for one in runs.values() if store.has_run(one)]
-        if begun and not resume:
-            raise ExistsError(
-                f"of the folds of {name}, {', '.join(begun[:3])}{' …' if len(begun) > 3 else ''} are in {store.path} "
-                "already: go on with `resume`, which leaves finished ones alone, or name others with `run`"
-            )
+        if not resume:
+            refuse_begun(store, f"the folds of {name}", runs)
     decided = {**vars(request), "recipe": request.recipe}
     del decided["run"]
     for fold, one in to_progress(progress)(list(runs.items()), total=len(runs), label=f"folds of {name}"):
-        _train_fold(store, one, partial(train, one, {**decided, "fold": fold}))
-    _refuse_unfinished(store, name, runs)
+        train_unless_busy(store, one, partial(train, one, {**decided, "fold": fold}))
+    refuse_unfinished(store, f"{name} is not pooled yet", runs)
     if is_main():
         if run is None:
             report_name(name, name_after(request.model))
@@ -112,27 +108,46 @@ def _find_run(store: Store, request: Request, fold: int, planned: str) -> str:
     return planned
 
 
-def _train_fold(store: Store, run: str, train: Callable[[], RunRecord]) -> None:
-    """Train one fold to its end, unless it is finished or another process is about it."""
-    folder, is_alone = store.run_folder(run), count_processes() == 1
-    if is_alone and is_training(folder):
+def refuse_begun(store: Store, what: str, runs: Mapping[int, str]) -> None:
+    """Refuse to begin what is there already, if only in part.
+
+    Raises:
+        ExistsError: naming the runs that are.
+    """
+    begun = [one for one in runs.values() if store.has_run(one)]
+    if begun:
+        raise ExistsError(
+            f"of {what}, {', '.join(begun[:3])}{' …' if len(begun) > 3 else ''} are in {store.path} already: go on "
+            "with `resume`, which leaves finished ones alone, or name others with `run`"
+        )
+
+
+def train_unless_busy(store: Store, run: str, train: Callable[[], RunRecord]) -> None:
+    """Train a run, or the runs that are named after it, to the end, unless another process is about it."""
+    is_alone = count_processes() == 1
+    if is_alone and is_training(store.run_folder(run)):
         return
     try:
         train()
     except (StoreError, ExistsError):
         # Somebody else may have begun it while the model was loaded.
-        if not (is_alone and is_training(folder)):
+        own = [one for one in store.runs() if one == run or one.startswith(f"{run}-")]
+        if not (is_alone and any(is_training(store.run_folder(one)) for one in own)):
             raise
     finally:
         free_memory()
 
 
-def _refuse_unfinished(store: Store, name: str, runs: Mapping[int, str]) -> None:
+def refuse_unfinished(store: Store, what: str, runs: Mapping[int, str]) -> None:
+    """Refuse to go on where other processes are about some of the runs.
+
+    Raises:
+        StoreError: naming these.
+    """
     left = [run for run in runs.values() if not store.has_run(run) or store.run(run).state != "finished"]
     if left:
         raise StoreError(
-            f"{name} is not pooled yet: other processes train {', '.join(left)}; call this again with `resume` when "
-            "they have ended"
+            f"{what}: other processes train {', '.join(left)}; call this again with `resume` when they have ended"
         )
 
 

@@ -147,6 +147,62 @@ def test_the_speaker_split_of_ravdess_stays_what_it_always_was(ravdess: Corpus) 
     assert speakers_of(corpus, "speaker", "valid") == {"09", "10", "11", "16"}
 
 
+def test_every_seeds_speaker_split_of_ravdess_is_its_first_draw(ravdess: Corpus) -> None:
+    """All actors say the same, so that no draw is more even than another."""
+    for seed in range(20):
+        rng, expected = np.random.default_rng(seed), {}
+        for odd in (0, 1):  # actresses have even numbers
+            drawn = rng.permutation([actor for actor in range(1, 25) if actor % 2 == odd])
+            expected |= {f"{actor:02}": "test" if place < 2 else "valid" for place, actor in enumerate(drawn[:4])}
+        parts = add_split(ravdess, "speaker", seed=seed).parts(name_split(ravdess, "speaker", seed=seed))
+        assert parts.tolist() == [expected.get(actor, "train") for actor in np.asarray(ravdess.speakers).tolist()]
+
+
+def make_skewed() -> Corpus:
+    """Thirty speakers of 12 to 47 utterances, who all prefer some of five classes, and one class is rare."""
+    rng, labels, speakers = np.random.default_rng(5), "", ""
+    for name in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcd":
+        shares = rng.dirichlet([1.5, 1.5, 1.5, 1.5, 0.3])
+        own = "".join(rng.choice(list("abcde"), size=int(rng.integers(12, 48)), p=shares))
+        labels, speakers = labels + own, speakers + name * len(own)
+    return make_corpus(labels, speakers=speakers)
+
+
+def rate(corpus: Corpus, parts: dict[str, str]) -> tuple[int, int, float]:
+    """Classes that parts lack, and have few of, and by chi-square how far they are from their speakers' share of each."""
+    who, counted = np.asarray(corpus.speakers), []
+    for part in set(parts.values()):
+        own = [name for name, named in parts.items() if named == part]
+        for label in range(len(corpus.classes)):
+            of_class = corpus.labels == label
+            counted.append((np.isin(who[of_class], own).sum(), of_class.sum() * len(own) / len(parts)))
+    found, expected = np.array(counted).T
+    return int((found == 0).sum()), int((found < FEW).sum()), float(((found - expected) ** 2 / expected).sum())
+
+
+@pytest.mark.parametrize("name", ["speaker", "speaker-1", "speaker-2", "speaker-folds"])
+def test_of_a_skewed_corpus_the_draw_is_at_least_as_even_as_95_of_100(name: str) -> None:
+    corpus = make_skewed()
+    who, parts = np.asarray(corpus.speakers), add_split(corpus, name).parts(name)
+    chosen = dict(zip(who.tolist(), parts.tolist(), strict=True))
+    assert Counter(chosen.values()) == (
+        {f"fold-{fold}": 5 for fold in range(1, 7)} if "folds" in name else {"train": 20, "valid": 5, "test": 5}
+    )
+    rng = np.random.default_rng(0)
+    others = [
+        rate(corpus, dict(zip(chosen, rng.permutation(list(chosen.values())).tolist(), strict=True)))
+        for _ in range(400)
+    ]
+    assert np.mean([other < rate(corpus, chosen) for other in others]) <= 0.05
+
+
+def test_folds_that_are_no_more_even_by_other_names_keep_their_order() -> None:
+    corpus = add_split(make_skewed(), "speaker-folds", folds=30)
+    who = np.asarray(corpus.speakers)
+    firsts = [speakers_of(corpus, "speaker-folds-30-folds", f"fold-{fold}") for fold in range(1, 31)]
+    assert firsts == [{name} for name in sorted(set(who.tolist()))]
+
+
 def draw_classes(corpus: Corpus, seed: int = 0) -> dict[str, list[int]]:
     """How many of each class are in each part of the split ``speaker``."""
     corpus = replace(add_split(corpus, "speaker", seed=seed), default_split=name_split(corpus, "speaker", seed=seed))

@@ -76,3 +76,38 @@ def test_runs_that_differ_in_nothing_but_the_seed_are_gathered(store, serstore):
     assert (seeds["low"], seeds["high"]) == (min(own), max(own))
     assert "3 seeds of head-1: accuracy" in serstore("evaluate", "--on", "all", "--store", store.path).out
     assert ss.evaluate(store, ["head-1", "other"], on="all").seeds == ()
+
+
+def test_several_seeds_of_a_head_are_one_call_and_none_is_preferred(store, serstore):
+    rng = np.random.default_rng(0)
+    pooled = rng.normal(size=(N, 3)) + store.corpus.labels[:, None]
+    store.add("frozen", ids=store.corpus.ids.tolist(), pooled=pooled, trained_on="nothing")
+    words = ("head", "--from", "frozen", "--cv", "speaker", "--folds", 4, "--seeds", 3, "--store", store.path)
+    told = serstore(*words)
+    assert told.code == 0, told.err
+    names = [f"frozen-logreg-seed-{seed}@0" for seed in (1, 2, 3)]
+    [seeds] = ss.evaluate(store, names[::-1], on="all").seeds
+    assert (seeds.members, seeds.seeds) == (tuple(names), (1, 2, 3))
+    assert f"3 seeds of frozen-logreg: accuracy {np.mean(seeds.accuracies):.2%} ±" in told.out
+    assert len(set(seeds.accuracies)) > 1
+    alone = ss.head(store, "frozen", cv="speaker", folds=4, seed=2, run="alone")[0].member
+    np.testing.assert_array_equal(store.logits([alone]), store.logits([names[1]]))
+    # Whoever takes the best of them is told what is left of it.
+    best = ss.vote(store, names, k=1, all_combos=True, on="all").selection
+    assert best.apparent == max(seeds.accuracies) > best.corrected
+
+
+def test_an_estimator_is_gathered_though_its_record_holds_the_seed(store):
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    pooled = np.random.default_rng(0).normal(size=(N, 3))
+    store.add("frozen", ids=store.corpus.ids.tolist(), pooled=pooled, trained_on="nothing")
+    made = ss.head(store, "frozen", estimator=ExtraTreesClassifier(n_estimators=3), split="apart", seeds=2)
+    [seeds] = ss.evaluate(store, [one.member for one in made], on="test", split="apart").seeds
+    assert seeds.seeds == (1, 2)
+
+
+def test_seeds_that_would_all_give_the_same_are_refused(store):
+    store.add("frozen", ids=store.corpus.ids.tolist(), pooled=np.eye(N, 3), trained_on="nothing")
+    with pytest.raises(ss.StoreError, match="`seeds` is 3, and lda by the parts of a split leaves nothing to chance"):
+        ss.head(store, "frozen", kind=["lda", "forest"], split="apart", seeds=3)

@@ -136,11 +136,26 @@ def test_a_fold_that_another_process_trains_is_left_to_it(store):
     assert [store.run(run).details["recipe"]["max_steps"] for run in NAMES] == [2, 2, 2]
 
 
+def test_a_dry_run_of_all_folds_is_of_all_of_them_and_of_every_seed(store, serstore):
+    words = ("finetune", "--model", "tiny-hubert", "--valid", "next", *WORDS, "--dry-run", "--store", store.path)
+    one = serstore(*words, "--fold", 1, "--json").json["estimates"][0]
+    told = serstore(*words, "--fold", "all", "--seeds", 2, "--json")
+    assert told.code == 0, told.err
+    [every] = told.json["estimates"]
+    assert (one["runs"], every["runs"]) == (1, 6)
+    assert every["disk"]["checkpoints"] == 6 * one["disk"]["checkpoints"]
+    # Of each fold two members, that hold the fold itself and the next.
+    assert every["disk"]["members"] == 2 * 2 * 2 * len(store.corpus) * (128 * 2 + 8 * 4 + 4)
+    assert every["time"]["seconds"] > one["time"]["seconds"]
+    assert "6 runs: time and disk are those of all" in serstore(*words, "--fold", "all", "--seeds", 2).out
+    assert store.runs() == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--fold", "every"), "'every' is neither a number nor all"),
-        (("--fold", "all", "--dry-run"), "--dry-run take one fold"),
+        (("--fold", "all", "--push-to-hub", "me/mine"), "--push-to-hub take one fold"),
     ],
 )
 def test_wrong_usage_is_said(store, serstore, words, said):

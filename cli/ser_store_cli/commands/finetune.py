@@ -22,10 +22,9 @@ from ser_store_cli.options import (
     stated,
 )
 from ser_store_cli.origin_choice import Origin, find_like, read_begun, refuse_begun
-from ser_store_cli.output import print_json
 from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.recipe_options import shorten, with_recipe_options
-from ser_store_cli.tables.finetune import print_dry_run, print_run, push, train_all
+from ser_store_cli.tables.finetune import print_dry_run, train_all, train_one, train_seeds
 
 if TYPE_CHECKING:
     from ser_store.training.request import Fold, Request
@@ -66,6 +65,10 @@ def finetune(
             "--valid",
             help="next: the fold after it is a validation part, not trained on, by which --fold all selects steps.",
         ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", help="Train with the seeds 1 to N, in a run each, and say how far they differ."),
     ] = None,
     init: InitOption = "pretrained",
     checkpoint: CheckpointOption = None,
@@ -128,50 +131,29 @@ def finetune(
             "--all trains several models: --run, --checkpoint, --checkpoints, --push-to-hub do not fit"
         )
     over_folds = origin.fold == "all"
-    if over_folds and (all_models or push_to_hub or dry_run):
+    if over_folds and (all_models or push_to_hub):
+        raise typer.BadParameter("all trains several models: --all, --push-to-hub take one fold", param_hint="--fold")
+    if seeds is not None and (all_models or push_to_hub or "seed" in asked):
         raise typer.BadParameter(
-            "all trains several models: --all, --push-to-hub, --dry-run take one fold", param_hint="--fold"
+            "several models are trained: --all, --push-to-hub, --seed take one seed", param_hint="--seeds"
         )
     opened = _open(store)
     places: dict[str, Any] = {"split": origin.split, "fold": origin.fold, "init": origin.init, "audio": audio}
+    weights: dict[str, Any] = {"checkpoint": checkpoint, "checkpoints": checkpoints, "valid": origin.valid}
     if dry_run:
         if model is not None:
             refuse_begun(opened, origin, model, run=run, resume=resume, recipe=resolved)
-        print_dry_run(
-            opened, model, resolved, {**places, "checkpoint": checkpoint, "checkpoints": checkpoints}, json=json
-        )
+        print_dry_run(opened, model, resolved, {**places, **weights, "seeds": seeds or 1}, json=json)
         return
     show_reports()
     if all_models:
         train_all(opened, resolved, places, json=json)
         return
-    from ser_store.training.finetune import finetune as train
-    from ser_store.training.processes import is_main
-
-    if push_to_hub is not None and is_main():
-        from ser_store.hub.push import reserve_repository
-
-        reserve_repository(push_to_hub)
-    record = train(
-        opened,
-        model,
-        run=run,
-        **places,
-        valid=origin.valid,
-        recipe=resolved,
-        checkpoint=checkpoint,
-        checkpoints=checkpoints,
-        resume=resume,
-        progress=True,
-    )
-    if not is_main():
+    request: dict[str, Any] = {"run": run, "recipe": resolved, "resume": resume, **places, **weights}
+    if seeds is not None:
+        train_seeds(opened, model, seeds, request, json=json)
         return
-    if json:
-        published = push(opened, record.run, push_to_hub)
-        print_json({**record.to_json(), "members": opened.member_names(record.run), **published})
-        return
-    print_run(opened, record)
-    push(opened, record.run, push_to_hub)
+    train_one(opened, model, request, push_to_hub=push_to_hub, json=json)
 
 
 def _read_fold(given: str | None) -> "Fold":

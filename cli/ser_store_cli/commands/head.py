@@ -99,6 +99,10 @@ def head(
         int | None, typer.Option("--fold", help="The fold to score, where the split consists of folds.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the classifier and of the folds.")] = 42,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", help="Make each head with the seeds 1 to N, and say how far they differ."),
+    ] = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -112,7 +116,7 @@ def head(
 
     show_reports()
     opened = Store(store)
-    options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed}
+    options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed, "seeds": seeds}
     options |= {"normalise": normalise, "class_weight": class_weight, "tune": tune, "combine": combine, "layer": layer}
     kinds = [one.strip() for one in kind.split(",")]
     fitted = fit(opened, sources or [], kind=cast(Any, kinds), run=run, progress=True, **options)

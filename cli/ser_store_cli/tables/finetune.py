@@ -61,7 +61,48 @@ def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, An
         raise typer.Exit(1)
 
 
-def push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
+def train_one(
+    store: "Store", model: str | None, request: Mapping[str, Any], *, push_to_hub: str | None, json: bool
+) -> None:
+    """Train a run, say how it went, and publish it where that is asked for."""
+    from ser_store.training.finetune import finetune
+    from ser_store.training.processes import is_main
+
+    if push_to_hub is not None and is_main():
+        from ser_store.hub.push import reserve_repository
+
+        reserve_repository(push_to_hub)
+    record = finetune(store, model, **request, progress=True)
+    if not is_main():
+        return
+    if json:
+        published = _push(store, record.run, push_to_hub)
+        print_json({**record.to_json(), "members": store.member_names(record.run), **published})
+        return
+    _print_run(store, record)
+    _push(store, record.run, push_to_hub)
+
+
+def train_seeds(store: "Store", model: str | None, seeds: int, request: Mapping[str, Any], *, json: bool) -> None:
+    """Train a run with each seed, and say how far they differ."""
+    from ser_store.evaluation import evaluate
+    from ser_store.evaluation.tables.evaluation import tabulate_evaluations
+    from ser_store.training.processes import is_main
+    from ser_store.training.seeds import finetune_seeds
+
+    records = finetune_seeds(store, model, seeds=seeds, **request, progress=True)
+    if not is_main():
+        return
+    on, split = (records[0].details[name] for name in ("on", "split"))
+    found = evaluate(store, [name for one in records for name in _list_runs(store, one)], on=on, split=split)
+    warn_cautions((*found.cautions, *(found.loss_cautions if json else ())))
+    if json:
+        print_json({"runs": [one.to_json() for one in records], **found.to_json()})
+    else:
+        print_blocks(tabulate_evaluations(found))
+
+
+def _push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
     """Publish a run where that is asked for; what a JSON document says of it."""
     if repository is None:
         return {}
@@ -73,7 +114,7 @@ def push(store: "Store", run: str, repository: str | None) -> dict[str, Any]:
     return {"published": vars(published)}
 
 
-def print_run(store: "Store", record: "RunRecord") -> None:
+def _print_run(store: "Store", record: "RunRecord") -> None:
     """How long the run took, why it stopped if it did so early, and all its steps."""
     from ser_store.evaluation.steps import steps as compare
 
@@ -92,11 +133,17 @@ def print_run(store: "Store", record: "RunRecord") -> None:
 def _print_folds(store: "Store", record: "RunRecord") -> None:
     """The figures of a run that is pooled over folds, and of the steps that were selected in them."""
     from ser_store.evaluation import evaluate
-    from ser_store.evaluation.fold_runs import name_selected
 
-    chosen = name_selected(record.run)
-    found = evaluate(store, [record.run, *([chosen] if store.has_run(chosen) else [])], on="all")
+    found = evaluate(store, _list_runs(store, record), on="all")
     for one in found.members:
         if one.folds is not None:
             typer.echo(f"\n{one.member}: {one.metrics.accuracy:.2%} of all {one.metrics.n} utterances")
             print_blocks(one.folds.describe())
+
+
+def _list_runs(store: "Store", record: "RunRecord") -> list[str]:
+    """A run, and that of the steps that were selected in its folds, where there is one."""
+    from ser_store.evaluation.fold_runs import name_selected
+
+    chosen = name_selected(record.run)
+    return [record.run, *([chosen] if store.has_run(chosen) else [])]

@@ -23,9 +23,10 @@ from ser_store_h5.corpus import Column, Corpus, StrArray
 SPLITS: Mapping[str, str] = {
     "paper": "the published 80:20 train and test, stratified by label (seed 101); speakers are on both sides",
     "paper-valid": "as paper, with an eighth of train carved out as valid",
-    "speaker": "train, valid and test (a sixth of the speakers each) without a speaker on two sides; the first draw "
-    "with enough of every class in every part",
-    "speaker-folds": "folds of whole speakers in their order (default 6; RAVDESS: four actors each)",
+    "speaker": "train, valid and test (a sixth of the speakers each) without a speaker on two sides; of many "
+    "draws the one with the most even classes",
+    "speaker-folds": "folds of whole speakers (default 6; RAVDESS: four actors each, in their order), classes as "
+    "even as may be",
     "emobox": "the six published folds of RAVDESS (EmoBox), four actors each, other than in speaker-folds",
     "twin": "80:20 train and test with both takes of an utterance on one side, stratified by label",
     "kfold": "folds stratified by label (default 5); speakers are in several folds",

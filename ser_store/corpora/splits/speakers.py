@@ -1,6 +1,7 @@
 """Splits that keep speakers apart."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from ser_store_h5.corpus import Corpus, StrArray
 
 FEW = 5
 """Fewer utterances of a class than this are few: one answer then moves the class' recall by 25 points or more."""
+# The most even of so many is nearly surely among the best twentieth of all; those of other seeds still differ.
+_DRAWS = 200
+# Where none of these has enough of every class in every part, so many are tried until one has.
 _MAX_DRAWS = 1_000
 _EMOBOX_ACTORS = (
     ("01", "11", "20", "21"),
@@ -23,28 +27,23 @@ _EMOBOX_ACTORS = (
 
 
 def draw_speakers(corpus: Corpus, *, seed: int) -> StrArray:
-    """Return the split ``speaker``, ``(n,)`` str: the seed's first draw with enough of every class in every part.
+    """Return the split ``speaker``, ``(n,)`` str: the most even of the seed's draws, of equals the first.
 
-    About a sixth of the speakers of each sex are in valid and in test each, the unknown ones outside. Where no draw is
-    good enough, it is the one with the fewest classes missing from parts, then the fewest that are few there (``FEW``),
-    then the parts nearest to their share of every class. It is not the best draw there is: few speakers can be drawn in
-    so few ways that every seed would come to the same one.
+    About a sixth of the speakers of each sex are in valid and in test each, the unknown ones outside. The most even
+    draw has the fewest classes missing from parts, then the fewest that are few there (``FEW``), then the parts nearest
+    to their share of every class. It is not the best there is: few speakers can be drawn in so few ways that every seed
+    would come to the same one.
 
     Raises:
         CorpusError: if speakers are unknown or fewer than three.
     """
     speakers = _known_speakers(corpus, "speaker", at_least=3)
     known = np.flatnonzero(speakers != "")
-    names, first, inverse = np.unique(speakers[known], return_index=True, return_inverse=True)
+    names, first = np.unique(speakers[known], return_index=True)
     sexes = np.asarray(corpus.columns["sex"])[known[first]].astype(np.str_) if "sex" in corpus.columns else None
     if sexes is None or np.unique(sexes, return_counts=True)[1].min() < 3:
         sexes = np.full(len(names), "")  # too few of one sex to have one in every part
-    counts = np.zeros((len(names), len(corpus.classes)), dtype=np.int64)
-    np.add.at(counts, (inverse, corpus.labels[known]), 1)
-    _, part_of = min(_iter_speaker_draws(sexes, counts, seed), key=lambda draw: draw[0])
-    parts = np.full(len(corpus), "", dtype=part_of.dtype)
-    parts[known] = part_of[inverse]
-    return parts
+    return _assign(corpus, _choose_most_even(_iter_speaker_draws(sexes, seed), _count_classes(corpus)))
 
 
 def list_splits_apart(corpus: Corpus) -> str:
@@ -52,48 +51,83 @@ def list_splits_apart(corpus: Corpus) -> str:
     return ("", "", "speaker-folds", "speaker or speaker-folds")[min(count_speakers(corpus), 3)]
 
 
-def _iter_speaker_draws(
-    sexes: StrArray, counts: NDArray[np.int64], seed: int
-) -> Iterator[tuple[tuple[int, int, float], StrArray]]:
-    """How bad each draw is, and the part of every speaker in it; ends with the first that is good enough.
+def _count_classes(corpus: Corpus) -> NDArray[np.int64]:
+    """Utterances of every known speaker, ascending, and every class that they have, ``(n_speakers, n_classes)``."""
+    speakers = np.asarray(corpus.speakers)
+    known = np.flatnonzero(speakers != "")
+    names, inverse = np.unique(speakers[known], return_inverse=True)
+    counts = np.zeros((len(names), len(corpus.classes)), dtype=np.int64)
+    np.add.at(counts, (inverse, corpus.labels[known]), 1)
+    return counts[:, counts.sum(axis=0) > 0]
 
-    Args:
-        sexes: of every speaker, ``(n_speakers,)``; all the same where they do not count.
-        counts: utterances of every speaker and class, ``(n_speakers, n_classes)``.
-    """
+
+def _assign(corpus: Corpus, part_of: StrArray) -> StrArray:
+    """The part of every utterance, from that of every known speaker; those of the unknown are outside."""
+    speakers = np.asarray(corpus.speakers)
+    known = np.flatnonzero(speakers != "")
+    parts = np.full(len(corpus), "", dtype=part_of.dtype)
+    parts[known] = part_of[np.unique(speakers[known], return_inverse=True)[1]]
+    return parts
+
+
+def _iter_speaker_draws(sexes: StrArray, seed: int) -> Iterator[StrArray]:
+    """Draw the part of every speaker, of each sex alike; ``sexes`` are all the same where they do not count."""
     rng = np.random.default_rng(seed)
-    totals = counts.sum(axis=0)
-    counts, totals = counts[:, totals > 0], totals[totals > 0]
-    for _ in range(_MAX_DRAWS):
+    while True:
         part_of = np.full(len(sexes), "train")
         for sex in np.unique(sexes):
             drawn = rng.permutation(np.flatnonzero(sexes == sex))
             size = max(1, round(len(drawn) / 6))
             part_of[drawn[:size]], part_of[drawn[size : 2 * size]] = "test", "valid"
-        inside = np.stack([part_of == part for part in ("train", "valid", "test")])
-        found, share = inside @ counts, inside.sum(axis=1, keepdims=True) * totals
-        unevenness = float(((found * len(sexes) - share) ** 2 / share).sum())
-        yield (int((found == 0).sum()), int((found < FEW).sum()), unevenness), part_of
-        if found.min() >= FEW or unevenness == 0:
-            return
+        yield part_of
+
+
+def _iter_fold_draws(n_speakers: int, folds: int) -> Iterator[StrArray]:
+    """Speakers in their order, as many in each fold; then in any other."""
+    rng, order = np.random.default_rng(0), np.arange(n_speakers)
+    while True:
+        fold_of = np.empty(n_speakers, dtype=f"<U{len(f'fold-{folds}')}")
+        for fold, own in enumerate(np.array_split(order, folds), start=1):
+            fold_of[own] = f"fold-{fold}"
+        yield fold_of
+        order = rng.permutation(n_speakers)
+
+
+def _choose_most_even(draws: Iterator[StrArray], counts: NDArray[np.int64]) -> StrArray:
+    """The draw with the fewest classes missing from parts, then few there, then nearest to their shares; or the first.
+
+    Args:
+        draws: the part of every speaker, without end.
+        counts: utterances of every speaker and class, ``(n_speakers, n_classes)``.
+    """
+    best, least = next(draws), None
+    for number, part_of in enumerate(chain([best], draws), start=1):
+        inside = np.unique(part_of)[:, None] == part_of
+        found, share = inside @ counts, inside.sum(axis=1, keepdims=True) * counts.sum(axis=0)
+        # In ascending order, so that the same parts by other names are just as uneven.
+        unevenness = float(np.sort((found * len(counts) - share) ** 2 / share, axis=None).sum())
+        rating = (int((found == 0).sum()), int((found < FEW).sum()), unevenness)
+        if least is None or rating < least:
+            best, least = part_of, rating
+        if unevenness == 0 or number >= (_MAX_DRAWS if least[1] else _DRAWS):
+            break
+    return best
 
 
 def fold_speakers(corpus: Corpus, *, folds: int) -> StrArray:
-    """Return the split ``speaker-folds``, ``(n,)`` str: speakers in order, as many in each fold, the unknown outside.
+    """Return the split ``speaker-folds``, ``(n,)`` str: as many speakers in each fold, the unknown outside.
+
+    They are in their order, unless another order has classes spread more evenly over the folds: the most even of a
+    fixed series of orders is taken, rated as :func:`draw_speakers` rates.
 
     Raises:
         CorpusError: if speakers are unknown, or fewer than folds.
     """
     speakers = _known_speakers(corpus, "speaker-folds", at_least=2)
-    names = np.array(sorted(set(speakers.tolist()) - {""}))
-    if not 2 <= folds <= len(names):
-        raise CorpusError(f"split 'speaker-folds' got {folds} folds: expected 2 to {len(names)}, one speaker each")
-    fold_of = {
-        speaker: f"fold-{fold}"
-        for fold, run in enumerate(np.array_split(names, folds), start=1)
-        for speaker in run.tolist()
-    }
-    return np.array([fold_of.get(speaker, "") for speaker in speakers.tolist()], dtype=np.str_)
+    number = len(set(speakers.tolist()) - {""})
+    if not 2 <= folds <= number:
+        raise CorpusError(f"split 'speaker-folds' got {folds} folds: expected 2 to {number}, one speaker each")
+    return _assign(corpus, _choose_most_even(_iter_fold_draws(number, folds), _count_classes(corpus)))
 
 
 def fold_as_emobox(corpus: Corpus) -> StrArray:

@@ -45,7 +45,7 @@ def name_metrics(style: str) -> dict[str, str]:
 
 
 def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
-    """Yield a table with a row for each member."""
+    """Yield a table with a row for each member, and a line for runs that differ in the seed alone."""
     intervals = [member.interval for member in evaluations.members]
     has_folds = any(member.folds is not None for member in evaluations.members)
     rows = [
@@ -66,6 +66,7 @@ def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = 
     yield f"\n95% intervals: {describe_intervals(intervals)}"
     if names != PLAIN:
         yield EXPLANATION
+    yield from map(str, evaluations.seeds)
 
 
 def name_utterances(on: str, split: str | None) -> str:
