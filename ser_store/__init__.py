@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ser_store.evaluation.steps import steps
     from ser_store.extraction.extract import extract
     from ser_store.heads.heads import head
+    from ser_store.heads.sweep import sweep
     from ser_store.hub.push import push_to_hub
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from ser_store.training.estimate import estimate
     from ser_store.training.finetune import finetune
     from ser_store_h5.corpus import Corpus
-    from ser_store_h5.integrity.sweeping import sweep
+    from ser_store_h5.integrity.sweeping import gc
     from ser_store_h5.integrity.verify import verify_store
     from ser_store_h5.member import Member
     from ser_store_h5.pack.merging import merge
@@ -96,6 +97,7 @@ _HOMES = {
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetune",
     "finetune_all": "ser_store.reproduction.reproduce",
+    "gc": "ser_store_h5.integrity.sweeping",
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
@@ -110,7 +112,7 @@ _HOMES = {
     "rm": "ser_store.interchange.listing",
     "splits": "ser_store.corpora.splits.listing",
     "steps": "ser_store.evaluation.steps",
-    "sweep": "ser_store_h5.integrity.sweeping",
+    "sweep": "ser_store.heads.sweep",
     "unpack": "ser_store_h5.pack.packing",
     "verify_store": "ser_store_h5.integrity.verify",
     "vote": "ser_store.ensembles.vote",
@@ -152,6 +154,7 @@ __all__ = [
     "find_hard_utterances",
     "finetune",
     "finetune_all",
+    "gc",
     "head",
     "import_predictions",
     "init",
