@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ser_store.evaluation.steps import steps
     from ser_store.extraction.extract import extract
     from ser_store.heads.heads import head
+    from ser_store.heads.sweep import sweep
     from ser_store.hub.push import push_to_hub
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from ser_store.training.finetune import finetune
     from ser_store.training.seeds import finetune_seeds
     from ser_store_h5.corpus import Corpus
-    from ser_store_h5.integrity.sweeping import sweep
+    from ser_store_h5.integrity.sweeping import gc
     from ser_store_h5.integrity.verify import verify_store
     from ser_store_h5.member import Member
     from ser_store_h5.pack.merging import merge
@@ -98,6 +99,7 @@ _HOMES = {
     "finetune": "ser_store.training.finetune",
     "finetune_all": "ser_store.reproduction.reproduce",
     "finetune_seeds": "ser_store.training.seeds",
+    "gc": "ser_store_h5.integrity.sweeping",
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
@@ -112,7 +114,7 @@ _HOMES = {
     "rm": "ser_store.interchange.listing",
     "splits": "ser_store.corpora.splits.listing",
     "steps": "ser_store.evaluation.steps",
-    "sweep": "ser_store_h5.integrity.sweeping",
+    "sweep": "ser_store.heads.sweep",
     "unpack": "ser_store_h5.pack.packing",
     "verify_store": "ser_store_h5.integrity.verify",
     "vote": "ser_store.ensembles.vote",
@@ -155,6 +157,7 @@ __all__ = [
     "finetune",
     "finetune_all",
     "finetune_seeds",
+    "gc",
     "head",
     "import_predictions",
     "init",

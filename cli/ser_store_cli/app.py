@@ -18,6 +18,7 @@ from ser_store_cli.commands import paper as paper_command
 from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
+from ser_store_cli.commands import sweep as sweep_command
 from ser_store_cli.commands import vote as vote_command
 from ser_store_cli.help import describe_commands
 from ser_store_cli.options import speaks_for_all, warn
@@ -40,6 +41,7 @@ for module in (
     steps_command,
     vote_command,
     head_command,
+    sweep_command,
     paper_command,
     reproduce_command,
     demo_command,

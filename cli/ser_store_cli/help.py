@@ -7,7 +7,7 @@ import typer
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
-    "Train and cache": ("finetune", "extract", "head", "models"),
+    "Train and cache": ("finetune", "extract", "head", "sweep", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
@@ -72,6 +72,15 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "All layers together, weighed on other speakers",
             "head --from whisper-base-frozen --kind lda --layer all --cv speaker --combine pool",
         ),
+    ),
+    "sweep": (
+        ("Every kind of head on every source, and which is best", "sweep"),
+        (
+            "Two kinds on all layers, as they are and by speaker; the best becomes a member",
+            "sweep --kind lda,logreg --from whisper-base-frozen --layer all --normalise train,speaker --keep 1",
+        ),
+        ("A learning curve", "sweep --kind lda --from mfcc --train-share 0.1,0.5,1"),
+        ("Few-shot, on other speakers", "sweep --kind centroid,lda --from mfcc --cv speaker --per-class 1,5"),
     ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),

@@ -21,7 +21,6 @@ TWINS = {
     "import_predictions": "import",
     "push_to_hub": "finetune --run RUN --resume --push-to-hub",
     "save_recipe": "finetune --print-recipe",
-    "sweep": "gc",
     "verify_store": "verify",
 }
 # Keys of JSON documents under which the library speaks.

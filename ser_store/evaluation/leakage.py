@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.splits.fitted import explain_unknown, find_fitted
+from ser_store.corpora.splits.fitted import explain_unknown, find_fitted_by
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.corpus import Corpus
@@ -61,7 +61,7 @@ def find_cautions(
         run = parse_member(member)[0]
         record = store.run(run)
         if run not in by_run:
-            by_run[run] = tuple(_iter_leakage(store, record, rows))
+            by_run[run] = tuple(iter_leakage(store, record, rows))
         selection = tuple(_iter_selection(store.corpus, record, member, rows)) if chosen else ()
         cautions[member] = (*by_run[run], *selection)
     return cautions
@@ -92,8 +92,9 @@ def caution_leakage(store: Store, members: Iterable[str], rows: Rows, *, chosen:
     return summarize_cautions(find_cautions(store, members, rows, chosen=chosen).values())
 
 
-def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
-    fitted, name, corpus = find_fitted(store, record.run), record.run, store.corpus
+def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
+    """Yield what the models of a run have learned from ``rows``; of a record alone, the run need not be there yet."""
+    fitted, name, corpus = find_fitted_by(store, record), record.run, store.corpus
     normalised = record.details.get("normalise", "train")
     if normalised != "train":
         text = f"standardised by {normalised} on all recordings, these among them, without their labels"
@@ -126,7 +127,7 @@ def _iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cauti
 
 def _iter_unknown(store: Store, record: RunRecord) -> Iterator[Caution]:
     """What is unknown of a run below has been said nowhere else; an import's own silence, when it was imported."""
-    below, why = explain_unknown(store, record.run)
+    below, why = explain_unknown(store, record)
     one, several = why, f"were {why.removeprefix('was ')}"
     if below != record.run:
         one, several = (f"{verb} on {below}, which {why}" for verb in ("stands", "stand"))

@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
-from ser_store.errors import StoreError, UncorrectableError, UnknownNameError, describe_unknown
+from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store.evaluation.tables.steps import tabulate_steps
+from ser_store.evaluation.uncertainty import correct_choice
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
-from ser_store.statistics.selection import SelectionBias, correct_selection_by_bootstrap
+from ser_store.statistics.selection import SelectionBias
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import PLUS, list_names, parse_member
 from ser_store_h5.runs import Selection
@@ -243,7 +244,7 @@ def _compare_steps(
     pair = [names[best], names[last]]
     record = store.run(run)
     speakers = corpus.speaker_groups(rows)
-    correction, note = _correct(right, speakers)
+    correction, note = correct_choice(right, speakers, noun="step")
     # Of a single speaker there is none to swap steps for.
     groups = None if speakers is None or len(set(speakers.tolist())) == 1 else speakers
     return RunSteps(
@@ -257,16 +258,6 @@ def _compare_steps(
         correction=correction,
         note=note,
     )
-
-
-def _correct(right: NDArray[np.bool_], speakers: NDArray[np.str_] | None) -> tuple[SelectionBias | None, str]:
-    """Return the best step's accuracy, corrected for the choice by speaker where known; or None, and why."""
-    if len(right) == 1:
-        return None, "not corrected: there is one step, nothing was chosen"
-    try:
-        return correct_selection_by_bootstrap(right, groups=speakers), ""
-    except UncorrectableError as error:
-        return None, f"not corrected: {error}"
 
 
 def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.checks import check_choice
-from ser_store.errors import CorpusError
+from ser_store.errors import CorpusError, UncorrectableError
 from ser_store.metrics import Evaluation
 from ser_store.metrics.calibration import score_utterances
 from ser_store.statistics.bootstrap import FEWEST_GROUPS, Limits
@@ -20,6 +20,7 @@ from ser_store.statistics.intervals import (
     metric_intervals,
     resample_intervals,
 )
+from ser_store.statistics.selection import SelectionBias, correct_selection_by_bootstrap
 
 # The lowest and the highest value of the figures of probabilities.
 _LIMITS: dict[str, Limits] = {"top2": (0.0, 1.0), "log_loss": (0.0, math.inf), "brier": (0.0, 2.0)}
@@ -129,6 +130,24 @@ def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> l
         found[str(place)] if 0 < np.count_nonzero(right) < n else accuracy_interval(right)
         for place, right in enumerate(correct)
     ]
+
+
+def correct_choice(
+    right: NDArray[Any], speakers: NDArray[np.str_] | None, *, noun: str
+) -> tuple[SelectionBias | None, str]:
+    """Return the best one's accuracy, corrected for the choice by speaker where known; or None, and why.
+
+    Args:
+        right: ``(m, n)``, which utterances each candidate predicts right, or in what share of several draws.
+        speakers: ``(n,)``, or None where unknown.
+        noun: what was chosen.
+    """
+    if len(right) < 2:
+        return None, f"not corrected: there is one {noun}, nothing was chosen"
+    try:
+        return correct_selection_by_bootstrap(right, groups=speakers), ""
+    except UncorrectableError as error:
+        return None, f"not corrected: {error}"
 
 
 def find_intervals(

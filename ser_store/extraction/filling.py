@@ -160,7 +160,7 @@ def _check_identity(
     own_name = "name this one with `run`" if is_frozen else "name the checkpoint's folder with `model`, and a `run`"
     where, removed = ("in the store already", "the old one with `rm()`")
     if is_block:
-        where, removed = ("there in part, interrupted,", "what was begun with `sweep()`")
+        where, removed = ("there in part, interrupted,", "what was begun with `gc()`")
     raise StoreError(
         f"{extractor.name} is {where} from other {' and '.join(differing)}: nothing was written; {own_name}, or remove "
         f"{removed}"

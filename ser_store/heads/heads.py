@@ -203,7 +203,7 @@ def _make_head(
     if any(takes_logits(store, member) for member in request.members):
         details["inputs"] = "logits"
         LOGGER.info("%s has no representations: the head is fitted on its logits", request.source)
-    record = _describe_run(store, run, request, pairs, details)
+    record = describe_run(store, run, request, pairs, details)
     if store.has_run(run):
         _refuse_other(store, record, step)
     report_absent_classes(run, store.corpus, [train for train, _ in pairs])
@@ -247,7 +247,7 @@ def _fit_folds(
     return chosen, *join_folds(parts)
 
 
-def _describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:
+def describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:
     """Return the record of a head's run, which has learned from all that its sources have learned from.
 
     Of a source that does not say what it has learned from, nothing is known of the head either.

@@ -97,9 +97,9 @@ def _list_held(store: Store, source: str, layer: Layers) -> tuple[int, ...]:
 
 def find_covered(store: Store, inputs: Sequence[Input]) -> Rows:
     """Return the utterances that there are representations of in all inputs, ascending."""
-    covered = store.read_member(inputs[0].members[0]).rows
+    covered = store.covered(inputs[0].members[0])
     for member in dict.fromkeys(member for one in inputs for member in one.members):
-        covered = np.intersect1d(covered, store.read_member(member).rows)
+        covered = np.intersect1d(covered, store.covered(member))
     return covered
 
 
@@ -120,7 +120,7 @@ def load_input(store: Store, one: Input, rows: Rows, normalise: Normalise = "tra
 def _load_block(store: Store, member: str, rows: Rows, layer: int | None, normalise: Normalise) -> NDArray[np.floating]:
     if normalise == "train":
         return _read_block(store, member, rows, layer)
-    covered = store.read_member(member).rows
+    covered = store.covered(member)
     groups = np.zeros(len(covered)) if normalise == "corpus" else store.corpus.speaker_groups(covered)
     if groups is None:
         raise CorpusError(

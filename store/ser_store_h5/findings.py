@@ -29,7 +29,7 @@ class Verification:
         bytes: their sizes together.
         problems: what is wrong, by file.
         leftovers: files and folders of writers that were killed, and curves whose last line they tore; no reader looks
-            at them, :func:`.sweeping.sweep` removes them.
+            at them, :func:`.sweeping.gc` removes them.
         seconds: how long it took.
     """
 

@@ -46,7 +46,7 @@ class Source:
 
 
 class GrowingMember:
-    """The blocks of one member, in a folder beside its run that no reader looks at, and that a sweep removes.
+    """The blocks of one member, in a folder beside its run that no reader looks at, and that `gc` removes.
 
     Args:
         store: in whose folder the member will be.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
 
@@ -100,7 +100,7 @@ def test_ctrl_c_in_the_middle_of_an_import_leaves_the_store_as_before(
         process.send_signal(signal.SIGINT)
         assert finish(process) == (130, "interrupted; what was written is complete\n")
         if is_there:
-            sweep(store)
+            gc(store)
             verification = verify_store(store)
             assert (verification.problems, verification.leftovers) == ((), ())
             assert Store(store).member_names() == ["first@1", "first@2"]

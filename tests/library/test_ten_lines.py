@@ -183,7 +183,7 @@ def test_a_store_is_meant_by_its_path_or_itself(desk, as_path):
     assert ss.find_hard_utterances(store).members
     assert ss.describe_store(store).corpus.name == "mine"
     assert ss.verify_store(store).ok
-    assert ss.sweep(store).removed == ()
+    assert ss.gc(store).removed == ()
     assert ss.export(store, str(desk / "out.csv"), "mine").members == 1
     assert ss.pack(store, str(desk / "packed.h5")).members
     assert ss.unpack(str(desk / "packed.h5"), str(desk / "again.store")).runs() == ["mine", "other"]

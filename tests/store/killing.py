@@ -23,7 +23,7 @@ from store_samples import make_store
 from writer_process import KINDS, expect, make_ready, name_made, name_targets
 
 from ser_store_h5.disk.atomic import is_leftover
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
 
@@ -223,7 +223,7 @@ def _check(path: Path, turn: int, before: Seen, tally: Tally, *, must_be_new: bo
     tally.new += found == expected
     tally.leftovers += bool(leftovers - before.leftovers)
     if turn % SWEPT_EVERY == SWEPT_EVERY - 1:
-        assert sweep(path).in_use == ()
+        assert gc(path).in_use == ()
         leftovers = frozenset(verify_store(path).leftovers)
         assert leftovers == frozenset()
         assert get_contents(path) == contents
@@ -236,5 +236,5 @@ def _check_made(path: Path, turn: int, *, is_there: bool) -> None:
         Store.create(name_made(path, turn), Store(path).corpus)
     made = verify_store(name_made(path, turn))
     assert made.problems == ()
-    sweep(name_made(path, turn))
+    gc(name_made(path, turn))
     assert [file.name for file in name_made(path, turn).iterdir()] == ["corpus.h5"]

@@ -14,7 +14,7 @@ from store_samples import find_problem_files, get_problem, make_store
 
 from ser_store_h5.disk.json_objects import Check, check_line, check_record, seal_line, seal_record
 from ser_store_h5.errors import FormatError, IntegrityError
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store
@@ -92,7 +92,7 @@ def test_a_line_whose_line_feed_is_damaged_is_not_cut_off_by_the_next_writer(sto
     for use in (READS[CURVES], lambda store: store.append_curve("tiny", step=30)):
         with pytest.raises(IntegrityError, match=r"curves.jsonl: last line: its bytes are not those that were written"):
             use(store)
-    assert verify_store(store.path).leftovers == sweep(store.path).removed == ()
+    assert verify_store(store.path).leftovers == gc(store.path).removed == ()
     assert path.read_bytes() == content
 
 

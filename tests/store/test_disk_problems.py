@@ -16,7 +16,7 @@ from disk_faults import OPERATIONS, failing, interrupt_after, interrupt_before, 
 from store_samples import assert_one_line, get_bytes, make_store
 
 from ser_store_h5.errors import SerstoreError, StoreError
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -44,7 +44,7 @@ def check_swept(path: Path, states: tuple[dict[str, bytes], ...]) -> dict[str, b
     inner = path / "runs" / "inner" / "store"  # a store that is made within the other, to be watched by the same eyes
     for folder in (inner, path):
         if folder is path or any(inner.glob(".*")):
-            swept = sweep(folder)
+            swept = gc(folder)
             assert swept.in_use == ()
     assert [found for found in path.rglob("*.partial") if found.is_file()] == []
     assert verify_store(path).leftovers == ()
@@ -130,7 +130,7 @@ def test_a_folder_that_vanishes_while_it_is_written_to_is_told_and_not_made_anew
         elsewhere.rename(store.path / lost)
         check_restored = verify_store(store.path)
         assert check_restored.problems == ()
-        sweep(store.path)
+        gc(store.path)
     assert number > 1
 
 

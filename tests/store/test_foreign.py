@@ -11,7 +11,7 @@ from place_samples import make_three_runs
 from store_samples import assert_same_member, find_problem_files, get_bytes, get_problem, make_corpus, make_member
 
 from ser_store_h5.errors import StoreError
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.names import is_litter, member_file
 from ser_store_h5.pack.packing import pack
@@ -56,7 +56,7 @@ def test_an_empty_folder_of_another_program_is_not_swept(tmp_path: Path, name: s
     path = make_three_runs(tmp_path / "store").path
     (path / "runs" / name).mkdir()
     (path / "runs" / "killed").mkdir()
-    assert sweep(path).removed == ("runs/killed",)
+    assert gc(path).removed == ("runs/killed",)
     assert (path / "runs" / name).is_dir()
 
 

@@ -11,7 +11,7 @@ from store_samples import assert_one_line, assert_same_member, get_bytes, make_m
 
 from ser_store_h5.disk.reading import check_inside, open_regular
 from ser_store_h5.errors import FormatError, SerstoreError, StoreError
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -32,7 +32,7 @@ WRITES: dict[str, Callable[[Store], Any]] = {
     "run": lambda store: store.add_run(RunRecord("new", "finetune", "other")),
     "removed member": lambda store: store.remove("tiny@10"),
     "removed run": lambda store: store.remove("tiny"),
-    "sweep": lambda store: sweep(store.path),
+    "sweep": lambda store: gc(store.path),
 }
 
 

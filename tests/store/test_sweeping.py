@@ -18,7 +18,7 @@ from ser_store_h5.disk.atomic import write_atomically, write_flushed
 from ser_store_h5.disk.locking import Lock
 from ser_store_h5.errors import StoreError
 from ser_store_h5.integrity import sweeping
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
@@ -47,25 +47,25 @@ def test_what_verification_names_is_swept_and_nothing_else_is_touched(littered: 
     clean = get_bytes(make_store(tmp_path / "clean").path)
     named = verify_store(littered.path).leftovers
     assert sorted(named) == sorted([*FILES, *FOLDERS, "runs/tiny/curves.jsonl (torn last line)"])
-    swept = sweep(littered.path)
+    swept = gc(littered.path)
     assert (swept.removed, swept.in_use, swept.bytes) == (named, (), 70)
     assert get_bytes(littered.path) == clean
     assert sorted(found.name for found in (littered.path / "runs").iterdir()) == ["tiny"]
-    assert (verify_store(littered.path).leftovers, sweep(littered.path).removed) == ((), ())
+    assert (verify_store(littered.path).leftovers, gc(littered.path).removed) == ((), ())
 
 
 def test_a_dry_sweep_says_the_same_and_removes_nothing(littered: Store) -> None:
     before = get_bytes(littered.path)
-    said = sweep(littered.path, dry_run=True)
+    said = gc(littered.path, dry_run=True)
     assert get_bytes(littered.path) == before
     assert all((littered.path / name).is_dir() for name in FOLDERS)
-    assert said == sweep(littered.path)
+    assert said == gc(littered.path)
 
 
 def test_a_leftover_that_is_a_members_second_name_frees_nothing(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     store.member_path("tiny", 10).with_name(".step-000010.h5.aa.partial").hardlink_to(store.member_path("tiny", 10))
-    swept = sweep(store.path)
+    swept = gc(store.path)
     assert (swept.removed, swept.bytes) == (("runs/tiny/.step-000010.h5.aa.partial",), 0)
     assert verify_store(store.path).ok
     assert store.steps("tiny") == [10, 20]
@@ -78,7 +78,7 @@ def test_links_and_pipes_that_bear_a_leftovers_name_go_and_what_they_lead_to_sta
     (store.path / ".a.aa.partial").symlink_to(tmp_path / "outside/file")
     (store.path / "runs/.b.bb.partial").symlink_to(tmp_path / "outside", target_is_directory=True)
     os.mkfifo(store.path / "runs/tiny/.c.cc.partial")
-    assert len(sweep(store.path).removed) == 3
+    assert len(gc(store.path).removed) == 3
     assert get_bytes(tmp_path / "outside") == {"file": b"mine"}
     assert verify_store(store.path).leftovers == ()
 
@@ -92,14 +92,14 @@ def test_where_there_is_no_folder_of_a_store_one_line_says_so(tmp_path: Path, wa
         path.mkdir()
         (path / ".mine.aa.partial").write_bytes(b"x")
     with pytest.raises(StoreError, match=r"is a file: expected the folder of a store|^no store at .*there") as caught:
-        sweep(path)
+        gc(path)
     assert_one_line(caught.value)
     assert (tmp_path / "there" / ".mine.aa.partial").exists() == (wanted == "folder")
 
 
 def test_what_a_store_that_was_only_begun_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".corpus.h5.0123456789ab.partial").write_bytes(b"x")
-    assert sweep(tmp_path).removed == (".corpus.h5.0123456789ab.partial",)
+    assert gc(tmp_path).removed == (".corpus.h5.0123456789ab.partial",)
     assert Store.create(tmp_path, make_corpus()).runs() == []
 
 
@@ -114,9 +114,9 @@ def test_what_a_killed_unpacking_left_beside_the_store_is_named_and_swept(tmp_pa
         other.write_bytes(b"x")
         if name != "none":
             assert verify_store(tmp_path / name).leftovers == (f"../{left.name}",)
-        assert sweep(tmp_path / name, dry_run=True).removed == (f"../{left.name}",)
+        assert gc(tmp_path / name, dry_run=True).removed == (f"../{left.name}",)
         assert left.exists()
-        swept = sweep(tmp_path / name)
+        swept = gc(tmp_path / name)
         assert (swept.removed, swept.in_use, swept.bytes) == ((f"../{left.name}",), (), 10)
         assert (left.exists(), other.exists()) == (False, True)
     assert verify_store(store.path).ok
@@ -129,7 +129,7 @@ def test_an_unpacking_at_work_is_spared(tmp_path: Path) -> None:
     swept = []
 
     def watch(names: Any, /, *, total: int, label: str) -> Any:
-        swept.append(sweep(tmp_path / "new"))
+        swept.append(gc(tmp_path / "new"))
         return names
 
     unpacked = unpack(tmp_path / "store.h5", tmp_path / "new", progress=watch)
@@ -146,7 +146,7 @@ def test_a_leftover_that_may_not_be_removed_is_told_in_one_line(
 
     monkeypatch.setattr(os, "unlink", refuse)
     with pytest.raises(StoreError, match=r"aa.partial: could not be removed \(Permission denied\): check") as caught:
-        sweep(littered.path)
+        gc(littered.path)
     assert_one_line(caught.value)
 
 
@@ -155,9 +155,9 @@ def test_a_writer_that_is_at_work_is_spared(tmp_path: Path) -> None:
     seen = []
 
     def write(temporary: Path) -> None:
-        seen.extend(sweep(store.path, dry_run=dry_run) for dry_run in (True, False))
+        seen.extend(gc(store.path, dry_run=dry_run) for dry_run in (True, False))
         write_flushed(temporary, b"done")
-        seen.append(sweep(store.path))
+        seen.append(gc(store.path))
 
     write_atomically(store.path / "runs" / "new" / "run.json", write)
     assert {swept.removed for swept in seen} == {()}
@@ -173,7 +173,7 @@ def test_a_writer_whose_file_is_swept_before_it_is_locked_begins_anew(
 
     def sweep_first(handle: int) -> Lock:
         if len(swept) < 5:
-            swept.append(sweep(store.path).removed)
+            swept.append(gc(store.path).removed)
         return lock(handle)
 
     monkeypatch.setattr(atomic, "try_lock", sweep_first)
@@ -192,13 +192,13 @@ def test_without_locks_what_is_younger_than_an_hour_is_taken_to_be_in_use(
     littered: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_locks(monkeypatch)
-    assert sorted(sweep(littered.path).in_use) == sorted(
+    assert sorted(gc(littered.path).in_use) == sorted(
         [*FILES, "runs/.old.dd.partial", "runs/begun", "runs/tiny/curves.jsonl (torn last line)"]
     )
     old = time.time() - 3_700
     for file in littered.path.rglob("*"):
         os.utime(file, (old, old))
-    assert sweep(littered.path).in_use == ()
+    assert gc(littered.path).in_use == ()
     assert verify_store(littered.path).leftovers == ()
 
 
@@ -222,7 +222,7 @@ def test_a_writer_that_is_paused_in_the_middle_survives_a_sweep(tmp_path: Path) 
     with forking_writers() as writers:
         for step in range(100, 200):
             writer, caught = pause_in_the_middle(writers, store, step)
-            sweeps = [sweep(store.path), sweep(store.path, dry_run=True), sweep(store.path)]
+            sweeps = [gc(store.path), gc(store.path, dry_run=True), gc(store.path)]
             is_held = caught and all(len(swept.in_use) == 1 for swept in sweeps)
             if is_held:  # else it was paused before it could lock its file, and begins anew
                 assert {swept.removed for swept in sweeps} == {()}
@@ -262,7 +262,7 @@ def test_a_run_that_is_begun_while_it_is_swept_is_spared(tmp_path: Path, monkeyp
         return found
 
     monkeypatch.setattr(sweeping, "find_leftovers", find_and_write)
-    swept = sweep(store.path)
+    swept = gc(store.path)
     assert (swept.removed, swept.in_use) == ((), ("runs/new",))
     assert store.runs() == ["new", "tiny"]
 
@@ -273,7 +273,7 @@ def test_a_thread_that_sweeps_all_the_time_takes_nothing_from_those_that_write(t
 
     def sweep_on() -> None:
         while not is_over.is_set():
-            removed.extend(sweep(store.path).removed)
+            removed.extend(gc(store.path).removed)
 
     sweeper = threading.Thread(target=sweep_on)
     sweeper.start()

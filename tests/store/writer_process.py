@@ -19,7 +19,7 @@ import numpy as np
 from store_samples import assert_same_member, make_corpus, make_member, make_store
 
 from ser_store_h5.errors import SerstoreError
-from ser_store_h5.integrity.sweeping import sweep
+from ser_store_h5.integrity.sweeping import gc
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
@@ -121,7 +121,7 @@ def take_turn(store: Store, turn: int) -> None:
     elif kind == "new store":
         Store.create(name_made(store.path, turn), store.corpus)
     elif kind == "sweep":
-        sweep(store.path)
+        gc(store.path)
 
 
 def update_split(store: Store, part: str) -> None:

@@ -261,9 +261,9 @@ def gc(
     debug: DebugOption = False,
 ) -> None:
     """Remove temporary files that killed processes left behind. Files of running ones are kept."""
-    from ser_store_h5.integrity.sweeping import sweep
+    from ser_store_h5.integrity.sweeping import gc
 
-    swept = sweep(store, dry_run=dry_run)
+    swept = gc(store, dry_run=dry_run)
     if json:
         document = {"removed": list(swept.removed), "in_use": list(swept.in_use), "bytes": swept.bytes}
         print_json({**document, "dry_run": dry_run})

@@ -51,11 +51,11 @@ def info(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: De
 @stated
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Read every file and compare it with its checksums. Exit code 1 if anything differs."""
-    from ser_store_h5.integrity.sweeping import sweep
+    from ser_store_h5.integrity.sweeping import gc
     from ser_store_h5.integrity.verify import verify_store
 
     found = verify_store(store, progress=True)
-    in_use = sweep(store, dry_run=True).in_use if found.leftovers else ()
+    in_use = gc(store, dry_run=True).in_use if found.leftovers else ()
     if json:
         print_json(
             {

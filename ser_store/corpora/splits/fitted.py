@@ -23,8 +23,13 @@ def find_fitted(store: Store, run: str) -> Fitted | None:
         UnknownNameError: if there is no such run.
         FormatError: if its record is not what FORMAT.md says.
     """
-    record, n = store.run(run), len(store.header)
-    stated = parse_fitted(record.details, n=n, where=f"run {run}")
+    return find_fitted_by(store, store.run(run))
+
+
+def find_fitted_by(store: Store, record: RunRecord) -> Fitted | None:
+    """Return the same of a record, also of a run that is not in the store yet."""
+    n = len(store.header)
+    stated = parse_fitted(record.details, n=n, where=f"run {record.run}")
     if stated is not None:
         return stated
     if record.kind == "frozen":
@@ -32,22 +37,22 @@ def find_fitted(store: Store, run: str) -> Fitted | None:
     return _rebuild(store, record) if record.kind in _FITTED_KINDS else None
 
 
-def explain_unknown(store: Store, run: str) -> tuple[str, str]:
-    """Return why :func:`find_fitted` gives None: the run that does not say it, or one below it, and a clause on that.
+def explain_unknown(store: Store, record: RunRecord) -> tuple[str, str]:
+    """Return why :func:`find_fitted_by` gives None: the run that does not say it, or one below it, and a clause on it.
 
     >>> import ser_store as ss
     >>> store = ss.Store.create("unknown.store", ids=["a", "b"], labels=["happy", "sad"])
     >>> _ = store.add("mine", ids=["a", "b"], pooled=[[0.1, 1.3], [2.0, -1.0]])
-    >>> explain_unknown(store, "mine")
+    >>> explain_unknown(store, store.run("mine"))
     ('mine', 'does not state what it learned from')
     """
-    record = store.run(run)
+    run = record.run
     if record.kind == "head":
         below = parse_member(str(record.details.get("source")))[0]
         if not store.has_run(below):
             return below, "is not in this store"
         if find_fitted(store, below) is None:
-            return explain_unknown(store, below)
+            return explain_unknown(store, store.run(below))
         if record.details.get("cv") is not None:
             return run, "was cross-validated by a release that did not keep the folds"
     if record.kind in _FITTED_KINDS and record.details.get("split") is not None:

@@ -102,7 +102,7 @@ def is_leftover(path: Path) -> bool:
 
 
 def _create_temporary(path: Path, made: list[Path], below: Path | None) -> tuple[Path, int | None]:
-    """A new empty file beside ``path`` and the handle that keeps it locked; a sweep may come in between."""
+    """A new empty file beside ``path`` and the handle that keeps it locked; `gc` may come in between."""
     for _ in range(ATTEMPTS):
         _make_folders(path.parent, made, below)
         temporary = name_leftover(path)
@@ -145,7 +145,7 @@ def growing_folder(folder: Path) -> Iterator[Path]:
 
 
 def _create_temporary_folder(folder: Path) -> tuple[Path, int | None]:
-    """A new empty folder beside ``folder`` and the handle that keeps it locked; a sweep may come in between."""
+    """A new empty folder beside ``folder`` and the handle that keeps it locked; `gc` may come in between."""
     for _ in range(ATTEMPTS):
         growing = name_leftover(folder)
         growing.mkdir(parents=True)

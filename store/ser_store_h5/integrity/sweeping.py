@@ -1,4 +1,4 @@
-"""Leftovers of writers that were killed: found by verification, removed by a sweep that spares who is still at work."""
+"""Leftovers of writers that were killed: found by verification, removed by one that spares who is still at work."""
 
 import errno
 import glob
@@ -23,10 +23,10 @@ TORN = " (torn last line)"
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep did.
+    """What was removed.
 
     Attributes:
-        removed: what was removed, or would be if the sweep were not dry: the names that
+        removed: what was removed, or would be if the run were not dry: the names that
             :class:`.verify.Verification` has in ``leftovers``.
         in_use: leftovers that a living writer holds, or may hold where the file system has no locks.
         bytes: the space that was freed, or would be.
@@ -99,7 +99,7 @@ def _is_torn(run: Path) -> bool:
         return False
 
 
-def sweep(store: StoreLike, *, dry_run: bool = False) -> Swept:
+def gc(store: StoreLike, *, dry_run: bool = False) -> Swept:
     """Remove what killed writers left in a store; what a living writer holds is left alone and named.
 
     Writers lock their temporary files (FORMAT.md, section 1). Where the file system has no locks, what is younger than
@@ -115,7 +115,7 @@ def sweep(store: StoreLike, *, dry_run: bool = False) -> Swept:
 
     >>> import ser_store as ss
     >>> store = ss.Store.create("my.store", ids=["a", "b"], labels=["happy", "sad"])
-    >>> ss.sweep(store).removed
+    >>> ss.gc(store).removed
     ()
     """
     root = store.path if isinstance(store, Store) else Path(store)
@@ -140,7 +140,7 @@ def _require_store(root: Path) -> None:
     if root.is_file():
         raise StoreError(
             f"{root} is a file: expected the folder of a store; a packed store is never written to again, so there is "
-            "nothing to sweep"
+            "nothing to remove"
         )
     held = list(root.iterdir()) if root.is_dir() else []
     if not held or not all(is_leftover(found) and found.name.startswith(".corpus.h5.") for found in held):
