@@ -13,6 +13,7 @@ from ser_store.errors import CorpusError, StoreError
 from ser_store.heads.classifiers import Classifier, describe_settings, fit_classifier, score_classes
 from ser_store.heads.folds import Pairs
 from ser_store.heads.inputs import Input, Normalise, load_input
+from ser_store.voting.fitted.weights import sum_weighted
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
 
@@ -163,11 +164,8 @@ def sum_scores(
             f"`combine` average of heads that give {found}: expected log-probabilities of each; `combine` pool fits a "
             "weight for each, whatever its scale"
         )
-    total = np.zeros(said[0][0].shape)
-    for (scores, _), weight in zip(said, weights, strict=True):
-        total += weight * scores
-    total -= total.max(axis=1, keepdims=True)
-    return (total - np.log(np.exp(total).sum(axis=1, keepdims=True))).astype(np.float32), "log-probabilities"
+    total = sum_weighted([scores for scores, _ in said], weights)
+    return total.astype(np.float32), "log-probabilities"
 
 
 def join_folds(parts: Sequence[tuple[NDArray[Any], str]]) -> tuple[NDArray[Any], str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ser_store.errors import StoreError
 from ser_store.heads.folds import split_by_speaker
 from ser_store.heads.trials import Examples, Places, Trial, fit_and_score
+from ser_store.voting.fitted.weights import fit_weights
 from ser_store_h5.progress import Progress
 
 # A head of less weight is left out of a pool.
@@ -103,43 +104,3 @@ def _weigh(trials: Sequence[Trial], said: Sequence[NDArray[Any]], labels: Any) -
         for trial, weight, own, stays in zip(trials, weights, said, kept, strict=True)
         if stays
     ]
-
-
-def fit_weights(scores: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return the weights, none below 0, by which the softmax of the weighted sum of scores has the least log-loss.
-
-    What is stacked by Breiman (Stacked regressions, Machine Learning 24, 1996) with weights that are not negative, here
-    for classes; a single head's weight is its inverse temperature.
-
-    Args:
-        scores: ``(m, n, c)`` of each head, of utterances that it was not fitted on.
-        labels: ``(n,)`` class indices.
-
-    Returns:
-        ``(m,)``.
-
-    >>> told = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]))
-    >>> weights = fit_weights(np.stack([told, -told]), np.array([0, 0, 1, 1]))
-    >>> bool(weights[0] > 0.5), float(weights[1])
-    (True, 0.0)
-    """
-    from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
-
-    rows = np.arange(len(labels))
-
-    def compute_loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        total = np.tensordot(weights, scores, 1)
-        total -= total.max(axis=1, keepdims=True)
-        probabilities = np.exp(total)
-        sums = probabilities.sum(axis=1, keepdims=True)
-        loss = float((np.log(sums[:, 0]) - total[rows, labels]).mean())
-        probabilities /= sums
-        probabilities[rows, labels] -= 1
-        return loss, np.tensordot(scores, probabilities, ([1, 2], [0, 1])) / len(labels)
-
-    start = np.full(len(scores), 1 / len(scores))
-    with threadpool_limits(1):
-        found = minimize(compute_loss, start, jac=True, bounds=[(0, None)] * len(scores), method="L-BFGS-B")
-    weights: NDArray[np.float64] = found.x
-    return weights
