@@ -20,15 +20,15 @@ demo: $(VENV)/train.stamp
 	$(BIN)/serstore demo --store demo/ser.store $(if $(AUDIO),--audio "$(AUDIO)")
 
 test: $(VENV)/dev.stamp lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 30
 
 test-core: $(CORE)/dev.stamp
-	$(CORE)/bin/python -m pytest -n 2 --dist loadscope
+	$(CORE)/bin/python -m pytest -n 2 --dist loadscope --durations 30
 
 # Always upgraded: what is newest today was not there when the environment was made.
 test-newest: | $(NEWEST)/bin/python
 	$(NEWEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager --editable '.[train,dev]'
-	$(NEWEST)/bin/python -m pytest -n 2 --dist loadscope
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadscope --durations 30
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -98,12 +98,14 @@ class Classifier:
         estimator: what is cloned for each fit.
         grid: the settings that tuning tries.
         draws: whether fits with other seeds can differ.
+        components: principal components of its inputs, see :func:`fit_classifier`; None for the inputs themselves.
     """
 
     kind: str
     estimator: Any
     grid: Mapping[str, Sequence[Any]]
     draws: bool
+    components: float | None = None
 
 
 def choose_classifiers(
@@ -203,25 +205,34 @@ def describe_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if isinstance(value, plain) else repr(value) for name, value in settings.items()}
 
 
-def fit_classifier(estimator: Any, representations: NDArray[np.floating], labels: NDArray[np.integer[Any]]) -> Any:
+def fit_classifier(
+    estimator: Any,
+    representations: NDArray[np.floating],
+    labels: NDArray[np.integer[Any]],
+    components: float | None = None,
+) -> Any:
     """Fit a clone of an estimator, with standardised inputs unless it is a pipeline; return the fitted pipeline.
 
     Args:
         estimator: of scikit-learn, or one that follows its rules.
         representations: ``(n, d)``.
         labels: ``(n,)`` class indices.
+        components: principal components that take the place of the standardised inputs: a number, or below 1 as many
+            as hold that share of the variance; not of pipelines. None: all inputs.
 
     Raises:
         ValueError: if scikit-learn refuses, as for too few utterances.
     """
     from sklearn.base import clone
+    from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     own = clone(estimator)
-    pipeline = own if isinstance(own, Pipeline) else make_pipeline(StandardScaler(), own)
+    reduced = [] if components is None else [PCA(components, svd_solver="full")]
+    pipeline = own if isinstance(own, Pipeline) else make_pipeline(StandardScaler(), *reduced, own)
     # Small matrices: threads of the linear algebra would spend their time waiting for each other.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs of the MLP are fixed

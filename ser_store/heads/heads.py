@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -44,7 +45,7 @@ from ser_store_h5.store import Store, StoreLike, open_store
 
 # What all steps of a run have in common.
 _IDENTITY = (
-    *("head", "estimator", "class_weight", "layer", "normalise", "combine", "tune"),
+    *("head", "estimator", "class_weight", "layer", "normalise", "pca", "combine", "tune"),
     *("split", "fold", "cv", "folds", "seed"),
 )
 LOGGER = logging.getLogger("ser_store")
@@ -60,6 +61,7 @@ def head(
     tune: Tune = False,
     combine: Combine | None = None,
     normalise: Normalise = "train",
+    pca: float | None = None,
     class_weight: ClassWeight | None = None,
     run: str | None = None,
     split: str | None = None,
@@ -102,6 +104,9 @@ def head(
         normalise: what inputs are standardised on: the utterances that the head is fitted on (``train``), all of each
             speaker's own (``speaker``), or the whole corpus (``corpus``). The last two look at recordings that are
             scored, without their labels, which every figure says.
+        pca: principal components that heads are fitted on in place of the inputs: a number of them, or, below 1, as
+            many as hold that share of the variance. Like the standardising they are those of the training utterances of
+            each fold. Of kinds, and of estimators that are no pipeline.
         class_weight: ``balanced`` gives every class the same weight; of kinds that can, and not of an estimator.
         run: the name of the head's run, for a single one. Default: the source's run, the layer and the kind, as in
             ``whisper-base-l3-logreg``.
@@ -150,17 +155,21 @@ def head(
         if number is not None:
             check_number(name, number, StoreError, least=2, whole=True)
     check_choice("normalisation", normalise, get_args(Normalise))
+    if pca is not None:
+        pca = _check_components(pca, estimator)
     if combine is not None:
         check_choice("combination", combine, get_args(Combine))
     store = open_store(store)
     names = list_names(sources) or find_sources(store, layer)
     inputs = [list_inputs(store, one, layer) for one in names]
     details: dict[str, Any] = {} if normalise == "train" else {"normalise": normalise}
-    if class_weight is not None:
-        details["class_weight"] = class_weight
+    given = {"class_weight": class_weight, "pca": pca}
+    details |= {name: value for name, value in given.items() if value is not None}
+    marks = [*([class_weight] if class_weight else []), *([f"pca{pca:g}"] if pca else [])]
     planned = []
     for number in [seed] if seeds is None else range(1, seeds + 1):
-        classifiers = choose_classifiers(kind, estimator, class_weight=class_weight, seed=number)
+        chosen = choose_classifiers(kind, estimator, class_weight=class_weight, seed=number)
+        classifiers = [replace(one, components=pca) for one in chosen]
         requests = list_requests(inputs, classifiers, tune=tune, combine=combine)
         if run is not None and len(requests) > 1:
             raise StoreError(_refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
@@ -169,7 +178,7 @@ def head(
         if estimator is not None:
             details = {**details, "estimator": describe_estimator(classifiers[0].estimator)}
         for one in requests:
-            name = run or one.name_run(normalise, class_weight)
+            name = run or one.name_run(normalise, marks)
             named = name if seeds is None else name_seed(name, number)
             planned.append((one, Protocol(split, fold, cv, folds, number), named, details))
     show = to_progress(progress)
@@ -177,6 +186,17 @@ def head(
         _make_head(store, one, protocol, run=name, normalise=normalise, details=own, show=show)
         for one, protocol, name, own in planned
     ]
+
+
+def _check_components(pca: float, estimator: Any) -> float:
+    """Return the number of principal components, or the share of the variance that they are to hold."""
+    expected = "a whole number from 1 on, or a share of the variance above 0 and below 1"
+    check_number("pca", pca, StoreError, least=1e-6, expected=expected)
+    number = int(pca) if pca == int(pca) else pca
+    check_number("pca", number, StoreError, whole=pca >= 1, expected=expected)
+    if hasattr(estimator, "steps"):
+        raise StoreError(f"`pca` is {pca:g} and the `estimator` a pipeline: expected a PCA in it; leave `pca` out")
+    return number
 
 
 def _refuse_one_name(run: str, sources: Sequence[str], n_layers: int, n_kinds: int) -> str:

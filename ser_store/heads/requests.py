@@ -46,19 +46,18 @@ class HeadRequest:
         """Whether anything is chosen or fitted on training utterances beside the heads themselves."""
         return self.is_tuned or self.combine == "pool"
 
-    def name_run(self, normalise: Normalise, class_weight: str | None) -> str:
-        """Return what its run is called unless it is given a name.
+    def name_run(self, normalise: Normalise, marks: Sequence[str] = ()) -> str:
+        """Return what its run is called unless it is given a name; ``marks`` say what else it is made by.
 
-        >>> HeadRequest("lda", (Input(("mfcc@0",)),), ()).name_run("speaker", None)
+        >>> HeadRequest("lda", (Input(("mfcc@0",)),), ()).name_run("speaker")
         'mfcc-lda-by-speaker'
         >>> inputs = tuple(Input(("whisper@0",), (layer,)) for layer in (1, 2, 3))
-        >>> HeadRequest("lda+svm", inputs, (), "average").name_run("train", "balanced")
+        >>> HeadRequest("lda+svm", inputs, (), "average").name_run("train", ["balanced"])
         'whisper-l1-3-lda-svm-balanced-average'
         """
         layers = sorted({layer for one in self.inputs for layer in one.layers if layer is not None})
         parts = [*dict.fromkeys(parse_member(member)[0] for member in self.members), *_name_layers(layers)]
-        marks = [class_weight] if class_weight else []
-        marks += ([self.combine] if self.combine else []) + (["tuned"] if self.is_tuned else [])
+        marks = [*marks, *([self.combine] if self.combine else []), *(["tuned"] if self.is_tuned else [])]
         return "-".join([*parts, self.kind.replace("+", "-").replace(",", "-"), *marks]) + _SUFFIXES[normalise]
 
     def describe(self) -> dict[str, Any]:

@@ -31,12 +31,14 @@ class Trial:
         input: what it is fitted on.
         estimator: what is cloned for each fit, its settings among it.
         settings: those that tuning tries; nothing where it does not.
+        components: principal components of the input, see :func:`~ser_store.heads.classifiers.fit_classifier`.
     """
 
     kind: str
     input: Input
     estimator: Any
     settings: Mapping[str, Any]
+    components: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,7 +76,7 @@ def list_trials(classifier: Classifier, one: Input, tune: Tune) -> list[Trial]:
     from sklearn.model_selection import ParameterGrid
 
     if tune is False:
-        return [Trial(classifier.kind, one, classifier.estimator, {})]
+        return [Trial(classifier.kind, one, classifier.estimator, {}, classifier.components)]
     grid = classifier.grid if tune is True else tune
     known = classifier.estimator.get_params()
     for name, values in grid.items():
@@ -84,7 +86,7 @@ def list_trials(classifier: Classifier, one: Input, tune: Tune) -> list[Trial]:
                 f"{classifier.kind}: {', '.join(known)}"
             )
     return [
-        Trial(classifier.kind, one, clone(classifier.estimator).set_params(**settings), settings)
+        Trial(classifier.kind, one, clone(classifier.estimator).set_params(**settings), settings, classifier.components)
         for settings in ParameterGrid({name: _list_values(values) for name, values in grid.items()})
     ]
 
@@ -136,7 +138,7 @@ def fit_and_score(trial: Trial, examples: Examples, train: Places, scored: Place
     """
     features, labels = examples.features[trial.input], examples.labels[train]
     try:
-        fitted = fit_classifier(trial.estimator, features[train], labels)
+        fitted = fit_classifier(trial.estimator, features[train], labels, trial.components)
         return score_classes(fitted, features[scored], known=np.unique(labels), n_classes=examples.n_classes)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]

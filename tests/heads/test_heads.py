@@ -55,6 +55,22 @@ def test_every_kind_scores_whom_it_was_not_fitted_on_and_says_what_its_scores_ar
     assert find_kind(store, f"frozen-{kind}") == ("scores" if kind in (*DECISIONS, "knn") else "log-probabilities")
 
 
+def test_principal_components_are_those_of_the_training_utterances_alone(store):
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    corpus, pooled = store.corpus, store.read_member("frozen@0").pooled.astype(np.float64)
+    train, test = corpus.rows("train"), corpus.rows("test")
+    for components, name in ((2, "frozen-logreg-pca2"), (0.7, "frozen-logreg-pca0.7")):
+        assert head(store, "frozen", pca=components)[0].member == f"{name}@0"
+        plain = make_pipeline(StandardScaler(), PCA(components), LogisticRegression(C=0.1, max_iter=2000))
+        expected = plain.fit(pooled[train], corpus.labels[train]).predict_log_proba(pooled[test])
+        assert np.allclose(store.logits([name])[0], expected, atol=1e-5)
+        assert store.run(name).details["pca"] == components
+
+
 def test_out_of_fold_everybody_is_scored_once(store):
     fitted = head(store, "frozen", cv="speaker", folds=3)[0]
     assert (fitted.n_train, fitted.n_scored) == (80, N)
@@ -125,6 +141,9 @@ def test_the_seed_is_that_of_an_estimator_which_has_none_of_its_own(store):
         ({"kind": "svn"}, ss.UnknownNameError, r"unknown head 'svn': expected one of svm \(nearest\)"),
         ({"kind": "svm", "estimator": 3}, ss.StoreError, "got `kind` svm and an `estimator`"),
         ({"folds": 99, "cv": "speaker"}, ss.CorpusError, "expected at least as many as `folds`, 99"),
+        ({"pca": 0}, ss.StoreError, "`pca` is 0: expected a whole number from 1 on, or a share of the variance"),
+        ({"pca": 2.5}, ss.StoreError, r"`pca` is 2\.5: expected a whole number"),
+        ({"pca": 99}, ss.CorpusError, "logreg cannot be fitted on 80 utterances"),
         ({"sources": ["frozen", "frozen"], "run": "x"}, ss.StoreError, "`run` x with 2 sources .* with `sources`"),
     ],
 )

@@ -77,6 +77,14 @@ def head(
             "speaker's own, those that are scored among them, without labels) or corpus (all there are).",
         ),
     ] = "train",
+    pca: Annotated[
+        float | None,
+        typer.Option(
+            "--pca",
+            help="Fit on so many principal components of the inputs, or, below 1, on those that hold this share of the "
+            "variance; found on the training utterances.",
+        ),
+    ] = None,
     class_weight: Annotated[
         str | None,
         typer.Option("--class-weight", help="balanced: every class weighs the same.", show_default="none"),
@@ -117,7 +125,14 @@ def head(
     show_reports()
     opened = Store(store)
     options: dict[str, Any] = {"split": split, "fold": fold, "cv": cv, "folds": folds, "seed": seed, "seeds": seeds}
-    options |= {"normalise": normalise, "class_weight": class_weight, "tune": tune, "combine": combine, "layer": layer}
+    options |= {
+        "normalise": normalise,
+        "pca": pca,
+        "class_weight": class_weight,
+        "tune": tune,
+        "combine": combine,
+        "layer": layer,
+    }
     kinds = [one.strip() for one in kind.split(",")]
     fitted = fit(opened, sources or [], kind=cast(Any, kinds), run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
