@@ -1,9 +1,14 @@
-"""How the examples in docstrings are run; the tests have a conftest of their own."""
+"""How tests and examples in docstrings are run; the tests have a conftest of their own."""
 
+import gc
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+# Models and matrices are so small here that threads take longer, above all beside the other processes of the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if find_spec("torch") is None:
     collect_ignore = [f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "training")]
@@ -14,3 +19,9 @@ def _folder_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypat
     """What an example writes goes to a folder of its own."""
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(tmp_path)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: it is not searched for garbage each time, which trainings do often."""
+    gc.collect()
+    gc.freeze()

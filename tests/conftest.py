@@ -123,12 +123,13 @@ def paper_store(paper_predictions: Path, serstore: Serstore, tmp_path_factory: p
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty-eight synthetic recordings: three speakers, eight emotions, two repetitions of one statement. Read only."""
-    from ser_store.corpora.synthetic import write_synthetic_corpus
+    from ser_store.corpora.synthetic import iter_utterances, synthesise
 
-    pytest.importorskip("soundfile")
+    soundfile = pytest.importorskip("soundfile")
     folder = tmp_path_factory.mktemp("speech")
-    for path in write_synthetic_corpus(folder, speakers=3):
-        _, _, _, intensity, statement, _, _ = path.stem.split("-")
-        if (intensity, statement) != ("01", "01"):
-            path.unlink()
+    for utterance in iter_utterances(speakers=3):
+        if (utterance.intensity, utterance.statement) == (1, 1):
+            path = folder / f"Actor_{utterance.actor:02}" / f"{utterance.stem}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, synthesise(utterance), 16_000, subtype="PCM_16")
     return folder

@@ -95,10 +95,7 @@ def caution_leakage(store: Store, members: Iterable[str], rows: Rows, *, chosen:
 def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
     """Yield what the models of a run have learned from ``rows``; of a record alone, the run need not be there yet."""
     fitted, name, corpus = find_fitted_by(store, record), record.run, store.corpus
-    normalised = record.details.get("normalise", "train")
-    if normalised != "train":
-        text = f"standardised by {normalised} on all recordings, these among them, without their labels"
-        yield Caution(name, f"was {text}: its figures need those recordings", f"were {text}: figures need those")
+    yield from _iter_normalised(store, record)
     if fitted is None:
         yield from _iter_unknown(store, record)
         return
@@ -123,6 +120,29 @@ def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cautio
             f"was {text}: its figures are those of known speakers, too good for new ones",
             f"were {text}: figures are those of known speakers, too good for new ones",
         )
+
+
+def _iter_normalised(store: Store, record: RunRecord) -> Iterator[Caution]:
+    """What the inputs of a head were standardised on, or else those of the heads below it."""
+    for below in _iter_heads(store, record):
+        normalised = below.details.get("normalise", "train")
+        if normalised != "train":
+            text = f"standardised by {normalised} on all recordings, these among them, without their labels"
+            one, several = f"was {text}", f"were {text}"
+            if below.run != record.run:
+                one, several = (f"{verb} on {below.run}, which {one}" for verb in ("stands", "stand"))
+            yield Caution(record.run, f"{one}: its figures need those recordings", f"{several}: figures need those")
+            return
+
+
+def _iter_heads(store: Store, record: RunRecord) -> Iterator[RunRecord]:
+    """A run, and if it is a head, the runs below it that are in the store."""
+    yield record
+    if record.kind == "head":
+        for source in record.details.get("sources", [record.details.get("source")]):
+            run = parse_member(str(source))[0]
+            if store.has_run(run):
+                yield from _iter_heads(store, store.run(run))
 
 
 def _iter_unknown(store: Store, record: RunRecord) -> Iterator[Caution]:

@@ -1,22 +1,21 @@
 """Which utterances a head is fitted on and which it scores: by a split, or over all of its folds in turn."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows
+from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows, is_folded, list_folds
 from ser_store.errors import CorpusError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
 
 DEFAULT_FOLDS = 5
 DRAWN = ("speaker", "utterance")
 _FOLD = "fold-"
-_NUMBERED = re.compile(_FOLD + r"[0-9]+")
 
 Pairs = Sequence[tuple[Rows, Rows]]
 
@@ -39,7 +38,7 @@ class Protocol:
         pairs = cross_validate(corpus, covered, self.cv, folds=self.folds, seed=self.seed)
         if self.cv in DRAWN:
             return pairs, [f"{_FOLD}{place + 1}" for place in range(len(pairs))]
-        return pairs, list(corpus.part_names(self.cv))
+        return pairs, [f"{_FOLD}{number}" for number in list_folds(corpus, self.cv)]
 
     def describe(self, corpus: Corpus, n_folds: int) -> dict[str, Any]:
         """Return what the record of a head says of it."""
@@ -73,24 +72,16 @@ def cross_validate(corpus: Corpus, rows: Rows, cv: str, *, folds: int | None, se
     if cv in corpus.splits and cv not in DRAWN:
         return _take_folds(corpus, rows, cv, folds)
     if cv not in DRAWN:
-        raise UnknownNameError(describe_unknown("cross-validation", str(cv), (*DRAWN, *_list_fold_splits(corpus))))
+        raise UnknownNameError(
+            describe_unknown("cross-validation", str(cv), (*DRAWN, *filter(partial(is_folded, corpus), corpus.splits)))
+        )
     return _draw_folds(corpus, rows, cv, DEFAULT_FOLDS if folds is None else folds, seed)
-
-
-def _list_fold_splits(corpus: Corpus) -> list[str]:
-    """Splits of which every part is a fold with a number."""
-    return [split for split in corpus.splits if all(map(_NUMBERED.fullmatch, corpus.part_names(split)))]
 
 
 def _take_folds(corpus: Corpus, rows: Rows, split: str, folds: int | None) -> list[tuple[Rows, Rows]]:
     if folds is not None:
         raise StoreError(f"`folds` is {folds} and `cv` is the split {split}, which has its own: leave `folds` out")
-    if split not in _list_fold_splits(corpus):
-        raise CorpusError(
-            f"split {split} has the parts {', '.join(corpus.part_names(split)[:12])}: expected one that consists of "
-            "folds, or `cv` speaker"
-        )
-    numbers = [int(part.removeprefix(_FOLD)) for part in corpus.part_names(split)]
+    numbers = list_folds(corpus, split)
     chosen = [choose_train_eval_rows(corpus, split=split, fold=number) for number in numbers]
     pairs = [(np.intersect1d(one.train, rows), np.intersect1d(one.evaluated, rows)) for one in chosen]
     for number, (train, scored) in zip(numbers, pairs, strict=True):

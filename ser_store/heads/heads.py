@@ -270,13 +270,20 @@ def _fit_folds(
 def describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:
     """Return the record of a head's run, which has learned from all that its sources have learned from.
 
-    Of a source that does not say what it has learned from, nothing is known of the head either.
+    That is what the models have learned from that made the inputs it is fitted on, and those of what it scores: other
+    models, where a source is cross-validated itself. Of a source that does not say what it has learned from, nothing is
+    known of the head either.
     """
     runs = list(dict.fromkeys(parse_member(member)[0] for member in request.members))
-    fitted = Fitted.by_fold(pairs, len(store.corpus))
     below = [find_fitted(store, one) for one in runs]
-    for one in below:
-        fitted = fitted if one is None else fitted.joined(one)
+    stated = [one for one in below if one is not None]
+    learned = [
+        (np.concatenate([train, *(one.list_learned_through(train) for one in stated)]), scored)
+        for train, scored in pairs
+    ]
+    fitted = Fitted.by_fold(learned, len(store.corpus))
+    for one in stated:
+        fitted = fitted.joined(one)
     known = {} if None in below else {KEY: fitted.to_json()}
     return RunRecord(
         run=run, kind="head", backbone="+".join(runs), details={**details, **known, "versions": list_versions()}

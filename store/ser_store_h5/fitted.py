@@ -59,6 +59,12 @@ class Fitted:
         pairs, scored_by = np.unique(np.stack([self.scored_by, other.scored_by]), axis=1, return_inverse=True)
         return Fitted(self.learned[pairs[0]] | other.learned[pairs[1]], scored_by.reshape(-1))
 
+    def list_learned_through(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+        """Return the utterances that any of the models which score ``rows`` learned from, ascending ``(m,)``."""
+        if not len(self.learned):
+            return np.zeros(0, dtype=np.intp)
+        return np.flatnonzero(self.learned[np.unique(self.scored_by[rows])].any(axis=0))
+
     def learned_from(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """Return whether each of ``rows`` is scored by a model that learned from it, ``(len(rows),)``."""
         if not len(self.learned):

@@ -178,20 +178,32 @@ def choose_mode(file: dict[str, Any]) -> str:
 @contextmanager
 def serve_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The hub's client talks to this hub within, as with HF_ENDPOINT in its environment, and its cache is empty."""
+    with run_hub(folder) as server:
+        use_hub(server, folder, monkeypatch)
+        yield server
+
+
+@contextmanager
+def run_hub(folder: Path) -> Iterator[Hub]:
+    """A hub that answers within, whoever talks to it."""
     with Hub(folder / "hub") as server:
-        settings = {
-            "ENDPOINT": server.address,
-            "HUGGINGFACE_CO_URL_TEMPLATE": server.address + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_CACHE": str(folder / "cache"),
-            "HF_TOKEN_PATH": str(folder / "token"),
-            "HF_HUB_OFFLINE": False,
-            # This hub has large files in the way of Git LFS, not of Xet.
-            "HF_HUB_DISABLE_XET": True,
-        }
-        for name, value in settings.items():
-            monkeypatch.setattr(huggingface_hub.constants, name, value)
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()
+
+
+def use_hub(server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the hub's client talks to this hub."""
+    settings = {
+        "ENDPOINT": server.address,
+        "HUGGINGFACE_CO_URL_TEMPLATE": server.address + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(folder / "cache"),
+        "HF_TOKEN_PATH": str(folder / "token"),
+        "HF_HUB_OFFLINE": False,
+        # This hub has large files in the way of Git LFS, not of Xet.
+        "HF_HUB_DISABLE_XET": True,
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)

@@ -169,7 +169,7 @@ def make_skewed() -> Corpus:
 
 
 def rate(corpus: Corpus, parts: dict[str, str]) -> tuple[int, int, float]:
-    """Classes that parts lack, and have few of, and by chi-square how far they are from their share of each."""
+    """Classes that parts lack, and have few of, and by chi-square how far they are from even ones."""
     who, counted = np.asarray(corpus.speakers), []
     for part in set(parts.values()):
         own = [name for name, named in parts.items() if named == part]

@@ -72,6 +72,33 @@ def test_by_speaker_new_ones_are_understood_and_every_figure_says_what_it_took(s
     assert [line for line in ss.vote(store, f"{plain}+{own}".split("+"), on="all").cautions if "standardised" in line]
 
 
+def test_a_head_on_a_normalised_head_says_so_too(store):
+    below = ss.head(store, "features", cv="pairs", normalise="speaker")[0].member
+    above = ss.head(store, below, split="apart")[0].member
+    said = ss.evaluate(store, above, on="test", split="apart").cautions
+    assert [line.partition(" on all recordings")[0] for line in said if "standardised" in line] == [
+        "features-logreg-by-speaker-logreg stands on features-logreg-by-speaker, which was standardised by speaker"
+    ]
+
+
+def test_a_head_on_a_cross_validated_head_has_learned_through_its_inputs_and_says_so(store):
+    """The trap: what a model that left one out says of it holds its label, even where nothing can be learned."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    each = store.corpus.with_split("each", np.array([f"fold-{place + 1}" for place in range(SPEAKERS * EACH)]))
+    store.update_corpus(each)
+    below = ss.head(store, "features", estimator=DummyClassifier(), cv="each", run="below")[0].member
+    above = ss.head(store, below, estimator=DecisionTreeClassifier(), cv="pairs", run="above")[0].member
+    blind, trapped = ss.evaluate(store, [below, above], on="all").members
+    assert blind.metrics.accuracy == 0
+    assert trapped.metrics.accuracy == 1
+    assert blind.cautions != trapped.cautions
+    assert [line.partition(":")[0] for line in trapped.cautions if "trained on 96 of these 96" in line] == [
+        "above was trained on 96 of these 96 utterances, itself or through below@0"
+    ]
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [

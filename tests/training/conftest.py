@@ -1,6 +1,7 @@
 """What several tests of training begin with."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
-from hub_server import TOKEN, serve_hub
+from hub_server import TOKEN, run_hub, use_hub
 from process_samples import COMMON
 
 
@@ -23,23 +24,36 @@ def empty(serstore, speech, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    """A hub on this machine, which these tests and all that they launch talk to."""
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """A hub on this machine, which all that is launched talks to, and the environment that says so."""
     folder = tmp_path_factory.mktemp("served")
-    with pytest.MonkeyPatch.context() as patch, serve_hub(folder, patch) as server:
+    with run_hub(folder) as server:
         environment = {"HF_ENDPOINT": server.address, "HF_HOME": str(folder), "HF_TOKEN": TOKEN}
-        for name, value in {**environment, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}.items():
+        yield server, folder, {**environment, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+
+
+@pytest.fixture(scope="module")
+def hub(served):
+    """The same hub, which this process talks to as well."""
+    server, folder, environment = served
+    with pytest.MonkeyPatch.context() as patch:
+        use_hub(server, folder, patch)
+        for name, value in environment.items():
             patch.setenv(name, value)
         yield server
 
 
-@pytest.fixture(scope="module")
-def launch(hub, tmp_path_factory):
+@pytest.fixture(scope="session")
+def launch(served, tmp_path_factory):
     """Runs the command in two processes that share a model; gives both exit codes and what both said on stderr."""
     program, folder = Path(__file__).with_name("forking_processes.py"), tmp_path_factory.mktemp("said")
     with subprocess.Popen(
-        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **served[2]},
     ) as server:
 
         def run(*words, environment, **job):

@@ -9,6 +9,7 @@ transformers or torch is other than it is installed.
 """
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ def main():
     import ser_store.training.finetune  # noqa: F401 - the same
     import ser_store_cli.app  # noqa: F401 - the same
 
+    gc.freeze()  # what is loaded stays: no child looks through it for garbage, nor copies it by that
     for line in sys.stdin:
         job = json.loads(line)
         # A launcher has one, too, which outlives the processes: by it they know which of them was the first to speak.

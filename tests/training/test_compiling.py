@@ -5,7 +5,6 @@ import torch
 from backbone_samples import make_model, make_utterances, pad, prepare
 from torch._dynamo.utils import counters
 
-from ser_store.common.threads import single_torch_thread
 from ser_store.errors import SerstoreError
 from ser_store.training.preparing import compile_layers
 
@@ -19,8 +18,7 @@ BATCHES = ((9000, 4000, 7000), (5000, 8000, 3000), (6000, 6500), (3000, 9500, 40
 def fresh_compiler():
     torch._dynamo.reset()
     counters.clear()
-    with single_torch_thread():
-        yield
+    yield
     torch._dynamo.reset()
 
 

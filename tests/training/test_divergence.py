@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ser_store.common.threads import single_torch_thread
 from ser_store.errors import DivergedError, SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import session
@@ -31,12 +30,6 @@ SHORT = {
     "gradient_accumulation_steps": 1,
     "save_steps": 100,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_torch_thread():
-        yield
 
 
 @pytest.fixture

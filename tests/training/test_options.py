@@ -15,7 +15,6 @@ from transformers import TrainerCallback, Wav2Vec2Config, Wav2Vec2FeatureExtract
 from ser_store.audio.decode import load_speech
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import build_model
-from ser_store.common.threads import single_torch_thread
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import LengthGroupedSampler
@@ -46,12 +45,6 @@ BACKBONE = {
 STEPS = 5
 PLAIN = {"max_steps": STEPS, "learning_rate": 1e-2, "logging_steps": 1, "eval_steps": 100, "save_steps": 100}
 PLAIN |= {"per_device_eval_batch_size": 16, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_torch_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from ser_store.backbones.loading import build_model
-from ser_store.common.threads import single_torch_thread
 from ser_store.errors import MemoryLimitError
 from ser_store.inference.out_of_memory import halve, is_out_of_memory, iter_parts
 from ser_store.recipes.recipe import Recipe
@@ -24,12 +23,6 @@ RECIPE = {
     "save_steps": 6,
     "logging_steps": 1,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_torch_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

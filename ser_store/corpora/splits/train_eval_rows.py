@@ -52,19 +52,24 @@ def check_trainable(corpus: Corpus, split: str | None = None) -> None:
         )
 
 
+def is_folded(corpus: Corpus, split: str) -> bool:
+    """Return whether a split consists of folds, two or more."""
+    names = corpus.part_names(split)
+    return len(names) > 1 and all(_FOLD.fullmatch(name) for name in names)
+
+
 def list_folds(corpus: Corpus, split: str) -> list[int]:
     """Return the numbers of the folds that a split consists of, ascending.
 
     Raises:
         CorpusError: if it has other parts.
     """
-    names = corpus.part_names(split)
-    if len(names) < 2 or not all(_FOLD.fullmatch(name) for name in names):
+    if not is_folded(corpus, split):
         raise CorpusError(
-            f"split {split} has the parts {', '.join(names[:12])}: expected one that consists of folds; choose another "
-            "`split`"
+            f"split {split} has the parts {', '.join(corpus.part_names(split)[:12])}: expected one that consists of "
+            "folds; name another split"
         )
-    return sorted(int(name.removeprefix("fold-")) for name in names)
+    return sorted(int(name.removeprefix("fold-")) for name in corpus.part_names(split))
 
 
 def choose_train_eval_rows(
