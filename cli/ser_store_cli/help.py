@@ -80,7 +80,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "sweep --kind lda,logreg --from whisper-base-frozen --layer all --normalise train,speaker --keep 1",
         ),
         ("A learning curve", "sweep --kind lda --from mfcc --train-share 0.1,0.5,1"),
-        ("Few-shot, on other speakers", "sweep --kind centroid,lda --from mfcc --cv speaker --per-class 1,5"),
+        ("Few-shot, on other speakers", "sweep --kind centroid,logreg --from mfcc --cv speaker --per-class 1,5"),
     ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),

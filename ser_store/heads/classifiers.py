@@ -261,6 +261,9 @@ def score_classes(
     scores = pipeline.decision_function(wide) if hasattr(pipeline, "decision_function") else np.empty(0)
     if scores.ndim == 1 and len(scores) and len(known) == 2:
         scores = np.stack([-scores, scores], axis=1)
+    if scores.shape == (len(wide), len(known)) and len(known) > 2 and getattr(pipeline[-1], "break_ties", False):
+        # An SVC's answer is by definition the argmax of these, which it would compute once more.
+        return _spread(scores.astype(np.float32), known, n_classes, float(scores.min()) - 1), "scores"
     predicted = np.asarray(pipeline.predict(wide), dtype=np.int16)
     # The values of three pairs of classes, as of an SVM that decides one against one, have the shape of three classes'.
     if scores.shape == (len(wide), len(known)) and np.array_equal(known[scores.argmax(axis=1)], predicted):

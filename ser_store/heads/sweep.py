@@ -137,7 +137,7 @@ def sweep(
     >>> name = store.add("mine", ids=ids, pooled=draw.normal(size=(80, 4)) + [[0], [1]] * 40, trained_on="nothing")
     >>> found = ss.sweep(store, kind=["lda", "knn"], cv="speaker", workers=1)
     >>> [(one.kind, round(one.accuracy, 4)) for one in found.heads]
-    [('lda', 0.7625), ('knn', 0.7)]
+    [('lda', 0.7625), ('knn', 0.725)]
     >>> found.best[0].selection.corrected < found.heads[0].accuracy
     True
     """

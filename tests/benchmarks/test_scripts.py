@@ -20,6 +20,11 @@ import pytest
             ["--members", "2", "--utterances", "5", "--hidden", "4", "--repeats", "1"],
             "2 members × 5 utterances × 4 dimensions, pooled float16 and logits float32: 400 B",
         ),
+        (
+            "bench_sweep",
+            ["--kinds", "lda,centroid", "--each", "16", "--width", "8", "--repeats", "1", "--workers", "1"],
+            "2 kinds on 6 sources: ",
+        ),
         ("bench_extract", ["--repeats", "1"], "tiny, 180 utterances; equal to "),
     ],
 )

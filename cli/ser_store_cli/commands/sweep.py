@@ -1,7 +1,7 @@
 """sweep."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -140,7 +140,7 @@ def sweep(
         layer=layer,
         normalise=_split(normalise),
         tune=tune,
-        class_weight=class_weight,
+        class_weight=cast(Any, class_weight),
         split=split,
         fold=fold,
         cv=None if cv is None else _split(cv),
