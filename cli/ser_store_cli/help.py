@@ -7,7 +7,7 @@ import typer
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
-    "Train and cache": ("finetune", "extract", "head", "models"),
+    "Train and cache": ("finetune", "extract", "head", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
@@ -73,6 +73,9 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "head --from whisper-base-frozen --kind lda --layer all --cv speaker --combine pool",
         ),
     ),
+    "calibrate": (
+        ("Probabilities of an SVM, by a temperature that is fitted on other speakers", "calibrate mfcc-svm"),
+    ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),
     "evaluate": (
@@ -97,6 +100,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "vote --k 3 --all-combos --steps all --one-step-per-run",
         ),
         ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
+        (
+            "The same, with a weight for each member that is fitted on other speakers",
+            "vote xlsr53 hubert-base mfcc-logreg --rule pool",
+        ),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (

@@ -20,10 +20,12 @@ class FitGroups:
     Attributes:
         places: ``(n,)`` numbers from 0 on, the group of each utterance.
         one: what one of them is called: ``fold of split NAME``, ``speaker`` or ``group of speakers``.
+        split: the split whose folds they are, if so.
     """
 
     places: NDArray[np.intp]
     one: str
+    split: str | None = None
 
     @property
     def count(self) -> int:
@@ -48,7 +50,8 @@ def group_speakers(corpus: Corpus, rows: NDArray[np.int32], *, split: str | None
     speakers = corpus.speaker_groups(rows)
     folds = _find_folds(corpus, rows, split)
     if folds is not None and (speakers is None or _keeps_apart(folds, speakers)):
-        return FitGroups(np.unique(folds, return_inverse=True)[1], f"fold of split {split or corpus.default_split}")
+        split = split or corpus.default_split
+        return FitGroups(np.unique(folds, return_inverse=True)[1], f"fold of split {split}", split)
     names, own, counts = np.unique([] if speakers is None else speakers, return_inverse=True, return_counts=True)
     if len(names) < 2:
         known = "no speaker is known" if speakers is None else f"all {len(rows)} utterances are of speaker {names[0]}"

@@ -80,7 +80,7 @@ def pose_task(store: Store, names: tuple[str, ...], utterances: Utterances, *, w
     labelled = [name for name in names if store.describe_member(name).logits is None]
     if labelled:
         raise StoreError(
-            f"{labelled[0]} has labels only: expected logits or probabilities, to which weights can be fitted; leave it out"
+            f"{labelled[0]} has labels only: expected logits or probabilities to fit a weight to; leave it out"
         )
     groups = group_speakers(store.corpus, rows, split=utterances.split, way_out=way_out)
     judged = None if utterances.select_on is None else log_softmax(store.logits(names, utterances.reported))
