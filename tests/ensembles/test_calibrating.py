@@ -37,7 +37,7 @@ def make_store(path, *, permute=None):
     store.add("net", step=10, ids=ids, logits=8 * scores, trained_on="train")
     store.add("net", step=20, ids=ids, logits=4 * scores, trained_on="train")
     store.add_run(RunRecord("svm", "head", "net", details={"head": "svm", "source": "net@10", "scores": "scores"}))
-    store.write_member(Member("svm", 0, np.arange(N, dtype=np.int32), scores.astype(np.float32)))
+    store.write_member(Member("svm", 0, np.arange(N, dtype=np.int32), (0.3 * scores).astype(np.float32)))
     store.add_run(RunRecord("plain", "import", "plain"))
     store.write_member(Member("plain", 0, np.arange(N, dtype=np.int32), predicted=truth.astype(np.int16)))
     return store
