@@ -74,7 +74,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "calibrate": (
-        ("Probabilities of an SVM, by a temperature that is fitted on other speakers", "calibrate mfcc-svm"),
+        ("Probabilities of an SVM, by a temperature that is fitted on other speakers", "calibrate mfcc-svm --on all"),
     ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),
@@ -101,8 +101,8 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
         ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
         (
-            "The same, with a weight for each member that is fitted on other speakers",
-            "vote xlsr53 hubert-base mfcc-logreg --rule pool",
+            "Heads over all speakers, each with a weight that is fitted on other speakers",
+            "vote mfcc-svm xlsr53-svm --rule pool --on all",
         ),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
