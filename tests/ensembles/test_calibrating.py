@@ -115,6 +115,12 @@ def test_what_a_temperature_is_fitted_on_is_learned_from(store):
     assert ss.evaluate(store, "crossed").cautions == ()
 
 
+def test_a_part_that_was_trained_on_is_no_part_to_fit_on(store):
+    done = ss.calibrate(store, "net@10", select_on="train")
+    assert [line for line in done.cautions if line.endswith("surer of than of others: net@10; fit on another part")]
+    assert ss.calibrate(store, "net@10", select_on="valid", run="better").cautions == ()
+
+
 def test_a_soft_vote_of_decision_values_names_the_way_to_probabilities(store, serstore):
     words = ("vote", "net@10", "--rule", "soft", "--correct", "none", "--store", store.path)
     said = serstore(*words, "svm").err

@@ -9,7 +9,7 @@ import numpy as np
 from ser_store.common.display import Block, Figure, Result, Table
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.ensembles.fitted.task import Task, pose_task
+from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import Correction
 from ser_store.ensembles.utterances import Utterances, find_utterances
 from ser_store.errors import ExistsError, StoreError
@@ -171,7 +171,8 @@ def calibrate(
     for record, (_, step) in zip(records, sources, strict=True):
         _refuse_other(store, record, step)
     done = tuple(_calibrate(store, *one, utterances) for one in zip(names, records, tasks, strict=True))
-    cautions = caution_leakage(store, [one.member for one in done], utterances.reported)
+    leaks = caution_leakage(store, [one.member for one in done], utterances.reported)
+    cautions = (*leaks, *caution_fit(store, names, utterances))
     return Calibration(utterances.on, tasks[0].describe(), done, cautions)
 
 

@@ -1,10 +1,12 @@
 """What is fitted to members' scores, where, and what is scored by it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.fitted.groups import FitGroups, group_speakers
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import StoreError
@@ -85,3 +87,24 @@ def pose_task(store: Store, names: tuple[str, ...], utterances: Utterances, *, w
     groups = group_speakers(store.corpus, rows, split=utterances.split, way_out=way_out)
     judged = None if utterances.select_on is None else log_softmax(store.logits(names, utterances.reported))
     return Task(log_softmax(store.logits(names, rows)), store.corpus.labels[rows].astype(np.intp), groups, on, judged)
+
+
+def caution_fit(store: Store, names: Sequence[str], utterances: Utterances) -> Iterator[str]:
+    """Yield why what was fitted on another part is too good, or no good, for the utterances reported on."""
+    if utterances.select_on is None:
+        return
+    known, judged = store.corpus.speaker_groups(utterances.searched), utterances.speakers
+    if known is not None and judged is not None:
+        speakers = set(judged.tolist())
+        if shared := len(speakers & set(known.tolist())):
+            yield (
+                f"the weights were fitted on other utterances of {shared} of these {len(speakers)} speakers: the "
+                "figures are those of known speakers, too good for new ones"
+            )
+    fitted = {name: find_fitted(store, store.resolve(name)[0]) for name in names}
+    learned = [name for name, one in fitted.items() if one is not None and one.learned_from(utterances.searched).any()]
+    if learned:
+        yield (
+            f"{utterances.select_on}, which the weights were fitted on, holds utterances that models learned from, and "
+            f"are surer of than of others: {', '.join(learned)}; fit on another part"
+        )

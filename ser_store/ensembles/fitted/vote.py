@@ -10,7 +10,7 @@ from ser_store.ensembles.candidate_pool import CandidatePool, pose_pool
 from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.choice import CandidateChoice
 from ser_store.ensembles.fitted.report import FittedVote, FittedWeight, make_fitted_vote, summarize_weights
-from ser_store.ensembles.fitted.task import pose_task
+from ser_store.ensembles.fitted.task import caution_fit, pose_task
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import list_cautions
@@ -22,7 +22,6 @@ from ser_store.voting.fitted.combinations import FITS, FittedRule
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import Votes, hard_vote, soft_log_vote, soft_vote
 from ser_store.voting.search import score_votes
-from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import Ensemble
 from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store
@@ -116,7 +115,7 @@ def vote_fitted(
         cautions=(
             *choice.left_out,
             *list_cautions(store, pool, reported, utterances, chosen=chosen),
-            *_caution_speakers(store.corpus, utterances),
+            *caution_fit(store, reported.names, utterances),
         ),
     )
 
@@ -154,7 +153,7 @@ def _rank_rules(
         if rule == "best member":
             places = (best,)
         elif rule == "greedy-pool":
-            places = tuple(place for place, one in enumerate(weights["greedy-pool"]) if one.fits)
+            places = tuple(place for place, one in enumerate(weights["greedy-pool"]) if one.fits) or places
         score = score_votes(pool.problem, places, own)
         ranked[rule] = RankedEnsemble(
             k=len(places),
@@ -164,18 +163,3 @@ def _rank_rules(
             gain=score.accuracy - alone,
         )
     return ranked
-
-
-def _caution_speakers(corpus: Corpus, utterances: Utterances) -> tuple[str, ...]:
-    """Return a line where weights were fitted on speakers that are reported on, too."""
-    known = corpus.speaker_groups(utterances.searched)
-    if utterances.select_on is None or known is None or utterances.speakers is None:
-        return ()
-    judged = set(utterances.speakers.tolist())
-    shared = len(judged & set(known.tolist()))
-    if not shared:
-        return ()
-    return (
-        f"the weights were fitted on other utterances of {shared} of these {len(judged)} speakers: the figures are "
-        "those of known speakers, too good for new ones",
-    )
