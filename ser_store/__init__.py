@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ser_store.corpora.splits.listing import splits
     from ser_store.corpora.synthetic import write_synthetic_corpus
     from ser_store.ensembles import Correction, Limits, Search
+    from ser_store.ensembles.fitted.calibrate import calibrate
     from ser_store.ensembles.vote import vote
     from ser_store.errors import (
         AudioError,
@@ -89,6 +90,7 @@ _HOMES = {
     "UncorrectableError": "ser_store.errors",
     "UnknownNameError": "ser_store.errors",
     "audit": "ser_store.evaluation.audit",
+    "calibrate": "ser_store.ensembles.fitted.calibrate",
     "compare": "ser_store.evaluation.comparing",
     "describe_store": "ser_store.interchange.description",
     "estimate": "ser_store.training.estimate",
@@ -147,6 +149,7 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "audit",
+    "calibrate",
     "compare",
     "describe_store",
     "estimate",

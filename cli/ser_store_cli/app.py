@@ -6,6 +6,7 @@ import sys
 import typer
 
 from ser_store_cli import INTERRUPTED
+from ser_store_cli.commands import calibrate as calibrate_command
 from ser_store_cli.commands import compare as compare_command
 from ser_store_cli.commands import corpus as corpus_commands
 from ser_store_cli.commands import demo as demo_command
@@ -42,6 +43,7 @@ for module in (
     vote_command,
     head_command,
     sweep_command,
+    calibrate_command,
     paper_command,
     reproduce_command,
     demo_command,

@@ -7,7 +7,7 @@ import typer
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
-    "Train and cache": ("finetune", "extract", "head", "sweep", "models"),
+    "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
@@ -82,6 +82,9 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("A learning curve", "sweep --kind lda --from mfcc --train-share 0.1,0.5,1"),
         ("Few-shot, on other speakers", "sweep --kind centroid,logreg --from mfcc --cv speaker --per-class 1,5"),
     ),
+    "calibrate": (
+        ("Probabilities of an SVM, by a temperature that is fitted on other speakers", "calibrate mfcc-svm --on all"),
+    ),
     "ls": (("All members, with what each holds", "ls"), ("The same for a program", "ls --json")),
     "info": (("Corpus, splits, runs and sizes", "info"),),
     "evaluate": (
@@ -106,6 +109,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "vote --k 3 --all-combos --steps all --one-step-per-run",
         ),
         ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
+        (
+            "Heads over all speakers, each with a weight that is fitted on other speakers",
+            "vote mfcc-svm xlsr53-svm --rule pool --on all",
+        ),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (

@@ -13,10 +13,12 @@ from ser_store.common.checks import check_choice, check_number
 from ser_store.ensembles.vote_weights import VoteWeights, Weights, check_source, settle_weights
 from ser_store.errors import EnsembleError
 from ser_store.voting.checks import Tie
+from ser_store.voting.fitted.combinations import FITTED_RULES
 from ser_store.voting.problem import Objective
+from ser_store.voting.rules import RULES
 from ser_store_h5.names import list_names
 
-VoteRule = Literal["hard", "soft", "soft-log", "weighted"]
+VoteRule = Literal["hard", "soft", "soft-log", "weighted", "pool", "stack", "greedy-pool"]
 SearchMethod = Literal["auto", "exhaustive", "greedy", "pruned"]
 Backend = Literal["auto", "batched", "bitsliced", "summed", "loky", "threading", "dask", "ray"]
 CorrectionMethod = Literal["bootstrap", "halves", "none"]
@@ -130,7 +132,8 @@ class VoteOptions:
 
     Attributes:
         ks: the sizes of the ensembles, ascending; None if all candidates vote together.
-        rule: the rule: ``hard``, ``soft``, ``soft-log`` or ``weighted``.
+        rule: the rule: ``hard``, ``soft``, ``soft-log`` or ``weighted``, or one that fits weights: ``pool``, ``stack``
+            or ``greedy-pool``.
         tie: the tie rule of hard voting.
         weights: what each vote counts, or None where all count the same.
         objective: what ensembles are ranked by.
@@ -150,8 +153,13 @@ class VoteOptions:
 
     @property
     def voting_rule(self) -> str:
-        """``hard``, ``soft`` or ``soft-log``."""
-        return "hard" if self.rule == WEIGHTED else self.rule
+        """``hard``, ``soft`` or ``soft-log``; ``hard`` where what votes is weighted or fitted."""
+        return self.rule if self.rule in RULES else "hard"
+
+    @property
+    def fits_weights(self) -> bool:
+        """Whether the rule fits weights to members that are named, and searches none."""
+        return self.rule in FITTED_RULES
 
     @property
     def needs_shares(self) -> bool:

@@ -9,6 +9,7 @@ from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.correction import correct_choice
 from ser_store.ensembles.cost import check_cost
 from ser_store.ensembles.diversity import measure_diversity
+from ser_store.ensembles.fitted.vote import refuse_searching, vote_fitted
 from ser_store.ensembles.options import (
     Correction,
     CorrectionMethod,
@@ -68,7 +69,11 @@ def vote(
         all_combos: search all ensembles of ``k`` candidates. Without it, or a ``search``, there must be exactly ``k``.
         steps: which steps of a run are candidates where no step is named: the ``selected`` one, or ``all``.
         rule: ``hard`` (most votes), ``soft`` (highest mean probability), ``soft-log`` (highest mean log-probability),
-            or ``weighted``: hard voting with ``weights``, by accuracy unless others are given.
+            or ``weighted``: hard voting with ``weights``, by accuracy unless others are given. Three fit weights to all
+            candidates, each utterance being scored by weights that have not seen its speaker, or that were fitted on
+            ``select_on``: ``pool`` (sum of log-probabilities, one weight each, by log-loss), ``greedy-pool`` (the same
+            of members that are chosen one after the other) and ``stack`` (logistic regression on all of them). The
+            report, a :class:`~ser_store.ensembles.fitted.report.FittedVote`, then has every rule's figures.
         tie: who decides where hard voting has several winners: the ``lowest`` class, the highest ``confidence`` (sum
             of probabilities), the ``best`` member, or nobody (``abstain``, which counts as wrong).
         weights: what each vote counts: ``accuracy`` (the number of utterances a member has right),
@@ -78,7 +83,7 @@ def vote(
         on: the utterances to report on: a part of the split, or ``all``. Default: ``test`` where there is one, else
             all.
         split: the split that ``on`` and ``select_on`` are parts of. Default: the store's default split.
-        select_on: another part, such as ``valid``, to choose ensemble, weights and candidates on.
+        select_on: another part, such as ``valid``, to choose ensemble, weights and candidates on, or to fit weights.
         top: how many of the best ensembles to return.
         limits: which candidates and ensembles are allowed. Default: all.
         search: how and where to search, or the method alone, such as ``"greedy"``.
@@ -93,8 +98,9 @@ def vote(
         The best ensembles, best first, with figures, intervals and the correction.
 
     Raises:
+        CorpusError: if weights are to be fitted and all utterances are of one speaker.
         EnsembleError: if options do not go together, ``k`` does not fit the candidates, or the search would take more
-            than ten minutes.
+            than ten minutes; if weights cannot be fitted.
         ExistsError: if the file for the scores exists.
         StoreError: if a candidate that was named does not cover all utterances, or has no probabilities where the rule
             needs them.
@@ -109,6 +115,12 @@ def vote(
     20
     >>> ss.vote(ss.open_example(), ["xlsr53", "hubert-base"], tie="abstain").ensembles[0].score.ties
     36
+    >>> store = ss.open_example("whisper-base")
+    >>> pooled = ss.vote(store, ["whisper-base-ft@600", "whisper-base-tuned"], rule="pool")
+    >>> list(pooled.rules)
+    ['best member', 'hard', 'soft', 'soft-log', 'pool', 'stack', 'greedy-pool']
+    >>> pooled.ensembles[0].score.accuracy > pooled.rules["soft"].score.accuracy
+    True
     """
     store = open_store(store)
     asked = VoteOptions(
@@ -121,10 +133,15 @@ def vote(
         correction=Correction(correction) if isinstance(correction, str) else correction,
     )
     options = check_options(asked, weights)
+    if options.fits_weights:
+        refuse_searching(options, all_combos=all_combos, weights=weights, diversity=diversity, scores=scores)
     check_top(top)
     check_scores(scores, options)
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=options.correction)
     choice = choose_candidates(store, list_names(members), utterances.parts, steps=steps, limits=options.limits)
+    shown = to_progress(progress)
+    if options.fits_weights:
+        return vote_fitted(store, choice, utterances, options, chosen=steps != "all", progress=shown)
     options = options.settle(weights, choice.names)
     reported = load_candidates(store, choice.names, utterances.reported, options)
     searched = load_candidates(store, choice.names, utterances.searched, options) if select_on else reported
@@ -132,7 +149,6 @@ def vote(
     pool = pose_pool(searched, options)
     check_sizes(pool, searched, choice, is_search=all_combos or options.search.method != "auto")
     check_cost(pool)
-    shown = to_progress(progress)
     found = search_pool(pool, top=top, progress=shown)
     ranking = rank(pool, found, reported, utterances, top=top)
     corrected = correct_choice(searched, pool, found, ranking, utterances, progress=shown)

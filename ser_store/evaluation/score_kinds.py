@@ -24,6 +24,7 @@ _DESCRIPTIONS = {
     "ridge": "a ridge classifier's decision values",
     "knn": "shares of a k-NN's neighbours",
 }
+_WAY_OUT = "`calibrate()` makes probabilities of them, `rule` hard counts every vote alike"
 # A logarithm in float32 tells a probability to so many decimals.
 _DECIMALS = 6
 # Members of a kind that a caution names before it only counts them.
@@ -113,7 +114,7 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
     if of == LOSSES:
         return (f"{held}: their {of} are those of the softmax, which makes no probabilities of them",)
     others = f"; {_list_names(rest, 'holds', 'hold')} probabilities or logits" if rest else ""
-    way_out = "`tie` lowest asks for none" if of == CONFIDENCE else "`rule` hard counts every vote alike"
+    way_out = "`tie` lowest asks for none" if of == CONFIDENCE else _WAY_OUT
     verb = "add" if of == CONFIDENCE else "adds"
     return (f"{of} {verb} up the softmax of what is not on one scale: {held}{others}; {way_out}",)
 

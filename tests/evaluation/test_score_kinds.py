@@ -70,8 +70,8 @@ def test_a_record_that_says_what_nobody_knows_is_refused(store, tmp_path):
             ["net@1", "svm@1", "knn@1"],
             SOFT_VOTES,
             "soft voting adds up the softmax of what is not on one scale: svm@1 holds an SVM's decision values; knn@1 "
-            "holds shares of a k-NN's neighbours; net@1 holds probabilities or logits; `rule` hard counts every "
-            "vote alike",
+            "holds shares of a k-NN's neighbours; net@1 holds probabilities or logits; `calibrate()` makes "
+            "probabilities of them, `rule` hard counts every vote alike",
         ),
         (
             ["svm@1", "theirs@1"],

@@ -83,8 +83,9 @@ def vote(
         str,
         typer.Option(
             "--rule",
-            help="How to vote: hard (majority), soft (mean probability), soft-log (mean log-probability) or weighted "
-            "(hard, with accuracies as weights).",
+            help="How to vote: hard (majority), soft (mean probability), soft-log (mean log-probability), "
+            "weighted (hard, with accuracies as weights); or by what is fitted on other speakers: pool (a weight for "
+            "each member's log-probabilities), greedy-pool (of members chosen there) or stack (logistic regression).",
             **_RULES,
         ),
     ] = "hard",
@@ -141,7 +142,7 @@ def vote(
         str | None,
         typer.Option(
             "--select-on",
-            help="Choose the ensemble on this part and report it on --on. Needs no correction.",
+            help="Choose the ensemble, or fit its weights, on this part and report it on --on. Needs no correction.",
             **_CORRECTION,
         ),
     ] = None,

@@ -1,0 +1,175 @@
+"""The result of a vote with fitted weights: its figures beside those of the plain rules, and the weights."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.display import Block, Figure, Percent, Points, Table, format_interval
+from ser_store.ensembles.candidate_pool import CandidatePool
+from ser_store.ensembles.options import VoteOptions
+from ser_store.ensembles.ranking import RankedEnsemble
+from ser_store.ensembles.report import VoteReport
+from ser_store.ensembles.search import Found
+from ser_store.ensembles.utterances import Utterances
+from ser_store.statistics.selection import SelectionBias
+from ser_store.voting.fitted.combinations import Combination
+
+
+@dataclass(frozen=True)
+class FittedWeight:
+    """The weight of a member over all fits.
+
+    Attributes:
+        member: its name.
+        mean: over the fits; 0 counts where a fit leaves the member out.
+        low: the lowest.
+        high: the highest.
+        fits: how many give it a weight above 0.
+    """
+
+    member: str
+    mean: float
+    low: float
+    high: float
+    fits: int
+
+
+def summarize_weights(names: Sequence[str], fits: Sequence[Combination]) -> tuple[FittedWeight, ...]:
+    """Return the weight of each member; none where a rule has not one for each."""
+    weights = [one.weights for one in fits if one.weights is not None]
+    if not weights:
+        return ()
+    return tuple(
+        FittedWeight(name, float(own.mean()), float(own.min()), float(own.max()), int((own > 0).sum()))
+        for name, own in zip(names, np.array(weights).T, strict=True)
+    )
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class FittedVote(VoteReport):
+    """The outcome of a vote by ``pool``, ``stack`` or ``greedy-pool``: a :class:`VoteReport` of one ensemble.
+
+    :meth:`to_frame` gives a row for each rule, those that fit nothing first: ``rule``, and the columns of a vote's.
+
+    Attributes:
+        rules: the figures of each rule on the same utterances, the best member alone among them.
+        fitted: what was fitted where, in words.
+        fitted_weights: of each member, none below 0: its inverse temperature; empty for ``stack``.
+        said: ``(n, c)`` float64, log-probabilities by the rule asked for, of the utterances reported on.
+        unfitted: a line for each rule that could not be fitted.
+    """
+
+    rules: dict[str, RankedEnsemble]
+    fitted: str
+    fitted_weights: tuple[FittedWeight, ...]
+    said: NDArray[np.float64]
+    unfitted: tuple[str, ...] = ()
+
+    def describe(self) -> Iterable[Block]:
+        """Yield the vote in one line, the table of all rules, and the weights."""
+        return _describe(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each rule."""
+        return [{"rule": rule} | ensemble.records()[0] for rule, ensemble in self.rules.items()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of a vote, with ``rules``, ``fitted`` and the ``weights`` of the result."""
+        document = super().to_json()
+        document["rules"] = [{"rule": rule, **one.to_json()} for rule, one in self.rules.items()]
+        document["fitted"] = {"how": self.fitted, "weights": [asdict(one) for one in self.fitted_weights]}
+        document["fitted"]["left_out"] = list(self.unfitted)
+        if self.fitted_weights:
+            mean = {one.member: one.mean for one in self.fitted_weights}
+            document["weights"] = {"source": "fitted", "by_member": mean}
+            result = document["results"][0]
+            result["weights"] = [mean[name] for name in result["members"]]
+        return document
+
+
+def make_fitted_vote(
+    pool: CandidatePool,
+    utterances: Utterances,
+    options: VoteOptions,
+    *,
+    rules: dict[str, RankedEnsemble],
+    weights: tuple[FittedWeight, ...],
+    fitted: str,
+    said: NDArray[np.float64],
+    seconds: float,
+    notes: tuple[str, ...],
+    cautions: tuple[str, ...],
+) -> FittedVote:
+    """Return the outcome: of all rules that were tried, one was asked for beforehand, so that nothing is corrected."""
+    own, alone = rules[options.rule], rules["best member"]
+    found = Found(
+        k=own.k,
+        method="greedy" if options.rule == "greedy-pool" else "exhaustive",
+        total=1,
+        searched=1,
+        complete=True,
+        proved=options.rule != "greedy-pool",
+        bound=None,
+        seconds=seconds,
+        histogram=None,
+        results=(own.score,),
+    )
+    accuracy = own.score.accuracy
+    where = "on other speakers" if utterances.select_on is None else f"on {utterances.select_on}"
+    return FittedVote(
+        on=utterances.on,
+        split=utterances.split,
+        chosen_on=utterances.select_on,
+        options=pool.options,
+        candidates=pool.candidates.names,
+        weights=tuple(one.mean for one in weights) or None,
+        found=(found,),
+        ensembles=(own,),
+        best_by_size={own.k: (own,)},
+        best_single=(alone.members[0], alone.score.accuracy),
+        complete=True,
+        selection=SelectionBias(accuracy, accuracy, repeats=0, method=f"none: fitted {where}"),
+        stated=cautions,
+        rules=rules,
+        fitted=fitted,
+        fitted_weights=weights,
+        said=said,
+        unfitted=notes,
+    )
+
+
+def _describe(report: FittedVote) -> Iterator[Block]:
+    own, rule = report.ensembles[0], report.options.rule
+    score = own.score
+    yield (
+        f"{rule} of {len(report.candidates)} members on {report.on}: {score.correct}/{score.n} right, accuracy "
+        f"{Percent(score.accuracy)} {format_interval(own.interval.bounds)}"
+    )
+    yield f"{rule}: {report.fitted}"
+    rows: list[list[object]] = [
+        [
+            name if name != "best member" else f"{name}, {one.name}",
+            f"{one.score.correct}/{one.score.n}",
+            Percent(one.score.accuracy),
+            Percent(one.score.balanced_accuracy),
+            format_interval(one.interval.bounds),
+            Points(one.gain),
+        ]
+        for name, one in report.rules.items()
+    ]
+    yield Table(["rule", "correct", "accuracy", "balanced accuracy", "95% interval", "gain"], rows)
+    yield from report.unfitted
+    if report.chosen_on is None and len(report.candidates) > 1:
+        yield "the best member is chosen on these utterances: its figure is too high"
+    yield f"95% intervals: {own.interval.method}"
+    if report.fitted_weights:
+        yield ""
+        yield _tabulate_weights(report.fitted_weights)
+
+
+def _tabulate_weights(weights: Sequence[FittedWeight]) -> Table:
+    rows = [[one.member, Figure(one.mean), Figure(one.low), Figure(one.high), one.fits] for one in weights]
+    return Table(["member", "weight (mean)", "lowest", "highest", "fits with it"], rows)
