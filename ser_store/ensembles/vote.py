@@ -1,6 +1,6 @@
 """``vote``: from a store to the best ensembles."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 
 from ser_store.ensembles.candidate_pool import check_sizes, pose_pool
@@ -54,11 +54,13 @@ def vote(
     correction: Correction | CorrectionMethod = "bootstrap",
     diversity: bool = False,
     scores: str | PathLike[str] | None = None,
+    preview: Callable[[VoteReport], object] | None = None,
     progress: ProgressLike = False,
 ) -> VoteReport:
     """Let one ensemble vote, or find the best of all ensembles of ``k`` members.
 
-    Ctrl-C ends the search early: the report then holds the best so far, and its ``complete`` is False.
+    Ctrl-C ends the search early: the report then holds the best so far, and its ``complete`` is False. During the
+    correction it leaves that out: the report holds all that was found, ``selection`` is None and ``note`` says so.
 
     Args:
         store: an open store, or the path of one.
@@ -86,6 +88,7 @@ def vote(
             method alone, such as ``"none"``.
         diversity: also measure how differently candidates err, and what each member adds to the best ensemble.
         scores: a new Parquet file for the scores of all ensembles.
+        preview: is called with the report as soon as the best ensembles are known, before the best is corrected.
         progress: show a bar over the search; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
@@ -135,15 +138,17 @@ def vote(
     shown = to_progress(progress)
     found = search_pool(pool, top=top, progress=shown)
     ranking = rank(pool, found, reported, utterances, top=top)
-    corrected = correct_choice(searched, pool, found, ranking, utterances, progress=shown)
-    if scores is not None and corrected.complete:
-        write_scores(scores, pool, progress=shown)
-    return make_report(
+    report = make_report(
         pool,
         found,
         ranking,
-        corrected,
         utterances,
         cautions=(*choice.left_out, *list_cautions(store, pool, reported, utterances, chosen=steps != "all")),
         diversity=measure_diversity(pool, reported, found) if diversity else None,
     )
+    if preview is not None:
+        preview(report)
+    report = report.correct(correct_choice(searched, pool, found, ranking, utterances, progress=shown))
+    if scores is not None and report.complete:
+        write_scores(scores, pool, progress=shown)
+    return report
