@@ -10,6 +10,7 @@ from ser_store.ensembles.candidates import matches, name_run
 from ser_store.ensembles.options import Limits
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.member_choice import Steps, choose_members, keep_covering
+from ser_store.evaluation.saved_ensembles import is_saved_ensemble
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -120,7 +121,11 @@ def choose_candidates(
             excluded.append(name)
         return bool(meant)
 
-    unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_excluded)
+    def is_left_out(name: str) -> bool:
+        # A saved ensemble is no candidate unless it is named: its members are.
+        return is_excluded(name) or (not members and is_saved_ensemble(store, name))
+
+    unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_left_out)
     names = unexcluded if members else sorted(unexcluded)
     for pattern in exclude:
         if pattern not in met:

@@ -102,6 +102,7 @@ class VoteReport(Result):
         distribution: of all ensembles, where all were voted.
         stated: a line each on members that were left out, what the candidates' models have learned from the utterances,
             classes that do not occur, and scores that are no probabilities where the rule adds these up.
+        saved: the name of the member that the best ensemble was saved as, if it was.
     """
 
     on: str
@@ -120,6 +121,7 @@ class VoteReport(Result):
     diversity: DiversityReport | None = None
     distribution: Distribution | None = None
     stated: tuple[str, ...] = ()
+    saved: str | None = None
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -205,6 +207,8 @@ class VoteReport(Result):
         }
         if self.chosen_on is not None:
             document["chosen_on"] = self.chosen_on
+        if self.saved is not None:
+            document["saved"] = self.saved
         if self.note:
             document["note"] = self.note
         if self.weights is not None and options.weights is not None:

@@ -1,6 +1,7 @@
 """``vote``: from a store to the best ensembles."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 
 from ser_store.ensembles.candidate_pool import check_sizes, pose_pool
@@ -22,6 +23,7 @@ from ser_store.ensembles.options import (
 )
 from ser_store.ensembles.ranking import rank
 from ser_store.ensembles.report import VoteReport, list_cautions, make_report
+from ser_store.ensembles.saving import check_save, save_best
 from ser_store.ensembles.search import check_scores, search_pool, write_scores
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.ensembles.vote_weights import Weights
@@ -54,6 +56,7 @@ def vote(
     correction: Correction | CorrectionMethod = "bootstrap",
     diversity: bool = False,
     scores: str | PathLike[str] | None = None,
+    save: str | None = None,
     preview: Callable[[VoteReport], object] | None = None,
     progress: ProgressLike = False,
 ) -> VoteReport:
@@ -88,6 +91,9 @@ def vote(
             method alone, such as ``"none"``.
         diversity: also measure how differently candidates err, and what each member adds to the best ensemble.
         scores: a new Parquet file for the scores of all ensembles.
+        save: keep the best ensemble under this name, as a run whose member holds what was voted for each utterance
+            that its members cover: votes, or of the soft rules the mean scores. It can stand wherever a member can, and
+            its record says how it was chosen. Votes of later searches leave it out unless it is named.
         preview: is called with the report as soon as the best ensembles are known, before the best is corrected.
         progress: show a bar over the search; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
@@ -98,7 +104,7 @@ def vote(
     Raises:
         EnsembleError: if options do not go together, ``k`` does not fit the candidates, or the search would take more
             than ten minutes.
-        ExistsError: if the file for the scores exists.
+        ExistsError: if the file for the scores exists, or a run of the name to save.
         StoreError: if a candidate that was named does not cover all utterances, or has no probabilities where the rule
             needs them.
         UnknownNameError: if there is no such member, part, split, rule and so on.
@@ -110,6 +116,10 @@ def vote(
     ('hubert-xlarge@600+unispeech-ml@600+xlsr53@1100', 278, 288)
     >>> report.to_frame().height
     20
+    >>> mine = ss.unpack(ss.open_example().path, "mine.store")
+    >>> _ = ss.vote(mine, k=3, all_combos=True, save="best3")
+    >>> ss.evaluate(mine, "best3").members[0].metrics.correct
+    278
     >>> ss.vote(ss.open_example(), ["xlsr53", "hubert-base"], tie="abstain").ensembles[0].score.ties
     36
     """
@@ -126,6 +136,7 @@ def vote(
     options = check_options(asked, weights)
     check_top(top)
     check_scores(scores, options)
+    check_save(store, save)
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=options.correction)
     choice = choose_candidates(store, list_names(members), utterances.parts, steps=steps, limits=options.limits)
     options = options.settle(weights, choice.names)
@@ -151,4 +162,4 @@ def vote(
     report = report.correct(correct_choice(searched, pool, found, ranking, utterances, progress=shown))
     if scores is not None and report.complete:
         write_scores(scores, pool, progress=shown)
-    return report
+    return replace(report, saved=save_best(store, save, pool, report)) if save and report.is_searched else report

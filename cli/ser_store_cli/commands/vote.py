@@ -187,6 +187,10 @@ def vote(
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Write the scores of all ensembles to a Parquet file.")
     ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option("--save", metavar="NAME", help="Keep the best ensemble as a member of this name."),
+    ] = None,
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -229,6 +233,7 @@ def vote(
         correction=Correction(cast(Any, correction), by=by, repeats=repeats, seed=seed),
         diversity=diversity,
         scores=scores,
+        save=save,
         preview=page.begin if sys.stdout.isatty() and not json else None,
         progress=True,
     )
@@ -242,6 +247,8 @@ def vote(
         page.go_on(report)
         if scores is not None and report.complete:
             typer.echo(f"the scores of all ensembles are in {scores}")
+        if report.saved is not None:
+            typer.echo(f"the best is saved as {report.saved}")
     if not report.complete:
         raise KeyboardInterrupt
 
