@@ -13,8 +13,8 @@ import pytest
 
 from ser_store import Correction, Limits, Search, Store, vote
 from ser_store.ensembles import Distribution
-from ser_store.ensembles.correction import correct_choice
 from ser_store.ensembles.report_text import draw_histogram
+from ser_store_cli.commands.vote import _Page
 from ser_store_cli.commands.vote import vote as vote_command
 from ser_store_cli.output import name_options
 from ser_store_h5.corpus import Corpus
@@ -174,22 +174,22 @@ def test_the_best_stands_first_as_found_and_corrected_before_ten_rows(serstore, 
     assert len(serstore("vote", "--k", 3, "--all-combos", "--store", paper_store, "--json").json["results"]) == 20
 
 
-def test_on_a_terminal_the_best_is_printed_before_the_correction(serstore, paper_store, monkeypatch, capsys):
-    before = []
+def test_the_best_is_printed_before_the_correction_and_no_line_twice(paper_store, capsys):
+    page, seen = _Page(), []
 
-    def look(*arguments, **options):
-        before.append(capsys.readouterr().out)
-        return correct_choice(*arguments, **options)
+    def begin(report):
+        page.begin(report)
+        seen.append((report.note, capsys.readouterr().out.splitlines()))
 
-    monkeypatch.setattr("ser_store.ensembles.vote.correct_choice", look)
-    words = ("vote", "--k", 3, "--all-combos", "--store", paper_store)
-    whole = serstore(*words).out
-    assert before.pop() == ""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    rest = serstore(*words).out
-    shown = before.pop().splitlines()
-    assert shown[2:] == whole.splitlines()[2:4]
-    assert rest.splitlines() == whole.splitlines()[4:]
+    report = vote(paper_store, k=3, all_combos=True, preview=begin)
+    page.go_on(report)
+    [(note, shown)] = seen
+    assert note == "not corrected yet"
+    assert shown[2:] == [
+        "best: hubert-xlarge@600+unispeech-ml@600+xlsr53@1100",
+        "  apparent   96.53% [93.8, 98.1]  on the utterances that it was chosen on",
+    ]
+    assert [*shown, *capsys.readouterr().out.splitlines()] == str(report).splitlines()
 
 
 def test_a_histogram_puts_close_scores_together():
