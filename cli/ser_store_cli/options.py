@@ -53,6 +53,10 @@ MembersArgument = Annotated[
         autocompletion=complete_members,
     ),
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="Leave out this member, run or pattern (hubert-*); repeat for several."),
+]
 AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder with the recordings.")]
 RunOption = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.choice import CandidateChoice, Cut
-from ser_store.ensembles.options import VoteOptions
+from ser_store.ensembles.options import Limits, VoteOptions
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, pose_problem
 
@@ -52,6 +52,16 @@ class CandidatePool:
             return self.problem
         posed = _pose(there, self.options, weights=None)
         return replace(posed, accuracies=self.problem.accuracies, weights=self.problem.weights)
+
+    def pose_members(self, members: Candidates) -> Problem:
+        """Return the votes of some of the candidates on other utterances, as a problem of ``k`` 1 without constraints.
+
+        The weights and accuracies are those of this pool.
+        """
+        places = np.array([self.candidates.names.index(name) for name in members.names])
+        known = self.problem.keep(places)
+        posed = _pose(members, replace(self.options, limits=Limits()), weights=None)
+        return replace(posed, accuracies=known.accuracies, weights=known.weights)
 
 
 def pose_pool(candidates: Candidates, options: VoteOptions, *, min_accuracy: float | None = None) -> CandidatePool:

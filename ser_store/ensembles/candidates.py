@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.options import VoteOptions
 from ser_store.errors import StoreError
+from ser_store.evaluation.exclusion import matches, name_run
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.voting.checks import count_unanswered
 from ser_store.voting.quantize import Logits
@@ -79,15 +79,6 @@ class Candidates:
         return frozenset(place for place, name in enumerate(self.names) if matches(name, pattern))
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Return whether ``pattern`` means the member ``name``: a member, a run, or either with ``*``, ``?`` and ``[]``.
-
-    >>> matches("xlsr53@1100", "xlsr53"), matches("xlsr53@1100", "*@1100"), matches("xlsr53@1100", "xlsr")
-    (True, True, False)
-    """
-    return fnmatchcase(name, pattern) or fnmatchcase(name_run(name), pattern)
-
-
 def load_candidates(store: Store, names: Sequence[str], rows: NDArray[np.int32], options: VoteOptions) -> Candidates:
     """Return what the members said about the utterances in ``rows``, in the order of their names.
 
@@ -129,8 +120,3 @@ def _describe_missing(store: Store, names: Sequence[str], rows: NDArray[np.int32
         f"{'; '.join(map(describe, lacking[:_NAMED]))}{others}: expected predictions for all; choose another part with "
         "`on`, leave members out with `exclude`, or make the missing ones with `extract()`"
     )
-
-
-def name_run(name: str) -> str:
-    """Return the run of a member ``run@step``."""
-    return name.partition("@")[0]

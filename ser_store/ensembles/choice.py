@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles.candidates import matches, name_run
 from ser_store.ensembles.options import Limits
-from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
+from ser_store.errors import EnsembleError, StoreError, UnknownNameError
+from ser_store.evaluation.exclusion import Exclusion, describe_nobody, matches, name_run
 from ser_store.evaluation.member_choice import Steps, choose_members, keep_covering
+from ser_store.evaluation.saved_ensembles import is_saved_ensemble
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -111,22 +112,16 @@ def choose_candidates(
         UnknownNameError: if there is no such member, or a pattern means nobody.
     """
     include, exclude = limits.include, limits.exclude
-    met, excluded = set[str](), list[str]()
+    is_excluded = Exclusion(exclude)
+    excluded = is_excluded.names
 
-    def is_excluded(name: str) -> bool:
-        meant = [pattern for pattern in exclude if matches(name, pattern)]
-        met.update(meant)
-        if meant:
-            excluded.append(name)
-        return bool(meant)
+    def is_left_out(name: str) -> bool:
+        # A saved ensemble is no candidate unless it is named: its members are.
+        return is_excluded(name) or (not members and is_saved_ensemble(store, name))
 
-    unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_excluded)
+    unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_left_out)
     names = unexcluded if members else sorted(unexcluded)
-    for pattern in exclude:
-        if pattern not in met:
-            raise UnknownNameError(_describe_nobody("exclude", pattern, names))
-    if not names:
-        raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
+    is_excluded.check(names, kind="candidate")
     uncovered: list[Cut] = []
     left_out = unread
     for on, rows in {} if members else parts.items():
@@ -140,14 +135,7 @@ def choose_candidates(
         if any(matches(name, pattern) for name in names):
             continue
         if not any(matches(name, pattern) for name in (*unexcluded, *excluded)):
-            raise UnknownNameError(_describe_nobody("include", pattern, names))
+            raise UnknownNameError(describe_nobody("include", pattern, names, kind="candidate"))
         cuts = "; ".join(map(str, choice.list_cuts()))
         raise EnsembleError(f"`include` {pattern} means nobody who is left: {cuts}; expected a candidate")
     return choice
-
-
-def _describe_nobody(option: str, pattern: str, names: Sequence[str]) -> str:
-    known = [*dict.fromkeys(name_run(name) for name in names), *names]
-    return describe_unknown(
-        f"candidate to {option}", pattern, known, way_out="a pattern such as 'hubert-*' is possible"
-    )

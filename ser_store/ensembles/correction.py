@@ -13,7 +13,7 @@ from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.cost import guess_seconds, name_backend
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import Ranking
-from ser_store.ensembles.search import Found, order_best, search_pool
+from ser_store.ensembles.search import Found, choose_best, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
 from ser_store.statistics.selection import (
@@ -193,12 +193,9 @@ class _RepeatedChoice:
 
     def __call__(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         pool = _pose_lowered(self.everything.at(rows), self.options)
-        found = search_pool(pool, top=1, backend=self.backend)
-        if not found[-1].complete:
-            raise KeyboardInterrupt
-        members = order_best(found, self.options.objective)[0][1].members
+        members = list(choose_best(pool, backend=self.backend).members)
         problem = pool.pose_on(self.everything)
-        right: NDArray[np.bool_] = problem.vote(list(members)).predicted == problem.truth
+        right: NDArray[np.bool_] = problem.vote(members).predicted == problem.truth
         return right
 
 

@@ -1,7 +1,7 @@
 """The result of a vote: the best ensembles, the distribution of all, and the corrected figure of the best."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ser_store.ensembles.correction import Corrected
 from ser_store.ensembles.diversity import DiversityReport
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble, Ranking
-from ser_store.ensembles.report_text import describe_distribution, describe_report
+from ser_store.ensembles.report_text import describe_best, describe_distribution, describe_report
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.leakage import caution_leakage
@@ -102,6 +102,7 @@ class VoteReport(Result):
         distribution: of all ensembles, where all were voted.
         stated: a line each on members that were left out, what the candidates' models have learned from the utterances,
             classes that do not occur, and scores that are no probabilities where the rule adds these up.
+        saved: the name of the member that the best ensemble was saved as, if it was.
     """
 
     on: str
@@ -120,6 +121,7 @@ class VoteReport(Result):
     diversity: DiversityReport | None = None
     distribution: Distribution | None = None
     stated: tuple[str, ...] = ()
+    saved: str | None = None
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -166,6 +168,14 @@ class VoteReport(Result):
         """Return the lines and tables that the command prints."""
         return describe_report(self)
 
+    def describe_best(self) -> Iterable[Block]:
+        """Return the first of these lines: what was searched, and the best ensemble as it was found."""
+        return describe_best(self)
+
+    def correct(self, corrected: Corrected) -> "VoteReport":
+        """Return the report with the outcome of the correction."""
+        return replace(self, selection=corrected.selection, note=corrected.note, complete=corrected.complete)
+
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each of the best ensembles."""
         return [{"rank": rank} | ensemble.records()[0] for rank, ensemble in enumerate(self.ensembles, start=1)]
@@ -197,6 +207,8 @@ class VoteReport(Result):
         }
         if self.chosen_on is not None:
             document["chosen_on"] = self.chosen_on
+        if self.saved is not None:
+            document["saved"] = self.saved
         if self.note:
             document["note"] = self.note
         if self.weights is not None and options.weights is not None:
@@ -235,13 +247,12 @@ def make_report(
     pool: CandidatePool,
     found: tuple[Found, ...],
     ranking: Ranking,
-    corrected: Corrected,
     utterances: Utterances,
     *,
     cautions: tuple[str, ...],
     diversity: DiversityReport | None,
 ) -> VoteReport:
-    """Return the outcome of all stages."""
+    """Return the outcome of all stages but the correction."""
     return VoteReport(
         on=utterances.on,
         split=utterances.split,
@@ -253,9 +264,9 @@ def make_report(
         ensembles=ranking.ensembles,
         best_by_size=ranking.best_by_size,
         best_single=ranking.best_single,
-        complete=corrected.complete,
-        selection=corrected.selection,
-        note=corrected.note,
+        complete=len(found) == len(pool.ks) and found[-1].complete,
+        selection=None,
+        note="not corrected yet",
         diversity=diversity,
         distribution=distribute(found),
         stated=cautions,

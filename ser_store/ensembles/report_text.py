@@ -18,22 +18,40 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def describe_report(report: "VoteReport") -> Iterator[Block]:
-    """Yield the best ensembles, how all are distributed, the gain, and what is left of it after correction."""
-    yield _summarise_vote(report)
+    """Yield the best ensemble, what is left of its figure after correction, the best few, and how all are spread."""
+    yield from describe_best(report)
+    if report.searched > 1:
+        yield from _describe_correction(report)
+    yield _describe_gain(report)
+    yield ""
     if len(report.found) > 1:
+        yield "best of each size:"
         yield tabulate_ensembles(report, [report.best_by_size[one.k][0] for one in report.found])
         yield "\nof all sizes:"
     yield tabulate_ensembles(report, report.ensembles)
     yield ""
     if report.distribution is not None and report.searched > 1:
         yield from describe_distribution(report.distribution, n=report.ensembles[0].chosen_score.n)
-    yield from _describe_search(report)
-    name, accuracy = report.best_single
-    gain = Points(report.gain)
-    yield f"best member alone: {name} with {Percent(accuracy)}; gain of the best ensemble: {gain} points"
-    yield from _describe_selection(report)
+    yield f"95% intervals: {report.ensembles[0].interval.method}"
     if report.diversity is not None:
         yield from describe_diversity(report.diversity)
+
+
+def describe_best(report: "VoteReport") -> Iterator[Block]:
+    """Yield what was searched, and the best ensemble as it was found: all that is known before the correction."""
+    yield _summarise_vote(report)
+    yield from _describe_search(report)
+    if report.searched == 1:
+        return
+    best, is_accuracy = report.ensembles[0], report.options.objective == "accuracy"
+    yield f"best: {best.name}"
+    score = best.chosen_score
+    figure = Percent(score.accuracy if is_accuracy else score.balanced_accuracy)
+    if report.chosen_on is not None:
+        yield _align(f"on {report.chosen_on}", f"{figure}  where it was chosen")
+        return
+    bounds = f" {format_interval(best.interval.bounds)}" if is_accuracy else ""
+    yield _align("apparent", f"{figure}{bounds}  on the utterances that it was chosen on{_name_objective(report)}")
 
 
 def _summarise_vote(report: "VoteReport") -> str:
@@ -95,9 +113,9 @@ def draw_histogram(distribution: "Distribution") -> str:
 
 
 def _describe_search(report: "VoteReport") -> Iterator[Block]:
-    rate = f" ({report.searched / report.seconds:,.0f} a second)" if report.searched > 10**6 else ""
-    noun = "ensemble" if report.searched == 1 else "ensembles"
-    yield f"{report.searched:,} {noun} searched in {report.seconds:.3g} s{rate}"
+    if report.searched > 1:
+        rate = f" ({report.searched / report.seconds:,.0f} a second)" if report.searched > 10**6 else ""
+        yield f"{report.searched:,} ensembles searched in {report.seconds:.3g} s{rate}"
     if report.search == "greedy":
         yield "greedy forward selection, with and without replacement: nothing proves that there is no better ensemble"
     for one in report.found if report.search == "pruned" else ():
@@ -108,27 +126,35 @@ def _describe_search(report: "VoteReport") -> Iterator[Block]:
         )
 
 
-def _describe_selection(report: "VoteReport") -> Iterator[Block]:
-    selection, interval = report.selection, report.ensembles[0].interval
-    yield f"95% intervals: {interval.method}"
+def _describe_correction(report: "VoteReport") -> Iterator[Block]:
+    """Yield what is left of the best ensemble's figure, or why that is not known."""
+    selection = report.selection
     if report.note:
-        yield report.note
+        yield f"  {report.note}"
     if selection is None:
         return
-    what = "" if report.options.objective == "accuracy" else " (balanced accuracy)"
+    bounds = "" if selection.bounds is None else f" {format_interval(selection.bounds)}"
+    figure = f"{Percent(selection.corrected)}{bounds}"
     if report.chosen_on is not None:
-        yield (
-            f"{selection.method}, where it has {Percent(selection.apparent)}; {Percent(selection.corrected)} on "
-            f"{report.on}{what} needs no correction"
-        )
-    elif selection.repeats:
-        bounds = "" if selection.bounds is None else f" {format_interval(selection.bounds)}"
-        yield (
-            f"chosen on the utterances it is reported on: apparent {Percent(selection.apparent)}, corrected "
-            f"{Percent(selection.corrected)}{bounds}{what} ({selection.method}, {selection.repeats} repeats)"
-        )
-        if report.options.weights is not None and report.options.weights.is_derived:
-            yield "the weights follow from the same utterances: they are chosen, and corrected for, as well"
+        yield _align(f"on {report.on}", f"{figure}  needs no correction{_name_objective(report)}")
+        return
+    yield _align("corrected", f"{figure}  for that choice ({selection.method}, {selection.repeats} repeats)")
+    if report.options.weights is not None and report.options.weights.is_derived:
+        yield "  the weights follow from the same utterances: they are chosen, and corrected for, as well"
+
+
+def _describe_gain(report: "VoteReport") -> str:
+    name, accuracy = report.best_single
+    text = f"{Points(report.gain)} points over the best member alone, {name} with {Percent(accuracy)}"
+    return _align("gain", text) if report.searched > 1 else f"gain: {text}"
+
+
+def _name_objective(report: "VoteReport") -> str:
+    return "" if report.options.objective == "accuracy" else " (balanced accuracy)"
+
+
+def _align(name: str, text: str) -> str:
+    return f"  {name:<9}  {text}"
 
 
 def describe_diversity(diversity: "DiversityReport") -> Iterator[Block]:

@@ -1,18 +1,18 @@
 """Searches among the candidates: the best ensembles of each size, and the scores of all ensembles as a file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.ensembles.candidate_pool import CandidatePool
-from ser_store.ensembles.options import Backend, Search, VoteOptions
+from ser_store.ensembles.options import Search, VoteOptions
 from ser_store.errors import EnsembleError, ExistsError
 from ser_store.voting.problem import Problem
+from ser_store.voting.pruned import find_best
 from ser_store.voting.scores import compute_scores, write_scores_parquet
 from ser_store.voting.search import EnsembleScore, search_problem
 from ser_store_h5.progress import Progress, silent
@@ -50,23 +50,18 @@ class Found:
     results: tuple[EnsembleScore, ...] = field(repr=False)
 
 
-def search_pool(
-    pool: CandidatePool, *, top: int, backend: str | None = None, progress: Progress = silent
-) -> tuple[Found, ...]:
+def search_pool(pool: CandidatePool, *, top: int, progress: Progress = silent) -> tuple[Found, ...]:
     """Return the best ensembles of each size, in the order of the sizes; fewer where the search is interrupted.
 
     Args:
         pool: the candidates.
         top: how many of the best to return.
-        backend: another one than that of the options.
         progress: shows how far the search is.
 
     Raises:
         KeyboardInterrupt: if nothing was found before the interrupt.
     """
     search = pool.options.search
-    if backend is not None:
-        search = replace(search, backend=cast(Backend, backend))
     run = {"greedy": _search_greedy, "pruned": _search_pruned}.get(search.method, _search_exhaustively)
     found: list[Found] = []
     for problem in pool.iter_problems():
@@ -146,17 +141,34 @@ def _search_pruned(problem: Problem, search: Search, top: int, progress: Progres
     )
 
 
+def choose_best(pool: CandidatePool, *, backend: str) -> EnsembleScore:
+    """Return the best ensemble of all sizes, the first of :func:`order_best`, where nothing is asked of the others.
+
+    Raises:
+        KeyboardInterrupt: if the search is interrupted.
+    """
+    search, objective = pool.options.search, pool.options.objective
+    if search.votes_all:
+        best = [find_best(problem, backend=backend, threads=search.threads) for problem in pool.iter_problems()]
+        return min(best, key=lambda score: _merit(score, objective))
+    found = search_pool(pool, top=1)
+    if not found[-1].complete:
+        raise KeyboardInterrupt
+    return order_best(found, objective)[0][1]
+
+
 def order_best(found: Sequence[Found], objective: str) -> list[tuple[Found, EnsembleScore]]:
     """Return the ensembles of all sizes, best first: by the objective, the other figure, then fewer members first."""
-
-    def merit(entry: tuple[Found, EnsembleScore]) -> tuple[float, float]:
-        score = entry[1]
-        # Equal means of recalls may differ in the last bit.
-        figures = (-score.accuracy, -round(score.balanced_accuracy, 12))
-        return figures if objective == "accuracy" else (figures[1], figures[0])
-
     # Each size is in order already, and sizes ascend: sorting keeps the order of equals.
-    return sorted(((one, score) for one in found for score in one.results), key=merit)
+    entries = ((one, score) for one in found for score in one.results)
+    return sorted(entries, key=lambda entry: _merit(entry[1], objective))
+
+
+def _merit(score: EnsembleScore, objective: str) -> tuple[float, float]:
+    """What is least of the best; of equals the first is better, of sizes that ascend."""
+    # Equal means of recalls may differ in the last bit.
+    figures = (-score.accuracy, -round(score.balanced_accuracy, 12))
+    return figures if objective == "accuracy" else (figures[1], figures[0])
 
 
 def check_scores(path: str | PathLike[str] | None, options: VoteOptions) -> None:

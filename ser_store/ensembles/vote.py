@@ -1,6 +1,7 @@
 """``vote``: from a store to the best ensembles."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 
 from ser_store.ensembles.candidate_pool import check_sizes, pose_pool
@@ -23,6 +24,7 @@ from ser_store.ensembles.options import (
 )
 from ser_store.ensembles.ranking import rank
 from ser_store.ensembles.report import VoteReport, list_cautions, make_report
+from ser_store.ensembles.saving import check_save, save_best
 from ser_store.ensembles.search import check_scores, search_pool, write_scores
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.ensembles.vote_weights import Weights
@@ -55,11 +57,14 @@ def vote(
     correction: Correction | CorrectionMethod = "bootstrap",
     diversity: bool = False,
     scores: str | PathLike[str] | None = None,
+    save: str | None = None,
+    preview: Callable[[VoteReport], object] | None = None,
     progress: ProgressLike = False,
 ) -> VoteReport:
     """Let one ensemble vote, or find the best of all ensembles of ``k`` members.
 
-    Ctrl-C ends the search early: the report then holds the best so far, and its ``complete`` is False.
+    Ctrl-C ends the search early: the report then holds the best so far, and its ``complete`` is False. During the
+    correction it leaves that out: the report holds all that was found, ``selection`` is None and ``note`` says so.
 
     Args:
         store: an open store, or the path of one.
@@ -91,6 +96,10 @@ def vote(
             method alone, such as ``"none"``.
         diversity: also measure how differently candidates err, and what each member adds to the best ensemble.
         scores: a new Parquet file for the scores of all ensembles.
+        save: keep the best ensemble under this name, as a run whose member holds what was voted for each utterance
+            that its members cover: votes, or of the soft rules the mean scores. It can stand wherever a member can, and
+            its record says how it was chosen. Votes of later searches leave it out unless it is named.
+        preview: is called with the report as soon as the best ensembles are known, before the best is corrected.
         progress: show a bar over the search; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
@@ -101,7 +110,7 @@ def vote(
         CorpusError: if weights are to be fitted and all utterances are of one speaker.
         EnsembleError: if options do not go together, ``k`` does not fit the candidates, or the search would take more
             than ten minutes; if weights cannot be fitted.
-        ExistsError: if the file for the scores exists.
+        ExistsError: if the file for the scores exists, or a run of the name to save.
         StoreError: if a candidate that was named does not cover all utterances, or has no probabilities where the rule
             needs them.
         UnknownNameError: if there is no such member, part, split, rule and so on.
@@ -113,6 +122,10 @@ def vote(
     ('hubert-xlarge@600+unispeech-ml@600+xlsr53@1100', 278, 288)
     >>> report.to_frame().height
     20
+    >>> mine = ss.unpack(ss.open_example().path, "mine.store")
+    >>> _ = ss.vote(mine, k=3, all_combos=True, save="best3")
+    >>> ss.evaluate(mine, "best3").members[0].metrics.correct
+    278
     >>> ss.vote(ss.open_example(), ["xlsr53", "hubert-base"], tie="abstain").ensembles[0].score.ties
     36
     >>> store = ss.open_example("whisper-base")
@@ -137,6 +150,7 @@ def vote(
         refuse_searching(options, all_combos=all_combos, weights=weights, diversity=diversity, scores=scores)
     check_top(top)
     check_scores(scores, options)
+    check_save(store, save)
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=options.correction)
     choice = choose_candidates(store, list_names(members), utterances.parts, steps=steps, limits=options.limits)
     shown = to_progress(progress)
@@ -151,15 +165,17 @@ def vote(
     check_cost(pool)
     found = search_pool(pool, top=top, progress=shown)
     ranking = rank(pool, found, reported, utterances, top=top)
-    corrected = correct_choice(searched, pool, found, ranking, utterances, progress=shown)
-    if scores is not None and corrected.complete:
-        write_scores(scores, pool, progress=shown)
-    return make_report(
+    report = make_report(
         pool,
         found,
         ranking,
-        corrected,
         utterances,
         cautions=(*choice.left_out, *list_cautions(store, pool, reported, utterances, chosen=steps != "all")),
         diversity=measure_diversity(pool, reported, found) if diversity else None,
     )
+    if preview is not None:
+        preview(report)
+    report = report.correct(correct_choice(searched, pool, found, ranking, utterances, progress=shown))
+    if scores is not None and report.complete:
+        write_scores(scores, pool, progress=shown)
+    return replace(report, saved=save_best(store, save, pool, report)) if save and report.is_searched else report

@@ -12,8 +12,15 @@ from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import EnsembleError, MetricError
 from ser_store.evaluation.comparison import Compared, Comparison, Pair
 from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, format_ensemble, vote_ensemble
+from ser_store.evaluation.exclusion import Exclusion
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import choose_members, keep_covering, name_part, resolve_ensemble
+from ser_store.evaluation.member_choice import (
+    choose_members,
+    keep_covering,
+    name_ensembles,
+    name_part,
+    resolve_ensemble,
+)
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalKind, IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, evaluate_predictions
@@ -42,6 +49,7 @@ def compare(
     rule: Rule = "hard",
     tie: Tie = "lowest",
     alpha: float = ALPHA,
+    exclude: str | Sequence[str] = (),
 ) -> Comparison:
     """Test whether members and ensembles differ in accuracy on the same utterances.
 
@@ -57,6 +65,7 @@ def compare(
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how ties of hard voting are decided: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         alpha: the significance level: the chance to call any two different that are not.
+        exclude: members, runs or patterns such as ``hubert-*`` that are left out.
 
     Returns:
         What was compared, every pair with its verdict, Cochran's Q for three or more, and cautions.
@@ -84,9 +93,7 @@ def compare(
     rows = corpus.rows(on, split=split)
     drawn = choose_rule(corpus.speaker_groups(rows), UNITS[unit])
     n_speakers = None if drawn.speakers is None else len(set(drawn.speakers.tolist()))
-    chosen, left_out = list_names(names), tuple[str, ...]()
-    if not chosen:
-        chosen, left_out = _choose_all(store, rows, on)
+    chosen, left_out = _choose(store, list_names(names), rows, on, Exclusion(list_names(exclude)))
     other = None if against is None else str(against)
     ensembles = _resolve(store, chosen, other)
     truth = corpus.labels[rows]
@@ -118,9 +125,17 @@ def compare(
     )
 
 
-def _choose_all(store: Store, rows: NDArray[np.int32], on: str) -> tuple[list[str], tuple[str, ...]]:
-    """Return every run's selected step that covers the rows, and a line for each reason to leave others out."""
-    names, unread = choose_members(store)
+def _choose(
+    store: Store, names: list[str], rows: NDArray[np.int32], on: str, is_excluded: Exclusion
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return those that are named; else every run's selected step that covers the rows, and why others are left out."""
+    if names:
+        if is_excluded.patterns:
+            names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
+            is_excluded.check(names)
+        return names, ()
+    names, unread = choose_members(store, leave_out=is_excluded)
+    is_excluded.check(names)
     names, short = keep_covering(store, names, rows, on=on)
     return names, (*unread, *short)
 

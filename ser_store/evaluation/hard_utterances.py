@@ -127,6 +127,7 @@ def find_hard_utterances(
     steps: Steps = "selected",
     rule: Rule = "hard",
     tie: Tie = "lowest",
+    exclude: str | Sequence[str] = (),
 ) -> HardUtterances:
     """Find the utterances that every member predicts wrongly, and those that only one predicts correctly.
 
@@ -152,7 +153,8 @@ def find_hard_utterances(
     store = open_store(store)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    chosen = choose_covering(store, list_names(members), corpus.rows(on, split=split), on=on, steps=steps)
+    rows = corpus.rows(on, split=split)
+    chosen = choose_covering(store, list_names(members), rows, on=on, steps=steps, exclude=list_names(exclude))
     names, rows = chosen.names, chosen.rows
     predicted = load_predictions(store, names, rows, rule=check_voting_rule(rule, tie))
     difficulty = compute_difficulty(corpus.labels[rows], predicted, n_classes=len(corpus.classes))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ser_store.corpora.splits.fitted import explain_unknown, find_fitted_by
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
+from ser_store.evaluation.saved_ensembles import list_members, read_choice
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord
@@ -62,7 +63,7 @@ def find_cautions(
         record = store.run(run)
         if run not in by_run:
             by_run[run] = tuple(iter_leakage(store, record, rows))
-        selection = tuple(_iter_selection(store.corpus, record, member, rows)) if chosen else ()
+        selection = tuple(_iter_choices(store, record, member, rows)) if chosen else ()
         cautions[member] = (*by_run[run], *selection)
     return cautions
 
@@ -174,15 +175,35 @@ def _number_speakers(speakers: NDArray[np.str_]) -> NDArray[np.intp]:
     return np.array([numbers.setdefault(name, len(numbers) - 1) for name in speakers.tolist()], dtype=np.intp)
 
 
+def _iter_choices(store: Store, record: RunRecord, member: str, rows: Rows) -> Iterator[Caution]:
+    """What was chosen on these utterances: the step of a run; of a saved ensemble itself, and its members' steps."""
+    choice = read_choice(record)
+    shared = 0 if choice is None else _count_shared(store.corpus, rows, choice.on, choice.split)
+    if choice is not None and shared:
+        text = f"chosen among {choice.searched:,} ensembles on {shared} of these {len(rows)} utterances"
+        out = choice.corrected
+        yield Caution(
+            record.run, f"was {text}: its figures are too good; {out}", f"were {text}: figures too good; {out}"
+        )
+    for own in list_members(record) or [member]:
+        run = parse_member(own)[0]
+        if store.has_run(run):
+            yield from _iter_selection(store.corpus, store.run(run), own, rows)
+
+
+def _count_shared(corpus: Corpus, rows: Rows, on: str, split: str | None) -> int:
+    """Return how many of ``rows`` are in a part, none where that is not there any more."""
+    try:
+        return int(np.isin(rows, corpus.rows(on, split=split)).sum())
+    except (CorpusError, UnknownNameError):
+        return 0
+
+
 def _iter_selection(corpus: Corpus, record: RunRecord, member: str, rows: Rows) -> Iterator[Caution]:
     selected = record.selected
     if selected is None or selected.step != parse_member(member)[1] or selected.criterion in _BLIND_RULES:
         return
-    try:
-        looked_at = corpus.rows(selected.on, split=record.details.get("split"))
-    except (CorpusError, UnknownNameError):
-        return
-    shared = int(np.isin(rows, looked_at).sum())
+    shared = _count_shared(corpus, rows, selected.on, record.details.get("split"))
     if shared:
         text = f"selected among the steps of {record.run} on {shared} of these {len(rows)} utterances"
         out = "`steps()` has the figure corrected"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice
 from ser_store.errors import EnsembleError, SerstoreError, StoreError
+from ser_store.evaluation.exclusion import Exclusion
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS, Ensemble, format_member
@@ -176,7 +177,13 @@ def describe_unreadable(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose_covering(
-    store: Store, members: Sequence[str], rows: NDArray[np.int32], *, on: str, steps: Steps = "selected"
+    store: Store,
+    members: Sequence[str],
+    rows: NDArray[np.int32],
+    *,
+    on: str,
+    steps: Steps = "selected",
+    exclude: Sequence[str] = (),
 ) -> Chosen:
     """Return the members meant by a question about ``rows``, and those of ``rows`` that they cover.
 
@@ -189,19 +196,22 @@ def choose_covering(
         rows: ``(m,)`` int32, indices of the utterances asked for.
         on: what they are called.
         steps: ``selected`` or ``all``.
+        exclude: members, runs or patterns that are left out.
 
     Raises:
         StoreError: if no member covers the rows, or the single one none of them.
         UnknownNameError: if there is no such member.
     """
+    is_excluded = Exclusion(exclude)
     unread: tuple[str, ...] = ()
     whole: frozenset[str] = frozenset()
     if members:
-        names = name_ensembles(store, members, steps=steps)
+        names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
     else:
-        found, unread = _list_voting(store, steps)
+        found, unread = _list_voting(store, steps, is_excluded)
         names = [member.name for member in found]
         whole = frozenset(member.name for member in found if member.n == len(store.header))
+    is_excluded.check(names)
     if len(names) == 1:
         alone = _choose_alone(store, names[0], rows, on=on)
         return replace(alone, cautions=(*unread, *alone.cautions))

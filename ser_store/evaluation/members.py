@@ -183,6 +183,7 @@ def evaluate(
     steps: Steps = "selected",
     rule: Rule = "hard",
     tie: Tie = "lowest",
+    exclude: str | Sequence[str] = (),
 ) -> Evaluations:
     """Evaluate members and ensembles: accuracy and the other metrics, with confidence intervals.
 
@@ -201,6 +202,7 @@ def evaluate(
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
+        exclude: members, runs or patterns such as ``hubert-*`` that are left out.
 
     Returns:
         One evaluation for each member, in the order named, and cautions: why figures may mislead, and what was left
@@ -222,7 +224,8 @@ def evaluate(
     voting = check_voting_rule(rule, tie)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    chosen = choose_covering(store, members, corpus.rows(on, split=split), on=on, steps=steps)
+    rows = corpus.rows(on, split=split)
+    chosen = choose_covering(store, members, rows, on=on, steps=steps, exclude=list_names(exclude))
     names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = corpus.speaker_groups(rows)

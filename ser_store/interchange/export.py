@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.ensemble_names import load_predictions
+from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, load_predictions
+from ser_store.evaluation.exclusion import Exclusion
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import (
     Steps,
@@ -25,6 +26,8 @@ from ser_store.evaluation.member_choice import (
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise
+from ser_store.voting.checks import Tie
+from ser_store.voting.rules import Rule
 from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import PLUS, list_names
@@ -77,7 +80,7 @@ class _Request:
     """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``.
 
     ``cautions`` say why figures of it may mislead; ``layer`` is the one whose representations are meant, None for
-    the last.
+    the last; ensembles vote by ``voting``.
     """
 
     store: Store
@@ -88,6 +91,7 @@ class _Request:
     split: str | None
     cautions: tuple[str, ...] = ()
     layer: int | None = None
+    voting: VotingRule = field(default_factory=VotingRule)
 
     @property
     def ids(self) -> NDArray[np.str_]:
@@ -108,13 +112,16 @@ def export(
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
+    rule: Rule = "hard",
+    tie: Tie = "lowest",
+    exclude: str | Sequence[str] = (),
 ) -> Exported:
     """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet can be imported again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.
-        members: members, or ensembles such as ``a@1+b@2+c@3``, whose hard votes are written, ties to the lowest class.
-            Default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
+        members: members, or ensembles such as ``a@1+b@2+c@3``, whose votes are written. Default: of every run its
+            selected step, or with ``steps="all"`` all, where they hold ``what``.
         what: ``predicted`` (default): a wide table with ``utterance``, ``label`` and one column of class names for
             each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
@@ -124,6 +131,9 @@ def export(
             :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
         layer: number of the layer whose representations are written. Default: the last that was kept.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
+        exclude: members, runs or patterns such as ``hubert-*`` that are left out.
 
     Raises:
         ExistsError: if the file is there.
@@ -142,13 +152,14 @@ def export(
         raise StoreError(f"`layer` is {layer} and `what` is {content}: expected pooled, which layers are of")
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    names, left_out = _choose(store, members, what=content, steps=steps)
+    voting = check_voting_rule(rule, tie)
+    names, left_out = _choose(store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude)))
     if not members:
         names, short = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *short)
     _check_ensembles(path, names, content)
     cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
-    request = _Request(store, tuple(names), rows, content, on, split, cautions, layer)
+    request = _Request(store, tuple(names), rows, content, on, split, cautions, layer, voting)
     write = _PREPARE[path.suffix.lower()](request)
 
     def write_flushed(temporary: Path) -> None:
@@ -182,16 +193,24 @@ def _holds(member: MemberInfo, what: str) -> bool:
     return wanted.get(what, True)
 
 
-def _choose(store: Store, members: Sequence[str], *, what: str, steps: Steps) -> tuple[list[str], tuple[str, ...]]:
+def _choose(
+    store: Store, members: Sequence[str], *, what: str, steps: Steps, is_excluded: Exclusion
+) -> tuple[list[str], tuple[str, ...]]:
     """Those named; else the selected or all steps of all runs that hold ``what``, and a line for what is left out."""
     if members:
-        names = name_ensembles(store, members, steps=steps)
+        names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
+        is_excluded.check(names)
         if what == "predicted":
             _refuse_unanswering(store, names)
         return names, ()
     if what == "predicted":
-        return choose_members(store, steps=steps)
-    found, left_out = list_readable(store, steps=steps, holds=lambda member: _holds(member, what))
+        names, left_out = choose_members(store, steps=steps, leave_out=is_excluded)
+        is_excluded.check(names)
+        return names, left_out
+    found, left_out = list_readable(
+        store, steps=steps, holds=lambda member: _holds(member, what), leave_out=is_excluded
+    )
+    is_excluded.check([member.name for member in found])
     if not found:
         names = store.member_names()
         held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
@@ -227,7 +246,7 @@ def _prepare_npz(request: _Request) -> Callable[[Path], None]:
         yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
         for name in request.names:
             if request.what == "predicted":
-                yield name, load_predictions(store, [name], rows)[0]
+                yield name, load_predictions(store, [name], rows, rule=request.voting)[0]
             else:
                 pooled = request.what == "pooled"
                 yield name, store.pooled(name, rows, layer=request.layer) if pooled else store.logits([name], rows)[0]
@@ -257,7 +276,7 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
 def _make_table(request: _Request) -> Any:
     if request.what == "logits":
         return _make_number_table(request)
-    predicted = load_predictions(request.store, request.names, request.rows)
+    predicted = load_predictions(request.store, request.names, request.rows, rule=request.voting)
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
     )

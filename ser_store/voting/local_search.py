@@ -12,7 +12,7 @@ Members = tuple[int, ...]
 _STARTS = 8
 
 
-def search_locally(problem: Problem, *, top: int, seed: int = 0) -> dict[Members, int]:
+def search_locally(problem: Problem, *, top: int, starts: int = _STARTS, seed: int = 0) -> dict[Members, int]:
     """Return up to ``top`` different good ensembles, members ascending, and how many utterances each gets right.
 
     Beginning with random ensembles, exchange every member in turn for the candidate with whom most utterances are
@@ -25,7 +25,7 @@ def search_locally(problem: Problem, *, top: int, seed: int = 0) -> dict[Members
     rng = np.random.default_rng(seed)
     margins = encode(problem)
     found: dict[Members, int] = {}
-    for _ in range(_STARTS):
+    for _ in range(starts):
         ensemble = rng.choice(problem.m, problem.k, replace=False).tolist()
         current, unchanged = -1, 0
         while unchanged < problem.k:

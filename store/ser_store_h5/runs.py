@@ -55,7 +55,8 @@ class RunRecord:
 
     Attributes:
         run: the run's name.
-        kind: ``finetune``, ``frozen``, ``head``, ``import`` or ``folds``, one that is pooled of runs of single folds.
+        kind: ``finetune``, ``frozen``, ``head``, ``import``, ``folds`` (pooled of runs of single folds) or ``ensemble``
+            (saved by a vote).
         backbone: catalogue key, hub id or folder name of the backbone; the source for heads and imports.
         state: ``running``, ``finished``, ``interrupted`` or ``failed``.
         selected: the selected step, if one was selected.

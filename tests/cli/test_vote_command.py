@@ -14,6 +14,7 @@ import pytest
 from ser_store import Correction, Limits, Search, Store, vote
 from ser_store.ensembles import Distribution
 from ser_store.ensembles.report_text import draw_histogram
+from ser_store_cli.commands.vote import _Page
 from ser_store_cli.commands.vote import vote as vote_command
 from ser_store_cli.output import name_options
 from ser_store_h5.corpus import Corpus
@@ -158,10 +159,37 @@ def test_the_report_shows_the_distribution_the_gain_and_two_figures(serstore, pa
     lines = serstore("vote", "--k", 5, "--all-combos", "--store", paper_store).out.splitlines()
     place = lines.index("right of 288, of all 6 ensembles: lowest 268, quartiles 270, 273, 276, highest 279")
     assert lines[place + 1] == "  268 ▄ ▄  █  ▄  ▄ 279"
-    assert "best member alone: xlsr53@1100 with 92.71%; gain of the best ensemble: +4.17 points" in lines
+    assert "  gain       +4.17 points over the best member alone, xlsr53@1100 with 92.71%" in lines
     assert "95% intervals: bootstrap by speaker" in lines
-    assert lines[-1].startswith("chosen on the utterances it is reported on: apparent 96.88%, corrected 96.")
-    assert lines[-1].endswith("(bootstrap by speaker, 1000 repeats)")
+
+
+def test_the_best_stands_first_as_found_and_corrected_before_ten_rows(serstore, paper_store):
+    lines = serstore("vote", "--k", 3, "--all-combos", "--store", paper_store).out.splitlines()
+    assert lines[2] == "best: hubert-xlarge@600+unispeech-ml@600+xlsr53@1100"
+    assert lines[3] == "  apparent   96.53% [93.8, 98.1]  on the utterances that it was chosen on"
+    assert lines[4].startswith("  corrected  95.")
+    assert lines[4].endswith("  for that choice (bootstrap by speaker, 1000 repeats)")
+    rows = [line for line in lines if "/288" in line]
+    assert len(rows) == 10
+    assert len(serstore("vote", "--k", 3, "--all-combos", "--store", paper_store, "--json").json["results"]) == 20
+
+
+def test_the_best_is_printed_before_the_correction_and_no_line_twice(paper_store, capsys):
+    page, seen = _Page(), []
+
+    def begin(report):
+        page.begin(report)
+        seen.append((report.note, capsys.readouterr().out.splitlines()))
+
+    report = vote(paper_store, k=3, all_combos=True, preview=begin)
+    page.go_on(report)
+    [(note, shown)] = seen
+    assert note == "not corrected yet"
+    assert shown[2:] == [
+        "best: hubert-xlarge@600+unispeech-ml@600+xlsr53@1100",
+        "  apparent   96.53% [93.8, 98.1]  on the utterances that it was chosen on",
+    ]
+    assert [*shown, *capsys.readouterr().out.splitlines()] == str(report).splitlines()
 
 
 def test_a_histogram_puts_close_scores_together():
@@ -174,8 +202,9 @@ def test_a_histogram_puts_close_scores_together():
 def test_what_was_chosen_elsewhere_needs_no_correction(serstore, votes):
     text = serstore("vote", "--k", 2, "--all-combos", "--select-on", "valid", "--store", votes).out
     assert text.startswith("2 of 3 members on test, chosen on valid, hard voting")
-    assert "on valid" in text.splitlines()[1]
-    assert "on test needs no correction" in text
+    assert "where it was chosen" in text.splitlines()[3]
+    assert text.splitlines()[4].startswith("  on test")
+    assert text.splitlines()[4].endswith("needs no correction")
 
 
 @pytest.mark.parametrize("n_speakers", [2, 5])

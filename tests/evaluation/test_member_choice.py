@@ -124,6 +124,8 @@ def test_intervals_of_two_speakers_carry_their_caution_into_every_document(tmp_p
     expected = "intervals take utterances as independent: 2 speakers are too few"
     for words in (("evaluate",), ("compare", "q", "v"), ("vote", "q", "v", "--k", 2)):
         assert expected in serstore(*words, "--store", store.path, "--json").json["cautions"], words
+        said = serstore(*words, "--store", store.path)
+        assert (said.out + said.err).count(expected) == 1, words
 
 
 def make_whole(path, *runs):

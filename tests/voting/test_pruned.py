@@ -15,6 +15,7 @@ from ser_store.voting.compiled.bounding import begin
 from ser_store.voting.compiled.workspace import make_tree
 from ser_store.voting.local_search import search_locally
 from ser_store.voting.problem import pose_problem
+from ser_store.voting.search import search_problem
 
 search_pruned = from_arrays(pruned.search_pruned)
 
@@ -45,6 +46,27 @@ def cases(draw):
 def test_pruning_finds_what_the_exhaustive_search_finds(case, tie):
     predictions, truth, k, n_classes, top = case
     assert_equals_exhaustive(predictions, truth, k=k, n_classes=n_classes, tie=tie, top=top)
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "balanced_accuracy"])
+@pytest.mark.parametrize("tie", ["lowest", "abstain", "best"])
+@settings(max_examples=60, deadline=None)
+@given(case=cases())
+def test_the_best_alone_is_the_first_of_the_exhaustive_search(case, tie, objective):
+    predictions, truth, k, n_classes, _ = case
+    backend = "bitsliced" if tie != "best" and k > 1 else "auto"
+    problem = pose_problem(predictions, truth, k=k, n_classes=n_classes, tie=tie, objective=objective)
+    alone = pruned.find_best(problem, backend=backend, threads=2)
+    assert alone == search_problem(problem, top=1, backend="batched").results[0]
+
+
+def test_the_best_alone_keeps_to_constraints():
+    predictions, truth = draw_candidates(12, 60, 4, accuracy=0.7)
+    groups = np.arange(12) // 2
+    problem = pose_problem(predictions, truth, k=4, n_classes=4, groups=groups, required=[[0, 1]])
+    alone = pruned.find_best(problem)
+    assert alone == search_problem(problem, top=1, backend="batched").results[0]
+    assert alone.members[0] < 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,6 +8,7 @@ from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
+    ExcludeOption,
     JsonOption,
     OnOption,
     RuleOption,
@@ -47,6 +48,7 @@ def compare(
     ] = "auto",
     rule: RuleOption = "hard",
     tie: TieOption = "lowest",
+    exclude: ExcludeOption = None,
     alpha: Annotated[float, typer.Option("--alpha", help="Significance level of the verdicts.")] = 0.05,
     on: OnOption = None,
     split: SplitOption = None,
@@ -59,7 +61,7 @@ def compare(
     from ser_store_h5.store import Store
 
     # Whether these are known is for the library to say.
-    choices: dict[str, Any] = {"unit": unit, "rule": rule, "tie": tie}
+    choices: dict[str, Any] = {"unit": unit, "rule": rule, "tie": tie, "exclude": exclude or []}
     comparison = compute(Store(store), names or [], on=on, split=split, against=against, alpha=alpha, **choices)
     warn_cautions(comparison.cautions)
     if json:

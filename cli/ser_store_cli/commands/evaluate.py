@@ -7,6 +7,7 @@ import typer
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
+    ExcludeOption,
     JsonOption,
     MembersArgument,
     OnOption,
@@ -55,6 +56,7 @@ def evaluate(
         bool, typer.Option("--hard", help="List the utterances that no member, or only one, predicts correctly.")
     ] = (False),
     steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
+    exclude: ExcludeOption = None,
     rule: RuleOption = "hard",
     tie: TieOption = "lowest",
     interval: IntervalOption = "auto",
@@ -78,7 +80,7 @@ def evaluate(
         check_normalisation(shares)
     opened = Store(store)
     # Whether these are known is for the library to say.
-    choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie}
+    choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie, "exclude": exclude or []}
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None

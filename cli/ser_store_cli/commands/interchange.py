@@ -11,11 +11,14 @@ from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
+    ExcludeOption,
     JsonOption,
     MembersArgument,
     OnOption,
+    RuleOption,
     SplitOption,
     StoreOption,
+    TieOption,
     stated,
     warn,
     warn_cautions,
@@ -104,6 +107,9 @@ def export(
         typer.Option("--layer", help="The layer whose representations to write.", show_default="the last"),
     ] = None,
     steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
+    exclude: ExcludeOption = None,
+    rule: RuleOption = "hard",
+    tie: TieOption = "lowest",
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -114,6 +120,7 @@ def export(
     from ser_store.interchange.export import export as write
 
     choices: dict[str, Any] = {"what": what, "layer": layer, "steps": steps, "on": on, "split": split}
+    choices |= {"rule": rule, "tie": tie, "exclude": exclude or []}
     done = write(store, file, members or [], **choices)
     warn_cautions(done.cautions)
     if json:

@@ -1,7 +1,9 @@
 """vote."""
 
+import sys
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,6 +22,9 @@ from ser_store_cli.options import (
     warn_cautions,
 )
 from ser_store_cli.output import print_blocks, print_json
+
+if TYPE_CHECKING:
+    from ser_store.ensembles import VoteReport
 
 
 def register(app: typer.Typer) -> None:
@@ -170,7 +175,10 @@ def vote(
         typer.Option("--repeats", min=1, help="Repeats of the correction.", show_default="by size", **_CORRECTION),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the correction.", **_CORRECTION)] = 0,
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of ensembles to show.")] = 20,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, help="Number of ensembles to show.", show_default="10; 20 in JSON"),
+    ] = None,
     diversity: Annotated[
         bool,
         typer.Option(
@@ -179,6 +187,10 @@ def vote(
     ] = False,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Write the scores of all ensembles to a Parquet file.")
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option("--save", metavar="NAME", help="Keep the best ensemble as a member of this name."),
     ] = None,
     on: OnOption = None,
     split: SplitOption = None,
@@ -194,6 +206,7 @@ def vote(
     show_reports()
     # Whether these are known is for the library to say.
     choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie, "objective": objective}
+    page = _Page()
     report = find_best(
         store,
         members or [],
@@ -204,7 +217,7 @@ def vote(
         on=on,
         split=split,
         select_on=select_on,
-        top=top,
+        top=top or (20 if json else 10),
         limits=Limits(
             min_accuracy=min_accuracy,
             one_step_per_run=one_step_per_run,
@@ -221,17 +234,45 @@ def vote(
         correction=Correction(cast(Any, correction), by=by, repeats=repeats, seed=seed),
         diversity=diversity,
         scores=scores,
+        save=save,
+        preview=page.begin if sys.stdout.isatty() and not json else None,
         progress=True,
     )
-    warn_cautions(report.cautions)
+    page.warn(report)
     if not report.complete:
         done = "all ensembles are searched, but nothing is corrected"
         warn(f"interrupted: {done if report.is_searched else f'the best of the first {report.searched:,} ensembles'}")
     if json:
         print_json(report.to_json())
     else:
-        print_blocks(report.describe())
+        page.go_on(report)
         if scores is not None and report.complete:
             typer.echo(f"the scores of all ensembles are in {scores}")
+        if report.saved is not None:
+            typer.echo(f"the best is saved as {report.saved}")
     if not report.complete:
         raise KeyboardInterrupt
+
+
+class _Page:
+    """What is printed of a vote: on a terminal its beginning while the best ensemble is being corrected."""
+
+    def __init__(self) -> None:
+        self._cautions: tuple[str, ...] = ()
+        self._n_printed = 0
+
+    def warn(self, report: "VoteReport") -> None:
+        """Print the cautions that have not been printed yet."""
+        warn_cautions(caution for caution in report.cautions if caution not in self._cautions)
+        self._cautions = report.cautions
+
+    def begin(self, report: "VoteReport") -> None:
+        """Print what is known before the correction."""
+        self.warn(report)
+        known = list(report.describe_best())
+        print_blocks(known)
+        self._n_printed = len(known)
+
+    def go_on(self, report: "VoteReport") -> None:
+        """Print the rest."""
+        print_blocks(islice(report.describe(), self._n_printed, None))

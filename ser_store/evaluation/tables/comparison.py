@@ -24,7 +24,7 @@ def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
     n = comparison.compared[0].metrics.n
     numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)
     yield from _tabulate_compared(comparison, numbered=numbered)
-    described = describe_intervals([one.interval for one in comparison.compared])
+    described = describe_intervals([one.interval for one in comparison.compared], said=comparison.cautions)
     yield f"\n{n} utterances; 95% intervals: {described}"
     if any(len(one.members) > 1 for one in comparison.compared):
         ties = f", ties to {comparison.tie}" if comparison.rule == "hard" else ""

@@ -1,7 +1,6 @@
 """Tables of evaluations: all members, and one member in full."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ser_store.common.display import Block, Figure, Percent, Table, format_interval
@@ -63,7 +62,7 @@ def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = 
     utterances = name_utterances(evaluations.on, evaluations.split)
     header = [utterances, "n", "correct", names["accuracy"], *head_intervals(intervals)]
     yield Table([*header, names["balanced_accuracy"], *(["mean ± std of folds"] if has_folds else [])], rows)
-    yield f"\n95% intervals: {describe_intervals(intervals)}"
+    yield f"\n95% intervals: {describe_intervals(intervals, said=evaluations.cautions)}"
     if names != PLAIN:
         yield EXPLANATION
     yield from map(str, evaluations.seeds)
@@ -96,19 +95,18 @@ def list_interval_cells(intervals: Sequence["Interval"]) -> list[list[str]]:
 
 def _name_method(interval: "Interval | None") -> str:
     """Return how one interval was found, with its number of speakers; nothing where there is no interval."""
-    return "" if interval is None else describe_methods([replace(interval, caution=None)])
+    return "" if interval is None else describe_methods([interval])
 
 
-def describe_intervals(intervals: Sequence["Interval"]) -> str:
-    """Return how the intervals of a table were found, and what speaks most against them."""
-    if not differ_in_method(intervals):
-        return describe_methods(intervals)
-    worst = _find_worst_caution(intervals)
-    return f"found as each line says; {worst}" if worst else "found as each line says"
+def describe_intervals(intervals: Sequence["Interval"], *, said: Collection[str] = ()) -> str:
+    """Return how the intervals of a table were found, and what speaks most against them, if it is not ``said`` yet."""
+    described = "found as each line says" if differ_in_method(intervals) else describe_methods(intervals)
+    few = [interval for interval in intervals if interval.caution and interval.caution not in said]
+    return f"{described}; {min(few, key=lambda interval: interval.n_groups or 0).caution}" if few else described
 
 
 def describe_methods(intervals: Sequence["Interval"]) -> str:
-    """Return each way in which intervals were found, with the number of speakers, and what speaks most against them.
+    """Return each way in which intervals were found, with the number of speakers.
 
     >>> from ser_store.statistics.intervals import Interval
     >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", 0.95, n_groups=n) for n in (24, 22)])
@@ -117,14 +115,7 @@ def describe_methods(intervals: Sequence["Interval"]) -> str:
     ways: dict[str, list[int]] = {}
     for interval in intervals:
         ways.setdefault(interval.method, []).extend([] if interval.n_groups is None else [interval.n_groups])
-    worst = _find_worst_caution(intervals)
-    described = ", ".join(method + _describe_range(counts) for method, counts in ways.items())
-    return f"{described}; {worst}" if worst else described
-
-
-def _find_worst_caution(intervals: Sequence["Interval"]) -> str | None:
-    few = [interval for interval in intervals if interval.caution]
-    return min(few, key=lambda interval: interval.n_groups or 0).caution if few else None
+    return ", ".join(method + _describe_range(counts) for method, counts in ways.items())
 
 
 def _describe_range(counts: Sequence[int]) -> str:
@@ -178,8 +169,9 @@ def _tabulate_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> I
         for key, name, value in figures
     ]
     yield Table(["figure", "", *head_intervals(shown)], rows)
-    if describe_intervals(shown) != describe_intervals([member.interval]):
-        yield f"\n95% intervals: {describe_intervals(shown)}"
+    described = describe_intervals(shown, said=[member.interval.caution or ""])
+    if described != describe_methods([member.interval]):
+        yield f"\n95% intervals: {described}"
 
 
 def _format_bounds(value: float, interval: "Interval | None") -> str:

@@ -56,9 +56,10 @@ class Tree(NamedTuple):
 class Pack(NamedTuple):
     """Utterances as bits. A word's slots are ``slots[word]..slots[word + 1]-1``; slots with many rivals come first.
 
-    ``planes``: ``((words + slots) * end,)``. ``reached``: ``(slots, 7)``, margins of -3 (or -2) and more; ``middle``:
-    ``(slots, 5)``, the same after the third last vote, from -2. ``valid``: ``(words,)``; ``classes``: ``(words, c)``.
-    ``order``, ``relevant`` and ``n_relevant``: which utterance is where, and its rivals that can still win.
+    ``planes``: ``((words + slots) * end,)``. ``reached``: ``(slots, 9)``, margins from minus the votes that are left
+    (-4, -3 or -2) to as much above 0; ``middle``: ``(slots, 5)``, the same after the third last vote, from -2.
+    ``valid``: ``(words,)``; ``classes``: ``(words, c)``. ``order``, ``relevant`` and ``n_relevant``: which utterance is
+    where, and its rivals that can still win.
     """
 
     slots: Ints
@@ -223,18 +224,25 @@ def vote_middle(
     planes: Words, slots: Ints, reached: Words, middle: Words, n_words: int, member: int, end: int, votes_left: int
 ) -> None:
     """Compute the margins with two votes to go: after the vote of ``member`` if there are three, else as they are."""
+    if votes_left == 3:
+        shift_margins(planes, slots, reached, middle, n_words, member, end)
+        return
+    for slot in range(slots[n_words]):
+        for place in range(5):
+            middle[slot, place] = reached[slot, place]
+
+
+@compiled_inline
+def shift_margins(planes: Words, slots: Ints, before: Words, after: Words, n_words: int, member: int, end: int) -> None:
+    """Compute whether margins reach the thresholds ``after`` the vote of ``member``, which are two fewer."""
     for word in range(n_words):
         for slot in range(slots[word], slots[word + 1]):
-            if votes_left == 2:
-                for place in range(5):
-                    middle[slot, place] = reached[slot, place]
-                continue
             for_truth = planes[word * end + member]
             against = planes[(n_words + slot) * end + member]
             neither = ~(for_truth | against)
-            for place in range(5):
-                middle[slot, place] = (
-                    (for_truth & reached[slot, place])
-                    | (neither & reached[slot, place + 1])
-                    | (against & reached[slot, place + 2])
+            for place in range(after.shape[1]):
+                after[slot, place] = (
+                    (for_truth & before[slot, place])
+                    | (neither & before[slot, place + 1])
+                    | (against & before[slot, place + 2])
                 )

@@ -10,14 +10,17 @@ from ser_store.voting.compiled.best import Best
 from ser_store.voting.compiled.bit_planes import CodedVotes
 from ser_store.voting.compiled.kernel import search_part
 from ser_store.voting.compiled.parts import Part, Scores, divide_allowed, search_in_threads
+from ser_store.voting.compiled.pruned_kernel import search_roots
 from ser_store.voting.compiled.workspace import make_work
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import Constraints
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
-from ser_store_h5.progress import Progress
+from ser_store_h5.progress import Progress, silent
 
 # Bytes of the table of votes that remain; beyond it, it is kept for every second, third, … candidate.
 REMAINING_BYTES = 2**26
+# Ensembles times utterances of a part of which few are voted; see ``parts``.
+HOPEFUL_PART_SIZE = 2**32
 
 
 def search_bitsliced(
@@ -35,6 +38,17 @@ def search_bitsliced(
     candidates = encode_candidates(replace(problem, predictions=problem.predictions[allowed.order]))
     search_part = partial(search_bitsliced_part, constraints=allowed.constraints)
     search_in_threads(candidates, search_part, tally, threads=threads, progress=progress, allowed=allowed)
+
+
+def search_hopeful(problem: Problem, tally: Tally, *, threads: int | None) -> None:
+    """Offer to ``tally`` the best ensembles of a problem without constraints, of four members or more, and count none.
+
+    What cannot reach the tally's floor is left out as soon as that is known, see ``pruned_kernel``: the higher the
+    floor to begin with, the less there is to vote.
+    """
+    candidates = encode_candidates(problem)
+    size = HOPEFUL_PART_SIZE
+    search_in_threads(candidates, search_hopeful_part, tally, threads=threads, progress=silent, part_size=size)
 
 
 def encode_candidates(problem: Problem) -> CodedVotes:
@@ -110,3 +124,12 @@ def search_bitsliced_part(
     work = make_work(candidates, constraints=constraints, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
     search_part(work, part.roots, part.first_middle, part.end_middle)
     return histogram.sum(axis=1), work.best
+
+
+def search_hopeful_part(
+    candidates: CodedVotes, part: Part, *, top: int, floor: int, kept: Scores | None = None
+) -> tuple[NDArray[np.int64], Best]:
+    """Return the best of a part that have at least ``floor`` utterances right, and a histogram of none."""
+    work = make_work(candidates, top=top, floor=floor, kept=kept)
+    search_roots(work, part.roots)
+    return np.zeros_like(candidates.best_balance), work.best

@@ -76,15 +76,17 @@ def search_in_threads(
     progress: Progress,
     kept: Scores | None = None,
     allowed: "AllowedParts | None" = None,
+    part_size: int | None = None,
 ) -> None:
     """Vote every ensemble of ``candidates`` into ``tally``, and its utterances right into ``kept``, lexicographically.
 
     Args:
         allowed: the parts that are allowed, in place of all.
+        part_size: ensembles times utterances of one part. Default: ``PART_SIZE``.
     """
     n_threads = threads or count_processors()
-    total = sum(1 for _ in iter_parts(candidates, with_roots=False)) if allowed is None else allowed.count
-    parts = iter_parts(candidates) if allowed is None else allowed.iter_parts(candidates)
+    total = allowed.count if allowed else sum(1 for _ in iter_parts(candidates, with_roots=False, part_size=part_size))
+    parts = iter_parts(candidates, part_size=part_size) if allowed is None else allowed.iter_parts(candidates)
     pool = ThreadPoolExecutor(n_threads)
     try:
         done = _iter_done(pool, candidates, parts, search_part, tally, n_threads, kept)
@@ -96,11 +98,11 @@ def search_in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def iter_parts(candidates: Divisible, *, with_roots: bool = True) -> Iterator[Part]:
+def iter_parts(candidates: Divisible, *, with_roots: bool = True, part_size: int | None = None) -> Iterator[Part]:
     """Yield parts that cover every ensemble once; ``roots`` are left empty if they are only to be counted."""
     k, first, end, n = candidates.k, candidates.first, candidates.end, len(candidates.weights)
     m = end - first
-    per_part = max(1, PART_SIZE // n)
+    per_part = max(1, (part_size or PART_SIZE) // n)
     if k < 4:
         # No roots to divide: by the third last member.
         root = np.empty((1, 0), dtype=np.int64)

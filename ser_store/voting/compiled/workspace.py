@@ -66,7 +66,7 @@ def make_work(
     pack = Pack(
         slots=np.zeros(n_words + 1, dtype=np.int64),
         planes=np.zeros((n_words + n_slots) * candidates.end, dtype=np.uint64),
-        reached=np.zeros((n_slots, 7), dtype=np.uint64),
+        reached=np.zeros((n_slots, 9), dtype=np.uint64),
         middle=np.zeros((n_slots, 5), dtype=np.uint64),
         valid=np.zeros(n_words, dtype=np.uint64),
         classes=np.zeros((n_words, n_classes), dtype=np.uint64),

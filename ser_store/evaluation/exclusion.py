@@ -1,0 +1,68 @@
+"""Members that a question leaves out, by name or by pattern."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+
+
+class Exclusion:
+    """Members, runs and patterns that are left out. Call it with a name to ask whether that is; nothing is read of it.
+
+    Attributes:
+        patterns: as they were given.
+        names: runs and members that have been left out so far.
+
+    >>> exclude = Exclusion(["hubert-*"])
+    >>> [name for name in ("hubert-base@900", "xlsr53@1100") if not exclude(name)], exclude.names
+    (['xlsr53@1100'], ['hubert-base@900'])
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.patterns = tuple(patterns)
+        self.names: list[str] = []
+        self._met: set[str] = set()
+
+    def __call__(self, name: str) -> bool:
+        meant = [pattern for pattern in self.patterns if matches(name, pattern)]
+        self._met.update(meant)
+        if meant:
+            self.names.append(name)
+        return bool(meant)
+
+    def check(self, left: Sequence[str], *, kind: str = "member") -> None:
+        """Refuse a pattern that meant nobody, and to leave nobody.
+
+        Args:
+            left: full names of those that are left.
+            kind: what they are called.
+
+        Raises:
+            UnknownNameError: naming those that are nearest.
+            StoreError: if there are none left.
+        """
+        for pattern in self.patterns:
+            if pattern not in self._met:
+                raise UnknownNameError(describe_nobody("exclude", pattern, left, kind=kind))
+        if self.patterns and not left:
+            raise StoreError(f"`exclude` leaves no {kind}: expected at least one; exclude fewer")
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether ``pattern`` means the member ``name``: a member, a run, or either with ``*``, ``?`` and ``[]``.
+
+    >>> matches("xlsr53@1100", "xlsr53"), matches("xlsr53@1100", "*@1100"), matches("xlsr53@1100", "xlsr")
+    (True, True, False)
+    """
+    return fnmatchcase(name, pattern) or fnmatchcase(name_run(name), pattern)
+
+
+def name_run(name: str) -> str:
+    """Return the run of a member ``run@step``."""
+    return name.partition("@")[0]
+
+
+def describe_nobody(option: str, pattern: str, names: Sequence[str], *, kind: str) -> str:
+    """Return the refusal of a pattern that means none of ``names``."""
+    known = [*dict.fromkeys(name_run(name) for name in names), *names]
+    return describe_unknown(f"{kind} to {option}", pattern, known, way_out="a pattern such as 'hubert-*' is possible")

@@ -1,0 +1,61 @@
+"""What the record of a saved ensemble says of its members, and of how it was chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ser_store.errors import SerstoreError
+from ser_store_h5.names import parse_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+KIND, MEMBERS, CHOSEN = "ensemble", "members", "chosen"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an ensemble was chosen.
+
+    Attributes:
+        on: the part of the split that it was chosen on.
+        split: the split; None where the corpus has none.
+        text: from how many, and what is left of the figure.
+    """
+
+    on: str
+    split: str | None
+    searched: int
+    corrected: str
+
+
+def is_saved_ensemble(store: Store, name: str) -> bool:
+    """Return whether a run, or the run of a member, is a saved ensemble; one that cannot be read is none."""
+    try:
+        return store.run(parse_member(name)[0]).kind == KIND
+    except SerstoreError:
+        return False
+
+
+def list_members(record: RunRecord) -> list[str]:
+    """Return the members of a saved ensemble; none for other runs."""
+    members = record.details.get(MEMBERS) if record.kind == KIND else None
+    return [one for one in members if isinstance(one, str)] if isinstance(members, list) else []
+
+
+def read_choice(record: RunRecord) -> Choice | None:
+    """Return how a saved ensemble was chosen; None where nothing was, and for other runs."""
+    stated: Any = record.details.get(CHOSEN) if record.kind == KIND else None
+    if not isinstance(stated, Mapping) or not isinstance(stated.get("on"), str):
+        return None
+    split, searched = stated.get("split"), stated.get("searched")
+    figures = [stated.get(name) for name in ("apparent", "corrected")]
+    corrected = "not corrected for that"
+    if all(isinstance(figure, float) for figure in figures):
+        name = "accuracy" if stated.get("objective") == "accuracy" else "balanced accuracy"
+        corrected = "{} {:.2%} there, corrected {:.2%}".format(name, *figures)
+    return Choice(
+        on=stated["on"],
+        split=split if isinstance(split, str) else None,
+        searched=searched if isinstance(searched, int) else 0,
+        corrected=corrected,
+    )
