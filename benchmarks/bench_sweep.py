@@ -104,7 +104,8 @@ def main() -> None:
     header = ("kind", "sweep, s", "script, s", "sweep, core s", "script, core s", "script : sweep, core s")
     print(Table(header, rows))
     print(
-        f"{len(kinds)} kinds on {drawn.sources} sources: {whole['seconds']:.0f} s, {whole['core_seconds']:.0f} of a core"
+        f"{len(kinds)} kinds on {drawn.sources} sources: {whole['seconds']:.0f} s, "
+        f"{whole['core_seconds']:.0f} of one core"
     )
     document = {
         "problem": asdict(drawn),

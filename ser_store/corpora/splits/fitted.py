@@ -58,9 +58,10 @@ def explain_unknown(store: Store, record: RunRecord) -> tuple[str, str]:
             return run, "was cross-validated by a release that did not keep the folds"
     if record.kind == "ensemble":
         runs = dict.fromkeys(parse_member(str(one))[0] for one in record.details.get("members") or ())
-        below = [explain_unknown(store, one) for one in runs if store.has_run(one) and find_fitted(store, one) is None]
+        unknown = [store.run(one) for one in runs if store.has_run(one) and find_fitted(store, one) is None]
         # Of imports that do not say what they learned from, nothing is said: it was when they were imported.
-        return next((found for found in below if found[1] != _UNSTATED), (run, _UNSTATED))
+        reasons = (explain_unknown(store, one) for one in unknown)
+        return next((found for found in reasons if found[1] != _UNSTATED), (run, _UNSTATED))
     if record.kind in _FITTED_KINDS and record.details.get("split") is not None:
         return run, "was trained by a split that this store does not have as it was"
     return run, _UNSTATED
