@@ -19,7 +19,8 @@ class Choice:
     Attributes:
         on: the part of the split that it was chosen on.
         split: the split; None where the corpus has none.
-        text: from how many, and what is left of the figure.
+        searched: from how many.
+        corrected: what is left of its figure, in words.
     """
 
     on: str
@@ -48,11 +49,11 @@ def read_choice(record: RunRecord) -> Choice | None:
     if not isinstance(stated, Mapping) or not isinstance(stated.get("on"), str):
         return None
     split, searched = stated.get("split"), stated.get("searched")
-    figures = [stated.get(name) for name in ("apparent", "corrected")]
+    apparent, left = stated.get("apparent"), stated.get("corrected")
     corrected = "not corrected for that"
-    if all(isinstance(figure, float) for figure in figures):
+    if isinstance(apparent, float) and isinstance(left, float):
         name = "accuracy" if stated.get("objective") == "accuracy" else "balanced accuracy"
-        corrected = "{} {:.2%} there, corrected {:.2%}".format(name, *figures)
+        corrected = f"{name} {apparent:.2%} there, corrected {left:.2%}"
     return Choice(
         on=stated["on"],
         split=split if isinstance(split, str) else None,
