@@ -217,7 +217,7 @@ def test_an_excluded_run_may_be_damaged_and_nothing_is_said_of_it(tmp_path, sers
     ("words", "list_left"),
     [
         (("evaluate",), lambda document: [one["member"] for one in document["members"]]),
-        (("compare",), lambda document: [one["name"] for one in document["members"]]),
+        (("compare",), lambda document: [one["name"] for one in document["compared"]]),
         (("export", "left.csv"), None),
     ],
     ids=lambda words: words[0] if isinstance(words, tuple) else "",
