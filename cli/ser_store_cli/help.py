@@ -108,6 +108,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "The best three of all steps, no run twice",
             "vote --k 3 --all-combos --steps all --one-step-per-run",
         ),
+        ("The best two, kept as a member of its own", "vote --k 2 --all-combos --save best2"),
         ("One ensemble, by its mean probabilities", "vote xlsr53 hubert-base mfcc-logreg --rule soft"),
         (
             "Heads over all speakers, each with a weight that is fitted on other speakers",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import load_candidates
@@ -50,6 +49,8 @@ def save_best(store: Store, name: str, pool: CandidatePool, report: VoteReport) 
     Of hard voting it holds the classes that were voted for, of ``soft`` the logarithms of the mean probabilities, of
     ``soft-log`` the mean logits.
     """
+    from ser_store.common.provenance import list_versions  # takes 20 ms, which only those who save pay
+
     best = report.ensembles[0]
     decided = _decide(store, pool, list(best.members))
     weights = dict(zip(report.candidates, report.weights, strict=True)) if report.weights is not None else None

@@ -12,7 +12,6 @@ from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import Search, VoteOptions
 from ser_store.errors import EnsembleError, ExistsError
 from ser_store.voting.problem import Problem
-from ser_store.voting.pruned import find_best
 from ser_store.voting.scores import compute_scores, write_scores_parquet
 from ser_store.voting.search import EnsembleScore, search_problem
 from ser_store_h5.progress import Progress, silent
@@ -149,6 +148,8 @@ def choose_best(pool: CandidatePool, *, backend: str) -> EnsembleScore:
     """
     search, objective = pool.options.search, pool.options.objective
     if search.votes_all:
+        from ser_store.voting.pruned import find_best
+
         best = [find_best(problem, backend=backend, threads=search.threads) for problem in pool.iter_problems()]
         return min(best, key=lambda score: _merit(score, objective))
     found = search_pool(pool, top=1)

@@ -19,7 +19,8 @@ class Choice:
     Attributes:
         on: the part of the split that it was chosen on.
         split: the split; None where the corpus has none.
-        text: from how many, and what is left of the figure.
+        searched: from how many.
+        corrected: what is left of its figure, in words.
     """
 
     on: str

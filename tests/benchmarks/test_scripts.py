@@ -38,6 +38,15 @@ def test_a_script_prints_a_table_and_writes_a_document(script, options, said, mo
     assert list(folder.iterdir()) == []
 
 
+def test_the_correction_is_timed_where_both_ways_give_the_same(monkeypatch, tmp_path, capsys):
+    sizes = ["--runs", "2", "--steps", "6", "--utterances", "48", "--repeats", "12"]
+    monkeypatch.setattr(sys, "argv", ["bench_correction", *sizes, "--result", str(tmp_path / "result.json")])
+    import_module("bench_correction").main()
+    assert "with a vote of all 792 ensembles" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "result.json").read_text())["rows"]
+    assert all(row["all"]["found"] == row["bounds"]["found"] for row in rows)
+
+
 def test_full_size_without_a_gpu_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["bench_finetune", "--full"])

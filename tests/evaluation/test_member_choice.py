@@ -213,6 +213,55 @@ def test_an_excluded_run_may_be_damaged_and_nothing_is_said_of_it(tmp_path, sers
     assert "left out" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "list_left"),
+    [
+        (("evaluate",), lambda document: [one["member"] for one in document["members"]]),
+        (("compare",), lambda document: [one["name"] for one in document["compared"]]),
+        (("export", "left.csv"), None),
+    ],
+    ids=lambda words: words[0] if isinstance(words, tuple) else "",
+)
+def test_members_are_left_out_by_name_and_by_pattern(words, list_left, tmp_path, serstore, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = make_whole(tmp_path / "whole.store", "a", "b", "c1", "c2", "bad")
+    spoil_record(store)
+    asked = (*words, "--exclude", "bad", "--exclude", "c*", "--store", store.path)
+    done = serstore(*asked, "--json")
+    assert done.code == 0, done.err
+    assert "left out" not in done.err
+    if list_left is not None:
+        assert list_left(done.json) == ["a@2", "b@2"]
+    else:
+        assert (tmp_path / "left.csv").read_text().splitlines()[0] == "utterance,label,a@2,b@2"
+    unknown = serstore(*words, "--exclude", "d*", "--store", store.path)
+    assert "unknown member to exclude 'd*'" in unknown.err
+    nobody = serstore(*words, "--exclude", "*", "--store", store.path)
+    assert nobody.err == "serstore: --exclude leaves no member: expected at least one; exclude fewer\n"
+
+
+def test_of_named_members_some_are_left_out_too(tmp_path):
+    store = make_whole(tmp_path / "whole.store", "a", "b", "c")
+    left = ss.evaluate(store, ["a", "b", "c"], exclude="c").members
+    assert [one.member for one in left] == ["a@2", "b@2"]
+    compared = ss.compare(store, ["a", "b", "c"], exclude="b").compared
+    assert [one.name for one in compared] == ["a@2", "c@2"]
+    hard = ss.find_hard_utterances(store, exclude=["a"])
+    assert hard.members == ("b@2", "c@2")
+
+
+def test_an_ensemble_is_exported_by_the_rule_it_is_voted_by(path, tmp_path):
+    import polars
+
+    store = Store(path)
+    for number, (rule, tie) in enumerate([("soft", "lowest"), ("soft-log", "lowest"), ("hard", "confidence")]):
+        file = tmp_path / f"{number}.csv"
+        ss.export(store, file, "x+y", rule=rule, tie=tie)
+        table = polars.read_csv(file)
+        right = (table[table.columns[2]] == table["label"]).sum()
+        assert right == ss.evaluate(store, "x+y", rule=rule, tie=tie).members[0].metrics.correct
+
+
 ABC = ["a@2+b@2+c@2", Ensemble(("a@2", "b@2", "c@2"))]
 
 

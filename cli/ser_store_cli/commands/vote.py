@@ -198,7 +198,10 @@ def vote(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Let one ensemble vote, or find the best of all k-member ensembles."""
+    """Let one ensemble vote, or find the best of all k-member ensembles.
+
+    Ctrl-C ends the search with the best so far, or leaves out the correction; the exit code is 130.
+    """
     sizes = parse_sizes(k)
     from ser_store.ensembles import Correction, Limits, Search, read_weights
     from ser_store.ensembles import vote as find_best

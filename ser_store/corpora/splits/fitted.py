@@ -57,14 +57,22 @@ def explain_unknown(store: Store, record: RunRecord) -> tuple[str, str]:
         if record.details.get("cv") is not None:
             return run, "was cross-validated by a release that did not keep the folds"
     if record.kind == "ensemble":
-        runs = dict.fromkeys(parse_member(str(one))[0] for one in record.details.get("members") or ())
-        unknown = [store.run(one) for one in runs if store.has_run(one) and find_fitted(store, one) is None]
-        # Of imports that do not say what they learned from, nothing is said: it was when they were imported.
-        reasons = (explain_unknown(store, one) for one in unknown)
-        return next((found for found in reasons if found[1] != _UNSTATED), (run, _UNSTATED))
+        return _explain_members(store, record)
     if record.kind in _FITTED_KINDS and record.details.get("split") is not None:
         return run, "was trained by a split that this store does not have as it was"
     return run, _UNSTATED
+
+
+def _explain_members(store: Store, record: RunRecord) -> tuple[str, str]:
+    """Return the same of a saved ensemble; imports that say nothing are passed over, as where they stand alone."""
+    stated = record.details.get("members")
+    members = [one for one in stated if isinstance(one, str)] if isinstance(stated, list) else []
+    for run in dict.fromkeys(parse_member(one)[0] for one in members):
+        if store.has_run(run) and find_fitted(store, run) is None:
+            found = explain_unknown(store, store.run(run))
+            if found[1] != _UNSTATED:
+                return found
+    return record.run, _UNSTATED
 
 
 def find_rows(corpus: Corpus, ids: Sequence[str]) -> NDArray[np.int32]:
