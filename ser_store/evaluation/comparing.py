@@ -1,7 +1,6 @@
 """``compare``: tests of members and ensembles against each other, on the same utterances."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from math import nextafter
 from typing import Literal
 
@@ -25,7 +24,7 @@ from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_sco
 from ser_store.evaluation.uncertainty import IntervalKind, IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, evaluate_predictions
 from ser_store.metrics.absent_classes import caution_unanswered
-from ser_store.statistics.comparisons import caution_few_groups, cochran_q, compare_pairs, holm, mcnemar
+from ser_store.statistics.comparisons import caution_few_groups, cochran_q, compare_against, compare_pairs, mcnemar
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
 from ser_store_h5.names import Ensemble, list_names
@@ -192,15 +191,7 @@ def _compare(
     if other is None:
         tests = compare_pairs(correct, labels, alpha=alpha, groups=drawn.speakers)
     else:
-        alone = [
-            compare_pairs(correct[[place, other]], [label, labels[other]], alpha=alpha, groups=drawn.speakers)[0]
-            for label, place in places.items()
-            if place != other
-        ]
-        tests = tuple(
-            replace(test, p_holm=p_holm, verdict=test.verdict if p_holm < alpha else "cannot tell")
-            for test, p_holm in zip(alone, holm([test.p for test in alone]).tolist(), strict=True)
-        )
+        tests = compare_against(correct, labels, other, alpha=alpha, groups=drawn.speakers)
     return tuple(Pair(test, mcnemar(correct[places[test.first]], correct[places[test.second]]).p) for test in tests)
 
 

@@ -1,7 +1,7 @@
 """Whether one member is better than another on the same utterances, or whether one cannot tell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "PairComparison",
     "caution_few_groups",
     "cochran_q",
+    "compare_against",
     "compare_pairs",
     "flip_groups",
     "holm",
@@ -120,6 +121,37 @@ def compare_pairs(
             )
         )
     return tuple(compared)
+
+
+def compare_against(
+    correct: ArrayLike, names: Sequence[str], other: int, *, alpha: float = 0.05, groups: ArrayLike | None = None
+) -> tuple[PairComparison, ...]:
+    """Compare all members with one of them, second in each pair, with Holm's correction for their number.
+
+    Args:
+        correct: ``(m, n)`` bool, which utterances each member predicts right, m >= 2.
+        names: of the ``m`` members.
+        other: the place of the one.
+        alpha: as in :func:`compare_pairs`.
+        groups: as in :func:`compare_pairs`.
+
+    Raises:
+        MetricError: as :func:`compare_pairs`.
+
+    >>> right = [[True] * 20, [True] * 8 + [False] * 12, [True] * 7 + [False] * 13]
+    >>> [(pair.first, pair.verdict, pair.second) for pair in compare_against(right, ["a", "b", "c"], 1)]
+    [('a', 'better', 'b'), ('c', 'cannot tell', 'b')]
+    """
+    right = np.asarray(correct)
+    alone = [
+        compare_pairs(right[[place, other]], [name, names[other]], alpha=alpha, groups=groups)[0]
+        for place, name in enumerate(names)
+        if place != other
+    ]
+    return tuple(
+        replace(test, p_holm=p_holm, verdict=test.verdict if p_holm < alpha else "cannot tell")
+        for test, p_holm in zip(alone, holm([test.p for test in alone]).tolist(), strict=True)
+    )
 
 
 def caution_few_groups(n_groups: int, *, group_name: str = "speaker", alpha: float = 0.05) -> str | None:

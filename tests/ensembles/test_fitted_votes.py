@@ -68,6 +68,14 @@ def test_the_published_logits_pool_as_an_outside_script_has_it(published, sersto
     assert result["members"] == document["candidates"] == ["lstm_au@0", "mlp_au@0", "wav2vec@0"]
     assert len(result["weights"]) == 3
     assert min(result["weights"]) > 0
+    assert {one["rule"]: one["against"]["verdict"] for one in document["rules"] if one["against"]} == {
+        "best member": "worse",
+        "hard": "worse",
+        "soft": "worse",
+        "soft-log": "cannot tell",
+        "stack": "worse",
+        "greedy-pool": "cannot tell",
+    }
     for rule in ("hard", "soft", "soft-log"):
         alone = serstore(*words, "--rule", rule, "--json").json["results"][0]
         beside = next(one for one in document["rules"] if one["rule"] == rule)

@@ -14,6 +14,7 @@ from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
+from ser_store.statistics.comparisons import PairComparison
 from ser_store.statistics.selection import SelectionBias
 from ser_store.voting.fitted.combinations import Combination
 
@@ -56,6 +57,7 @@ class FittedVote(VoteReport):
 
     Attributes:
         rules: the figures of each rule on the same utterances, the best member alone among them.
+        against: each of the other rules against the one asked for, which is the second, in the order of ``rules``.
         fitted: what was fitted where, in words.
         fitted_weights: of each member, none below 0: its inverse temperature; empty for ``stack``.
         said: ``(n, c)`` float64, log-probabilities by the rule asked for, of the utterances reported on.
@@ -63,6 +65,7 @@ class FittedVote(VoteReport):
     """
 
     rules: dict[str, RankedEnsemble]
+    against: tuple[PairComparison, ...]
     fitted: str
     fitted_weights: tuple[FittedWeight, ...]
     said: NDArray[np.float64]
@@ -79,7 +82,10 @@ class FittedVote(VoteReport):
     def to_json(self) -> dict[str, Any]:
         """Return the document of a vote, with ``rules``, ``fitted`` and the ``weights`` of the result."""
         document = super().to_json()
-        document["rules"] = [{"rule": rule, **one.to_json()} for rule, one in self.rules.items()]
+        tests = {test.first: _test_to_json(test) for test in self.against}
+        document["rules"] = [
+            {"rule": rule, **one.to_json(), "against": tests.get(rule)} for rule, one in self.rules.items()
+        ]
         document["fitted"] = {"how": self.fitted, "weights": [asdict(one) for one in self.fitted_weights]}
         document["fitted"]["left_out"] = list(self.unfitted)
         if self.fitted_weights:
@@ -96,6 +102,7 @@ def make_fitted_vote(
     options: VoteOptions,
     *,
     rules: dict[str, RankedEnsemble],
+    against: tuple[PairComparison, ...],
     weights: tuple[FittedWeight, ...],
     fitted: str,
     said: NDArray[np.float64],
@@ -134,6 +141,7 @@ def make_fitted_vote(
         selection=SelectionBias(accuracy, accuracy, repeats=0, method=f"none: fitted {where}"),
         stated=cautions,
         rules=rules,
+        against=against,
         fitted=fitted,
         fitted_weights=weights,
         said=said,
@@ -149,25 +157,48 @@ def _describe(report: FittedVote) -> Iterator[Block]:
         f"{Percent(score.accuracy)} {format_interval(own.interval.bounds)}"
     )
     yield f"{rule}: {report.fitted}"
-    rows: list[list[object]] = [
-        [
-            name if name != "best member" else f"{name}, {one.name}",
-            f"{one.score.correct}/{one.score.n}",
-            Percent(one.score.accuracy),
-            Percent(one.score.balanced_accuracy),
-            format_interval(one.interval.bounds),
-            Points(one.gain),
-        ]
-        for name, one in report.rules.items()
-    ]
-    yield Table(["rule", "correct", "accuracy", "balanced accuracy", "95% interval", "gain"], rows)
+    yield _tabulate_rules(report)
     yield from report.unfitted
     if report.chosen_on is None and len(report.candidates) > 1:
         yield "the best member is chosen on these utterances: its figure is too high"
-    yield f"95% intervals: {own.interval.method}"
+    method = report.against[0].method
+    yield f"95% intervals: {own.interval.method}; worse or better: p below 0.05 by {method}, with Holm's correction"
     if report.fitted_weights:
         yield ""
         yield _tabulate_weights(report.fitted_weights)
+
+
+def _tabulate_rules(report: FittedVote) -> Table:
+    tests = {test.first: test for test in report.against}
+    rows: list[list[object]] = []
+    for rule, one in report.rules.items():
+        test = tests.get(rule)
+        bounds = "" if test is None else "[{:+.1f}, {:+.1f}]".format(*(100 * bound for bound in test.interval.bounds))
+        rows.append(
+            [
+                f"{rule}, {one.name}" if rule == "best member" else rule,
+                f"{one.score.correct}/{one.score.n}",
+                Percent(one.score.accuracy),
+                Percent(one.score.balanced_accuracy),
+                format_interval(one.interval.bounds),
+                "" if test is None else Points(test.difference),
+                bounds,
+                "" if test is None else test.verdict,
+            ]
+        )
+    figures = ["correct", "accuracy", "balanced accuracy", "95% interval"]
+    return Table(["rule", *figures, f"against {report.options.rule}", "95% interval", "is"], rows)
+
+
+def _test_to_json(test: PairComparison) -> dict[str, Any]:
+    return {
+        "rule": test.second,
+        "difference": test.difference,
+        "ci95": list(test.interval.bounds),
+        "p": test.p,
+        "p_holm": test.p_holm,
+        "verdict": test.verdict,
+    }
 
 
 def _tabulate_weights(weights: Sequence[FittedWeight]) -> Table:

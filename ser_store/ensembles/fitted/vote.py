@@ -17,7 +17,8 @@ from ser_store.ensembles.report import list_cautions
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import EnsembleError
 from ser_store.evaluation.score_kinds import load_probabilities
-from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
+from ser_store.statistics.comparisons import caution_few_groups, compare_against
 from ser_store.voting.fitted.combinations import FITS, FittedRule
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import Votes, hard_vote, soft_log_vote, soft_vote
@@ -102,11 +103,14 @@ def vote_fitted(
     votes = {"best member": Votes(reported.predictions[best], np.zeros(len(reported.truth), dtype=np.bool_))}
     votes |= _vote_plainly(store, pool, utterances.reported)
     votes |= {rule: _decide(said) for rule, (said, _) in solved.items()}
+    drawn = choose_rule(utterances.speakers)
+    right = np.array([own.predicted == reported.truth for own in votes.values()])
     return make_fitted_vote(
         pool,
         utterances,
         options,
-        rules=_rank_rules(pool, votes, weights, utterances, best=best),
+        rules=_rank_rules(pool, votes, weights, drawn, best=best),
+        against=compare_against(right, list(votes), list(votes).index(asked), groups=drawn.speakers),
         weights=weights[asked],
         fitted=task.describe(),
         said=solved[asked][0],
@@ -116,6 +120,7 @@ def vote_fitted(
             *choice.left_out,
             *list_cautions(store, pool, reported, utterances, chosen=chosen),
             *caution_fit(store, reported.names, utterances),
+            *_caution_few(drawn),
         ),
     )
 
@@ -138,14 +143,14 @@ def _rank_rules(
     pool: CandidatePool,
     votes: dict[str, Votes],
     weights: dict[FittedRule, tuple[FittedWeight, ...]],
-    utterances: Utterances,
+    drawn: IntervalRule,
     *,
     best: int,
 ) -> dict[str, RankedEnsemble]:
     """Return the figures of each rule, of the members that it has."""
     names, truth = pool.candidates.names, pool.problem.truth
     right = np.array([own.predicted == truth for own in votes.values()])
-    intervals = find_accuracy_intervals(right, choose_rule(utterances.speakers))
+    intervals = find_accuracy_intervals(right, drawn)
     alone = float(right[0].mean())
     ranked = {}
     for (rule, own), interval in zip(votes.items(), intervals, strict=True):
@@ -163,3 +168,9 @@ def _rank_rules(
             gain=score.accuracy - alone,
         )
     return ranked
+
+
+def _caution_few(drawn: IntervalRule) -> tuple[str, ...]:
+    """Return a line where there are too few speakers to tell one rule from another."""
+    line = None if drawn.speakers is None else caution_few_groups(len(set(drawn.speakers.tolist())))
+    return () if line is None else (line,)

@@ -1,6 +1,8 @@
 """One weight for each member, fitted by log-loss, and the weighted sum of scores."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,6 @@ def fit_weights(scores: NDArray[np.float64], labels: NDArray[np.integer]) -> NDA
     (True, 0.0)
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
     rows = np.arange(len(labels))
 
@@ -41,10 +42,18 @@ def fit_weights(scores: NDArray[np.float64], labels: NDArray[np.integer]) -> NDA
         return loss, np.tensordot(scores, probabilities, ([1, 2], [0, 1])) / len(labels)
 
     start = np.full(len(scores), 1 / len(scores))
-    with threadpool_limits(1):
+    with _find_thread_pools().limit(limits=1):
         found = minimize(compute_loss, start, jac=True, bounds=[(0, None)] * len(scores), method="L-BFGS-B")
     weights: NDArray[np.float64] = found.x
     return weights
+
+
+@cache
+def _find_thread_pools() -> Any:
+    """Look once for the libraries whose threads are limited, when scipy's are loaded: it takes as long as a fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def sum_weighted(
