@@ -234,7 +234,8 @@ def fit_classifier(
     reduced = [] if components is None else [PCA(components, svd_solver="full")]
     pipeline = own if isinstance(own, Pipeline) else make_pipeline(StandardScaler(), *reduced, own)
     # Small matrices: threads of the linear algebra would spend their time waiting for each other.
-    with threadpool_limits(1), warnings.catch_warnings():
+    # Of one utterance a class some kinds divide by 0, and then refuse what they get.
+    with threadpool_limits(1), np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs of the MLP are fixed
         return pipeline.fit(representations.astype(np.float64), labels)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import format_count
 from ser_store.corpora.splits.train_eval_rows import Rows, choose_train_eval_rows, is_folded, list_folds
 from ser_store.errors import CorpusError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
@@ -139,6 +140,9 @@ def _draw_folds(corpus: Corpus, rows: Rows, cv: str, folds: int, seed: int) -> l
             )
         n_speakers = len(set(speakers.tolist()))
         if n_speakers < folds:
-            raise CorpusError(f"there are {n_speakers} speakers: expected at least as many as `folds`, {folds}")
+            raise CorpusError(
+                f"{format_count(n_speakers, 'speaker')}: expected at least as many as `folds`, {folds}; take fewer "
+                "`folds`, or `cv` utterance"
+            )
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, speakers)
     return [(np.sort(rows[train]), np.sort(rows[held_out])) for train, held_out in pairs]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
-from ser_store.errors import ExistsError, StoreError
+from ser_store.errors import CorpusError, ExistsError, StoreError
 from ser_store.evaluation.leakage import iter_leakage, summarize_cautions
 from ser_store.heads.classifiers import HEADS, ClassWeight, HeadKind, choose_classifiers
 from ser_store.heads.folds import Pairs, Protocol
@@ -72,7 +72,7 @@ def sweep(
     store: StoreLike,
     sources: str | Sequence[str] = (),
     *,
-    kind: HeadKind | Sequence[HeadKind] = KINDS,
+    kind: HeadKind | Sequence[HeadKind] | None = None,
     layer: Layers = None,
     normalise: Normalise | Sequence[Normalise] = "train",
     tune: Tune = False,
@@ -127,7 +127,7 @@ def sweep(
 
     Raises:
         StoreError: if there is nothing to fit on, a number is out of range, or the disk refuses.
-        CorpusError: if the training utterances are of one class, or there are too few speakers.
+        CorpusError: if the training utterances are of one class, there are too few speakers, or no head can be fitted.
         FormatError: if the table is none.
         UnknownNameError: if there is no such member, kind, split or cross-validation.
 
@@ -148,10 +148,10 @@ def sweep(
     if workers is not None:
         check_number("workers", workers, StoreError, least=1, whole=True)
     ways: list[Any] = list(dict.fromkeys(list_names(normalise)))
-    for way in ways:
+    for way in ways or [None]:
         check_choice("normalisation", way, get_args(Normalise))
     amounts = list_amounts(train_share, per_class, repeats)
-    classifiers = choose_classifiers(kind, None, class_weight=class_weight, seed=seed)
+    classifiers = choose_classifiers(KINDS if kind is None else kind, None, class_weight=class_weight, seed=seed)
     store = open_store(store)
     inputs = [list_inputs(store, one, layer) for one in list_names(sources) or find_sources(store, layer)]
     requests = [list_sweep_requests(of_source, classifiers, tune=tune) for of_source in inputs]
@@ -163,7 +163,7 @@ def sweep(
     kept, refused = _keep_best(store, found, keep, {"tune": tune, "class_weight": class_weight})
     return Sweep(
         heads=tuple(one for by_protocol in found for one, _ in by_protocol.ranked),
-        best=tuple(one for by_protocol in found for one in by_protocol.best),
+        best=tuple(by_protocol.best for by_protocol in found),
         table=path,
         fitted=sum(by_protocol.fitted for by_protocol in found),
         problems=(*dict.fromkeys(one for by_protocol in found for one in by_protocol.problems), *refused),
@@ -177,7 +177,7 @@ class _Found:
     """What heads of one protocol say; see :class:`Sweep`."""
 
     ranked: list[tuple[SweptHead, Cell]]
-    best: list[BestHead]
+    best: BestHead
     fitted: int
     problems: list[str]
     cautions: tuple[str, ...]
@@ -202,6 +202,8 @@ def _judge(plan: _Plan, protocol: Protocol, pairs: Pairs, path: Path, show: Prog
             continue
         found[cell] = outcome
         fitted += is_new
+    if not found:
+        raise CorpusError(problems[0])
     ranked, best = rank_heads(judged, found)
     return _Found(ranked, best, fitted, problems, _caution(plan, protocol, pairs, np.sort(rows)))
 

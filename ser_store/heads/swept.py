@@ -186,16 +186,14 @@ class Judged:
     n_classes: int
 
 
-def rank_heads(judged: Judged, found: Mapping[Cell, Outcome]) -> tuple[list[tuple[SweptHead, Cell]], list[BestHead]]:
-    """Return the heads of one protocol, the most accurate first, each with its cell; and the best, if there is any.
+def rank_heads(judged: Judged, found: Mapping[Cell, Outcome]) -> tuple[list[tuple[SweptHead, Cell]], BestHead]:
+    """Return the heads of one protocol, the most accurate first, each with its cell; and the best.
 
     The best is chosen among those that were fitted on the largest amount of training utterances.
     """
     draws: dict[tuple[object, ...], dict[Cell, Outcome]] = {}
     for cell, outcome in found.items():
         draws.setdefault(cell.way, {})[cell] = outcome
-    if not draws:
-        return [], []
     right = np.array([_find_right(judged, own.values()) for own in draws.values()])
     ranked = _describe_heads(judged, list(draws.values()), right)
     largest = max((cell.amount for _, cell in ranked), key=lambda amount: amount.rank)
@@ -203,7 +201,7 @@ def rank_heads(judged: Judged, found: Mapping[Cell, Outcome]) -> tuple[list[tupl
     first = max((ranked[place][0] for place in candidates), key=lambda head: head.accuracy)
     outcomes = right[candidates] if first.draws > 1 else right[candidates] > 0
     best = BestHead(first, len(candidates), *correct_choice(outcomes, judged.speakers, noun="head"))
-    return sorted(ranked, key=lambda one: -one[0].accuracy), [best]
+    return sorted(ranked, key=lambda one: -one[0].accuracy), best
 
 
 def _find_right(judged: Judged, draws: Iterable[Outcome]) -> NDArray[np.float64]:

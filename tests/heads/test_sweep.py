@@ -194,10 +194,10 @@ def test_what_cannot_be_is_refused_in_one_line(store, options, message):
 
 
 def test_what_cannot_be_fitted_is_left_out_and_said(store):
-    found = ss.sweep(store, "clear", kind=["centroid", "knn"], per_class=1, repeats=1, workers=1)
-    [problem] = found.problems
-    assert problem.startswith("knn cannot be fitted on 3 utterances of clear@0 (")
-    assert [one.kind for one in found.heads] == ["centroid"]
+    found = ss.sweep(store, "clear", kind=["centroid", "knn", "svm"], per_class=1, repeats=1, workers=1)
+    reasons = sorted(problem.partition(" (")[0] for problem in found.problems)
+    assert reasons == [f"{kind} cannot be fitted on 3 utterances of clear@0" for kind in ("centroid", "knn")]
+    assert [one.kind for one in found.heads] == ["svm"]
 
 
 def test_a_table_of_something_else_is_refused(store, tmp_path, serstore):
@@ -205,3 +205,8 @@ def test_a_table_of_something_else_is_refused(store, tmp_path, serstore):
     done = serstore("sweep", "--store", store.path, "--table", tmp_path / "other.jsonl")
     assert done.code == 1
     assert "other.jsonl, line 1: expected a line that `serstore sweep` wrote; name another --table" in done.err
+
+
+def test_a_sweep_of_which_nothing_can_be_fitted_says_why(store):
+    with pytest.raises(ss.CorpusError, match="knn cannot be fitted on 3 utterances of clear@0"):
+        ss.sweep(store, "clear", kind="knn", per_class=1, workers=1)

@@ -128,11 +128,10 @@ def sweep(
 ) -> None:
     """Fit every kind of head on every source and layer, and say which is the most accurate."""
     from ser_store.heads.classifiers import HEADS
-    from ser_store.heads.sweep import KINDS
     from ser_store.heads.sweep import sweep as compute
 
     show_reports()
-    kinds: Any = KINDS if kind is None else tuple(HEADS) if kind == "all" else _split(kind)
+    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else _split(kind)
     found = compute(
         store,
         sources or [],
