@@ -13,7 +13,7 @@ from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.cost import guess_seconds, name_backend, name_repeated
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import Ranking
-from ser_store.ensembles.search import Found, choose_best, order_best
+from ser_store.ensembles.search import Found, choose_best, is_choice, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
 from ser_store.statistics.selection import (
@@ -113,7 +113,7 @@ def _correct(
     everything: Candidates, pool: CandidatePool, found: Sequence[Found], utterances: Utterances, progress: Progress
 ) -> Corrected:
     options, correction = pool.options, pool.options.correction
-    if sum(one.total for one in found) == 1 and not options.takes_from_truth:
+    if not is_choice(found, options):
         best = order_best(found, options.objective)[0][1]
         figure = best.accuracy if options.objective == "accuracy" else best.balanced_accuracy
         return Corrected(SelectionBias(figure, figure, repeats=0, method="none: nothing was chosen"))
