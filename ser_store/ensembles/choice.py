@@ -121,7 +121,9 @@ def choose_candidates(
 
     unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_left_out)
     names = unexcluded if members else sorted(unexcluded)
-    is_excluded.check(names, kind="candidate")
+    is_excluded.check_patterns(names, kind="candidate")
+    if not names:
+        raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
     uncovered: list[Cut] = []
     left_out = unread
     for on, rows in {} if members else parts.items():

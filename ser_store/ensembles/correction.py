@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.candidate_pool import CandidatePool, pose_pool
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.cost import guess_seconds, name_backend
+from ser_store.ensembles.cost import guess_seconds, name_backend, name_repeated
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import Ranking
-from ser_store.ensembles.search import Found, choose_best, order_best
+from ser_store.ensembles.search import Found, choose_best, is_choice, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
 from ser_store.statistics.selection import (
@@ -113,7 +113,7 @@ def _correct(
     everything: Candidates, pool: CandidatePool, found: Sequence[Found], utterances: Utterances, progress: Progress
 ) -> Corrected:
     options, correction = pool.options, pool.options.correction
-    if sum(one.total for one in found) == 1 and not options.takes_from_truth:
+    if not is_choice(found, options):
         best = order_best(found, options.objective)[0][1]
         figure = best.accuracy if options.objective == "accuracy" else best.balanced_accuracy
         return Corrected(SelectionBias(figure, figure, repeats=0, method="none: nothing was chosen"))
@@ -153,7 +153,7 @@ def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
     elif search.method == "pruned":
         each = sum(one.seconds for one in found)
     else:
-        each = sum(guess_seconds(one, backend=name_backend(one, search)) for one in pool.iter_problems())
+        each = sum(guess_seconds(one, backend=name_repeated(one, search)) for one in pool.iter_problems())
         in_numpy = sum(guess_seconds(one, backend="batched") for one in pool.iter_problems())
         if in_numpy * most > MAX_SECONDS and find_obstacle() is not None:
             each = in_numpy

@@ -20,6 +20,8 @@ _MEASURED_FROM = 30.0
 # Nanoseconds that an ensemble takes per utterance on two processors, on the high side of what was measured with five
 # members of 84; of what sums probabilities or weights, for each rival of the truth.
 _BITSLICED = 0.012
+# The same of a search for the best alone, by bounds; on candidates of 57% (``benchmarks/bench_correction.py``).
+_BOUNDED = 0.005
 _SUMMED = 0.03
 _BATCHED, _BATCHED_TIES, _BATCHED_SUMS = 2.5, 12.0, 4.5
 # Ensembles of which a rate is measured, in numpy and in compiled code.
@@ -70,8 +72,8 @@ def estimate_seconds(problem: Problem, search: Search) -> float:
 def guess_seconds(problem: Problem, *, backend: str) -> float:
     """Return about how long all ensembles take, by what is known of rules and back ends: the same on all machines."""
     rivals = problem.n_classes - 1
-    if backend == "bitsliced":
-        each = _BITSLICED
+    if backend in ("bitsliced", "bounded"):
+        each = _BITSLICED if backend == "bitsliced" else _BOUNDED
     elif backend == "summed":
         each = _SUMMED * rivals
     elif problem.rule != "hard":
@@ -102,6 +104,12 @@ def name_backend(problem: Problem, search: Search) -> str:
     if guess_seconds(problem, backend="batched") >= _MEASURED_FROM and find_obstacle() is not None:
         return "batched"
     return "bitsliced" if problem.is_bitsliceable else "summed"
+
+
+def name_repeated(problem: Problem, search: Search) -> str:
+    """Return the back end of a search for the best alone: as :func:`name_backend`, or ``bounded``."""
+    name = name_backend(problem, search)
+    return "bounded" if name == "bitsliced" and problem.is_boundable else name
 
 
 def format_duration(seconds: float) -> str:

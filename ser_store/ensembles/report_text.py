@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ser_store.common.display import Block, Figure, Percent, Points, Table, format_interval, maybe_figure
+from ser_store.ensembles.search import is_choice
 
 if TYPE_CHECKING:
     from ser_store.ensembles.diversity import DiversityReport
@@ -20,7 +21,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 def describe_report(report: "VoteReport") -> Iterator[Block]:
     """Yield the best ensemble, what is left of its figure after correction, the best few, and how all are spread."""
     yield from describe_best(report)
-    if report.searched > 1:
+    if is_choice(report.found, report.options):
         yield from _describe_correction(report)
     yield _describe_gain(report)
     yield ""
@@ -41,7 +42,7 @@ def describe_best(report: "VoteReport") -> Iterator[Block]:
     """Yield what was searched, and the best ensemble as it was found: all that is known before the correction."""
     yield _summarise_vote(report)
     yield from _describe_search(report)
-    if report.searched == 1:
+    if not is_choice(report.found, report.options):
         return
     best, is_accuracy = report.ensembles[0], report.options.objective == "accuracy"
     yield f"best: {best.name}"
@@ -113,9 +114,10 @@ def draw_histogram(distribution: "Distribution") -> str:
 
 
 def _describe_search(report: "VoteReport") -> Iterator[Block]:
-    if report.searched > 1:
+    if sum(one.total for one in report.found) > 1:
         rate = f" ({report.searched / report.seconds:,.0f} a second)" if report.searched > 10**6 else ""
-        yield f"{report.searched:,} ensembles searched in {report.seconds:.3g} s{rate}"
+        noun = "ensemble" if report.searched == 1 else "ensembles"
+        yield f"{report.searched:,} {noun} searched in {report.seconds:.3g} s{rate}"
     if report.search == "greedy":
         yield "greedy forward selection, with and without replacement: nothing proves that there is no better ensemble"
     for one in report.found if report.search == "pruned" else ():
@@ -146,7 +148,7 @@ def _describe_correction(report: "VoteReport") -> Iterator[Block]:
 def _describe_gain(report: "VoteReport") -> str:
     name, accuracy = report.best_single
     text = f"{Points(report.gain)} points over the best member alone, {name} with {Percent(accuracy)}"
-    return _align("gain", text) if report.searched > 1 else f"gain: {text}"
+    return _align("gain", text) if is_choice(report.found, report.options) else f"gain: {text}"
 
 
 def _name_objective(report: "VoteReport") -> str:

@@ -12,6 +12,7 @@ from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.report import VoteReport
+from ser_store.ensembles.search import is_choice
 from ser_store.evaluation.saved_ensembles import CHOSEN, KIND, MEMBERS
 from ser_store.voting.problem import Problem
 from ser_store.voting.quantize import Logits
@@ -106,7 +107,7 @@ def _average(
 
 def _describe_choice(report: VoteReport) -> dict[str, Any] | None:
     """Return how the ensemble was chosen, and what is left of its figure; None where there was nothing to choose."""
-    if report.searched == 1 and not report.options.takes_from_truth:
+    if not is_choice(report.found, report.options):
         return None
     best, selection = report.ensembles[0].chosen_score, report.selection
     corrected = {} if selection is None else selection.to_json()
@@ -115,6 +116,7 @@ def _describe_choice(report: VoteReport) -> dict[str, Any] | None:
         "split": report.split,
         "k": list(report.ks),
         "candidates": len(report.candidates),
+        "ensembles": sum(one.total for one in report.found),
         "searched": report.searched,
         "objective": report.options.objective,
         "apparent": best.accuracy if report.options.objective == "accuracy" else best.balanced_accuracy,

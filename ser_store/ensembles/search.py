@@ -140,6 +140,11 @@ def _search_pruned(problem: Problem, search: Search, top: int, progress: Progres
     )
 
 
+def is_choice(found: Sequence[Found], options: VoteOptions) -> bool:
+    """Return whether anything is chosen by what is right: an ensemble, its weights, or the member that decides ties."""
+    return sum(one.total for one in found) > 1 or options.takes_from_truth
+
+
 def choose_best(pool: CandidatePool, *, backend: str) -> EnsembleScore:
     """Return the best ensemble of all sizes, the first of :func:`order_best`, where nothing is asked of the others.
 

@@ -30,22 +30,29 @@ class Exclusion:
             self.names.append(name)
         return bool(meant)
 
-    def check(self, left: Sequence[str], *, kind: str = "member") -> None:
+    def check(self, left: Sequence[str]) -> None:
         """Refuse a pattern that meant nobody, and to leave nobody.
 
         Args:
             left: full names of those that are left.
-            kind: what they are called.
 
         Raises:
             UnknownNameError: naming those that are nearest.
             StoreError: if there are none left.
         """
+        self.check_patterns(left, kind="member")
+        if self.patterns and not left:
+            raise StoreError("`exclude` leaves no member: expected at least one; exclude fewer")
+
+    def check_patterns(self, left: Sequence[str], *, kind: str) -> None:
+        """Refuse a pattern that meant nobody, with those of the ``kind`` that are left.
+
+        Raises:
+            UnknownNameError: naming those that are nearest.
+        """
         for pattern in self.patterns:
             if pattern not in self._met:
                 raise UnknownNameError(describe_nobody("exclude", pattern, left, kind=kind))
-        if self.patterns and not left:
-            raise StoreError(f"`exclude` leaves no {kind}: expected at least one; exclude fewer")
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -180,7 +180,8 @@ def _iter_choices(store: Store, record: RunRecord, member: str, rows: Rows) -> I
     choice = read_choice(record)
     shared = 0 if choice is None else _count_shared(store.corpus, rows, choice.on, choice.split)
     if choice is not None and shared:
-        text = f"chosen among {choice.searched:,} ensembles on {shared} of these {len(rows)} utterances"
+        among = f"among {choice.ensembles:,} ensembles " if choice.ensembles > 1 else "with its weights "
+        text = f"chosen {among}on {shared} of these {len(rows)} utterances"
         out = choice.corrected
         yield Caution(
             record.run, f"was {text}: its figures are too good; {out}", f"were {text}: figures too good; {out}"

@@ -203,8 +203,7 @@ def choose_covering(
         UnknownNameError: if there is no such member.
     """
     is_excluded = Exclusion(exclude)
-    unread: tuple[str, ...] = ()
-    whole: frozenset[str] = frozenset()
+    unread, whole = tuple[str, ...](), frozenset[str]()
     if members:
         names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
     else:

@@ -19,13 +19,13 @@ class Choice:
     Attributes:
         on: the part of the split that it was chosen on.
         split: the split; None where the corpus has none.
-        searched: from how many.
+        ensembles: from how many.
         corrected: what is left of its figure, in words.
     """
 
     on: str
     split: str | None
-    searched: int
+    ensembles: int
     corrected: str
 
 
@@ -48,7 +48,7 @@ def read_choice(record: RunRecord) -> Choice | None:
     stated: Any = record.details.get(CHOSEN) if record.kind == KIND else None
     if not isinstance(stated, Mapping) or not isinstance(stated.get("on"), str):
         return None
-    split, searched = stated.get("split"), stated.get("searched")
+    split, ensembles = stated.get("split"), stated.get("ensembles")
     apparent, left = stated.get("apparent"), stated.get("corrected")
     corrected = "not corrected for that"
     if isinstance(apparent, float) and isinstance(left, float):
@@ -57,6 +57,6 @@ def read_choice(record: RunRecord) -> Choice | None:
     return Choice(
         on=stated["on"],
         split=split if isinstance(split, str) else None,
-        searched=searched if isinstance(searched, int) else 0,
+        ensembles=ensembles if isinstance(ensembles, int) else 0,
         corrected=corrected,
     )

@@ -81,6 +81,11 @@ class Problem:
         return plain and 2 <= self.k <= 255 >= self.n_classes and planes <= _MAX_PLANES
 
     @property
+    def is_boundable(self) -> bool:
+        """Whether compiled code finds the best alone by leaving out what cannot be it."""
+        return self.is_bitsliceable and self.k >= 4 and self.constraints is None
+
+    @property
     def is_summable(self) -> bool:
         """Whether the compiled search by sums can take it: a sum for each class decides, and the tables are not big."""
         tabled = self.n * (self.n_classes - 1) * (self.m + 7) <= _MAX_MARGINS

@@ -152,7 +152,7 @@ def find_best(problem: Problem, *, backend: str = "auto", threads: int | None = 
     (1, 2)
     """
     check_countable(problem)
-    if problem.k < 4 or problem.constraints is not None or choose_backend(problem, backend) != "bitsliced":
+    if not problem.is_boundable or choose_backend(problem, backend) != "bitsliced":
         result = search_problem(problem, top=1, backend=backend, threads=threads)
         if not result.complete:
             raise KeyboardInterrupt

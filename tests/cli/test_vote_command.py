@@ -192,6 +192,15 @@ def test_the_best_is_printed_before_the_correction_and_no_line_twice(paper_store
     assert [*shown, *capsys.readouterr().out.splitlines()] == str(report).splitlines()
 
 
+def test_of_a_single_ensemble_what_was_chosen_about_it_is_corrected_too(serstore, votes):
+    plain = serstore("vote", "base", "large", "xl", "--store", votes).out
+    assert "best:" not in plain
+    assert "corrected" not in plain
+    weighed = serstore("vote", "base", "large", "xl", "--rule", "weighted", "--store", votes).out
+    assert "\n  apparent " in weighed
+    assert "\n  corrected " in weighed
+
+
 def test_a_histogram_puts_close_scores_together():
     wide = Distribution((0, 1, 99, 100), (1, 1, 8, 8))
     drawn = draw_histogram(wide)

@@ -104,7 +104,7 @@ def test_it_stands_wherever_a_member_does_and_is_no_candidate_of_its_own_accord(
     rm(store, "best3")
     assert "best3" not in store.runs()
     merge(store, ss.Store(tmp_path / "packed.h5"))
-    assert store.run("best3").details["chosen"]["searched"] == 4
+    assert store.run("best3").details["chosen"]["ensembles"] == 4
 
 
 def test_the_command_saves_and_says_the_name(store, serstore):
