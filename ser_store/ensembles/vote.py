@@ -10,7 +10,6 @@ from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.correction import correct_choice
 from ser_store.ensembles.cost import check_cost
 from ser_store.ensembles.diversity import measure_diversity
-from ser_store.ensembles.fitted.vote import refuse_searching, vote_fitted
 from ser_store.ensembles.options import (
     Correction,
     CorrectionMethod,
@@ -146,8 +145,6 @@ def vote(
         correction=Correction(correction) if isinstance(correction, str) else correction,
     )
     options = check_options(asked, weights)
-    if options.fits_weights:
-        refuse_searching(options, all_combos=all_combos, weights=weights, diversity=diversity, scores=scores)
     check_top(top)
     check_scores(scores, options)
     check_save(store, save)
@@ -155,6 +152,9 @@ def vote(
     choice = choose_candidates(store, list_names(members), utterances.parts, steps=steps, limits=options.limits)
     shown = to_progress(progress)
     if options.fits_weights:
+        from ser_store.ensembles.fitted.vote import refuse_searching, vote_fitted  # what other rules need nothing of
+
+        refuse_searching(options, all_combos=all_combos, weights=weights, diversity=diversity, scores=scores)
         return vote_fitted(store, choice, utterances, options, chosen=steps != "all", progress=shown)
     options = options.settle(weights, choice.names)
     reported = load_candidates(store, choice.names, utterances.reported, options)

@@ -8,10 +8,11 @@ import ser_store as ss
 from ser_store.ensembles.fitted.groups import group_speakers
 from ser_store.voting.fitted.weights import fit_weights
 from ser_store_h5.member import Member
-from ser_store_h5.runs import RunRecord
+from ser_store_h5.runs import RunRecord, Selection
 
 N, CLASSES = 160, ("angry", "happy", "sad")
 SPEAKERS = np.arange(N) % 8
+NOTHING = {"n": N, "models": []}
 PARTS = np.where(SPEAKERS < 2, "train", np.where(SPEAKERS < 5, "valid", "test"))
 
 
@@ -160,3 +161,15 @@ def test_the_steps_of_a_run_are_fitted_alike(store):
     with pytest.raises(ss.ExistsError, match="with select_on None, cv speaker, this one with select_on valid, cv"):
         ss.calibrate(store, "net@20", select_on="valid")
     assert ss.calibrate(store, "net@20").members[0].member == "net-calibrated@20"
+
+
+def test_what_is_said_of_a_source_is_said_of_what_is_calibrated(store):
+    rows = np.arange(N, dtype=np.int32)
+    selected = Selection(10, "best", "test", "the best")
+    details = {"head": "logreg", "source": "net@10", "split": "usual", "normalise": "speaker", "fitted": NOTHING}
+    store.add_run(RunRecord("mine", "head", "net", details=details, selected=selected))
+    store.write_member(Member("mine", 10, rows, store.logits(["net@10"], rows)[0]))
+    ss.calibrate(store, "mine")
+    kinds = ["was standardised by speaker on all recordings", "was selected among the steps of mine-calibrated on 60"]
+    cautions = ss.evaluate(store, "mine-calibrated", on="test").cautions
+    assert [any(kind in line for line in cautions) for kind in kinds] == [True, True]

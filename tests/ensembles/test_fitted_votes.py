@@ -5,10 +5,16 @@ import pytest
 from ensemble_samples import N_TEST, make_sample
 
 import ser_store as ss
+from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.fitted.groups import group_speakers
+from ser_store.ensembles.fitted.vote import vote_fitted
+from ser_store.ensembles.options import VoteOptions
+from ser_store.ensembles.utterances import find_utterances
 from ser_store.metrics.calibration import log_softmax
 from ser_store.voting.fitted.weights import fit_weights
 from ser_store_h5.member import Member
+from ser_store_h5.progress import silent
 from ser_store_h5.runs import RunRecord
 
 N, CLASSES = 160, ("angry", "happy", "sad")
@@ -221,3 +227,34 @@ def test_two_speakers_are_too_few_to_choose_members_on(tmp_path):
 def test_what_only_other_rules_take_is_refused(store, options, message):
     with pytest.raises(ss.EnsembleError, match=message):
         ss.vote(store, ["good", "fair"], rule="pool", **options)
+
+
+def test_what_a_pool_says_is_kept_as_a_member_with_what_it_has_learned_from(tmp_path):
+    store = make_store(tmp_path / "kept.store")
+    for name in ("good", "fair"):
+        store.remove(name)
+    own = store.corpus.rows("all")
+    scores = np.random.default_rng(2).normal(size=(2, N, len(CLASSES)))
+    scores[:, own, store.corpus.labels] += [[1.0], [0.5]]
+    for run, logits in zip(("good", "fair"), scores, strict=True):
+        store.add(run, ids=store.corpus.ids.tolist(), logits=logits, trained_on="nothing")
+    asked = VoteOptions(rule="pool")
+    utterances = find_utterances(store.corpus, on=None, split=None, select_on=None, correction=asked.correction)
+    choice = choose_candidates(store, ["good", "fair"], utterances.parts, steps="selected", limits=asked.limits)
+    report = vote_fitted(store, choice, utterances, asked, chosen=True, save="both", progress=silent)
+    evaluated = ss.evaluate(store, "both", on="all")
+    assert evaluated.members[0].metrics.correct == report.ensembles[0].score.correct
+    assert evaluated.cautions == ()
+    record = store.run("both")
+    assert (record.kind, record.details["rule"], record.details["members"]) == (
+        "ensemble",
+        "pool",
+        ["fair@0", "good@0"],
+    )
+    assert min(record.details["weights"]) > 0
+    assert ss.verify_store(store).ok
+    fitted = find_fitted(store, "both")
+    for speaker in range(8):
+        rows = np.flatnonzero(speaker == SPEAKERS)
+        assert not fitted.learned[fitted.scored_by[rows[0]], rows].any()
+        assert len(set(fitted.scored_by[rows].tolist())) == 1

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ser_store.common.display import Block, Figure, Result, Table
-from ser_store.common.provenance import list_versions
-from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.ensembles.fitted.saving import describe_fit
 from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import Correction
 from ser_store.ensembles.utterances import Utterances, find_utterances
@@ -16,7 +15,6 @@ from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.member_choice import resolve_members
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits, log_softmax
-from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names
 from ser_store_h5.runs import RunRecord
@@ -167,7 +165,7 @@ def calibrate(
         raise StoreError(f"`run` {run} for members of {len(runs)} runs: expected those of one; leave `run` out")
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=Correction())
     tasks = [pose_task(store, (name,), utterances, way_out=_WAY_OUT) for name in names]
-    records = [_describe_run(store, source, run or source + _SUFFIX, tasks[0], utterances) for source, _ in sources]
+    records = [_describe_run(store, one, run or one[0] + _SUFFIX, tasks[0], utterances) for one in sources]
     for record, (_, step) in zip(records, sources, strict=True):
         _refuse_other(store, record, step)
     done = tuple(_calibrate(store, *one, utterances) for one in zip(names, records, tasks, strict=True))
@@ -204,31 +202,14 @@ def _calibrate(store: Store, name: str, record: RunRecord, task: Task, utterance
     )
 
 
-def _describe_run(store: Store, source: str, run: str, task: Task, utterances: Utterances) -> RunRecord:
-    """Return the record of the new run, which has learned from all that its source has learned from."""
-    n, rows, places = len(store.corpus), utterances.reported, task.groups.places
-    if utterances.select_on is None:
-        own = Fitted.by_fold([(rows[places != one], rows[places == one]) for one in range(task.groups.count)], n)
-    else:
-        own = Fitted.on_rows(utterances.searched, n)
-    below = find_fitted(store, source)
-    known = {} if below is None else {KEY: own.joined(below).to_json()}
-    return RunRecord(
-        run=run,
-        kind="head",
-        backbone=source,
-        details={
-            "head": HEAD,
-            "source": source,
-            "split": utterances.split,
-            "on": utterances.on,
-            "select_on": utterances.select_on,
-            "cv": task.groups.split or "speaker" if utterances.select_on is None else None,
-            "scores": "log-probabilities",
-            **known,
-            "versions": list_versions(),
-        },
-    )
+def _describe_run(store: Store, source: tuple[str, int], run: str, task: Task, utterances: Utterances) -> RunRecord:
+    """Return the record of the new run; a step that was selected on this split is the selected one again."""
+    name, step = source
+    own, below = describe_fit(store, [name], task, utterances), store.run(name)
+    selected = below.selected
+    if selected is not None and (selected.step != step or below.details.get("split") != utterances.split):
+        selected = None
+    return RunRecord(run, "head", name, selected=selected, details={"head": HEAD, "source": name, **own})
 
 
 def _refuse_other(store: Store, record: RunRecord, step: int) -> None:

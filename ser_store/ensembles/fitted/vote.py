@@ -10,7 +10,8 @@ from ser_store.ensembles.candidate_pool import CandidatePool, pose_pool
 from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.choice import CandidateChoice
 from ser_store.ensembles.fitted.report import FittedVote, FittedWeight, make_fitted_vote, summarize_weights
-from ser_store.ensembles.fitted.task import caution_fit, pose_task
+from ser_store.ensembles.fitted.saving import save_fitted
+from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import list_cautions
@@ -19,7 +20,7 @@ from ser_store.errors import EnsembleError
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.statistics.comparisons import caution_few_groups, compare_against
-from ser_store.voting.fitted.combinations import FITS, FittedRule
+from ser_store.voting.fitted.combinations import FITS, Combination, FittedRule
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import Votes, hard_vote, soft_log_vote, soft_vote
 from ser_store.voting.search import score_votes
@@ -67,6 +68,7 @@ def vote_fitted(
     options: VoteOptions,
     *,
     chosen: bool,
+    save: str | None = None,
     progress: Progress,
 ) -> FittedVote:
     """Return the vote by a fitted rule, and beside it what the other rules make of the same members.
@@ -77,6 +79,7 @@ def vote_fitted(
         utterances: those that are reported on, and fitted on where these are others.
         options: of the vote.
         chosen: whether the candidates are their runs' selected steps.
+        save: keep what is said under this name.
         progress: shows which rule is fitted.
 
     Raises:
@@ -92,12 +95,8 @@ def vote_fitted(
     if utterances.select_on is not None:
         searched = load_candidates(store, choice.names, utterances.searched, options)
     task = pose_task(store, reported.names, utterances, way_out=_WAY_OUT)
-    obstacles = {rule: line for rule in FITS if (line := task.find_obstacle(rule, store.corpus.classes)) is not None}
-    if asked in obstacles:
-        raise EnsembleError(obstacles[asked])
     started = time.perf_counter()
-    rules = [rule for rule in FITS if rule not in obstacles]
-    solved = {rule: task.solve(rule) for rule in progress(rules, total=len(rules), label="fitting")}
+    solved, unfitted = _solve(task, asked, store.corpus.classes, progress)
     weights = {rule: summarize_weights(reported.names, fits) for rule, (_, fits) in solved.items()}
     pool, best = pose_pool(reported, options), int(searched.correct.argmax())
     votes = {"best member": Votes(reported.predictions[best], np.zeros(len(reported.truth), dtype=np.bool_))}
@@ -105,7 +104,7 @@ def vote_fitted(
     votes |= {rule: _decide(said) for rule, (said, _) in solved.items()}
     drawn = choose_rule(utterances.speakers)
     right = np.array([own.predicted == reported.truth for own in votes.values()])
-    return make_fitted_vote(
+    report = make_fitted_vote(
         pool,
         utterances,
         options,
@@ -115,7 +114,7 @@ def vote_fitted(
         fitted=task.describe(),
         said=solved[asked][0],
         seconds=time.perf_counter() - started,
-        notes=tuple(obstacles.values()),
+        notes=unfitted,
         cautions=(
             *choice.left_out,
             *list_cautions(store, pool, reported, utterances, chosen=chosen),
@@ -123,6 +122,25 @@ def vote_fitted(
             *_caution_few(drawn),
         ),
     )
+    if save is not None:
+        save_fitted(store, save, report, task, utterances)
+    return report
+
+
+def _solve(
+    task: Task, asked: FittedRule, classes: tuple[str, ...], progress: Progress
+) -> tuple[dict[FittedRule, tuple[NDArray[np.float64], tuple[Combination, ...]]], tuple[str, ...]]:
+    """Return what each rule says, and what was fitted for it; and a line for each that cannot be fitted.
+
+    Raises:
+        EnsembleError: if the rule asked for cannot be.
+    """
+    obstacles = {rule: line for rule in FITS if (line := task.find_obstacle(rule, classes)) is not None}
+    if asked in obstacles:
+        raise EnsembleError(obstacles[asked])
+    rules = [rule for rule in FITS if rule not in obstacles]
+    solved = {rule: task.solve(rule) for rule in progress(rules, total=len(rules), label="fitting")}
+    return solved, tuple(obstacles.values())
 
 
 def _vote_plainly(store: Store, pool: CandidatePool, rows: NDArray[np.int32]) -> dict[str, Votes]:
