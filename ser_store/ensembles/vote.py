@@ -155,7 +155,7 @@ def vote(
         from ser_store.ensembles.fitted.vote import refuse_searching, vote_fitted  # what other rules need nothing of
 
         refuse_searching(options, all_combos=all_combos, weights=weights, diversity=diversity, scores=scores)
-        return vote_fitted(store, choice, utterances, options, chosen=steps != "all", progress=shown)
+        return vote_fitted(store, choice, utterances, options, chosen=steps != "all", save=save, progress=shown)
     options = options.settle(weights, choice.names)
     reported = load_candidates(store, choice.names, utterances.reported, options)
     searched = load_candidates(store, choice.names, utterances.searched, options) if select_on else reported

@@ -10,13 +10,12 @@ from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.fitted.report import FittedVote
 from ser_store.ensembles.fitted.task import Task
 from ser_store.ensembles.utterances import Utterances
+from ser_store.evaluation.saved_ensembles import CHOSEN, KIND, MEMBERS
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
-
-_KIND = "ensemble"
 
 
 def save_fitted(store: Store, name: str, report: FittedVote, task: Task, utterances: Utterances) -> str:
@@ -36,14 +35,14 @@ def save_fitted(store: Store, name: str, report: FittedVote, task: Task, utteran
     runs = list(dict.fromkeys(parse_member(member)[0] for member in report.candidates))
     mean = {one.member: one.mean for one in report.fitted_weights}
     details: dict[str, Any] = {
-        "members": members,
+        MEMBERS: members,
         "rule": report.options.rule,
         "tie": report.options.tie,
         "weights": [mean[member] for member in members] if mean else None,
-        "chosen": None,
+        CHOSEN: None,
         **describe_fit(store, runs, task, utterances),
     }
-    store.add_run(RunRecord(name, _KIND, "+".join(runs), details=details))
+    store.add_run(RunRecord(name, KIND, "+".join(runs), details=details))
     provenance = {"source": "voted", "members": members}
     store.write_member(Member(name, 0, utterances.reported, report.said.astype(np.float32), provenance=provenance))
     return format_member(name, 0)

@@ -1,6 +1,7 @@
 """``vote`` by a rule with fitted weights: every utterance by weights that have not seen its speaker."""
 
 import time
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -122,9 +123,7 @@ def vote_fitted(
             *_caution_few(drawn),
         ),
     )
-    if save is not None:
-        save_fitted(store, save, report, task, utterances)
-    return report
+    return report if save is None else replace(report, saved=save_fitted(store, save, report, task, utterances))
 
 
 def _solve(
