@@ -256,6 +256,14 @@ def test_speaker_folds_of_ravdess_are_six_of_four_actors(ravdess: Corpus) -> Non
         assert speakers_of(corpus, "speaker-folds", f"fold-{fold + 1}") == expected
 
 
+def test_loso_is_a_fold_for_each_actor(ravdess: Corpus) -> None:
+    split = add_split(ravdess, "loso")
+    assert split.part_names("loso") == [f"fold-{actor}" for actor in range(1, 25)]
+    assert all(set(ravdess.speakers[split.rows(f"fold-{int(one)}", split="loso")]) == {one} for one in ("01", "24"))
+    with pytest.raises(CorpusError, match="split 'loso' has no number of folds, got 6"):
+        add_split(ravdess, "loso", folds=6)
+
+
 def test_speaker_folds_are_fewer_where_there_are_fewer_speakers() -> None:
     corpus = add_split(make_corpus("abababab", speakers="xxyyzzzz"), "speaker-folds")
     assert corpus.part_names() == ["fold-1", "fold-2", "fold-3"]

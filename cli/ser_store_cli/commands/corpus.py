@@ -40,8 +40,8 @@ def init(
         typer.Option(
             "--split",
             help="How to split: paper (random train and test, as published), paper-valid (a validation part too), "
-            "speaker (no speaker in two parts), speaker-folds, emobox (the folds of EmoBox), twin (both takes of an "
-            "utterance in one part), kfold, or a column of the table.",
+            "speaker (no speaker in two parts), speaker-folds, loso (leave one speaker out), emobox (the folds of "
+            "EmoBox), twin (both takes of an utterance in one part), kfold, or a column of the table.",
             show_default="the store's default split, else the manifest's own, else paper",
         ),
     ] = None,

@@ -13,6 +13,7 @@ from ser_store.corpora.splits.speakers import (
     draw_speakers,
     fold_as_emobox,
     fold_speakers,
+    leave_one_speaker_out,
     list_splits_apart,
 )
 from ser_store.corpora.splits.train_eval_rows import check_trainable
@@ -27,6 +28,7 @@ SPLITS: Mapping[str, str] = {
     "draws the one with the most even classes",
     "speaker-folds": "folds of whole speakers (default 6; RAVDESS: four actors each, in their order), classes as "
     "even as may be",
+    "loso": "leave one speaker out: a fold for each speaker, in their order",
     "emobox": "the six published folds of RAVDESS (EmoBox), four actors each, other than in speaker-folds",
     "twin": "80:20 train and test with both takes of an utterance on one side, stratified by label",
     "kfold": "folds stratified by label (default 5); speakers are in several folds",
@@ -230,6 +232,8 @@ def _draw_parts(corpus: Corpus, draw: _Draw) -> StrArray:
         return draw_speakers(corpus, seed=seed)
     if draw.kind == "speaker-folds":
         return fold_speakers(corpus, folds=folds)
+    if draw.kind == "loso":
+        return leave_one_speaker_out(corpus)
     if draw.kind == "emobox":
         return fold_as_emobox(corpus)
     if draw.kind == "twin":

@@ -130,6 +130,17 @@ def fold_speakers(corpus: Corpus, *, folds: int) -> StrArray:
     return _assign(corpus, _choose_most_even(_iter_fold_draws(number, folds), _count_classes(corpus)))
 
 
+def leave_one_speaker_out(corpus: Corpus) -> StrArray:
+    """Return the split ``loso``, ``(n,)`` str: a fold for each speaker, in their order, the unknown outside.
+
+    Raises:
+        CorpusError: if speakers are unknown or fewer than two.
+    """
+    speakers = _known_speakers(corpus, "loso", at_least=2)
+    number = len(set(speakers.tolist()) - {""})
+    return _assign(corpus, next(_iter_fold_draws(number, number)))
+
+
 def fold_as_emobox(corpus: Corpus) -> StrArray:
     """Return the split ``emobox``, ``(n,)`` str: the six published folds of RAVDESS, four test actors each.
 
