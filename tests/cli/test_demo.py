@@ -14,7 +14,7 @@ def test_the_demo_goes_from_audio_to_votes(serstore, speech, tmp_path):
         "1136/1440    78.89%",  # of real models, before anything is trained
         "269/288    93.40%",
         "speakers on more than one side",
-        "gain of the best ensemble",
+        "points over the best member alone",
         "corrected",
         "tiny-unispeech@",
         "eval loss",
