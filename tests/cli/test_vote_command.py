@@ -354,7 +354,7 @@ def test_scores_that_are_no_probabilities_are_named_in_one_line(serstore, tmp_pa
     assert line.startswith(
         "serstore: caution: soft voting adds up the softmax of what is not on one scale: base-svm@1 holds an SVM"
     )
-    assert "base@1 holds probabilities or logits; --rule hard" in line
+    assert "base@1 holds probabilities or logits; `serstore calibrate` makes probabilities of them, --rule hard" in line
     assert line.removeprefix("serstore: caution: ") in serstore(*words, "--rule", "soft", "--json").json["cautions"]
     assert "softmax" not in serstore(*words, "--rule", "hard").err
 
