@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from test_parallel import launch
 from training_kills import save_backbone
 
 import ser_store as ss
@@ -23,7 +22,7 @@ from ser_store_h5.member_file import write_member
 from ser_store_h5.store import Store
 
 PROGRAM = Path(__file__).with_name("extraction_process.py")
-RUN = "mine-frozen"  # --run would be taken for one of torchrun's options
+RUN = "mine-frozen"
 OPTIONS = {"layers": "all", "batch_size": 4}
 
 
@@ -162,25 +161,25 @@ def test_the_composed_file_is_the_one_written_at_once(largest, place, tmp_path, 
     assert read_file(store) == read_file(Store(place / "speech.store"))
 
 
-def test_two_processes_give_the_member_of_one(place, store, serstore):
+def test_two_processes_give_the_member_of_one(place, store, launch):
     words = ("extract", "--model", place / "mine", "--layers", "all", "--batch-size", 4)
-    done = launch(*words, "--store", store.path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"{RUN}@0: 48 utterances computed\n") == 1
+    done = launch(*words, "--store", store.path, environment=None)
+    assert done.codes == [0, 0], done.said
+    assert done.printed == [f"{RUN}@0: 48 utterances computed\n", ""]
     # A launcher gives each process one thread, in which sums round otherwise.
     one, both = (where.read_member(RUN).layers for where in (Store(place / "speech.store"), store))
     assert one.keys() == both.keys()
     for number, values in one.items():
         np.testing.assert_allclose(both[number], values, rtol=2e-3, atol=2e-3)
     assert verify_store(store).ok
-    again = launch(*words, "--store", store.path)
-    assert again.stdout.count(f"{RUN}@0: 0 utterances computed, 48 were there already\n") == 1
-    refused = launch(*words, "--store", store.path, "--precision", "bf16")
-    assert (refused.returncode, refused.stderr.count("from other precision")) == (1, 1)
+    again = launch(*words, "--store", store.path, environment=None)
+    assert again.printed == [f"{RUN}@0: 0 utterances computed, 48 were there already\n", ""]
+    refused = launch(*words, "--store", store.path, "--precision", "bf16", environment=None, alone=True)
+    assert (refused.codes, "".join(refused.said).count("from other precision")) == ([1, 1], 1)
 
 
-def test_two_processes_give_the_features_of_one(store):
-    assert launch("extract", "--model", "mfcc", "--store", store.path).returncode == 0
+def test_two_processes_give_the_features_of_one(store, launch):
+    assert launch("extract", "--model", "mfcc", "--store", store.path, environment=None).codes == [0, 0]
     ss.extract(store, model="mfcc", run="r")
     np.testing.assert_array_equal(store.pooled("mfcc"), store.pooled("r"))
     assert sorted(found.name for found in (store.path / "runs").iterdir()) == ["mfcc", "r"]

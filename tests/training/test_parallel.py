@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from process_samples import list_lines
 from torch.distributed import TCPStore
 
 from ser_store.errors import SerstoreError
@@ -27,31 +29,15 @@ RUN = "tiny-wav2vec2"
 
 
 COMMAND = "from ser_store_cli.app import main; main()"
-# The second process, at its fifth batch.
-KILLED = """
-import os, signal
-from ser_store.training.trainer import MemberTrainer
-train, calls = MemberTrainer.training_step, []
-def count(*arguments, **named):
-    calls.append(1)
-    if (os.environ["RANK"], len(calls)) == ("1", 5):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return train(*arguments, **named)
-MemberTrainer.training_step = count
-"""
 
 
-def launch(*words):
-    """Run the command in two processes under torchrun, on the CPU."""
-    return launch_program(COMMAND, *words)
-
-
-def launch_program(program, *words):
+def launch_by_torchrun(*words):
+    """Run the command in two processes under torchrun, on the CPU; `launch` does without it, much faster."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = ("torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    child = ("--no-python", sys.executable, "-c", program)
+    child = ("--no-python", sys.executable, "-c", COMMAND)
     command = [sys.executable, "-m", *launcher, "--master_port", port, *child, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False)
@@ -61,7 +47,7 @@ def launch_program(program, *words):
 def two(empty, tmp_path_factory):
     """A store that two processes trained a run in. Read only."""
     path = shutil.copytree(empty, tmp_path_factory.mktemp("two") / "speech.store")
-    done = launch(*WORDS, "--accumulation", 1, "--store", path)
+    done = launch_by_torchrun(*WORDS, "--accumulation", 1, "--store", path)
     assert done.returncode == 0, done.stderr
     return path
 
@@ -102,7 +88,7 @@ def test_members_hold_every_evaluated_utterance_once_in_corpus_order(two):
         np.testing.assert_array_equal(store.read_member(name).rows, evaluated)
 
 
-def test_two_processes_resume_a_run_within_an_epoch(two, copy):
+def test_two_processes_resume_a_run_within_an_epoch(two, copy, launch):
     store = Store(copy)
     checkpoints = copy / "runs" / RUN / "checkpoints"
     shutil.rmtree(checkpoints / "checkpoint-7")
@@ -113,31 +99,26 @@ def test_two_processes_resume_a_run_within_an_epoch(two, copy):
     curves.write_text("".join(line for line in lines if json.loads(line)["step"] <= 5))
     record = store.run(RUN)
     store.update_run(record.updated(state="running", checkpoints=str(checkpoints)))
-    program = "import sys; from ser_store_h5.store import Store; from ser_store.training.finetune import finetune; "
-    program += "finetune(Store(sys.argv[1]), resume=True)"
-    done = launch_program(program, copy)
-    assert done.returncode == 0, done.stderr
+    assert launch("finetune", "--resume", "--store", copy, environment=None).codes == [0, 0]
     assert [session["step"] for session in Store(copy).run(RUN).details["resumed"]] == [5]
     assert_same_run(copy, two, within=1e-6)
     assert [folder.name for folder in find_folders(checkpoints)] == ["checkpoint-5", "checkpoint-7"]
 
 
-def test_a_problem_of_all_processes_is_stated_once(two):
-    ended = launch(*WORDS, "--accumulation", 1, "--store", two)
-    assert ended.returncode == 1
-    assert ended.stderr.count(f"run {RUN} is in {two} already") == 1
+def test_a_problem_of_all_processes_is_stated_once(two, launch):
+    ended = launch(*WORDS, "--accumulation", 1, "--store", two, environment=None, alone=True)
+    assert ended.codes == [1, 1]
+    assert "".join(ended.said).count(f"run {RUN} is in {two} already") == 1
 
 
-def test_a_process_that_is_killed_ends_the_other_with_one_line_and_a_store_that_is_whole(empty, tmp_path):
+def test_a_process_that_is_killed_ends_the_other_with_one_line_and_a_store_that_is_whole(empty, launch, tmp_path):
     path = shutil.copytree(empty, tmp_path / "speech.store")
-    ended = launch_program(KILLED + COMMAND, *WORDS, "--accumulation", 1, "--store", path)
-    assert ended.returncode == 1
-    # Where the launcher ends the other before that has noticed, only the launcher has something to say.
-    said = ended.stderr.count("serstore: ")
-    assert said <= 1
-    if said:
-        assert f"serstore: another of the 2 processes that train {RUN} has ended: expected all of them" in ended.stderr
-        assert "Traceback" not in ended.stderr.partition("serstore: ")[0]
+    words = (*WORDS, "--accumulation", 1, "--store", path)
+    ended = launch(*words, environment=None, kill={"rank": 1, "batch": 5})
+    assert ended.codes == [1, -signal.SIGKILL]
+    [line] = list_lines(ended.said[0])
+    assert f"serstore: another of the 2 processes that train {RUN} has ended: expected all of them" in line
+    assert "Traceback" not in ended.said[0].partition("serstore: ")[0]
     assert Store(path).steps(RUN) == [3]
     assert verify_store(path).ok
 
