@@ -17,8 +17,9 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner
 
-# How long an example takes is the machine's business, not the test's.
-settings.register_profile("serstore", deadline=None)
+# How long an example takes is the machine's business, not the test's. More of them: --hypothesis-profile=soak.
+settings.register_profile("serstore", deadline=None, max_examples=50)
+settings.register_profile("soak", deadline=None, max_examples=2000)
 settings.load_profile("serstore")
 
 # What a shell runs in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.

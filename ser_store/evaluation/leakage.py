@@ -105,7 +105,8 @@ def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cautio
         text = f"trained on {int(learned.sum())} of these {len(rows)} utterances"
         split, out = record.details.get("split"), ""
         if not _is_by_split(corpus, record, rows[learned]):
-            text += f", itself or through {record.details.get('source', 'the weights that it began with')}"
+            source = record.details.get("source", "the weights that it began with")
+            text += ", through its members" if list_members(record) else f", itself or through {source}"
         elif split in corpus.splits:
             text, out = f"{text} (split {split})", f"; `split` {split} has others"
         yield Caution(name, f"was {text}: its figures are too good{out}", f"were {text}: figures too good{out}")

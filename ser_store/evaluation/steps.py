@@ -44,6 +44,7 @@ class RunSteps:
         correction: the best step's accuracy as found, and corrected for having been chosen among these steps on
             these very utterances; None where it cannot be.
         note: why nothing was corrected, if so.
+        folds: the runs that it is pooled of, each of which has a curve of its own; none for other runs.
     """
 
     run: str
@@ -55,6 +56,7 @@ class RunSteps:
     best_against_last: PairComparison | None
     correction: SelectionBias | None
     note: str = ""
+    folds: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -78,6 +80,7 @@ class RunSteps:
             },
             "selection": None if self.correction is None else self.correction.to_json(),
             **({"note": self.note} if self.note else {}),
+            **({"folds": list(self.folds)} if self.folds else {}),
             "steps": [vars(step) for step in self.steps],
         }
 
@@ -257,6 +260,7 @@ def _compare_steps(
         best_against_last=None if best == last else compare_pairs(right[[best, last]], pair, groups=groups)[0],
         correction=correction,
         note=note,
+        folds=tuple(list_fold_runs(record).values()),
     )
 
 

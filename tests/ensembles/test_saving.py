@@ -80,6 +80,13 @@ def test_it_has_learned_from_what_its_members_have_learned_from(store):
     assert line.startswith("best3 was trained on 40 of these 40 utterances")
 
 
+def test_what_members_of_another_split_have_learned_from_is_said_of_it(store):
+    store.update_corpus(store.corpus.with_split("other", np.roll(PARTS, 1)))
+    ss.vote(store, k=3, all_combos=True, on="test", split="other", save="best3")
+    lines = ss.evaluate(store, "best3", on="valid").cautions
+    assert [line for line in lines if line.startswith("best3 was trained on 40 of these 40 utterances, through its")]
+
+
 def test_it_covers_what_all_its_members_cover(store):
     store.update_corpus(store.corpus.with_split("late", np.where(np.arange(N) < 10, "train", "test")))
     ss.vote(store, ["m0", "m1", "m4"], split="late", on="test", save="part")

@@ -94,6 +94,8 @@ def test_another_rule_chooses_again(trained, tmp_path):
 def test_whatever_reads_a_member_reads_these(trained, serstore, tmp_path):
     assert ss.verify_store(trained).ok
     assert len(ss.steps(trained, "tiny-hubert").runs[0].steps) == 2
+    told = serstore("steps", "--run", "tiny-hubert", "--store", trained.path)
+    assert f"its train loss their mean; with a curve each: {', '.join(NAMES)}\n" in told.out
     assert ss.vote(trained, ["tiny-hubert@1", "tiny-hubert@2"], on="all").records()
     assert ss.compare(trained, ["tiny-hubert@1", "tiny-hubert@2"], on="all").records()
     assert serstore("export", tmp_path / "said.csv", "tiny-hubert", "--store", trained.path).code == 0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def tabulate_steps(comparison: "StepComparison") -> Iterator[Block]:
-    """Yield one table of all steps, the selected one of each run marked, and one line for each run of what follows."""
+    """Yield one table of all steps, the selected one of each run marked, and what follows for each run."""
     rows = []
     for run in comparison.runs:
         for score in run.steps:
@@ -34,6 +34,10 @@ def tabulate_steps(comparison: "StepComparison") -> Iterator[Block]:
     yield Table([*header, "as before", "selected"], rows)
     if any(len(run.steps) > 1 for run in comparison.runs):
         yield from _tabulate_choices(comparison)
+    for run in comparison.runs:
+        if run.folds:
+            curves = ", ".join(run.folds)
+            yield f"{run.run} is pooled over folds, its train loss their mean; with a curve each: {curves}"
 
 
 def _tabulate_choices(comparison: "StepComparison") -> Iterator[Block]:
