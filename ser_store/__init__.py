@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ser_store.evaluation.steps import steps
     from ser_store.extraction.extract import extract
     from ser_store.heads.heads import head
+    from ser_store.heads.kept_heads import apply_head
     from ser_store.heads.sweep import sweep
     from ser_store.hub.push import push_to_hub
     from ser_store.interchange.description import describe_store
@@ -89,6 +90,7 @@ _HOMES = {
     "StoreError": "ser_store.errors",
     "UncorrectableError": "ser_store.errors",
     "UnknownNameError": "ser_store.errors",
+    "apply_head": "ser_store.heads.kept_heads",
     "audit": "ser_store.evaluation.audit",
     "calibrate": "ser_store.ensembles.fitted.calibrate",
     "compare": "ser_store.evaluation.comparing",
@@ -148,6 +150,7 @@ __all__ = [
     "UncorrectableError",
     "UnknownNameError",
     "__version__",
+    "apply_head",
     "audit",
     "calibrate",
     "compare",

@@ -14,6 +14,8 @@ from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.seeds import name_seed
 from ser_store.heads.classifiers import (
+    HEADS,
+    Classifier,
     ClassWeight,
     HeadKind,
     choose_classifiers,
@@ -23,13 +25,14 @@ from ser_store.heads.classifiers import (
 from ser_store.heads.fitted_heads import FittedHead, list_choices
 from ser_store.heads.folds import DRAWN, Pairs, Protocol
 from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources, list_inputs, takes_logits
+from ser_store.heads.kept_heads import UNKEPT, WeighedTrial, keep_fitted
 from ser_store.heads.requests import HeadRequest, list_requests
 from ser_store.heads.trials import (
     Combine,
     Examples,
     Places,
     Tune,
-    fit_and_score,
+    fit_trial,
     join_folds,
     load_examples,
     report_absent_classes,
@@ -70,6 +73,7 @@ def head(
     folds: int | None = None,
     seed: int = 42,
     seeds: int | None = None,
+    keep: bool = False,
     progress: ProgressLike = False,
 ) -> list[FittedHead]:
     """Fit a lightweight classifier on cached representations, and keep its scores as a member.
@@ -119,6 +123,8 @@ def head(
         seed: the seed of the folds and of the classifier; of an estimator, of each ``random_state`` that is None.
         seeds: make every head once with each of the seeds 1, 2, … up to this one in place of ``seed``, in the runs
             ``RUN-seed-1`` …, which :func:`ser_store.evaluate` gathers: mean, standard deviation and range.
+        keep: keep what was fitted, of each fold, in the run's ``checkpoints/`` and without pickle, so that
+            :func:`ser_store.apply_head` can apply it to another store. Not of kinds that are made of trees.
         progress: show a bar over the fits; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
@@ -128,8 +134,8 @@ def head(
 
     Raises:
         StoreError: if there is nothing to fit on, to choose from or to combine, one run's name is given for several
-            heads, both a kind and an estimator are given, a member lacks the layer, a number is out of range, or
-            several ``seeds`` would all give the same.
+            heads, trees are to be kept, both a kind and an estimator are given, a member lacks the layer, a number is
+            out of range, or several ``seeds`` would all give the same.
         CorpusError: if the training utterances are of one class, or there are too few of them or of their
             speakers.
         ExistsError: if the store has a run of this name that was fitted otherwise, or has this step.
@@ -170,6 +176,8 @@ def head(
     for number in [seed] if seeds is None else range(1, seeds + 1):
         chosen = choose_classifiers(kind, estimator, class_weight=class_weight, seed=number)
         classifiers = [replace(one, components=pca) for one in chosen]
+        if keep:
+            _refuse_keeping(classifiers, estimator)
         requests = list_requests(inputs, classifiers, tune=tune, combine=combine)
         if run is not None and len(requests) > 1:
             raise StoreError(_refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
@@ -183,7 +191,7 @@ def head(
             planned.append((one, Protocol(split, fold, cv, folds, number), named, details))
     show = to_progress(progress)
     return [
-        _make_head(store, one, protocol, run=name, normalise=normalise, details=own, show=show)
+        _make_head(store, one, protocol, run=name, normalise=normalise, details=own, keep=keep, show=show)
         for one, protocol, name, own in planned
     ]
 
@@ -197,6 +205,16 @@ def _check_components(pca: float, estimator: Any) -> float:
     if hasattr(estimator, "steps"):
         raise StoreError(f"`pca` is {pca:g} and the `estimator` a pipeline: expected a PCA in it; leave `pca` out")
     return number
+
+
+def _refuse_keeping(classifiers: Sequence[Classifier], estimator: Any) -> None:
+    unkept = ", ".join(one.kind for one in classifiers if one.kind in UNKEPT)
+    if unkept or estimator is not None:
+        what = f"`kind` {unkept}, whose trees" if unkept else "an `estimator`, which"
+        raise StoreError(
+            f"`keep` with {what} cannot be read back safely: expected one of "
+            f"{', '.join(kind for kind in HEADS if kind not in UNKEPT)}; leave `keep` out"
+        )
 
 
 def _refuse_one_name(run: str, sources: Sequence[str], n_layers: int, n_kinds: int) -> str:
@@ -214,6 +232,7 @@ def _make_head(
     run: str,
     normalise: Normalise,
     details: dict[str, Any],
+    keep: bool,
     show: Progress,
 ) -> FittedHead:
     """Fit the heads of one member on every fold, and write what they say of the utterances they were not fitted on."""
@@ -228,7 +247,7 @@ def _make_head(
         _refuse_other(store, record, step)
     report_absent_classes(run, store.corpus, [train for train, _ in pairs])
     examples, places = load_examples(store, request.inputs, pairs, normalise)
-    chosen, said, what = _fit_folds(request, examples, places, seed=protocol.seed, show=show)
+    chosen, fitted, (said, what) = _fit_folds(request, examples, places, seed=protocol.seed, show=show)
     scored = np.concatenate([held_out for _, held_out in pairs])
     order = np.argsort(scored)
     if not store.has_run(run):
@@ -240,6 +259,8 @@ def _make_head(
     provenance = {"source": request.source, "head": request.kind, "cv": protocol.cv, "seed": protocol.seed}
     held: dict[str, Any] = {"predicted" if what == "predicted" else "logits": said[order]}
     store.write_member(Member(run, step, scored[order], provenance=provenance, **held))
+    if keep:
+        keep_fitted(store, run, step, fitted, request.combine)
     return FittedHead(
         member=format_member(run, step),
         source=request.source,
@@ -254,17 +275,22 @@ def _make_head(
 
 def _fit_folds(
     request: HeadRequest, examples: Examples, places: Sequence[tuple[Places, Places]], *, seed: int, show: Progress
-) -> tuple[list[list[Chosen]], NDArray[Any], str]:
-    """Return the heads of each fold, what they say of those they were not fitted on, fold by fold, and what that is."""
+) -> tuple[list[list[Chosen]], list[list[WeighedTrial]], tuple[NDArray[Any], str]]:
+    """Return what was chosen for each fold, the fitted heads, and what they say of those that they were not fitted on.
+
+    The last is fold by fold, with what it is.
+    """
     label, is_pool = f"{request.kind} on {request.source}", request.combine == "pool"
     chosen = choose_heads(
         request.heads, examples, places, is_pool=is_pool, seed=seed, show=show, label=f"tuning {label}"
     )
-    parts = []
-    for place, heads in show(list(zip(places, chosen, strict=True)), total=len(places), label=label):
-        answers = [fit_and_score(one.trial, examples, *place) for one in heads]
-        parts.append(sum_scores(answers, [one.weight for one in heads], request.combine))
-    return chosen, *join_folds(parts)
+    parts, folds = [], []
+    for (train, scored), heads in show(list(zip(places, chosen, strict=True)), total=len(places), label=label):
+        fitted = [WeighedTrial(fit_trial(one.trial, examples, train), one.weight) for one in heads]
+        answers = [one.fitted.score(examples.features[one.fitted.input][scored]) for one in fitted]
+        parts.append(sum_scores(answers, [one.weight for one in fitted], request.combine))
+        folds.append(fitted)
+    return chosen, folds, join_folds(parts)
 
 
 def describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:

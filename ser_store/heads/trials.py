@@ -130,8 +130,34 @@ def report_absent_classes(run: str, corpus: Corpus, trains: Sequence[Rows]) -> N
         )
 
 
+@dataclass(frozen=True, eq=False)
+class FittedTrial:
+    """A head that was fitted.
+
+    Attributes:
+        input: what it was fitted on.
+        pipeline: of scikit-learn.
+        known: the classes that it was fitted on, ascending.
+        n_classes: of the corpus.
+    """
+
+    input: Input
+    pipeline: Any
+    known: NDArray[np.integer[Any]]
+    n_classes: int
+
+    def score(self, features: NDArray[np.floating]) -> tuple[NDArray[Any], str]:
+        """Return what it says of ``(n, d)`` features, and what that is."""
+        return score_classes(self.pipeline, features, known=self.known, n_classes=self.n_classes)
+
+
 def fit_and_score(trial: Trial, examples: Examples, train: Places, scored: Places) -> tuple[NDArray[Any], str]:
-    """Return what a head that is fitted on ``train`` says of ``scored``, and what that is.
+    """Return what a head that is fitted on ``train`` says of ``scored``, and what that is; see :func:`fit_trial`."""
+    return fit_trial(trial, examples, train).score(examples.features[trial.input][scored])
+
+
+def fit_trial(trial: Trial, examples: Examples, train: Places) -> FittedTrial:
+    """Return a head that is fitted on ``train``.
 
     Raises:
         CorpusError: if it cannot be fitted.
@@ -139,7 +165,7 @@ def fit_and_score(trial: Trial, examples: Examples, train: Places, scored: Place
     features, labels = examples.features[trial.input], examples.labels[train]
     try:
         fitted = fit_classifier(trial.estimator, features[train], labels, trial.components)
-        return score_classes(fitted, features[scored], known=np.unique(labels), n_classes=examples.n_classes)
+        return FittedTrial(trial.input, fitted, np.unique(labels), examples.n_classes)
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(

@@ -111,6 +111,10 @@ def head(
         int | None,
         typer.Option("--seeds", help="Make each head with the seeds 1 to N, and say how far they differ."),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep what was fitted beside the run, to be applied to other stores from Python."),
+    ] = False,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -128,6 +132,7 @@ def head(
     options |= {
         "normalise": normalise,
         "pca": pca,
+        "keep": keep,
         "class_weight": class_weight,
         "tune": tune,
         "combine": combine,

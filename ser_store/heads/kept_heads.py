@@ -1,0 +1,233 @@
+"""Fitted heads kept beside their run without pickle, and applied to the representations of another store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.provenance import list_versions
+from ser_store.corpora.splits.fitted import find_fitted, find_rows
+from ser_store.errors import StoreError
+from ser_store.evaluation.score_kinds import find_kind
+from ser_store.heads.classifiers import score_classes
+from ser_store.heads.inputs import Input, find_covered, load_input
+from ser_store.heads.trials import Combine, FittedTrial, sum_scores
+from ser_store_h5.disk.atomic import write_bytes_atomically
+from ser_store_h5.fitted import KEY, Fitted
+from ser_store_h5.member import Member
+from ser_store_h5.names import format_member, parse_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store, StoreLike, open_store
+
+# Read from a stranger's file, the trees of these could point outside their own memory.
+UNKEPT = ("forest", "extra-trees", "boosting", "knn")
+_VERSION = 1
+# What fitting needed and scoring does not: a covariance of 1,024 inputs takes 8 MB.
+_LEFTOVERS = ("covariance_", "_optimizer")
+
+
+@dataclass(frozen=True, eq=False)
+class WeighedTrial:
+    """A fitted head and its weight in the sum of those of its fold."""
+
+    fitted: FittedTrial
+    weight: float
+
+
+def keep_fitted(
+    store: Store, run: str, step: int, folds: Sequence[Sequence[WeighedTrial]], combine: Combine | None
+) -> None:
+    """Write the fitted heads of each fold into the run's ``checkpoints/``, which packs and merges leave behind.
+
+    Args:
+        store: holds the run.
+        run: of the head.
+        step: of its member.
+        folds: of each fold the heads whose scores are summed.
+        combine: how.
+    """
+    from skops.io import dumps
+
+    content = {
+        "version": _VERSION,
+        "combine": combine,
+        "folds": [[_describe(one) for one in fold if one.weight > 0] for fold in folds],
+        "digests": _list_digests(store, (name for fold in folds for one in fold for name in one.fitted.input.members)),
+    }
+    path = _find_file(store, run, step)
+    path.parent.mkdir(exist_ok=True)
+    write_bytes_atomically(path, dumps(content))
+
+
+def _describe(one: WeighedTrial) -> dict[str, Any]:
+    estimator = one.fitted.pipeline[-1]
+    for name in _LEFTOVERS:
+        if hasattr(estimator, name):
+            delattr(estimator, name)
+    own = one.fitted.input
+    return {
+        "members": list(own.members),
+        "layers": list(own.layers),
+        "known": one.fitted.known.tolist(),
+        "weight": one.weight,
+        "pipeline": one.fitted.pipeline,
+    }
+
+
+def apply_head(
+    store: StoreLike,
+    run: str,
+    to: StoreLike,
+    *,
+    sources: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> str:
+    """Apply a head that was kept, see :func:`ser_store.head`, to representations in another store; returns the member.
+
+    Of a cross-validated head the scores of the heads of all folds are averaged. Inputs are standardised as where it was
+    fitted: on its training utterances, or on each speaker's or the corpus' own recordings in the other store.
+
+    Args:
+        store: with the head.
+        run: the head, or its member ``run@step``.
+        to: the store that gains the member; its corpus has the same classes.
+        sources: by the name of each run that the head was fitted on, that of the run in the other store which has the
+            same representations of its recordings. Default: the same names.
+        name: of the new run. Default: that of the head.
+
+    Raises:
+        ExistsError: if the other store has a run of this name.
+        StoreError: if the head was not kept, a class is missing, or the representations are of another model.
+        UnknownNameError: if there is no such run.
+
+    >>> import numpy as np, ser_store as ss
+    >>> draw, ids, labels = np.random.default_rng(0), [f"u{n}" for n in range(40)], ["sad", "happy"] * 20
+    >>> values = draw.normal(size=(40, 4)) + [[0], [2]] * 20
+    >>> for file in ("here.store", "there.store"):
+    ...     store = ss.Store.create(file, ids=ids, labels=labels, speakers=list("abcdefgh") * 5)
+    ...     _ = store.add("mine", ids=ids, pooled=values, trained_on="nothing")
+    >>> _ = ss.head("here.store", "mine", kind="lda", cv="speaker", keep=True)
+    >>> ss.apply_head("here.store", "mine-lda", "there.store")
+    'mine-lda@0'
+    """
+    here, there = open_store(store), open_store(to)
+    own, step = here.resolve(run)
+    kept = _load(here, own, step)
+    record = here.run(own)
+    new = own if name is None else name
+    there.refuse_run(new)
+    places = _place_classes(here, there)
+    renamed = {parse_member(one)[0]: (sources or {}).get(parse_member(one)[0]) for one in kept["digests"]}
+    inputs = [[_find_input(there, one, renamed) for one in fold] for fold in kept["folds"]]
+    _check_digests(there, kept["digests"], renamed)
+    rows = find_covered(there, [one for fold in inputs for one in fold])
+    normalise = record.details.get("normalise", "train")
+    said = [
+        sum_scores(
+            [_score(there, one, source, rows, normalise, len(places)) for one, source in zip(*fold, strict=True)],
+            [one["weight"] for one in fold[0]],
+            kept["combine"],
+        )
+        for fold in zip(kept["folds"], inputs, strict=True)
+    ]
+    scores, what = _average(said, f"{own}@{step}")
+    answers = {"predicted": places[scores]} if what == "predicted" else {"logits": scores[:, np.argsort(places)]}
+    details = {key: value for key, value in record.details.items() if key in ("head", "normalise", "combine", "pca")}
+    details |= {"source": inputs[0][0].source, "applied": {"run": own, "corpus": here.corpus.name}}
+    details |= {} if what == "predicted" else {"scores": find_kind(here, own)}
+    backbone = "+".join(dict.fromkeys(parse_member(one)[0] for fold in inputs for own in fold for one in own.members))
+    known = _state_fitted(here, there, own, [one for fold in inputs for one in fold])
+    there.add_run(RunRecord(new, "head", backbone, details={**details, **known, "versions": list_versions()}))
+    provenance = {"source": "applied", "head": format_member(own, step)}
+    there.write_member(Member(new, step, rows, provenance=provenance, **answers))
+    return format_member(new, step)
+
+
+def _find_file(store: Store, run: str, step: int) -> Path:
+    return store.run_folder(run) / "checkpoints" / f"head-{step:06}.skops"
+
+
+def _load(store: Store, run: str, step: int) -> dict[str, Any]:
+    from skops.io import load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    path = _find_file(store, run, step)
+    if not path.is_file():
+        raise StoreError(f"{run}@{step} was not kept as it was fitted: expected {path}; fit it again with `keep`")
+    try:
+        found = load(path, trusted=[])
+    except UntrustedTypesFoundException as problem:
+        raise StoreError(f"{path} holds what no head here is made of: {str(problem).splitlines()[0]}") from problem
+    except Exception as problem:  # a damaged archive fails in many ways
+        why = type(problem).__name__
+        raise StoreError(f"{path} cannot be read ({why}): fit the head again with `keep`") from problem
+    if not isinstance(found, dict) or found.get("version") != _VERSION:
+        raise StoreError(f"{path} is of another release: expected version {_VERSION}; fit the head again with `keep`")
+    return found
+
+
+def _list_digests(store: Store, members: Any) -> dict[str, Any]:
+    """Return what the models of the members are known by."""
+    found = dict.fromkeys(members)
+    return {one: store.describe_member(one).provenance.get("model_digest") for one in found}
+
+
+def _place_classes(here: Store, there: Store) -> NDArray[np.int16]:
+    """Return the index that each class of the head has in the other corpus, ``(c,)``."""
+    if set(here.corpus.classes) != set(there.corpus.classes):
+        raise StoreError(
+            f"{there.path} has the classes {', '.join(there.corpus.classes)}: expected those of the head, "
+            f"{', '.join(here.corpus.classes)}"
+        )
+    return np.array([there.corpus.classes.index(one) for one in here.corpus.classes], dtype=np.int16)
+
+
+def _find_input(there: Store, one: Mapping[str, Any], renamed: Mapping[str, str | None]) -> Input:
+    named = [renamed[parse_member(member)[0]] or member for member in one["members"]]
+    return Input(tuple(format_member(*there.resolve(name)) for name in named), tuple(one["layers"]))
+
+
+def _check_digests(there: Store, digests: Mapping[str, Any], renamed: Mapping[str, str | None]) -> None:
+    for member, digest in digests.items():
+        name = renamed[parse_member(member)[0]] or member
+        own = there.describe_member(format_member(*there.resolve(name))).provenance.get("model_digest")
+        if digest is not None and own is not None and digest != own:
+            raise StoreError(f"{name} in {there.path} is of other weights than {member}, which the head was fitted on")
+
+
+def _score(
+    there: Store, one: Mapping[str, Any], source: Input, rows: NDArray[np.int32], normalise: Any, n_classes: int
+) -> tuple[NDArray[Any], str]:
+    features = load_input(there, source, rows, normalise)
+    expected = one["pipeline"].n_features_in_
+    if features.shape[1] != expected:
+        raise StoreError(f"{source.source} has {features.shape[1]} numbers an utterance: expected {expected}")
+    return score_classes(one["pipeline"], features, known=np.array(one["known"]), n_classes=n_classes)
+
+
+def _average(said: Sequence[tuple[NDArray[Any], str]], member: str) -> tuple[NDArray[Any], str]:
+    """Return the mean of what the heads of all folds say, and what that is."""
+    kinds = {what for _, what in said}
+    if len(said) > 1 and (len(kinds) > 1 or kinds == {"predicted"}):
+        raise StoreError(
+            f"{member}: the heads of {len(said)} folds say classes alone, which have no mean; fit by a split"
+        )
+    scores = said[0][0] if len(said) == 1 else np.mean([one for one, _ in said], axis=0).astype(np.float32)
+    return scores, said[0][1]
+
+
+def _state_fitted(here: Store, there: Store, run: str, inputs: Sequence[Input]) -> dict[str, Any]:
+    """Return what the head has learned from of the other corpus: utterances of the same ids, and all that is below."""
+    own = find_fitted(here, run)
+    runs = dict.fromkeys(parse_member(member)[0] for one in inputs for member in one.members)
+    below = [find_fitted(there, one) for one in runs]
+    if own is None or None in below:
+        return {}
+    ids = here.corpus.ids[own.learned.any(axis=0)]
+    learned = Fitted.on_rows(find_rows(there.corpus, ids.tolist()), len(there.corpus))
+    for one in below:
+        learned = learned if one is None else learned.joined(one)
+    return {KEY: learned.to_json()}
