@@ -29,7 +29,7 @@ SPLIT, SIZES, WAYS = "emobox", [2, 3, 4, 5], ("train", "speaker")
 SMALL = ("mfcc", "logmel", "egemaps")
 # ComParE has 6,373 columns, of which LDA and SVMs take minutes a fold.
 KINDS = {
-    "small acoustic sets": "logreg lda svm linear-svm ridge knn centroid extra-trees",
+    "small acoustic sets": "logreg lda svm linear-svm ridge knn centroid",
     "ComParE": "logreg ridge knn centroid",
     "layers of the backbone": "logreg lda svm ridge knn centroid",
 }

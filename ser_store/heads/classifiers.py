@@ -237,6 +237,7 @@ def fit_classifier(
     # Of one utterance a class some kinds divide by 0, and then refuse what they get.
     with threadpool_limits(1), np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs of the MLP are fixed
+        warnings.filterwarnings("ignore", "self.within_class_std_dev_")  # a feature of one value within classes
         return pipeline.fit(representations.astype(np.float64), labels)
 
 
