@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.options import VoteOptions
 from ser_store.errors import StoreError
-from ser_store.evaluation.exclusion import matches, name_run
+from ser_store.evaluation.choice.exclusion import matches, name_run
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.voting.checks import count_unanswered
 from ser_store.voting.quantize import Logits

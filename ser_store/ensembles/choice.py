@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.options import Limits
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError
-from ser_store.evaluation.exclusion import Exclusion, describe_nobody, matches, name_run
-from ser_store.evaluation.member_choice import Steps, choose_members, keep_covering
-from ser_store.evaluation.saved_ensembles import is_saved_ensemble
+from ser_store.evaluation.choice.exclusion import Exclusion, describe_nobody, matches, name_run
+from ser_store.evaluation.choice.member_choice import Steps, choose_members, keep_covering
+from ser_store.evaluation.choice.saved_ensembles import is_saved_ensemble
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 

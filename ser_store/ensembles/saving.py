@@ -13,7 +13,7 @@ from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.search import is_choice
-from ser_store.evaluation.saved_ensembles import CHOSEN, KIND, MEMBERS
+from ser_store.evaluation.choice.saved_ensembles import CHOSEN, KIND, MEMBERS
 from ser_store.voting.problem import Problem
 from ser_store.voting.quantize import Logits
 from ser_store_h5.fitted import KEY, Fitted

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.options import Correction
 from ser_store.errors import EnsembleError
-from ser_store.evaluation.member_choice import name_part
+from ser_store.evaluation.choice.member_choice import name_part
 from ser_store_h5.corpus import Corpus
 
 

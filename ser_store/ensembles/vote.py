@@ -27,7 +27,7 @@ from ser_store.ensembles.saving import check_save, save_best
 from ser_store.ensembles.search import check_scores, search_pool, write_scores
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.ensembles.vote_weights import Weights
-from ser_store.evaluation.member_choice import Steps
+from ser_store.evaluation.choice.member_choice import Steps
 from ser_store.voting.checks import Tie
 from ser_store.voting.problem import Objective
 from ser_store.voting.search import check_top

@@ -1,6 +1,6 @@
 """Evaluation and comparison of members from the store."""
 
-from ser_store.evaluation.member_choice import choose_members, name_part
+from ser_store.evaluation.choice.member_choice import choose_members, name_part
 from ser_store.evaluation.members import Evaluations, MemberEvaluation, evaluate
 from ser_store.evaluation.slices import find_groups
 

@@ -13,8 +13,8 @@ from ser_store.common.display import Block, Result
 from ser_store.corpora.splits.audit import Audit, compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.errors import StoreError
+from ser_store.evaluation.choice.member_choice import list_readable
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import list_readable
 from ser_store.evaluation.tables.audit import tabulate_audit
 from ser_store.statistics.leak_effect import LeakEffect, measure_leak_effect
 from ser_store_h5.corpus import Corpus

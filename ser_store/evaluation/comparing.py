@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import EnsembleError, MetricError
-from ser_store.evaluation.comparison import Compared, Comparison, Pair
-from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, format_ensemble, vote_ensemble
-from ser_store.evaluation.exclusion import Exclusion
-from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import (
+from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, format_ensemble, vote_ensemble
+from ser_store.evaluation.choice.exclusion import Exclusion
+from ser_store.evaluation.choice.member_choice import (
     choose_members,
     keep_covering,
     name_ensembles,
     name_part,
     resolve_ensemble,
 )
+from ser_store.evaluation.comparison import Compared, Comparison, Pair
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import IntervalKind, IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, evaluate_predictions

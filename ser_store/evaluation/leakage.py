@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ser_store.corpora.splits.fitted import explain_unknown, find_fitted_by
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
-from ser_store.evaluation.saved_ensembles import list_members, read_choice
+from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
-from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
-from ser_store.evaluation.folds import FoldFigures, find_fold_figures
+from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
+from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
-from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
+from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
-from ser_store.evaluation.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
 from ser_store.evaluation.tables.evaluation import PLAIN, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups

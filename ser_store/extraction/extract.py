@@ -16,7 +16,7 @@ from ser_store.backbones.description import Context, Init, Pooling, Statistic
 from ser_store.common.checks import check_choice, check_number
 from ser_store.common.log import report_left_out
 from ser_store.errors import ModelError, require
-from ser_store.evaluation.member_choice import describe_unreadable
+from ser_store.evaluation.choice.member_choice import describe_unreadable
 from ser_store.extraction.filling import Extraction, OnBad, fill
 from ser_store.extraction.layers import parse_layers, parse_statistics
 from ser_store.extraction.network import Passes

@@ -12,7 +12,7 @@ from ser_store.common.checks import check_choice, check_number
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import ExistsError, StoreError
-from ser_store.evaluation.seeds import name_seed
+from ser_store.evaluation.repeats.seeds import name_seed
 from ser_store.heads.classifiers import (
     HEADS,
     Classifier,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ser_store.common.log import report_left_out
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import CorpusError, StoreError
-from ser_store.evaluation.member_choice import list_readable
+from ser_store.evaluation.choice.member_choice import list_readable
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.ensemble_names import VotingRule, check_voting_rule, load_predictions
-from ser_store.evaluation.exclusion import Exclusion
-from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import (
+from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, load_predictions
+from ser_store.evaluation.choice.exclusion import Exclusion
+from ser_store.evaluation.choice.member_choice import (
     Steps,
     choose_members,
     keep_covering,
@@ -23,6 +22,7 @@ from ser_store.evaluation.member_choice import (
     name_ensembles,
     name_part,
 )
+from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.scores import recognise

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_store.evaluation.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.members import load_members
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store_h5.member import NO_ANSWER

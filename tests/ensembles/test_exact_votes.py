@@ -8,8 +8,8 @@ import pytest
 from ensemble_samples import list_results
 
 from ser_store import Search, Store, vote
+from ser_store.evaluation.choice.ensemble_names import VotingRule, vote_ensemble
 from ser_store.evaluation.comparing import compare
-from ser_store.evaluation.ensemble_names import VotingRule, vote_ensemble
 from ser_store.metrics import compute_balanced_accuracy
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from ser_store.errors import CorpusError, EnsembleError, MetricError, StoreError, UnknownNameError
+from ser_store.evaluation.choice.ensemble_names import VotingRule, vote_ensemble
+from ser_store.evaluation.choice.member_choice import resolve_ensemble
 from ser_store.evaluation.comparing import compare
-from ser_store.evaluation.ensemble_names import VotingRule, vote_ensemble
-from ser_store.evaluation.member_choice import resolve_ensemble
 from ser_store.statistics.comparisons import cochran_q, compare_pairs, holm, mcnemar
 from ser_store.voting.rules import hard_vote, soft_vote
 from ser_store_h5.corpus import Corpus

@@ -12,8 +12,8 @@ from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import Correction
 from ser_store.ensembles.utterances import Utterances, find_utterances
 from ser_store.errors import ExistsError, StoreError
+from ser_store.evaluation.choice.member_choice import resolve_members
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.member_choice import resolve_members
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits, log_softmax
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names

@@ -10,7 +10,7 @@ from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.fitted.report import FittedVote
 from ser_store.ensembles.fitted.task import Task
 from ser_store.ensembles.utterances import Utterances
-from ser_store.evaluation.saved_ensembles import CHOSEN, KIND, MEMBERS
+from ser_store.evaluation.choice.saved_ensembles import CHOSEN, KIND, MEMBERS
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member

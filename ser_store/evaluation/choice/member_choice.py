@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice
 from ser_store.errors import EnsembleError, SerstoreError, StoreError
-from ser_store.evaluation.exclusion import Exclusion
+from ser_store.evaluation.choice.exclusion import Exclusion
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS, Ensemble, format_member
