@@ -126,7 +126,7 @@ def describe_figures(found: dict[str, Any]) -> tuple[str, ...]:
 def describe_vote(voted: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return the best ensemble as it appears, and what is left of it when the choice is corrected for."""
     best, left = voted["results"][0], voted["selection"]
-    corrected = _show(left["corrected"], *left["interval"])
+    corrected = _show(left["corrected"], *left["interval"]) if left else (voted["note"], "")
     return [
         (
             f"best {best['k']} of {len(voted['candidates'])}, apparent",
