@@ -174,8 +174,9 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         bare = ss.Store.create(Path(folder) / "bare.store", corpus)
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
-            # The runs of single folds are in the one that is pooled of them, and heads on single layers in their pools.
-            is_part = "-fold-" in run or (re.search(r"-l\d", run) and not run.endswith("-paper"))
+            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools.
+            is_part = "-fold-" in run or (re.search(r"-l\d", run) and not re.search(r"-l\d-[a-z]+-paper$", run))
+            is_part |= "-layers-l" in run
             if record.kind == "frozen" or is_part or not steps:
                 continue
             bare.add_run(replace(record, details=_without_places(record.details)))

@@ -177,11 +177,11 @@ def _number_speakers(speakers: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def _iter_choices(store: Store, record: RunRecord, member: str, rows: Rows) -> Iterator[Caution]:
-    """What was chosen on these utterances: the step of a run; of a saved ensemble itself, and its members' steps."""
+    """What was chosen on these utterances: the step of a run; of a saved ensemble or swept head itself."""
     choice = read_choice(record)
     shared = 0 if choice is None else _count_shared(store.corpus, rows, choice.on, choice.split)
     if choice is not None and shared:
-        among = f"among {choice.ensembles:,} ensembles " if choice.ensembles > 1 else "with its weights "
+        among = f"among {choice.among} " if choice.among else "with its weights "
         text = f"chosen {among}on {shared} of these {len(rows)} utterances"
         out = choice.corrected
         yield Caution(

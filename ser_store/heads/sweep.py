@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import CorpusError, ExistsError, StoreError
+from ser_store.evaluation.choice.saved_ensembles import SWEPT
 from ser_store.evaluation.leakage import iter_leakage, summarize_cautions
 from ser_store.heads.classifiers import HEADS, ClassWeight, HeadKind, choose_classifiers
 from ser_store.heads.folds import Pairs, Protocol
@@ -252,7 +253,10 @@ def _keep_best(
 ) -> tuple[tuple[str, ...], list[str]]:
     """Make members of the best of each protocol; return their names, and why some could not be made."""
     kept, refused = [], []
-    for cell in (cell for one in found for _, cell in [pair for pair in one.ranked if pair[1].amount.is_all][:keep]):
+    kept_of = [
+        (one, cell) for one in found for _, cell in [pair for pair in one.ranked if pair[1].amount.is_all][:keep]
+    ]
+    for one, cell in kept_of:
         protocol: dict[str, Any] = vars(cell.protocol)
         try:
             [made] = head(
@@ -265,6 +269,23 @@ def _keep_best(
                 **protocol,
             )
             kept.append(made.member)
+            run = parse_member(made.member)[0]
+            chosen: dict[str, Any] = {SWEPT: _describe_choice(one, cell)}
+            store.update_run(store.run(run).updated(**chosen))
         except ExistsError as problem:
             refused.append(str(problem))
     return tuple(kept), refused
+
+
+def _describe_choice(found: _Found, cell: Cell) -> dict[str, Any]:
+    """Return what the record of a head that is kept says of having been chosen; only the best is corrected for it."""
+    place = next(one for one, own in found.ranked if own == cell)
+    selection = found.best.selection if found.best.head == place else None
+    return {
+        "on": "all" if cell.protocol.cv else f"fold-{cell.protocol.fold}" if cell.protocol.fold else "test",
+        "split": cell.protocol.split,
+        "heads": len(found.ranked),
+        "objective": "accuracy",
+        "apparent": place.accuracy,
+        **({} if selection is None else {"corrected": selection.corrected}),
+    }

@@ -138,6 +138,10 @@ def test_the_best_become_members(store):
     assert len(found.kept) == 2
     kept = ss.evaluate(store, found.kept, on="all").records()
     assert [one["accuracy"] for one in kept] == [one.accuracy for one in found.heads[:2]]
+    cautions = ss.evaluate(store, found.kept[0], on="all").cautions
+    left = found.best[0].selection
+    assert any(f"chosen among 8 heads on {N} of these {N} utterances" in one for one in cautions)
+    assert any(f"accuracy {left.apparent:.2%} there, corrected {left.corrected:.2%}" in one for one in cautions)
     again = ss.sweep(store, kind=["lda", "knn"], normalise=["train", "speaker"], keep=1, workers=1)
     assert not again.kept
     assert len(again.problems) == 1

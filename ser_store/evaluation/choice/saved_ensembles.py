@@ -9,7 +9,7 @@ from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-KIND, MEMBERS, CHOSEN = "ensemble", "members", "chosen"
+KIND, MEMBERS, CHOSEN, SWEPT = "ensemble", "members", "chosen", "swept"
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Choice:
     Attributes:
         on: the part of the split that it was chosen on.
         split: the split; None where the corpus has none.
-        ensembles: from how many.
+        among: from what, in words; empty where it was given weights alone.
         corrected: what is left of its figure, in words.
     """
 
     on: str
     split: str | None
-    ensembles: int
+    among: str
     corrected: str
 
 
@@ -44,11 +44,12 @@ def list_members(record: RunRecord) -> list[str]:
 
 
 def read_choice(record: RunRecord) -> Choice | None:
-    """Return how a saved ensemble was chosen; None where nothing was, and for other runs."""
-    stated: Any = record.details.get(CHOSEN) if record.kind == KIND else None
+    """Return how a saved ensemble, or a head of a sweep, was chosen; None where nothing was, and for other runs."""
+    stated: Any = record.details.get(CHOSEN if record.kind == KIND else SWEPT)
     if not isinstance(stated, Mapping) or not isinstance(stated.get("on"), str):
         return None
-    split, ensembles = stated.get("split"), stated.get("ensembles")
+    what = "ensembles" if record.kind == KIND else "heads"
+    split, number = stated.get("split"), stated.get(what)
     apparent, left = stated.get("apparent"), stated.get("corrected")
     corrected = "not corrected for that"
     if isinstance(apparent, float) and isinstance(left, float):
@@ -57,6 +58,6 @@ def read_choice(record: RunRecord) -> Choice | None:
     return Choice(
         on=stated["on"],
         split=split if isinstance(split, str) else None,
-        ensembles=ensembles if isinstance(ensembles, int) else 0,
+        among=f"{number:,} {what}" if isinstance(number, int) and number > 1 else "",
         corrected=corrected,
     )
