@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.checks import check_choice
+from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import StoreError
 from ser_store_h5.names import list_names
 
@@ -186,6 +186,21 @@ def refuse_certain(classifiers: Sequence[Classifier], seeds: int) -> None:
             f"`seeds` is {seeds}, and {certain} by the parts of a split leaves nothing to chance: expected a `kind` "
             f"that draws ({drawing}), or folds that are drawn, by `cv` speaker"
         )
+
+
+def check_components(pca: float, estimator: Any) -> float:
+    """Return the number of principal components, or the share of the variance that they are to hold.
+
+    Raises:
+        StoreError: if it is neither, or the estimator is a pipeline.
+    """
+    expected = "a whole number from 1 on, or a share of the variance above 0 and below 1"
+    check_number("pca", pca, StoreError, least=1e-6, expected=expected)
+    number = int(pca) if pca == int(pca) else pca
+    check_number("pca", number, StoreError, whole=pca >= 1, expected=expected)
+    if hasattr(estimator, "steps"):
+        raise StoreError(f"`pca` is {pca:g} and the `estimator` a pipeline: expected a PCA in it; leave `pca` out")
+    return number
 
 
 def describe_estimator(estimator: Any) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.repeats.seeds import name_seed
 from ser_store.heads.classifiers import (
-    HEADS,
-    Classifier,
     ClassWeight,
     HeadKind,
+    check_components,
     choose_classifiers,
     describe_estimator,
     refuse_certain,
@@ -25,8 +24,8 @@ from ser_store.heads.classifiers import (
 from ser_store.heads.fitted_heads import FittedHead, list_choices
 from ser_store.heads.folds import DRAWN, Pairs, Protocol
 from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources, list_inputs, takes_logits
-from ser_store.heads.kept_heads import UNKEPT, WeighedTrial, keep_fitted
-from ser_store.heads.requests import HeadRequest, list_requests
+from ser_store.heads.kept_heads import WeighedTrial, keep_fitted, refuse_keeping
+from ser_store.heads.requests import HeadRequest, list_requests, refuse_one_name
 from ser_store.heads.trials import (
     Combine,
     Examples,
@@ -162,7 +161,7 @@ def head(
             check_number(name, number, StoreError, least=2, whole=True)
     check_choice("normalisation", normalise, get_args(Normalise))
     if pca is not None:
-        pca = _check_components(pca, estimator)
+        pca = check_components(pca, estimator)
     if combine is not None:
         check_choice("combination", combine, get_args(Combine))
     store = open_store(store)
@@ -177,10 +176,10 @@ def head(
         chosen = choose_classifiers(kind, estimator, class_weight=class_weight, seed=number)
         classifiers = [replace(one, components=pca) for one in chosen]
         if keep:
-            _refuse_keeping(classifiers, estimator)
+            refuse_keeping(classifiers, estimator)
         requests = list_requests(inputs, classifiers, tune=tune, combine=combine)
         if run is not None and len(requests) > 1:
-            raise StoreError(_refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
+            raise StoreError(refuse_one_name(run, names, len(inputs[0]), len(classifiers)))
         if seeds is not None and cv not in DRAWN and not requests[0].is_chosen:
             refuse_certain(classifiers, seeds)
         if estimator is not None:
@@ -194,34 +193,6 @@ def head(
         _make_head(store, one, protocol, run=name, normalise=normalise, details=own, keep=keep, show=show)
         for one, protocol, name, own in planned
     ]
-
-
-def _check_components(pca: float, estimator: Any) -> float:
-    """Return the number of principal components, or the share of the variance that they are to hold."""
-    expected = "a whole number from 1 on, or a share of the variance above 0 and below 1"
-    check_number("pca", pca, StoreError, least=1e-6, expected=expected)
-    number = int(pca) if pca == int(pca) else pca
-    check_number("pca", number, StoreError, whole=pca >= 1, expected=expected)
-    if hasattr(estimator, "steps"):
-        raise StoreError(f"`pca` is {pca:g} and the `estimator` a pipeline: expected a PCA in it; leave `pca` out")
-    return number
-
-
-def _refuse_keeping(classifiers: Sequence[Classifier], estimator: Any) -> None:
-    unkept = ", ".join(one.kind for one in classifiers if one.kind in UNKEPT)
-    if unkept or estimator is not None:
-        what = f"`kind` {unkept}, whose trees" if unkept else "an `estimator`, which"
-        raise StoreError(
-            f"`keep` with {what} cannot be read back safely: expected one of "
-            f"{', '.join(kind for kind in HEADS if kind not in UNKEPT)}; leave `keep` out"
-        )
-
-
-def _refuse_one_name(run: str, sources: Sequence[str], n_layers: int, n_kinds: int) -> str:
-    if len(sources) > 1:
-        return f"`run` {run} with {len(sources)} sources ({', '.join(sources)}): expected one; name it with `sources`"
-    what = f"{n_layers} layers of {sources[0]}" if n_layers > 1 else f"{n_kinds} kinds"
-    return f"`run` {run} with {what}: expected one; leave `run` out"
 
 
 def _make_head(

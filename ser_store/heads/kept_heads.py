@@ -12,7 +12,7 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import find_kind
-from ser_store.heads.classifiers import score_classes
+from ser_store.heads.classifiers import HEADS, Classifier, score_classes
 from ser_store.heads.inputs import Input, find_covered, load_input
 from ser_store.heads.trials import Combine, FittedTrial, sum_scores
 from ser_store_h5.disk.atomic import write_bytes_atomically
@@ -35,6 +35,21 @@ class WeighedTrial:
 
     fitted: FittedTrial
     weight: float
+
+
+def refuse_keeping(classifiers: Sequence[Classifier], estimator: Any) -> None:
+    """Refuse what cannot be kept.
+
+    Raises:
+        StoreError: naming it, and what can.
+    """
+    unkept = ", ".join(one.kind for one in classifiers if one.kind in UNKEPT)
+    if unkept or estimator is not None:
+        what = f"`kind` {unkept}, whose trees" if unkept else "an `estimator`, which"
+        raise StoreError(
+            f"`keep` with {what} cannot be read back safely: expected one of "
+            f"{', '.join(kind for kind in HEADS if kind not in UNKEPT)}; leave `keep` out"
+        )
 
 
 def keep_fitted(

@@ -92,6 +92,14 @@ def _name_layers(layers: Sequence[int]) -> list[str]:
     return [f"l{layers[0]}-{layers[-1]}" if runs_on else "l" + "_".join(map(str, layers))]
 
 
+def refuse_one_name(run: str, sources: Sequence[str], n_layers: int, n_kinds: int) -> str:
+    """Return the complaint of one name for several heads."""
+    if len(sources) > 1:
+        return f"`run` {run} with {len(sources)} sources ({', '.join(sources)}): expected one; name it with `sources`"
+    what = f"{n_layers} layers of {sources[0]}" if n_layers > 1 else f"{n_kinds} kinds"
+    return f"`run` {run} with {what}: expected one; leave `run` out"
+
+
 def list_requests(
     inputs: Sequence[Sequence[Input]], classifiers: Sequence[Classifier], *, tune: Tune, combine: Combine | None
 ) -> list[HeadRequest]:
