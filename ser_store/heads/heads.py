@@ -258,7 +258,7 @@ def _fit_folds(
     parts, folds = [], []
     for (train, scored), heads in show(list(zip(places, chosen, strict=True)), total=len(places), label=label):
         fitted = [WeighedTrial(fit_trial(one.trial, examples, train), one.weight) for one in heads]
-        answers = [one.fitted.score(examples.features[one.fitted.input][scored]) for one in fitted]
+        answers = [one.fitted.score(examples.features[one.fitted.trial.input][scored]) for one in fitted]
         parts.append(sum_scores(answers, [one.weight for one in fitted], request.combine))
         folds.append(fitted)
     return chosen, folds, join_folds(parts)

@@ -70,7 +70,9 @@ def keep_fitted(
         "version": _VERSION,
         "combine": combine,
         "folds": [[_describe(one) for one in fold if one.weight > 0] for fold in folds],
-        "digests": _list_digests(store, (name for fold in folds for one in fold for name in one.fitted.input.members)),
+        "digests": _list_digests(
+            store, (name for fold in folds for one in fold for name in one.fitted.trial.input.members)
+        ),
     }
     path = _find_file(store, run, step)
     path.parent.mkdir(exist_ok=True)
@@ -82,7 +84,7 @@ def _describe(one: WeighedTrial) -> dict[str, Any]:
     for name in _LEFTOVERS:
         if hasattr(estimator, name):
             delattr(estimator, name)
-    own = one.fitted.input
+    own = one.fitted.trial.input
     return {
         "members": list(own.members),
         "layers": list(own.layers),

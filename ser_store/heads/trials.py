@@ -1,6 +1,7 @@
 """The ways to make a head, and what each says: arrays in, scores out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -135,20 +136,27 @@ class FittedTrial:
     """A head that was fitted.
 
     Attributes:
-        input: what it was fitted on.
+        trial: the way it was made.
         pipeline: of scikit-learn.
         known: the classes that it was fitted on, ascending.
+        n_train: the number of utterances that it was fitted on.
         n_classes: of the corpus.
     """
 
-    input: Input
+    trial: Trial
     pipeline: Any
     known: NDArray[np.integer[Any]]
+    n_train: int
     n_classes: int
 
     def score(self, features: NDArray[np.floating]) -> tuple[NDArray[Any], str]:
-        """Return what it says of ``(n, d)`` features, and what that is."""
-        return score_classes(self.pipeline, features, known=self.known, n_classes=self.n_classes)
+        """Return what it says of ``(n, d)`` features, and what that is.
+
+        Raises:
+            CorpusError: if it says nothing of them.
+        """
+        with _stated_refusal(self.trial, self.n_train):
+            return score_classes(self.pipeline, features, known=self.known, n_classes=self.n_classes)
 
 
 def fit_and_score(trial: Trial, examples: Examples, train: Places, scored: Places) -> tuple[NDArray[Any], str]:
@@ -163,13 +171,20 @@ def fit_trial(trial: Trial, examples: Examples, train: Places) -> FittedTrial:
         CorpusError: if it cannot be fitted.
     """
     features, labels = examples.features[trial.input], examples.labels[train]
-    try:
+    with _stated_refusal(trial, len(train)):
         fitted = fit_classifier(trial.estimator, features[train], labels, trial.components)
-        return FittedTrial(trial.input, fitted, np.unique(labels), examples.n_classes)
+    return FittedTrial(trial, fitted, np.unique(labels), len(train), examples.n_classes)
+
+
+@contextmanager
+def _stated_refusal(trial: Trial, n_train: int) -> Iterator[None]:
+    """Say in one line what scikit-learn refuses; some classifiers refuse too few utterances when they score."""
+    try:
+        yield
     except ValueError as problem:
         reason = str(problem).splitlines()[0][:160]
         raise CorpusError(
-            f"{trial.kind} cannot be fitted on {len(train)} utterances of {trial.input.source} ({reason}): expected "
+            f"{trial.kind} cannot be fitted on {n_train} utterances of {trial.input.source} ({reason}): expected "
             "more of them, or another `kind`"
         ) from problem
 

@@ -94,7 +94,7 @@ def test_a_member_under_another_name_lends_its_figures_to_nobody(path: Path, ser
         outcome = serstore(*words, "--store", path)
         assert (outcome.code, outcome.out) == (1, "")
         assert "bb@20 says it is aa@20: expected the name its folder and file give it" in outcome.err
-        assert "remove it with `serstore rm`, name other members, or vote without it" in outcome.err
+        assert "remove it with `serstore rm`, name other members, or leave it out" in outcome.err
     assert not path.with_name("pack.h5").exists()
     assert serstore("rm", "bb@20", "--store", path).code == 0
     assert serstore("verify", "--store", path).code == 0
@@ -172,7 +172,7 @@ def test_a_damaged_member_of_a_pack_hides_no_other(intact: Store, tmp_path: Path
     refused = serstore("evaluate", "--store", path)
     assert refused.code == 1
     assert "runs/bb/step-000020: logits: its bytes are damaged" in refused.err
-    assert "to go on without it: name other members, or vote without it (`exclude`)" in refused.err
+    assert "to go on without it: name other members, or leave it out (--exclude)" in refused.err
     assert find_problem_files(path) == ["runs/bb/step-000020"]
 
 

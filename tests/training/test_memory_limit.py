@@ -69,6 +69,9 @@ def ended(paths):
     jobs = [(room, [str(word) for word in (*words, "--store", paths[store])]) for room, words, store in JOBS.values()]
     # Else the C library reserves more for each thread than such a training takes.
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop(
+        "OMP_NUM_THREADS", None
+    )  # with it torch's buffers lie elsewhere, and the limits where outcomes turn
     program = (sys.executable, Path(__file__).with_name("limited_memory.py"))
     done = subprocess.run(program, input=json.dumps(jobs), capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ def stated_way_on(*ways: str) -> Iterator[None]:
     try:
         yield
     except (FormatError, IntegrityError) as problem:
-        others = ", ".join([*ways, "name other members", "or vote without it (`exclude`)"])
+        others = ", ".join([*ways, "name other members", "or leave it out (`exclude`)"])
         raise type(problem)(f"{problem}; to go on without it: {others}") from problem
 
 
