@@ -144,7 +144,7 @@ def speaks_for_all() -> bool:
     """Return whether this process is the one to say why the command ends; under ``torchrun``, the first that has to."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
-    from ser_store.training.processes import claim_last_word
+    from ser_store.training.distributed.processes import claim_last_word
 
     return claim_last_word()
 

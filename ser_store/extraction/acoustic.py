@@ -14,7 +14,7 @@ from ser_store.common.threads import map_threaded, single_torch_thread
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import require
 from ser_store.extraction.network import Compute, Piece, iter_counted
-from ser_store.training.processes import find_share
+from ser_store.training.distributed.processes import find_share
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
 

@@ -17,7 +17,7 @@ from ser_store.extraction.left_out import find_unusable, list_usable
 from ser_store.extraction.network import Passes, Piece
 from ser_store.extraction.sources import Extractor
 from ser_store.inference.float16 import FLOAT16_LIMIT
-from ser_store.training.processes import (
+from ser_store.training.distributed.processes import (
     meet,
     not_alone,
     stated_once,

@@ -18,7 +18,7 @@ from ser_store.common.log import LOGGER
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.extraction.layers import resolve_layers
 from ser_store.recipes.recipe import Precision
-from ser_store.training.processes import find_share, is_main
+from ser_store.training.distributed.processes import find_share, is_main
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
 

@@ -19,7 +19,7 @@ from ser_store.backbones.hub import describe_refusal
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
 from ser_store.training.checkpointing.checkpoints import Layout, choose_layout, find_checkpoint
-from ser_store.training.processes import read_plugin
+from ser_store.training.distributed.processes import read_plugin
 from ser_store_h5.names import format_member
 from ser_store_h5.store import StoreLike, open_store
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import StoreError
-from ser_store.training.lock import refuse_training
+from ser_store.training.distributed.lock import refuse_training
 from ser_store_h5.findings import FileProblem
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import parse_member

@@ -130,8 +130,8 @@ def name_runs(models: Sequence[str]) -> dict[str, str]:
 
 def _finetune_one(store: Store, model: str, run: str, recipe: Recipe, options: Mapping[str, Any]) -> ModelOutcome:
     from ser_store.inference.out_of_memory import free_memory
+    from ser_store.training.distributed.processes import count_processes
     from ser_store.training.finetune import finetune
-    from ser_store.training.processes import count_processes
 
     begun = store.run(run).state if store.has_run(run) else None
     try:

@@ -27,9 +27,9 @@ from ser_store.inference.memory import find_available_memory, read_peak_memory, 
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments
 from ser_store.training.batches import make_deal
+from ser_store.training.distributed.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
 from ser_store.training.finetune import finetune
 from ser_store.training.preparing import count_parameters
-from ser_store.training.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
 from ser_store.training.request import Fold
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store

@@ -20,10 +20,8 @@ from ser_store.training.checkpointing.resume import (
     refuse_other_processes,
     refuse_other_rows,
 )
-from ser_store.training.folds import train_folds
-from ser_store.training.lock import hold_run
-from ser_store.training.preparing import open_frozen_states, prepare
-from ser_store.training.processes import (
+from ser_store.training.distributed.lock import hold_run
+from ser_store.training.distributed.processes import (
     choose_device,
     count_processes,
     is_main,
@@ -33,6 +31,8 @@ from ser_store.training.processes import (
     stated_once,
     wait_for_all,
 )
+from ser_store.training.folds import train_folds
+from ser_store.training.preparing import open_frozen_states, prepare
 from ser_store.training.request import (
     DEFAULT_INIT,
     Fold,

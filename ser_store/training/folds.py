@@ -11,8 +11,8 @@ from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.evaluation.repeats.fold_runs import KIND, pool_folds
 from ser_store.evaluation.steps import steps as select_steps
 from ser_store.inference.out_of_memory import free_memory
-from ser_store.training.lock import is_training
-from ser_store.training.processes import count_processes, is_main, stated_once, wait_for_all
+from ser_store.training.distributed.lock import is_training
+from ser_store.training.distributed.processes import count_processes, is_main, stated_once, wait_for_all
 from ser_store.training.request import NO_NAME, Request, name_after, name_run, read_request, settle_request
 from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.runs import RunRecord

@@ -16,7 +16,7 @@ from ser_store.inference.float16 import narrow_pooled
 from ser_store.metrics import compute_log_loss, evaluate_predictions
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.callbacks.curves import CurveWriter
-from ser_store.training.processes import is_main, tell_all
+from ser_store.training.distributed.processes import is_main, tell_all
 from ser_store_h5.member import Member
 from ser_store_h5.store import Store
 

@@ -6,7 +6,7 @@ from typing import Any
 from ser_store.common.log import report_out_of_memory
 from ser_store.inference.out_of_memory import explain_processes, explain_single, halve
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.processes import count_processes, is_main
+from ser_store.training.distributed.processes import count_processes, is_main
 
 
 class MicroBatches:

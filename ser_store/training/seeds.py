@@ -14,9 +14,9 @@ from ser_store.corpora.splits.train_eval_rows import Valid
 from ser_store.errors import SerstoreError
 from ser_store.evaluation.repeats.seeds import name_seed
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.distributed.processes import stated_once
 from ser_store.training.finetune import finetune
 from ser_store.training.folds import refuse_begun, refuse_unfinished, train_unless_busy
-from ser_store.training.processes import stated_once
 from ser_store.training.request import DEFAULT_INIT, Fold, Request, name_after, name_run, read_request, settle_request
 from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.runs import RunRecord

@@ -38,12 +38,7 @@ from ser_store.training.checkpointing.checkpoints import (
     refuse_other_layout,
 )
 from ser_store.training.checkpointing.resume import compute_training_digest
-from ser_store.training.member_cache import MemberCache
-from ser_store.training.micro_batches import MicroBatches
-from ser_store.training.optimizer import make_loss
-from ser_store.training.preparing import copy_before_encoder, may_leave_out_weights
-from ser_store.training.probe import fit_probe
-from ser_store.training.processes import (
+from ser_store.training.distributed.processes import (
     count_processes,
     find_plugin,
     find_share,
@@ -56,6 +51,11 @@ from ser_store.training.processes import (
     tell_all,
     wait_for_all,
 )
+from ser_store.training.member_cache import MemberCache
+from ser_store.training.micro_batches import MicroBatches
+from ser_store.training.optimizer import make_loss
+from ser_store.training.preparing import copy_before_encoder, may_leave_out_weights
+from ser_store.training.probe import fit_probe
 from ser_store.training.request import Request
 from ser_store.training.run_record import RunJournal, count_classes
 from ser_store.training.trainer import MemberTrainer

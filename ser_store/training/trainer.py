@@ -31,9 +31,9 @@ from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import LengthGroupedSampler, LongestFirstSampler, make_deal
 from ser_store.training.callbacks.checkpoint_keeper import stated_writing
 from ser_store.training.callbacks.loss_meter import LossMeter
+from ser_store.training.distributed.processes import count_processes, is_sharded
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import Loss, make_optimizer_groups
-from ser_store.training.processes import count_processes, is_sharded
 
 OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 

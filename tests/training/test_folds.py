@@ -8,7 +8,7 @@ import pytest
 
 import ser_store as ss
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.lock import hold_run
+from ser_store.training.distributed.lock import hold_run
 
 RECIPE = Recipe(max_steps=2, eval_steps=1, logging_steps=1, save_steps=2, gradient_accumulation_steps=1)
 WORDS = ("--max-steps", 2, "--eval-steps", 1, "--logging-steps", 1, "--save-steps", 2, "--accumulation", 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ser_store as ss
-from ser_store.training.lock import hold_run
+from ser_store.training.distributed.lock import hold_run
 
 RECIPE = ss.Recipe(max_steps=2, eval_steps=1, logging_steps=1, save_steps=2, gradient_accumulation_steps=1)
 WORDS = ("--max-steps", 2, "--eval-steps", 1, "--logging-steps", 1, "--save-steps", 2, "--accumulation", 1)

@@ -8,8 +8,8 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 
 from ser_store.backbones.loading import build_model
 from ser_store.errors import SerstoreError
+from ser_store.training.distributed.processes import find_plugin, keep_float32, refuse_sharding
 from ser_store.training.preparing import copy_before_encoder, may_leave_out_weights
-from ser_store.training.processes import find_plugin, keep_float32, refuse_sharding
 
 
 @pytest.fixture

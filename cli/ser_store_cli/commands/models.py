@@ -107,7 +107,7 @@ def extract(
 ) -> None:
     """Cache representations of all recordings: by a frozen backbone or features (--model), or by fine-tuned runs."""
     from ser_store.extraction.extract import extract as compute
-    from ser_store.training.processes import is_main
+    from ser_store.training.distributed.processes import is_main
     from ser_store_h5.store import Store
 
     show_reports()

@@ -21,8 +21,8 @@ def print_dry_run(
     """What the run would take, or each of the paper's six where no model is named."""
     from ser_store.errors import SerstoreError
     from ser_store.reproduction.reproduce import list_published_models
+    from ser_store.training.distributed.processes import count_processes, is_main
     from ser_store.training.estimate import describe_estimates, estimate
-    from ser_store.training.processes import count_processes, is_main
 
     estimates, problems = [], []
     for one in list_published_models() if model is None else [model]:
@@ -46,7 +46,7 @@ def print_dry_run(
 def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, Any], *, json: bool) -> None:
     """Train the paper's six, and say how each ended."""
     from ser_store.reproduction.reproduce import finetune_all
-    from ser_store.training.processes import is_main
+    from ser_store.training.distributed.processes import is_main
 
     outcomes = finetune_all(store, recipe=resolved, **places, progress=True)
     if is_main():
@@ -65,8 +65,8 @@ def train_one(
     store: "Store", model: str | None, request: Mapping[str, Any], *, push_to_hub: str | None, json: bool
 ) -> None:
     """Train a run, say how it went, and publish it where that is asked for."""
+    from ser_store.training.distributed.processes import is_main
     from ser_store.training.finetune import finetune
-    from ser_store.training.processes import is_main
 
     if push_to_hub is not None and is_main():
         from ser_store.hub.push import reserve_repository
@@ -87,7 +87,7 @@ def train_seeds(store: "Store", model: str | None, seeds: int, request: Mapping[
     """Train a run with each seed, and say how far they differ."""
     from ser_store.evaluation import evaluate
     from ser_store.evaluation.tables.evaluation import tabulate_evaluations
-    from ser_store.training.processes import is_main
+    from ser_store.training.distributed.processes import is_main
     from ser_store.training.seeds import finetune_seeds
 
     records = finetune_seeds(store, model, seeds=seeds, **request, progress=True)

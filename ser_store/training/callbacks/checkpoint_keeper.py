@@ -20,7 +20,7 @@ from ser_store.training.checkpointing.checkpoints import (
     keep_last,
     mark_whole,
 )
-from ser_store.training.processes import is_lost_connection, is_main, wait_for_all
+from ser_store.training.distributed.processes import is_lost_connection, is_main, wait_for_all
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from ser_store.training.processes import compute_mean
+from ser_store.training.distributed.processes import compute_mean
 
 
 class LossMeter(TrainerCallback, ExportableState):

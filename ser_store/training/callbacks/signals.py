@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from ser_store.training.processes import count_processes
+from ser_store.training.distributed.processes import count_processes
 
 # From Ctrl-C, from a batch system some seconds before it kills, and from a terminal that is closed.
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
