@@ -80,7 +80,7 @@ def work(job, rank, port):
     """In a child: the command itself."""
     import torch
 
-    from ser_store.training import processes as parallel
+    from ser_store.training.distributed import processes as parallel
     from ser_store_cli.app import main
 
     for stream, name in ((1, "out"), (2, "err")):

@@ -15,8 +15,8 @@ from process_samples import list_lines
 from torch.distributed import TCPStore
 
 from ser_store.errors import SerstoreError
-from ser_store.training import processes as parallel
 from ser_store.training.checkpointing.checkpoints import find_folders
+from ser_store.training.distributed import processes as parallel
 from ser_store.training.distributed.processes import claim_last_word, refuse_other_precision
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store

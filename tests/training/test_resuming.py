@@ -17,10 +17,10 @@ from training_kills import (
 
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
-from ser_store.training import lock as training_lock
 from ser_store.training.callbacks import checkpoint_keeper
 from ser_store.training.checkpointing import checkpoints as checkpoints_module
 from ser_store.training.checkpointing.checkpoints import find_folders, find_last, is_whole
+from ser_store.training.distributed import lock as training_lock
 from ser_store.training.finetune import finetune
 from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.integrity.verify import verify_store
