@@ -6,7 +6,7 @@ Both cross-validate 1,440 utterances of 512 dimensions over the same six folds o
 training utterances of each fold, in as many processes; each turn is a process of its own, from `import` to the last
 answer. They take turns, kind by kind; all predictions of both are compared, and the shortest turn of each counts, by
 the clock and in seconds of the cores, which others that work on the machine lengthen less. At the end the whole sweep
-runs once, with intervals, the correction and the table on disk.
+runs once over one fold and once over all six, with intervals, the correction and the table on disk.
 
 The representations are drawn: eight class means in 512 dimensions for each source, an offset for each of 24 speakers,
 and noise. Writes benchmarks/results/sweep.json.
@@ -37,8 +37,9 @@ PACKAGES = ("ser-store", "numpy", "scipy", "scikit-learn", "joblib")
 OURS = """
 import sys
 import ser_store as ss
-store, kinds, workers, table = sys.argv[1:]
-ss.sweep(store, kind=kinds.split(","), cv="speakers", workers=int(workers), table=table)
+store, kinds, workers, table, *fold = sys.argv[1:]
+protocol = {"split": "speakers", "fold": int(fold[0])} if fold else {"cv": "speakers"}
+ss.sweep(store, kind=kinds.split(","), **protocol, workers=int(workers), table=table)
 """
 SCRIPT = """
 import sys
@@ -95,15 +96,20 @@ def main() -> None:
         folder = Path(name)
         write_problem(folder, drawn)
         measured = {kind: measure_kind(folder, drawn, kind, args.workers, args.repeats) for kind in kinds}
-        whole = run(OURS, folder / "drawn.store", args.kinds, args.workers, folder / "whole.jsonl")
+        words = (folder / "drawn.store", args.kinds, args.workers)
+        whole = {
+            "one fold": run(OURS, *words, folder / "one.jsonl", 1),
+            "all folds": run(OURS, *words, folder / "all.jsonl"),
+        }
     rows = []
     for kind, own in measured.items():
         cells = [f"{own[who][what]:.1f}" for what in ("seconds", "core_seconds") for who in ("sweep", "script")]
         rows.append((kind, *cells, f"{own['script']['core_seconds'] / own['sweep']['core_seconds']:.2f}"))
     header = ("kind", "sweep, s", "script, s", "sweep, core s", "script, core s", "script : sweep, core s")
     print(Table(header, rows))
-    seconds, of_core = whole["seconds"], whole["core_seconds"]
-    print(f"{len(kinds)} kinds on {drawn.sources} sources: {seconds:.0f} s, {of_core:.0f} of a core")
+    for over, took in whole.items():
+        seconds, of_core = took["seconds"], took["core_seconds"]
+        print(f"{len(kinds)} kinds on {drawn.sources} sources over {over}: {seconds:.0f} s, {of_core:.0f} of a core")
     document = {
         "problem": asdict(drawn),
         "workers": args.workers,
