@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,20 +9,17 @@ from numpy.typing import NDArray
 
 from ser_store.corpora.building import check_column_name
 from ser_store.corpora.ravdess import describe_ravdess_ids
-from ser_store.corpora.splits.draw import add_split
 from ser_store.corpora.texts import describe_spellings, fold_text, is_missing, match_names, unite_spellings, unwrap_id
 from ser_store.errors import CorpusError
 from ser_store.evaluation.score_kinds import KINDS
 from ser_store.interchange.cells import Cells
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store.interchange.scores import find_total
-from ser_store_h5.corpus import Column, Corpus, StrArray
+from ser_store_h5.corpus import Column, StrArray
 
 # Says what the numbers of a row are; the columns after it are the classes. Exports have it where that is not plain.
 KIND_COLUMN = "scores"
 SPEAKER_WORDS = ("speaker", "speaker id", "speakerid", "spk", "spk id", "actor", "subject")
-# Columns that are parts of a split, where they can be.
-_SPLIT_COLUMNS = ("split", "fold")
 # Words of corpora: a column so called is no member's answer and no class, unless an utterance is labelled with it.
 CORPUS_WORDS = {
     *SPEAKER_WORDS,
@@ -203,12 +199,3 @@ def _is_kept(table: PredictionTable, header: str, first: NDArray[np.intp], place
             "expected one for each utterance"
         )
     return not len(rows)
-
-
-def with_own_splits(corpus: Corpus) -> Corpus:
-    """Return the corpus with a split for each column that names parts."""
-    for name in _SPLIT_COLUMNS:
-        if name in corpus.columns:
-            with suppress(CorpusError):  # one value only, or one for each utterance: it is a column like others
-                corpus = add_split(corpus, name)
-    return corpus

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, format_count
 from ser_store.common.tables import load_table
+from ser_store.corpora.create import judge_all
 from ser_store.errors import CorpusError
 from ser_store.interchange.adding import add_members, create_with_members
 from ser_store.interchange.answers import Answers, read_answers
-from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, collect_facts, with_own_splits
+from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, collect_facts
 from ser_store.interchange.features import ARRAYS, align_features, load_features
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
@@ -26,7 +27,6 @@ from ser_store_h5.member import Member
 from ser_store_h5.names import list_names
 from ser_store_h5.store import Store, StoreLike
 
-IMPORTED_SPLIT = "imported"
 LOGGER = logging.getLogger("ser_store")
 _UNKNOWN = "what the models learned from is not stated, so that figures on it carry no caution; `trained_on` states it"
 
@@ -283,7 +283,7 @@ def _make_corpus(name: str, truth: Mapping[str, str], classes: tuple[str, ...], 
         speakers=facts.speakers,
         columns=facts.columns,
     )
-    return with_own_splits(corpus.with_split(IMPORTED_SPLIT, np.full(len(corpus), "test")))
+    return judge_all(corpus)
 
 
 def _align(said: Answers, predicted: NDArray[np.int16] | None, corpus: Corpus, path: Path) -> Member:
