@@ -13,6 +13,7 @@ from ser_store_h5 import __version__
 if TYPE_CHECKING:
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
+    from ser_store.corpora.published.listing import list_corpora
     from ser_store.corpora.splits.listing import splits
     from ser_store.corpora.synthetic import write_synthetic_corpus
     from ser_store.ensembles import Correction, Limits, Search
@@ -107,6 +108,7 @@ _HOMES = {
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
+    "list_corpora": "ser_store.corpora.published.listing",
     "ls": "ser_store.interchange.listing",
     "merge": "ser_store_h5.pack.merging",
     "models": "ser_store.backbones.catalogue",
@@ -167,6 +169,7 @@ __all__ = [
     "head",
     "import_predictions",
     "init",
+    "list_corpora",
     "ls",
     "merge",
     "models",

@@ -37,6 +37,13 @@ def _list_parts(store: "Store", context: typer.Context) -> Iterable[str]:
     return ("all", *(store.header.part_names(split) if store.header.splits else ()))
 
 
+def complete_corpora(context: typer.Context, incomplete: str) -> list[str]:
+    """The published corpora by name, else files as the shell completes them."""
+    from ser_store.corpora.published.page import list_pages
+
+    return [name for name in list_pages() if name.startswith(incomplete)]
+
+
 complete_members = _complete(_list_members)
 complete_runs = _complete(lambda store, context: store.runs())
 complete_splits = _complete(lambda store, context: store.header.splits)

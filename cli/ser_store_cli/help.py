@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Bring in a corpus": ("init", "splits", "audit", "import"),
+    "Bring in a corpus": ("corpora", "init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
@@ -25,6 +25,11 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Any corpus, from a table with the columns file, label and, if known, speaker",
             "init --corpus corpus.csv --audio recordings --store mine.store",
         ),
+    ),
+    "corpora": (
+        ("All that are known by name", "corpora"),
+        ("What is read of one, and what it is to be cited by", "corpora iemocap"),
+        ("A page to begin your own with", "corpora emodb --page"),
     ),
     "splits": (
         ("All splits of the store, and which one is meant by default", "splits"),

@@ -16,7 +16,7 @@ from ser_store.errors import CorpusError
 if TYPE_CHECKING:
     from polars import DataFrame
 
-READABLE = (".csv", ".parquet")
+READABLE = (".csv", ".parquet", ".tsv")
 _SEPARATORS = ",;\t|"
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*[\r\n])+")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*\r?\n', re.IGNORECASE)  # Excel's
@@ -59,14 +59,14 @@ def load_table(path: Path) -> TableFile:
     separator = None
     try:
         content = path.read_bytes()
-        if path.suffix.lower() == ".csv":
+        if path.suffix.lower() != ".parquet":
             text, separator = _find_separator(_decode(content))
             frame = _parse_csv(text, separator, path)
         else:
             frame = polars.read_parquet(BytesIO(content))
     except (polars.exceptions.PolarsError, OSError, ValueError) as problem:
         reason = (str(problem).strip().splitlines() or ["unreadable"])[0].rstrip(".:")
-        expected = "CSV in UTF-8" if path.suffix.lower() == ".csv" else "Parquet"
+        expected = "Parquet" if path.suffix.lower() == ".parquet" else "CSV in UTF-8"
         raise CorpusError(
             f"{path}: cannot be read as a table ({reason}): expected {expected}; save it again"
         ) from problem

@@ -12,6 +12,7 @@ import numpy as np
 from ser_store.audio.decode import compute_audio_digest, load_waveform
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.fingerprints import Words, compute_fingerprint
+from ser_store.corpora.label_map import LabelMap
 from ser_store.errors import AudioError, CorpusError, require
 from ser_store_h5 import corpus_file as store_format
 from ser_store_h5.corpus import Column, Corpus, order_classes
@@ -33,7 +34,7 @@ class Draft:
 
     Attributes:
         id: the utterance's id.
-        path: its recording.
+        path: its recording; where there is none, what its table calls it.
         label: its class by name.
         speaker: who speaks, empty where unknown; None for all utterances of a corpus that knows no speakers.
         columns: further columns, the same names for all utterances of a corpus.
@@ -54,6 +55,7 @@ class BuiltCorpus:
         corpus: the utterances whose recordings are sound.
         skipped: one line per recording that was left out because it cannot be used.
         ignored: how many files belong to the data set but are not meant: songs, videos.
+        ignored_as: what these are, and what is meant instead.
         notes: one line for each recording that is not as its header says, for what else was seen and not read, and for
             what was understood and may not have been meant.
     """
@@ -62,6 +64,7 @@ class BuiltCorpus:
     skipped: tuple[str, ...] = ()
     ignored: int = 0
     notes: tuple[str, ...] = ()
+    ignored_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,23 +123,59 @@ def build_corpus(
     usable.sort(key=lambda pair: pair[0].id)
     kept, read = [draft for draft, _ in usable], [recording for _, recording in usable]
     root = _find_root([draft.path for draft in kept], audio_root)
-    classes = order_classes(draft.label for draft in kept)
-    index = {label: place for place, label in enumerate(classes)}
-    columns = {column: as_column([draft.columns[column] for draft in kept]) for column in kept[0].columns}
-    columns["duration"] = np.array([recording.seconds for recording in read], dtype=np.float64)
-    columns["sample_rate"] = np.array([recording.sample_rate for recording in read], dtype=np.int64)
-    corpus = Corpus(
-        name=name,
-        ids=np.array([draft.id for draft in kept], dtype=np.str_),
-        labels=np.array([index[draft.label] for draft in kept]).astype(np.int16),
-        classes=classes,
-        speakers=None if kept[0].speaker is None else np.array([draft.speaker for draft in kept], dtype=np.str_),
-        columns=columns,
+    corpus = _describe(name, kept)
+    measured: dict[str, Column] = {
+        "duration": np.array([recording.seconds for recording in read], dtype=np.float64),
+        "sample_rate": np.array([recording.sample_rate for recording in read], dtype=np.int64),
+    }
+    corpus = replace(
+        corpus,
+        columns={**corpus.columns, **measured},
         paths=np.array([_absolute(draft.path).relative_to(root).as_posix() for draft in kept], dtype=np.str_),
         audio_root=str(root),
         audio_digests=np.frombuffer(b"".join(recording.digest for recording in read), np.uint8).reshape(-1, 32),
     )
     return BuiltCorpus(corpus, skipped=problems, ignored=ignored, notes=notes)
+
+
+def build_without_audio(name: str, drafts: Sequence[Draft], *, notes: Sequence[str] = ()) -> BuiltCorpus:
+    """Make the corpus of utterances whose recordings are not there; as :func:`build_corpus`, but for what it measures.
+
+    Raises:
+        CorpusError: if two drafts share an id, or a name is not allowed.
+    """
+    _check_drafts(drafts)
+    return BuiltCorpus(_describe(name, sorted(drafts, key=lambda draft: draft.id)), notes=tuple(notes))
+
+
+def _describe(name: str, drafts: Sequence[Draft]) -> Corpus:
+    """The corpus of drafts in ascending order of id, without what is known of their recordings."""
+    classes = order_classes(draft.label for draft in drafts)
+    index = {label: place for place, label in enumerate(classes)}
+    return Corpus(
+        name=name,
+        ids=np.array([draft.id for draft in drafts], dtype=np.str_),
+        labels=np.array([index[draft.label] for draft in drafts]).astype(np.int16),
+        classes=classes,
+        speakers=None if drafts[0].speaker is None else np.array([draft.speaker for draft in drafts], dtype=np.str_),
+        columns={column: as_column([draft.columns[column] for draft in drafts]) for column in drafts[0].columns},
+    )
+
+
+def relabel(drafts: Sequence[Draft], labels: LabelMap) -> tuple[list[Draft], list[str]]:
+    """Return the utterances with the classes that a label map gives them, without those it drops, and what it did.
+
+    Raises:
+        CorpusError: if it drops all.
+    """
+    given = [draft.label for draft in drafts]
+    pairs = zip(drafts, labels.apply(given), strict=True)
+    kept = [replace(draft, label=label) for draft, label in pairs if label is not None]
+    if not kept:
+        raise CorpusError(
+            f"{labels.file} drops every utterance: expected labels such as {', '.join(sorted(set(given))[:8])} in it"
+        )
+    return kept, labels.describe(given)
 
 
 def read_recordings(

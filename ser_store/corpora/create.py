@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from ser_store.common.display import Block, Result
-from ser_store.corpora.building import BuiltCorpus
-from ser_store.corpora.manifest import load_manifest
-from ser_store.corpora.ravdess import load_ravdess
+from ser_store.corpora.label_map import read_label_map
+from ser_store.corpora.sources import Source, load_corpus
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_split
-from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.progress import Progress, ProgressLike, to_progress
+from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import Store
 
-CORPORA = ("ravdess",)
+# Columns that are parts of a split, where they can be.
+_SPLIT_COLUMNS = ("split", "fold")
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +34,7 @@ class Initialized(Result):
         created: whether the store was made now, or gained a split.
         skipped: one line for each recording left out.
         ignored: files that are not part of the corpus.
+        ignored_as: what these are.
         cautions: one line for each thing to beware of: in the split, and in what the store holds now that it held
             otherwise before.
         notes: one line for each recording that is not as its header says, for what else was seen and not read, and for
@@ -47,6 +49,7 @@ class Initialized(Result):
     ignored: int
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
+    ignored_as: str = ""
 
     def count_parts(self) -> dict[str, int]:
         """Return how many utterances each part of the split has."""
@@ -89,6 +92,8 @@ def init(
     *,
     corpus: str | os.PathLike[str],
     audio: str | os.PathLike[str] | None = None,
+    no_audio: bool = False,
+    labels: str | os.PathLike[str] | None = None,
     split: str | None = None,
     seed: int | None = None,
     folds: int | None = None,
@@ -100,11 +105,16 @@ def init(
 
     Args:
         store: the store's folder.
-        corpus: ``ravdess``, or a CSV or Parquet manifest.
+        corpus: the name of a published corpus (:func:`ser_store.list_corpora` lists them), a page that describes one
+            (TOML), or a table with a row for each utterance (CSV, TSV, Parquet); ``docs/corpora.md`` explains both.
         audio: the folder of the recordings.
+        no_audio: there are no recordings: the corpus is what the table says. They can be added later by the same call
+            with ``audio`` instead.
+        labels: a label map (TOML) that renames, merges or drops classes; see
+            :func:`ser_store.corpora.label_map.read_label_map`.
         split: name of a split (see :data:`ser_store.corpora.splits.draw.SPLITS`) or of a column. Default: the
-            manifest's own ``split`` column where it has one, else ``paper``; where the store is there, its default
-            split stays.
+            corpus' own where one was published or the table has a column ``split``, else ``paper``; without audio, one
+            in which all utterances are judged. Where the store is there, its default split stays.
         seed: of the split; one that is not the split's own is part of its name: ``paper-7``.
         folds: how many, of a split into folds; part of its name likewise: ``kfold-10-folds``.
         skip_bad: leave bad recordings out instead of refusing.
@@ -124,13 +134,15 @@ def init(
     {'train': 60, 'valid': 60, 'test': 60}
     """
     path = Path(store)
-    built = _load_corpus(
+    source = Source(
         os.fspath(corpus),
         None if audio is None else Path(audio),
+        no_audio=no_audio,
+        labels=None if labels is None else read_label_map(labels),
         skip_bad=skip_bad,
         strict=strict,
-        progress=to_progress(progress),
     )
+    built = load_corpus(source, progress=to_progress(progress))
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
     notes = built.notes
@@ -138,6 +150,8 @@ def init(
         there.refuse_other_corpus(described)
         cautions += _describe_changes(there.corpus, described)
         described = _combine(there.corpus, described)
+    if no_audio and split is None and described.default_split is None:
+        described = judge_all(described)
     name = split or described.default_split or "paper"
     if name != described.default_split or (split, seed, folds) != (None, None, None):
         asked, name = name, name_split(described, name, seed=seed, folds=folds)
@@ -159,19 +173,23 @@ def init(
         created=there is None,
         skipped=built.skipped,
         ignored=built.ignored,
+        ignored_as=built.ignored_as,
         cautions=(*cautions, *caution_split(described, name)),
         notes=notes,
     )
 
 
-def _load_corpus(corpus: str, audio: Path | None, *, skip_bad: bool, strict: bool, progress: Progress) -> BuiltCorpus:
-    if corpus == "ravdess":
-        if audio is None:
-            raise UnknownNameError("corpus ravdess without its recordings: expected their folder as `audio`")
-        return load_ravdess(audio, skip_bad=skip_bad, strict=strict, progress=progress)
-    if Path(corpus).suffix.lower() in (".csv", ".parquet"):
-        return load_manifest(Path(corpus), audio=audio, skip_bad=skip_bad, strict=strict, progress=progress)
-    raise UnknownNameError(describe_unknown("corpus", corpus, [*CORPORA, "FILE.csv", "FILE.parquet"]))
+def judge_all(corpus: Corpus) -> Corpus:
+    """Return a corpus without audio with the default split ``imported``, all of which is ``test``.
+
+    A column ``split`` or ``fold`` that can be the parts of a split becomes a split too.
+    """
+    corpus = corpus.with_split("imported", np.full(len(corpus), "test"))
+    for name in _SPLIT_COLUMNS:
+        if name in corpus.columns:
+            with suppress(CorpusError):  # one value only, or one for each utterance: it is a column like others
+                corpus = add_split(corpus, name)
+    return corpus
 
 
 def _combine(there: Corpus, described: Corpus) -> Corpus:

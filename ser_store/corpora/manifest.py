@@ -6,12 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ser_store.audio.decode import AUDIO_SUFFIXES
 from ser_store.common.tables import TableFile, load_table
-from ser_store.corpora.building import MEASURED_COLUMNS, BuiltCorpus, Cell, Draft, build_corpus
+from ser_store.corpora.building import (
+    MEASURED_COLUMNS,
+    BuiltCorpus,
+    Cell,
+    Draft,
+    build_corpus,
+    build_without_audio,
+    relabel,
+)
+from ser_store.corpora.folders import find_files
+from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.manifest_columns import find_fields, read_cells, read_filled, read_names, refuse_segments
 from ser_store.corpora.splits.draw import describe_folds, normalise_parts
 from ser_store.corpora.splits.speakers import describe_unknown_speakers
-from ser_store.corpora.texts import normalise_text, unite_spellings
+from ser_store.corpora.texts import normalise_text, unite_spellings, unwrap_id
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
@@ -21,6 +32,8 @@ def load_manifest(
     manifest: Path,
     *,
     audio: Path | None = None,
+    no_audio: bool = False,
+    labels: LabelMap | None = None,
     skip_bad: bool = False,
     strict: bool = False,
     progress: Progress = silent,
@@ -37,7 +50,11 @@ def load_manifest(
     understood is in the result's ``notes``.
 
     Args:
-        audio: the folder that relative paths start from; default: the manifest's folder.
+        audio: the folder that relative paths start from; default: the manifest's folder. Where no column names
+            recordings, they are those below it that are called by the ids.
+        no_audio: there are no recordings: the corpus is what the table says. Ids are the column ``utterance`` (or
+            ``id``), or the names of the recordings.
+        labels: what the labels mean; default: what they say.
         skip_bad: leave out recordings that cannot be used, instead of refusing.
         strict: a recording that is not as its header says cannot be used.
 
@@ -47,13 +64,21 @@ def load_manifest(
         AudioError: if a recording cannot be used (unless ``skip_bad``).
     """
     table = _strip_headers(load_table(manifest), manifest)
-    fields = find_fields(table.frame.columns, manifest)
-    refuse_segments(table.frame, manifest)
+    fields = find_fields(table.frame.columns, manifest, may_lack_path=no_audio or audio is not None)
+    if not no_audio:
+        refuse_segments(table.frame, manifest)
     if audio is not None and not audio.is_dir():
         raise CorpusError(f"{audio} is not a folder: expected the one that the paths in {manifest} start from")
     root = manifest.parent if audio is None else audio
-    drafts, notes = _make_drafts(manifest, table, fields, root)
-    built = build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, strict=strict, progress=progress)
+    drafts, notes = _make_drafts(manifest, table, fields, None if no_audio else root)
+    if labels is not None:
+        drafts, said = relabel(drafts, labels)
+        notes += said
+    built = (
+        build_without_audio(manifest.stem, drafts)
+        if no_audio
+        else build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, strict=strict, progress=progress)
+    )
     understood = _describe_columns(manifest, fields, built.corpus)
     corpus, folds = _with_own_split(built.corpus, fields["split"]) if "split" in fields else (built.corpus, ())
     notes = [*understood, *table.notes, *notes, *describe_unknown_speakers(corpus), *folds]
@@ -69,15 +94,21 @@ def _strip_headers(table: TableFile, manifest: Path) -> TableFile:
 
 
 def _make_drafts(
-    manifest: Path, table: TableFile, fields: Mapping[str, str], root: Path
+    manifest: Path, table: TableFile, fields: Mapping[str, str], root: Path | None
 ) -> tuple[list[Draft], list[str]]:
+    """The utterances and what was understood; ``root`` is where recordings lie, None where there are none."""
     cells = table.frame.get_column  # not frame[…], which takes ^…$ for a pattern
-    recordings = _Recordings(root)
-    paths = [recordings.find(path) for path in read_filled(cells(fields["path"]), manifest, what="path")[0]]
-    ids = [normalise_text(path.stem) for path in paths]
-    notes: list[str] = []
+    ids, notes = list[str](), list[str]()
     if "utterance" in fields:
         ids, notes = read_filled(cells(fields["utterance"]), manifest, what="utterance")
+    written = read_filled(cells(fields["path"]), manifest, what="path")[0] if "path" in fields else []
+    if root is None:
+        ids = ids or [unwrap_id(path) for path in written]
+        paths = [Path(name) for name in written or ids]
+    else:
+        recordings = _Recordings(root)
+        paths = [recordings.find(path) for path in written] or recordings.find_by_name(ids, manifest)
+        ids = ids or [normalise_text(path.stem) for path in paths]
     labels, said = read_filled(cells(fields["label"]), manifest, what="label")
     labels, united = _unite(labels, "labels that are one class")
     notes += said + united
@@ -169,11 +200,13 @@ def _describe_columns(manifest: Path, fields: Mapping[str, str], corpus: Corpus)
     ]
     kinds = {"i": "whole numbers", "f": "numbers", "U": "text"}
     further = [
-        f"{name} (measured)" if name in MEASURED_COLUMNS else f"{name} ({kinds[values.dtype.kind]})"
+        f"{name} (measured)"
+        if name in MEASURED_COLUMNS and corpus.paths is not None
+        else f"{name} ({kinds[values.dtype.kind]})"
         for name, values in corpus.columns.items()
         if name not in fields.values()
     ]
-    return [*lines, f"further columns: {', '.join(further)}"]
+    return [*lines, f"further columns: {', '.join(further)}"] if further else lines
 
 
 @dataclass
@@ -190,6 +223,27 @@ class _Recordings:
             if os.path.exists(path):  # noqa: PTH110 - no error where the name is too long
                 return path
         return path if written.isascii() else self._find_other_form(path) or path
+
+    def find_by_name(self, ids: Sequence[str], manifest: Path) -> list[Path]:
+        """Return the recording below the folder that is called by each id.
+
+        Raises:
+            CorpusError: naming the first id without one, or with several.
+        """
+        files: dict[str, list[Path]] = {}
+        for path in find_files(self.root)[0]:
+            if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+                files.setdefault(normalise_text(path.stem), []).append(path)
+        named = [files.get(unwrap_id(name), []) for name in ids]
+        odd = [(name, len(found)) for name, found in zip(ids, named, strict=True) if len(found) != 1]
+        if odd:
+            name, n = odd[0]
+            raise CorpusError(
+                f"{self.root} holds {n or 'no'} recording{'s' * (n > 1)} called {name!r}, an id in {manifest}, and "
+                f"likewise for {len(odd)} of {len(ids)} ids: expected one for each; check `audio`, or name each in a "
+                f"column 'path'"
+            )
+        return [found[0] for found in named]
 
     def _find_other_form(self, path: Path) -> Path | None:
         found = Path(path.anchor)

@@ -35,6 +35,8 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
     "split": ("splits", "splitset", "splitname", "datasplit", "partition", "subset"),
 }
 _NEEDED = ("path", "label")
+# What may be the id where no column names recordings; beside one, these are further columns.
+_IDS_ALONE = ("id", "ids", "key", "name", "segment", "segmentid")
 _SEGMENT = re.compile(
     r"(segment|seg|clip|utterance|utt|turn|time|t)?(start|begin|onset|offset|end|stop)"
     r"(s|time|times|sec|secs|second|seconds|ms|sample|samples|frame|frames)?"
@@ -45,8 +47,11 @@ _NUMBER = re.compile(rf"{_WHOLE.pattern}(\.[0-9]*)?(e[+-]?[0-9]+)?|[+-]?\.[0-9]+
 _DECIMAL_COMMA = re.compile(rf"{_WHOLE.pattern}(,[0-9]+)?")
 
 
-def find_fields(headers: Sequence[str], manifest: Path) -> dict[str, str]:
+def find_fields(headers: Sequence[str], manifest: Path, *, may_lack_path: bool = False) -> dict[str, str]:
     """Return the header that is meant by each field: path, label and, where there, utterance, speaker and split.
+
+    Args:
+        may_lack_path: whether ids are enough.
 
     Raises:
         CorpusError: if path or label is missing, or two headers may be meant.
@@ -55,17 +60,20 @@ def find_fields(headers: Sequence[str], manifest: Path) -> dict[str, str]:
     for field, others in _HEADERS.items():
         meant = [header for header in headers if _fold_header(header) == field]
         meant = meant or [header for header in headers if _fold_header(header) in others]
+        if not meant and field == "utterance" and may_lack_path and "path" not in fields:
+            meant = [header for header in headers if _fold_header(header) in _IDS_ALONE]
         if len(meant) > 1:
             raise CorpusError(
                 f"{manifest} has the columns {meant[0]!r} and {meant[1]!r}: expected one for the {field}; rename the "
                 f"one that is meant to {field!r}, and drop or rename the other if it is called so too"
             )
-        if meant:
-            fields[field] = meant[0]
-        elif field in _NEEDED:
+        fields |= {field: meant[0]} if meant else {}
+    for field in _NEEDED:
+        if field not in fields and not (field == "path" and may_lack_path and "utterance" in fields):
             found = ", ".join(repr(header) for header in headers[:12]) or "none"
+            first = "'utterance', or 'path'" if may_lack_path else "'path'"
             raise CorpusError(
-                f"{manifest} has no column {field!r}: expected the columns 'path' (or {_HEADERS['path'][0]!r}) and "
+                f"{manifest} has no column {field!r}: expected the columns {first} (or {_HEADERS['path'][0]!r}) and "
                 f"'label' (or {_HEADERS['label'][0]!r}), found {found}; rename its columns"
             )
     return fields

@@ -115,7 +115,7 @@ def _inspect(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspect
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
     # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
     can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
-    if corpus.paths is None or folder is None or not can_look:
+    if folder is None or not can_look or (corpus.paths is None and audio is None):
         return None
     from ser_store.corpora.inspection import inspect_recordings
 

@@ -1,12 +1,14 @@
 """Imported members into a store: all of a file, or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store_h5.corpus import Corpus
@@ -15,6 +17,58 @@ from ser_store_h5.fitted import KEY
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
+
+
+@dataclass(frozen=True, repr=False)
+class Imported(Result):
+    """What an import added, and how it read the file.
+
+    Attributes:
+        store: the store's folder.
+        members: names of the new members.
+        n: utterances in the file.
+        created: whether the store was made by this import.
+        identical: names of the members that were there already, with the same numbers.
+        scores: the kind of numbers that is stored of each run, as its record says; none of those known by labels.
+        ignored: columns that were left aside.
+        unlabelled: classes of a new store that no utterance is labelled with.
+        understood: one line for each thing that could have been meant otherwise.
+    """
+
+    store: Path
+    members: tuple[str, ...]
+    n: int
+    created: bool
+    identical: tuple[str, ...] = ()
+    scores: dict[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    understood: tuple[str, ...] = ()
+
+    def describe(self) -> Iterator[Block]:
+        """Yield what ``serstore import`` prints."""
+        said = f"imported {format_count(len(self.members), 'member')} on {format_count(self.n, 'utterance')}"
+        said += f": {', '.join(self.members)}" if self.members else ""
+        said += f"; {format_count(len(self.identical), 'member')} there already, the same" if self.identical else ""
+        yield said
+        if self.created:
+            yield f"made {self.store}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each member of the file: ``member``, and whether it is ``new``."""
+        return [{"member": name, "new": name in self.members} for name in (*self.members, *self.identical)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore import --json``."""
+        return {
+            "store": str(self.store),
+            "created": self.created,
+            "n": self.n,
+            "members": list(self.members),
+            "identical": list(self.identical),
+            "scores": self.scores,
+            "understood": list(self.understood),
+        }
 
 
 def add_members(store: Store, members: Sequence[Member], details: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

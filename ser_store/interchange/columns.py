@@ -4,14 +4,22 @@ import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import check_column_name
 from ser_store.corpora.ravdess import describe_ravdess_ids
-from ser_store.corpora.splits.draw import add_split
-from ser_store.corpora.texts import describe_spellings, fold_text, is_missing, match_names, unite_spellings, unwrap_id
+from ser_store.corpora.texts import (
+    describe_spellings,
+    fold_name,
+    fold_text,
+    is_missing,
+    match_names,
+    unite_spellings,
+    unwrap_id,
+)
 from ser_store.errors import CorpusError
 from ser_store.evaluation.score_kinds import KINDS
 from ser_store.interchange.cells import Cells
@@ -22,8 +30,6 @@ from ser_store_h5.corpus import Column, Corpus, StrArray
 # Says what the numbers of a row are; the columns after it are the classes. Exports have it where that is not plain.
 KIND_COLUMN = "scores"
 SPEAKER_WORDS = ("speaker", "speaker id", "speakerid", "spk", "spk id", "actor", "subject")
-# Columns that are parts of a split, where they can be.
-_SPLIT_COLUMNS = ("split", "fold")
 # Words of corpora: a column so called is no member's answer and no class, unless an utterance is labelled with it.
 CORPUS_WORDS = {
     *SPEAKER_WORDS,
@@ -205,10 +211,53 @@ def _is_kept(table: PredictionTable, header: str, first: NDArray[np.intp], place
     return not len(rows)
 
 
-def with_own_splits(corpus: Corpus) -> Corpus:
-    """Return the corpus with a split for each column that names parts."""
-    for name in _SPLIT_COLUMNS:
-        if name in corpus.columns:
-            with suppress(CorpusError):  # one value only, or one for each utterance: it is a column like others
-                corpus = add_split(corpus, name)
-    return corpus
+def join_facts(table: PredictionTable, corpus: Corpus, meta: Path) -> tuple[PredictionTable, list[str]]:
+    """Return the answers about utterances that ``corpus``, which a table of facts was read as, has; and who is missing.
+
+    Raises:
+        CorpusError: if the two tables have no utterance in common, or say different things of one.
+    """
+    answered, known = sorted(set(table.ids.tolist())), set(corpus.ids.tolist())
+    unknown, silent = [name for name in answered if name not in known], sorted(known - set(answered))
+    if len(unknown) == len(answered):
+        raise CorpusError(
+            f"{table.path} and {meta} have no utterance in common: the first are {answered[0]!r} and "
+            f"{str(corpus.ids[0])!r}; expected the same ids in both"
+        )
+    _refuse_contradictions(table, corpus, meta)
+    notes = []
+    if unknown:
+        notes.append(
+            f"answers about utterances that {meta.name} does not list, left out: {len(unknown)} of {len(answered)} "
+            f"utterances, the first {unknown[0]!r}"
+        )
+    if silent:
+        notes.append(
+            f"utterances of {meta.name} without an answer: {len(silent)} of {len(corpus)}, the first {silent[0]!r}"
+        )
+    return (table.keep(known) if unknown else table), notes
+
+
+def _refuse_contradictions(table: PredictionTable, corpus: Corpus, meta: Path) -> None:
+    """Refuse a column of facts that says otherwise what the corpus says."""
+    row_of = {name: row for row, name in enumerate(corpus.ids.tolist())}
+    for header in table.further:
+        facts = corpus.speakers if fold_text(header) in SPEAKER_WORDS else corpus.columns.get(header)
+        if facts is None:
+            continue
+        known = facts.tolist()
+        for utterance, cell in zip(table.ids.tolist(), table.cells.read_cells(header), strict=True):
+            expected = str(known[row_of[utterance]]) if utterance in row_of else ""
+            if not (is_missing(cell) or is_missing(expected) or _is_same(cell, expected)):
+                raise CorpusError(
+                    f"{table.path} says {header} {cell} of {utterance!r}, and {meta} says {expected}: expected the "
+                    f"same in both; mend one, or drop its column"
+                )
+
+
+def _is_same(cell: str, other: str) -> bool:
+    if fold_name(cell) == fold_name(other):
+        return True
+    with suppress(ValueError):
+        return float(cell) == float(other)
+    return False

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.display import Block, Result, format_count
 from ser_store.common.tables import load_table
+from ser_store.corpora.building import BuiltCorpus
+from ser_store.corpora.create import judge_all
+from ser_store.corpora.manifest import load_manifest
 from ser_store.errors import CorpusError
-from ser_store.interchange.adding import add_members, create_with_members
+from ser_store.interchange.adding import Imported, add_members, create_with_members
 from ser_store.interchange.answers import Answers, read_answers
-from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, collect_facts, with_own_splits
+from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, collect_facts, join_facts
 from ser_store.interchange.features import ARRAYS, align_features, load_features
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
@@ -26,61 +28,8 @@ from ser_store_h5.member import Member
 from ser_store_h5.names import list_names
 from ser_store_h5.store import Store, StoreLike
 
-IMPORTED_SPLIT = "imported"
 LOGGER = logging.getLogger("ser_store")
 _UNKNOWN = "what the models learned from is not stated, so that figures on it carry no caution; `trained_on` states it"
-
-
-@dataclass(frozen=True, repr=False)
-class Imported(Result):
-    """What an import added, and how it read the file.
-
-    Attributes:
-        store: the store's folder.
-        members: names of the new members.
-        n: utterances in the file.
-        created: whether the store was made by this import.
-        identical: names of the members that were there already, with the same numbers.
-        scores: the kind of numbers that is stored of each run, as its record says; none of those known by labels.
-        ignored: columns that were left aside.
-        unlabelled: classes of a new store that no utterance is labelled with.
-        understood: one line for each thing that could have been meant otherwise.
-    """
-
-    store: Path
-    members: tuple[str, ...]
-    n: int
-    created: bool
-    identical: tuple[str, ...] = ()
-    scores: dict[str, str] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    understood: tuple[str, ...] = ()
-
-    def describe(self) -> Iterator[Block]:
-        """Yield what ``serstore import`` prints."""
-        said = f"imported {format_count(len(self.members), 'member')} on {format_count(self.n, 'utterance')}"
-        said += f": {', '.join(self.members)}" if self.members else ""
-        said += f"; {format_count(len(self.identical), 'member')} there already, the same" if self.identical else ""
-        yield said
-        if self.created:
-            yield f"made {self.store}"
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return a row for each member of the file: ``member``, and whether it is ``new``."""
-        return [{"member": name, "new": name in self.members} for name in (*self.members, *self.identical)]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document of ``serstore import --json``."""
-        return {
-            "store": str(self.store),
-            "created": self.created,
-            "n": self.n,
-            "members": list(self.members),
-            "identical": list(self.identical),
-            "scores": self.scores,
-            "understood": list(self.understood),
-        }
 
 
 def import_predictions(
@@ -92,6 +41,7 @@ def import_predictions(
     kind: Kind | None = None,
     trained_on: str | None = None,
     split: str | None = None,
+    meta: str | os.PathLike[str] | None = None,
 ) -> Store:
     """Import predictions, logits or representations made elsewhere; return the store, made where there is none.
 
@@ -103,7 +53,7 @@ def import_predictions(
     written; members that are there already, with the same numbers, are passed over.
 
     With ``kind="pooled"`` the file holds representations; see :func:`ser_store.interchange.features.load_features`
-    for its shapes. The store must be there, since representations bring no labels.
+    for its shapes. The store must be there, since representations bring no labels, or ``meta`` must bring them.
 
     What was understood of the file and may not have been meant is logged (logger ``ser_store``).
 
@@ -119,6 +69,8 @@ def import_predictions(
             the other folds; ``nothing``: none of these utterances. It is kept in the runs, and figures on what was
             learned from carry a caution. Default: it is not known.
         split: whose part ``trained_on`` is. Default: the corpus' default split.
+        meta: a table with a row for each utterance, of which a new store gets labels, speakers, split and columns, as
+            ``init`` reads it without audio; joined by id. Who is missing on either side is said.
 
     Raises:
         CorpusError: if columns are missing or cannot be meant, ids repeat, labels are unknown or contradict the
@@ -138,7 +90,9 @@ def import_predictions(
     >>> store.member_names()
     ['emotion2vec@0', 'mine@100']
     """
-    done = import_file(path, store=store, label=label, classes=classes, kind=kind, trained_on=trained_on, split=split)
+    done = import_file(
+        path, store=store, label=label, classes=classes, kind=kind, trained_on=trained_on, split=split, meta=meta
+    )
     for line in done.understood:
         LOGGER.info(line)
     return store if isinstance(store, Store) else Store(done.store)
@@ -153,6 +107,7 @@ def import_file(
     kind: Kind | None = None,
     trained_on: str | None = None,
     split: str | None = None,
+    meta: str | os.PathLike[str] | None = None,
 ) -> Imported:
     """Import a file and say how it was read; see :func:`import_predictions`, whose arguments these are."""
     check_kind(kind)
@@ -161,13 +116,16 @@ def import_file(
     opened = store if isinstance(store, Store) else None
     if opened is None and (folder.is_file() or (folder / "corpus.h5").is_file()):
         opened = Store(folder)
-    if kind == POOLED:
+    described = None if meta is None else _read_meta(Path(meta), folder, opened)
+    if kind == POOLED and described is None:
         _refuse_labels(folder, opened, label, classes)
-    there = None if opened is None else opened.corpus
+    there = described.corpus if described is not None else None if opened is None else opened.corpus
     read = (
         _read_features(path, there)
         if there is not None and kind == POOLED
-        else _read_predictions(path, there, folder, label=label, classes=classes, kind=kind)
+        else _read_predictions(
+            path, there, folder, label=label, classes=classes, kind=kind, meta=None if meta is None else Path(meta)
+        )
     )
     stated = {} if trained_on is None else {KEY: state_fitted(read.corpus, trained_on, split=split).to_json()}
     details: dict[str, dict[str, Any]] = {member.run: {"source": path.name, **stated} for member in read.members}
@@ -187,8 +145,18 @@ def import_file(
         scores=read.scores,
         ignored=read.ignored,
         unlabelled=read.unlabelled,
-        understood=(*read.notes, *((_UNKNOWN,) if is_unknown else ())),
+        understood=(*(() if described is None else described.notes), *read.notes, *((_UNKNOWN,) if is_unknown else ())),
     )
+
+
+def _read_meta(meta: Path, folder: Path, store: Store | None) -> BuiltCorpus:
+    if store is not None:
+        raise CorpusError(
+            f"there is a store at {folder}, whose corpus stands: expected `meta` for a new one only; `init()` with the "
+            f"table and no audio adds its columns and splits to this store"
+        )
+    built = load_manifest(meta, no_audio=True)
+    return built if built.corpus.default_split else replace(built, corpus=judge_all(built.corpus))
 
 
 def _refuse_labels(folder: Path, store: Store | None, label: str | None, classes: Sequence[str]) -> None:
@@ -234,7 +202,14 @@ def _describe_ignored(names: Sequence[str], noun: str) -> Iterator[str]:
 
 
 def _read_predictions(
-    path: Path, there: Corpus | None, folder: Path, *, label: str | None, classes: Sequence[str], kind: str | None
+    path: Path,
+    there: Corpus | None,
+    folder: Path,
+    *,
+    label: str | None,
+    classes: Sequence[str],
+    kind: str | None,
+    meta: Path | None,
 ) -> _Read:
     if path.is_dir() or path.suffix.lower() in ARRAYS:
         raise CorpusError(
@@ -243,9 +218,10 @@ def _read_predictions(
     if there is None and label is None:
         raise CorpusError(
             f"there is no store at {folder}: expected `label` COLUMN, the true labels in {path.name}, to create one "
-            f"(columns: {', '.join(load_table(path).frame.columns[:8])})"
+            f"(columns: {', '.join(load_table(path).frame.columns[:8])}), or `meta` TABLE, which says them"
         )
     table = load_predictions(path, label=label, corpus=there, classes=classes)
+    table, missing = (table, []) if meta is None or there is None else join_facts(table, there, meta)
     known, truth, notes = name_truth(table, there, classes)
     columns = assign_columns(table, known.meant, label=label)
     read = read_answers(table, columns, kind=kind)
@@ -264,11 +240,11 @@ def _read_predictions(
     return _Read(
         corpus,
         members=[_align(said, own, corpus, path) for said, own in pairs],
-        n=len(set(table.ids.tolist())),
+        n=len(set(table.ids[np.concatenate([member.rows for member in table.members])].tolist())),
         scores={run: found for run, found in read.kinds.items() if run in kept},
         ignored=facts.ignored,
         unlabelled=tuple(unlabelled),
-        notes=(*table.notes, *notes, *read.notes, *facts.notes, *outside, *aside),
+        notes=(*table.notes, *missing, *notes, *read.notes, *facts.notes, *outside, *aside),
     )
 
 
@@ -283,7 +259,7 @@ def _make_corpus(name: str, truth: Mapping[str, str], classes: tuple[str, ...], 
         speakers=facts.speakers,
         columns=facts.columns,
     )
-    return with_own_splits(corpus.with_split(IMPORTED_SPLIT, np.full(len(corpus), "test")))
+    return judge_all(corpus)
 
 
 def _align(said: Answers, predicted: NDArray[np.int16] | None, corpus: Corpus, path: Path) -> Member:

@@ -1,7 +1,7 @@
 """Predictions and logits as a table holds them: wide or long, its rows in any order."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,13 @@ class PredictionTable:
     def has_predicted(self) -> bool:
         """Whether the members of a long table are known by their labels."""
         return any(member.header is not None for member in self.members)
+
+    def keep(self, known: Collection[str]) -> "PredictionTable":
+        """Return the table with the answers about the utterances ``known`` only, and the members that give some."""
+        is_known = np.isin(self.ids, np.array(list(known), dtype=np.str_))
+        members = [replace(member, rows=member.rows[is_known[member.rows]]) for member in self.members]
+        labels = None if self.labels is None else {name: own for name, own in self.labels.items() if name in known}
+        return replace(self, members=tuple(member for member in members if len(member.rows)), labels=labels)
 
 
 def load_predictions(

@@ -1,12 +1,17 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ser_store.corpora.ravdess import describe_ravdess_ids, load_ravdess, parse_ravdess_id
+from ser_store.corpora.published.loading import load_published
+from ser_store.corpora.ravdess import describe_ravdess_ids, open_ravdess, parse_ravdess_id
 from ser_store.errors import AudioError, CorpusError, SerstoreError
 
 soundfile = pytest.importorskip("soundfile")
+
+
+load_ravdess = partial(load_published, open_ravdess())
 
 
 def record(path: Path, *, seed: int = 0, seconds: float = 0.3) -> Path:

@@ -8,7 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser_store.backbones.loading import build_model, load_classifier
-from ser_store.corpora.ravdess import load_ravdess
+from ser_store.corpora.published.loading import load_published
+from ser_store.corpora.ravdess import open_ravdess
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.probe import PROBE_C, fit_probe
@@ -18,7 +19,7 @@ N_CLASSES = 8
 
 @pytest.fixture(scope="module")
 def corpus(speech):
-    return load_ravdess(speech).corpus
+    return load_published(open_ravdess(), speech).corpus
 
 
 def choose_rows(corpus, classes):

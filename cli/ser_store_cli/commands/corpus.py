@@ -1,11 +1,12 @@
-"""init, audit and splits."""
+"""init, corpora, audit and splits."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ser_store_cli.completion import complete_splits
+from ser_store_cli.completion import complete_corpora, complete_splits
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -25,6 +26,7 @@ _TOLD = 5
 
 def register(app: typer.Typer) -> None:
     app.command()(init)
+    app.command()(corpora)
     app.command()(audit)
     app.command()(splits)
 
@@ -32,9 +34,22 @@ def register(app: typer.Typer) -> None:
 @stated
 def init(
     corpus: Annotated[
-        str, typer.Option("--corpus", help="ravdess, or a table of recordings: FILE.csv or FILE.parquet.")
+        str,
+        typer.Option(
+            "--corpus",
+            help="A published corpus by name (ravdess, emodb, iemocap, …: `serstore corpora` lists all), a table with "
+            "a row for each utterance (FILE.csv, FILE.tsv, FILE.parquet), or the page of another corpus (PAGE.toml).",
+            autocompletion=complete_corpora,
+        ),
     ],
     audio: AudioOption = None,
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Make the corpus of the table alone: there are no recordings.")
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="MAP.toml", help="Rename, merge or drop classes by a label map."),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +57,7 @@ def init(
             help="How to split: paper (random train and test, as published), paper-valid (a validation part too), "
             "speaker (no speaker in two parts), speaker-folds, loso (leave one speaker out), emobox (the folds of "
             "EmoBox), twin (both takes of an utterance in one part), kfold, or a column of the table.",
-            show_default="the store's default split, else the manifest's own, else paper",
+            show_default="the store's default split, else the corpus' own, else paper",
         ),
     ] = None,
     seed: Annotated[
@@ -65,13 +80,15 @@ def init(
 ) -> None:
     """Create a store for a corpus, or add a split to the store that is there.
 
-    A table of recordings has a row for each utterance. Its columns:
-    - path (or file): the recording, from the table's folder or --audio
-    - label (or emotion): its class
-    - speaker: who speaks, if known
+    A table has a row for each utterance; commas, semicolons, tabs or bars separate. Its columns:
+    - path (or file, filename, wav, audio): the recording, from the table's folder or --audio
+    - label (or emotion, class, category): its class
+    - speaker (or spk, actor, subject), if known
     - utterance: its id, if that is not the recording's name
-    - split: train, valid, test or folds, if it has one
+    - split (or partition, subset): train, valid, test or folds, if it has one
     - any others, such as sex or age: kept, and can be splits, too
+
+    A label map has a line for each class, angry = ["anger", "A"], and drop = "rest" or a list.
     """
     from ser_store.corpora.create import init as make_store
 
@@ -79,6 +96,8 @@ def init(
         store,
         corpus=corpus,
         audio=audio,
+        no_audio=no_audio,
+        labels=labels,
         split=split,
         seed=seed,
         folds=folds,
@@ -89,12 +108,41 @@ def init(
     _tell("left out", made.skipped)
     _tell("note", made.notes)
     if made.ignored:
-        warn(f"{made.ignored} songs and videos were ignored: the corpus is the spoken audio")
+        warn(f"{made.ignored} {made.ignored_as}")
     warn_cautions(made.cautions)
     if json:
         print_json(made.to_json())
     else:
         print_blocks(made.describe())
+
+
+@stated
+def corpora(
+    corpus: Annotated[
+        str | None,
+        typer.Argument(
+            help="A corpus to describe, by name or by its PAGE.toml.",
+            show_default="all that are known by name",
+            autocompletion=complete_corpora,
+        ),
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Print the page of the corpus as it is written, to begin your own with.")
+    ] = False,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the published corpora that `serstore init` knows by name, or describe one."""
+    from ser_store.corpora.published.listing import list_corpora, load_page_text
+
+    if page:
+        typer.echo(load_page_text(corpus or "ravdess"), nl=False)
+        return
+    found = list_corpora(corpus)
+    if json:
+        print_json(found.to_json())
+    else:
+        print_blocks(found.describe())
 
 
 def _tell(what: str, lines: Sequence[str]) -> None:

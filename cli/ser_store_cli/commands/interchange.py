@@ -66,6 +66,15 @@ def import_(
         ),
     ] = None,
     split: SplitOption = None,
+    meta: Annotated[
+        Path | None,
+        typer.Option(
+            "--meta",
+            metavar="TABLE",
+            help="For a new store: a table with a row for each utterance, its label and, if known, speaker, split and "
+            "others, as `serstore init --no-audio` reads it.",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -73,7 +82,7 @@ def import_(
     """Import predictions, logits or representations that were made elsewhere."""
     from ser_store.interchange.import_ import import_file
 
-    choices: dict[str, Any] = {"kind": kind, "trained_on": trained_on, "split": split}
+    choices: dict[str, Any] = {"kind": kind, "trained_on": trained_on, "split": split, "meta": meta}
     done = import_file(file, store=store, label=label, classes=_split_names(classes), **choices)
     for line in done.understood:
         warn(line)

@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.ravdess import parse_ravdess_id
+from ser_store.corpora.ravdess import open_ravdess, parse_ravdess_id
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus, StrArray
 
@@ -16,14 +16,6 @@ FEW = 5
 _DRAWS = 200
 # Where none of these has enough of every class in every part, so many are tried until one has.
 _MAX_DRAWS = 1_000
-_EMOBOX_ACTORS = (
-    ("01", "11", "20", "21"),
-    ("04", "10", "12", "14"),
-    ("08", "09", "19", "23"),
-    ("03", "05", "07", "24"),
-    ("02", "15", "16", "18"),
-    ("06", "13", "17", "22"),
-)
 
 
 def draw_speakers(corpus: Corpus, *, seed: int) -> StrArray:
@@ -150,7 +142,8 @@ def fold_as_emobox(corpus: Corpus) -> StrArray:
     Raises:
         CorpusError: if an utterance is not one of RAVDESS, or all actors are in one fold.
     """
-    fold_of = {actor: f"fold-{fold}" for fold, actors in enumerate(_EMOBOX_ACTORS, start=1) for actor in actors}
+    folds = open_ravdess().folds["emobox"]
+    fold_of = {actor: f"fold-{fold}" for fold, actors in enumerate(folds, start=1) for actor in actors}
     told = [parse_ravdess_id(utterance) for utterance in corpus.ids.tolist()]
     parts = [fold_of[str(fields["speaker"])] for fields in told if fields is not None]
     if len(parts) < len(told):

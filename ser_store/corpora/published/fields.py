@@ -1,0 +1,84 @@
+"""What the name of a recording and the rows about it say, by the page of its corpus."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+
+import numpy as np
+
+from ser_store.corpora.building import Cell
+from ser_store.corpora.published.page import Page, list_placeholders
+from ser_store.corpora.texts import is_missing
+
+Codes = Mapping[str, str]
+"""Each field of a recording as it is written; empty where its name does not have it."""
+
+# What files say of nobody in particular.
+_NOBODY = ("unknown", "unk")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def read_name(page: Page, name: str) -> dict[str, str] | None:
+    """Return the fields of a recording by its name or path, with slashes and without suffix; None if it has none."""
+    match = page.names.fullmatch(unicodedata.normalize("NFC", name))
+    return None if match is None else {field: code or "" for field, code in match.groupdict().items()}
+
+
+def is_meant(page: Page, codes: Codes) -> bool:
+    """Return whether a recording belongs to the corpus, and is no song, no video."""
+    return all(codes[field] == code for field, code in page.only.items())
+
+
+def list_closed(page: Page) -> list[str]:
+    """Return the fields of a name whose codes the page lists, in their order."""
+    return [field for field in page.names.groupindex if field in page.values and field not in page.only]
+
+
+def has_known_codes(page: Page, codes: Codes) -> bool:
+    """Return whether all codes of a name are some that the page lists."""
+    return all(codes[field] in page.values[field] for field in list_closed(page) if codes[field])
+
+
+def describe_codes(page: Page, codes: Codes) -> dict[str, Cell]:
+    """Return ``label``, ``speaker`` (if the page knows speakers) and the columns of a recording.
+
+    Raises:
+        KeyError: of the code of a label that the page does not list.
+    """
+    told = {field: _read_cell(page, field, code) for field, code in codes.items()}
+    for field, (source, values) in page.derived.items():
+        told[field] = values.get(codes.get(source, ""), "")
+    found: dict[str, Cell] = {"label": str(page.values[page.label][codes[page.label]])}
+    if page.speaker is not None:
+        found["speaker"] = _name_speaker(page.speaker, told)
+    return found | {column: told.get(column, get_missing(page, column)) for column in page.columns}
+
+
+def _read_cell(page: Page, field: str, code: str) -> Cell:
+    if field in page.values:
+        return page.values[field].get(code, get_missing(page, field))
+    if field in page.numbers:
+        with suppress(ValueError):
+            return int(code) if _WHOLE.fullmatch(code) else float(code)
+        return np.nan
+    return code
+
+
+def get_missing(page: Page, field: str) -> Cell:
+    """Return what a column holds of an utterance that it says nothing of."""
+    means = page.values.get(field, {}).values()
+    is_number = field in page.numbers or (means and not any(isinstance(value, str) for value in means))
+    return np.nan if is_number else ""
+
+
+def _name_speaker(template: str, told: Mapping[str, Cell]) -> str:
+    parts = {field: str(told.get(field, "")) for field in list_placeholders(template)}
+    unknown = any(is_missing(part) or part.casefold() in _NOBODY for part in parts.values())
+    return "" if unknown else template.format(**parts)
+
+
+def name_utterance(page: Page, codes: Codes, stem: str) -> str:
+    """Return the id of a recording: its name, or what the page puts together of its fields."""
+    name = unicodedata.normalize("NFC", stem)
+    return name if page.utterance is None else page.utterance.format(**{**codes, "name": name})

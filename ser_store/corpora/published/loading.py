@@ -1,0 +1,205 @@
+"""From a folder of recordings to the corpus that a page describes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ser_store.audio.decode import AUDIO_SUFFIXES
+from ser_store.corpora.building import BuiltCorpus, Draft, build_corpus, relabel
+from ser_store.corpora.folders import find_files
+from ser_store.corpora.label_map import LabelMap
+from ser_store.corpora.published.fields import (
+    Codes,
+    describe_codes,
+    has_known_codes,
+    is_meant,
+    list_closed,
+    name_utterance,
+    read_name,
+)
+from ser_store.corpora.published.page import Page, TablePage
+from ser_store.corpora.published.rows import load_rows, make_key
+from ser_store.corpora.texts import match_names
+from ser_store.errors import CorpusError
+from ser_store_h5.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file with the name of a recording, and the fields that its name has."""
+
+    path: Path
+    codes: Codes
+
+
+def load_published(
+    page: Page,
+    audio: Path,
+    *,
+    labels: LabelMap | None = None,
+    skip_bad: bool = False,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> BuiltCorpus:
+    """Load the recordings of a published corpus anywhere below ``audio``, with what their names and tables say.
+
+    Columns are those of the page, ``duration`` and ``sample_rate``. Links to folders are followed. Files with such a
+    name that are no part of the corpus (songs, videos) are ignored and counted, and so is audio under other names, by a
+    note; all other files are ignored.
+
+    Args:
+        labels: what the classes of the page mean, instead of leaving out those that it leaves out by usual practice.
+        skip_bad: leave out recordings that cannot be used, instead of refusing: those that cannot be decoded, are
+            there in no format that is read, have a code that the page does not list, or lie in folders that cannot be
+            listed.
+        strict: a recording that is not as its header says cannot be used.
+
+    Raises:
+        CorpusError: if there is no such folder, no recording of the corpus in it, the same recording twice, or no table
+            of those that the labels stand in.
+        AudioError: if a recording cannot be used (unless ``skip_bad``).
+    """
+    if not audio.is_dir():
+        got = "is a file" if audio.exists() else "does not exist"
+        raise CorpusError(f"{audio} {got}: expected the folder of the {page.short} recordings; check `audio`")
+    files, left_out = find_files(audio)
+    named = [_Found(path, codes) for path in files if (codes := _read_path(page, path)) is not None]
+    meant = [one for one in named if is_meant(page, one.codes)]
+    read = [one for one in meant if one.path.suffix.lower() in AUDIO_SUFFIXES]
+    left_out += _tell_left_out(page, meant, read)
+    usable = [one for one in read if has_known_codes(page, one.codes)]
+    if not usable:
+        raise CorpusError(_describe_nothing(page, audio, files, left_out))
+    notes = _tell_unnamed(page, files)
+    for table in page.tables:
+        usable, said = _join(page, table, usable, files, audio)
+        notes += said
+    drafts, said = _choose(page, _drop_empty([_draft(page, one) for one in usable]), labels)
+    built = build_corpus(
+        page.key,
+        drafts,
+        audio_root=audio,
+        skip_bad=skip_bad,
+        strict=strict,
+        left_out=left_out,
+        ignored=len(named) - len(meant),
+        notes=(*notes, *said),
+        progress=progress,
+    )
+    return replace(built, ignored_as=page.ignored)
+
+
+def _read_path(page: Page, path: Path) -> Codes | None:
+    """The fields of a file; companions `._NAME`, which macOS leaves on foreign disks, have none."""
+    return None if path.name.startswith(".") else read_name(page, path.absolute().with_suffix("").as_posix())
+
+
+def _describe_nothing(page: Page, audio: Path, files: Sequence[Path], left_out: Sequence[str]) -> str:
+    first = f"; first: {left_out[0]}" if left_out else ""
+    only = f" ({', '.join(f'{field} {code}' for field, code in page.only.items())})" if page.only else ""
+    such = f"names such as {page.example}.wav{only}" if page.example else "the names that its page states"
+    return (
+        f"{audio} holds no {page.what} recording among {len(files):,} files: expected {such} at any depth; check "
+        f"`audio`, or describe another corpus by a table, `corpus` FILE.csv{first}"
+    )
+
+
+def _tell_left_out(page: Page, meant: Sequence[_Found], read: Sequence[_Found]) -> list[str]:
+    """One line for each recording that is there in no format that is read, or has codes that the page does not list."""
+    stems = {name_utterance(page, one.codes, one.path.stem) for one in read}
+    suffixes: dict[Path, list[str]] = defaultdict(list)
+    for one in meant:
+        if name_utterance(page, one.codes, one.path.stem) not in stems:
+            suffixes[one.path.with_suffix("")].append(one.path.suffix or "a file without suffix")
+    unread = [
+        f"{path} is there as {' and '.join(found)} only: expected a recording as WAV, FLAC, MP3, OGG, AIFF, AU or CAF; "
+        f"convert it"
+        for path, found in suffixes.items()
+    ]
+    *others, last = list_closed(page) or ["field"]
+    closed = f"{', '.join(others)} or {last}" if others else last
+    return unread + [
+        f"{one.path} is named like {page.what} but has no such {closed}: expected {page.expects}; rename it, or list "
+        f"the corpus in a manifest"
+        for one in read
+        if not has_known_codes(page, one.codes)
+    ]
+
+
+def _tell_unnamed(page: Page, files: Sequence[Path]) -> list[str]:
+    """A line on audio under other names, if there is any; hidden files and companions `._NAME` are none."""
+    unnamed = [
+        path
+        for path in files
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and _read_path(page, path) is None
+    ]
+    if not unnamed:
+        return []
+    return [f"audio files without a {page.short} name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
+
+
+def _join(
+    page: Page, table: TablePage, found: Sequence[_Found], files: Sequence[Path], audio: Path
+) -> tuple[list[_Found], list[str]]:
+    """The recordings with what their rows say; those without one are left out, if the labels stand there."""
+    rows = load_rows(page, table, files, audio)
+    with_rows = [_Found(one.path, {**rows.get(make_key(table, one.codes), {}), **one.codes}) for one in found]
+    if not table.required:
+        return with_rows, []
+    has_row = [make_key(table, one.codes) in rows for one in found]
+    kept = [one for one, is_told in zip(with_rows, has_row, strict=True) if is_told]
+    untold = [one for one, is_told in zip(found, has_row, strict=True) if not is_told]
+    heard = {make_key(table, one.codes) for one in kept}
+    silent_rows = [key for key in rows if key not in heard]
+    if not kept:
+        raise CorpusError(
+            f"none of the {len(found):,} {page.what} recordings in {audio} has a row in the table of labels: the first "
+            f"is {found[0].path.name}, and the first row is of {' '.join(next(iter(rows)))}; are they of one release?"
+        )
+    notes = []
+    if untold:
+        notes.append(f"recordings without a label, left out: {len(untold):,}; the first is {untold[0].path.name}")
+    if silent_rows:
+        notes.append(f"labels without a recording: {len(silent_rows):,}; the first is of {' '.join(silent_rows[0])}")
+    return kept, notes
+
+
+def _draft(page: Page, one: _Found) -> Draft:
+    try:
+        told = describe_codes(page, one.codes)
+    except KeyError as code:
+        raise CorpusError(
+            f"{one.path.name} has the {page.label} {code} in the table of labels: expected one of "
+            f"{', '.join(page.values[page.label])}; list it in a page of your own, which `corpus` names"
+        ) from code
+    columns = {column: told[column] for column in page.columns}
+    speaker = str(told["speaker"]) if "speaker" in told else None
+    return Draft(name_utterance(page, one.codes, one.path.stem), one.path, str(told["label"]), speaker, columns)
+
+
+def _drop_empty(drafts: Sequence[Draft]) -> list[Draft]:
+    """The utterances without the columns that no name and no table fills."""
+    filled = {column for draft in drafts for column, cell in draft.columns.items() if cell == cell and cell != ""}
+    return [
+        replace(draft, columns={column: cell for column, cell in draft.columns.items() if column in filled})
+        for draft in drafts
+    ]
+
+
+def _choose(page: Page, drafts: Sequence[Draft], labels: LabelMap | None) -> tuple[list[Draft], list[str]]:
+    """The utterances of the classes that are wanted: those of the map, and not those that usual practice leaves out."""
+    named = match_names(page.leave_out, labels.classes) if labels is not None else {}
+    unusual = set(page.leave_out) - set(named)
+    counts = Counter(draft.label for draft in drafts if draft.label in unusual)
+    notes = []
+    if counts:
+        said = ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items()))
+        notes.append(
+            f"left out by usual practice{f' ({page.why})' if page.why else ''}: {said}; `labels` keeps what it lists"
+        )
+    kept = [draft for draft in drafts if draft.label not in unusual]
+    if labels is None:
+        return kept, notes
+    kept, said_of_labels = relabel(kept, labels)
+    return kept, notes + said_of_labels
