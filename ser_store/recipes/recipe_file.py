@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ser_store.common.documents import load_toml, read_text
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
 from ser_store_h5.names import check_run_name
 from ser_store_h5.store import Store
 
-_MAX_BYTES = 1 << 24
 _HEADER = "# A recipe for serstore finetune --recipe FILE. What is left out is as published.\n"
 
 
@@ -44,15 +44,8 @@ def load_recipe(path: Path) -> Recipe:
         UnknownNameError: for an option that a recipe does not have; says the nearest ones.
         SerstoreError: if the file cannot be read, or a value cannot be.
     """
-    import tomllib
-
-    try:
-        stated = tomllib.loads(_read_text(path))
-    except (ValueError, RecursionError) as problem:  # of numbers with thousands of digits, and of lists in lists
-        raise SerstoreError(
-            f"{path} is no TOML ({problem}): expected lines such as learning_rate = 3e-5; `save_recipe()` writes one"
-        ) from problem
-    return _blame(path, stated)
+    example = "lines such as learning_rate = 3e-5; `save_recipe()` writes one"
+    return _blame(path, load_toml(path, expected="a recipe", example=example))
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -112,7 +105,7 @@ def _may_be_run(name: str) -> bool:
 
 def _parse_json(path: Path) -> Any:
     try:
-        return json.loads(_read_text(path))
+        return json.loads(read_text(path, expected="a recipe"))
     except (ValueError, RecursionError) as problem:
         raise SerstoreError(f"{path} is no JSON ({problem}): expected the run.json of a run") from problem
 
@@ -130,16 +123,3 @@ def _blame(path: Path, stated: Mapping[str, Any]) -> Recipe:
         return Recipe.from_json(stated)
     except SerstoreError as problem:
         raise type(problem)(f"{path}: {str(problem).replace('`', '')}") from problem
-
-
-def _read_text(path: Path) -> str:
-    if path.is_file() and path.stat().st_size > _MAX_BYTES:
-        raise SerstoreError(f"{path} has {path.stat().st_size:,} bytes: expected a recipe of at most {_MAX_BYTES:,}")
-    try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with the mark of its encoding
-    except UnicodeDecodeError as problem:
-        raise SerstoreError(f"{path} is no UTF-8 text ({problem.reason}): expected a recipe") from problem
-    except OSError as problem:
-        raise SerstoreError(
-            f"{path} cannot be read ({problem.strerror}): expected a recipe; check the path and its permissions"
-        ) from problem
