@@ -38,6 +38,7 @@ _IDENTITY = {
     "layers": "layers",
     "precision": "precision",
     "window_seconds": "windows",
+    "classes": "classes",
 }
 # What a kill costs at most, and what is held in memory meanwhile.
 BLOCK_SECONDS = 20.0
