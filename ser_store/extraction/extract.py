@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from ser_store.audio.recordings import resolve_audio
+from ser_store.audio.recordings import CorpusRecordings, resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
 from ser_store.common.checks import check_choice, check_number
@@ -119,9 +119,9 @@ def extract(
             "on another corpus; leave it out"
         )
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
-    folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
+    recordings = CorpusRecordings(store.corpus, resolve_audio(store.corpus, None if audio is None else Path(audio)))
     passes = Passes(
-        folder,
+        recordings,
         size,
         batch_seconds or math.inf,
         precision,
@@ -146,7 +146,7 @@ def extract(
         }
         meant = None if labels is None else read_label_map(labels)
         extractors = [prepare_backbone(store, model, run=run, passes=passes, labels=meant, **options)]
-    return [fill(store, one, passes=passes, on_bad=on_bad) for one in extractors]
+    return [fill(store, one, recordings, on_bad=on_bad, progress=passes.progress) for one in extractors]
 
 
 def _name_model(store: Store, model: str | None, run: str | None, checkpoint: Path | None) -> str | None:

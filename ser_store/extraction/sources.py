@@ -54,7 +54,7 @@ class Extractor:
 
 def prepare_feature_set(store: Store, key: str, *, run: str | None, passes: Passes) -> Extractor:
     """Return what gives the acoustic features ``key``, as ``run@0``; the run is called like them by default."""
-    identity, compute = prepare_acoustic(store.corpus, key, passes.audio, progress=passes.progress)
+    identity, compute = prepare_acoustic(passes.recordings, key, progress=passes.progress)
     record = _describe_frozen(store.corpus, run or key, key, {"feature_set": key})
     return Extractor(record, 0, identity, compute, FEATURE_SETS[key].is_narrow)
 
@@ -95,7 +95,7 @@ def prepare_backbone(
     report_loaded(loaded)
     precision, with_logits = passes.precision or "fp32", pairing is not None
     identity, compute = prepare_network(
-        store.corpus, loaded, passes, member=format_member(run, 0), with_logits=with_logits, precision=precision
+        loaded, passes, member=format_member(run, 0), with_logits=with_logits, precision=precision
     )
     origin = loaded.origin if pairing is None else source.origin
     record = _describe_frozen(store.corpus, run, model, origin, loaded.trained_on)
@@ -173,7 +173,6 @@ def prepare_checkpoint(
     loaded = _load_checkpoint(store, record, checkpoint)
     recipe: Mapping[str, Any] = record.details.get("recipe", {})
     identity, compute = prepare_network(
-        store.corpus,
         loaded,
         passes,
         member=format_member(run, step),
