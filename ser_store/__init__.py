@@ -11,6 +11,7 @@ from ser_store.errors import DivergedError, MemoryLimitError, MetricError, Proce
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
+    from ser_store.across.applying import apply
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
     from ser_store.corpora.splits.listing import splits
@@ -90,6 +91,7 @@ _HOMES = {
     "StoreError": "ser_store.errors",
     "UncorrectableError": "ser_store.errors",
     "UnknownNameError": "ser_store.errors",
+    "apply": "ser_store.across.applying",
     "apply_head": "ser_store.heads.kept_heads",
     "audit": "ser_store.evaluation.audit",
     "calibrate": "ser_store.ensembles.fitted.calibrate",
@@ -150,6 +152,7 @@ __all__ = [
     "UncorrectableError",
     "UnknownNameError",
     "__version__",
+    "apply",
     "apply_head",
     "audit",
     "calibrate",

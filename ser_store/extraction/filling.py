@@ -12,9 +12,10 @@ import numpy as np
 from ser_store.audio.recordings import CorpusRecordings
 from ser_store.common.display import Block, Result
 from ser_store.common.log import LOGGER, SHOWN
-from ser_store.common.provenance import digest_recordings, list_differences
+from ser_store.common.provenance import digest_recordings
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import AudioError, StoreError
+from ser_store.extraction.again import list_identity_differences
 from ser_store.extraction.left_out import find_unusable, list_usable
 from ser_store.extraction.network import Piece
 from ser_store.extraction.sources import Extractor
@@ -32,17 +33,6 @@ from ser_store_h5.member import Member
 from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store
 
-# What must agree for numbers to be the ones that would be computed, and how to call it.
-_IDENTITY = {
-    "model_digest": "model weights",
-    "attention": "attention",
-    "preprocessing": "preprocessing",
-    "pooling": "pooling",
-    "layers": "layers",
-    "precision": "precision",
-    "window_seconds": "windows",
-    "classes": "classes",
-}
 # What a kill costs at most, and what is held in memory meanwhile.
 BLOCK_SECONDS = 20.0
 BLOCK_BYTES = 1 << 26
@@ -159,12 +149,7 @@ def _check_identity(
     extractor: Extractor, provenance: Mapping[str, Any], rows: Rows, *, corpus: Corpus, is_block: bool = False
 ) -> None:
     """Refuse what is there of the member from something else."""
-    identity = extractor.identity
-    differing = [word for key, word in _IDENTITY.items() if provenance.get(key) != identity.get(key)]
-    configuration = identity.get("configuration", {})
-    if configuration and "configuration" not in provenance:
-        differing.append("or unknown configuration")
-    differing += list_differences(provenance.get("configuration", configuration), configuration)
+    differing = list_identity_differences(provenance, extractor.identity)
     if provenance.get("audio_digest") != digest_recordings(corpus, rows):
         differing.append("recordings")
     if not differing:

@@ -1,5 +1,6 @@
 """Fitted heads kept beside their run without pickle, and applied to the representations of other recordings."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.provenance import list_versions
-from ser_store.corpora.splits.fitted import find_fitted, find_rows
+from ser_store.corpora.class_pairing import KEY as APPLIED
+from ser_store.corpora.class_pairing import Pairing, pair_classes
+from ser_store.corpora.label_map import LabelMap
+from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.corpora.splits.heard import find_heard
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.heads.classifiers import HEADS, Classifier
 from ser_store.heads.inputs import Input, Normalise, find_covered, load_input
 from ser_store.heads.trials import Combine, FittedTrial, KeptTrial, sum_scores
 from ser_store_h5.disk.atomic import write_bytes_atomically
-from ser_store_h5.fitted import KEY, Fitted
+from ser_store_h5.fitted import KEY
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
@@ -147,6 +152,7 @@ def apply_head(
     *,
     sources: Mapping[str, str] | None = None,
     name: str | None = None,
+    labels: LabelMap | None = None,
 ) -> str:
     """Apply a head that was kept, see :func:`ser_store.head`, to representations in another store; returns the member.
 
@@ -156,14 +162,16 @@ def apply_head(
     Args:
         store: with the head.
         run: the head, or its member ``run@step``.
-        to: the store that gains the member; its corpus has the same classes.
+        to: the store that gains the member. Of its classes the head never answers those that it was not fitted on.
         sources: by the name of each run that the head was fitted on, that of the run in the other store which has the
             same representations of its recordings. Default: the same names.
         name: of the new run. Default: that of the head.
+        labels: which classes of the two mean the same, of :func:`ser_store.corpora.label_map.read_label_map`.
 
     Raises:
+        CorpusError: if the two corpora share less than two classes.
         ExistsError: if the other store has a run of this name.
-        StoreError: if the head was not kept, a class is missing, or the representations are of another model.
+        StoreError: if the head was not kept, or the representations are of another model.
         UnknownNameError: if there is no such run.
 
     >>> import numpy as np, ser_store as ss
@@ -181,16 +189,16 @@ def apply_head(
     kept = load_kept(here, run)
     new = own if name is None else name
     there.refuse_run(new)
-    places = _place_classes(here, there)
+    pairing = pair_classes(kept.classes, there.corpus.classes, labels).check(own, str(there.path))
     renamed = {member: (sources or {}).get(parse_member(member)[0]) or member for member in kept.digests}
     found = {one: _find_input(there, one, renamed) for one in kept.inputs}
     _check_digests(there, kept.digests, renamed)
     rows = find_covered(there, list(found.values()))
     scores, what = kept.score(lambda one: load_input(there, found[one], rows, kept.normalise))
-    answers = {"predicted": places[scores]} if what == "predicted" else {"logits": scores[:, np.argsort(places)]}
+    answers = {"predicted": pairing.translate(scores)} if what == "predicted" else {"logits": pairing.place(scores)}
     record = here.run(own)
     details = {key: value for key, value in record.details.items() if key in ("head", "normalise", "combine", "pca")}
-    details |= {"source": found[kept.inputs[0]].source, "applied": {"run": own, "corpus": here.corpus.name}}
+    details |= {"source": found[kept.inputs[0]].source, APPLIED: describe_applied(here, own, step, there, pairing)}
     details |= {} if what == "predicted" else {"scores": find_kind(here, own)}
     backbone = "+".join(dict.fromkeys(parse_member(member)[0] for one in found.values() for member in one.members))
     known = _state_fitted(here, there, own, list(found.values()))
@@ -255,16 +263,6 @@ def _list_digests(store: Store, members: Any) -> dict[str, Any]:
     return {one: store.describe_member(one).provenance.get("model_digest") for one in found}
 
 
-def _place_classes(here: Store, there: Store) -> NDArray[np.int16]:
-    """Return the index that each class of the head has in the other corpus, ``(c,)``."""
-    if set(here.corpus.classes) != set(there.corpus.classes):
-        raise StoreError(
-            f"{there.path} has the classes {', '.join(there.corpus.classes)}: expected those of the head, "
-            f"{', '.join(here.corpus.classes)}"
-        )
-    return np.array([there.corpus.classes.index(one) for one in here.corpus.classes], dtype=np.int16)
-
-
 def _find_input(there: Store, one: Input, renamed: Mapping[str, str]) -> Input:
     members = tuple(format_member(*there.resolve(renamed[member])) for member in one.members)
     return Input(members, one.layers)
@@ -291,13 +289,20 @@ def _average(said: Sequence[tuple[NDArray[Any], str]], member: str) -> tuple[NDA
 
 def _state_fitted(here: Store, there: Store, run: str, inputs: Sequence[Input]) -> dict[str, Any]:
     """Return what the head has learned from of the other corpus: utterances of the same ids, and all that is below."""
-    own = find_fitted(here, run)
-    runs = dict.fromkeys(parse_member(member)[0] for one in inputs for member in one.members)
-    below = [find_fitted(there, one) for one in runs]
+    own = find_heard(here, run, there.corpus).fitted
+    below = [
+        find_fitted(there, one) for one in dict.fromkeys(parse_member(m)[0] for one in inputs for m in one.members)
+    ]
     if own is None or None in below:
         return {}
-    ids = here.corpus.ids[own.learned.any(axis=0)]
-    learned = Fitted.on_rows(find_rows(there.corpus, ids.tolist()), len(there.corpus))
     for one in below:
-        learned = learned if one is None else learned.joined(one)
-    return {KEY: learned.to_json()}
+        own = own if one is None else own.joined(one)
+    return {KEY: own.to_json()}
+
+
+def describe_applied(here: Store, run: str, step: int, there: Store, pairing: Pairing) -> dict[str, Any]:
+    """Return what the record of an applied head says of where it comes from; the same as long as it is the same."""
+    speakers = find_heard(here, run, there.corpus).speakers
+    digest = hashlib.sha256(_find_file(here, run, step).read_bytes()).hexdigest()
+    applied = {"run": format_member(run, step), "corpus": here.corpus.name, "digest": digest}
+    return {**applied, **pairing.to_json(), "same_speakers": speakers}
