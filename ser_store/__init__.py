@@ -12,6 +12,7 @@ from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
     from ser_store.across.applying import apply
+    from ser_store.across.cross import cross
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
     from ser_store.corpora.splits.listing import splits
@@ -96,6 +97,7 @@ _HOMES = {
     "audit": "ser_store.evaluation.audit",
     "calibrate": "ser_store.ensembles.fitted.calibrate",
     "compare": "ser_store.evaluation.comparing",
+    "cross": "ser_store.across.cross",
     "describe_store": "ser_store.interchange.description",
     "estimate": "ser_store.training.estimate",
     "evaluate": "ser_store.evaluation",
@@ -157,6 +159,7 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "cross",
     "describe_store",
     "estimate",
     "evaluate",
