@@ -13,6 +13,7 @@ from ser_store_h5 import __version__
 if TYPE_CHECKING:
     from ser_store.across.applying import apply
     from ser_store.across.cross import cross
+    from ser_store.across.joining import join
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
     from ser_store.corpora.splits.listing import splits
@@ -111,6 +112,7 @@ _HOMES = {
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
+    "join": "ser_store.across.joining",
     "ls": "ser_store.interchange.listing",
     "merge": "ser_store_h5.pack.merging",
     "models": "ser_store.backbones.catalogue",
@@ -173,6 +175,7 @@ __all__ = [
     "head",
     "import_predictions",
     "init",
+    "join",
     "ls",
     "merge",
     "models",

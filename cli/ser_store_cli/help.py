@@ -9,7 +9,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross"),
-    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
+    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "join", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
 
@@ -132,6 +132,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
+    "join": (("Two corpora as one, with their common features", "join ser.store mine.store --store both.store"),),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
     "gc": (("Only list what would be removed", "gc --dry-run"),),
     "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import format_count
 from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.corpora.texts import match_names
@@ -70,9 +71,10 @@ def open_sites(stores: Sequence[StoreLike], labels: LabelMap | None = None) -> l
     found = [match_names([name for name in own if name is not None], first) for own in meant]
     classes = order_classes(set(first).intersection(*(own.values() for own in found)))
     if len(classes) < 2:
+        shared = format_count(len(classes), "class") if classes else "no class"
         told = "; ".join(f"{one.corpus.name} has {', '.join(one.corpus.classes)}" for one in opened)
         raise CorpusError(
-            f"the corpora share {len(classes) or 'no'} class{'' if len(classes) == 1 else 'es'}: {told}: expected at least two; `labels` with a label map says "
+            f"the corpora share {shared}: {told}: expected at least two; `labels` with a label map says "
             "which mean the same"
         )
     places = {name: place for place, name in enumerate(classes)}

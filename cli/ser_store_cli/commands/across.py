@@ -1,4 +1,4 @@
-"""cross."""
+"""cross and join."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from ser_store_cli.options import (
+    DEFAULT_STORE,
     AudioOption,
     DebugOption,
     JsonOption,
     LabelsOption,
+    StoreOption,
     show_reports,
     stated,
     warn_cautions,
@@ -19,6 +21,7 @@ from ser_store_cli.output import print_blocks, print_json
 
 def register(app: typer.Typer) -> None:
     app.command()(cross)
+    app.command()(join)
 
 
 @stated
@@ -81,3 +84,21 @@ def cross(
         print_json(crossed.to_json())
         return
     print_blocks(crossed.describe())
+
+
+@stated
+def join(
+    stores: Annotated[list[Path], typer.Argument(help="The stores; one alone with --labels gets other classes.")],
+    labels: LabelsOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make one store, --store, of several corpora, with what the same models said of each."""
+    from ser_store.across.joining import join as make
+
+    joined = make(stores, store, labels=labels, progress=True)
+    if json:
+        print_json(joined.to_json())
+        return
+    print_blocks(joined.describe())
