@@ -11,6 +11,9 @@ from ser_store.errors import DivergedError, MemoryLimitError, MetricError, Proce
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
+    from ser_store.across.applying import apply
+    from ser_store.across.cross import cross
+    from ser_store.across.joining import join
     from ser_store.backbones.catalogue import models
     from ser_store.corpora.create import init
     from ser_store.corpora.published.listing import list_corpora
@@ -91,10 +94,12 @@ _HOMES = {
     "StoreError": "ser_store.errors",
     "UncorrectableError": "ser_store.errors",
     "UnknownNameError": "ser_store.errors",
+    "apply": "ser_store.across.applying",
     "apply_head": "ser_store.heads.kept_heads",
     "audit": "ser_store.evaluation.audit",
     "calibrate": "ser_store.ensembles.fitted.calibrate",
     "compare": "ser_store.evaluation.comparing",
+    "cross": "ser_store.across.cross",
     "describe_store": "ser_store.interchange.description",
     "estimate": "ser_store.training.estimate",
     "evaluate": "ser_store.evaluation",
@@ -109,6 +114,7 @@ _HOMES = {
     "import_predictions": "ser_store.interchange.import_",
     "init": "ser_store.corpora.create",
     "list_corpora": "ser_store.corpora.published.listing",
+    "join": "ser_store.across.joining",
     "ls": "ser_store.interchange.listing",
     "merge": "ser_store_h5.pack.merging",
     "models": "ser_store.backbones.catalogue",
@@ -152,10 +158,12 @@ __all__ = [
     "UncorrectableError",
     "UnknownNameError",
     "__version__",
+    "apply",
     "apply_head",
     "audit",
     "calibrate",
     "compare",
+    "cross",
     "describe_store",
     "estimate",
     "evaluate",
@@ -169,6 +177,7 @@ __all__ = [
     "head",
     "import_predictions",
     "init",
+    "join",
     "list_corpora",
     "ls",
     "merge",

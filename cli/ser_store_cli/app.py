@@ -6,6 +6,7 @@ import sys
 import typer
 
 from ser_store_cli import INTERRUPTED
+from ser_store_cli.commands import across as across_commands
 from ser_store_cli.commands import calibrate as calibrate_command
 from ser_store_cli.commands import compare as compare_command
 from ser_store_cli.commands import corpus as corpus_commands
@@ -44,6 +45,7 @@ for module in (
     head_command,
     sweep_command,
     calibrate_command,
+    across_commands,
     paper_command,
     reproduce_command,
     demo_command,

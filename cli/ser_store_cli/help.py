@@ -8,8 +8,8 @@ import typer
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("corpora", "init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
-    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
-    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
+    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross"),
+    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "join", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
 
@@ -120,6 +120,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "vote mfcc-svm xlsr53-svm --rule pool --on all",
         ),
     ),
+    "cross": (
+        (
+            "Heads of two corpora on each other, on the same features",
+            "cross ser.store mine.store --from mfcc --kind lda",
+        ),
+    ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
         ("Predicted classes of all runs, a column each", "export members.csv"),
@@ -131,6 +137,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
+    "join": (("Two corpora as one, with their common features", "join ser.store mine.store --store both.store"),),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
     "gc": (("Only list what would be removed", "gc --dry-run"),),
     "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),

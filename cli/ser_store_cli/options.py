@@ -58,6 +58,14 @@ ExcludeOption = Annotated[
     typer.Option("--exclude", help="Leave out this member, run or pattern (hubert-*); repeat for several."),
 ]
 AudioOption = Annotated[Path | None, typer.Option("--audio", help="The folder with the recordings.")]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        help="A label map, a TOML file that says which labels mean the same and which are dropped: "
+        'angry = ["anger", "A"], drop = "rest".',
+    ),
+]
 RunOption = Annotated[
     str | None,
     typer.Option("--run", help="The name of the run.", show_default="the model's name", autocompletion=complete_runs),

@@ -70,7 +70,7 @@ class LoadedModel:
 
 
 def build_model(
-    name: str,
+    name: str | Source,
     *,
     classes: Sequence[str],
     pooling: Pooling = "mean",
@@ -84,7 +84,7 @@ def build_model(
     """Build a classifier with a new head over the backbone called ``name``.
 
     Args:
-        name: key of the catalogue, hub id or local folder.
+        name: key of the catalogue, hub id or local folder; or what that was found to mean.
         classes: in the order of the logits.
         pooling: ``mean``, ``sum`` or ``max``.
         head: ``dense`` or ``linear``, see :class:`~ser_store.backbones.model.SpeechClassifierConfig`.
@@ -101,7 +101,7 @@ def build_model(
     """
     for what, chosen, known in (("context", context, CONTEXTS), ("pooling", pooling, POOLINGS), ("head", head, HEADS)):
         check_choice(what, chosen, known)
-    source = find_source(name, init=init, checkpoint=checkpoint)
+    source = name if isinstance(name, Source) else find_source(name, init=init, checkpoint=checkpoint)
     backbone_family = getattr(source.config, "backbone_config", source.config).model_type
     if context != "utterance" and backbone_family != "whisper":
         raise ModelError(
@@ -180,6 +180,17 @@ def load_classifier(folder: Path) -> LoadedModel:
         trained_on=tuple(config.trained_on),
         is_normalising_unasked=not has_feature_extractor(folder) and model.backbone.config.model_type != "whisper",
     )
+
+
+def find_classifier(source: Source) -> LoadedModel | None:
+    """Return the trained classifier that a source is, or None if it is a bare backbone.
+
+    Raises:
+        ModelError: if its weights are not complete.
+    """
+    if source.folder is None or source.origin["init"] == "random" or source.config.model_type != MODEL_TYPE:
+        return None
+    return load_classifier(source.folder)
 
 
 def _load_backbone(source: Source) -> LoadedBackbone:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.choice.member_choice import Steps, choose_classes, choose_covering, name_part
 from ser_store.evaluation.tables.hard import tabulate_hard
 from ser_store.metrics.class_indices import check_pair
 from ser_store.voting.checks import Tie
@@ -128,6 +128,7 @@ def find_hard_utterances(
     rule: Rule = "hard",
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> HardUtterances:
     """Find the utterances that every member predicts wrongly, and those that only one predicts correctly.
 
@@ -140,6 +141,8 @@ def find_hard_utterances(
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
+        exclude: members, runs or patterns such as ``hubert-*`` that are left out.
+        classes: the utterances of these classes alone. Default: of all.
 
     Raises:
         StoreError: if a member covers not all utterances asked for, or predicts nothing.
@@ -153,7 +156,7 @@ def find_hard_utterances(
     store = open_store(store)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    rows = corpus.rows(on, split=split)
+    rows, _ = choose_classes(corpus, corpus.rows(on, split=split), classes)
     chosen = choose_covering(store, list_names(members), rows, on=on, steps=steps, exclude=list_names(exclude))
     names, rows = chosen.names, chosen.rows
     predicted = load_predictions(store, names, rows, rule=check_voting_rule(rule, tie))

@@ -1,11 +1,12 @@
 """Cautions: what the models behind members have learned from the utterances that they are evaluated on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.splits.fitted import explain_unknown, find_fitted_by
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError
@@ -96,6 +97,7 @@ def caution_leakage(store: Store, members: Iterable[str], rows: Rows, *, chosen:
 def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
     """Yield what the models of a run have learned from ``rows``; of a record alone, the run need not be there yet."""
     fitted, name, corpus = find_fitted_by(store, record), record.run, store.corpus
+    yield from _iter_applied(record)
     yield from _iter_normalised(store, record)
     if fitted is None:
         yield from _iter_unknown(store, record)
@@ -121,6 +123,25 @@ def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cautio
             name,
             f"was {text}: its figures are those of known speakers, too good for new ones",
             f"were {text}: figures are those of known speakers, too good for new ones",
+        )
+
+
+def _iter_applied(record: RunRecord) -> Iterator[Caution]:
+    """What a model cannot say that learned from another corpus, and whom it may have heard there."""
+    applied = record.details.get(APPLIED)
+    if not isinstance(applied, Mapping):
+        return
+    names = {key: ", ".join(map(str, applied.get(key, ()))) for key in ("left_out", "unsaid")}
+    if names["left_out"]:
+        text = f"among the classes of this corpus alone: {names['left_out']} left out"
+        yield Caution(record.run, f"chooses {text}", f"choose {text}")
+    if names["unsaid"]:
+        text = f"{names['unsaid']}, which their training had not: such utterances are wrong"
+        yield Caution(record.run, f"never answers {text.replace('their', 'its')}", f"never answer {text}")
+    if applied.get("same_speakers"):
+        text = f"trained on speakers that are called as {applied['same_speakers']} of this corpus"
+        yield Caution(
+            record.run, f"was {text}: known ones, if they are the same people", f"were {text}: known, if the same"
         )
 
 

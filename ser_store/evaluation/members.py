@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.choice.member_choice import Steps, choose_classes, choose_covering, name_part
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
 from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds
@@ -25,7 +25,7 @@ from ser_store.evaluation.uncertainty import (
     find_intervals,
 )
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
-from ser_store.metrics.absent_classes import caution_unanswered
+from ser_store.metrics.absent_classes import caution_one_class, caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import Normalisation, count_outcomes, normalise_confusion
 from ser_store.statistics.intervals import Interval
@@ -184,6 +184,7 @@ def evaluate(
     rule: Rule = "hard",
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> Evaluations:
     """Evaluate members and ensembles: accuracy and the other metrics, with confidence intervals.
 
@@ -203,6 +204,7 @@ def evaluate(
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
+        classes: evaluate on the utterances of these classes alone. Default: of all.
 
     Returns:
         One evaluation for each member, in the order named, and cautions: why figures may mislead, and what was left
@@ -224,7 +226,7 @@ def evaluate(
     voting = check_voting_rule(rule, tie)
     corpus = store.corpus
     on = name_part(corpus, on, split)
-    rows = corpus.rows(on, split=split)
+    rows, without = choose_classes(corpus, corpus.rows(on, split=split), classes)
     chosen = choose_covering(store, members, rows, on=on, steps=steps, exclude=list_names(exclude))
     names, rows = chosen.names, chosen.rows
     groups = None if by is None else find_groups(corpus, by)[rows]
@@ -263,9 +265,11 @@ def evaluate(
         by=by,
         members=evaluated,
         cautions=(
+            *without,
             *chosen.cautions,
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
+            *caution_one_class(names, predicted, corpus.classes),
             *_caution_figures(names, predicted, intervals),
         ),
         loss_cautions=caution_scores(store, scored, of=LOSSES),

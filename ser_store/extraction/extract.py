@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from ser_store.audio.recordings import resolve_audio
+from ser_store.audio.recordings import CorpusRecordings, resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
 from ser_store.common.checks import check_choice, check_number
 from ser_store.common.log import report_left_out
+from ser_store.corpora.label_map import read_label_map
 from ser_store.errors import ModelError, require
 from ser_store.evaluation.choice.member_choice import describe_unreadable
 from ser_store.extraction.filling import Extraction, OnBad, fill
@@ -35,6 +36,7 @@ def extract(
     step: int | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
     init: Init = "pretrained",
     pooling: Pooling = "mean",
     layers: str | int | Sequence[int] = "last",
@@ -50,7 +52,9 @@ def extract(
 ) -> list[Extraction]:
     """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
 
-    Of a run's checkpoint its logits are cached as well. Utterances that the store holds already are not computed again.
+    Of a run's checkpoint its logits are cached as well, and those of a ``model`` that was trained on another corpus, as
+    far as both have the same classes: it chooses among these, and never answers others. Utterances that the store holds
+    already are not computed again.
 
     Args:
         store: a store, or its path.
@@ -61,7 +65,10 @@ def extract(
         step: of a run, the step whose checkpoint is used. Default: the selected one if its checkpoint is there, else
             the last one that is.
         audio: the folder of the recordings. Default: where they lay when the store was made.
-        checkpoint: a folder with the weights, where they are not the hub's or the run's own.
+        checkpoint: a folder with the weights, where they are not the hub's or the run's own. One of another store is a
+            ``model`` by itself, where none is named and ``run``, if it is, is a new one.
+        labels: of a trained ``model``, a label map that says which of its classes mean the same as the corpus', see
+            :func:`ser_store.corpora.label_map.read_label_map`.
         init: of a backbone: ``pretrained`` or ``random`` weights.
         pooling: of a backbone, how its frames become one vector: ``mean``, ``sum`` or ``max``.
         layers: the hidden states that are pooled in one forward pass: ``all``, ``last``, or numbers: 3, ``"3,4,5"`` or
@@ -105,10 +112,16 @@ def extract(
     _check_windows(model, window_seconds, whisper_context)
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
+    model = _name_model(store, model, run, weights)
+    if labels is not None and (model is None or is_acoustic(model)):
+        raise ModelError(
+            f"`labels` with {f'`model` {model}' if model else 'runs of this store'}: expected a model that was trained "
+            "on another corpus; leave it out"
+        )
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
-    folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
+    recordings = CorpusRecordings(store.corpus, resolve_audio(store.corpus, None if audio is None else Path(audio)))
     passes = Passes(
-        folder,
+        recordings,
         size,
         batch_seconds or math.inf,
         precision,
@@ -124,9 +137,24 @@ def extract(
     elif is_acoustic(model):
         extractors = [prepare_feature_set(store, model, run=run, passes=passes)]
     else:
-        options = {"pooling": pooling, "init": init, "checkpoint": weights, "seed": seed, "context": whisper_context}
-        extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
-    return [fill(store, one, passes=passes, on_bad=on_bad) for one in extractors]
+        options: dict[str, Any] = {
+            "pooling": pooling,
+            "init": init,
+            "checkpoint": weights,
+            "seed": seed,
+            "context": whisper_context,
+        }
+        meant = None if labels is None else read_label_map(labels)
+        extractors = [prepare_backbone(store, model, run=run, passes=passes, labels=meant, **options)]
+    return [fill(store, one, recordings, on_bad=on_bad, progress=passes.progress) for one in extractors]
+
+
+def _name_model(store: Store, model: str | None, run: str | None, checkpoint: Path | None) -> str | None:
+    """The folder of a checkpoint that is none of a run in this store is a model of its own."""
+    if model is not None or checkpoint is None:
+        return model
+    trained = [name for name, record in store.survey().records.items() if record.kind == "finetune"]
+    return None if (store.has_run(run) if run is not None else trained) else str(checkpoint)
 
 
 def _find_batch_size(size: int | None, seconds: float | None) -> int:

@@ -1,20 +1,25 @@
 """What a member is extracted from: a feature set, a frozen backbone, or a checkpoint of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ser_store.backbones.acoustic import FEATURE_SETS
-from ser_store.common.log import report_loaded
+from ser_store.backbones.description import Init
+from ser_store.common.log import LOGGER, report_loaded
 from ser_store.common.provenance import list_differences, list_versions
+from ser_store.corpora.class_pairing import KEY as KEY_APPLIED
+from ser_store.corpora.class_pairing import Pairing, pair_classes
+from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
+from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import ModelError
 from ser_store.extraction.acoustic import prepare_acoustic
-from ser_store.extraction.network import Compute, Passes, prepare_network
+from ser_store.extraction.network import Compute, Passes, Piece, prepare_network
 from ser_store.training.checkpointing.checkpoints import find_checkpoint
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
@@ -49,32 +54,94 @@ class Extractor:
 
 def prepare_feature_set(store: Store, key: str, *, run: str | None, passes: Passes) -> Extractor:
     """Return what gives the acoustic features ``key``, as ``run@0``; the run is called like them by default."""
-    identity, compute = prepare_acoustic(store.corpus, key, passes.audio, progress=passes.progress)
+    identity, compute = prepare_acoustic(passes.recordings, key, progress=passes.progress)
     record = _describe_frozen(store.corpus, run or key, key, {"feature_set": key})
     return Extractor(record, 0, identity, compute, FEATURE_SETS[key].is_narrow)
 
 
-def prepare_backbone(store: Store, model: str, *, run: str | None, passes: Passes, **options: Any) -> Extractor:
+def prepare_backbone(
+    store: Store,
+    model: str,
+    *,
+    run: str | None,
+    passes: Passes,
+    labels: LabelMap | None = None,
+    init: Init = "pretrained",
+    checkpoint: Path | None = None,
+    **options: Any,
+) -> Extractor:
     """Return what gives the representations of a frozen backbone, as ``run@0``; by default key and ``-frozen``.
 
+    Of a classifier that was trained before it gives the logits too, of the classes that the corpus has as well.
+
     Args:
-        options: of :func:`ser_store.backbones.loading.build_model`.
+        labels: says which classes mean the same.
+        init: of :func:`ser_store.backbones.loading.build_model`, and so the others.
 
     Raises:
         ModelError: if the backbone cannot be loaded.
     """
-    from ser_store.backbones.loading import build_model
+    from ser_store.backbones.loading import build_model, find_classifier
+    from ser_store.backbones.source import find_source
 
     run = run or f"{Path(model).name.partition('@')[0]}-frozen"
-    loaded = build_model(model, classes=store.corpus.classes, **options)
+    source = find_source(model, init=init, checkpoint=checkpoint)
+    loaded: Any = find_classifier(source)
+    if loaded is None and labels is not None:
+        raise ModelError(f"`labels` with `model` {model}, which has no classes: expected a trained one; leave it out")
+    pairing = None if loaded is None else _pair_trained(store.corpus, run, loaded, labels, options)
+    if pairing is None:
+        loaded = build_model(source, classes=store.corpus.classes, **options)
     report_loaded(loaded)
-    precision = passes.precision or "fp32"
+    precision, with_logits = passes.precision or "fp32", pairing is not None
     identity, compute = prepare_network(
-        store.corpus, loaded, passes, member=format_member(run, 0), with_logits=False, precision=precision
+        loaded, passes, member=format_member(run, 0), with_logits=with_logits, precision=precision
     )
-    record = _describe_frozen(store.corpus, run, model, loaded.origin, loaded.trained_on)
+    origin = loaded.origin if pairing is None else source.origin
+    record = _describe_frozen(store.corpus, run, model, origin, loaded.trained_on)
     context = {"whisper_context": loaded.context} if loaded.is_whisper else {}
-    return Extractor(record.updated(**context), 0, identity, compute)
+    extractor = Extractor(record.updated(**context), 0, identity, compute)
+    return extractor if pairing is None else answer_in_corpus(extractor, pairing, {"model": Path(model).name})
+
+
+def _pair_trained(
+    corpus: Corpus, run: str, trained: Any, labels: LabelMap | None, options: Mapping[str, Any]
+) -> Pairing | None:
+    """Which classes a trained classifier can answer here; None, and a line, where it gives representations alone."""
+    own = trained.model.config
+    pairing = pair_classes(own.classes, corpus.classes, labels)
+    why = ""
+    if len(pairing.shared) < 2:
+        why = f"of its classes {', '.join(own.classes)} corpus {corpus.name} has {len(pairing.shared)}, two are needed"
+    elif (options["pooling"], options["context"]) != (own.pooling, "utterance"):
+        why = f"it was trained with `pooling` {own.pooling} and `whisper_context` utterance"
+    if not why:
+        return pairing
+    LOGGER.info("%s: representations alone, no logits: %s", run, why)
+    return None
+
+
+def answer_in_corpus(extractor: Extractor, pairing: Pairing, applied: Mapping[str, Any]) -> Extractor:
+    """Return the same with the logits of the corpus' classes; the record says where they come from, and what is lost.
+
+    Args:
+        applied: what the record says beside the classes.
+    """
+    for line in pairing.describe(extractor.record.run):
+        LOGGER.info("%s", line)
+
+    def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
+        for piece in extractor.compute(rows, done):
+            yield piece if piece.logits is None else replace(piece, logits=pairing.place(piece.logits))
+
+    stated: dict[str, Any] = {KEY_APPLIED: {**applied, **pairing.to_json()}}
+    identity = {} if pairing.is_same else {"classes": {pairing.own[own]: there for own, there in pairing.meant.items()}}
+    return replace(
+        extractor,
+        record=extractor.record.updated(**stated),
+        identity={**extractor.identity, **identity},
+        compute=compute,
+    )
 
 
 def _describe_frozen(
@@ -106,7 +173,6 @@ def prepare_checkpoint(
     loaded = _load_checkpoint(store, record, checkpoint)
     recipe: Mapping[str, Any] = record.details.get("recipe", {})
     identity, compute = prepare_network(
-        store.corpus,
         loaded,
         passes,
         member=format_member(run, step),

@@ -1,6 +1,7 @@
-"""Fitted heads kept beside their run without pickle, and applied to the representations of another store."""
+"""Fitted heads kept beside their run without pickle, and applied to the representations of other recordings."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.provenance import list_versions
-from ser_store.corpora.splits.fitted import find_fitted, find_rows
+from ser_store.corpora.class_pairing import KEY as APPLIED
+from ser_store.corpora.class_pairing import Pairing, pair_classes
+from ser_store.corpora.label_map import LabelMap
+from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.corpora.splits.heard import find_heard
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import find_kind
-from ser_store.heads.classifiers import HEADS, Classifier, score_classes
-from ser_store.heads.inputs import Input, find_covered, load_input
-from ser_store.heads.trials import Combine, FittedTrial, sum_scores
+from ser_store.heads.classifiers import HEADS, Classifier
+from ser_store.heads.inputs import Input, Normalise, find_covered, load_input
+from ser_store.heads.trials import Combine, FittedTrial, KeptTrial, sum_scores
 from ser_store_h5.disk.atomic import write_bytes_atomically
-from ser_store_h5.fitted import KEY, Fitted
+from ser_store_h5.fitted import KEY
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
@@ -35,6 +40,52 @@ class WeighedTrial:
 
     fitted: FittedTrial
     weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class KeptHead:
+    """A head as it was fitted: of each fold one or several, whose scores are summed.
+
+    Attributes:
+        member: the member that it made.
+        classes: of its corpus.
+        normalise: what its inputs were standardised on, see :func:`ser_store.head`.
+        combine: how several of a fold are one.
+        folds: of each fold; one alone where it was fitted by a split.
+        digests: what the models of the members below are known by.
+    """
+
+    member: str
+    classes: tuple[str, ...]
+    normalise: Normalise
+    combine: Combine | None
+    folds: tuple[tuple[KeptTrial, ...], ...]
+    digests: Mapping[str, Any]
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The different representations that it takes."""
+        return tuple(dict.fromkeys(one.input for fold in self.folds for one in fold))
+
+    def score(self, load: Callable[[Input], NDArray[np.floating]]) -> tuple[NDArray[Any], str]:
+        """Return what it says of utterances, the mean over its folds, and what that is.
+
+        Args:
+            load: gives the standardised features ``(n, d)`` of an input, unless it was fitted on ``train``.
+
+        Raises:
+            StoreError: if the features are others, or the heads of several folds say classes alone.
+        """
+        features = {one: load(one) for one in self.inputs}
+        said = [
+            sum_scores(
+                [one.score(features[one.input], n_classes=len(self.classes)) for one in fold],
+                [one.weight for one in fold],
+                self.combine,
+            )
+            for fold in self.folds
+        ]
+        return _average(said, self.member)
 
 
 def refuse_keeping(classifiers: Sequence[Classifier], estimator: Any) -> None:
@@ -101,6 +152,7 @@ def apply_head(
     *,
     sources: Mapping[str, str] | None = None,
     name: str | None = None,
+    labels: LabelMap | None = None,
 ) -> str:
     """Apply a head that was kept, see :func:`ser_store.head`, to representations in another store; returns the member.
 
@@ -110,14 +162,16 @@ def apply_head(
     Args:
         store: with the head.
         run: the head, or its member ``run@step``.
-        to: the store that gains the member; its corpus has the same classes.
+        to: the store that gains the member. Of its classes the head never answers those that it was not fitted on.
         sources: by the name of each run that the head was fitted on, that of the run in the other store which has the
             same representations of its recordings. Default: the same names.
         name: of the new run. Default: that of the head.
+        labels: which classes of the two mean the same, of :func:`ser_store.corpora.label_map.read_label_map`.
 
     Raises:
+        CorpusError: if the two corpora share less than two classes.
         ExistsError: if the other store has a run of this name.
-        StoreError: if the head was not kept, a class is missing, or the representations are of another model.
+        StoreError: if the head was not kept, or the representations are of another model.
         UnknownNameError: if there is no such run.
 
     >>> import numpy as np, ser_store as ss
@@ -132,42 +186,59 @@ def apply_head(
     """
     here, there = open_store(store), open_store(to)
     own, step = here.resolve(run)
-    kept = _load(here, own, step)
-    record = here.run(own)
+    kept = load_kept(here, run)
     new = own if name is None else name
     there.refuse_run(new)
-    places = _place_classes(here, there)
-    renamed = {parse_member(one)[0]: (sources or {}).get(parse_member(one)[0]) for one in kept["digests"]}
-    inputs = [[_find_input(there, one, renamed) for one in fold] for fold in kept["folds"]]
-    _check_digests(there, kept["digests"], renamed)
-    rows = find_covered(there, [one for fold in inputs for one in fold])
-    normalise = record.details.get("normalise", "train")
-    said = [
-        sum_scores(
-            [_score(there, one, source, rows, normalise, len(places)) for one, source in zip(*fold, strict=True)],
-            [one["weight"] for one in fold[0]],
-            kept["combine"],
-        )
-        for fold in zip(kept["folds"], inputs, strict=True)
-    ]
-    scores, what = _average(said, f"{own}@{step}")
-    answers = {"predicted": places[scores]} if what == "predicted" else {"logits": scores[:, np.argsort(places)]}
+    pairing = pair_classes(kept.classes, there.corpus.classes, labels).check(own, str(there.path))
+    renamed = {member: (sources or {}).get(parse_member(member)[0]) or member for member in kept.digests}
+    found = {one: _find_input(there, one, renamed) for one in kept.inputs}
+    _check_digests(there, kept.digests, renamed)
+    rows = find_covered(there, list(found.values()))
+    scores, what = kept.score(lambda one: load_input(there, found[one], rows, kept.normalise))
+    answers = {"predicted": pairing.translate(scores)} if what == "predicted" else {"logits": pairing.place(scores)}
+    record = here.run(own)
     details = {key: value for key, value in record.details.items() if key in ("head", "normalise", "combine", "pca")}
-    details |= {"source": inputs[0][0].source, "applied": {"run": own, "corpus": here.corpus.name}}
+    details |= {"source": found[kept.inputs[0]].source, APPLIED: describe_applied(here, own, step, there, pairing)}
     details |= {} if what == "predicted" else {"scores": find_kind(here, own)}
-    backbone = "+".join(dict.fromkeys(parse_member(one)[0] for fold in inputs for own in fold for one in own.members))
-    known = _state_fitted(here, there, own, [one for fold in inputs for one in fold])
+    backbone = "+".join(dict.fromkeys(parse_member(member)[0] for one in found.values() for member in one.members))
+    known = _state_fitted(here, there, own, list(found.values()))
     there.add_run(RunRecord(new, "head", backbone, details={**details, **known, "versions": list_versions()}))
-    provenance = {"source": "applied", "head": format_member(own, step)}
+    provenance = {"source": "applied", "head": kept.member}
     there.write_member(Member(new, step, rows, provenance=provenance, **answers))
     return format_member(new, step)
+
+
+def load_kept(store: Store, name: str) -> KeptHead:
+    """Return the head of a run, or of its member ``run@step``, as it was fitted.
+
+    Raises:
+        StoreError: if it was not kept, or cannot be read.
+        UnknownNameError: if there is no such run.
+    """
+    run, step = store.resolve(name)
+    content = _read(store, run, step)
+    folds = tuple(
+        tuple(
+            KeptTrial(
+                Input(tuple(one["members"]), tuple(one["layers"])),
+                np.array(one["known"]),
+                one["weight"],
+                one["pipeline"],
+            )
+            for one in fold
+        )
+        for fold in content["folds"]
+    )
+    normalise = store.run(run).details.get("normalise", "train")
+    member, classes = format_member(run, step), store.corpus.classes
+    return KeptHead(member, classes, normalise, content["combine"], folds, content["digests"])
 
 
 def _find_file(store: Store, run: str, step: int) -> Path:
     return store.run_folder(run) / "checkpoints" / f"head-{step:06}.skops"
 
 
-def _load(store: Store, run: str, step: int) -> dict[str, Any]:
+def _read(store: Store, run: str, step: int) -> dict[str, Any]:
     from skops.io import load
     from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -192,37 +263,17 @@ def _list_digests(store: Store, members: Any) -> dict[str, Any]:
     return {one: store.describe_member(one).provenance.get("model_digest") for one in found}
 
 
-def _place_classes(here: Store, there: Store) -> NDArray[np.int16]:
-    """Return the index that each class of the head has in the other corpus, ``(c,)``."""
-    if set(here.corpus.classes) != set(there.corpus.classes):
-        raise StoreError(
-            f"{there.path} has the classes {', '.join(there.corpus.classes)}: expected those of the head, "
-            f"{', '.join(here.corpus.classes)}"
-        )
-    return np.array([there.corpus.classes.index(one) for one in here.corpus.classes], dtype=np.int16)
+def _find_input(there: Store, one: Input, renamed: Mapping[str, str]) -> Input:
+    members = tuple(format_member(*there.resolve(renamed[member])) for member in one.members)
+    return Input(members, one.layers)
 
 
-def _find_input(there: Store, one: Mapping[str, Any], renamed: Mapping[str, str | None]) -> Input:
-    named = [renamed[parse_member(member)[0]] or member for member in one["members"]]
-    return Input(tuple(format_member(*there.resolve(name)) for name in named), tuple(one["layers"]))
-
-
-def _check_digests(there: Store, digests: Mapping[str, Any], renamed: Mapping[str, str | None]) -> None:
+def _check_digests(there: Store, digests: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
     for member, digest in digests.items():
-        name = renamed[parse_member(member)[0]] or member
+        name = renamed[member]
         own = there.describe_member(format_member(*there.resolve(name))).provenance.get("model_digest")
         if digest is not None and own is not None and digest != own:
             raise StoreError(f"{name} in {there.path} is of other weights than {member}, which the head was fitted on")
-
-
-def _score(
-    there: Store, one: Mapping[str, Any], source: Input, rows: NDArray[np.int32], normalise: Any, n_classes: int
-) -> tuple[NDArray[Any], str]:
-    features = load_input(there, source, rows, normalise)
-    expected = one["pipeline"].n_features_in_
-    if features.shape[1] != expected:
-        raise StoreError(f"{source.source} has {features.shape[1]} numbers an utterance: expected {expected}")
-    return score_classes(one["pipeline"], features, known=np.array(one["known"]), n_classes=n_classes)
 
 
 def _average(said: Sequence[tuple[NDArray[Any], str]], member: str) -> tuple[NDArray[Any], str]:
@@ -238,13 +289,20 @@ def _average(said: Sequence[tuple[NDArray[Any], str]], member: str) -> tuple[NDA
 
 def _state_fitted(here: Store, there: Store, run: str, inputs: Sequence[Input]) -> dict[str, Any]:
     """Return what the head has learned from of the other corpus: utterances of the same ids, and all that is below."""
-    own = find_fitted(here, run)
-    runs = dict.fromkeys(parse_member(member)[0] for one in inputs for member in one.members)
-    below = [find_fitted(there, one) for one in runs]
+    own = find_heard(here, run, there.corpus).fitted
+    below = [
+        find_fitted(there, one) for one in dict.fromkeys(parse_member(m)[0] for one in inputs for m in one.members)
+    ]
     if own is None or None in below:
         return {}
-    ids = here.corpus.ids[own.learned.any(axis=0)]
-    learned = Fitted.on_rows(find_rows(there.corpus, ids.tolist()), len(there.corpus))
     for one in below:
-        learned = learned if one is None else learned.joined(one)
-    return {KEY: learned.to_json()}
+        own = own if one is None else own.joined(one)
+    return {KEY: own.to_json()}
+
+
+def describe_applied(here: Store, run: str, step: int, there: Store, pairing: Pairing) -> dict[str, Any]:
+    """Return what the record of an applied head says of where it comes from; the same as long as it is the same."""
+    speakers = find_heard(here, run, there.corpus).speakers
+    digest = hashlib.sha256(_find_file(here, run, step).read_bytes()).hexdigest()
+    applied = {"run": format_member(run, step), "corpus": here.corpus.name, "digest": digest}
+    return {**applied, **pairing.to_json(), "same_speakers": speakers}

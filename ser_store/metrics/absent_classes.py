@@ -65,6 +65,29 @@ def caution_unanswered(names: Sequence[str], predicted: ArrayLike) -> tuple[str,
     )
 
 
+def caution_one_class(names: Sequence[str], predicted: ArrayLike, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a caution for the members that give every utterance the same class, those of each class together.
+
+    Args:
+        names: of the ``m`` members.
+        predicted: ``(m, n)`` class indices, or -1 for no answer.
+        classes: the names of the classes.
+
+    >>> caution_one_class(["a@1", "b@1"], [[0, 0, 0], [0, 1, 0]], ["happy", "sad"])
+    ('a@1 predicts one class only, happy: its accuracy is the share of that class',)
+    """
+    found: dict[int, list[str]] = {}
+    for name, own in zip(names, np.asarray(predicted), strict=True):
+        said = set(own.tolist()) - {ABSTAINED}
+        if len(said) == 1:
+            found.setdefault(said.pop(), []).append(name)
+    return tuple(
+        f"{_list(own)} {'predicts' if len(own) == 1 else 'predict'} one class only, {classes[place]}: "
+        f"{'its' if len(own) == 1 else 'their'} accuracy is the share of that class"
+        for place, own in sorted(found.items())
+    )
+
+
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

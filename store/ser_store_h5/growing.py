@@ -39,10 +39,17 @@ _HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
 @dataclass(frozen=True)
 class Source:
-    """A file with some rows of a member: how it is opened, and which these are, ``(m,)`` int32."""
+    """A file with some rows of a member.
+
+    Attributes:
+        open: opens it.
+        rows: ``(m,)`` int32, which they are in the member's corpus.
+        places: ``(m,)``, where they stand in the file. Default: all that it has, in this order.
+    """
 
     open: Callable[[], AbstractContextManager[MemberFile]]
     rows: NDArray[np.int32]
+    places: NDArray[np.intp] | None = None
 
 
 class GrowingMember:
@@ -140,29 +147,55 @@ class GrowingMember:
         if len(kept):
             sources.append(Source(lambda: open_member(path, self._corpus), kept))
         gathered = Gathered(sources, float16_limit)
-
-        def fill(file: "h5py.File", check: Callable[[], None]) -> None:
-            write_head(file, self._run, self._step, self._corpus.digest, provenance, layers=gathered.layers)
-            write_array(file, "rows", gathered.rows)
-            for name in gathered.names:
-                shape, dtype = gathered.measure(name)
-                blocks = _checked(gathered.iter_blocks(name, shape[1], dtype), check)
-                write_blocks(file, name, blocks, shape=shape, dtype=dtype)
-
-        def write(temporary: Path) -> None:
-            from ser_store_h5.pack.streaming import create_file  # with h5py it takes longer to import than all else
-
-            version = choose_version(gathered.layers)
-            with create_file(temporary, bears=path, format_name=FORMAT_NAME, version=version) as (file, check):
-                fill(file, check)
-
-        write_atomically(path, write, replace=bool(len(kept)), below=path.parent)
+        compose_member(self._store, self._run, self._step, gathered, provenance, replace=bool(len(kept)))
         self.remove()
 
     def remove(self) -> None:
         """Remove the blocks."""
         if self.folder.exists():
             remove_folder(self.folder)
+
+
+def compose_member(
+    store: Store,
+    run: str,
+    step: int,
+    gathered: "Gathered",
+    provenance: Mapping[str, Any],
+    *,
+    given: Mapping[str, NDArray[Any]] | None = None,
+    replace: bool = False,
+) -> None:
+    """Write a member of what several files hold of it, a block after the other, whole or not at all.
+
+    Args:
+        store: that gains it.
+        given: arrays of its rows, in their order, that take the place of those in the files.
+        replace: whether it is there.
+
+    Raises:
+        ExistsError: if it is there, and not to be replaced.
+    """
+    path, corpus, given = store.member_path(run, step), store.header, given or {}
+
+    def fill(file: "h5py.File", check: Callable[[], None]) -> None:
+        write_head(file, run, step, corpus.digest, provenance, layers=gathered.layers)
+        for name, array in {"rows": gathered.rows, **given}.items():
+            write_array(file, name, array)
+        for name in gathered.names:
+            if name not in given:
+                shape, dtype = gathered.measure(name)
+                blocks = _checked(gathered.iter_blocks(name, shape[1], dtype), check)
+                write_blocks(file, name, blocks, shape=shape, dtype=dtype)
+
+    def write(temporary: Path) -> None:
+        from ser_store_h5.pack.streaming import create_file  # with h5py it takes longer to import than all else
+
+        version = choose_version(gathered.layers)
+        with create_file(temporary, bears=path, format_name=FORMAT_NAME, version=version) as (file, check):
+            fill(file, check)
+
+    write_atomically(path, write, replace=replace, below=path.parent)
 
 
 def _checked(blocks: Iterable[NDArray[Any]], check: Callable[[], None]) -> Iterator[NDArray[Any]]:
@@ -174,21 +207,31 @@ def _checked(blocks: Iterable[NDArray[Any]], check: Callable[[], None]) -> Itera
 class Gathered:
     """The arrays of several files of one member, their rows ascending, some MiB at a time.
 
+    Args:
+        sources: the files.
+        float16_limit: what is stored in single precision is narrowed where no number is larger.
+        without: arrays that are passed over.
+
     Raises:
         StoreError: if the files do not hold the same arrays.
     """
 
-    def __init__(self, sources: Sequence[Source], float16_limit: float) -> None:
+    def __init__(
+        self, sources: Sequence[Source], float16_limit: float, *, without: frozenset[str] = frozenset()
+    ) -> None:
         self._sources, self._limit = sources, float16_limit
         rows = np.concatenate([source.rows for source in sources])
         order = np.argsort(rows)
         self.rows = rows[order]
-        self._places = np.concatenate([np.arange(len(source.rows)) for source in sources])[order]
+        whole = (np.arange(len(source.rows)) if source.places is None else source.places for source in sources)
+        self._places = np.concatenate(list(whole))[order]
         self._source_of = np.repeat(np.arange(len(sources)), [len(source.rows) for source in sources])[order]
-        held = set()
+        held, self._lengths = set(), list[int]()
         for source in sources:
             with source.open() as file:
-                held.add((tuple(name for name in file.find_arrays() if name != "rows"), file.layers))
+                arrays = file.find_arrays()
+                held.add((tuple(name for name in arrays if name not in {"rows", *without}), file.layers))
+                self._lengths.append(arrays["rows"].shape[0])
         if len(held) > 1:
             raise StoreError("the member holds other arrays than an extraction gives; remove it with `rm()`")
         [(self.names, self.layers)] = held
@@ -215,5 +258,5 @@ class Gathered:
             for number in np.unique(own).tolist():
                 among = own == number
                 with self._sources[number].open() as file:
-                    block[among] = file.read_array(name, len(self._sources[number].rows), places[among])
+                    block[among] = file.read_array(name, self._lengths[number], places[among])
             yield block

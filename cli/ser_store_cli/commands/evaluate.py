@@ -1,24 +1,31 @@
 """evaluate."""
 
-from typing import Annotated, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ser_store_cli.options import (
     DEFAULT_STORE,
+    AudioOption,
     DebugOption,
     ExcludeOption,
     JsonOption,
+    LabelsOption,
     MembersArgument,
     OnOption,
     RuleOption,
     SplitOption,
     StoreOption,
     TieOption,
+    show_reports,
     stated,
     warn_cautions,
 )
 from ser_store_cli.output import print_blocks, print_json
+
+if TYPE_CHECKING:
+    from ser_store_h5.store import Store
 
 IntervalOption = Annotated[
     str,
@@ -62,6 +69,16 @@ def evaluate(
     interval: IntervalOption = "auto",
     normalise: NormaliseOption = None,
     names: NamesOption = "plain",
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--in",
+            help="Apply these runs and kept heads to the recordings of another store, and evaluate them there, on the "
+            "classes that both have. What is missing there is extracted.",
+        ),
+    ] = None,
+    labels: LabelsOption = None,
+    audio: AudioOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -81,6 +98,8 @@ def evaluate(
     opened = Store(store)
     # Whether these are known is for the library to say.
     choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie, "exclude": exclude or []}
+    if into is not None:
+        opened, members, choices["classes"] = _apply(opened, members or [], into, labels=labels, audio=audio)
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
@@ -97,3 +116,23 @@ def evaluate(
         typer.echo(
             "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."
         )
+
+
+def _apply(
+    store: "Store", members: list[str], into: Path, *, labels: Path | None, audio: Path | None
+) -> tuple["Store", list[str], list[str]]:
+    """The other store, the members there, and the classes that all of them can answer."""
+    from ser_store.across.applying import apply
+    from ser_store.errors import StoreError
+    from ser_store_h5.store import Store
+
+    if not members:
+        raise StoreError("`into` without a member: expected the runs or kept heads that are applied, by name")
+    show_reports()
+    there = Store(into)
+    done = [apply(store, one, there, labels=labels, audio=audio, progress=True) for one in members]
+    for one in done:
+        for line in one.describe():
+            typer.echo(f"serstore: {line}", err=True)
+    classes = [name for name in done[0].classes if all(name in one.classes for one in done)]
+    return there, [one.member for one in done], classes

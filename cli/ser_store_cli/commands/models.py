@@ -11,6 +11,7 @@ from ser_store_cli.options import (
     DebugOption,
     InitOption,
     JsonOption,
+    LabelsOption,
     RunOption,
     StoreOption,
     show_reports,
@@ -40,6 +41,7 @@ def extract(
     ] = None,
     audio: AudioOption = None,
     checkpoint: CheckpointOption = None,
+    labels: LabelsOption = None,
     init: InitOption = "pretrained",
     pooling: Annotated[
         str, typer.Option("--pooling", help="How frames become one vector: mean, sum or max. For --model only.")
@@ -120,6 +122,7 @@ def extract(
         step=step,
         audio=audio,
         checkpoint=checkpoint,
+        labels=labels,
         layers=layers,
         statistics=statistics,
         batch_size=batch_size,

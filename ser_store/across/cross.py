@@ -1,0 +1,122 @@
+"""``cross``: every corpus as the one to learn from, and as the one to be judged on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from ser_store.across.cross_heads import HeadSite, cross_heads, prepare_heads
+from ser_store.across.cross_runs import cross_runs, prepare_runs
+from ser_store.across.crossed import Crossed
+from ser_store.across.sites import Site, open_sites
+from ser_store.common.checks import check_choice, check_number
+from ser_store.corpora.label_map import read_label_map
+from ser_store.errors import StoreError
+from ser_store.heads.classifiers import ClassWeight, HeadKind, choose_classifiers
+from ser_store.heads.inputs import Layers, Normalise
+from ser_store.heads.requests import HeadRequest
+from ser_store.heads.sweep_cells import name_protocol
+from ser_store_h5.progress import ProgressLike, to_progress
+from ser_store_h5.store import StoreLike
+
+
+def cross(
+    stores: Sequence[StoreLike],
+    *,
+    source: str | None = None,
+    kind: HeadKind = "logreg",
+    model: str | None = None,
+    layer: Layers = None,
+    normalise: Normalise = "train",
+    class_weight: ClassWeight | None = None,
+    split: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    seed: int = 42,
+    progress: ProgressLike = False,
+) -> Crossed:
+    """Train on each corpus and test on each: a table of train corpus by test corpus, on the classes that all have.
+
+    Either heads are fitted on representations that every store has of one model (``source``), or runs that each store
+    has are applied to the others (``model``). No utterance is judged by a model that was fitted on it: in its own
+    corpus a head is cross-validated over speakers, or judged by a split, and a run is judged on what it has not learned
+    from. Utterances of classes that a corpus lacks are neither learned from nor judged on.
+
+    Args:
+        stores: two or more.
+        source: a member with representations, of the same name and model in every store; several joined by ``+``
+            stand side by side.
+        kind: of the head, see :func:`ser_store.head`.
+        model: in place of a source, a fine-tuned run with a checkpoint, or a head that was made with ``keep``. A store
+            that has none of this name is judged on alone.
+        layer: of the representations, see :func:`ser_store.head`; one.
+        normalise: what inputs are standardised on: ``train``, each ``speaker``'s own, or the ``corpus``.
+        class_weight: ``balanced`` gives every class the same weight.
+        split: of every store: heads are fitted on its training part and judged on its test part, in other corpora as in
+            their own; of folds, in their own over these. Default: fitted on all, judged on all, in their own corpus
+            over five folds of whole speakers.
+        labels: a label map that says which classes mean the same.
+        audio: with a model, the folder of all recordings. Default: where they lay when each store was made.
+        seed: of the head and the folds.
+        progress: show a bar; or a function that does, see :class:`ser_store_h5.progress.Progress`.
+
+    Returns:
+        The figures of each pair: balanced accuracy, accuracy with its interval by speaker, and cautions.
+
+    Raises:
+        CorpusError: if the corpora share less than two classes, or there is nothing to fit on.
+        StoreError: if neither or both of source and model are named, or a store lacks the source.
+        UnknownNameError: if there is no such kind, split or run.
+
+    >>> import numpy as np, ser_store as ss
+    >>> draw = np.random.default_rng(0)
+    >>> for name in ("a", "b"):
+    ...     ids, values = [f"{name}{n:02}" for n in range(40)], draw.normal(size=(40, 4)) + [[0], [2]] * 20
+    ...     store = ss.Store.create(f"{name}.store", ids=ids, labels=["sad", "happy"] * 20, speakers=list("abcde") * 8)
+    ...     _ = store.add("mine", ids=ids, pooled=values, trained_on="nothing")
+    >>> crossed = ss.cross(["a.store", "b.store"], source="mine", kind="lda")
+    >>> [(one.train, one.test, one.n) for one in crossed.pairs]
+    [('a', 'a', 40), ('a', 'b', 40), ('b', 'a', 40), ('b', 'b', 40)]
+    """
+    check_number("seed", seed, StoreError, least=0, whole=True)
+    check_choice("normalisation", normalise, get_args(Normalise))
+    if (source is None) == (model is None):
+        got = "neither" if source is None else "both"
+        raise StoreError(f"got {got} of `source` and `model`: expected the one, for heads, or the other, for runs")
+    sites = open_sites(stores, None if labels is None else read_label_map(labels))
+    notes = _describe_left_out(sites)
+    if source is None and model is not None:
+        given: dict[str, Any] = {
+            "audio": audio,
+            "labels": None if labels is None else Path(labels),
+            "progress": progress,
+        }
+        crossed = cross_runs(prepare_runs(sites, model, split), **given)
+        return Crossed(sites[0].classes, tuple(crossed), notes)
+    [classifier] = choose_classifiers(kind, None, class_weight=class_weight, seed=seed)
+    options: dict[str, Any] = {"layer": layer, "normalise": normalise, "split": split, "seed": seed}
+    heads = prepare_heads(sites, str(source), classifier, **options)
+    request = HeadRequest(kind, (heads[0].input,), ())
+    name = request.name_run(normalise, [class_weight] if class_weight else [])
+    pairs = cross_heads(heads, name, to_progress(progress))
+    return Crossed(sites[0].classes, tuple(pairs), (*notes, _describe_protocols(heads)))
+
+
+def _describe_left_out(sites: Sequence[Site]) -> tuple[str, ...]:
+    """A line for each corpus that has other classes as well."""
+    return tuple(
+        f"{site.name}: {', '.join(out)} left out, which not all corpora have"
+        for site in sites
+        if (out := [name for name, code in zip(site.corpus.classes, site.codes.tolist(), strict=True) if code < 0])
+    )
+
+
+def _describe_protocols(heads: Sequence[HeadSite]) -> str:
+    said: dict[str, list[str]] = {}
+    for one in heads:
+        way = one.protocol
+        name = f"over {way.folds} folds by {way.cv}" if way.folds else f"by split {name_protocol(one.site.corpus, way)}"
+        said.setdefault(name, []).append(one.site.name)
+    return "in its own corpus each head is judged " + "; ".join(
+        name if len(said) == 1 else f"{name} ({', '.join(of)})" for name, of in said.items()
+    )
