@@ -1,6 +1,8 @@
-"""The recordings of a corpus: where they are now, whether they are still those it was made from, how long they are."""
+"""Recordings by row, such as those of a corpus: where they are now, whether they are still the same, how long."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +11,46 @@ from ser_store.audio.decode import compute_audio_digest, load_waveform, resample
 from ser_store.errors import AudioError, CorpusError, require
 from ser_store_h5.corpus import Corpus
 
+
+class Recordings(Protocol):
+    """Recordings that a model hears, each known by its row."""
+
+    def load(self, row: int) -> NDArray[np.float32]:
+        """Return the samples of one, ``(n,)`` float32, mono, at 16 kHz; raise AudioError if it cannot be used."""
+
+    def load_seconds(self, rows: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return how long they are, ``(m,)``."""
+
+    def name(self, row: int) -> str:
+        """Return what one is called in messages."""
+
+    def identify(self, row: int) -> bytes:
+        """Return a key that is the same for the same samples, wherever they lie."""
+
+
 # They are decoded to other samples by other releases of their decoders.
 _LOSSY = {".mp3", ".ogg", ".oga", ".opus"}
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusRecordings:
+    """The recordings of a corpus in the folder ``audio``, see :func:`resolve_audio`; rows are those of the corpus."""
+
+    corpus: Corpus
+    audio: Path
+
+    def load(self, row: int) -> NDArray[np.float32]:
+        return load_recording(self.corpus, row, audio=self.audio)
+
+    def load_seconds(self, rows: NDArray[np.int32]) -> NDArray[np.float64]:
+        return load_durations(self.corpus, rows, audio=self.audio)
+
+    def name(self, row: int) -> str:
+        return str(self.corpus.ids[row])
+
+    def identify(self, row: int) -> bytes:
+        digests = self.corpus.audio_digests
+        return str(row).encode() if digests is None else digests[row].tobytes()
 
 
 def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:

@@ -1,13 +1,12 @@
 """Acoustic features of an extraction, one utterance a thread."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.audio.recordings import load_recording
+from ser_store.audio.recordings import Recordings
 from ser_store.backbones.acoustic import FEATURE_SETS
 from ser_store.backbones.catalogue import lookup
 from ser_store.common.threads import map_threaded, single_torch_thread
@@ -15,18 +14,13 @@ from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import require
 from ser_store.extraction.network import Compute, Piece, iter_counted
 from ser_store.training.distributed.processes import find_share
-from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
 
 _AT_ONCE = 256
 
 
-def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
+def prepare_acoustic(recordings: Recordings, key: str, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
     """Return what identifies the numbers of an acoustic feature set, and what computes them.
-
-    Args:
-        key: of the feature set.
-        folder: of the recordings.
 
     Raises:
         MissingExtraError: if its toolkit is not installed.
@@ -35,7 +29,7 @@ def prepare_acoustic(corpus: Corpus, key: str, folder: Path, *, progress: Progre
     features = FEATURE_SETS[key]
 
     def describe(row: int) -> NDArray[np.float32]:
-        return features.compute(load_recording(corpus, row, audio=folder))
+        return features.compute(recordings.load(row))
 
     def iter_pieces(own: Rows) -> Iterator[Piece]:
         for start in range(0, len(own), _AT_ONCE):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from ser_store.audio.recordings import resolve_audio
+from ser_store.audio.recordings import CorpusRecordings, resolve_audio
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
 from ser_store.common.checks import check_choice, check_number
@@ -106,9 +106,9 @@ def extract(
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
-    folder = resolve_audio(store.corpus, None if audio is None else Path(audio))
+    recordings = CorpusRecordings(store.corpus, resolve_audio(store.corpus, None if audio is None else Path(audio)))
     passes = Passes(
-        folder,
+        recordings,
         size,
         batch_seconds or math.inf,
         precision,
@@ -126,7 +126,7 @@ def extract(
     else:
         options = {"pooling": pooling, "init": init, "checkpoint": weights, "seed": seed, "context": whisper_context}
         extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
-    return [fill(store, one, passes=passes, on_bad=on_bad) for one in extractors]
+    return [fill(store, one, recordings, on_bad=on_bad, progress=passes.progress) for one in extractors]
 
 
 def _find_batch_size(size: int | None, seconds: float | None) -> int:

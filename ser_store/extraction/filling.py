@@ -1,20 +1,22 @@
 """What a member lacks is computed block by block, each on the disk at once, and at the end the member is composed."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from ser_store.audio.recordings import CorpusRecordings
 from ser_store.common.display import Block, Result
 from ser_store.common.log import LOGGER, SHOWN
 from ser_store.common.provenance import digest_recordings, list_differences
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import AudioError, StoreError
 from ser_store.extraction.left_out import find_unusable, list_usable
-from ser_store.extraction.network import Passes, Piece
+from ser_store.extraction.network import Piece
 from ser_store.extraction.sources import Extractor
 from ser_store.inference.float16 import FLOAT16_LIMIT
 from ser_store.training.distributed.processes import (
@@ -27,6 +29,7 @@ from ser_store.training.distributed.processes import (
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.growing import GrowingMember
 from ser_store_h5.member import Member
+from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store
 
 # What must agree for numbers to be the ones that would be computed, and how to call it.
@@ -85,7 +88,9 @@ class _Plan:
     left_out: Mapping[str, str]
 
 
-def fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -> Extraction:
+def fill(
+    store: Store, extractor: Extractor, recordings: CorpusRecordings, *, on_bad: OnBad, progress: Progress
+) -> Extraction:
     """Compute what the member lacks, and write it; of several processes each computes its share of it."""
     name = extractor.name
     meet()
@@ -93,7 +98,8 @@ def fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -
     with ExitStack() as stack:
         with stated_once(), not_alone(name, **together):
             growing = GrowingMember(store, extractor.record.run, extractor.step)
-            plan = tell_all(lambda: _make_plan(store, extractor, growing, stack, passes=passes, on_bad=on_bad))
+            find_bad = partial(find_unusable, recordings, progress=progress) if on_bad == "skip" else None
+            plan = tell_all(lambda: _make_plan(store, extractor, growing, stack, recordings, find_bad))
         with not_alone(name, **together):
             if len(plan.rows) > len(plan.taken_up):
                 _add_blocks(growing, extractor, plan, corpus=store.corpus)
@@ -103,12 +109,18 @@ def fill(store: Store, extractor: Extractor, *, passes: Passes, on_bad: OnBad) -
 
 
 def _make_plan(
-    store: Store, extractor: Extractor, growing: GrowingMember, stack: ExitStack, *, passes: Passes, on_bad: OnBad
+    store: Store,
+    extractor: Extractor,
+    growing: GrowingMember,
+    stack: ExitStack,
+    recordings: CorpusRecordings,
+    find_bad: Callable[[Rows], dict[int, str]] | None,
 ) -> _Plan:
     """Compare what is there with what is asked for, and find what cannot be used.
 
     Args:
         stack: keeps the blocks from others.
+        find_bad: says why which rows are left out; None where they are not looked for.
     """
     record, step, corpus = extractor.record, extractor.step, store.corpus
     if store.has_run(record.run):
@@ -130,10 +142,11 @@ def _make_plan(
             counts = len(taken_up), len(missing)
             LOGGER.info("%s: %d of %d utterances were computed before an interruption", extractor.name, *counts)
     unusable = {}
-    if on_bad == "skip":
+    if find_bad is not None:
         pending = np.setdiff1d(missing, taken_up)
-        unusable = find_unusable(corpus, pending, audio=passes.audio, progress=passes.progress) if len(pending) else {}
-    left_out = {str(corpus.ids[row]): problem for row, problem in unusable.items()}
+        unusable = find_bad(pending) if len(pending) else {}
+    audio = f"{recordings.audio}/"
+    left_out = {str(corpus.ids[row]): problem.removeprefix(audio) for row, problem in unusable.items()}
     usable = list_usable(missing, unusable)
     if not len(usable) and not len(kept):
         first = next(iter(left_out.values()))

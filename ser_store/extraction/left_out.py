@@ -1,25 +1,22 @@
 """Recordings that cannot be used: found before the others are computed, so that none ends an extraction."""
 
-from pathlib import Path
-
 import numpy as np
 
-from ser_store.audio.recordings import load_recording
+from ser_store.audio.recordings import Recordings
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import AudioError
-from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress
 
 
-def find_unusable(corpus: Corpus, rows: Rows, *, audio: Path, progress: Progress) -> dict[int, str]:
+def find_unusable(recordings: Recordings, rows: Rows, *, progress: Progress) -> dict[int, str]:
     """Decode every recording of ``rows`` once; returns why, by row, of those of which nothing can be computed."""
 
     def complain(row: int) -> str | None:
         try:
-            load_recording(corpus, row, audio=audio)
+            recordings.load(row)
         except AudioError as problem:
-            return str(problem).removeprefix(f"{audio}/")
+            return str(problem)
         return None
 
     said = map_threaded(complain, rows.tolist(), progress=progress, label="decoding")

@@ -5,13 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.audio.recordings import load_durations
+from ser_store.audio.recordings import Recordings
 from ser_store.backbones.description import Statistic
 from ser_store.common.display import format_bytes
 from ser_store.common.log import LOGGER
@@ -19,7 +18,6 @@ from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.extraction.layers import resolve_layers
 from ser_store.recipes.recipe import Precision
 from ser_store.training.distributed.processes import find_share, is_main
-from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, silent
 
 
@@ -45,10 +43,10 @@ Compute = Callable[[Rows, Rows], Iterator[Piece]]
 
 @dataclass(frozen=True)
 class Passes:
-    """How utterances pass a network.
+    """How recordings pass a network.
 
     Attributes:
-        audio: the folder of the recordings.
+        recordings: all that may be asked for, by row.
         batch_size: utterances for each forward pass; half as many, and so on, where memory runs out.
         batch_seconds: of sound in each forward pass, padding counted; likewise.
         precision: of a frozen backbone, or of a checkpoint other than it was trained in.
@@ -56,9 +54,10 @@ class Passes:
         layers: the hidden states that are pooled: ``all``, ``last``, or their numbers.
         statistics: of their frames; none: as the model pools the last ones.
         window_seconds: what is longer passes the network in windows of at most this length.
+        device: ``cpu`` or ``cuda``. Default: the GPU where there is one.
     """
 
-    audio: Path
+    recordings: Recordings
     batch_size: int = 8
     batch_seconds: float = math.inf
     precision: Precision | None = None
@@ -66,10 +65,11 @@ class Passes:
     layers: str | tuple[int, ...] = "last"
     statistics: tuple[Statistic, ...] = ()
     window_seconds: float = math.inf
+    device: str | None = None
 
 
 def prepare_network(
-    corpus: Corpus, loaded: Any, passes: Passes, *, member: str, with_logits: bool, precision: str
+    loaded: Any, passes: Passes, *, member: str, with_logits: bool, precision: str
 ) -> tuple[dict[str, Any], Compute]:
     """Return what identifies the numbers that a network gives, and what computes them.
 
@@ -99,10 +99,10 @@ def prepare_network(
     def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
         if choice is not None and is_main():
             _report_size(member, len(rows), choice, loaded.model.config.backbone_config.hidden_size)
-        batches = _cut_batches(corpus, passes, rows, done)[find_share()]
-        options = {"member": member, "precision": precision, "layers": choice}
+        batches = _cut_batches(passes, rows, done)[find_share()]
+        options = {"member": member, "precision": precision, "layers": choice, "device": passes.device}
         options["window_seconds"] = passes.window_seconds
-        pieces = _iter_pieces(corpus, loaded, passes, batches, with_logits=with_logits, **options)
+        pieces = _iter_pieces(loaded, passes, batches, with_logits=with_logits, **options)
         return iter_counted(pieces, total=sum(map(len, batches)), progress=passes.progress)
 
     return identity, compute
@@ -117,14 +117,14 @@ def iter_counted(pieces: Iterable[Piece], *, total: int, progress: Progress) -> 
     deque(counted, maxlen=0)
 
 
-def _cut_batches(corpus: Corpus, passes: Passes, rows: Rows, done: Rows) -> list[Rows]:
+def _cut_batches(passes: Passes, rows: Rows, done: Rows) -> list[Rows]:
     """The batches of ``rows`` without what is done, the longest utterances first.
 
     Equal lengths need no padding, and memory runs out at the beginning if it does.
     """
     from ser_store.inference.forward import cut_batches
 
-    seconds = load_durations(corpus, rows, audio=passes.audio)
+    seconds = passes.recordings.load_seconds(rows)
     order = np.argsort(-seconds, kind="stable")
     n_long = int((seconds > passes.window_seconds).sum())  # each passes alone
     short = cut_batches(seconds[order[n_long:]].tolist(), size=passes.batch_size, most=passes.batch_seconds)
@@ -156,7 +156,7 @@ def _report_size(member: str, n: int, choice: Any, hidden_size: int) -> None:
 
 
 def _iter_pieces(
-    corpus: Corpus, loaded: Any, passes: Passes, batches: list[Rows], *, member: str, with_logits: bool, **options: Any
+    loaded: Any, passes: Passes, batches: list[Rows], *, member: str, with_logits: bool, **options: Any
 ) -> Iterator[Piece]:
     """Yield what the network says of one batch after the other.
 
@@ -168,9 +168,8 @@ def _iter_pieces(
     from ser_store.inference.out_of_memory import explain_utterance, free_memory, halve, is_out_of_memory
 
     while batches:
-        extractor, context = loaded.feature_extractor, loaded.context
-        rows, done = np.concatenate(batches), 0
-        dataset = SpeechDataset(corpus, rows, audio=passes.audio, feature_extractor=extractor, context=context)
+        described = {"feature_extractor": loaded.feature_extractor, "context": loaded.context}
+        dataset, done = SpeechDataset(passes.recordings, np.concatenate(batches), **described), 0
         ends = np.cumsum([0, *map(len, batches)]).tolist()
         places = [range(start, end) for start, end in pairwise(ends)]
         try:
@@ -187,7 +186,7 @@ def _iter_pieces(
             free_memory()
             before = len(batches[0])
             if before == 1:
-                raise explain_utterance(member, str(corpus.ids[batches[0][0]]))
+                raise explain_utterance(member, passes.recordings.name(int(batches[0][0])))
             size = halve(before)
             batches = [batch[start : start + size] for batch in batches for start in range(0, len(batch), size)]
             LOGGER.info("%s: out of memory with %d utterances at a time: goes on with %d", member, before, size)

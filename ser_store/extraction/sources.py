@@ -49,7 +49,7 @@ class Extractor:
 
 def prepare_feature_set(store: Store, key: str, *, run: str | None, passes: Passes) -> Extractor:
     """Return what gives the acoustic features ``key``, as ``run@0``; the run is called like them by default."""
-    identity, compute = prepare_acoustic(store.corpus, key, passes.audio, progress=passes.progress)
+    identity, compute = prepare_acoustic(passes.recordings, key, progress=passes.progress)
     record = _describe_frozen(store.corpus, run or key, key, {"feature_set": key})
     return Extractor(record, 0, identity, compute, FEATURE_SETS[key].is_narrow)
 
@@ -70,7 +70,7 @@ def prepare_backbone(store: Store, model: str, *, run: str | None, passes: Passe
     report_loaded(loaded)
     precision = passes.precision or "fp32"
     identity, compute = prepare_network(
-        store.corpus, loaded, passes, member=format_member(run, 0), with_logits=False, precision=precision
+        loaded, passes, member=format_member(run, 0), with_logits=False, precision=precision
     )
     record = _describe_frozen(store.corpus, run, model, loaded.origin, loaded.trained_on)
     context = {"whisper_context": loaded.context} if loaded.is_whisper else {}
@@ -106,7 +106,6 @@ def prepare_checkpoint(
     loaded = _load_checkpoint(store, record, checkpoint)
     recipe: Mapping[str, Any] = record.details.get("recipe", {})
     identity, compute = prepare_network(
-        store.corpus,
         loaded,
         passes,
         member=format_member(run, step),

@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Sequence
 from copy import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
-from ser_store.audio.recordings import load_durations, load_recording
+from ser_store.audio.recordings import Recordings
 from ser_store.backbones.description import Context
 from ser_store.common.threads import open_pool
-from ser_store.errors import CorpusError, SerstoreError
+from ser_store.errors import SerstoreError
 from ser_store.inference.features import count_samples_per_value, extract_features
 from ser_store.inference.frozen_states import FrozenStates
 from ser_store.inference.transforms import Variation
-from ser_store_h5.corpus import Corpus
 
 _READERS = min(8, os.cpu_count() or 1)
 _AT_ONCE = 64
@@ -50,11 +48,12 @@ class SpeechCache:
 
 
 class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
-    """The utterances ``rows`` of a corpus, as a model takes them.
+    """The recordings ``rows``, as a model takes them.
 
     Each item has ``input_values`` (t,) or (t, n) float32, ``sample_count``, ``label`` and ``row``.
 
     Args:
+        labels: ``(n,)`` class indices of all rows there are. Default: 0 for each.
         variation: what training does to the samples of an epoch; None leaves them as they were recorded.
         cache: where decoded samples are kept, as a model takes them where no epoch varies them; may be shared with
             others of the same feature extractor.
@@ -65,21 +64,18 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        corpus: Corpus,
+        recordings: Recordings,
         rows: NDArray[np.int32],
         *,
-        audio: Path,
         feature_extractor: Any,
+        labels: NDArray[np.integer[Any]] | None = None,
         variation: Variation | None = None,
         cache: SpeechCache | None = None,
         context: Context = "utterance",
         frozen: FrozenStates | None = None,
     ) -> None:
-        if corpus.paths is None:
-            raise CorpusError(f"corpus {corpus.name} has no recordings")
-        self._corpus = corpus
-        self._audio = audio
-        self._labels = corpus.labels[rows].tolist()
+        self._recordings = recordings
+        self._labels = [0] * len(rows) if labels is None else labels[rows].tolist()
         self._rows = rows.tolist()
         self._extractor = feature_extractor
         self._variation = variation
@@ -136,18 +132,17 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     def load_lengths(self) -> list[int]:
         """Return the number of samples of each utterance before any variation, without decoding it."""
-        seconds = load_durations(self._corpus, np.array(self._rows, dtype=np.int32), audio=self._audio)
+        seconds = self._recordings.load_seconds(np.array(self._rows, dtype=np.int32))
         return [round(one * SAMPLE_RATE) for one in seconds.tolist()]
 
     def _name_content(self, row: int) -> bytes:
         """A key for what :meth:`_read` gives: equal recordings have equal ones, wherever they lie."""
-        digests = self._corpus.audio_digests
-        content = str(row).encode() if digests is None else digests[row].tobytes()
+        content = self._recordings.identify(row)
         return b"varied " + content if self._keeps_samples else content
 
     def _read(self, index: int) -> NDArray[np.float32]:
         """What can be kept of an utterance: all that is the same in each epoch."""
-        samples = load_recording(self._corpus, self._rows[index], audio=self._audio)
+        samples = self._recordings.load(self._rows[index])
         return samples if self._keeps_samples else self._prepare(samples)
 
     def _read_all(self, indices: Sequence[int]) -> list[NDArray[np.float32]]:

@@ -50,6 +50,7 @@ def iter_batches(
     precision: str = "fp32",
     layers: LayerChoice | None = None,
     window_seconds: float = math.inf,
+    device: str | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield logits (b, c) and pooled (b, d) float32 of one batch after the other.
 
@@ -61,18 +62,19 @@ def iter_batches(
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`, so that a checkpoint says here what it said in the
             evaluation passes of its training.
         window_seconds: what is longer passes the model in windows, see :mod:`ser_store.inference.windows`.
+        device: ``cpu`` or ``cuda``. Default: the GPU where there is one.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device).eval()
+    own = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = model.to(own).eval()
 
     def forward(items: Sequence[dict[str, Any]], chosen: LayerChoice | None) -> Any:
         batch = collate_speech(items)
-        values, mask = batch["input_values"].to(device), batch["attention_mask"].to(device)
+        values, mask = batch["input_values"].to(own), batch["attention_mask"].to(own)
         return model(values, attention_mask=mask, sample_counts=batch["sample_counts"], layers=chosen)
 
     with kept_heap():
         for items in _iter_read_ahead(dataset, batches):
-            with torch.inference_mode(), stated_rounding(precision), _autocast(device, precision):
+            with torch.inference_mode(), stated_rounding(precision), _autocast(own, precision):
                 if len(items) == 1 and is_long(items[0], window_seconds):
                     windows = cut_windows(items[0], window_seconds)
                     logits, pooled = _join(model, windows, lambda one, chosen: forward([one], chosen), layers)

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainingArguments
 
+from ser_store.audio.recordings import CorpusRecordings
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
 from ser_store.common.provenance import list_versions
@@ -92,9 +93,10 @@ def make_examples(
     frozen: FrozenStates | None = None,
 ) -> Examples:
     """The examples of these rows; decoded at once where processes are forked to load them, for all in common."""
-    shared = {"audio": audio, "feature_extractor": feature_extractor, "cache": SpeechCache(), "frozen": frozen}
-    train = SpeechDataset(corpus, rows.train, variation=make_variation(recipe), **shared)
-    evaluated, unvaried = (SpeechDataset(corpus, part, **shared) for part in (rows.evaluated, rows.train))
+    recordings = CorpusRecordings(corpus, audio)
+    shared = {"labels": corpus.labels, "feature_extractor": feature_extractor, "cache": SpeechCache(), "frozen": frozen}
+    train = SpeechDataset(recordings, rows.train, variation=make_variation(recipe), **shared)
+    evaluated, unvaried = (SpeechDataset(recordings, part, **shared) for part in (rows.evaluated, rows.train))
     examples = Examples(train, evaluated, unvaried, frozen)
     if frozen is None and recipe.dataloader_num_workers and multiprocessing.get_start_method() == "fork":
         examples.train.fill_cache()

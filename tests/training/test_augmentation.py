@@ -6,6 +6,7 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor
 
 from ser_store.audio.decode import load_speech
+from ser_store.audio.recordings import CorpusRecordings
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.transforms import Variation, make_variation
@@ -76,12 +77,12 @@ def test_crops_are_random_from_epoch_to_epoch_or_the_head(samples):
 
 @pytest.fixture(scope="module")
 def make_dataset(speech):
-    corpus = load_ravdess(speech).corpus
+    heard = CorpusRecordings(load_ravdess(speech).corpus, speech)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
     def make(variation=None, *, rows=(3, 17, 40), **options):
         chosen = np.arange(rows, dtype=np.int32) if isinstance(rows, int) else np.array(rows, dtype=np.int32)
-        return SpeechDataset(corpus, chosen, audio=speech, feature_extractor=extractor, variation=variation, **options)
+        return SpeechDataset(heard, chosen, feature_extractor=extractor, variation=variation, **options)
 
     return make
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import TrainerCallback, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from ser_store.audio.decode import load_speech
+from ser_store.audio.recordings import CorpusRecordings
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import build_model
 from ser_store.inference.dataset import SpeechDataset
@@ -249,7 +250,7 @@ def test_training_hears_the_head_where_it_is_asked_for(store, folder):
 def test_batches_are_those_of_the_sampler_by_length(store, folder):
     listener, *_ = train(store, folder, **SHORT, group_by_length=True, gradient_accumulation_steps=2, seed=3)
     rows = store.corpus.rows("train")
-    dataset = SpeechDataset(store.corpus, rows, audio=Path(store.corpus.audio_root), feature_extractor=None)
+    dataset = SpeechDataset(CorpusRecordings(store.corpus, Path(store.corpus.audio_root)), rows, feature_extractor=None)
     expected = rows[list(LengthGroupedSampler(dataset, batch_size=6, seed=3))]
     assert listener.rows == expected[: len(listener.rows)].tolist()
     assert [len(rows) for step in listener.steps for rows, _ in step] == [3, 3, 3, 3]

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ser_store.audio.recordings import CorpusRecordings
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.inference.dataset import SpeechDataset
@@ -28,7 +29,7 @@ def choose_rows(corpus, classes):
 def probe(key, corpus, rows, speech):
     """The model with its probe, and what it says of each utterance alone: logits and pooled."""
     loaded = build_model(key, classes=corpus.classes, head="linear", seed=3)
-    utterances = SpeechDataset(corpus, rows, audio=speech, feature_extractor=loaded.feature_extractor)
+    utterances = SpeechDataset(CorpusRecordings(corpus, speech), rows, feature_extractor=loaded.feature_extractor)
     fit_probe(loaded.model, utterances, corpus.labels[rows], Recipe(per_device_eval_batch_size=7))
     with torch.inference_mode():
         said = [

@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
+from ser_store.audio import recordings
 from ser_store.audio.decode import load_speech
-from ser_store.audio.recordings import load_recording, resolve_audio
+from ser_store.audio.recordings import CorpusRecordings, load_recording, resolve_audio
 from ser_store.backbones.loading import build_model
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.errors import AudioError, CorpusError
-from ser_store.inference import dataset as speech_dataset
 from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
 from ser_store.inference.transforms import Variation
 from ser_store.recipes.augmentation import Augmentation
@@ -29,7 +29,7 @@ def corpus(speech):
 def dataset(corpus, speech):
     rows = np.array([3, 17, 40], dtype=np.int32)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
-    return SpeechDataset(corpus, rows, audio=speech, feature_extractor=extractor)
+    return SpeechDataset(CorpusRecordings(corpus, speech), rows, labels=corpus.labels, feature_extractor=extractor)
 
 
 def test_an_item_carries_its_row_its_label_and_samples_of_mean_zero_and_variance_one(dataset, corpus):
@@ -62,7 +62,7 @@ def decoded(monkeypatch):
         rows.append(row)
         return load_recording(corpus, row, audio=audio)
 
-    monkeypatch.setattr(speech_dataset, "load_recording", load)
+    monkeypatch.setattr(recordings, "load_recording", load)
     return rows
 
 
@@ -70,10 +70,11 @@ def decoded(monkeypatch):
 def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, decoded):
     rows = np.array([3, 17, 40], dtype=np.int32)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
-    options = {"audio": speech, "feature_extractor": extractor, "variation": variation}
-    alone = [item for one in rows for item in [SpeechDataset(corpus, np.array([one]), **options)[0]]]
+    heard = CorpusRecordings(corpus, speech)
+    options = {"labels": corpus.labels, "feature_extractor": extractor, "variation": variation}
+    alone = [item for one in rows for item in [SpeechDataset(heard, np.array([one]), **options)[0]]]
     room = 4 * sum(len(load_speech(speech / corpus.paths[row])) for row in (3, 17))
-    dataset = SpeechDataset(corpus, rows, cache=SpeechCache(room), **options)
+    dataset = SpeechDataset(heard, rows, cache=SpeechCache(room), **options)
     decoded.clear()
     for epoch in range(2):
         dataset.set_epoch(epoch)
@@ -87,9 +88,9 @@ def test_equal_recordings_are_decoded_once_wherever_they_lie(corpus, speech, tmp
     for name in ("03-01-01-01-01-01-01", "03-01-02-01-01-01-01"):
         shutil.copy(speech / corpus.paths[3], tmp_path / f"{name}{Path(corpus.paths[3]).suffix}")
     twins = load_ravdess(tmp_path).corpus
-    options = {"audio": tmp_path, "feature_extractor": Wav2Vec2FeatureExtractor(), "cache": SpeechCache()}
+    options = {"feature_extractor": Wav2Vec2FeatureExtractor(), "cache": SpeechCache()}
     for row in (0, 1):
-        dataset = SpeechDataset(twins, np.array([row], dtype=np.int32), **options)
+        dataset = SpeechDataset(CorpusRecordings(twins, tmp_path), np.array([row], dtype=np.int32), **options)
         assert dataset[0]["row"] == row
     assert decoded == [0]
 
@@ -99,10 +100,11 @@ def test_what_a_data_loading_process_would_forget_is_decoded_before(corpus, spee
     lengths = [len(load_speech(speech / corpus.paths[row])) for row in rows]
     for limit, kept in ((1 << 30, 3), (4 * lengths[0], 1)):
         cache = SpeechCache(limit)
-        dataset = SpeechDataset(corpus, rows, audio=speech, feature_extractor=Wav2Vec2FeatureExtractor(), cache=cache)
+        heard, extractor = CorpusRecordings(corpus, speech), Wav2Vec2FeatureExtractor()
+        dataset = SpeechDataset(heard, rows, feature_extractor=extractor, cache=cache)
         dataset.fill_cache()
         with monkeypatch.context() as patched:
-            patched.setattr(speech_dataset, "load_recording", None)
+            patched.setattr(recordings, "load_recording", None)
             assert [dataset[index]["row"] for index in range(kept)] == list(range(kept))
             if kept < 3:
                 with pytest.raises(TypeError):

@@ -10,6 +10,7 @@ from training_kills import assert_same_run, forking_trainer, save_whisper
 from transformers import WhisperFeatureExtractor
 
 from ser_store.audio.decode import load_speech
+from ser_store.audio.recordings import CorpusRecordings
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.inference import dataset as speech_dataset
 from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
@@ -54,7 +55,9 @@ def heard(corpus, speech):
 
 def test_items_are_mel_frames_that_are_made_once_and_kept(corpus, speech, heard, monkeypatch):
     room = sum(frames.nbytes for frames in heard[:2])
-    dataset = SpeechDataset(corpus, ROWS, audio=speech, feature_extractor=EXTRACTOR, cache=SpeechCache(room))
+    dataset = SpeechDataset(
+        CorpusRecordings(corpus, speech), ROWS, feature_extractor=EXTRACTOR, cache=SpeechCache(room)
+    )
     for item, frames in zip(dataset.__getitems__([0, 1, 2]), heard, strict=True):
         np.testing.assert_array_equal(item["input_values"], frames)
         assert item["sample_count"] // 160 == len(frames)
@@ -65,7 +68,7 @@ def test_items_are_mel_frames_that_are_made_once_and_kept(corpus, speech, heard,
 
 
 def test_a_batch_is_padded_to_its_longest_utterance(corpus, speech, heard):
-    dataset = SpeechDataset(corpus, ROWS, audio=speech, feature_extractor=EXTRACTOR)
+    dataset = SpeechDataset(CorpusRecordings(corpus, speech), ROWS, feature_extractor=EXTRACTOR)
     batch = collate_speech(dataset.__getitems__([0, 1, 2]))
     lengths = [len(frames) for frames in heard]
     assert batch["input_values"].shape == (3, max(lengths), 80)
@@ -77,8 +80,8 @@ def test_a_batch_is_padded_to_its_longest_utterance(corpus, speech, heard):
 
 def test_what_augmentation_makes_of_the_samples_comes_before_the_mel_frames(corpus, speech):
     variation = Variation(Augmentation(speed_prob=1.0, noise_prob=1.0), 12_345, "random", 1)
-    options = {"audio": speech, "feature_extractor": EXTRACTOR, "variation": variation}
-    dataset = SpeechDataset(corpus, ROWS, cache=SpeechCache(), **options)
+    options = {"feature_extractor": EXTRACTOR, "variation": variation}
+    dataset = SpeechDataset(CorpusRecordings(corpus, speech), ROWS, cache=SpeechCache(), **options)
     dataset.set_epoch(2)
     expected = variation(load_speech(speech / corpus.paths[17]), epoch=2, row=17)
     for _ in range(2):
@@ -90,8 +93,8 @@ def test_what_augmentation_makes_of_the_samples_comes_before_the_mel_frames(corp
 def test_in_the_full_context_an_item_is_thirty_seconds_and_says_how_long_it_is(corpus, speech):
     samples = load_speech(speech / corpus.paths[17])
     for cache in (SpeechCache(), None):
-        options = {"audio": speech, "feature_extractor": EXTRACTOR, "cache": cache, "context": "full"}
-        dataset = SpeechDataset(corpus, ROWS, **options)
+        options = {"feature_extractor": EXTRACTOR, "cache": cache, "context": "full"}
+        dataset = SpeechDataset(CorpusRecordings(corpus, speech), ROWS, **options)
         for item in (dataset[1], dataset[1]):
             assert item["input_values"].shape == (3_000, 80)
             assert item["sample_count"] == len(samples)
