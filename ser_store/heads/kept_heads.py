@@ -1,6 +1,6 @@
-"""Fitted heads kept beside their run without pickle, and applied to the representations of another store."""
+"""Fitted heads kept beside their run without pickle, and applied to the representations of other recordings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import find_kind
-from ser_store.heads.classifiers import HEADS, Classifier, score_classes
-from ser_store.heads.inputs import Input, find_covered, load_input
-from ser_store.heads.trials import Combine, FittedTrial, sum_scores
+from ser_store.heads.classifiers import HEADS, Classifier
+from ser_store.heads.inputs import Input, Normalise, find_covered, load_input
+from ser_store.heads.trials import Combine, FittedTrial, KeptTrial, sum_scores
 from ser_store_h5.disk.atomic import write_bytes_atomically
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
@@ -35,6 +35,52 @@ class WeighedTrial:
 
     fitted: FittedTrial
     weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class KeptHead:
+    """A head as it was fitted: of each fold one or several, whose scores are summed.
+
+    Attributes:
+        member: the member that it made.
+        classes: of its corpus.
+        normalise: what its inputs were standardised on, see :func:`ser_store.head`.
+        combine: how several of a fold are one.
+        folds: of each fold; one alone where it was fitted by a split.
+        digests: what the models of the members below are known by.
+    """
+
+    member: str
+    classes: tuple[str, ...]
+    normalise: Normalise
+    combine: Combine | None
+    folds: tuple[tuple[KeptTrial, ...], ...]
+    digests: Mapping[str, Any]
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The different representations that it takes."""
+        return tuple(dict.fromkeys(one.input for fold in self.folds for one in fold))
+
+    def score(self, load: Callable[[Input], NDArray[np.floating]]) -> tuple[NDArray[Any], str]:
+        """Return what it says of utterances, the mean over its folds, and what that is.
+
+        Args:
+            load: gives the standardised features ``(n, d)`` of an input, unless it was fitted on ``train``.
+
+        Raises:
+            StoreError: if the features are others, or the heads of several folds say classes alone.
+        """
+        features = {one: load(one) for one in self.inputs}
+        said = [
+            sum_scores(
+                [one.score(features[one.input], n_classes=len(self.classes)) for one in fold],
+                [one.weight for one in fold],
+                self.combine,
+            )
+            for fold in self.folds
+        ]
+        return _average(said, self.member)
 
 
 def refuse_keeping(classifiers: Sequence[Classifier], estimator: Any) -> None:
@@ -132,42 +178,59 @@ def apply_head(
     """
     here, there = open_store(store), open_store(to)
     own, step = here.resolve(run)
-    kept = _load(here, own, step)
-    record = here.run(own)
+    kept = load_kept(here, run)
     new = own if name is None else name
     there.refuse_run(new)
     places = _place_classes(here, there)
-    renamed = {parse_member(one)[0]: (sources or {}).get(parse_member(one)[0]) for one in kept["digests"]}
-    inputs = [[_find_input(there, one, renamed) for one in fold] for fold in kept["folds"]]
-    _check_digests(there, kept["digests"], renamed)
-    rows = find_covered(there, [one for fold in inputs for one in fold])
-    normalise = record.details.get("normalise", "train")
-    said = [
-        sum_scores(
-            [_score(there, one, source, rows, normalise, len(places)) for one, source in zip(*fold, strict=True)],
-            [one["weight"] for one in fold[0]],
-            kept["combine"],
-        )
-        for fold in zip(kept["folds"], inputs, strict=True)
-    ]
-    scores, what = _average(said, f"{own}@{step}")
+    renamed = {member: (sources or {}).get(parse_member(member)[0]) or member for member in kept.digests}
+    found = {one: _find_input(there, one, renamed) for one in kept.inputs}
+    _check_digests(there, kept.digests, renamed)
+    rows = find_covered(there, list(found.values()))
+    scores, what = kept.score(lambda one: load_input(there, found[one], rows, kept.normalise))
     answers = {"predicted": places[scores]} if what == "predicted" else {"logits": scores[:, np.argsort(places)]}
+    record = here.run(own)
     details = {key: value for key, value in record.details.items() if key in ("head", "normalise", "combine", "pca")}
-    details |= {"source": inputs[0][0].source, "applied": {"run": own, "corpus": here.corpus.name}}
+    details |= {"source": found[kept.inputs[0]].source, "applied": {"run": own, "corpus": here.corpus.name}}
     details |= {} if what == "predicted" else {"scores": find_kind(here, own)}
-    backbone = "+".join(dict.fromkeys(parse_member(one)[0] for fold in inputs for own in fold for one in own.members))
-    known = _state_fitted(here, there, own, [one for fold in inputs for one in fold])
+    backbone = "+".join(dict.fromkeys(parse_member(member)[0] for one in found.values() for member in one.members))
+    known = _state_fitted(here, there, own, list(found.values()))
     there.add_run(RunRecord(new, "head", backbone, details={**details, **known, "versions": list_versions()}))
-    provenance = {"source": "applied", "head": format_member(own, step)}
+    provenance = {"source": "applied", "head": kept.member}
     there.write_member(Member(new, step, rows, provenance=provenance, **answers))
     return format_member(new, step)
+
+
+def load_kept(store: Store, name: str) -> KeptHead:
+    """Return the head of a run, or of its member ``run@step``, as it was fitted.
+
+    Raises:
+        StoreError: if it was not kept, or cannot be read.
+        UnknownNameError: if there is no such run.
+    """
+    run, step = store.resolve(name)
+    content = _read(store, run, step)
+    folds = tuple(
+        tuple(
+            KeptTrial(
+                Input(tuple(one["members"]), tuple(one["layers"])),
+                np.array(one["known"]),
+                one["weight"],
+                one["pipeline"],
+            )
+            for one in fold
+        )
+        for fold in content["folds"]
+    )
+    normalise = store.run(run).details.get("normalise", "train")
+    member, classes = format_member(run, step), store.corpus.classes
+    return KeptHead(member, classes, normalise, content["combine"], folds, content["digests"])
 
 
 def _find_file(store: Store, run: str, step: int) -> Path:
     return store.run_folder(run) / "checkpoints" / f"head-{step:06}.skops"
 
 
-def _load(store: Store, run: str, step: int) -> dict[str, Any]:
+def _read(store: Store, run: str, step: int) -> dict[str, Any]:
     from skops.io import load
     from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -202,27 +265,17 @@ def _place_classes(here: Store, there: Store) -> NDArray[np.int16]:
     return np.array([there.corpus.classes.index(one) for one in here.corpus.classes], dtype=np.int16)
 
 
-def _find_input(there: Store, one: Mapping[str, Any], renamed: Mapping[str, str | None]) -> Input:
-    named = [renamed[parse_member(member)[0]] or member for member in one["members"]]
-    return Input(tuple(format_member(*there.resolve(name)) for name in named), tuple(one["layers"]))
+def _find_input(there: Store, one: Input, renamed: Mapping[str, str]) -> Input:
+    members = tuple(format_member(*there.resolve(renamed[member])) for member in one.members)
+    return Input(members, one.layers)
 
 
-def _check_digests(there: Store, digests: Mapping[str, Any], renamed: Mapping[str, str | None]) -> None:
+def _check_digests(there: Store, digests: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
     for member, digest in digests.items():
-        name = renamed[parse_member(member)[0]] or member
+        name = renamed[member]
         own = there.describe_member(format_member(*there.resolve(name))).provenance.get("model_digest")
         if digest is not None and own is not None and digest != own:
             raise StoreError(f"{name} in {there.path} is of other weights than {member}, which the head was fitted on")
-
-
-def _score(
-    there: Store, one: Mapping[str, Any], source: Input, rows: NDArray[np.int32], normalise: Any, n_classes: int
-) -> tuple[NDArray[Any], str]:
-    features = load_input(there, source, rows, normalise)
-    expected = one["pipeline"].n_features_in_
-    if features.shape[1] != expected:
-        raise StoreError(f"{source.source} has {features.shape[1]} numbers an utterance: expected {expected}")
-    return score_classes(one["pipeline"], features, known=np.array(one["known"]), n_classes=n_classes)
 
 
 def _average(said: Sequence[tuple[NDArray[Any], str]], member: str) -> tuple[NDArray[Any], str]:

@@ -159,6 +159,34 @@ class FittedTrial:
             return score_classes(self.pipeline, features, known=self.known, n_classes=self.n_classes)
 
 
+@dataclass(frozen=True, eq=False)
+class KeptTrial:
+    """A head of one fold as it was fitted.
+
+    Attributes:
+        input: the representations that it takes, by the names in its own store.
+        known: the classes that it was fitted on, ascending.
+        weight: in the sum of those of its fold.
+        pipeline: of scikit-learn.
+    """
+
+    input: Input
+    known: NDArray[np.integer[Any]]
+    weight: float
+    pipeline: Any
+
+    def score(self, features: NDArray[np.floating], *, n_classes: int) -> tuple[NDArray[Any], str]:
+        """Return what it says of ``(n, d)`` features, and what that is.
+
+        Raises:
+            StoreError: if it was fitted on another number of them.
+        """
+        expected = self.pipeline.n_features_in_
+        if features.shape[1] != expected:
+            raise StoreError(f"{self.input.source} has {features.shape[1]} numbers an utterance: expected {expected}")
+        return score_classes(self.pipeline, features, known=self.known, n_classes=n_classes)
+
+
 def fit_and_score(trial: Trial, examples: Examples, train: Places, scored: Places) -> tuple[NDArray[Any], str]:
     """Return what a head that is fitted on ``train`` says of ``scored``, and what that is; see :func:`fit_trial`."""
     return fit_trial(trial, examples, train).score(examples.features[trial.input][scored])
