@@ -121,7 +121,7 @@ def predict(
     >>> store = ss.init("my.store", corpus="ravdess", audio="recordings", split="speaker").store
     >>> _ = ss.extract(store, model="mfcc")
     >>> _ = ss.head(store, "mfcc", kind="lda", keep=True)
-    >>> said = ss.predict("mfcc-lda", "recordings/Actor_03", store=store)
+    >>> said = ss.predict("mfcc-lda", "recordings/Actor_01", store=store)
     >>> len(said.spans), said.labels[0]
     (60, 'neutral')
     """

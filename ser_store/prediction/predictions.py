@@ -74,10 +74,8 @@ class Predictions(Result):
         is_wide = width is None or max(map(len, names)) + _REST_WIDTH + needed <= width
         for row, own in zip(rows, self.probabilities, strict=True):
             first, second = np.argsort(-own, kind="stable")[:2]
-            row += [
-                Figure(own[first]),
-                *(map(Figure, own) if is_wide else [f"{self.classes[second]} {own[second]:.3f}"]),
-            ]
+            then = f"{self.classes[second]} {own[second]:.3f}"
+            row += [Figure(own[first]), *(map(Figure, own) if is_wide else [then])]
         return Table([*header, "probability", *(self.classes if is_wide else ["then"])], rows)
 
     def records(self) -> list[dict[str, Any]]:

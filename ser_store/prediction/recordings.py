@@ -157,7 +157,7 @@ def _iter_windows(seconds: float, window: float, hop: float) -> Iterator[tuple[f
     last = max(0.0, seconds - window)
     count = int(last / hop + 1e-9)
     for place in range(count + 1):
-        yield place * hop, min(place * hop + window, seconds)
+        yield float(place * hop), float(min(place * hop + window, seconds))
     if last - count * hop > 1 / SAMPLE_RATE:
         yield last, seconds
 
