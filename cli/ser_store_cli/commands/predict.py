@@ -118,7 +118,7 @@ def predict(
 
 def _read_names(files: list[str]) -> list[str]:
     """The files that are named; in place of a - those named on standard input."""
-    named = []
+    named: list[str] = []
     for one in files:
         named += [line.strip() for line in sys.stdin if line.strip()] if one == _STANDARD_INPUT else [one]
     return named
