@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ser_store.interchange.import_ import import_predictions
     from ser_store.interchange.listing import ls, rm
     from ser_store.interchange.per_utterance import predictions
+    from ser_store.prediction.predict import predict
     from ser_store.recipes.recipe import Recipe
     from ser_store.reproduction.example import open_example
     from ser_store.reproduction.reproduce import finetune_all
@@ -121,6 +122,7 @@ _HOMES = {
     "open_example": "ser_store.reproduction.example",
     "pack": "ser_store_h5.pack.packing",
     "paper": "ser_store.reproduction.tables",
+    "predict": "ser_store.prediction.predict",
     "predictions": "ser_store.interchange.per_utterance",
     "push_to_hub": "ser_store.hub.push",
     "rm": "ser_store.interchange.listing",
@@ -185,6 +187,7 @@ __all__ = [
     "open_example",
     "pack",
     "paper",
+    "predict",
     "predictions",
     "push_to_hub",
     "rm",

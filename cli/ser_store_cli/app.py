@@ -17,6 +17,7 @@ from ser_store_cli.commands import head as head_command
 from ser_store_cli.commands import interchange as interchange_commands
 from ser_store_cli.commands import models as model_commands
 from ser_store_cli.commands import paper as paper_command
+from ser_store_cli.commands import predict as predict_command
 from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
@@ -46,6 +47,7 @@ for module in (
     sweep_command,
     calibrate_command,
     across_commands,
+    predict_command,
     paper_command,
     reproduce_command,
     demo_command,

@@ -9,6 +9,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("corpora", "init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross"),
+    "Listen to any recording": ("predict",),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "join", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
@@ -125,6 +126,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Heads of two corpora on each other, on the same features",
             "cross ser.store mine.store --from mfcc --kind lda",
         ),
+    ),
+    "predict": (
+        ("A head that is kept, for what follows", "head --kind lda --from mfcc --run voice --keep"),
+        ("What it says of one recording", "predict voice ravdess/Actor_01/03-01-05-01-01-01-01.wav"),
+        ("A folder, as a table for other programs", "predict voice ravdess/Actor_03 -o said.csv"),
+        ("A long recording, every second anew", "predict voice ravdess/Actor_01 --window 4 --hop 1"),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (

@@ -52,11 +52,13 @@ class Waveform:
         samples: ``(n,)`` float32, mono, in [-1, 1].
         sample_rate: samples per second.
         note: what its header says that is not so, and what was read; None where all is as it says.
+        channels: that were mixed to one.
     """
 
     samples: NDArray[np.float32]
     sample_rate: int
     note: str | None = None
+    channels: int = 1
 
     @property
     def seconds(self) -> float:
@@ -91,7 +93,7 @@ def load_waveform(path: str | Path) -> Waveform:
     _check_samples(path, samples, sample_rate)
     _check_sound(path, samples, channels)
     note = extent.describe() if extent is not None else UNSTATED if stated == _UNKNOWN_FRAMES else None
-    return Waveform(np.clip(samples, -1.0, 1.0), sample_rate, note and f"{path} {note}")
+    return Waveform(np.clip(samples, -1.0, 1.0), sample_rate, note and f"{path} {note}", channels.shape[1])
 
 
 def resample(samples: NDArray[np.float32], *, sample_rate: int, to: int = SAMPLE_RATE) -> NDArray[np.float32]:

@@ -14,7 +14,6 @@ from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.search import is_choice
 from ser_store.evaluation.choice.saved_ensembles import CHOSEN, KIND, MEMBERS
-from ser_store.voting.problem import Problem
 from ser_store.voting.quantize import Logits
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.from_arrays import take_logarithms
@@ -87,18 +86,23 @@ def _decide(store: Store, pool: CandidatePool, members: Sequence[str]) -> Decide
     predicted[predicted >= len(store.corpus.classes)] = -1  # a vote for none of the classes
     if pool.options.voting_rule == "hard" or everywhere.shares is None:
         return Decided(rows, predicted, None)
-    return Decided(rows, predicted, _average(everywhere.shares, problem, places, predicted))
-
-
-def _average(
-    shares: NDArray[np.floating] | Logits, problem: Problem, places: Sequence[int], predicted: NDArray[np.int16]
-) -> NDArray[np.float32]:
-    """Return the logarithms of the mean probabilities, or the mean logits, ``(n, c)``, the highest of what is voted."""
     weights = None if problem.weights is None else problem.weights[places].astype(np.float64)
-    is_logits = isinstance(shares, Logits)
-    given = (shares.values if isinstance(shares, Logits) else shares)[places].astype(np.float64)
+    return Decided(rows, predicted, average_shares(everywhere.shares[places], weights, predicted))
+
+
+def average_shares(
+    shares: NDArray[np.floating] | Logits, weights: NDArray[np.float64] | None, predicted: NDArray[np.int16]
+) -> NDArray[np.float32]:
+    """Return the logarithms of the mean probabilities, or the mean logits, ``(n, c)``, the highest of what is voted.
+
+    Args:
+        shares: ``(k, n, c)`` of the members.
+        weights: ``(k,)``; None, or all 0, where they weigh alike.
+        predicted: ``(n,)``, what they vote for.
+    """
+    given = (shares.values if isinstance(shares, Logits) else shares).astype(np.float64)
     mean = np.average(given, axis=0, weights=weights if weights is None or weights.any() else None)
-    averaged: NDArray[np.float32] = (mean if is_logits else take_logarithms(mean)).astype(np.float32)
+    averaged: NDArray[np.float32] = (mean if isinstance(shares, Logits) else take_logarithms(mean)).astype(np.float32)
     # Sums that decide differ by less than single precision resolves.
     behind = np.flatnonzero(averaged.argmax(axis=1) != predicted)
     averaged[behind, predicted[behind]] = np.nextafter(averaged[behind].max(axis=1), np.float32(np.inf))

@@ -59,6 +59,11 @@ def name_head_scores(head: str) -> str:
     return "scores" if head in _DESCRIPTIONS else "log-probabilities"
 
 
+def describe_scores(record: RunRecord) -> str:
+    """Return in words what the scores of a run are that are no probabilities."""
+    return _DESCRIPTIONS.get(_name_head(record), "scores that are no probabilities")
+
+
 def load_probabilities(store: Store, members: Sequence[str], rows: NDArray[np.int32]) -> NDArray[np.float64]:
     """Load the probabilities that members give each class, ``(m, n_rows, c)`` float64: the softmax of their scores.
 
@@ -104,8 +109,7 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
         run = parse_member(member)[0]
         kind = find_kind(store, run)
         if kind == "scores":
-            what = _DESCRIPTIONS.get(_name_head(store.run(run)), "scores that are no probabilities")
-            holders.setdefault(what, []).append(member)
+            holders.setdefault(describe_scores(store.run(run)), []).append(member)
         else:
             rest.append(member)
     if not holders or (of != LOSSES and len(rest) + sum(map(len, holders.values())) < 2):

@@ -160,3 +160,10 @@ def standardise_within(values: NDArray[np.floating], groups: NDArray[Any]) -> ND
         deviation = centred.std(axis=0)
         standardised[own] = centred / np.where(deviation > 0, deviation, 1)
     return standardised
+
+
+def standardise_like(store: Store, member: str, layer: int | None, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Standardise representations ``(n, d)`` of other recordings as all that the member covers were as a ``corpus``."""
+    known = _read_block(store, member, store.covered(member), layer).astype(np.float64)
+    deviation = known.std(axis=0)
+    return np.asarray((values - known.mean(axis=0)) / np.where(deviation > 0, deviation, 1))

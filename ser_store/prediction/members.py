@@ -1,0 +1,151 @@
+"""What a name stands for: which networks, heads and rules answer, as the records of a store say."""
+
+from functools import partial
+from pathlib import Path
+
+from ser_store.ensembles.fitted.calibrate import HEAD as TEMPERATURE
+from ser_store.errors import EnsembleError, StoreError
+from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, format_ensemble
+from ser_store.evaluation.choice.member_choice import name_part, resolve_ensemble
+from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
+from ser_store.evaluation.repeats.fold_runs import KIND as FOLDS
+from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores, describe_scores, find_kind
+from ser_store.heads.inputs import standardise_like, takes_logits
+from ser_store.heads.kept_heads import load_kept
+from ser_store.prediction.answers import Answerer, Ensemble, FoldMean, Head, Network, Tempered
+from ser_store.training.checkpointing.checkpoints import find_checkpoint
+from ser_store.voting.checks import Tie
+from ser_store.voting.fitted.combinations import FITTED_RULES
+from ser_store.voting.rules import RULES, Rule
+from ser_store_h5.names import PLUS, format_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
+
+
+def find_answerer(
+    store: Store, name: str, *, rule: Rule | None = None, tie: Tie | None = None, checkpoint: Path | None = None
+) -> Answerer:
+    """Return what answers by the name of a member or an ensemble.
+
+    Args:
+        store: has the members.
+        name: of a member; of several, joined by plus signs; or of a saved ensemble.
+        rule: by which members that are named vote. Default: hard.
+        tie: of hard votes. Default: the lowest class.
+        checkpoint: has the weights of the one network that answers; then the store need not have them.
+
+    Raises:
+        EnsembleError: if a rule is stated where nothing votes, or one cannot be applied.
+        StoreError, ModelError: naming what is not there any more, or never was.
+        UnknownNameError: if there is no such member or rule.
+    """
+    names = resolve_ensemble(store, name)
+    if PLUS in name:
+        voting = check_voting_rule(rule or "hard", tie or "lowest")
+        return _find_voters(store, sorted(names), voting, checkpoint)
+    if rule is not None or tie is not None:
+        what = f"`rule` {rule}" if rule is not None else f"`tie` {tie}"
+        raise EnsembleError(f"{what} with {name}: expected members that vote, such as a@1+b@2; leave it out")
+    return _find_member(store, names[0], checkpoint)
+
+
+def _find_member(store: Store, name: str, checkpoint: Path | None) -> Answerer:
+    run, step = store.resolve(name)
+    record, member = store.run(run), format_member(run, step)
+    if record.kind == "finetune":
+        if checkpoint is None:
+            find_checkpoint(store, record, step)
+        return Network(member)
+    if record.kind == FOLDS:
+        models = store.describe_member(member).provenance.get("members", {})
+        return FoldMean(member, tuple(_find_member(store, str(one), checkpoint) for one in models.values()))
+    if record.kind == "ensemble":
+        return _find_saved(store, record, member, checkpoint)
+    if record.kind == "head" and record.details.get("head") == TEMPERATURE:
+        made = store.describe_member(member).provenance
+        return Tempered(member, _find_member(store, made["source"], checkpoint), tuple(made["temperatures"]))
+    if record.kind == "head":
+        return _find_head(store, record, member, checkpoint)
+    raise StoreError(_explain_mute(record, member))
+
+
+def _explain_mute(record: RunRecord, member: str) -> str:
+    if record.kind == "frozen":
+        return f"{member} has representations and no answers: expected a head on them; fit one by `head()` with `keep`"
+    return (
+        f"{member} is of kind {record.kind}, made by a program that is not at hand: expected a fine-tuned run whose "
+        "checkpoint is kept, or a head that was fitted with `keep`"
+    )
+
+
+def _find_head(store: Store, record: RunRecord, member: str, checkpoint: Path | None) -> Head:
+    kept = load_kept(store, member)
+    if kept.normalise == "speaker":
+        raise StoreError(
+            f"{member} standardises on all recordings of each speaker, and who speaks in a file is not known: expected "
+            "a head that is standardised on train or corpus; fit one by `head()` with `normalise` train and `keep`"
+        )
+    members = dict.fromkeys(one for own in kept.inputs for one in own.members)
+    below = {}
+    for one in members:
+        kind = store.run(store.resolve(one)[0]).kind
+        if takes_logits(store, one):
+            below[one] = _find_member(store, one, checkpoint)
+        elif kind == "finetune":
+            _find_member(store, one, checkpoint)  # it has a checkpoint
+        elif kind != "frozen":
+            raise StoreError(
+                f"{member} was fitted on {one}, which is of kind {kind}: expected representations that can be made "
+                "again, of a frozen backbone, a feature set or a fine-tuned run"
+            )
+    lacking = describe_scores(record) if find_kind(store, record.run) == "scores" else ""
+    return Head(kept, below, partial(standardise_like, store) if kept.normalise == "corpus" else None, lacking)
+
+
+def _find_saved(store: Store, record: RunRecord, member: str, checkpoint: Path | None) -> Ensemble:
+    names, rule = list_members(record), str(record.details.get("rule"))
+    if rule not in (*RULES, *FITTED_RULES) or rule == "stack":
+        raise EnsembleError(
+            f"{member} was saved by `rule` {rule}, of which what was fitted is not kept: expected one of "
+            f"{', '.join((*RULES, 'pool', 'greedy-pool'))}; save one by `vote()`"
+        )
+    stated = record.details.get("weights")
+    weights = [None] * len(names) if stated is None else stated
+    voters = sorted(zip(names, weights, strict=True), key=lambda one: one[0])
+    tie: Tie = record.details.get("tie") or "lowest"
+    choice = read_choice(record)
+    on, split = (None, record.details.get("split")) if choice is None else (choice.on, choice.split)
+    accuracies = _find_accuracies(store, [one for one, _ in voters], on, split) if tie == "best" else None
+    return Ensemble(
+        member,
+        tuple(_find_member(store, one, checkpoint) for one, _ in voters),
+        len(store.corpus.classes),
+        rule,
+        tie,
+        None if stated is None else tuple(float(weight) for _, weight in voters),
+        accuracies,
+    )
+
+
+def _find_voters(store: Store, names: list[str], voting: VotingRule, checkpoint: Path | None) -> Ensemble:
+    if voting.needs_probabilities:
+        for name in names:
+            if store.describe_member(name).logits is None:
+                raise StoreError(f"{name} has labels only: expected logits or probabilities; take `rule` hard")
+    of = SOFT_VOTES if voting.rule == "soft" else CONFIDENCE if voting.tie == "confidence" else None
+    return Ensemble(
+        format_ensemble(names),
+        tuple(_find_member(store, name, checkpoint) for name in names),
+        len(store.corpus.classes),
+        voting.rule,
+        voting.tie,
+        accuracies=_find_accuracies(store, names, None, None) if voting.tie == "best" else None,
+        cautions=caution_scores(store, names, of=of) if of else (),
+    )
+
+
+def _find_accuracies(store: Store, names: list[str], on: str | None, split: str | None) -> tuple[float, ...]:
+    """Return how often members are right where they were judged, by which the best of them decides ties."""
+    rows = store.corpus.rows(name_part(store.corpus, on, split), split=split)
+    right = store.predictions(names, rows) == store.corpus.labels[rows]
+    return tuple(right.mean(axis=1).tolist())
