@@ -16,6 +16,7 @@ from ser_store_cli.commands import head as head_command
 from ser_store_cli.commands import interchange as interchange_commands
 from ser_store_cli.commands import models as model_commands
 from ser_store_cli.commands import paper as paper_command
+from ser_store_cli.commands import push_store as push_store_command
 from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
@@ -37,6 +38,7 @@ for module in (
     model_commands,
     store_commands,
     interchange_commands,
+    push_store_command,
     evaluate_command,
     compare_command,
     steps_command,

@@ -9,7 +9,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
-    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
+    "Keep and share the store": ("verify", "export", "pack", "unpack", "push-store", "merge", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
 
@@ -125,6 +125,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Without representations: small enough to send", "pack small.h5 --without-pooled"),
     ),
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
+    "push-store": (
+        ("To the hub, where only you see it", "push-store me/ravdess-members --licence cc-by-nc-sa-4.0"),
+        ("Read by others, or elsewhere", "evaluate --store hub:me/ravdess-members"),
+    ),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
     "gc": (("Only list what would be removed", "gc --dry-run"),),

@@ -19,6 +19,7 @@ TWINS = {
     "finetune_all": "finetune --all",
     "finetune_seeds": "finetune --seeds N",
     "import_predictions": "import",
+    "push_store": "push-store",
     "push_to_hub": "finetune --run RUN --resume --push-to-hub",
     "save_recipe": "finetune --print-recipe",
     "verify_store": "verify",
