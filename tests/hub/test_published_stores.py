@@ -173,9 +173,7 @@ def test_two_that_push_at_once_do_not_mix(store, hub, monkeypatch):
         return write(*arguments, **options)
 
     monkeypatch.setattr(store_card, "write_card", interfere)
-    with pytest.raises(
-        StoreError, match=r"^me/sample was written to by somebody else meanwhile \(412\): .* try again$"
-    ):
+    with pytest.raises(StoreError, match=r"^me/sample was written to by somebody else meanwhile \(412\): .*try again$"):
         ss.push_store(store, "me/sample")
     assert len(hub.commits) == 2
 
@@ -266,4 +264,4 @@ def test_the_hub_is_not_asked_for_a_store_on_this_machine(store, hub):
     command = [sys.executable, "-c", program, str(store.path.with_name("copy.store"))]
     assert subprocess.run(command, check=False).returncode == 0
     assert hub.fetched == []
-    assert huggingface_hub.constants.ENDPOINT == hub.address
+    assert hub.address == huggingface_hub.constants.ENDPOINT
