@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ser_store.heads.kept_heads import apply_head
     from ser_store.heads.sweep import sweep
     from ser_store.hub.push import push_to_hub
+    from ser_store.hub.push_store import push_store
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
     from ser_store.interchange.import_ import import_predictions
@@ -124,6 +125,7 @@ _HOMES = {
     "paper": "ser_store.reproduction.tables",
     "predict": "ser_store.prediction.predict",
     "predictions": "ser_store.interchange.per_utterance",
+    "push_store": "ser_store.hub.push_store",
     "push_to_hub": "ser_store.hub.push",
     "rm": "ser_store.interchange.listing",
     "splits": "ser_store.corpora.splits.listing",
@@ -189,6 +191,7 @@ __all__ = [
     "paper",
     "predict",
     "predictions",
+    "push_store",
     "push_to_hub",
     "rm",
     "splits",

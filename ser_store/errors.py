@@ -8,6 +8,7 @@ from ser_store_h5.errors import (
     ExistsError,
     FormatError,
     IntegrityError,
+    MissingExtraError,
     SerstoreError,
     StoreError,
     UnknownNameError,
@@ -48,10 +49,6 @@ class EnsembleError(SerstoreError):
     """A set of members that cannot vote together."""
 
 
-class MissingExtraError(SerstoreError):
-    """An optional dependency that is not installed."""
-
-
 class MetricError(SerstoreError):
     """Numbers that cannot be computed from what was given."""
 
@@ -72,12 +69,15 @@ class ProcessLostError(SerstoreError):
     """Another process of the same training has ended before its time."""
 
 
-# What else than training needs an extra, by the module that it is called after.
-_EXTRAS = {"opensmile": "this needs openSMILE, whose licence is for research only and not for products"}
+# What else than training needs an extra: its name, and what it is, by the module.
+_EXTRAS = {
+    "huggingface_hub": ("hub", "this needs the hub extra"),
+    "opensmile": ("opensmile", "this needs openSMILE, whose licence is for research only and not for products"),
+}
 
 
 def require(module: str) -> ModuleType:
-    """Import a module of an extra: one of its own name, else ``train``.
+    """Import a module of an extra.
 
     Raises:
         MissingExtraError: naming the extra, if the module is not installed.
@@ -87,7 +87,7 @@ def require(module: str) -> ModuleType:
     except ModuleNotFoundError as missing:
         if missing.name is None or not module.startswith(missing.name):
             raise
-        extra, need = (module, _EXTRAS[module]) if module in _EXTRAS else ("train", "this needs the training extra")
+        extra, need = _EXTRAS.get(module, ("train", "this needs the training extra"))
         raise MissingExtraError(
             f"{missing.name} is not installed: {need}; pip install 'ser-store[{extra}]'"
         ) from missing

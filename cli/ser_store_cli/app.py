@@ -18,6 +18,7 @@ from ser_store_cli.commands import interchange as interchange_commands
 from ser_store_cli.commands import models as model_commands
 from ser_store_cli.commands import paper as paper_command
 from ser_store_cli.commands import predict as predict_command
+from ser_store_cli.commands import push_store as push_store_command
 from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
@@ -39,6 +40,7 @@ for module in (
     model_commands,
     store_commands,
     interchange_commands,
+    push_store_command,
     evaluate_command,
     compare_command,
     steps_command,

@@ -16,9 +16,12 @@ def _complete(list_names: "Callable[[Store, typer.Context], Iterable[str]]") -> 
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
         from ser_store_h5.errors import SerstoreError
+        from ser_store_h5.names import is_on_hub
         from ser_store_h5.store import Store
 
         path = context.params.get("store") or os.environ.get("SERSTORE") or "ser.store"
+        if is_on_hub(path):  # it may have to be fetched first
+            return []
         try:
             names = list_names(Store(Path(path)), context)
             return sorted(name for name in names if name.startswith(incomplete))

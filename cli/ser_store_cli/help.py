@@ -10,7 +10,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross"),
     "Listen to any recording": ("predict",),
-    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "join", "rm", "gc"),
+    "Keep and share the store": ("verify", "export", "pack", "unpack", "push-store", "merge", "join", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
 
@@ -143,6 +143,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Without representations: small enough to send", "pack small.h5 --without-pooled"),
     ),
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
+    "push-store": (
+        ("To the hub, where only you see it", "push-store me/ravdess-members --licence cc-by-nc-sa-4.0"),
+        ("Read by others, or elsewhere", "evaluate --store hub:me/ravdess-members"),
+    ),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
     "join": (("Two corpora as one, with their common features", "join ser.store mine.store --store both.store"),),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),

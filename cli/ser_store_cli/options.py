@@ -14,13 +14,14 @@ import typer
 from ser_store_cli.completion import complete_members, complete_parts, complete_runs, complete_splits
 from ser_store_cli.output import name_options, speaking_for
 from ser_store_h5.errors import SerstoreError
+from ser_store_h5.names import is_on_hub
 
 StoreOption = Annotated[
     Path,
     typer.Option(
         "--store",
         envvar="SERSTORE",
-        help="The store: its folder, or a packed file.",
+        help="The store: its folder, a packed file, or hub:OWNER/NAME.",
         show_default="./ser.store",
         callback=lambda store: Path(os.path.expanduser(store)),  # noqa: PTH111 - `~x` may be a folder
     ),
@@ -108,7 +109,7 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*arguments: Any, debug: bool = False, **options: Any) -> None:
         with speaking_for(command):
-            _run(*arguments, debug=debug, **options)
+            _run(*arguments, debug=debug, **_take_store(options))
 
     def _run(*arguments: Any, debug: bool, **options: Any) -> None:
         try:
@@ -129,6 +130,15 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
             _fail(_NO_THREAD, debug)
 
     return run
+
+
+def _take_store(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with a store on the hub that stands among the members: ``evaluate hub:me/ravdess``."""
+    named = options.get("members") or []
+    stores = [one for one in named if is_on_hub(one)]
+    if not stores:
+        return options
+    return {**options, "members": [one for one in named if one not in stores], "store": Path(stores[-1])}
 
 
 def _describe(problem: OSError) -> str:

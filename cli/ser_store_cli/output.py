@@ -20,6 +20,7 @@ TWINS = {
     "finetune_seeds": "finetune --seeds N",
     "import_predictions": "import",
     "list_corpora": "corpora",
+    "push_store": "push-store",
     "push_to_hub": "finetune --run RUN --resume --push-to-hub",
     "save_recipe": "finetune --print-recipe",
     "verify_store": "verify",

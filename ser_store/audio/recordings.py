@@ -57,14 +57,19 @@ def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
     """Return the folder of the recordings: the one given, else where they lay when the corpus was made.
 
     Raises:
-        CorpusError: if the corpus has no recordings, or the folder is not there.
+        CorpusError: if the corpus has no recordings, or does not say where they are, or the folder is not there.
     """
     if corpus.paths is None:
         raise CorpusError(
             f"corpus {corpus.name} has no recordings: expected one made from audio; `init()` with its table as "
             "`corpus` and their folder as `audio` adds them to this store"
         )
-    folder = audio or Path(corpus.audio_root or ".")
+    if audio is None and corpus.audio_root is None:
+        raise CorpusError(
+            f"corpus {corpus.name} came in a packed store, which does not say where the recordings are: expected their "
+            "folder; name it by `audio`"
+        )
+    folder = audio or Path(corpus.audio_root or "")
     if not folder.is_dir():
         raise CorpusError(f"the recordings are not in {folder}: no such folder; say where they are by `audio`")
     return folder

@@ -21,6 +21,7 @@ from ser_store.backbones.catalogue import FAMILIES
 from ser_store.backbones.configuration import SAMPLES_PER_MEL_FRAME, settle
 from ser_store.backbones.model import MODEL_TYPE, find_backbone_class
 from ser_store.errors import ModelError
+from ser_store_h5.errors import describe_problem
 
 # What transformers, safetensors and torch raise on files that are not what they should be.
 _UNREADABLE = (
@@ -273,11 +274,3 @@ def _describe_weights(folder: Path, problem: BaseException) -> str:
 def _has_start(path: Path, start: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(start)) == start
-
-
-def describe_problem(problem: BaseException) -> str:
-    """Return the first sentence of an error, short enough for a message of our own."""
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror
-    lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    return lines[0].split(". ")[0].strip(" .:")[:200]

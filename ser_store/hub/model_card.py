@@ -33,7 +33,7 @@ def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -
         "## Data",
         _list_facts(_describe_data(store, record)),
         "## Recipe",
-        _write_table(("option", "value"), replace_old_names(record.details.get("recipe", {})).items()),
+        write_table(("option", "value"), replace_old_names(record.details.get("recipe", {})).items()),
         _list_facts(record.details.get("versions", {})),
         "## How to load it",
         _describe_loading(repository),
@@ -109,7 +109,7 @@ def _write_scores(found: Evaluations, member: MemberEvaluation) -> str:
         )
         for place, name in enumerate(member.classes)
     ]
-    return "\n\n".join([_write_table(("", ""), rows), _write_table(("class", "precision", "recall", "f1", "n"), lines)])
+    return "\n\n".join([write_table(("", ""), rows), write_table(("class", "precision", "recall", "f1", "n"), lines)])
 
 
 def _describe_model(store: Store, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _list_facts(facts: Mapping[str, Any]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())
 
 
-def _write_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+def write_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     header = list(header)
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,32 +1,22 @@
 """A fine-tuned model goes to the Hugging Face hub, with a card that says what it is."""
 
 import json
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import logging
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from huggingface_hub import CommitOperationAdd
 
 from ser_store.backbones.checkpoint import load_config
-from ser_store.backbones.hub import describe_refusal
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
+from ser_store.hub.repository import Repository, claim_repository
 from ser_store.training.checkpointing.checkpoints import Layout, choose_layout, find_checkpoint
 from ser_store.training.distributed.processes import read_plugin
 from ser_store_h5.names import format_member
 from ser_store_h5.store import StoreLike, open_store
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
-# What the hub itself puts into a repository that has just been made.
-_GIVEN_FILES = frozenset({".gitattributes"})
 
 
 @dataclass(frozen=True)
@@ -54,30 +44,14 @@ def reserve_repository(repository: str, *, private: bool = True) -> str:
         ModelError: if the name is no ``owner/name`` or taken, the hub refuses, or the training that this is called in
             would leave shards and no model; says what to do.
     """
+    return _claim(repository, private=private).url
+
+
+def _claim(repository: str, *, private: bool) -> Repository:
     _refuse_shards(repository)
-    if not _REPOSITORY.fullmatch(repository):
-        raise ModelError(
-            f"{repository!r} is no repository of the hub: expected OWNER/NAME of letters, digits, '-', '_' and '.'"
-        )
-    if get_token() is None:
-        raise ModelError(
-            f"no token to write to {repository} with: expected one of a Hugging Face account; log in with "
-            "`hf auth login`, or set HF_TOKEN"
-        )
-    api = HfApi()
-    with _stated(repository):
-        try:
-            return str(api.create_repo(repository, repo_type="model", private=private))
-        except HfHubHTTPError as refused:
-            if _read_status(refused) != 409:
-                raise
-        there = {sibling.rfilename for sibling in api.model_info(repository).siblings or ()}
-    if there - _GIVEN_FILES:
-        raise ModelError(
-            f"{repository} is on the hub already and holds {sorted(there - _GIVEN_FILES)[0]}: expected a new or an "
-            "empty repository; choose another name, or delete that one first"
-        )
-    return f"{api.endpoint}/{repository}"
+    claimed = claim_repository(repository, "model", private=private)
+    claimed.refuse_content()
+    return claimed
 
 
 def _refuse_shards(repository: str) -> None:
@@ -119,16 +93,15 @@ def push_to_hub(
     operations = _list_operations(checkpoint, write_card(store, record, step, repository=repository))
     message = f"{format_member(run, step)} of ser-store"
     try:
-        url = reserve_repository(repository, private=private)
-        with _stated(repository):
-            commit = HfApi().create_commit(repository, operations, commit_message=message, repo_type="model")
+        claimed = _claim(repository, private=private)
+        commit = claimed.commit(operations, message)
     except ModelError as refused:
         if record.state != "finished":
             raise
         raise ModelError(
             f"{refused}; run {run} is whole in the store: `push_to_hub()` pushes it without training again"
         ) from refused
-    return Publication(format_member(run, step), url, str(commit.oid))
+    return Publication(format_member(run, step), claimed.url, commit)
 
 
 def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
@@ -150,58 +123,3 @@ def _read_config(checkpoint: Path) -> bytes:
     if config["origin"].get("folder"):
         config["origin"]["folder"] = Path(config["origin"]["folder"]).name
     return (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
-
-
-@contextmanager
-def _stated(repository: str) -> Iterator[None]:
-    """Within, the hub's client is quiet, and what it has to say comes as one line."""
-    bars, verbosity = not are_progress_bars_disabled(), logging.get_verbosity()
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    except Exception as refused:  # the HTTP client, and so its errors, differs between hub releases
-        raise ModelError(_explain(repository, refused)) from refused
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            enable_progress_bars()
-
-
-def _explain(repository: str, refused: Exception) -> str:
-    owner = repository.partition("/")[0]
-    refused = _find_reason(refused)
-    status = _read_status(refused)
-    if status == 401:
-        return (
-            f"the hub does not know the token for {repository} (401): expected a valid one; log in with `hf auth "
-            "login`, or set HF_TOKEN"
-        )
-    if status == 403:
-        return (
-            f"the token may not write to {repository} (403): expected one with write access to {owner}; make one at "
-            "https://huggingface.co/settings/tokens, or choose another owner"
-        )
-    return (
-        f"{repository} could not be written to ({_describe(refused)}): expected the hub to take it, now or on "
-        "another try"
-    )
-
-
-def _describe(refused: Exception) -> str:
-    """As fetching describes it, and what only writing is refused for."""
-    if _read_status(refused) == 413:
-        return "413: more than the hub takes"
-    return describe_refusal(refused)
-
-
-def _find_reason(refused: Exception) -> Exception:
-    """What an error was raised for: of an upload, the client itself only says which file it was."""
-    while _read_status(refused) is None and isinstance(refused.__cause__, Exception):
-        refused = refused.__cause__
-    return refused
-
-
-def _read_status(refused: Exception) -> int | None:
-    return getattr(getattr(refused, "response", None), "status_code", None)

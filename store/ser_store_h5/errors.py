@@ -36,6 +36,18 @@ class UnknownNameError(SerstoreError):
     """A name that nothing bears; the message offers the nearest ones."""
 
 
+class MissingExtraError(SerstoreError):
+    """An optional dependency that is not installed."""
+
+
+def describe_problem(problem: BaseException) -> str:
+    """Return the first sentence of an error, short enough for a message of our own."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[0].split(". ")[0].strip(" .:")[:200]
+
+
 def describe_unknown(kind: str, name: str, known: Iterable[str], *, way_out: str = "") -> str:
     """One line for an unknown ``name``: the nearest known names first, then the others (at most 12 in all).
 

@@ -247,11 +247,12 @@ class MemberFile:
             **{name: held[name] for name in DATASETS if name in held},
         )
 
-    def copy_into(self, target: "h5py.Group", *, without: frozenset[str] = frozenset()) -> None:
+    def copy_into(self, target: "h5py.Group", *, without: frozenset[str] = frozenset(), provenance: Any = None) -> None:
         """Write the member into a group that bears its format already, a few MiB at a time.
 
         Args:
             without: arrays that are left out, as ``MemberInfo.dataset_bytes`` names them.
+            provenance: in place of the member's own.
 
         Raises:
             FormatError: if the member is not what FORMAT.md says.
@@ -259,7 +260,8 @@ class MemberFile:
         """
         info = self.describe()
         self.read_rows()
-        _write_attributes(target, info.run, info.step, self._group.text("corpus"), info.provenance)
+        provenance = info.provenance if provenance is None else provenance
+        _write_attributes(target, info.run, info.step, self._group.text("corpus"), provenance)
         write_text(target, "written_by", self._group.text("written_by"))
         _write_layers(target, self.choose_layers(without))
         for name, array in self.find_arrays().items():

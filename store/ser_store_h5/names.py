@@ -1,5 +1,6 @@
 """The names of runs and members, and the files that bear them. Nothing here touches a disk."""
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -9,6 +10,7 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MEMBER_FILE = re.compile(r"step-([0-9]{6,12})\.h5")
 STEP = re.compile(r"[0-9]{1,12}")
 MAX_STEP = 10**12 - 1
+HUB = "hub:"
 RUN_TEXTS = ("run.json", "curves.jsonl")
 _LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon", "lost+found", "system volume information"}
 # Windows gives these a meaning of its own in every folder, with any suffix.
@@ -99,6 +101,15 @@ def member_group(step: int) -> str:
 def parse_member_group(name: str) -> int | None:
     """The step a group's name bears, or None for any other group."""
     return parse_member_file(f"{name}.h5")
+
+
+def is_on_hub(store: str | os.PathLike[str]) -> bool:
+    """Return whether a store is named by where it is on the hub.
+
+    >>> is_on_hub("hub:me/ravdess"), is_on_hub("my.store")
+    (True, False)
+    """
+    return os.fspath(store).startswith(HUB)
 
 
 PLUS = "+"

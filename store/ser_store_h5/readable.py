@@ -16,10 +16,11 @@ from ser_store_h5.findings import MISNAMED, FileProblem, Findings
 from ser_store_h5.hdf5.seal import check_magic
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.member_file import MemberFile
-from ser_store_h5.names import check_run_name, format_member, parse_member
+from ser_store_h5.names import check_run_name, format_member, is_on_hub, parse_member
 from ser_store_h5.places.folder import FolderPlace
 from ser_store_h5.places.packed import PackedPlace
 from ser_store_h5.places.place import Place
+from ser_store_h5.places.published import fetch_store
 from ser_store_h5.places.reading import Reader, Rows, check_rows
 from ser_store_h5.runs import RunRecord
 
@@ -53,12 +54,12 @@ class ReadableStore:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Open an existing store: a folder, or a file that :func:`.pack.packing.pack` wrote.
+        """Open an existing store: a folder, or a file that :func:`.pack.packing.pack` wrote, or ``hub:owner/name``.
 
         Raises:
             StoreError: if there is none at ``path``.
         """
-        self.path = find_place(path)
+        self.path = fetch_store(path) if is_on_hub(path) else find_place(path)
         self.place = open_place(self.path)
 
     def __repr__(self) -> str:

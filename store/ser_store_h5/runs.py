@@ -81,7 +81,7 @@ class RunRecord:
         return stated | {key: value for key, value in self.details.items() if key not in {*stated, RECORD_KEY}}
 
 
-def _to_text(stated: Mapping[str, Any], where: Path, **layout: Any) -> str:
+def _to_text(stated: Mapping[str, Any], where: object, **layout: Any) -> str:
     try:
         text = json.dumps(without_nan(stated), allow_nan=False, **layout)
         text.encode()
@@ -94,9 +94,17 @@ def write_run(folder: Path, record: RunRecord, *, replace: bool = True) -> None:
     """Write ``run.json`` in the run's folder, whole or not at all."""
     check_run_name(record.run)
     path = folder / "run.json"
-    content = seal_record(_to_text(record.to_json(), path, indent=1, ensure_ascii=False))
-    store = folder.parent.parent
-    write_bytes_atomically(path, content, replace=replace, below=store)
+    write_bytes_atomically(path, compose_run(record, where=path), replace=replace, below=folder.parent.parent)
+
+
+def compose_run(record: RunRecord, *, where: object) -> bytes:
+    """Return the bytes of ``run.json``; ``where`` is what messages call it."""
+    return seal_record(_to_text(record.to_json(), where, indent=1, ensure_ascii=False))
+
+
+def compose_point(point: Mapping[str, Any], *, where: object) -> bytes:
+    """Return a line of ``curves.jsonl``, without its line feed."""
+    return seal_line(_to_text({key: value for key, value in point.items() if key != LINE_KEY}, where))
 
 
 def _read_limited(path: Path) -> bytes:
@@ -180,8 +188,7 @@ def _read_selection(where: str, stated: Any) -> Selection | None:
 def append_curve(folder: Path, point: Mapping[str, Any]) -> None:
     """Append one logging or evaluation step to ``curves.jsonl`` and flush it to the disk."""
     path = folder / "curves.jsonl"
-    line = seal_line(_to_text({key: value for key, value in point.items() if key != LINE_KEY}, path))
-    append_line(path, line, check_torn=lambda torn: _check_torn(str(path), torn))
+    append_line(path, compose_point(point, where=path), check_torn=lambda torn: _check_torn(str(path), torn))
 
 
 def read_curves(folder: Path) -> list[dict[str, Any]]:

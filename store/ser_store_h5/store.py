@@ -15,7 +15,7 @@ from ser_store_h5.fitted import state_fitted
 from ser_store_h5.from_arrays import make_corpus, make_member
 from ser_store_h5.member import Member, check_member
 from ser_store_h5.member_file import write_member
-from ser_store_h5.names import check_run_name, format_member, is_litter, parse_member
+from ser_store_h5.names import check_run_name, format_member, is_litter, is_on_hub, parse_member
 from ser_store_h5.places.folder import FolderPlace
 from ser_store_h5.readable import ReadableStore
 from ser_store_h5.runs import RunRecord
@@ -73,6 +73,10 @@ class Store(ReadableStore):
         >>> store.corpus.ids.tolist(), store.corpus.classes, store.corpus.columns["sex"].tolist()
         (['a', 'b'], ('happy', 'sad'), ['m', 'f'])
         """
+        if is_on_hub(path):
+            raise StoreError(
+                f"{path} is on the hub: expected a folder to make a store in; `push_store()` takes it there"
+            )
         path = find_place(Path(path))
         if (corpus is None) == (ids is None or labels is None):
             raise StoreError("a store needs its utterances: expected either corpus, or ids and labels")
@@ -305,7 +309,7 @@ StoreLike = str | os.PathLike[str] | Store
 
 
 def open_store(store: StoreLike) -> Store:
-    """Return the store that is meant: an open one as it is, or the one at a path.
+    """Return the store that is meant: an open one as it is, or the one at a path or at ``hub:owner/name``.
 
     Raises:
         StoreError: if there is none at the path.

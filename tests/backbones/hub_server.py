@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ TOKEN, OTHERS_TOKEN = "hf_mine", "hf_of_somebody_else"
 
 
 class Hub(ThreadingHTTPServer):
-    """Keeps the file of a repository as ``folder/owner/name/file``.
+    """Keeps the file of a model as ``folder/owner/name/file``, of a dataset as ``folder/datasets/owner/name/file``.
 
     Attributes:
         fetched: names of the files that were asked for, with the range.
@@ -28,6 +29,8 @@ class Hub(ThreadingHTTPServer):
         announced: file name to a size that is announced instead of its own.
         objects: large files that were uploaded, by their SHA-256.
         commits: messages of the commits that were made.
+        heads: the commits of each repository that was written to, in their order.
+        kept: has a folder for each of these commits, as its files were then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +42,8 @@ class Hub(ThreadingHTTPServer):
         self.announced: dict[str, int] = {}
         self.objects: dict[str, bytes] = {}
         self.commits: list[str] = []
+        self.heads: dict[str, list[str]] = {}
+        self.kept = folder.with_name("kept")
 
     @property
     def address(self) -> str:
@@ -52,10 +57,12 @@ class Handler(BaseHTTPRequestHandler):
         self._serve_file(with_content=False)
 
     def do_GET(self) -> None:
-        if self.path.startswith("/api/models/"):
-            repository = self.path.removeprefix("/api/models/")
-            files = [{"rfilename": path.name} for path in sorted((self.server.folder / repository).iterdir())]
-            self._answer({"id": repository, "siblings": files})
+        if asked := re.fullmatch(r"/api/(models|datasets)/(.+)", self.path):
+            repository = _name_folder(*asked.groups())
+            folder = self.server.folder / repository
+            names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+            head = self.server.heads.get(repository, [None])[-1]
+            self._answer({"id": asked[2], "sha": head, "siblings": [{"rfilename": name} for name in names]})
         else:
             self.server.fetched.append(Path(self.path).name + self.headers.get("Range", ""))
             self._serve_file(with_content=True)
@@ -100,30 +107,38 @@ class Handler(BaseHTTPRequestHandler):
 
     def _create(self, asked: dict[str, Any]) -> None:
         owner = asked.get("organization") or "me"
-        folder = self.server.folder / owner / asked["name"]
+        repository = _name_folder(f"{asked.get('type') or 'model'}s", f"{owner}/{asked['name']}")
+        folder = self.server.folder / repository
         if folder.exists():
             self._answer({"error": "You already created this model repo"}, status=409)
             return
         folder.mkdir(parents=True)
         (folder / ".gitattributes").write_text("*.safetensors filter=lfs\n")
-        self._answer({"url": f"{self.server.address}/{owner}/{asked['name']}"})
+        self._answer({"url": f"{self.server.address}/{repository}"})
 
     def _offer(self, asked: dict[str, Any]) -> dict[str, Any]:
         upload = {"href": f"{self.server.address}/upload/{asked['oid']}"}
         return {**asked, "actions": {"upload": upload}}
 
     def _commit(self, content: bytes) -> None:
-        repository = re.fullmatch(r"/api/models/(.+)/commit/main", self.path.partition("?")[0]).group(1)  # type: ignore[union-attr]  # a route of the client
-        for line in content.decode().splitlines():
-            said = json.loads(line)
-            value = said["value"]
-            if said["key"] == "header":
-                self.server.commits.append(value["summary"])
+        repository = _name_folder(*re.findall(r"/api/(models|datasets)/(.+)/commit/main", self.path)[0])
+        heads = self.server.heads.setdefault(repository, [])
+        header, *changes = [json.loads(line) for line in content.decode().splitlines()]
+        if header["value"].get("parentCommit") not in (None, *heads[-1:]):
+            self._answer({"error": "A commit has happened since"}, status=412)
+            return
+        self.server.commits.append(header["value"]["summary"])
+        for change in changes:
+            value, path = change["value"], self.server.folder / repository / change["value"]["path"]
+            path.parent.mkdir(exist_ok=True)
+            if change["key"] == "deletedFile":
+                path.unlink()
                 continue
-            large = said["key"] == "lfsFile"
-            stored = self.server.objects[value["oid"]] if large else base64.b64decode(value["content"])
-            (self.server.folder / repository / value["path"]).write_bytes(stored)
-        self._answer({"commitUrl": f"{self.server.address}/{repository}/commit/{COMMIT}", "commitOid": COMMIT})
+            large = change["key"] == "lfsFile"
+            path.write_bytes(self.server.objects[value["oid"]] if large else base64.b64decode(value["content"]))
+        heads.append(f"{len(heads):040x}" if heads else COMMIT)
+        shutil.copytree(self.server.folder / repository, self.server.kept / heads[-1] / repository)
+        self._answer({"commitUrl": f"{self.server.address}/{repository}/commit/{heads[-1]}", "commitOid": heads[-1]})
 
     def _read(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -145,7 +160,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve_file(self, *, with_content: bool) -> None:
         repository, _, rest = self.path.strip("/").partition("/resolve/")
-        path = self.server.folder / repository / rest.partition("/")[2]
+        revision, _, name = rest.partition("/")
+        heads = self.server.heads.get(repository, [COMMIT])
+        if revision in heads[:-1]:
+            path = self.server.kept / revision / repository / name
+        else:
+            path, revision = self.server.folder / repository / name, heads[-1]
         content = path.read_bytes() if path.is_file() else b""
         status = 200 if path.is_file() else 404
         for end, refused in self.server.refusals.items():
@@ -156,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
             known = (self.server.folder / repository).is_dir()
             self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", revision)
         if path.name in self.server.announced:
             self.send_header("X-Linked-Size", str(self.server.announced[path.name]))
         self.send_header("Content-Length", str(len(content) - start))
@@ -171,8 +191,12 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+def _name_folder(kind: str, name: str) -> str:
+    return name if kind == "models" else f"{kind}/{name}"
+
+
 def choose_mode(file: dict[str, Any]) -> str:
-    return "lfs" if file["path"].endswith(".safetensors") else "regular"
+    return "lfs" if file["path"].endswith((".safetensors", ".h5", ".parquet")) else "regular"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import csv
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,18 @@ def write_tables(folder):
     np.savez(folder / "features.npz", ids=corpus.ids, features=shares)
 
 
-def test_the_examples_run_one_after_the_other(serstore, desk, monkeypatch):
+@pytest.fixture
+def hub(desk, tmp_path, monkeypatch):
+    """Stands in for the Hugging Face hub."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "backbones")
+    from hub_server import TOKEN, serve_hub
+
+    with serve_hub(tmp_path, monkeypatch) as server:
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+def test_the_examples_run_one_after_the_other(serstore, desk, hub, monkeypatch):
     monkeypatch.chdir(desk)
     done = 0
     for name, examples in EXAMPLES.items():

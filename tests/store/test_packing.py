@@ -60,8 +60,9 @@ def packed(store: Store, tmp_path: Path) -> Store:
 
 
 def assert_same_store(found: Store, expected: Store) -> None:
-    """Everything but where it lies."""
-    assert_same_corpus(found.corpus, expected.corpus)
+    """Everything but where it and its recordings lie."""
+    assert found.corpus.audio_root is None
+    assert_same_corpus(found.corpus, replace(expected.corpus, audio_root=None))
     assert (found.runs(), found.member_names()) == (expected.runs(), expected.member_names())
     for run in expected.runs():
         assert found.run(run) == expected.run(run)
@@ -325,6 +326,8 @@ wait()
 
 
 plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
+# No path of a machine, which a pack leaves out: see test_private_packs.py.
+placeless = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/\\"), max_size=6)
 run_names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,12}[A-Za-z0-9]\Z").filter(
     lambda name: (
         name.split(".")[0].lower() not in {"con", "prn", "aux", "nul"} and name[:3].lower() not in ("com", "lpt")
@@ -342,6 +345,7 @@ def stores(draw: st.DrawFn) -> tuple[Corpus, list[Member]]:
     ids = np.unique(np.array(draw(st.lists(plain.filter(bool), min_size=1, max_size=6)), dtype=np.str_))
     n, classes = len(ids), tuple(draw(st.lists(plain.filter(bool), min_size=2, max_size=4, unique=True)))
     texts = st.lists(plain, min_size=n, max_size=n).map(lambda said: np.array(said, dtype=np.str_))
+    words = st.lists(placeless, min_size=n, max_size=n).map(lambda said: np.array(said, dtype=np.str_))
     names = plain.filter(lambda name: name and "/" not in name and name not in {".", ".."})
     corpus = Corpus(
         name=draw(plain),
@@ -349,7 +353,7 @@ def stores(draw: st.DrawFn) -> tuple[Corpus, list[Member]]:
         labels=draw(arrays.arrays(np.int16, n, elements=st.integers(0, len(classes) - 1))),
         classes=classes,
         speakers=draw(st.none() | texts),
-        columns=draw(st.dictionaries(names, texts | arrays.arrays("<i8", n) | arrays.arrays("<f8", n), max_size=2)),
+        columns=draw(st.dictionaries(names, words | arrays.arrays("<i8", n) | arrays.arrays("<f8", n), max_size=2)),
         splits=draw(st.dictionaries(names, texts, max_size=2)),
         paths=draw(st.none() | texts),
         audio_root=draw(st.none() | plain.filter(bool)),
@@ -369,7 +373,7 @@ def stores(draw: st.DrawFn) -> tuple[Corpus, list[Member]]:
                 logits=draw(finite((len(rows), len(classes)), "f4")) if "logits" in held else None,
                 pooled=draw(finite(shape, widths[0])) if widths else None,
                 predicted=draw(labels) if "predicted" in held else None,
-                provenance=draw(st.dictionaries(plain, plain | st.integers() | st.none(), max_size=2)),
+                provenance=draw(st.dictionaries(placeless, placeless | st.integers() | st.none(), max_size=2)),
             )
             members.append(member)
     return corpus, members

@@ -224,9 +224,9 @@ def _is_damaged(archive: Path) -> bool:
 
 def list_checkpoints(store: Store, record: RunRecord) -> dict[int, Path]:
     """Step to folder of the whole checkpoints that a run still has, ascending."""
-    folders = [store.run_folder(record.run) / "checkpoints", Path(str(record.details.get("checkpoints", "")) or ".")]
+    stated = record.details.get("checkpoints")
     found: dict[int, Path] = {}
-    for folder in folders:
+    for folder in (store.run_folder(record.run) / "checkpoints", *([Path(str(stated))] if stated else [])):
         for checkpoint in folder.glob("checkpoint-*"):
             step = checkpoint.name.removeprefix("checkpoint-")
             if step.isdigit() and is_whole(checkpoint):
@@ -274,7 +274,7 @@ def choose_folder(begun: RunRecord | None, given: str | os.PathLike[str] | None,
             f"{folder} is a file: expected a folder for the checkpoints; name another with `checkpoints` DIR"
         )
     if begun is not None:
-        stated = Path(str(begun.details["checkpoints"]))
+        stated = Path(str(begun.details.get("checkpoints", folder)))  # one that came in a pack does not say
         return stated if given is None and stated.is_dir() else folder
     others = find_folders(folder)
     if others:

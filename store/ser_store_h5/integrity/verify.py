@@ -20,7 +20,8 @@ from ser_store_h5.hdf5.seal import check_seal, open_body
 from ser_store_h5.integrity.sweeping import name_leftovers
 from ser_store_h5.integrity.verify_packed import verify_pack
 from ser_store_h5.member_file import open_member
-from ser_store_h5.names import check_run_name, find_twins, is_litter, is_run_file, parse_member_file
+from ser_store_h5.names import check_run_name, find_twins, is_litter, is_on_hub, is_run_file, parse_member_file
+from ser_store_h5.places.published import fetch_store
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.runs import read_curves, read_run
 from ser_store_h5.store import Store, StoreLike
@@ -46,7 +47,7 @@ def verify_store(store: StoreLike, *, progress: ProgressLike = False) -> Verific
     True
     """
     started = time.perf_counter()
-    path = store.path if isinstance(store, Store) else Path(store)
+    path = store.path if isinstance(store, Store) else fetch_store(store) if is_on_hub(store) else Path(store)
     shown = to_progress(progress)
     found = verify_pack(path, progress=shown) if path.is_file() else _verify_folder(Store(path).path, shown)
     return replace(found, seconds=time.perf_counter() - started)

@@ -10,6 +10,7 @@ from ser_store_h5.corpus import Corpus
 from ser_store_h5.corpus_file import check_column_name
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member
+from ser_store_h5.pack.private import find_roots, hide_in_record, hide_paths
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -91,7 +92,9 @@ def plan_run(plan: Plan, target: Store, source: Store, run: str, name: str, spli
         plan.runs.append(name)
         return
     own = target.run(name)
-    differing = _find_differences(own, said)
+    # One of the two may have come from a pack, which has no absolute paths.
+    roots = [*find_roots(target.corpus, target.path), *find_roots(source.corpus, source.path)]
+    differing = _find_differences(hide_in_record(own, roots), hide_in_record(said, roots))
     if differing:
         plan.conflicts.append(f"run {name} has another {', '.join(differing)}")
     record = _join_records(own, said)
@@ -101,7 +104,7 @@ def plan_run(plan: Plan, target: Store, source: Store, run: str, name: str, spli
         plan.kept_selections.append(name)
     kept = target.curves(name)
     common = min(len(kept), len(points))
-    if kept[:common] != points[:common]:
+    if hide_paths(kept[:common], roots) != hide_paths(points[:common], roots):
         plan.conflicts.append(f"run {name} has other curves")
     plan.points[name] = points[common:]
 

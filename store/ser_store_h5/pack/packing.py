@@ -19,9 +19,11 @@ from ser_store_h5.hdf5.groups import MAX_ENTRIES
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import find_twins, format_member, member_group
 from ser_store_h5.names import member_file as name_member_file
+from ser_store_h5.pack.private import find_roots, hide_in_corpus, hide_in_record, hide_paths
 from ser_store_h5.pack.streaming import create_file
 from ser_store_h5.places.packed import FORMAT_NAME, FORMAT_VERSION, PackedPlace
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
+from ser_store_h5.runs import compose_point, compose_run
 from ser_store_h5.store import Store, StoreLike, open_store
 
 
@@ -42,6 +44,9 @@ def pack(
     progress: ProgressLike = False,
 ) -> PackResult:
     """Write a store into one HDF5 file, to be mailed or archived; :class:`.store.Store` reads it like the folder.
+
+    Absolute paths of this machine are left out: of recordings, checkpoints and models, their last part stays. What
+    needs the recordings then asks for ``audio``.
 
     Args:
         store: an open store, or the path of one.
@@ -68,15 +73,16 @@ def pack(
     without = frozenset[str]() if with_pooled else frozenset({"pooled", "layers"})
     runs = _choose(store, members, without)
     packed = [format_member(run, step) for run, steps in runs.items() for step in steps]
+    roots = find_roots(store.corpus, store.path)
 
     def write(temporary: Path) -> None:
         create = partial(create_file, format_name=FORMAT_NAME, version=FORMAT_VERSION, bears=path)
         with create(temporary) as (file, check_disk):
             write_text(file, "written_by", f"ser-store {__version__}")
             group = _create_group(file, "corpus", corpus_file.FORMAT_NAME, corpus_file.FORMAT_VERSION)
-            corpus_file.fill_corpus(group, store.corpus)
+            corpus_file.fill_corpus(group, hide_in_corpus(store.corpus))
             for run in runs:
-                _pack_texts(file, run, store.place.read_texts(run))
+                _pack_texts(file, run, _read_texts(store, run, roots))
             with store.place.opened(store.header) as open_member:
                 for name in to_progress(progress)(packed, total=len(packed), label="packing"):
                     run, step = store.resolve(name)
@@ -84,7 +90,8 @@ def pack(
                     with open_member(run, step) as member:
                         version = member_file.choose_version(member.choose_layers(without))
                         group = _create_group(file, place, member_file.FORMAT_NAME, version)
-                        member.copy_into(group, without=without)
+                        provenance = hide_paths(member.read_provenance(), roots)
+                        member.copy_into(group, without=without, provenance=provenance)
                     check_disk()
 
     write_atomically(path, write)
@@ -123,6 +130,16 @@ def _create_group(file: h5py.File, place: str, format_name: str, version: int) -
     group = file.create_group(place)
     write_format(group, format_name, version)
     return group
+
+
+def _read_texts(store: Store, run: str, roots: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of the run's texts, as they are where no absolute path is in them."""
+    texts, record, points = store.place.read_texts(run), store.run(run), store.curves(run)
+    if (hidden := hide_in_record(record, roots)) != record:
+        texts["run.json"] = compose_run(hidden, where=f"run.json of {run}")
+    if (shown := hide_paths(points, roots)) != points:
+        texts["curves.jsonl"] = b"".join(compose_point(one, where=f"curves of {run}") + b"\n" for one in shown)
+    return texts
 
 
 def _pack_texts(file: h5py.File, run: str, texts: dict[str, bytes]) -> None:

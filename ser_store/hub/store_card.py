@@ -1,0 +1,163 @@
+"""The card of a published store: what it holds, by which protocol, how well its members do, how it is read."""
+
+from collections.abc import Iterator
+
+from huggingface_hub import DatasetCardData
+
+from ser_store.common.display import format_bytes, format_count
+from ser_store.corpora.splits.cautions import caution_split
+from ser_store.corpora.splits.listing import SplitDescription, splits
+from ser_store.evaluation import Evaluations, evaluate
+from ser_store.evaluation.choice.member_choice import list_readable
+from ser_store.evaluation.choice.saved_ensembles import read_choice
+from ser_store.hub.model_card import TASK, write_table
+from ser_store_h5.names import HUB
+from ser_store_h5.places.published import PACK_NAME
+from ser_store_h5.store import Store
+
+UTTERANCES, MEMBERS = "utterances", "members"
+# Of the one split that the `datasets` library sees: the corpus' own splits are columns.
+_PART = "corpus"
+_SIZES = (1_000, 10_000, 100_000, 1_000_000)
+_SIZE_NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "n>1M")
+_SOFTWARE = """\
+@software{serstore,
+  title = {serstore},
+  author = {{The serstore developers}},
+  license = {Apache-2.0}
+}"""
+
+
+def write_card(store: Store, repository: str, *, size: int, licence: str | None, citation: str | None) -> str:
+    """Return the card as Markdown, with the hub's metadata ahead.
+
+    Args:
+        store: what is published.
+        repository: ``owner/name``.
+        size: of the packed store, in bytes.
+        licence: the hub's name of it, such as ``cc-by-nc-sa-4.0``; None if it is not stated.
+        citation: how the corpus and its models are to be cited, as Markdown or BibTeX.
+    """
+    corpus, found = store.corpus, _evaluate(store)
+    speakers = f" of {len(corpus.known_speakers)} speakers" if corpus.known_speakers else ""
+    members = format_count(len(store.member_names()), "member")
+    sections = [
+        f"# {repository.rpartition('/')[2]}",
+        f"What models said about the {len(corpus)} utterances{speakers} of the speech emotion corpus {corpus.name}: "
+        f"{members} of {format_count(len(store.runs()), 'run')}, classes {', '.join(corpus.classes)}. There are no "
+        "recordings in it.",
+        "## Figures",
+        *_describe_figures(store, found),
+        "## Protocol",
+        *_describe_protocol(store),
+        "## Runs",
+        *_describe_runs(store),
+        "## How to read it",
+        _describe_reading(repository, size),
+        "## Citation",
+        *([citation] if citation else ["Cite the corpus and the models that the runs name."]),
+        f"Made with serstore:\n\n```bibtex\n{_SOFTWARE}\n```",
+        "## Licence",
+        licence or "Not stated here. It has to agree with the licences of the corpus and of the models.",
+    ]
+    return f"---\n{_write_metadata(store, repository, licence)}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _write_metadata(store: Store, repository: str, licence: str | None) -> str:
+    """The hub's own fields, see https://huggingface.co/docs/hub/datasets-cards."""
+    n = len(store.corpus)
+    has_answers = any(member.can_vote for member in store.members())
+    files = {UTTERANCES: f"{UTTERANCES}.parquet"} | ({MEMBERS: f"{MEMBERS}/*.parquet"} if has_answers else {})
+    data = DatasetCardData(
+        license=licence,
+        pretty_name=repository.rpartition("/")[2],
+        task_categories=[TASK],
+        tags=["speech-emotion-recognition", "ser-store"],
+        size_categories=[_SIZE_NAMES[sum(n >= limit for limit in _SIZES)]],
+        configs=[
+            {"config_name": name, "data_files": [{"split": _PART, "path": path}], **_name_default(name)}
+            for name, path in files.items()
+        ],
+    )
+    return data.to_yaml() + "\n"
+
+
+def _name_default(name: str) -> dict[str, bool]:
+    return {"default": True} if name == UTTERANCES else {}
+
+
+def _evaluate(store: Store) -> Evaluations | None:
+    """None where no member can be judged."""
+    found, _ = list_readable(store, holds=lambda member: member.can_vote)
+    return evaluate(store) if found else None
+
+
+def _describe_figures(store: Store, found: Evaluations | None) -> Iterator[str]:
+    if found is None:
+        yield "No member answers anything."
+        return
+    part = f"on {found.on}" + (f" of {found.split}" if found.split else "")
+    rows = []
+    for one in found.members:
+        interval = f"{one.interval.low:.2%} to {one.interval.high:.2%}"
+        choice = read_choice(store.run(one.member.partition("@")[0]))
+        chosen = "" if choice is None else choice.corrected
+        scores = (f"{one.metrics.accuracy:.2%}", interval, f"{one.metrics.balanced_accuracy:.2%}")
+        rows.append((f"`{one.member}`", one.metrics.n, *scores, chosen))
+    header = ["member", "utterances", "accuracy (WA)", "95% interval", "balanced accuracy (UA)"]
+    is_chosen = any(row[-1] for row in rows)
+    header += ["where something was chosen"] if is_chosen else []
+    yield f"Of the selected step of each run, {part}:"
+    yield write_table(header, [row if is_chosen else row[:-1] for row in rows])
+    yield _list_cautions(found.cautions)
+
+
+def _describe_protocol(store: Store) -> Iterator[str]:
+    corpus = store.corpus
+    if not corpus.splits:
+        yield "The corpus has no split: figures are of all utterances."
+        return
+    for one in splits(store).splits:
+        yield f"### Split {one.name}" + (" (the default)" if one.default else "")
+        yield _describe_parts(one)
+        yield _list_cautions(caution_split(corpus, one.name))
+
+
+def _describe_parts(split: SplitDescription) -> str:
+    classes = list(split.parts[0].classes)
+    rows = [
+        (part.part, part.n, len(part.speakers) or "unknown", ", ".join(part.speakers), *part.classes.values())
+        for part in split.parts
+    ]
+    rows += [("outside", split.outside, "", "", *[""] * len(classes))] if split.outside else []
+    return write_table(["part", "utterances", "speakers", "who", *classes], rows)
+
+
+def _list_cautions(cautions: tuple[str, ...]) -> str:
+    return "\n".join(f"- Caution: {line}" for line in cautions) or "No caution is known."
+
+
+def _describe_runs(store: Store) -> Iterator[str]:
+    rows = []
+    for run in store.runs():
+        record = store.run(run)
+        by = (record.details.get("split"), record.details.get("fold"), record.details.get("cv"))
+        names = [f"{word} {value}" for word, value in zip(("split", "fold", "folds of"), by, strict=True) if value]
+        steps = store.steps(run)
+        cells = (f"`{run}`", record.kind, record.backbone, ", ".join(names), ", ".join(map(str, steps)))
+        rows.append(cells)
+    yield write_table(["run", "kind", "backbone", "by", "steps"], rows) if rows else "There are none."
+
+
+def _describe_reading(repository: str, size: int) -> str:
+    return (
+        f"`{PACK_NAME}` ({format_bytes(size)}) is all of it, with representations where there are some. With "
+        "`pip install 'ser-store[hub]'`:\n\n"
+        f"```sh\nserstore evaluate --store {HUB}{repository}\n"
+        f"serstore unpack {HUB}{repository} --store mine.store   # to add to it\n```\n\n"
+        f'```python\nimport ser_store as ss\n\nss.evaluate("{HUB}{repository}")\n```\n\n'
+        "Without it, by `pip install datasets`:\n\n"
+        "```python\nfrom datasets import load_dataset\n\n"
+        f'load_dataset("{repository}", "{UTTERANCES}", split="{_PART}")  # labels, speakers, columns, splits\n'
+        f'load_dataset("{repository}", "{MEMBERS}", split="{_PART}")     # what each member said of each utterance\n```'
+    )
