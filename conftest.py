@@ -10,8 +10,11 @@ import pytest
 # Models and matrices are so small here that threads take longer, above all beside the other processes of the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+collect_ignore: list[str] = []
 if find_spec("torch") is None:
-    collect_ignore = [f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "training")]
+    collect_ignore += [f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "training")]
+if find_spec("matplotlib") is None:
+    collect_ignore += ["ser_store/figures"]
 
 
 @pytest.fixture(autouse=True)

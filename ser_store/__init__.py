@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ser_store.evaluation.hard_utterances import find_hard_utterances
     from ser_store.evaluation.steps import steps
     from ser_store.extraction.extract import extract
+    from ser_store.figures.plot import plot
     from ser_store.heads.heads import head
     from ser_store.heads.kept_heads import apply_head
     from ser_store.heads.sweep import sweep
@@ -113,6 +114,7 @@ _HOMES = {
     "open_example": "ser_store.reproduction.example",
     "pack": "ser_store_h5.pack.packing",
     "paper": "ser_store.reproduction.tables",
+    "plot": "ser_store.figures.plot",
     "predictions": "ser_store.interchange.per_utterance",
     "push_to_hub": "ser_store.hub.push",
     "rm": "ser_store.interchange.listing",
@@ -173,6 +175,7 @@ __all__ = [
     "open_example",
     "pack",
     "paper",
+    "plot",
     "predictions",
     "push_to_hub",
     "rm",

@@ -16,6 +16,7 @@ from ser_store_cli.commands import head as head_command
 from ser_store_cli.commands import interchange as interchange_commands
 from ser_store_cli.commands import models as model_commands
 from ser_store_cli.commands import paper as paper_command
+from ser_store_cli.commands import plot as plot_command
 from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
@@ -44,6 +45,7 @@ for module in (
     head_command,
     sweep_command,
     calibrate_command,
+    plot_command,
     paper_command,
     reproduce_command,
     demo_command,

@@ -8,7 +8,7 @@ import typer
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
-    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
+    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "plot"),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
@@ -114,6 +114,9 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Heads over all speakers, each with a weight that is fitted on other speakers",
             "vote mfcc-svm xlsr53-svm --rule pool --on all",
         ),
+    ),
+    "plot": (
+        ("The confusion matrix of a run, for one column of a paper", "plot confusion xlsr53 -o xlsr53.pdf --width column"),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
