@@ -1,6 +1,13 @@
-"""Figures of what members answered: their confusions."""
+"""Figures of what members answered: confusions, accuracies, and whether they are as often right as they are sure."""
 
-from ser_store.evaluation import evaluate
+from collections.abc import Iterator
+
+from ser_store.errors import StoreError
+from ser_store.evaluation import Evaluations, evaluate
+from ser_store.evaluation.choice.member_choice import choose_covering
+from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
+from ser_store.figures.drawing.accuracy import draw_accuracies
+from ser_store.figures.drawing.calibration import draw_reliability
 from ser_store.figures.drawing.confusion import draw_confusions
 from ser_store.figures.question import (
     Drawn,
@@ -11,6 +18,7 @@ from ser_store.figures.question import (
     name_members,
     name_scope_of,
 )
+from ser_store.metrics.calibration import compute_reliability
 
 
 def draw_confusion(asked: Question) -> Drawn:
@@ -34,3 +42,68 @@ def draw_confusion(asked: Question) -> Drawn:
         width=asked.width,
     )
     return Drawn(figure, title, found.cautions)
+
+
+def draw_accuracy(asked: Question) -> Drawn:
+    """Draw the accuracy of each member, or of each group of utterances by ``by``, with intervals."""
+    found = evaluate(asked.store, asked.members, by=asked.by, **asked.voting)
+    names = [one.member for one in found.members]
+    scope = name_scope_of(found)
+    if asked.by is None:
+        title = f"Accuracy of {name_members(names)} {scope}"
+        figure = draw_accuracies(
+            [[one.metrics.accuracy for one in found.members]],
+            [[one.interval.bounds for one in found.members]],
+            ["accuracy"],
+            names,
+            title=title,
+            notes=list_notes(found.cautions, describe_methods_of(found)),
+            width=asked.width,
+        )
+        return Drawn(figure, title, found.cautions)
+    title = f"Accuracy by {asked.by} of {name_members(names)} {scope}"
+    slices = [one.sliced.slices for one in found.members if one.sliced is not None]
+    order = sorted(range(len(slices[0])), key=lambda place: -sum(own[place].metrics.accuracy for own in slices))
+    methods = describe_intervals([one.interval for own in slices for one in own], said=found.cautions)
+    figure = draw_accuracies(
+        [[own[place].metrics.accuracy for place in order] for own in slices],
+        [[own[place].interval.bounds for place in order] for own in slices],
+        names,
+        [f"{slices[0][place].group} (n = {slices[0][place].metrics.n})" for place in order],
+        title=title,
+        notes=list_notes(found.cautions, f"95% intervals: {methods}", *_describe_gaps(found)),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def _describe_gaps(found: Evaluations) -> Iterator[str]:
+    """Yield for each member whether its groups differ by more than chance."""
+    for one in found.members:
+        if one.sliced is not None and one.sliced.test is not None:
+            test = one.sliced.test
+            yield f"{one.member}: gap of {one.sliced.gap * 100:.1f} points, p {format_p(test.p)} ({test.method})"
+
+
+def draw_calibration(asked: Question) -> Drawn:
+    """Draw how often each member is right by how sure it is."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    named = [one.member for one in found.members if one.probabilities is not None]
+    mute = [one.member for one in found.members if one.probabilities is None]
+    if not named or (mute and asked.members):
+        raise StoreError(f"{(mute or ['no member'])[0]} holds no scores of the classes: expected members with logits")
+    corpus = asked.store.corpus
+    chosen = choose_covering(asked.store, named, corpus.rows(found.on, split=asked.split), on=found.on)
+    truth = corpus.labels[chosen.rows]
+    reliabilities = [compute_reliability(truth, own) for own in asked.store.logits(named, chosen.rows)]
+    title = f"Calibration of {name_members(named)} {name_scope_of(found)}"
+    errors = {one.member: one.probabilities.ece for one in found.members if one.probabilities is not None}
+    cautions = (*found.cautions, *found.loss_cautions)
+    figure = draw_reliability(
+        reliabilities,
+        [f"{name}, error {errors[name]:.3f}" for name in named],
+        title=title,
+        notes=list_notes(cautions, "error: expected calibration error of 15 bins; below the diagonal: too sure"),
+        width=asked.width,
+    )
+    return Drawn(figure, title, cautions)

@@ -20,7 +20,10 @@ def draw_training(asked: Question) -> Drawn:
     found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
     title = f"Losses and accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
     curves = [_make_curve(asked.store, run) for run in found.runs]
-    figure = draw_curves(curves, title=title, notes=list_notes(found.cautions, *_describe(found)), width=asked.width)
+    unknown = name_members([curve.name for curve in curves if not len(curve.train_loss)])
+    read = f"no training loss is known of {unknown}: losses diverge where that of evaluation rises" if unknown else ""
+    notes = list_notes(found.cautions, read, *_describe(found))
+    figure = draw_curves(curves, title=title, notes=notes, width=asked.width)
     return Drawn(figure, title, found.cautions)
 
 

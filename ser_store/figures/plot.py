@@ -22,7 +22,7 @@ from ser_store_h5.store import StoreLike, open_store
 if TYPE_CHECKING:
     from ser_store.figures.drawing.style import Figure, Width
 
-Kind = Literal["confusion", "curves", "steps"]
+Kind = Literal["confusion", "curves", "steps", "ensembles", "accuracy", "calibration"]
 Method = Literal["pca", "tsne"]
 
 _OF_MEMBERS = frozenset({"members", "on", "split", "steps", "exclude"})
@@ -33,6 +33,9 @@ _KINDS: Final[Mapping[Kind, tuple[str, frozenset[str]]]] = {
     "confusion": ("of_members:draw_confusion", _OF_VOTES),
     "curves": ("of_runs:draw_training", _OF_RUNS),
     "steps": ("of_runs:draw_steps", _OF_RUNS),
+    "ensembles": ("of_ensembles:draw_ensembles", _OF_VOTES | {"k"}),
+    "accuracy": ("of_members:draw_accuracy", _OF_VOTES | {"by"}),
+    "calibration": ("of_members:draw_calibration", _OF_MEMBERS),
 }
 
 

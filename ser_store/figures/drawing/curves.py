@@ -11,15 +11,15 @@ from ser_store.errors import MetricError
 from ser_store.figures.drawing.style import (
     COLOURS,
     GREY,
-    TICKS,
     WIDTHS,
     Axes,
     Figure,
     Width,
+    count_columns,
     house_style,
     make_figure,
     mark_percent,
-    measure_text,
+    put_legend,
     style_series,
 )
 
@@ -64,21 +64,23 @@ def draw_curves(
         MetricError: if there is no run.
     """
     _check(curves)
+    several = len(curves) > 1
     with house_style():
         shape = (2 * len(curves), 1) if width == "column" else (len(curves), 2)
-        height = 1.5 if len(curves) > 1 or width == "column" else 2.2
+        height = 1.5 if several or width == "column" else 2.2
         figure = make_figure(width, shape[0] * height + 0.35, title=title, notes=notes)
-        grid = figure.subplots(*shape, squeeze=False, sharex=len(curves) == 1).reshape(len(curves), 2)
-        highest = max((_find_most(curve) for curve in curves), default=1.0)
+        grid = figure.subplots(*shape, squeeze=False, sharex=not several).reshape(len(curves), 2)
+        highest = max(_find_most(curve) for curve in curves)
         lowest = min(float(curve.accuracy.min()) for curve in curves)
         for curve, (losses, accuracy) in zip(curves, grid, strict=True):
             _draw_losses(losses, curve, highest)
             _draw_accuracy(accuracy, curve, lowest)
-            losses.set_title(curve.name if len(curves) > 1 else "")
+            if several:
+                losses.set_ylabel(f"{curve.name}\nloss (nats)")
+        for axes in grid[0]:
+            put_legend(axes, columns=3 if axes is grid[0, 1] else 2)
         for axes in grid[-1] if width == "page" else grid[-1:, -1]:
             axes.set_xlabel("step")
-        handles, labels = _merge_legends(grid.flat)
-        figure.legend(handles, labels, loc="outside upper left", ncols=2 if width == "column" else 5)
     return figure
 
 
@@ -112,18 +114,9 @@ def _draw_accuracy(axes: Axes, curve: Curve, lowest: float) -> None:
 
 def _mark_steps(axes: Axes, curve: Curve) -> None:
     if curve.selected is not None:
-        axes.axvline(curve.selected, color="black", lw=0.8, label="selected step", zorder=0)
+        axes.axvline(curve.selected, color="black", lw=0.8, label="selected", zorder=0)
     if curve.divergence is not None:
         axes.axvline(curve.divergence, color=COLOURS[3], lw=1.2, ls=":", label="losses diverge", zorder=0)
-
-
-def _merge_legends(panels: Any) -> tuple[list[Any], list[str]]:
-    """Return what the panels show, each once."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        handles, labels = axes.get_legend_handles_labels()
-        found |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in found}
-    return list(found.values()), list(found)
 
 
 def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page") -> Figure:
@@ -139,23 +132,19 @@ def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = ()
         MetricError: if there is no run.
     """
     _check(curves)
-    names = [curve.name for curve in curves]
-    per_row = max(1, int(WIDTHS[width] / (max(measure_text(name, TICKS) for name in names) + 0.5)))
-    rows = -(-len(names) // per_row)
+    columns = count_columns([curve.name for curve in curves], WIDTHS[width] - 0.5)
     with house_style():
-        figure = make_figure(width, 2.3 + 0.14 * rows, title=title, notes=notes)
+        figure = make_figure(width, 2.3 + 0.14 * -(-len(curves) // columns), title=title, notes=notes)
         axes = figure.subplots()
         axes.grid(axis="y")
-        every = np.unique(np.concatenate([curve.steps for curve in curves]))
-        gap = float(np.diff(every).min()) if len(every) > 1 else 1.0
+        gap = min((float(np.diff(curve.steps).min()) for curve in curves if len(curve.steps) > 1), default=1.0)
         shifts = (np.arange(len(curves)) - (len(curves) - 1) / 2) * gap * 0.5 / max(len(curves), 2)
         for place, (curve, shift) in enumerate(zip(curves, shifts, strict=True)):
             _draw_series(axes, curve, place, float(shift))
         axes.set_xlabel("step")
         axes.set_ylabel("accuracy")
         mark_percent(axes.yaxis)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=per_row)
+        put_legend(axes, columns=columns)
     return figure
 
 

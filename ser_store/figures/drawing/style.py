@@ -18,6 +18,7 @@ from matplotlib.axes import Axes  # noqa: E402 - a missing extra is told by the 
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.font_manager import FontProperties  # noqa: E402
 from matplotlib.textpath import text_to_path  # noqa: E402
+from matplotlib.ticker import PercentFormatter  # noqa: E402
 
 Width = Literal["column", "page"]
 # Inches of one column of a two-column page, and of both.
@@ -38,6 +39,7 @@ SHADES = "Blues"
 _LIGHTEST_WITH_WHITE = 0.179  # luminance at which black and white contrast alike (WCAG 2.1)
 
 _PARAMETERS: Final[dict[str, Any]] = {
+    "axes.axisbelow": True,
     "axes.edgecolor": "#444444",
     "axes.labelsize": TEXT,
     "axes.linewidth": 0.6,
@@ -187,11 +189,20 @@ def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] 
     axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=90 if upright else 0)
 
 
-def mark_percent(axis: Any, *, digits: int = 0) -> None:
+def mark_percent(axis: Any) -> None:
     """Let an axis of shares read in percent."""
-    from matplotlib.ticker import PercentFormatter
+    axis.set_major_formatter(PercentFormatter(1.0))
 
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=digits))
+
+def put_legend(axes: Axes, *, columns: int) -> None:
+    """Put the legend above the axes, at their left."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0, ncols=columns)
+
+
+def count_columns(names: Sequence[str], inches: float) -> int:
+    """Return how many names of a legend fit side by side."""
+    return max(1, int(inches / (max(measure_text(name, TICKS) for name in names) + 0.5)))
 
 
 def arrange(n: int, *, most: int) -> tuple[int, int]:
