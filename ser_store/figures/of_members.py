@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ser_store.errors import StoreError
 from ser_store.evaluation import Evaluations, evaluate
+from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
 from ser_store.evaluation.choice.member_choice import choose_covering
+from ser_store.evaluation.hard_utterances import compute_difficulty
 from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
 from ser_store.figures.drawing.accuracy import draw_accuracies
 from ser_store.figures.drawing.calibration import draw_reliability
 from ser_store.figures.drawing.confusion import draw_confusions
+from ser_store.figures.drawing.difficulty import draw_difficulty
+from ser_store.figures.drawing.matrices import draw_matrix
 from ser_store.figures.question import (
     Drawn,
     Question,
@@ -19,6 +26,11 @@ from ser_store.figures.question import (
     name_scope_of,
 )
 from ser_store.metrics.calibration import compute_reliability
+from ser_store.voting.checks import count_unanswered
+from ser_store.voting.diversity import compute_pair_diversity
+
+# Utterances that a note names before it only counts them.
+_SHOWN = 4
 
 
 def draw_confusion(asked: Question) -> Drawn:
@@ -92,10 +104,9 @@ def draw_calibration(asked: Question) -> Drawn:
     mute = [one.member for one in found.members if one.probabilities is None]
     if not named or (mute and asked.members):
         raise StoreError(f"{(mute or ['no member'])[0]} holds no scores of the classes: expected members with logits")
-    corpus = asked.store.corpus
-    chosen = choose_covering(asked.store, named, corpus.rows(found.on, split=asked.split), on=found.on)
-    truth = corpus.labels[chosen.rows]
-    reliabilities = [compute_reliability(truth, own) for own in asked.store.logits(named, chosen.rows)]
+    rows = _find_rows(asked, found)
+    truth = asked.store.corpus.labels[rows]
+    reliabilities = [compute_reliability(truth, own) for own in asked.store.logits(named, rows)]
     title = f"Calibration of {name_members(named)} {name_scope_of(found)}"
     errors = {one.member: one.probabilities.ece for one in found.members if one.probabilities is not None}
     cautions = (*found.cautions, *found.loss_cautions)
@@ -107,3 +118,57 @@ def draw_calibration(asked: Question) -> Drawn:
         width=asked.width,
     )
     return Drawn(figure, title, cautions)
+
+
+def draw_disagreement(asked: Question) -> Drawn:
+    """Draw for every two members the share of the utterances that exactly one of them gets right."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    if len(found.members) < 2:
+        raise StoreError(f"there is only {found.members[0].member}: expected two members or more, which can disagree")
+    rows = _find_rows(asked, found)
+    names = [one.member for one in found.members]
+    corpus = asked.store.corpus
+    answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
+    ballots, n_classes = count_unanswered(answers, len(corpus.classes))
+    shares = compute_pair_diversity(ballots, corpus.labels[rows], n_classes=n_classes).disagreement
+    title = f"Disagreement of {name_members(names)} {name_scope_of(found)}"
+    figure = draw_matrix(
+        shares,
+        names,
+        names,
+        title=title,
+        shaded="exactly one is right",
+        from_zero=True,
+        digits=0,
+        notes=list_notes(found.cautions, "percent of the utterances that exactly one of the two gets right"),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def draw_hardness(asked: Question) -> Drawn:
+    """Draw which members get which utterances right."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    rows = _find_rows(asked, found)
+    names = [one.member for one in found.members]
+    corpus = asked.store.corpus
+    answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
+    difficulty = compute_difficulty(corpus.labels[rows], answers, n_classes=len(corpus.classes))
+    easy, hard = int((difficulty.n_right == len(names)).sum()), [str(one) for one in corpus.ids[rows[difficulty.all_wrong]]]
+    shown = f": {', '.join(hard[:_SHOWN])}{', …' if len(hard) > _SHOWN else ''}" if hard else ""
+    title = f"What {name_members(names)} get right {name_scope_of(found)}"
+    figure = draw_difficulty(
+        answers == corpus.labels[rows],
+        [f"{one.member}  {one.metrics.accuracy:.1%}" for one in found.members],
+        title=title,
+        notes=list_notes(found.cautions, f"dark: wrong; right for all members: {easy}; for none: {len(hard)}{shown}"),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def _find_rows(asked: Question, found: Evaluations) -> NDArray[np.int32]:
+    """Return the utterances that the members were evaluated on."""
+    names = [one.member for one in found.members]
+    rows = asked.store.corpus.rows(found.on, split=asked.split)
+    return choose_covering(asked.store, names, rows, on=found.on).rows

@@ -22,7 +22,20 @@ from ser_store_h5.store import StoreLike, open_store
 if TYPE_CHECKING:
     from ser_store.figures.drawing.style import Figure, Width
 
-Kind = Literal["confusion", "curves", "steps", "ensembles", "accuracy", "calibration"]
+Kind = Literal[
+    "confusion",
+    "curves",
+    "steps",
+    "ensembles",
+    "accuracy",
+    "calibration",
+    "disagreement",
+    "difficulty",
+    "layers",
+    "learning-curve",
+    "map",
+    "cross",
+]
 Method = Literal["pca", "tsne"]
 
 _OF_MEMBERS = frozenset({"members", "on", "split", "steps", "exclude"})
@@ -36,6 +49,12 @@ _KINDS: Final[Mapping[Kind, tuple[str, frozenset[str]]]] = {
     "ensembles": ("of_ensembles:draw_ensembles", _OF_VOTES | {"k"}),
     "accuracy": ("of_members:draw_accuracy", _OF_VOTES | {"by"}),
     "calibration": ("of_members:draw_calibration", _OF_MEMBERS),
+    "disagreement": ("of_members:draw_disagreement", _OF_VOTES),
+    "difficulty": ("of_members:draw_hardness", _OF_VOTES),
+    "layers": ("of_heads:draw_layers", _OF_RUNS | {"rows"}),
+    "learning-curve": ("of_heads:draw_learning", frozenset({"rows"})),
+    "map": ("of_heads:draw_representations", _OF_RUNS | {"by", "layer", "method"}),
+    "cross": ("of_heads:draw_cross", frozenset({"rows"})),
 }
 
 
@@ -124,6 +143,17 @@ def plot(
         store: a store, or its path.
         kind: what is seen:
             ``confusion``: confusion matrices; of one member in counts and in percent.
+            ``curves``: losses and accuracy of runs by step; the selected step, and where the losses diverge.
+            ``steps``: the accuracy of all runs by step, with intervals.
+            ``ensembles``: the accuracies of all ensembles of ``k`` members; the best as it appears and corrected.
+            ``accuracy``: of members with intervals, or of each group of utterances ``by``.
+            ``calibration``: how often members are right by how sure they are.
+            ``disagreement``: for every two members, the share of utterances that exactly one gets right.
+            ``difficulty``: which members get which utterances right, the hardest utterances last.
+            ``layers``: the accuracy by layer and kind of head, of the store's heads or of a sweep (``rows``).
+            ``learning-curve``: the accuracy by training utterances of a sweep (``rows``).
+            ``map``: representations of one member in two dimensions, ``by`` label, speaker or a column.
+            ``cross``: balanced accuracy by training and test corpus (``rows``).
         members: members, runs, or ensembles such as ``a@1+b@2+c@3``; a string is one name. Default: the selected step
             of every run.
         file: where it is written, as SVG, PDF or PNG by the end of the name; what is there is replaced. Default:
@@ -135,6 +165,12 @@ def plot(
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
+        by: ``speaker``, ``label`` or a column, of ``accuracy`` and ``map``; the map's default is the label.
+        k: members of an ensemble, of ``ensembles``.
+        layer: of ``map``, the number of a layer. Default: the last.
+        method: of ``map``: ``pca`` (principal components of standardised representations) or ``tsne``.
+        rows: of ``layers``, ``learning-curve`` and ``cross``: the result of a sweep, its JSON document, or a file
+            that holds it.
 
     Returns:
         The figure, with its title and cautions. ``.save()`` writes it; a notebook shows it.
@@ -150,6 +186,7 @@ def plot(
     ('xlsr53.svg', 7.16)
     """
     check_choice("kind of figure", kind, get_args(Kind))
+    check_choice("`method`", method, get_args(Method))
     place, takes = _KINDS[kind]
     given: dict[str, Any] = {
         "members": list_names(members),

@@ -86,7 +86,7 @@ def _draw_panels(
     mesh = None
     for axes, (name, shares, texts) in zip(grid.flat, panels, strict=False):
         cells = [[str(text) for text in row] for row in texts]
-        mesh = shade_cells(axes, shares, cells, size=side / len(classes), most=1.0)
+        mesh = shade_cells(axes, shares, cells, size=side / len(classes))
         axes.set_title(name, fontsize=min(TICKS, TICKS * side / max(measure_text(name, TICKS), side)))
         axes.set_aspect("equal")
     _name_classes(grid, len(panels), classes)

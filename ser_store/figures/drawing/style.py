@@ -18,7 +18,7 @@ from matplotlib.axes import Axes  # noqa: E402 - a missing extra is told by the 
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.font_manager import FontProperties  # noqa: E402
 from matplotlib.textpath import text_to_path  # noqa: E402
-from matplotlib.ticker import PercentFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter  # noqa: E402
 
 Width = Literal["column", "page"]
 # Inches of one column of a two-column page, and of both.
@@ -27,9 +27,9 @@ WIDTHS: Final[dict[Width, float]] = {"column": 3.5, "page": 7.16}
 TEXT, TICKS, SMALL = 8.0, 7.0, 6.5
 LINE = 1.25
 MARGIN = 0.04
-# Okabe and Ito's colours, which colour-blind readers tell apart, the light yellow last; in grey the markers and
-# dashes beside them do.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Okabe and Ito's colours, which colour-blind readers tell apart, but the yellow, too light for lines on white; in grey
+# the markers and dashes beside them tell.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: Final[tuple[Any, ...]] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 GREY = "#777777"
@@ -146,30 +146,38 @@ def choose_ink(shade: Sequence[float]) -> str:
 
 
 def style_series(place: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of the line at a place; 64 differ in colour or marker.
+    """Return colour, marker and dashes of the line at a place; 56 differ in colour or marker.
 
-    >>> style_series(0)["marker"], style_series(8)["marker"]
-    ('o', 's')
+    >>> style_series(0)["marker"], style_series(7)["marker"]
+    ('o', '*')
     """
-    lap, colour = divmod(place, len(COLOURS))
     return {
-        "color": COLOURS[colour],
-        "marker": MARKERS[(colour + lap) % len(MARKERS)],
-        "linestyle": DASHES[(colour + lap) % len(DASHES)],
+        "color": COLOURS[place % len(COLOURS)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": DASHES[place % len(DASHES)],
     }
 
 
-def shade_cells(axes: Axes, shares: NDArray[Any], texts: Sequence[Sequence[str]], *, size: float, most: float) -> Any:
+def shade_cells(
+    axes: Axes,
+    shares: NDArray[Any],
+    texts: Sequence[Sequence[str]],
+    *,
+    size: float,
+    most: float = 1.0,
+    least: float = 0.0,
+) -> Any:
     """Draw a matrix of shaded cells, the first row at the top, each with its text; return what a colour bar needs.
 
     Args:
         axes: where.
-        shares: ``(rows, columns)``, from 0 (white) to ``most``.
+        shares: ``(rows, columns)``; a cell of NaN stays empty.
         texts: what stands in each cell; left out where letters would be smaller than four points.
         size: inches of a cell's shorter side.
         most: what the darkest shade stands for.
+        least: what white stands for.
     """
-    mesh = axes.pcolormesh(np.ma.masked_invalid(shares), cmap=SHADES, vmin=0.0, vmax=most, ec="white", lw=0.4)
+    mesh = axes.pcolormesh(np.ma.masked_invalid(shares), cmap=SHADES, vmin=least, vmax=most, ec="white", lw=0.4)
     axes.set_ylim(len(shares), 0)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -177,6 +185,8 @@ def shade_cells(axes: Axes, shares: NDArray[Any], texts: Sequence[Sequence[str]]
     points = min(TICKS, 72 * size * 0.55, 72 * size * 1.35 / max(longest, 1))
     for row, cells in enumerate(texts if points >= 4 else ()):
         for column, text in enumerate(cells):
+            if np.isnan(shares[row, column]):
+                continue
             ink = FAINT if text == "0" else choose_ink(mesh.cmap(mesh.norm(shares[row, column])))
             axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=points, color=ink)
     return mesh
@@ -190,8 +200,8 @@ def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] 
 
 
 def mark_percent(axis: Any) -> None:
-    """Let an axis of shares read in percent."""
-    axis.set_major_formatter(PercentFormatter(1.0))
+    """Let an axis of shares read in percent, with no more decimals than it takes."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g}%"))
 
 
 def put_legend(axes: Axes, *, columns: int) -> None:
