@@ -10,11 +10,13 @@ import pytest
 # Models and matrices are so small here that threads take longer, above all beside the other processes of the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-collect_ignore = []
+collect_ignore: list[str] = []
 if find_spec("torch") is None:
     collect_ignore += [f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "training")]
 if find_spec("huggingface_hub") is None:
     collect_ignore += ["store/ser_store_h5/places/hub_files.py"]
+if find_spec("matplotlib") is None:
+    collect_ignore += ["ser_store/figures"]
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ser_store.evaluation.hard_utterances import find_hard_utterances
     from ser_store.evaluation.steps import steps
     from ser_store.extraction.extract import extract
+    from ser_store.figures.plot import plot
     from ser_store.heads.heads import head
     from ser_store.heads.kept_heads import apply_head
     from ser_store.heads.sweep import sweep
@@ -124,6 +125,7 @@ _HOMES = {
     "pack": "ser_store_h5.pack.packing",
     "paper": "ser_store.reproduction.tables",
     "predict": "ser_store.prediction.predict",
+    "plot": "ser_store.figures.plot",
     "predictions": "ser_store.interchange.per_utterance",
     "push_store": "ser_store.hub.push_store",
     "push_to_hub": "ser_store.hub.push",
@@ -189,6 +191,7 @@ __all__ = [
     "open_example",
     "pack",
     "paper",
+    "plot",
     "predict",
     "predictions",
     "push_store",

@@ -69,15 +69,16 @@ class ProcessLostError(SerstoreError):
     """Another process of the same training has ended before its time."""
 
 
-# What else than training needs an extra: its name, and what it is, by the module.
+# What else than training needs an extra: its name, and why, by the module.
 _EXTRAS = {
     "huggingface_hub": ("hub", "this needs the hub extra"),
+    "matplotlib": ("plot", "this needs the plot extra"),
     "opensmile": ("opensmile", "this needs openSMILE, whose licence is for research only and not for products"),
 }
 
 
 def require(module: str) -> ModuleType:
-    """Import a module of an extra.
+    """Import a module of an extra, ``train`` unless it is known to be of another.
 
     Raises:
         MissingExtraError: naming the extra, if the module is not installed.

@@ -28,11 +28,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent / "shared"))
 SAMPLES = Path(__file__).parents[1] / "ser_store" / "reproduction" / "samples"
 
-collect_ignore = []
+collect_ignore: list[str] = []
 if find_spec("torch") is None:
     collect_ignore += ["backbones", "training", "benchmarks/test_timing.py", "benchmarks/test_running.py"]
 if find_spec("huggingface_hub") is None:
     collect_ignore += ["hub"]
+if find_spec("matplotlib") is None:
+    collect_ignore += ["figures"]
 
 
 def _shared(*parts: str) -> Path:

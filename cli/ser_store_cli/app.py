@@ -17,6 +17,7 @@ from ser_store_cli.commands import head as head_command
 from ser_store_cli.commands import interchange as interchange_commands
 from ser_store_cli.commands import models as model_commands
 from ser_store_cli.commands import paper as paper_command
+from ser_store_cli.commands import plot as plot_command
 from ser_store_cli.commands import predict as predict_command
 from ser_store_cli.commands import push_store as push_store_command
 from ser_store_cli.commands import reproduce as reproduce_command
@@ -50,6 +51,7 @@ for module in (
     calibrate_command,
     across_commands,
     predict_command,
+    plot_command,
     paper_command,
     reproduce_command,
     demo_command,

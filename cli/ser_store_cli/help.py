@@ -8,7 +8,7 @@ import typer
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("corpora", "init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
-    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross"),
+    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross", "plot"),
     "Listen to any recording": ("predict",),
     "Keep and share the store": ("verify", "export", "pack", "unpack", "push-store", "merge", "join", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
@@ -132,6 +132,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("What it says of one recording", "predict voice ravdess/Actor_01/03-01-05-01-01-01-01.wav"),
         ("A folder, as a table for other programs", "predict voice ravdess/Actor_03 -o said.csv"),
         ("A long recording, every second anew", "predict voice ravdess/Actor_01 --window 4 --hop 1"),
+    ),
+    "plot": (
+        (
+            "The confusion matrix of a run, for one column of a paper",
+            "plot confusion xlsr53 -o xlsr53.pdf --width column",
+        ),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (

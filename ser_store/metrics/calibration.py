@@ -32,6 +32,21 @@ class ProbabilityScores:
     ece: float
 
 
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """What a member says it knows against what it knows, by how sure it is.
+
+    Attributes:
+        n: ``(b,)`` int64, utterances whose confidence falls into each bin.
+        confidence: ``(b,)``, their mean confidence; NaN where there are none.
+        accuracy: ``(b,)``, the share of them that is predicted right; NaN where there are none.
+    """
+
+    n: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+
 def describe_probabilities(scores: ProbabilityScores | None) -> dict[str, float | None]:
     """Return the scores by name, as JSON documents have them; None for each where the member holds labels only."""
     return dict.fromkeys(("top2", "log_loss", "brier", "ece")) if scores is None else vars(scores)
@@ -159,15 +174,43 @@ def compute_calibration_error(truth: ArrayLike, logits: ArrayLike, *, n_bins: in
     >>> compute_calibration_error([0, 1], [[0.0, 0.0], [0.0, 0.0]])
     0.0
     """
+    right, confidence, bins = _bin_confidence(truth, logits, n_bins)
+    excess = np.bincount(bins, weights=right - confidence, minlength=n_bins)
+    return float(np.abs(excess).sum() / len(right))
+
+
+def compute_reliability(truth: ArrayLike, logits: ArrayLike, *, n_bins: int = N_BINS) -> Reliability:
+    """Return accuracy and mean confidence in each bin of the calibration error, for a reliability diagram.
+
+    Args:
+        truth: ``(n,)`` class indices.
+        logits: ``(n, c)``, finite.
+        n_bins: 1 or more, as for :func:`compute_calibration_error`.
+
+    Raises:
+        MetricError: as :func:`compute_calibration_error`.
+
+    >>> found = compute_reliability([0, 1], [[0.0, 0.0], [0.0, 0.0]], n_bins=2)
+    >>> found.n.tolist(), found.accuracy[0]
+    ([2, 0], np.float64(0.5))
+    """
+    right, confidence, bins = _bin_confidence(truth, logits, n_bins)
+    n = np.bincount(bins, minlength=n_bins)
+    with np.errstate(invalid="ignore"):
+        means = [np.bincount(bins, weights=values, minlength=n_bins) / n for values in (confidence, right)]
+    return Reliability(n.astype(np.int64), *means)
+
+
+def _bin_confidence(
+    truth: ArrayLike, logits: ArrayLike, n_bins: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.intp]]:
+    """Return which utterances are right, how sure they are, and the bin of that, each ``(n,)``."""
     if n_bins < 1:
         raise MetricError(f"n_bins is {n_bins}: expected at least 1")
     true, scores = _check(truth, logits)
-    probabilities = softmax(scores)
-    right = scores.argmax(axis=1) == true
-    confidence = probabilities.max(axis=1)
+    confidence = softmax(scores).max(axis=1)
     bins = np.clip(np.ceil(confidence * n_bins).astype(np.intp) - 1, 0, n_bins - 1)
-    excess = np.bincount(bins, weights=right - confidence, minlength=n_bins)
-    return float(np.abs(excess).sum() / len(true))
+    return scores.argmax(axis=1) == true, confidence, bins
 
 
 def evaluate_logits(truth: ArrayLike, logits: ArrayLike) -> ProbabilityScores:

@@ -47,7 +47,7 @@ def pool_folds(store: Store, record: RunRecord, runs: Mapping[int, str]) -> None
 
 def list_fold_runs(record: RunRecord) -> dict[int, str]:
     """Return the run of each fold that a run was pooled of, by the fold's number; none for other runs."""
-    return {int(fold): run for fold, run in record.details["runs"].items()} if record.kind == KIND else {}
+    return {int(fold): run for fold, run in record.details.get("runs", {}).items()} if record.kind == KIND else {}
 
 
 def name_selected(run: str) -> str:

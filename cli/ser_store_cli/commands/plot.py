@@ -1,0 +1,99 @@
+"""plot."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ser_store_cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    ExcludeOption,
+    JsonOption,
+    MembersArgument,
+    OnOption,
+    RuleOption,
+    SplitOption,
+    StoreOption,
+    TieOption,
+    stated,
+    warn_cautions,
+)
+from ser_store_cli.output import print_blocks, print_json
+
+KindArgument = Annotated[
+    str,
+    typer.Argument(
+        help="What is seen: confusion, curves, steps, ensembles, accuracy, calibration, disagreement, difficulty, "
+        "layers, learning-curve, map or cross.",
+        metavar="KIND",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(plot)
+
+
+@stated
+def plot(
+    kind: KindArgument,
+    members: MembersArgument = None,
+    file: Annotated[
+        Path, typer.Option("--output", "-o", help="The figure's file: SVG, PDF or PNG by the end of its name.")
+    ] = ...,  # type: ignore[assignment]  # typer's word for an option that must be given
+    width: Annotated[
+        str, typer.Option("--width", help="As wide as a column (3.5 inches) or a page (7.16 inches).")
+    ] = "page",
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="accuracy: for each speaker, label or value of a column; map: what is told apart."),
+    ] = None,
+    k: Annotated[int | None, typer.Option("--k", help="ensembles: the number of members of each.")] = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", help="map: of which layer.", show_default="the last one")
+    ] = None,
+    method: Annotated[str, typer.Option("--method", help="map: how it is made, pca or tsne.")] = "pca",
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            help="layers, learning-curve, cross: a file with what `serstore sweep --json` or `serstore cross --json` "
+            "printed.",
+        ),
+    ] = None,
+    steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
+    exclude: ExcludeOption = None,
+    rule: RuleOption = "hard",
+    tie: TieOption = "lowest",
+    on: OnOption = None,
+    split: SplitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Draw a figure for a paper: confusions, curves, all ensembles, accuracy by speaker, and more."""
+    from ser_store.figures.plot import plot as draw
+
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"width": width, "steps": steps, "rule": rule, "tie": tie, "method": method}
+    what: Any = kind
+    drawn = draw(
+        store,
+        what,
+        members or [],
+        file=file,
+        on=on,
+        split=split,
+        exclude=exclude or [],
+        by=by,
+        k=k,
+        layer=layer,
+        rows=rows,
+        **choices,
+    )
+    warn_cautions(drawn.cautions)
+    if json:
+        print_json(drawn.to_json())
+    else:
+        print_blocks(drawn.describe())

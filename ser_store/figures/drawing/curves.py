@@ -1,0 +1,183 @@
+"""What training did: losses and accuracy by step, and the accuracy by step of several runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_store.errors import MetricError
+from ser_store.figures.drawing.style import (
+    COLOURS,
+    GREY,
+    WIDTHS,
+    Axes,
+    Figure,
+    Width,
+    count_columns,
+    house_style,
+    make_figure,
+    mark_percent,
+    put_legend,
+    style_series,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One run by its steps.
+
+    Attributes:
+        name: the run.
+        steps: ``(s,)`` cached steps, ascending.
+        accuracy: ``(s,)`` in 0..1.
+        bounds: ``(s, 2)``, the 95% interval of each accuracy; None where it is not shown.
+        eval_loss: ``(s,)`` in nats; NaN where it is unknown.
+        train_loss: ``(t, 2)``, step and loss of each logging step; none where nothing was logged.
+        selected: the step that the run's name stands for; None if there is none.
+        divergence: the step from which the evaluation loss rises while the training loss falls; None if it does not.
+    """
+
+    name: str
+    steps: NDArray[Any]
+    accuracy: NDArray[Any]
+    bounds: NDArray[Any] | None = None
+    eval_loss: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    train_loss: NDArray[Any] = field(default_factory=lambda: np.empty((0, 2)))
+    selected: int | None = None
+    divergence: int | None = None
+
+
+def draw_curves(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page") -> Figure:
+    """Draw losses and accuracy of each run by step, the selected step and the one where the losses diverge marked.
+
+    Args:
+        curves: of each run.
+        title: above the figure.
+        notes: below it, a paragraph each.
+        width: ``column``, where the accuracy is below the losses, or ``page``, where it is beside them.
+
+    Raises:
+        MetricError: if there is no run.
+    """
+    _check(curves)
+    several = len(curves) > 1
+    with house_style():
+        shape = (2 * len(curves), 1) if width == "column" else (len(curves), 2)
+        height = 1.5 if several or width == "column" else 2.2
+        figure = make_figure(width, shape[0] * height + 0.35, title=title, notes=notes)
+        grid = figure.subplots(*shape, squeeze=False, sharex=not several).reshape(len(curves), 2)
+        highest = max(_find_most(curve) for curve in curves)
+        lowest = min(float(curve.accuracy.min()) for curve in curves)
+        for curve, (losses, accuracy) in zip(curves, grid, strict=True):
+            _draw_losses(losses, curve, highest)
+            _draw_accuracy(accuracy, curve, lowest)
+            if several:
+                losses.set_ylabel(f"{curve.name}\nloss (nats)")
+        for axes in grid[0]:
+            put_legend(axes, columns=3 if axes is grid[0, 1] else 2)
+        for axes in grid[-1] if width == "page" else grid[-1:, -1]:
+            axes.set_xlabel("step")
+    return figure
+
+
+def _find_most(curve: Curve) -> float:
+    known = np.concatenate([curve.eval_loss, curve.train_loss[:, 1]])
+    return float(np.nanmax(known)) if np.isfinite(known).any() else 1.0
+
+
+def _draw_losses(axes: Axes, curve: Curve, highest: float) -> None:
+    axes.grid(axis="y")
+    if len(curve.train_loss):
+        dense = len(curve.train_loss) > 40
+        axes.plot(
+            *curve.train_loss.T, color=COLOURS[1], marker="" if dense else "s", ls=(0, (4, 1.5)), label="training loss"
+        )
+    if np.isfinite(curve.eval_loss).any():
+        axes.plot(curve.steps, curve.eval_loss, color=COLOURS[0], marker="o", label="evaluation loss")
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no losses known", transform=axes.transAxes, ha="center", color=GREY)
+    axes.set_ylim(0, highest * 1.08)
+    axes.set_ylabel("loss (nats)")
+    _mark_steps(axes, curve)
+
+
+def _draw_accuracy(axes: Axes, curve: Curve, lowest: float) -> None:
+    axes.grid(axis="y")
+    axes.plot(curve.steps, curve.accuracy, color=COLOURS[2], marker="^", label="accuracy")
+    axes.set_ylim(max(0.0, np.floor(lowest * 10) / 10), 1.0)
+    axes.set_ylabel("accuracy")
+    mark_percent(axes.yaxis)
+    _mark_steps(axes, curve)
+
+
+def _mark_steps(axes: Axes, curve: Curve) -> None:
+    if curve.selected is not None:
+        axes.axvline(curve.selected, color="black", lw=0.8, label="selected", zorder=0)
+    if curve.divergence is not None:
+        axes.axvline(curve.divergence, color=COLOURS[3], lw=1.2, ls=":", label="losses diverge", zorder=0)
+
+
+def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page") -> Figure:
+    """Draw the accuracy of several runs by step, with intervals; the selected step of each is ringed.
+
+    Args:
+        curves: of each run; those with ``bounds`` have bars.
+        title: above the figure.
+        notes: below it, a paragraph each.
+        width: ``column`` or ``page``.
+
+    Raises:
+        MetricError: if there is no run.
+    """
+    _check(curves)
+    columns = count_columns([curve.name for curve in curves], WIDTHS[width] - 0.5)
+    with house_style():
+        figure = make_figure(width, 2.3 + 0.14 * -(-len(curves) // columns), title=title, notes=notes)
+        axes = figure.subplots()
+        axes.grid(axis="y")
+        gap = min((float(np.diff(curve.steps).min()) for curve in curves if len(curve.steps) > 1), default=1.0)
+        shifts = (np.arange(len(curves)) - (len(curves) - 1) / 2) * gap * 0.5 / max(len(curves), 2)
+        for place, (curve, shift) in enumerate(zip(curves, shifts, strict=True)):
+            _draw_series(axes, curve, place, float(shift))
+        axes.set_xlabel("step")
+        axes.set_ylabel("accuracy")
+        mark_percent(axes.yaxis)
+        put_legend(axes, columns=columns)
+    return figure
+
+
+def _draw_series(axes: Axes, curve: Curve, place: int, shift: float) -> None:
+    style = style_series(place)
+    at = curve.steps + shift
+    axes.plot(at, curve.accuracy, label=curve.name, **style)
+    if curve.bounds is not None:
+        axes.vlines(at, *curve.bounds.T, color=style["color"], lw=0.7)
+    for step, right in zip(curve.steps, curve.accuracy, strict=True):
+        if step == curve.selected:
+            axes.plot(step + shift, right, marker="o", ms=8, mfc="none", mec="black", mew=0.8, ls="")
+
+
+def _check(curves: Sequence[Curve]) -> None:
+    if not curves:
+        raise MetricError("there is no curve: expected one run or more")
+    for curve in curves:
+        if not len(curve.steps) or len(curve.steps) != len(curve.accuracy):
+            raise MetricError(
+                f"{curve.name} has {len(curve.steps)} steps and {len(curve.accuracy)} accuracies: expected as many of "
+                "both, one or more"
+            )
+
+
+def make_curve(name: str, steps: ArrayLike, accuracy: ArrayLike, **others: Any) -> Curve:
+    """Return a curve of anything that numpy makes arrays of.
+
+    >>> make_curve("xlsr53", [100, 200], [0.8, 0.9], selected=200).accuracy.tolist()
+    [0.8, 0.9]
+    """
+    arrays = {
+        name: np.asarray(value, dtype=float) if name in ("bounds", "eval_loss", "train_loss") else value
+        for name, value in others.items()
+    }
+    return Curve(name, np.asarray(steps), np.asarray(accuracy, dtype=float), **arrays)

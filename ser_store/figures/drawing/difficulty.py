@@ -1,0 +1,54 @@
+"""Which members get which utterances right, the hardest utterances last."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ser_store.errors import MetricError
+from ser_store.figures.drawing.style import COLOURS, TICKS, Figure, Width, house_style, make_figure, mark_percent
+
+
+def draw_difficulty(
+    right: ArrayLike, names: Sequence[str], *, title: str, notes: Sequence[str] = (), width: Width = "page"
+) -> Figure:
+    """Draw a row for each member, dark where it is wrong, and above how many members get each utterance right.
+
+    Args:
+        right: ``(m, n)`` bool: which utterances each member predicts right. Members are drawn the most accurate first,
+            utterances from those that all get right to those that none does; equals stay in their order.
+        names: of the members.
+        title: above the figure.
+        notes: below it, a paragraph each.
+        width: ``column`` or ``page``.
+
+    Raises:
+        MetricError: if there is no answer, or another number of names.
+    """
+    answers = np.asarray(right, dtype=bool)
+    if answers.ndim != 2 or len(answers) != len(names) or not answers.size:
+        raise MetricError(f"answers have shape {answers.shape}: expected ({len(names)}, n), a row for each member")
+    members = np.argsort(-answers.sum(axis=1), kind="stable")
+    shares = answers.mean(axis=0)
+    utterances = np.argsort(-shares, kind="stable")
+    with house_style():
+        each = 0.14 if len(names) <= 24 else 0.09
+        figure = make_figure(width, each * len(names) + 1.2, title=title, notes=notes)
+        ratios = (0.7, each * len(names))
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
+        edges = np.arange(answers.shape[1] + 1) / answers.shape[1]
+        upper.stairs(shares[utterances], edges, color=COLOURS[0], fill=True)
+        upper.set_ylim(0, 1)
+        upper.set_ylabel("members\nright", fontsize=TICKS)
+        mark_percent(upper.yaxis)
+        wrong = ~answers[np.ix_(members, utterances)]
+        lower.imshow(
+            wrong, cmap="Greys", vmin=0, vmax=1.25, aspect="auto", extent=(0, 1, len(names), 0), interpolation="none"
+        )
+        lower.set_yticks(
+            np.arange(len(names)) + 0.5, [names[place] for place in members], fontsize=min(TICKS, each * 55)
+        )
+        lower.tick_params(axis="y", length=0)
+        lower.set_xlabel("utterances, from what all get right to what none does")
+        mark_percent(lower.xaxis)
+    return figure

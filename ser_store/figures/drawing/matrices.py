@@ -1,0 +1,82 @@
+"""Matrices of shaded cells: who disagrees with whom, accuracy by layer and head, by training and test corpus."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ser_store.errors import MetricError
+from ser_store.figures.drawing.style import (
+    SMALL,
+    TICKS,
+    WIDTHS,
+    Figure,
+    Width,
+    house_style,
+    label_cells,
+    make_figure,
+    mark_percent,
+    measure_text,
+    shade_cells,
+)
+
+# Inches of a colour bar with its numbers, of an axis' name, and of a cell at most.
+_BAR, _NAME, _LARGEST = 0.6, 0.2, 0.45
+
+
+def draw_matrix(
+    shares: ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    title: str,
+    shaded: str,
+    names: tuple[str, str] = ("", ""),
+    from_zero: bool = False,
+    digits: int = 1,
+    notes: Sequence[str] = (),
+    width: Width = "page",
+) -> Figure:
+    """Draw a matrix of shares in percent.
+
+    Args:
+        shares: ``(r, c)`` in 0..1; NaN where there is none.
+        rows: ``r`` names, beside them.
+        columns: ``c`` names, below.
+        title: above the figure.
+        shaded: what the shares are, beside the bar of shades.
+        names: of the vertical and of the horizontal axis.
+        from_zero: whether white is 0; else it is the least share that occurs.
+        digits: decimals of the percents.
+        notes: below it, a paragraph each.
+        width: ``column`` or ``page``.
+
+    Raises:
+        MetricError: if the shapes do not fit each other, or there is no share.
+    """
+    cells = np.asarray(shares, dtype=float)
+    if cells.shape != (len(rows), len(columns)) or not np.isfinite(cells).any():
+        raise MetricError(
+            f"shares have shape {cells.shape}: expected ({len(rows)}, {len(columns)}), one or more of them"
+        )
+    least, most = (0.0 if from_zero else float(np.nanmin(cells))), float(np.nanmax(cells))
+    beside = max(measure_text(name, TICKS) for name in rows) + _NAME
+    below = max(measure_text(name, TICKS) if max(map(len, columns)) > 2 else 0.12 for name in columns) + _NAME
+    across = min(_LARGEST, (WIDTHS[width] - beside - _BAR - 0.2) / len(columns))
+    down = min(across, _LARGEST * 0.7)
+    texts = [["" if np.isnan(one) else f"{one * 100:.{digits}f}" for one in row] for row in cells]
+    with house_style():
+        figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.1, title=title, notes=notes)
+        axes = figure.subplots()
+        mesh = shade_cells(axes, cells, texts, size=min(down, across), least=least, most=max(most, least + 1e-9))
+        label_cells(axes, rows=rows, columns=columns)
+        axes.set_ylabel(names[0])
+        axes.set_xlabel(names[1])
+        axes.set_aspect(down / across)
+        axes.set_anchor("W")
+        bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, shrink=min(1.0, 2.0 / (down * len(rows))))
+        bar.set_label(shaded, fontsize=SMALL)
+        bar.ax.tick_params(labelsize=SMALL)
+        bar.outline.set_visible(False)
+        mark_percent(bar.ax.yaxis)
+    return figure

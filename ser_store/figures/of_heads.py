@@ -1,0 +1,202 @@
+"""Figures of heads and of what they are fitted on: layers, learning curves, maps of representations, corpora."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import StoreError
+from ser_store.evaluation import evaluate, find_groups, name_part
+from ser_store.figures.drawing.learning import draw_learning_curves
+from ser_store.figures.drawing.maps import draw_map
+from ser_store.figures.drawing.matrices import draw_matrix
+from ser_store.figures.question import Drawn, Question, list_notes, list_records, name_scope, name_scope_of
+from ser_store_h5.store import Store
+
+_CHOSEN = "the best cell was chosen on these utterances: it looks better than it is"
+# What tells heads apart beside their kind and layer, and what each says where it says nothing.
+_WAYS = {"source": "", "normalise": "train", "protocol": ""}
+
+
+def draw_layers(asked: Question) -> Drawn:
+    """Draw the accuracy of heads by layer and kind: of a sweep, or of the heads that the store has as members."""
+    if asked.rows is None:
+        found = evaluate(asked.store, asked.members or _list_layer_heads(asked.store), on=asked.on, split=asked.split)
+        records = [
+            {**_describe_head(asked.store, one.member), "accuracy": one.metrics.accuracy} for one in found.members
+        ]
+        scope, cautions = name_scope_of(found), found.cautions
+    else:
+        records = [one for one in list_records(asked.rows, "heads") if one["train"] == "all"]
+        scope, cautions = _name_protocols(records), ()
+    records = [one for one in records if one["layer"] is not None]
+    if not records:
+        raise StoreError(
+            "no head is of a layer by its number: expected heads that `head()` or `sweep()` made with `layer`"
+        )
+    layers = sorted({str(one["layer"]) for one in records}, key=lambda layer: (len(layer), layer))
+    ways = _name_ways(records)
+    cells = np.full((len(set(ways)), len(layers)), np.nan)
+    rows = list(dict.fromkeys(ways))
+    for way, one in zip(ways, records, strict=True):
+        place = rows.index(way), layers.index(str(one["layer"]))
+        cells[place] = np.nanmax([cells[place], one["accuracy"]])
+    title = f"Accuracy by layer and head, {_name_common(records)}{scope}"
+    figure = draw_matrix(
+        cells,
+        rows,
+        layers,
+        title=title,
+        shaded="accuracy",
+        names=("", "layer"),
+        notes=list_notes(cautions, _CHOSEN),
+        width=asked.width,
+    )
+    return Drawn(figure, title, cautions)
+
+
+def _list_layer_heads(store: Store) -> list[str]:
+    """Return the members of all runs that are one head on one layer."""
+    heads = [store.run(run) for run in store.runs() if store.member_names(run)]
+    return [
+        store.member_names(record.run)[0]
+        for record in heads
+        if record.kind == "head" and isinstance(record.details.get("layer"), int) and "combine" not in record.details
+    ]
+
+
+def _describe_head(store: Store, member: str) -> dict[str, Any]:
+    details = store.run(store.resolve(member)[0]).details
+    protocol = details.get("cv") or details.get("split") or ""
+    return {
+        "kind": details.get("head", member),
+        "layer": details.get("layer"),
+        "source": details.get("source", ""),
+        "normalise": details.get("normalise", "train"),
+        "protocol": protocol,
+    }
+
+
+def _list_differing(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [name for name in _WAYS if len({one[name] for one in records}) > 1]
+
+
+def _name_ways(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the kind of each head, and beside it what not all heads have in common."""
+    differing = _list_differing(records)
+    return [", ".join([str(one["kind"]), *(str(one[name]) for name in differing if one[name])]) for one in records]
+
+
+def _name_common(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return on whose representations all heads are fitted, if on the same."""
+    return f"of {records[0]['source']} " if "source" not in _list_differing(records) else ""
+
+
+def _name_protocols(records: Sequence[Mapping[str, Any]]) -> str:
+    protocols = dict.fromkeys(
+        f"{one['protocol']} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{one['n']})" for one in records
+    )
+    return f"by {', '.join(protocols)}"
+
+
+def draw_learning(asked: Question) -> Drawn:
+    """Draw the accuracy of a sweep's heads by the number of training utterances."""
+    if asked.rows is None:
+        raise StoreError("`rows` is not given: expected what a `sweep()` with `train_share` or `per_class` found")
+    records = list_records(asked.rows, "heads")
+    curves: dict[str, list[list[float]]] = {}
+    for name, one in zip(_name_ways(records), records, strict=True):
+        name += "" if one["layer"] is None else f", layer {one['layer']}"
+        spread = None if one["std"] is None else (one["accuracy"] - one["std"], one["accuracy"] + one["std"])
+        low, high = spread or one["ci95"] or (np.nan, np.nan)
+        curves.setdefault(name, []).append([one["n_train"], one["accuracy"], low, high])
+    title = f"Accuracy by training utterances, {_name_common(records)}{_name_protocols(records)}"
+    bars = "bars: standard deviation over draws of the training utterances; without draws, the 95% interval"
+    figure = draw_learning_curves(
+        [sorted(points) for points in curves.values()],
+        list(curves),
+        title=title,
+        notes=[bars],
+        width=asked.width,
+    )
+    return Drawn(figure, title)
+
+
+def draw_representations(asked: Question) -> Drawn:
+    """Draw the representations of one member as points of a plane."""
+    store, corpus = asked.store, asked.store.corpus
+    member = _choose_pooled(store, asked.members)
+    on = name_part(corpus, asked.on, asked.split)
+    rows = np.intersect1d(corpus.rows(on, split=asked.split), store.covered(member)).astype(np.int32)
+    if len(rows) < 3:
+        raise StoreError(f"{member} has {len(rows)} utterances of {on}: expected three or more for a map")
+    by = asked.by or "label"
+    pooled = np.asarray(store.pooled(member, rows, layer=asked.layer), dtype=np.float64)
+    points, names = _reduce(pooled, asked.method)
+    layer = "" if asked.layer is None else f", layer {asked.layer},"
+    title = (
+        f"Representations of {member}{layer} by {by} {name_scope(on, asked.split or corpus.default_split, len(rows))}"
+    )
+    note = "two dimensions of many: what lies apart here is apart, what lies together need not be alike"
+    figure = draw_map(
+        points, find_groups(corpus, by)[rows], title=title, axes_names=names, notes=[note], width=asked.width
+    )
+    return Drawn(figure, title)
+
+
+def _choose_pooled(store: Store, members: Sequence[str]) -> str:
+    if len(members) > 1:
+        raise StoreError(f"{len(members)} members are named: expected one, whose representations are shown")
+    if members:
+        run, step = store.resolve(members[0])
+        return f"{run}@{step}"
+    for member in store.members():
+        if member.pooled is not None:
+            return member.name
+    raise StoreError(f"{store.path} has no representations: expected a member that `extract()` or `finetune()` made")
+
+
+def _reduce(pooled: NDArray[np.float64], method: str) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Return two columns for the standardised representations, and the names of the axes."""
+    spread = pooled.std(axis=0)
+    scaled = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30.0, (len(scaled) - 1) / 3)
+        return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled), ("t-SNE 1", "t-SNE 2")
+    left, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
+    points = left[:, :2] * sizes[:2]
+    points *= np.where(points[np.abs(points).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)  # a sign is nobody's choice
+    shares = sizes**2 / max(float((sizes**2).sum()), 1e-12)
+    return points, (f"component 1 ({shares[0]:.0%} of the variance)", f"component 2 ({shares[1]:.0%})")
+
+
+def draw_cross(asked: Question) -> Drawn:
+    """Draw balanced accuracy by the corpus that was trained on and the corpus of the test."""
+    if asked.rows is None:
+        raise StoreError("`rows` is not given: expected what `cross()` found")
+    records = list_records(asked.rows, "rows")
+    trained = list(dict.fromkeys(f"{one['train']}: {one['member']}" for one in records))
+    tested = list(dict.fromkeys(str(one["test"]) for one in records))
+    cells = np.full((len(trained), len(tested)), np.nan)
+    for one in records:
+        cells[trained.index(f"{one['train']}: {one['member']}"), tested.index(str(one["test"]))] = one[
+            "balanced_accuracy"
+        ]
+    sizes = {str(one["test"]): one["n"] for one in records}
+    title = "Balanced accuracy by training and test corpus"
+    cautions = tuple(dict.fromkeys(line for one in records for line in one.get("cautions", ())))
+    figure = draw_matrix(
+        cells,
+        trained,
+        [f"{name} (n = {sizes[name]})" for name in tested],
+        title=title,
+        shaded="balanced accuracy",
+        names=("trained on", "tested on"),
+        from_zero=True,
+        notes=list_notes(cautions),
+        width=asked.width,
+    )
+    return Drawn(figure, title, cautions)

@@ -1,0 +1,177 @@
+"""Figures of what members answered: confusions, accuracies, and whether they are as often right as they are sure."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.errors import StoreError
+from ser_store.evaluation import Evaluations, evaluate
+from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
+from ser_store.evaluation.choice.member_choice import choose_covering
+from ser_store.evaluation.hard_utterances import compute_difficulty
+from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
+from ser_store.figures.drawing.accuracy import draw_accuracies
+from ser_store.figures.drawing.calibration import draw_reliability
+from ser_store.figures.drawing.confusion import draw_confusions
+from ser_store.figures.drawing.difficulty import draw_difficulty
+from ser_store.figures.drawing.matrices import draw_matrix
+from ser_store.figures.question import (
+    Drawn,
+    Question,
+    describe_figures,
+    describe_methods_of,
+    list_notes,
+    name_members,
+    name_scope_of,
+)
+from ser_store.metrics.calibration import compute_reliability
+from ser_store.voting.checks import count_unanswered
+from ser_store.voting.diversity import compute_pair_diversity
+
+# Utterances that a note names before it only counts them.
+_SHOWN = 4
+
+
+def draw_confusion(asked: Question) -> Drawn:
+    """Draw the confusion matrix of each member."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    names = [one.member for one in found.members]
+    title = f"Confusion of {name_members(names)} {name_scope_of(found)}"
+    methods = describe_methods_of(found)
+    if len(names) == 1:
+        [one] = found.members
+        title += f": {describe_figures(one.metrics, one.interval)}"
+    else:
+        names = [f"{one.member}, {one.metrics.accuracy:.2%}" for one in found.members]
+        methods = ""
+    figure = draw_confusions(
+        [one.metrics.confusion for one in found.members],
+        found.members[0].classes,
+        names,
+        title=title,
+        notes=list_notes(found.cautions, methods),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def draw_accuracy(asked: Question) -> Drawn:
+    """Draw the accuracy of each member, or of each group of utterances by ``by``, with intervals."""
+    found = evaluate(asked.store, asked.members, by=asked.by, **asked.voting)
+    names = [one.member for one in found.members]
+    scope = name_scope_of(found)
+    if asked.by is None:
+        title = f"Accuracy of {name_members(names)} {scope}"
+        figure = draw_accuracies(
+            [[one.metrics.accuracy for one in found.members]],
+            [[one.interval.bounds for one in found.members]],
+            ["accuracy"],
+            names,
+            title=title,
+            notes=list_notes(found.cautions, describe_methods_of(found)),
+            width=asked.width,
+        )
+        return Drawn(figure, title, found.cautions)
+    title = f"Accuracy by {asked.by} of {name_members(names)} {scope}"
+    slices = [one.sliced.slices for one in found.members if one.sliced is not None]
+    order = sorted(range(len(slices[0])), key=lambda place: -sum(own[place].metrics.accuracy for own in slices))
+    methods = describe_intervals([one.interval for own in slices for one in own], said=found.cautions)
+    figure = draw_accuracies(
+        [[own[place].metrics.accuracy for place in order] for own in slices],
+        [[own[place].interval.bounds for place in order] for own in slices],
+        names,
+        [f"{slices[0][place].group} (n = {slices[0][place].metrics.n})" for place in order],
+        title=title,
+        notes=list_notes(found.cautions, f"95% intervals: {methods}", *_describe_gaps(found)),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def _describe_gaps(found: Evaluations) -> Iterator[str]:
+    """Yield for each member whether its groups differ by more than chance."""
+    for one in found.members:
+        if one.sliced is not None and one.sliced.test is not None:
+            test = one.sliced.test
+            yield f"{one.member}: gap of {one.sliced.gap * 100:.1f} points, p {format_p(test.p)} ({test.method})"
+
+
+def draw_calibration(asked: Question) -> Drawn:
+    """Draw how often each member is right by how sure it is."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    named = [one.member for one in found.members if one.probabilities is not None]
+    mute = [one.member for one in found.members if one.probabilities is None]
+    if not named or (mute and asked.members):
+        raise StoreError(f"{(mute or ['no member'])[0]} holds no scores of the classes: expected members with logits")
+    rows = _find_rows(asked, found)
+    truth = asked.store.corpus.labels[rows]
+    reliabilities = [compute_reliability(truth, own) for own in asked.store.logits(named, rows)]
+    title = f"Calibration of {name_members(named)} {name_scope_of(found)}"
+    errors = {one.member: one.probabilities.ece for one in found.members if one.probabilities is not None}
+    cautions = (*found.cautions, *found.loss_cautions)
+    figure = draw_reliability(
+        reliabilities,
+        [f"{name}, error {errors[name]:.3f}" for name in named],
+        title=title,
+        notes=list_notes(cautions, "error: expected calibration error of 15 bins; below the diagonal: too sure"),
+        width=asked.width,
+    )
+    return Drawn(figure, title, cautions)
+
+
+def draw_disagreement(asked: Question) -> Drawn:
+    """Draw for every two members the share of the utterances that exactly one of them gets right."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    if len(found.members) < 2:
+        raise StoreError(f"there is only {found.members[0].member}: expected two members or more, which can disagree")
+    rows = _find_rows(asked, found)
+    names = [one.member for one in found.members]
+    corpus = asked.store.corpus
+    answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
+    ballots, n_classes = count_unanswered(answers, len(corpus.classes))
+    shares = compute_pair_diversity(ballots, corpus.labels[rows], n_classes=n_classes).disagreement
+    title = f"Disagreement of {name_members(names)} {name_scope_of(found)}"
+    figure = draw_matrix(
+        shares,
+        names,
+        names,
+        title=title,
+        shaded="exactly one is right",
+        from_zero=True,
+        digits=0,
+        notes=list_notes(found.cautions, "percent of the utterances that exactly one of the two gets right"),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def draw_hardness(asked: Question) -> Drawn:
+    """Draw which members get which utterances right."""
+    found = evaluate(asked.store, asked.members, **asked.voting)
+    rows = _find_rows(asked, found)
+    names = [one.member for one in found.members]
+    corpus = asked.store.corpus
+    answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
+    difficulty = compute_difficulty(corpus.labels[rows], answers, n_classes=len(corpus.classes))
+    easy, hard = (
+        int((difficulty.n_right == len(names)).sum()),
+        [str(one) for one in corpus.ids[rows[difficulty.all_wrong]]],
+    )
+    shown = f": {', '.join(hard[:_SHOWN])}{', …' if len(hard) > _SHOWN else ''}" if hard else ""
+    title = f"What {name_members(names)} get right {name_scope_of(found)}"
+    figure = draw_difficulty(
+        answers == corpus.labels[rows],
+        [f"{one.member}  {one.metrics.accuracy:.1%}" for one in found.members],
+        title=title,
+        notes=list_notes(found.cautions, f"dark: wrong; right for all members: {easy}; for none: {len(hard)}{shown}"),
+        width=asked.width,
+    )
+    return Drawn(figure, title, found.cautions)
+
+
+def _find_rows(asked: Question, found: Evaluations) -> NDArray[np.int32]:
+    """Return the utterances that the members were evaluated on."""
+    names = [one.member for one in found.members]
+    rows = asked.store.corpus.rows(found.on, split=asked.split)
+    return choose_covering(asked.store, names, rows, on=found.on).rows

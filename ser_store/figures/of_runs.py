@@ -1,0 +1,89 @@
+"""Figures of runs by their steps."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ser_store.common.display import Percent, format_interval
+from ser_store.evaluation import evaluate
+from ser_store.evaluation.steps import RunSteps, StepComparison
+from ser_store.evaluation.steps import steps as compare_steps
+from ser_store.figures.drawing.curves import Curve, draw_curves, make_curve
+from ser_store.figures.drawing.curves import draw_steps as draw_accuracies
+from ser_store.figures.question import Drawn, Question, describe_methods_of, list_notes, name_members, name_scope
+from ser_store_h5.names import format_member
+from ser_store_h5.store import Store
+
+
+def draw_training(asked: Question) -> Drawn:
+    """Draw losses and accuracy of each run by step."""
+    found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
+    title = f"Losses and accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
+    curves = [_make_curve(asked.store, run) for run in found.runs]
+    unknown = name_members([curve.name for curve in curves if not len(curve.train_loss)])
+    read = f"no training loss is known of {unknown}: losses diverge where that of evaluation rises" if unknown else ""
+    notes = list_notes(found.cautions, read, *_describe(found))
+    figure = draw_curves(curves, title=title, notes=notes, width=asked.width)
+    return Drawn(figure, title, found.cautions)
+
+
+def draw_steps(asked: Question) -> Drawn:
+    """Draw the accuracy by step of all runs, with intervals."""
+    found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
+    title = f"Accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
+    names = [format_member(run.run, score.step) for run in found.runs for score in run.steps]
+    evaluated = evaluate(asked.store, names, on=asked.on, split=asked.split)
+    bounds = {one.member: one.interval.bounds for one in evaluated.members}
+    curves = [
+        make_curve(
+            run.run,
+            [score.step for score in run.steps],
+            [score.accuracy for score in run.steps],
+            bounds=[bounds[format_member(run.run, score.step)] for score in run.steps],
+            selected=run.selected,
+        )
+        for run in found.runs
+    ]
+    notes = list_notes(
+        found.cautions,
+        "ringed: the selected step; runs stand a little beside their steps",
+        describe_methods_of(evaluated),
+        *_describe(found),
+    )
+    return Drawn(draw_accuracies(curves, title=title, notes=notes, width=asked.width), title, found.cautions)
+
+
+def _make_curve(store: Store, run: RunSteps) -> Curve:
+    logged = [
+        (point["step"], point["train_loss"]) for point in store.curves(run.run) if point.get("train_loss") is not None
+    ]
+    carried = [(score.step, score.train_loss) for score in run.steps if score.train_loss is not None]
+    return make_curve(
+        run.run,
+        [score.step for score in run.steps],
+        [score.accuracy for score in run.steps],
+        eval_loss=[np.nan if score.eval_loss is None else score.eval_loss for score in run.steps],
+        train_loss=np.reshape(logged or carried, (-1, 2)),
+        selected=run.selected,
+        divergence=run.divergence,
+    )
+
+
+def _name_runs(runs: Sequence[RunSteps]) -> str:
+    return name_members([run.run for run in runs]).replace("members", "runs")
+
+
+def _name_scope(store: Store, found: StepComparison) -> str:
+    return name_scope(found.on, found.split, len(store.corpus.rows(found.on, split=found.split)))
+
+
+def _describe(found: StepComparison) -> Iterator[str]:
+    """Yield what is left of each run's best step when its choice is corrected for."""
+    for run in found.runs:
+        if run.correction is not None:
+            bounds = "" if run.correction.bounds is None else f" {format_interval(run.correction.bounds)}"
+            yield (
+                f"best step of {run.run}: {run.best}, apparent {Percent(run.correction.apparent)}, corrected "
+                f"{Percent(run.correction.corrected)}{bounds} for having been chosen among {len(run.steps)} on these "
+                "utterances"
+            )
