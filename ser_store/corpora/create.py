@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.corpora.label_map import read_label_map
@@ -179,12 +180,18 @@ def init(
     )
 
 
-def judge_all(corpus: Corpus) -> Corpus:
+def judge_all(corpus: Corpus, judged: NDArray[np.bool_] | None = None) -> Corpus:
     """Return a corpus without audio with the default split ``imported``, all of which is ``test``.
 
     A column ``split`` or ``fold`` that can be the parts of a split becomes a split too.
+
+    Args:
+        judged: the utterances ``(n,)`` that are in it; default: all.
     """
-    corpus = corpus.with_split("imported", np.full(len(corpus), "test"))
+    parts = np.full(len(corpus), "test")
+    if "imported" not in corpus.splits:
+        corpus = corpus.with_split("imported", parts if judged is None else np.where(judged, parts, ""))
+    corpus = replace(corpus, default_split=corpus.default_split or "imported")
     for name in _SPLIT_COLUMNS:
         if name in corpus.columns:
             with suppress(CorpusError):  # one value only, or one for each utterance: it is a column like others

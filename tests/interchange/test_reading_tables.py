@@ -95,6 +95,47 @@ def test_no_column_beside_the_classes_is_a_class(read, column, place):
     assert any(told in line for line in (*done.understood, ", ".join(done.ignored)))
 
 
+EXTRA = ("duration", "index", "snr", "year", "arousal", "valence", "session", "n_words", "loudness", "F0", "rank")
+
+
+@pytest.fixture(scope="module")
+def published_table(published_logits):
+    """The published logits of every twelfth utterance, a row for each model."""
+    import polars
+
+    table = polars.read_csv(published_logits, schema_overrides={"utterance": polars.String})
+    return table.filter(polars.int_range(table.height) % 12 == 0)
+
+
+@settings(max_examples=20)
+@given(
+    columns=st.lists(st.sampled_from(EXTRA), unique=True, max_size=6),
+    order=st.randoms(use_true_random=False),
+    values=st.sampled_from(["fact", "answer", "probability"]),
+)
+def test_further_columns_of_numbers_change_no_figure_wherever_they_stand(
+    tmp_path_factory, published_table, columns, order, values
+):
+    folder = tmp_path_factory.mktemp("extra")
+    numbers = np.random.default_rng(len(columns)).uniform(
+        0, 1 if values == "probability" else 90, published_table.height
+    )
+    if values == "fact":  # the same for every answer about an utterance
+        _, numbers = np.unique(published_table["utterance"].to_numpy(), return_inverse=True)
+    table = published_table.with_columns(**{name: numbers + place for place, name in enumerate(columns)})
+    headers = order.sample(table.columns, len(table.columns))
+    table.select(headers).sample(fraction=1, shuffle=True, seed=order.randrange(99)).write_csv(folder / "said.csv")
+    done = import_file(folder / "said.csv", store=folder / "s", label="emotion")
+    published_table.write_csv(folder / "plain.csv")
+    plain = import_file(folder / "plain.csv", store=folder / "plain", label="emotion")
+    assert count_right(done) == count_right(plain)
+    corpus = Store(done.store).corpus
+    assert corpus.digest == Store(plain.store).corpus.digest
+    told = set(corpus.columns) | set(done.ignored)
+    assert told >= set(columns)
+    assert all(any(name in line for line in done.understood) for name in columns)
+
+
 @pytest.mark.parametrize("column", ["contempt", "Other", "happy", "x"])
 def test_a_class_of_the_model_that_no_utterance_is_labelled_with_can_win(read, column):
     rows = "a,m,1,angry,0.7,0.2,0.1\nb,m,1,sad,0.1,0.2,0.7\n"

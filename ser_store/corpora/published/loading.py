@@ -136,7 +136,8 @@ def _tell_unnamed(page: Page, files: Sequence[Path]) -> list[str]:
     ]
     if not unnamed:
         return []
-    return [f"audio files without a {page.short} name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
+    article = "an" if page.short[0] in "AEIOU" else "a"
+    return [f"audio files without {article} {page.short} name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
 
 
 def _join(
