@@ -18,6 +18,7 @@ speaker = "{who}"
 columns = ["room", "take"]
 numbers = ["take"]
 values.mood = {A = "angry", S = "sad"}
+folds.lab = [["bob"], ["ann"]]
 derived.room = {of = "who", small = ["ann"], large = ["bob"]}
 """
 
@@ -39,6 +40,7 @@ def test_a_page_of_ones_own_is_read_as_the_others(tmp_path: Path) -> None:
     assert corpus.speakers.tolist() == ["ann", "ann", "bob"]
     assert corpus.columns["room"].tolist() == ["small", "small", "large"]
     assert corpus.columns["take"].tolist() == [1, 2, 12]
+    assert corpus.parts("lab").tolist() == ["fold-2", "fold-2", "fold-1"]
 
 
 @pytest.mark.parametrize(
