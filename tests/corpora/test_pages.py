@@ -63,7 +63,7 @@ def test_a_page_of_ones_own_is_read_as_the_others(tmp_path: Path) -> None:
         ('"room", "take"]', '"who", "label"]', r"unknown field 'label'"),
         ('columns = ["room", "take"]', "columns = 3", r"columns is 3: expected a list"),
         ('of = "who", ', "", r"derived\.room is .*: expected of, a field"),
-        ('["ann"]', '"ann"', r"derived\.room\.small is 'ann': expected a list"),
+        ('small = ["ann"]', 'small = "ann"', r"derived\.room\.small is 'ann': expected a list"),
         ('title = "My corpus"', 'title = ["My corpus"]', r"title is \['My corpus'\]: expected text"),
         ("numbers", 'leave_out = ["bored"]\nnumbers', r"leave_out names 'bored', which is no class"),
         ("numbers", 'split = "who"\nnumbers', r"split 'who' is none of the columns"),
