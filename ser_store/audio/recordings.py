@@ -21,8 +21,8 @@ def resolve_audio(corpus: Corpus, audio: Path | None) -> Path:
     """
     if corpus.paths is None:
         raise CorpusError(
-            f"corpus {corpus.name} has no recordings: expected one made from audio; `init()` of the same table with "
-            "their folder as `audio` adds them to this store"
+            f"corpus {corpus.name} has no recordings: expected one made from audio; `init()` with its table as "
+            "`corpus` and their folder as `audio` adds them to this store"
         )
     folder = audio or Path(corpus.audio_root or ".")
     if not folder.is_dir():

@@ -39,8 +39,8 @@ def inspect_recordings(corpus: Corpus, audio_root: Path, *, progress: Progress =
     """
     if corpus.paths is None or corpus.audio_digests is None:
         raise CorpusError(
-            "the corpus was made without audio: expected recordings to look at; `init()` of the same table with their "
-            "folder as `audio` adds them to this store"
+            "the corpus was made without audio: expected recordings to look at; `init()` with its table as `corpus` "
+            "and their folder as `audio` adds them to this store"
         )
     if not audio_root.is_dir():
         raise CorpusError(f"{audio_root} is not a folder: expected the recordings' folder; name it by `audio`")

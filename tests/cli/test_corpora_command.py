@@ -57,7 +57,7 @@ def test_a_corpus_without_recordings_and_what_needs_some(serstore, table, tmp_pa
     for words in ("extract --model mfcc", "finetune --model tiny-wav2vec2", f"audit --audio {tmp_path}"):
         line = refused(serstore(*words.split(), *store))
         assert "recordings" in line
-        assert line.endswith("`serstore init` of the same table with their folder as --audio adds them to this store")
+        assert line.endswith("and their folder as --audio adds them to this store")
 
 
 def test_predictions_and_what_is_known_of_them_in_two_tables(serstore, table, tmp_path):

@@ -92,7 +92,7 @@ def test_recordings_are_added_later_by_the_ids(tmp_path: Path) -> None:
     store = init(tmp_path / "s", corpus=table, no_audio=True).store
     store.add_run(RunRecord("said", "import", "said"))
     store.write_member(Member("said", 0, np.arange(4, dtype=np.int32), predicted=np.zeros(4, dtype=np.int16)))
-    with pytest.raises(CorpusError, match=r"made without audio: .* `init\(\)` of the same table with their folder"):
+    with pytest.raises(CorpusError, match=r"made without audio: .* `init\(\)` with its table as `corpus`"):
         audit(store, audio=tmp_path)
     (tmp_path / "wav" / "deep").mkdir(parents=True)
 
