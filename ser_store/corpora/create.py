@@ -153,14 +153,8 @@ def init(
         described = _combine(there.corpus, described)
     if no_audio and split is None and described.default_split is None:
         described = judge_all(described)
-    name = split or described.default_split or "paper"
-    if name != described.default_split or (split, seed, folds) != (None, None, None):
-        asked, name = name, name_split(described, name, seed=seed, folds=folds)
-        described = replace(add_split(described, name), default_split=name)
-        if asked != name:
-            cautions.append(f"the split is called {name}, after its seed or number of folds: `split` {name} means it")
-        if name in described.columns:
-            notes += describe_folds(described.columns[name], described.parts(name))
+    described, name, told, said = _choose_split(described, split, seed=seed, folds=folds)
+    notes, cautions = (*notes, *told), [*cautions, *said]
     if there is None:
         made = Store.create(path, described)
     else:
@@ -178,6 +172,20 @@ def init(
         cautions=(*cautions, *caution_split(described, name)),
         notes=notes,
     )
+
+
+def _choose_split(
+    corpus: Corpus, split: str | None, *, seed: int | None, folds: int | None
+) -> tuple[Corpus, str, tuple[str, ...], tuple[str, ...]]:
+    """The corpus with the split that is meant as its default, how it is called, what was understood, and cautions."""
+    asked = split or corpus.default_split or "paper"
+    if asked == corpus.default_split and (split, seed, folds) == (None, None, None):
+        return corpus, asked, (), ()
+    name = name_split(corpus, asked, seed=seed, folds=folds)
+    corpus = replace(add_split(corpus, name), default_split=name)
+    renamed = f"the split is called {name}, after its seed or number of folds: `split` {name} means it"
+    notes = describe_folds(corpus.columns[name], corpus.parts(name)) if name in corpus.columns else ()
+    return corpus, name, notes, (renamed,) if asked != name else ()
 
 
 def judge_all(corpus: Corpus, judged: NDArray[np.bool_] | None = None) -> Corpus:

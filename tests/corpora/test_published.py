@@ -148,10 +148,24 @@ NAMED = [
         {"voice": ["child", "female"], "word": ["abajo", "mañana"]},
     ),
     (
-        "enterface05",
+        "enterface",
         ["subject 1/anger/sentence 1/s1_an_1", "subject 3/happiness/sentence 2/s_3_ha_2"],
         [("s1_an_1", "angry", "1"), ("s_3_ha_2", "happy", "3")],
         {"sentence": ["1", "2"]},
+    ),
+    (
+        "ASVP-ESD",
+        [
+            "actor_8/03-01-09-02-10-08-02-03-01",
+            "actor_106/03-02-05-01-14-106-02-03-00-14-41",
+            "03-01-04-01-01-82-02-04",
+        ],
+        [
+            ("03-01-04-01-01-82-02-04", "sad", "82"),
+            ("03-01-09-02-10-08-02-03-01", "excited", "08"),
+            ("03-02-05-01-14-106-02-03-00-14-41", "angry", "106"),
+        ],
+        {"channel": ["speech", "speech", "other sounds"], "age": ["20 to 64"] * 3},
     ),
     (
         "ravdess-song",
@@ -170,8 +184,6 @@ def test_names_say_who_speaks_and_how(
     utterances: list[tuple[str, str, str | None]],
     columns: dict[str, list[object]],
 ) -> None:
-    if name == "enterface05":
-        name = "enterface"
     record(tmp_path, *files)
     built = load(name, tmp_path)
     assert tell(built) == utterances

@@ -162,6 +162,7 @@ def _make_page(key: str, stated: Mapping[str, Any]) -> Page:
     given["tables"] = tuple(_read_table(own) for own in _check_list("tables", given.get("tables", [])))
     short = given.setdefault("short", given["title"])
     given.setdefault("what", short)
+    given.setdefault("ignored", "files of the data set were ignored: they are no part of this corpus")
     example = given.get("example", "")
     given.setdefault("expects", f"{example} and the like" if example else "names as the page states")
     return Page(key=key, **given)
