@@ -6,13 +6,13 @@ import numpy as np
 
 from ser_store.corpora.building import Cell, as_column
 from ser_store.corpora.published.fields import describe_codes, get_missing, has_known_codes, is_meant, read_name
-from ser_store.corpora.published.page import FOLDER, Page, read_page
+from ser_store.corpora.published.page import Page, open_page
 from ser_store_h5.corpus import Column, StrArray
 
 
 def open_ravdess() -> Page:
     """Return the page of RAVDESS speech."""
-    return read_page(FOLDER / "ravdess.toml")
+    return open_page("ravdess")
 
 
 def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:

@@ -11,9 +11,9 @@ from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.published.page import Page, find_page, list_pages, read_page
+from ser_store.corpora.published.page import Page, open_page, read_page
 from ser_store.corpora.splits.draw import SPLITS, describe_folds, normalise_parts
-from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.progress import Progress, silent
 
 
@@ -56,11 +56,7 @@ def load_corpus(source: Source, *, progress: Progress = silent) -> BuiltCorpus:
     }
     if suffix in READABLE:
         return load_manifest(Path(source.corpus), audio=source.audio, no_audio=source.no_audio, **how)
-    page = read_page(Path(source.corpus)) if suffix == ".toml" else find_page(source.corpus)
-    if page is None:
-        kinds = ["FILE.csv", "FILE.parquet", "PAGE.toml"]
-        known = describe_unknown("corpus", source.corpus, [*kinds, *list_pages()], way_out="`list_corpora()` shows all")
-        raise UnknownNameError(known)
+    page = read_page(Path(source.corpus)) if suffix == ".toml" else open_page(source.corpus)
     if source.no_audio:
         raise CorpusError(
             f"corpus {source.corpus} is read from its recordings: expected a table of utterances, `corpus` FILE.csv, "

@@ -35,6 +35,7 @@ def complete(words, store, **environment):
         (["serstore", "evaluate", "--split", "im"], ["imported"]),
         (["serstore", "vote", "--on", "te"], ["test"]),
         (["serstore", "init", "--corpus", "em"], ["emodb", "emovo"]),
+        (["serstore", "init", "--corpus", "pyproj"], ["pyproject.toml"]),
         (["serstore", "steps", "--run", "hubert-b"], ["hubert-base"]),
         (["serstore", "compare", "nothing-like-it"], []),
     ],

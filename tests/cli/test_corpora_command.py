@@ -34,8 +34,7 @@ def test_the_published_corpora_are_listed_by_name(serstore):
 
 def test_one_is_described_and_its_page_printed(serstore):
     told = serstore("corpora", "iemocap").out
-    assert "left out by usual practice, unless --labels" not in told  # the option is that of another command
-    assert "left out by usual practice, unless `labels` lists them: other (oth), no agreement (xxx)" in told
+    assert "left out by usual practice, unless a label map lists them: other (oth), no agreement (xxx)" in told
     page = serstore("corpora", "emodb", "--page").out
     folder = Path(ser_store.__file__).parent / "corpora" / "pages"
     assert page == (folder / "emodb.toml").read_text(encoding="utf-8")

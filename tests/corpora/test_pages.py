@@ -100,7 +100,7 @@ def test_all_pages_are_listed_and_one_is_described_in_full() -> None:
     for line in (
         "doi: 10.1109/TAFFC.2017.2736999",
         "read with them: Labels/labels_consensus.csv",
-        "left out by usual practice, unless `labels` lists them: other (O), no agreement (X)",
+        "left out by usual practice, unless a label map lists them: other (O), no agreement (X)",
         "published split: partition",
     ):
         assert line in told

@@ -8,7 +8,7 @@ import pytest
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.create import init
 from ser_store.corpora.published.fields import has_known_codes, is_meant, read_name
-from ser_store.corpora.published.page import find_page, list_pages
+from ser_store.corpora.published.page import list_pages, open_page
 from ser_store.corpora.sources import Source, load_corpus
 from ser_store.errors import AudioError, CorpusError
 
@@ -38,8 +38,7 @@ def tell(built: BuiltCorpus) -> list[tuple[str, str, str | None]]:
 
 @pytest.mark.parametrize("name", list_pages())
 def test_a_page_reads_its_own_example_and_says_where_it_is_from(name: str) -> None:
-    page = find_page(name)
-    assert page is not None
+    page = open_page(name)
     codes = read_name(page, f"/data/{page.example}")
     assert codes is not None
     assert is_meant(page, codes)
@@ -53,7 +52,7 @@ def test_a_page_reads_its_own_example_and_says_where_it_is_from(name: str) -> No
 
 
 def test_no_name_is_one_of_two_corpora() -> None:
-    pages = [page for name in list_pages() if (page := find_page(name)) is not None]
+    pages = [open_page(name) for name in list_pages()]
     for page in pages:
         path = f"/data/{page.example}"
         also = [

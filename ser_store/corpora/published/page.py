@@ -111,17 +111,24 @@ def list_pages() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-def find_page(name: str) -> Page | None:
-    """Return the page of a corpus by its name, whatever its case, hyphens and underscores; None if there is none."""
-    folded = {_fold(known): known for known in list_pages()}
-    return read_page(FOLDER / f"{folded[_fold(name)]}.toml") if _fold(name) in folded else None
+@lru_cache(maxsize=64)
+def open_page(name: str) -> Page:
+    """Return the page of a corpus by its name, whatever its case, hyphens and underscores.
+
+    Raises:
+        UnknownNameError: if there is none.
+    """
+    known = {_fold(key): FOLDER / f"{key}.toml" for key in list_pages()}
+    if _fold(name) not in known:
+        way_out = "`list_corpora()` shows all; a table is named FILE.csv, a page of your own PAGE.toml"
+        raise UnknownNameError(describe_unknown("corpus", name, list_pages(), way_out=way_out))
+    return read_page(known[_fold(name)])
 
 
 def _fold(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
-@lru_cache(maxsize=64)
 def read_page(path: Path) -> Page:
     """Read a page.
 
