@@ -136,8 +136,10 @@ def _looks_like_a_class(header: str, known: Sequence[str]) -> bool:
 
 
 def _find_stem(name: str) -> str:
-    """What class names that are numbered, or single letters, have in common."""
-    return "" if len(name) == 1 else _DIGITS.sub("", name)
+    """What class names that are numbered, or single letters of one case, have in common."""
+    if len(name) == 1 and name.isalpha():
+        return "A" if name.isupper() else "a"
+    return _DIGITS.sub("", name)
 
 
 def _are_probabilities(cells: Cells, headers: Collection[str]) -> bool:

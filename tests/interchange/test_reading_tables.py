@@ -150,6 +150,17 @@ def test_numbered_classes_go_on_where_no_utterance_is_labelled_so(read):
     assert count_right(done) == {"m@1": 1}
 
 
+@pytest.mark.parametrize(
+    ("classes", "column", "is_class"),
+    [("AN", "X", True), ("AN", "t", False), ("an", "T", False), ("12", "3", True), ("12", "x", False)],
+)
+def test_a_letter_is_a_class_only_where_classes_are_letters_of_its_case(read, classes, column, is_class):
+    a, b = classes
+    done = read(f"{LONG},{a},{b},{column}\nu,m,1,{a},3,1,9\nv,m,1,{b},-1,1,9\n")
+    assert (column in Store(done.store).corpus.classes) == is_class
+    assert count_right(done) == {"m@1": 0 if is_class else 2}
+
+
 @pytest.mark.parametrize(("other", "n_classes"), [(("5", "4"), 2), (("0.1", "0.7"), 3)])
 def test_a_word_for_an_emotion_is_no_class_where_the_probabilities_sum_to_one_without_it(read, other, n_classes):
     a, b = ("0.7,0.3", "0.1,0.9") if n_classes == 2 else ("0.7,0.2", "0.1,0.2")
