@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from ser_store.corpora.building import Cell, as_column
-from ser_store.corpora.published.fields import describe_codes, get_missing, has_known_codes, is_meant, read_name
+from ser_store.corpora.building import Cell
+from ser_store.corpora.published.fields import describe_name
+from ser_store.corpora.published.ids import read_ids
 from ser_store.corpora.published.page import Page, open_page
 from ser_store_h5.corpus import Column, StrArray
 
@@ -21,11 +20,7 @@ def parse_ravdess_id(utterance_id: str) -> dict[str, Cell] | None:
     >>> parse_ravdess_id("03-01-05-02-01-01-12")["label"]
     'angry'
     """
-    page = open_ravdess()
-    codes = None if "/" in utterance_id else read_name(page, utterance_id)
-    if codes is None or not (is_meant(page, codes) and has_known_codes(page, codes)):
-        return None
-    return describe_codes(page, codes)
+    return describe_name(open_ravdess(), utterance_id)
 
 
 def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column]] | None:
@@ -38,11 +33,4 @@ def describe_ravdess_ids(ids: Iterable[str]) -> tuple[StrArray, dict[str, Column
     >>> speakers.tolist(), columns["sex"].tolist()
     (['12', ''], ['female', ''])
     """
-    parsed = [parse_ravdess_id(utterance_id) for utterance_id in ids]
-    if not any(parsed):
-        return None
-    page = open_ravdess()
-    untold: dict[str, Cell] = {"speaker": "", **{column: get_missing(page, column) for column in page.columns}}
-    told = [fields or untold for fields in parsed]
-    speakers = np.array([fields["speaker"] for fields in told], dtype=np.str_)
-    return speakers, {column: as_column([fields[column] for fields in told]) for column in page.columns}
+    return read_ids(open_ravdess(), list(ids))

@@ -503,6 +503,19 @@ def test_an_odd_id_has_its_speaker_and_leaves_the_others_theirs(read, odd):
     assert "the speaker of 1 of 13 utterances is unknown, such as that of noise" in done.understood
 
 
+def test_ids_of_a_published_corpus_tell_their_speakers(read):
+    names = ["Ses01F_impro01_F000", "Ses01F_impro01_M001", "Ses05M_script03_2_F010"]
+    rows = "".join(f"{name},{emotion}\n" for name, emotion in zip(names, ("ang", "neu", "neu"), strict=True))
+    done = read("utterance,emotion,m@1\n" + rows.replace("\n", ",neu\n"))
+    corpus = Store(done.store).corpus
+    assert corpus.speakers.tolist() == ["Ses01F", "Ses01M", "Ses05F"]
+    assert corpus.columns["session"].tolist() == ["01", "01", "05"]
+    assert "valence" not in corpus.columns
+    assert "told by the ids, which are those of IEMOCAP: speakers, sex, session, scenario" in done.understood
+    odd = read("utterance,emotion,m@1\n" + rows.replace("\n", ",neu\n") + "u1,ang,ang\n", into="odd")
+    assert Store(odd.store).corpus.speakers is None
+
+
 def test_speakers_are_those_of_the_table(read):
     rows = "a,m,1,sad,sad,s1\nb,m,1,calm,sad,S1\nc,m,1,calm,sad,nan\nd,m,1,sad,sad,s1\n"
     done = read(f"{LONG},predicted,speaker_id\n{rows}")

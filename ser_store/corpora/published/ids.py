@@ -1,0 +1,37 @@
+"""What the ids of utterances say by themselves, where they are those of a published corpus."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ser_store.corpora.building import Cell, as_column
+from ser_store.corpora.published.fields import describe_name, get_missing
+from ser_store.corpora.published.page import Page, list_pages, open_page
+from ser_store_h5.corpus import Column, StrArray
+
+_SAMPLE = 50
+
+
+def read_ids(page: Page, ids: Sequence[str]) -> tuple[StrArray, dict[str, Column]] | None:
+    """Return the speakers ``(n,)`` and columns that ids of a corpus tell, without audio; None if no id is one of it.
+
+    For any other id they are empty, and NaN where numbers are. Labels are left out, since predictions bring their own.
+    """
+    parsed = [describe_name(page, name) for name in ids]
+    if not any(parsed):
+        return None
+    columns = [column for column in page.columns if any(told and column in told for told in parsed)]
+    untold: dict[str, Cell] = {"speaker": "", **{column: get_missing(page, column) for column in page.columns}}
+    rows = [{**untold, **(told or {})} for told in parsed]
+    speakers = np.array([row["speaker"] for row in rows], dtype=np.str_)
+    return speakers, {column: as_column([row[column] for row in rows]) for column in columns}
+
+
+def find_corpus(ids: Sequence[str]) -> Page | None:
+    """Return the page of the published corpus that all ids are of; of RAVDESS, some; None if there is none."""
+    sample = ids[:: max(1, len(ids) // _SAMPLE)]
+    for page in map(open_page, list_pages()):
+        if page.speaker and all(describe_name(page, name) for name in sample):
+            return page if all(describe_name(page, name) for name in ids) else None
+    ravdess = open_page("ravdess")
+    return ravdess if any(describe_name(ravdess, name) for name in ids) else None
