@@ -7,7 +7,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ser_store.audio.decode import load_speech
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.transforms import Variation, make_variation
 from ser_store.recipes.augmentation import Augmentation, augment
@@ -77,7 +77,7 @@ def test_crops_are_random_from_epoch_to_epoch_or_the_head(samples):
 
 @pytest.fixture(scope="module")
 def make_dataset(speech):
-    corpus = load_published(open_ravdess(), speech).corpus
+    corpus = load_published(open_page("ravdess"), speech).corpus
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
     def make(variation=None, *, rows=(3, 17, 40), **options):

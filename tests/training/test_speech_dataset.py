@@ -12,7 +12,7 @@ from ser_store.audio.decode import load_speech
 from ser_store.audio.recordings import load_recording, resolve_audio
 from ser_store.backbones.loading import build_model
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.errors import AudioError, CorpusError
 from ser_store.inference import dataset as speech_dataset
 from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
@@ -23,7 +23,7 @@ from ser_store.training.batches import LongestFirstSampler
 
 @pytest.fixture(scope="module")
 def corpus(speech):
-    return load_published(open_ravdess(), speech).corpus
+    return load_published(open_page("ravdess"), speech).corpus
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, dec
 def test_equal_recordings_are_decoded_once_wherever_they_lie(corpus, speech, tmp_path, decoded):
     for name in ("03-01-01-01-01-01-01", "03-01-02-01-01-01-01"):
         shutil.copy(speech / corpus.paths[3], tmp_path / f"{name}{Path(corpus.paths[3]).suffix}")
-    twins = load_published(open_ravdess(), tmp_path).corpus
+    twins = load_published(open_page("ravdess"), tmp_path).corpus
     options = {"audio": tmp_path, "feature_extractor": Wav2Vec2FeatureExtractor(), "cache": SpeechCache()}
     for row in (0, 1):
         dataset = SpeechDataset(twins, np.array([row], dtype=np.int32), **options)

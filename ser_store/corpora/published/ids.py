@@ -16,6 +16,10 @@ def read_ids(page: Page, ids: Sequence[str]) -> tuple[StrArray, dict[str, Column
     """Return the speakers ``(n,)`` and columns that ids of a corpus tell, without audio; None if no id is one of it.
 
     For any other id they are empty, and NaN where numbers are. Labels are left out, since predictions bring their own.
+
+    >>> speakers, columns = read_ids(open_page("ravdess"), ["03-01-05-02-01-01-12", "noise"])
+    >>> speakers.tolist(), columns["sex"].tolist()
+    (['12', ''], ['female', ''])
     """
     parsed = [describe_name(page, name) for name in ids]
     if not any(parsed):
