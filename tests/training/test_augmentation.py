@@ -1,5 +1,7 @@
 """Training hears an utterance differently in each epoch, by seed, epoch and row alone; evaluation hears it as it is."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import LengthGroupedSampler
 from ser_store_h5.store import Store
 
+open_ravdess = partial(open_page, "ravdess")
 EVERYTHING = {"speed_prob": 1.0, "reverb_prob": 1.0, "noise_prob": 1.0, "gain_prob": 1.0}
 
 
@@ -77,7 +80,7 @@ def test_crops_are_random_from_epoch_to_epoch_or_the_head(samples):
 
 @pytest.fixture(scope="module")
 def make_dataset(speech):
-    corpus = load_published(open_page("ravdess"), speech).corpus
+    corpus = load_published(open_ravdess(), speech).corpus
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
     def make(variation=None, *, rows=(3, 17, 40), **options):

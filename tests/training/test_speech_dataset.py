@@ -1,6 +1,7 @@
 """Utterances are normalised one by one and padded with zeros that the mask tells from samples."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,12 @@ from ser_store.inference.transforms import Variation
 from ser_store.recipes.augmentation import Augmentation
 from ser_store.training.batches import LongestFirstSampler
 
+open_ravdess = partial(open_page, "ravdess")
+
 
 @pytest.fixture(scope="module")
 def corpus(speech):
-    return load_published(open_page("ravdess"), speech).corpus
+    return load_published(open_ravdess(), speech).corpus
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_what_fits_into_the_cache_is_decoded_once(variation, corpus, speech, dec
 def test_equal_recordings_are_decoded_once_wherever_they_lie(corpus, speech, tmp_path, decoded):
     for name in ("03-01-01-01-01-01-01", "03-01-02-01-01-01-01"):
         shutil.copy(speech / corpus.paths[3], tmp_path / f"{name}{Path(corpus.paths[3]).suffix}")
-    twins = load_published(open_page("ravdess"), tmp_path).corpus
+    twins = load_published(open_ravdess(), tmp_path).corpus
     options = {"audio": tmp_path, "feature_extractor": Wav2Vec2FeatureExtractor(), "cache": SpeechCache()}
     for row in (0, 1):
         dataset = SpeechDataset(twins, np.array([row], dtype=np.int32), **options)
