@@ -514,6 +514,8 @@ def test_ids_of_a_published_corpus_tell_their_speakers(read):
     assert "told by the ids, which are those of IEMOCAP: speakers, sex, session, scenario" in done.understood
     odd = read("utterance,emotion,m@1\n" + rows.replace("\n", ",neu\n") + "u1,ang,ang\n", into="odd")
     assert Store(odd.store).corpus.speakers is None
+    silent = read("utterance,emotion,m@1\nMSP-PODCAST_0001_0008,A,A\nMSP-PODCAST_0001_0009,N,N\n", into="silent")
+    assert Store(silent.store).corpus.speakers is None
 
 
 def test_speakers_are_those_of_the_table(read):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ser_store.corpora.building import Cell, as_column
 from ser_store.corpora.published.fields import describe_name, get_missing
-from ser_store.corpora.published.page import Page, list_pages, open_page
+from ser_store.corpora.published.page import Page, list_pages, list_placeholders, open_page
 from ser_store_h5.corpus import Column, StrArray
 
 _SAMPLE = 50
@@ -32,10 +32,12 @@ def read_ids(page: Page, ids: Sequence[str]) -> tuple[StrArray, dict[str, Column
 
 
 def find_corpus(ids: Sequence[str]) -> Page | None:
-    """Return the page of the published corpus that all ids are of; of RAVDESS, some; None if there is none."""
+    """Return the page of the published corpus whose ids all are and tell the speaker; of RAVDESS, some; else None."""
     sample = ids[:: max(1, len(ids) // _SAMPLE)]
     for page in map(open_page, list_pages()):
-        if page.speaker and all(describe_name(page, name) for name in sample):
+        told = list_placeholders(page.speaker)
+        tells = bool(told) and page.names.groupindex.keys() >= set(told)
+        if tells and all(describe_name(page, name) for name in sample):
             return page if all(describe_name(page, name) for name in ids) else None
     ravdess = open_page("ravdess")
     return ravdess if any(describe_name(ravdess, name) for name in ids) else None

@@ -178,16 +178,16 @@ def _make_page(key: str, stated: Mapping[str, Any]) -> Page:
 def _check_page(page: Page) -> None:
     """Refuse what names a field that there is not, or that nothing is known of."""
     known = page.list_fields()
-    asked = [page.label, *page.columns, *page.numbers, *page.values, *page.only, *([page.split] if page.split else [])]
-    asked += [name for text in (page.speaker, page.utterance) for name in list_placeholders(text)]
+    asked = [page.label, *page.columns, *page.numbers, *page.values, *([page.split] if page.split else [])]
+    asked += list_placeholders(page.speaker)
     asked += [name for name, _ in page.derived.values()]
     asked += [name for table in page.tables for name in table.key]
     for name in asked:
-        if name not in {*known, "name"}:
+        if name not in known:
             raise UnknownNameError(describe_unknown("field", name, sorted(known)))
-    for name in list_placeholders(page.utterance):
-        if name not in {*page.names.groupindex, "name"}:
-            raise CorpusError(f"utterance is made of {name!r}: expected fields of names, or name, the recording's own")
+    named = set(page.names.groupindex)
+    for name in [*(set(page.only) - named), *(set(list_placeholders(page.utterance)) - named - {"name"})]:
+        raise CorpusError(f"{name!r} in only or utterance: expected fields of names, or {{name}}, the recording's own")
     if page.split is not None and page.split not in page.columns:
         raise CorpusError(f"split {page.split!r} is none of the columns: expected one of them")
     for name in page.columns:
