@@ -30,14 +30,9 @@ def is_meant(page: Page, codes: Codes) -> bool:
     return all(codes[field] == code for field, code in page.only.items())
 
 
-def list_closed(page: Page) -> list[str]:
-    """Return the fields of a name whose codes the page lists, in their order."""
-    return [field for field in page.names.groupindex if field in page.values and field not in page.only]
-
-
 def has_known_codes(page: Page, codes: Codes) -> bool:
     """Return whether all codes of a name are some that the page lists."""
-    return all(codes[field] in page.values[field] for field in list_closed(page) if codes[field])
+    return all(codes[field] in page.values[field] for field in page.closed if codes[field])
 
 
 def describe_name(page: Page, name: str) -> dict[str, Cell] | None:
@@ -78,7 +73,8 @@ def _read_fields(page: Page, codes: Codes) -> dict[str, Cell]:
 
 def _read_cell(page: Page, field: str, code: str) -> Cell:
     if field in page.values:
-        return page.values[field].get(code, get_missing(page, field))
+        known = page.values[field]
+        return known[code] if code in known else get_missing(page, field)
     if field in page.numbers:
         with suppress(ValueError):
             return int(code) if _WHOLE.fullmatch(code) else float(code)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ser_store.corpora.building import Cell, as_column
-from ser_store.corpora.published.fields import describe_name, get_missing
+from ser_store.corpora.published.fields import describe_name, get_missing, read_name
 from ser_store.corpora.published.page import Page, list_pages, list_placeholders, open_page
 from ser_store_h5.corpus import Column, StrArray
 
@@ -38,6 +38,6 @@ def find_corpus(ids: Sequence[str]) -> Page | None:
         told = list_placeholders(page.speaker)
         tells = bool(told) and page.names.groupindex.keys() >= set(told)
         if tells and all(describe_name(page, name) for name in sample):
-            return page if all(describe_name(page, name) for name in ids) else None
+            return page if all(read_name(page, name) for name in ids) else None
     ravdess = open_page("ravdess")
     return ravdess if any(describe_name(ravdess, name) for name in ids) else None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -100,6 +100,11 @@ class Page:
     def classes(self) -> tuple[str, ...]:
         """The classes that utterances get, by alphabet."""
         return tuple(sorted({str(name) for name in self.values[self.label].values()} - set(self.leave_out)))
+
+    @cached_property
+    def closed(self) -> tuple[str, ...]:
+        """The fields of a name whose codes the page lists, in their order."""
+        return tuple(field for field in self.names.groupindex if field in self.values and field not in self.only)
 
     def list_fields(self) -> set[str]:
         """Return the fields that a recording can have."""
@@ -201,14 +206,15 @@ def _check_page(page: Page) -> None:
         raise CorpusError(f"leave_out names {sorted(strange)[0]!r}, which is no class of values.{page.label}")
 
 
-def list_placeholders(text: str | None) -> list[str]:
+@lru_cache(maxsize=64)
+def list_placeholders(text: str | None) -> tuple[str, ...]:
     """Return the fields that a text such as ``{session}{sex}`` is put together of.
 
     Raises:
         CorpusError: if it is no such text.
     """
     try:
-        return [name for _, name, _, _ in Formatter().parse(text or "") if name is not None]
+        return tuple(name for _, name, _, _ in Formatter().parse(text or "") if name is not None)
     except ValueError as problem:
         raise CorpusError(f"{text!r} ({problem}): expected fields in braces, such as {{actor}}") from problem
 
