@@ -41,10 +41,12 @@ def _list_parts(store: "Store", context: typer.Context) -> Iterable[str]:
 
 
 def complete_corpora(context: typer.Context, incomplete: str) -> list[str]:
-    """The published corpora by name, else files as the shell completes them."""
+    """The published corpora by name; of what is no name the files and folders that begin so."""
     from ser_store.corpora.published.page import list_pages
 
-    return [name for name in list_pages() if name.startswith(incomplete)]
+    named = [name for name in list_pages() if name.startswith(incomplete)]
+    typed = Path(incomplete)
+    return named or sorted(str(path) for path in typed.parent.glob("*") if path.name.startswith(typed.name))
 
 
 complete_members = _complete(_list_members)

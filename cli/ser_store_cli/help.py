@@ -26,6 +26,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
             "Any corpus, from a table with the columns file, label and, if known, speaker",
             "init --corpus corpus.csv --audio recordings --store mine.store",
         ),
+        (
+            "Ids, labels and speakers alone, for predictions of recordings that are not yours to pass on",
+            "init --corpus corpus.csv --no-audio --store ids.store",
+        ),
     ),
     "corpora": (
         ("All that are known by name", "corpora"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.corpora.label_map import read_label_map
@@ -152,14 +153,8 @@ def init(
         described = _combine(there.corpus, described)
     if no_audio and split is None and described.default_split is None:
         described = judge_all(described)
-    name = split or described.default_split or "paper"
-    if name != described.default_split or (split, seed, folds) != (None, None, None):
-        asked, name = name, name_split(described, name, seed=seed, folds=folds)
-        described = replace(add_split(described, name), default_split=name)
-        if asked != name:
-            cautions.append(f"the split is called {name}, after its seed or number of folds: `split` {name} means it")
-        if name in described.columns:
-            notes += describe_folds(described.columns[name], described.parts(name))
+    described, name, told, said = _choose_split(described, split, seed=seed, folds=folds)
+    notes, cautions = (*notes, *told), [*cautions, *said]
     if there is None:
         made = Store.create(path, described)
     else:
@@ -179,12 +174,32 @@ def init(
     )
 
 
-def judge_all(corpus: Corpus) -> Corpus:
+def _choose_split(
+    corpus: Corpus, split: str | None, *, seed: int | None, folds: int | None
+) -> tuple[Corpus, str, tuple[str, ...], tuple[str, ...]]:
+    """The corpus with the split that is meant as its default, how it is called, what was understood, and cautions."""
+    asked = split or corpus.default_split or "paper"
+    if asked == corpus.default_split and (split, seed, folds) == (None, None, None):
+        return corpus, asked, (), ()
+    name = name_split(corpus, asked, seed=seed, folds=folds)
+    corpus = replace(add_split(corpus, name), default_split=name)
+    renamed = f"the split is called {name}, after its seed or number of folds: `split` {name} means it"
+    notes = describe_folds(corpus.columns[name], corpus.parts(name)) if name in corpus.columns else ()
+    return corpus, name, notes, (renamed,) if asked != name else ()
+
+
+def judge_all(corpus: Corpus, judged: NDArray[np.bool_] | None = None) -> Corpus:
     """Return a corpus without audio with the default split ``imported``, all of which is ``test``.
 
     A column ``split`` or ``fold`` that can be the parts of a split becomes a split too.
+
+    Args:
+        judged: the utterances ``(n,)`` that are in it; default: all.
     """
-    corpus = corpus.with_split("imported", np.full(len(corpus), "test"))
+    parts = np.full(len(corpus), "test")
+    if "imported" not in corpus.splits:
+        corpus = corpus.with_split("imported", parts if judged is None else np.where(judged, parts, ""))
+    corpus = replace(corpus, default_split=corpus.default_split or "imported")
     for name in _SPLIT_COLUMNS:
         if name in corpus.columns:
             with suppress(CorpusError):  # one value only, or one for each utterance: it is a column like others

@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ser_store.common.tables import READABLE
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.published.page import Page, find_page, list_pages, read_page
-from ser_store.corpora.splits.draw import describe_folds, normalise_parts
-from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.corpora.published.page import Page, open_page, read_page
+from ser_store.corpora.splits.draw import SPLITS, describe_folds, normalise_parts
+from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.progress import Progress, silent
 
 
@@ -54,11 +56,7 @@ def load_corpus(source: Source, *, progress: Progress = silent) -> BuiltCorpus:
     }
     if suffix in READABLE:
         return load_manifest(Path(source.corpus), audio=source.audio, no_audio=source.no_audio, **how)
-    page = read_page(Path(source.corpus)) if suffix == ".toml" else find_page(source.corpus)
-    if page is None:
-        kinds = ["FILE.csv", "FILE.parquet", "PAGE.toml"]
-        known = describe_unknown("corpus", source.corpus, [*kinds, *list_pages()], way_out="`list_corpora()` shows all")
-        raise UnknownNameError(known)
+    page = read_page(Path(source.corpus)) if suffix == ".toml" else open_page(source.corpus)
     if source.no_audio:
         raise CorpusError(
             f"corpus {source.corpus} is read from its recordings: expected a table of utterances, `corpus` FILE.csv, "
@@ -66,7 +64,8 @@ def load_corpus(source: Source, *, progress: Progress = silent) -> BuiltCorpus:
         )
     if source.audio is None:
         raise UnknownNameError(f"corpus {page.key} without its recordings: expected their folder as `audio`")
-    return _with_published_split(page, load_published(page, source.audio, **how))
+    built = load_published(page, source.audio, **how)
+    return _with_published_folds(page, _with_published_split(page, built))
 
 
 def _with_published_split(page: Page, built: BuiltCorpus) -> BuiltCorpus:
@@ -76,3 +75,14 @@ def _with_published_split(page: Page, built: BuiltCorpus) -> BuiltCorpus:
     parts = normalise_parts(built.corpus.columns[page.split])
     notes = describe_folds(built.corpus.columns[page.split], parts)
     return replace(built, corpus=built.corpus.with_split(page.split, parts), notes=(*built.notes, *notes))
+
+
+def _with_published_folds(page: Page, built: BuiltCorpus) -> BuiltCorpus:
+    """With the published folds of speakers, but for those that `SPLITS` draws when they are asked for."""
+    corpus = built.corpus
+    for name, folds in page.folds.items():
+        if name not in SPLITS and corpus.speakers is not None:
+            fold_of = {speaker: f"fold-{fold}" for fold, speakers in enumerate(folds, start=1) for speaker in speakers}
+            parts = np.array([fold_of.get(speaker, "") for speaker in corpus.speakers.tolist()], dtype=np.str_)
+            corpus = corpus.with_split(name, parts)
+    return replace(built, corpus=corpus)

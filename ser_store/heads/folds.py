@@ -73,9 +73,9 @@ def cross_validate(corpus: Corpus, rows: Rows, cv: str, *, folds: int | None, se
     if cv in corpus.splits and cv not in DRAWN:
         return _take_folds(corpus, rows, cv, folds)
     if cv not in DRAWN:
-        raise UnknownNameError(
-            describe_unknown("cross-validation", str(cv), (*DRAWN, *filter(partial(is_folded, corpus), corpus.splits)))
-        )
+        known = (*DRAWN, *filter(partial(is_folded, corpus), corpus.splits))
+        way_out = "`splits()` with `add` makes a split into folds"
+        raise UnknownNameError(describe_unknown("cross-validation", str(cv), known, way_out=way_out))
     return _draw_folds(corpus, rows, cv, DEFAULT_FOLDS if folds is None else folds, seed)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import check_column_name
-from ser_store.corpora.ravdess import describe_ravdess_ids
+from ser_store.corpora.published.ids import find_corpus, read_ids
 from ser_store.corpora.texts import (
     describe_spellings,
     fold_name,
@@ -136,8 +136,10 @@ def _looks_like_a_class(header: str, known: Sequence[str]) -> bool:
 
 
 def _find_stem(name: str) -> str:
-    """What class names that are numbered, or single letters, have in common."""
-    return "" if len(name) == 1 else _DIGITS.sub("", name)
+    """What class names that are numbered, or single letters of one case, have in common."""
+    if len(name) == 1 and name.isalpha():
+        return "A" if name.isupper() else "a"
+    return _DIGITS.sub("", name)
 
 
 def _are_probabilities(cells: Cells, headers: Collection[str]) -> bool:
@@ -172,12 +174,14 @@ class Facts:
 
 
 def collect_facts(table: PredictionTable, headers: Sequence[str]) -> Facts:
-    """Return what the columns ``headers`` say of the utterances, and what ids of RAVDESS say where no column does."""
+    """Return what the columns ``headers`` say of the utterances, and what ids of a published corpus where none does."""
     ids, first, places = np.unique(table.ids, return_index=True, return_inverse=True)
     kept = [header for header in headers if _is_kept(table, header, first, places)]
     read: dict[str, str] = {}
     told = [header for word in SPEAKER_WORDS for header in kept if fold_text(header) == word][:1]
-    speakers, columns = describe_ravdess_ids(map(unwrap_id, ids.tolist())) or (None, {})
+    names = list(map(unwrap_id, ids.tolist()))
+    page = find_corpus(names)
+    speakers, columns = (None if page is None else read_ids(page, names)) or (None, {})
     if told:
         cells = np.array(table.cells.read_cells(told[0]))[first].tolist()
         united, spellings = unite_spellings(["" if is_missing(cell) else cell for cell in cells])
@@ -186,6 +190,9 @@ def collect_facts(table: PredictionTable, headers: Sequence[str]) -> Facts:
     columns |= {header: table.cells.read_column(header, first) for header in kept if header not in told}
     notes = describe_spellings(read, "speakers")
     notes += [f"no class, but kept as columns of the corpus: {', '.join(kept)}"] if kept else []
+    if page is not None:
+        what = ", ".join([*([] if told else ["speakers"]), *(name for name in columns if name not in kept)])
+        notes.append(f"told by the ids, which are those of {page.what}: {what}")
     if speakers is not None and "" in speakers:
         n = int((speakers == "").sum())
         example = ids[speakers == ""][0]

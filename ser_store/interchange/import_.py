@@ -116,17 +116,8 @@ def import_file(
     opened = store if isinstance(store, Store) else None
     if opened is None and (folder.is_file() or (folder / "corpus.h5").is_file()):
         opened = Store(folder)
-    described = None if meta is None else _read_meta(Path(meta), folder, opened)
-    if kind == POOLED and described is None:
-        _refuse_labels(folder, opened, label, classes)
-    there = described.corpus if described is not None else None if opened is None else opened.corpus
-    read = (
-        _read_features(path, there)
-        if there is not None and kind == POOLED
-        else _read_predictions(
-            path, there, folder, label=label, classes=classes, kind=kind, meta=None if meta is None else Path(meta)
-        )
-    )
+    meta = None if meta is None else Path(meta)
+    read = _read_file(path, folder, opened, label=label, classes=classes, kind=kind, meta=meta)
     stated = {} if trained_on is None else {KEY: state_fitted(read.corpus, trained_on, split=split).to_json()}
     details: dict[str, dict[str, Any]] = {member.run: {"source": path.name, **stated} for member in read.members}
     for run in read.scores:
@@ -145,8 +136,35 @@ def import_file(
         scores=read.scores,
         ignored=read.ignored,
         unlabelled=read.unlabelled,
-        understood=(*(() if described is None else described.notes), *read.notes, *((_UNKNOWN,) if is_unknown else ())),
+        understood=(*read.notes, *((_UNKNOWN,) if is_unknown else ())),
     )
+
+
+def _read_file(
+    path: Path,
+    folder: Path,
+    store: Store | None,
+    *,
+    label: str | None,
+    classes: Sequence[str],
+    kind: Kind | None,
+    meta: Path | None,
+) -> "_Read":
+    described = None if meta is None else _read_meta(meta, folder, store)
+    if kind == POOLED and described is None:
+        _refuse_labels(folder, store, label, classes)
+    there = described.corpus if described is not None else None if store is None else store.corpus
+    if there is not None and kind == POOLED:
+        read = _read_features(path, there)
+    else:
+        read = _read_predictions(path, there, folder, label=label, classes=classes, kind=kind, meta=meta)
+    if described is None:
+        return read
+    corpus = described.corpus
+    if corpus.default_split is None:
+        answered = np.concatenate([member.rows for member in read.members])
+        corpus = judge_all(corpus, np.isin(np.arange(len(corpus)), answered))
+    return replace(read, corpus=corpus, notes=(*described.notes, *read.notes))
 
 
 def _read_meta(meta: Path, folder: Path, store: Store | None) -> BuiltCorpus:
@@ -155,8 +173,7 @@ def _read_meta(meta: Path, folder: Path, store: Store | None) -> BuiltCorpus:
             f"there is a store at {folder}, whose corpus stands: expected `meta` for a new one only; `init()` with the "
             f"table and no audio adds its columns and splits to this store"
         )
-    built = load_manifest(meta, no_audio=True)
-    return built if built.corpus.default_split else replace(built, corpus=judge_all(built.corpus))
+    return load_manifest(meta, no_audio=True)
 
 
 def _refuse_labels(folder: Path, store: Store | None, label: str | None, classes: Sequence[str]) -> None:

@@ -154,8 +154,8 @@ def estimate(
     store, recipe, processes = open_store(store), recipe or Recipe(), count_processes()
     corpus, weights = store.corpus, None if checkpoint is None else Path(checkpoint)
     with stated_once():
-        chosen = _list_rows(corpus, split, fold, valid)
         folder = resolve_audio(corpus, None if audio is None else Path(audio))
+        chosen = _list_rows(corpus, split, fold, valid)
         source = find_source(model, init="random" if weights is None else init, checkpoint=weights)
         backbone = getattr(source.config, "backbone_config", source.config)
         if recipe.num_hidden_layers is not None:

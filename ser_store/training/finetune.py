@@ -154,14 +154,15 @@ def _train_run(
         request = settle_request(begun, name, asked)
         if begun is not None and begun.state == "finished":
             return begun
-        corpus, rows = store.corpus, choose_request_rows(store.corpus, request)
+        corpus = store.corpus
+        folder = resolve_audio(corpus, None if audio is None else Path(audio))
+        rows = choose_request_rows(corpus, request)
         if begun is not None:
             refuse_other_rows(begun, rows)
             refuse_other_processes(begun, count_processes())
         refuse_other_precision(request.recipe.precision)
         choose_device()
         place = choose_folder(begun, checkpoints, default=store.run_folder(name) / "checkpoints")
-        folder = resolve_audio(corpus, None if audio is None else Path(audio))
         arguments = build_training_arguments(request.recipe, place)
         loaded = _load(request, begun, classes=corpus.classes, train=corpus.ids[rows.train].tolist())
         if is_main():

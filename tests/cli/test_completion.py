@@ -34,6 +34,8 @@ def complete(words, store, **environment):
         (["serstore", "evaluate", "xl"], ["xlsr53", "xlsr53@1100"]),
         (["serstore", "evaluate", "--split", "im"], ["imported"]),
         (["serstore", "vote", "--on", "te"], ["test"]),
+        (["serstore", "init", "--corpus", "em"], ["emodb", "emovo"]),
+        (["serstore", "init", "--corpus", "pyproj"], ["pyproject.toml"]),
         (["serstore", "steps", "--run", "hubert-b"], ["hubert-base"]),
         (["serstore", "compare", "nothing-like-it"], []),
     ],

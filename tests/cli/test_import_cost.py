@@ -23,6 +23,8 @@ READING = [
     ("--help",),
     ("vote", "--help"),
     ("models",),
+    ("corpora",),
+    ("init", "--help"),
     ("ls",),
     ("info",),
     ("verify",),
@@ -43,7 +45,7 @@ def run(*words: str) -> tuple[str, set[str]]:
 
 @pytest.mark.parametrize("words", READING, ids=" ".join)
 def test_a_reading_command_loads_neither_torch_nor_other_heavy_libraries(words, paper_store):
-    options = () if words[0] in ("--help", "models") or "--help" in words else ("--store", str(paper_store))
+    options = () if words[0] in ("--help", "models", "corpora") or "--help" in words else ("--store", str(paper_store))
     code, modules = run(*words, *options)
     assert code in ("0", "None")
     assert not modules & {*HEAVY, "polars"}

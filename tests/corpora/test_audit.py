@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.corpora.splits.audit import compute_audit, find_unusual_durations, flag_leaks
 from ser_store.corpora.splits.draw import add_split
 from ser_store.errors import UnknownNameError
@@ -168,7 +168,7 @@ def test_an_unknown_split_is_refused(corpus: Corpus) -> None:
 
 @pytest.mark.ravdess
 def test_the_published_split_of_ravdess_leaks_twins_and_speakers(ravdess_16k: Path) -> None:
-    built = load_published(open_ravdess(), ravdess_16k)
+    built = load_published(open_page("ravdess"), ravdess_16k)
     assert built.skipped == ()
     assert built.corpus.columns["duration"].sum() == pytest.approx(5_329, abs=1)
     audit = compute_audit(add_split(built.corpus, "paper"), split="paper")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ser_store.corpora.create import init
-from ser_store.corpora.ravdess import parse_ravdess_id
+from ser_store.corpora.published.fields import describe_name
+from ser_store.corpora.published.page import open_page
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -18,7 +19,7 @@ def manifest(speech, tmp_path):
 
     def write(label=None, *, name="table.csv", **columns):
         paths = sorted(speech.rglob("*.wav"), key=lambda path: path.stem)
-        told = [parse_ravdess_id(path.stem) for path in paths]
+        told = [describe_name(open_page("ravdess"), path.stem) for path in paths]
         columns = {"label": label or (lambda row, said: said["label"]), **columns}
         with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)

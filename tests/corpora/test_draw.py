@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_store.corpora.ravdess import describe_ravdess_ids, parse_ravdess_id
+from ser_store.corpora.published.fields import describe_name
+from ser_store.corpora.published.ids import read_ids
+from ser_store.corpora.published.page import open_page
 from ser_store.corpora.splits.draw import SPLITS, add_split, name_split, normalise_part, twin_groups
 from ser_store.corpora.splits.speakers import FEW
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
@@ -27,9 +29,9 @@ def make_ravdess(*, speakers: int = 24) -> Corpus:
         for repetition in (1, 2)
         for actor in range(1, speakers + 1)
     ]
-    told = describe_ravdess_ids(ids)
+    told = read_ids(open_page("ravdess"), ids)
     assert told is not None
-    labels = [str((parse_ravdess_id(utterance) or {})["label"]) for utterance in ids]
+    labels = [str((describe_name(open_page("ravdess"), utterance) or {})["label"]) for utterance in ids]
     classes = tuple(sorted(set(labels)))
     return Corpus(
         name="ravdess",

@@ -5,7 +5,7 @@ import pytest
 
 from ser_store.corpora.inspection import inspect_recordings
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
 
@@ -16,7 +16,7 @@ def recorded(tmp_path: Path) -> Corpus:
     for seed, emotion in enumerate(("03", "04", "05", "06")):
         samples = np.random.default_rng(seed).uniform(-0.5, 0.5, 4_800)
         soundfile.write(tmp_path / f"03-01-{emotion}-01-01-01-01.wav", samples, 16_000)
-    return load_published(open_ravdess(), tmp_path).corpus
+    return load_published(open_page("ravdess"), tmp_path).corpus
 
 
 def test_recordings_that_are_as_they_were_are_not_bad(recorded: Corpus, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_one_recording_of_ravdess_is_there_twice(ravdess_16k: Path, tmp_path: Pa
     # The actors whose recordings are the most alike.
     for path in (one for actor in ("07", "15", "23") for one in ravdess_16k.rglob(f"*-{actor}.flac")):
         (tmp_path / path.name).symlink_to(path)
-    corpus = load_published(open_ravdess(), tmp_path).corpus
+    corpus = load_published(open_page("ravdess"), tmp_path).corpus
     assert len(corpus) == 180
     inspection = inspect_recordings(corpus, tmp_path)
     assert [corpus.ids[list(rows)].tolist() for rows in inspection.near_duplicates] == [

@@ -4,14 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ser_store.corpora.published.fields import describe_name
+from ser_store.corpora.published.ids import read_ids
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import describe_ravdess_ids, open_ravdess, parse_ravdess_id
+from ser_store.corpora.published.page import open_page
 from ser_store.errors import AudioError, CorpusError, SerstoreError
 
 soundfile = pytest.importorskip("soundfile")
 
 
-load_ravdess = partial(load_published, open_ravdess())
+RAVDESS = open_page("ravdess")
+load_ravdess = partial(load_published, RAVDESS)
 
 
 def record(path: Path, *, seed: int = 0, seconds: float = 0.3) -> Path:
@@ -28,7 +31,7 @@ def refusal(audio: Path, kind: type[SerstoreError] = CorpusError) -> str:
 
 
 def test_an_id_says_label_speaker_and_columns() -> None:
-    assert parse_ravdess_id("03-01-06-02-01-02-12") == {
+    assert describe_name(RAVDESS, "03-01-06-02-01-02-12") == {
         "label": "fearful",
         "speaker": "12",
         "sex": "female",
@@ -53,18 +56,18 @@ def test_an_id_says_label_speaker_and_columns() -> None:
     ],
 )
 def test_other_ids_say_nothing(utterance_id: str) -> None:
-    assert parse_ravdess_id(utterance_id) is None
+    assert describe_name(RAVDESS, utterance_id) is None
 
 
 def test_an_id_that_is_not_ravdess_leaves_the_others_their_speakers() -> None:
-    told = describe_ravdess_ids(["03-01-01-01-01-01-07", "a"])
+    told = read_ids(RAVDESS, ["03-01-01-01-01-01-07", "a"])
     assert told is not None
     assert told[0].tolist() == ["07", ""]
     assert told[1]["sex"].tolist() == ["male", ""]
 
 
 def test_ids_alone_tell_speakers_and_columns() -> None:
-    told = describe_ravdess_ids(["03-01-01-01-01-01-01", "03-01-05-02-02-02-24"])
+    told = read_ids(RAVDESS, ["03-01-01-01-01-01-01", "03-01-05-02-02-02-24"])
     assert told is not None
     speakers, columns = told
     assert speakers.tolist() == ["01", "24"]
@@ -75,12 +78,12 @@ def test_ids_alone_tell_speakers_and_columns() -> None:
         "repetition": [1, 2],
     }
     assert columns["repetition"].dtype == np.int64
-    assert describe_ravdess_ids(["b", "a"]) is None
-    assert describe_ravdess_ids([]) is None
+    assert read_ids(RAVDESS, ["b", "a"]) is None
+    assert read_ids(RAVDESS, []) is None
 
 
 def test_an_odd_id_costs_no_other_its_speaker() -> None:
-    told = describe_ravdess_ids(["a", "03-01-05-02-02-02-24"])
+    told = read_ids(RAVDESS, ["a", "03-01-05-02-02-02-24"])
     assert told is not None
     speakers, columns = told
     assert speakers.tolist() == ["", "24"]

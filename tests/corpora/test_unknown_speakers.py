@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ser_store.corpora.ravdess import parse_ravdess_id
+from ser_store.corpora.published.fields import describe_name
+from ser_store.corpora.published.page import open_page
 from ser_store.corpora.splits.audit import compute_audit, flag_leaks
 from ser_store.corpora.splits.draw import twin_groups
 from ser_store.corpora.splits.speakers import describe_unknown_speakers
@@ -64,7 +65,7 @@ def test_how_many_are_unknown_is_said_where_some_are_known() -> None:
 @pytest.mark.parametrize("odd", ["take two", "03-01-05-01-01-01-01.wav", "speech/03-01-05-01-01-01-01"])
 def test_one_odd_id_leaves_figures_by_speaker(tmp_path: Path, odd: str) -> None:
     ids = [f"03-01-0{emotion}-01-01-01-{actor:02}" for emotion in (4, 5) for actor in range(1, 13)]
-    truth = [str((parse_ravdess_id(name) or {})["label"]) for name in ids]
+    truth = [str((describe_name(open_page("ravdess"), name) or {})["label"]) for name in ids]
     wrong = {"angry": "sad", "sad": "angry"}
     table = {
         "utterance": [odd if name == "03-01-05-01-01-01-01" else name for name in ids],

@@ -95,6 +95,47 @@ def test_no_column_beside_the_classes_is_a_class(read, column, place):
     assert any(told in line for line in (*done.understood, ", ".join(done.ignored)))
 
 
+EXTRA = ("duration", "index", "snr", "year", "arousal", "valence", "session", "n_words", "loudness", "F0", "rank")
+
+
+@pytest.fixture(scope="module")
+def published_table(published_logits):
+    """The published logits of every twelfth utterance, a row for each model."""
+    import polars
+
+    table = polars.read_csv(published_logits, schema_overrides={"utterance": polars.String})
+    return table.filter(polars.int_range(table.height) % 12 == 0)
+
+
+@settings(max_examples=20)
+@given(
+    columns=st.lists(st.sampled_from(EXTRA), unique=True, max_size=6),
+    order=st.randoms(use_true_random=False),
+    values=st.sampled_from(["fact", "answer", "probability"]),
+)
+def test_further_columns_of_numbers_change_no_figure_wherever_they_stand(
+    tmp_path_factory, published_table, columns, order, values
+):
+    folder = tmp_path_factory.mktemp("extra")
+    numbers = np.random.default_rng(len(columns)).uniform(
+        0, 1 if values == "probability" else 90, published_table.height
+    )
+    if values == "fact":  # the same for every answer about an utterance
+        _, numbers = np.unique(published_table["utterance"].to_numpy(), return_inverse=True)
+    table = published_table.with_columns(**{name: numbers + place for place, name in enumerate(columns)})
+    headers = order.sample(table.columns, len(table.columns))
+    table.select(headers).sample(fraction=1, shuffle=True, seed=order.randrange(99)).write_csv(folder / "said.csv")
+    done = import_file(folder / "said.csv", store=folder / "s", label="emotion")
+    published_table.write_csv(folder / "plain.csv")
+    plain = import_file(folder / "plain.csv", store=folder / "plain", label="emotion")
+    assert count_right(done) == count_right(plain)
+    corpus = Store(done.store).corpus
+    assert corpus.digest == Store(plain.store).corpus.digest
+    told = set(corpus.columns) | set(done.ignored)
+    assert told >= set(columns)
+    assert all(any(name in line for line in done.understood) for name in columns)
+
+
 @pytest.mark.parametrize("column", ["contempt", "Other", "happy", "x"])
 def test_a_class_of_the_model_that_no_utterance_is_labelled_with_can_win(read, column):
     rows = "a,m,1,angry,0.7,0.2,0.1\nb,m,1,sad,0.1,0.2,0.7\n"
@@ -107,6 +148,17 @@ def test_numbered_classes_go_on_where_no_utterance_is_labelled_so(read):
     done = read(f"{LONG},c1,c2,c3,fold\na,m,1,c1,3,1,2,9\nb,m,1,c2,-1,1,2,9\n")
     assert Store(done.store).corpus.classes == ("c1", "c2", "c3")
     assert count_right(done) == {"m@1": 1}
+
+
+@pytest.mark.parametrize(
+    ("classes", "column", "is_class"),
+    [("AN", "X", True), ("AN", "t", False), ("an", "T", False), ("12", "3", True), ("12", "x", False)],
+)
+def test_a_letter_is_a_class_only_where_classes_are_letters_of_its_case(read, classes, column, is_class):
+    a, b = classes
+    done = read(f"{LONG},{a},{b},{column}\nu,m,1,{a},3,1,9\nv,m,1,{b},-1,1,9\n")
+    assert (column in Store(done.store).corpus.classes) == is_class
+    assert count_right(done) == {"m@1": 0 if is_class else 2}
 
 
 @pytest.mark.parametrize(("other", "n_classes"), [(("5", "4"), 2), (("0.1", "0.7"), 3)])
@@ -449,6 +501,21 @@ def test_an_odd_id_has_its_speaker_and_leaves_the_others_theirs(read, odd):
     assert corpus.speakers[corpus.ids == "noise"].tolist() == [""]
     assert len(set(corpus.speakers.tolist()) - {""}) == 6
     assert "the speaker of 1 of 13 utterances is unknown, such as that of noise" in done.understood
+
+
+def test_ids_of_a_published_corpus_tell_their_speakers(read):
+    names = ["Ses01F_impro01_F000", "Ses01F_impro01_M001", "Ses05M_script03_2_F010"]
+    rows = "".join(f"{name},{emotion}\n" for name, emotion in zip(names, ("ang", "neu", "neu"), strict=True))
+    done = read("utterance,emotion,m@1\n" + rows.replace("\n", ",neu\n"))
+    corpus = Store(done.store).corpus
+    assert corpus.speakers.tolist() == ["Ses01F", "Ses01M", "Ses05F"]
+    assert corpus.columns["session"].tolist() == ["01", "01", "05"]
+    assert "valence" not in corpus.columns
+    assert "told by the ids, which are those of IEMOCAP: speakers, sex, session, scenario" in done.understood
+    odd = read("utterance,emotion,m@1\n" + rows.replace("\n", ",neu\n") + "u1,ang,ang\n", into="odd")
+    assert Store(odd.store).corpus.speakers is None
+    silent = read("utterance,emotion,m@1\nMSP-PODCAST_0001_0008,A,A\nMSP-PODCAST_0001_0009,N,N\n", into="silent")
+    assert Store(silent.store).corpus.speakers is None
 
 
 def test_speakers_are_those_of_the_table(read):

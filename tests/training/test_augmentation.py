@@ -1,5 +1,7 @@
 """Training hears an utterance differently in each epoch, by seed, epoch and row alone; evaluation hears it as it is."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from transformers import Wav2Vec2FeatureExtractor
 from ser_store.audio.decode import load_speech
 from ser_store.audio.recordings import CorpusRecordings
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.transforms import Variation, make_variation
 from ser_store.recipes.augmentation import Augmentation, augment
@@ -16,6 +18,7 @@ from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import LengthGroupedSampler
 from ser_store_h5.store import Store
 
+open_ravdess = partial(open_page, "ravdess")
 EVERYTHING = {"speed_prob": 1.0, "reverb_prob": 1.0, "noise_prob": 1.0, "gain_prob": 1.0}
 
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from ser_store.audio.recordings import CorpusRecordings
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.probe import PROBE_C, fit_probe
@@ -20,7 +20,7 @@ N_CLASSES = 8
 
 @pytest.fixture(scope="module")
 def corpus(speech):
-    return load_published(open_ravdess(), speech).corpus
+    return load_published(open_page("ravdess"), speech).corpus
 
 
 def choose_rows(corpus, classes):

@@ -1,6 +1,7 @@
 """Utterances are normalised one by one and padded with zeros that the mask tells from samples."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from ser_store.audio.decode import load_speech
 from ser_store.audio.recordings import CorpusRecordings, load_recording, resolve_audio
 from ser_store.backbones.loading import build_model
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.errors import AudioError, CorpusError
 from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
 from ser_store.inference.transforms import Variation
 from ser_store.recipes.augmentation import Augmentation
 from ser_store.training.batches import LongestFirstSampler
+
+open_ravdess = partial(open_page, "ravdess")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from transformers import WhisperFeatureExtractor
 from ser_store.audio.decode import load_speech
 from ser_store.audio.recordings import CorpusRecordings
 from ser_store.corpora.published.loading import load_published
-from ser_store.corpora.ravdess import open_ravdess
+from ser_store.corpora.published.page import open_page
 from ser_store.inference import dataset as speech_dataset
 from ser_store.inference.dataset import SpeechCache, SpeechDataset, collate_speech
 from ser_store.inference.features import extract_features
@@ -45,7 +45,7 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def corpus(speech):
-    return load_published(open_ravdess(), speech).corpus
+    return load_published(open_page("ravdess"), speech).corpus
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def import_(
         ),
     ],
     label: Annotated[
-        str | None, typer.Option("--label", help="The column of true labels. Needed for a new store.")
+        str | None, typer.Option("--label", help="The column of true labels. A new store needs it, or --meta.")
     ] = None,
     classes: Annotated[
         str | None,

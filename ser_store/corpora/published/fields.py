@@ -30,14 +30,24 @@ def is_meant(page: Page, codes: Codes) -> bool:
     return all(codes[field] == code for field, code in page.only.items())
 
 
-def list_closed(page: Page) -> list[str]:
-    """Return the fields of a name whose codes the page lists, in their order."""
-    return [field for field in page.names.groupindex if field in page.values and field not in page.only]
-
-
 def has_known_codes(page: Page, codes: Codes) -> bool:
     """Return whether all codes of a name are some that the page lists."""
-    return all(codes[field] in page.values[field] for field in list_closed(page) if codes[field])
+    return all(codes[field] in page.values[field] for field in page.closed if codes[field])
+
+
+def describe_name(page: Page, name: str) -> dict[str, Cell] | None:
+    """Return what the name of a recording alone says, as :func:`describe_codes`; None if it is none of the corpus.
+
+    The label is left out where tables tell it.
+    """
+    codes = None if "/" in name else read_name(page, name)
+    if codes is None or not (is_meant(page, codes) and has_known_codes(page, codes)):
+        return None
+    told = _read_fields(page, codes)
+    found: dict[str, Cell] = {"label": told[page.label]} if page.label in codes else {}
+    if page.speaker is not None:
+        found["speaker"] = _name_speaker(page.speaker, told)
+    return found | {column: told[column] for column in page.columns if column in told}
 
 
 def describe_codes(page: Page, codes: Codes) -> dict[str, Cell]:
@@ -46,18 +56,25 @@ def describe_codes(page: Page, codes: Codes) -> dict[str, Cell]:
     Raises:
         KeyError: of the code of a label that the page does not list.
     """
-    told = {field: _read_cell(page, field, code) for field, code in codes.items()}
-    for field, (source, values) in page.derived.items():
-        told[field] = values.get(codes.get(source, ""), "")
+    told = _read_fields(page, codes)
     found: dict[str, Cell] = {"label": str(page.values[page.label][codes[page.label]])}
     if page.speaker is not None:
         found["speaker"] = _name_speaker(page.speaker, told)
     return found | {column: told.get(column, get_missing(page, column)) for column in page.columns}
 
 
+def _read_fields(page: Page, codes: Codes) -> dict[str, Cell]:
+    told = {field: _read_cell(page, field, code) for field, code in codes.items()}
+    for field, (source, values) in page.derived.items():
+        if source in codes:
+            told[field] = values.get(codes[source], "")
+    return told
+
+
 def _read_cell(page: Page, field: str, code: str) -> Cell:
     if field in page.values:
-        return page.values[field].get(code, get_missing(page, field))
+        known = page.values[field]
+        return known[code] if code in known else get_missing(page, field)
     if field in page.numbers:
         with suppress(ValueError):
             return int(code) if _WHOLE.fullmatch(code) else float(code)

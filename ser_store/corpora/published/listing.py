@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_store.common.display import Block, Result, Table
-from ser_store.corpora.published.page import FOLDER, Page, find_page, list_pages, read_page
-from ser_store.errors import UnknownNameError, describe_unknown
+from ser_store.corpora.published.page import FOLDER, Page, list_pages, open_page, read_page
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,24 +77,19 @@ def list_corpora(corpus: str | os.PathLike[str] | None = None) -> PublishedCorpo
     ('angry', 'bored', 'disgust', 'fearful', 'happy', 'neutral', 'sad')
     """
     if corpus is None:
-        return PublishedCorpora(tuple(read_page(FOLDER / f"{name}.toml") for name in list_pages()))
-    return PublishedCorpora((_find(os.fspath(corpus)),), is_one=True)
+        return PublishedCorpora(tuple(map(open_page, list_pages())))
+    name = os.fspath(corpus)
+    page = read_page(Path(name)) if name.lower().endswith(".toml") else open_page(name)
+    return PublishedCorpora((page,), is_one=True)
 
 
 def load_page_text(corpus: str) -> str:
-    """Return the page of a published corpus as it is written, to begin one of one's own with.
+    """Return the page of a corpus that is known by name as it is written, to begin one of one's own with.
 
     Raises:
         UnknownNameError: if there is no such corpus.
     """
-    return (FOLDER / f"{_find(corpus).key}.toml").read_text(encoding="utf-8")
-
-
-def _find(corpus: str) -> Page:
-    page = read_page(Path(corpus)) if corpus.lower().endswith(".toml") else find_page(corpus)
-    if page is None:
-        raise UnknownNameError(describe_unknown("corpus", corpus, list_pages(), way_out="or name a PAGE.toml"))
-    return page
+    return (FOLDER / f"{open_page(corpus).key}.toml").read_text(encoding="utf-8")
 
 
 def _describe_page(page: Page) -> Iterator[str]:
@@ -116,6 +110,6 @@ def _describe_page(page: Page) -> Iterator[str]:
     yield f"classes: {', '.join(said)}"
     if page.leave_out:
         left = [f"{name} ({', '.join(codes[name])})" for name in page.leave_out]
-        yield f"left out by usual practice, unless `labels` lists them: {', '.join(left)}"
+        yield f"left out by usual practice, unless a label map lists them: {', '.join(left)}"
     yield f"columns: {', '.join(page.columns)}"
     yield f"published split: {page.split}" if page.split else "published split: none"

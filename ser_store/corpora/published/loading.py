@@ -14,7 +14,6 @@ from ser_store.corpora.published.fields import (
     describe_codes,
     has_known_codes,
     is_meant,
-    list_closed,
     name_utterance,
     read_name,
 )
@@ -117,7 +116,7 @@ def _tell_left_out(page: Page, meant: Sequence[_Found], read: Sequence[_Found]) 
         f"convert it"
         for path, found in suffixes.items()
     ]
-    *others, last = list_closed(page) or ["field"]
+    *others, last = page.closed or ("field",)
     closed = f"{', '.join(others)} or {last}" if others else last
     return unread + [
         f"{one.path} is named like {page.what} but has no such {closed}: expected {page.expects}; rename it, or list "
@@ -136,7 +135,8 @@ def _tell_unnamed(page: Page, files: Sequence[Path]) -> list[str]:
     ]
     if not unnamed:
         return []
-    return [f"audio files without a {page.short} name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
+    article = "an" if page.short[0] in "AEIOU" else "a"
+    return [f"audio files without {article} {page.short} name, left out: {len(unnamed):,}; the first is {unnamed[0]}"]
 
 
 def _join(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -101,6 +101,11 @@ class Page:
         """The classes that utterances get, by alphabet."""
         return tuple(sorted({str(name) for name in self.values[self.label].values()} - set(self.leave_out)))
 
+    @cached_property
+    def closed(self) -> tuple[str, ...]:
+        """The fields of a name whose codes the page lists, in their order."""
+        return tuple(field for field in self.names.groupindex if field in self.values and field not in self.only)
+
     def list_fields(self) -> set[str]:
         """Return the fields that a recording can have."""
         return {*self.names.groupindex, *self.derived}.union(*(table.list_fields() for table in self.tables))
@@ -111,17 +116,24 @@ def list_pages() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-def find_page(name: str) -> Page | None:
-    """Return the page of a corpus by its name, whatever its case, hyphens and underscores; None if there is none."""
-    folded = {_fold(known): known for known in list_pages()}
-    return read_page(FOLDER / f"{folded[_fold(name)]}.toml") if _fold(name) in folded else None
+@lru_cache(maxsize=64)
+def open_page(name: str) -> Page:
+    """Return the page of a corpus by its name, whatever its case, hyphens and underscores.
+
+    Raises:
+        UnknownNameError: if there is none.
+    """
+    known = {_fold(key): FOLDER / f"{key}.toml" for key in list_pages()}
+    if _fold(name) not in known:
+        way_out = "`list_corpora()` shows all; a table is named FILE.csv, a page of your own PAGE.toml"
+        raise UnknownNameError(describe_unknown("corpus", name, list_pages(), way_out=way_out))
+    return read_page(known[_fold(name)])
 
 
 def _fold(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
-@lru_cache(maxsize=64)
 def read_page(path: Path) -> Page:
     """Read a page.
 
@@ -162,6 +174,7 @@ def _make_page(key: str, stated: Mapping[str, Any]) -> Page:
     given["tables"] = tuple(_read_table(own) for own in _check_list("tables", given.get("tables", [])))
     short = given.setdefault("short", given["title"])
     given.setdefault("what", short)
+    given.setdefault("ignored", "files of the data set were ignored: they are no part of this corpus")
     example = given.get("example", "")
     given.setdefault("expects", f"{example} and the like" if example else "names as the page states")
     return Page(key=key, **given)
@@ -170,16 +183,16 @@ def _make_page(key: str, stated: Mapping[str, Any]) -> Page:
 def _check_page(page: Page) -> None:
     """Refuse what names a field that there is not, or that nothing is known of."""
     known = page.list_fields()
-    asked = [page.label, *page.columns, *page.numbers, *page.values, *page.only, *([page.split] if page.split else [])]
-    asked += [name for text in (page.speaker, page.utterance) for name in list_placeholders(text)]
+    asked = [page.label, *page.columns, *page.numbers, *page.values, *([page.split] if page.split else [])]
+    asked += list_placeholders(page.speaker)
     asked += [name for name, _ in page.derived.values()]
     asked += [name for table in page.tables for name in table.key]
     for name in asked:
-        if name not in {*known, "name"}:
+        if name not in known:
             raise UnknownNameError(describe_unknown("field", name, sorted(known)))
-    for name in list_placeholders(page.utterance):
-        if name not in {*page.names.groupindex, "name"}:
-            raise CorpusError(f"utterance is made of {name!r}: expected fields of names, or name, the recording's own")
+    named = set(page.names.groupindex)
+    for name in [*(set(page.only) - named), *(set(list_placeholders(page.utterance)) - named - {"name"})]:
+        raise CorpusError(f"{name!r} in only or utterance: expected fields of names, or {{name}}, the recording's own")
     if page.split is not None and page.split not in page.columns:
         raise CorpusError(f"split {page.split!r} is none of the columns: expected one of them")
     for name in page.columns:
@@ -193,14 +206,15 @@ def _check_page(page: Page) -> None:
         raise CorpusError(f"leave_out names {sorted(strange)[0]!r}, which is no class of values.{page.label}")
 
 
-def list_placeholders(text: str | None) -> list[str]:
+@lru_cache(maxsize=64)
+def list_placeholders(text: str | None) -> tuple[str, ...]:
     """Return the fields that a text such as ``{session}{sex}`` is put together of.
 
     Raises:
         CorpusError: if it is no such text.
     """
     try:
-        return [name for _, name, _, _ in Formatter().parse(text or "") if name is not None]
+        return tuple(name for _, name, _, _ in Formatter().parse(text or "") if name is not None)
     except ValueError as problem:
         raise CorpusError(f"{text!r} ({problem}): expected fields in braces, such as {{actor}}") from problem
 

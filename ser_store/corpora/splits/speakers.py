@@ -6,7 +6,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.ravdess import open_ravdess, parse_ravdess_id
+from ser_store.corpora.published.fields import describe_name
+from ser_store.corpora.published.page import open_page
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus, StrArray
 
@@ -142,9 +143,9 @@ def fold_as_emobox(corpus: Corpus) -> StrArray:
     Raises:
         CorpusError: if an utterance is not one of RAVDESS, or all actors are in one fold.
     """
-    folds = open_ravdess().folds["emobox"]
-    fold_of = {actor: f"fold-{fold}" for fold, actors in enumerate(folds, start=1) for actor in actors}
-    told = [parse_ravdess_id(utterance) for utterance in corpus.ids.tolist()]
+    page = open_page("ravdess")
+    fold_of = {actor: f"fold-{fold}" for fold, actors in enumerate(page.folds["emobox"], start=1) for actor in actors}
+    told = [describe_name(page, utterance) for utterance in corpus.ids.tolist()]
     parts = [fold_of[str(fields["speaker"])] for fields in told if fields is not None]
     if len(parts) < len(told):
         raise CorpusError(
