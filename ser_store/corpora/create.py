@@ -13,7 +13,7 @@ from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.corpora.splits.cautions import caution_split
-from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_split
+from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_repeats, name_split
 from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
@@ -92,6 +92,7 @@ def init(
     split: str | None = None,
     seed: int | None = None,
     folds: int | None = None,
+    repeats: int | None = None,
     skip_bad: bool = False,
     strict: bool = False,
     progress: ProgressLike = False,
@@ -107,6 +108,7 @@ def init(
             split stays.
         seed: of the split; one that is not the split's own is part of its name: ``paper-7``.
         folds: how many, of a split into folds; part of its name likewise: ``kfold-10-folds``.
+        repeats: draw so many splits, by the seeds that follow: ``speaker``, ``speaker-1``, …; the first is the default.
         skip_bad: leave bad recordings out instead of refusing.
         strict: a recording that is not as its header says is a bad one.
         progress: show a bar over the recordings; or a function that does, see
@@ -139,9 +141,11 @@ def init(
         cautions += _describe_changes(there.corpus, described)
         described = _combine(there.corpus, described)
     name = split or described.default_split or "paper"
-    if name != described.default_split or (split, seed, folds) != (None, None, None):
+    if name != described.default_split or (split, seed, folds, repeats) != (None, None, None, None):
         asked, name = name, name_split(described, name, seed=seed, folds=folds)
-        described = replace(add_split(described, name), default_split=name)
+        for one in [name] if repeats is None else name_repeats(described, asked, repeats, seed=seed, folds=folds):
+            described = add_split(described, one)
+        described = replace(described, default_split=name)
         if asked != name:
             cautions.append(f"the split is called {name}, after its seed or number of folds: `split` {name} means it")
         if name in described.columns:

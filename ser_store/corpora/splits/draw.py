@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.checks import check_number
 from ser_store.corpora.building import MEASURED_COLUMNS
 from ser_store.corpora.splits.speakers import (
     count_speakers,
@@ -90,6 +91,26 @@ def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int
     """
     draw = _read_draw(corpus, name, seed=seed, folds=folds)
     return name if draw is None else draw.name
+
+
+def name_repeats(
+    corpus: Corpus, name: str, repeats: int, *, seed: int | None = None, folds: int | None = None
+) -> list[str]:
+    """Return the names of several draws of one split, by the seeds that follow its own.
+
+    Raises:
+        CorpusError: if the split leaves nothing to chance, or there are fewer than two repeats.
+
+    >>> import ser_store as ss
+    >>> name_repeats(ss.open_example().corpus, "kfold", 3)
+    ['kfold', 'kfold-1', 'kfold-2']
+    """
+    check_number("repeats", repeats, CorpusError, least=2, whole=True)
+    draw = _read_draw(corpus, name, seed=seed, folds=folds)
+    if draw is None or draw.seed is None:
+        drawn = ", ".join(_DEFAULT_SEEDS)
+        raise CorpusError(f"`repeats` of split {name!r}, which is always the same: expected one of {drawn}")
+    return [name_split(corpus, draw.kind, seed=draw.seed + one, folds=draw.folds) for one in range(repeats)]
 
 
 def name_kind(corpus: Corpus, name: str) -> str:
