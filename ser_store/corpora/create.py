@@ -13,7 +13,8 @@ from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.ravdess import load_ravdess
 from ser_store.corpora.splits.cautions import caution_split
-from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_repeats, name_split
+from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds
+from ser_store.corpora.splits.draw_names import name_repeats, name_split
 from ser_store.errors import UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
@@ -103,7 +104,7 @@ def init(
         store: the store's folder.
         corpus: ``ravdess``, or a CSV or Parquet manifest.
         audio: the folder of the recordings.
-        split: name of a split (see :data:`ser_store.corpora.splits.draw.SPLITS`) or of a column. Default: the
+        split: name of a split (see :data:`ser_store.corpora.splits.draw_names.SPLITS`) or of a column. Default: the
             manifest's own ``split`` column where it has one, else ``paper``; where the store is there, its default
             split stays.
         seed: of the split; one that is not the split's own is part of its name: ``paper-7``.

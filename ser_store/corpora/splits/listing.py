@@ -8,7 +8,8 @@ import numpy as np
 
 from ser_store.common.display import Block, Result, Table
 from ser_store.corpora.splits.cautions import caution_split
-from ser_store.corpora.splits.draw import add_split, describe_folds, name_kind, name_repeats, name_split
+from ser_store.corpora.splits.draw import add_split, describe_folds
+from ser_store.corpora.splits.draw_names import name_kind, name_repeats, name_split
 from ser_store.errors import SerstoreError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -126,7 +127,8 @@ def splits(
     Args:
         store: a store, or its path.
         describe: list this split alone.
-        add: a split to draw (see :data:`ser_store.corpora.splits.draw.SPLITS`), or a column whose values are the parts.
+        add: a split to draw (see :data:`ser_store.corpora.splits.draw_names.SPLITS`), or a column whose values are the
+            parts.
         seed: of the split to add; one that is not its own becomes part of its name: ``paper-7``.
         folds: how many, of a split into folds to add; part of its name likewise: ``kfold-10-folds``.
         repeats: draw so many splits, by the seeds that follow: ``speaker``, ``speaker-1``, …
