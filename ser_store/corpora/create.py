@@ -14,7 +14,8 @@ from ser_store.common.display import Block, Result
 from ser_store.corpora.label_map import read_label_map
 from ser_store.corpora.sources import Source, load_corpus
 from ser_store.corpora.splits.cautions import caution_split
-from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds, name_split
+from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds
+from ser_store.corpora.splits.draw_names import name_repeats, name_split
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.progress import ProgressLike, to_progress
@@ -98,6 +99,7 @@ def init(
     split: str | None = None,
     seed: int | None = None,
     folds: int | None = None,
+    repeats: int | None = None,
     skip_bad: bool = False,
     strict: bool = False,
     progress: ProgressLike = False,
@@ -113,11 +115,12 @@ def init(
             with ``audio`` instead.
         labels: a label map (TOML) that renames, merges or drops classes; see
             :func:`ser_store.corpora.label_map.read_label_map`.
-        split: name of a split (see :data:`ser_store.corpora.splits.draw.SPLITS`) or of a column. Default: the
+        split: name of a split (see :data:`ser_store.corpora.splits.draw_names.SPLITS`) or of a column. Default: the
             corpus' own where one was published or the table has a column ``split``, else ``paper``; without audio, one
             in which all utterances are judged. Where the store is there, its default split stays.
         seed: of the split; one that is not the split's own is part of its name: ``paper-7``.
         folds: how many, of a split into folds; part of its name likewise: ``kfold-10-folds``.
+        repeats: draw so many splits, by the seeds that follow: ``speaker``, ``speaker-1``, …; the first is the default.
         skip_bad: leave bad recordings out instead of refusing.
         strict: a recording that is not as its header says is a bad one.
         progress: show a bar over the recordings; or a function that does, see
@@ -153,7 +156,7 @@ def init(
         described = _combine(there.corpus, described)
     if no_audio and split is None and described.default_split is None:
         described = judge_all(described)
-    described, name, told, said = _choose_split(described, split, seed=seed, folds=folds)
+    described, name, told, said = _choose_split(described, split, seed=seed, folds=folds, repeats=repeats)
     notes, cautions = (*notes, *told), [*cautions, *said]
     if there is None:
         made = Store.create(path, described)
@@ -175,14 +178,16 @@ def init(
 
 
 def _choose_split(
-    corpus: Corpus, split: str | None, *, seed: int | None, folds: int | None
+    corpus: Corpus, split: str | None, *, seed: int | None, folds: int | None, repeats: int | None
 ) -> tuple[Corpus, str, tuple[str, ...], tuple[str, ...]]:
     """The corpus with the split that is meant as its default, how it is called, what was understood, and cautions."""
     asked = split or corpus.default_split or "paper"
-    if asked == corpus.default_split and (split, seed, folds) == (None, None, None):
+    if asked == corpus.default_split and (split, seed, folds, repeats) == (None, None, None, None):
         return corpus, asked, (), ()
     name = name_split(corpus, asked, seed=seed, folds=folds)
-    corpus = replace(add_split(corpus, name), default_split=name)
+    for one in [name] if repeats is None else name_repeats(corpus, asked, repeats, seed=seed, folds=folds):
+        corpus = add_split(corpus, one)
+    corpus = replace(corpus, default_split=name)
     renamed = f"the split is called {name}, after its seed or number of folds: `split` {name} means it"
     notes = describe_folds(corpus.columns[name], corpus.parts(name)) if name in corpus.columns else ()
     return corpus, name, notes, (renamed,) if asked != name else ()

@@ -1,6 +1,6 @@
 """The best ensemble of a vote becomes a run of its own, whose member holds what its members decide together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -62,7 +62,7 @@ def save_best(store: Store, name: str, pool: CandidatePool, report: VoteReport) 
         "weights": None if weights is None else [weights[member] for member in best.members],
         "split": report.split,
         CHOSEN: _describe_choice(report),
-        **_inherit(store, runs),
+        **inherit(store, runs),
         "versions": list_versions(),
     }
     if decided.logits is not None:
@@ -129,12 +129,21 @@ def _describe_choice(report: VoteReport) -> dict[str, Any] | None:
     }
 
 
-def _inherit(store: Store, runs: Sequence[str]) -> dict[str, Any]:
-    """Return what the members' runs say of themselves that holds for all of them together."""
-    fitted = [find_fitted(store, run) for run in runs]
-    own: dict[str, Any] = {}
-    if all(one is not None for one in fitted):
-        own[KEY] = reduce(Fitted.joined, [one for one in fitted if one is not None]).to_json()
-    details: list[Mapping[str, Any]] = [store.run(run).details for run in runs]
+def inherit(store: Store, runs: Sequence[str], own: Fitted | None = None) -> dict[str, Any]:
+    """Return what a record says of itself that holds for the runs that it stands on, together.
+
+    Where one of them does not state what it has learned from, nothing is known of the record either.
+
+    Args:
+        store: has the runs.
+        runs: their names.
+        own: what was learned beside what they have learned.
+    """
+    below = [find_fitted(store, run) for run in runs]
+    known = [one for one in (own, *below) if one is not None]
+    details = [store.run(run).details for run in runs]
     standardised = [one["normalise"] for one in details if one.get("normalise", "train") != "train"]
-    return own | ({"normalise": standardised[0]} if standardised else {})
+    return {
+        **({} if None in below else {KEY: reduce(Fitted.joined, known).to_json()}),
+        **({"normalise": standardised[0]} if standardised else {}),
+    }

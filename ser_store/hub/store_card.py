@@ -7,9 +7,11 @@ from huggingface_hub import DatasetCardData
 from ser_store.common.display import format_bytes, format_count
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.listing import SplitDescription, splits
+from ser_store.errors import UnknownNameError
 from ser_store.evaluation import Evaluations, evaluate
 from ser_store.evaluation.choice.member_choice import list_readable
 from ser_store.evaluation.choice.saved_ensembles import read_choice
+from ser_store.evaluation.steps import steps
 from ser_store.hub.model_card import TASK, write_table
 from ser_store_h5.names import HUB
 from ser_store_h5.places.published import PACK_NAME
@@ -100,16 +102,35 @@ def _describe_figures(store: Store, found: Evaluations | None) -> Iterator[str]:
     rows = []
     for one in found.members:
         interval = f"{one.interval.low:.2%} to {one.interval.high:.2%}"
-        choice = read_choice(store.run(one.member.partition("@")[0]))
-        chosen = "" if choice is None else choice.corrected
         scores = (f"{one.metrics.accuracy:.2%}", interval, f"{one.metrics.balanced_accuracy:.2%}")
-        rows.append((f"`{one.member}`", one.metrics.n, *scores, chosen))
+        rows.append((f"`{one.member}`", one.metrics.n, *scores, _describe_choice(store, one.member)))
     header = ["member", "utterances", "accuracy (WA)", "95% interval", "balanced accuracy (UA)"]
     is_chosen = any(row[-1] for row in rows)
-    header += ["where something was chosen"] if is_chosen else []
+    header += ["what was chosen, and on what"] if is_chosen else []
     yield f"Of the selected step of each run, {part}:"
     yield write_table(header, [row if is_chosen else row[:-1] for row in rows])
     yield _list_cautions(found.cautions)
+
+
+def _describe_choice(store: Store, member: str) -> str:
+    """What of a member was chosen by its accuracy, with that as found there and corrected; empty if nothing was."""
+    run, step = store.resolve(member)
+    record = store.run(run)
+    choice, selected = read_choice(record), record.selected
+    if choice is not None:
+        among = f"among {choice.among} " if choice.among else ""
+        return f"chosen {among}on {choice.on}: {choice.corrected}"
+    if selected is None or (selected.step, selected.criterion) != (step, "best"):
+        return ""
+    said = f"step chosen among {len(store.steps(run))} on {selected.on}"
+    try:
+        [found] = steps(store, run, on=selected.on, split=record.details.get("split")).runs
+    except UnknownNameError:  # the part is not there any more
+        return f"{said}, not corrected for that"
+    corrected = found.correction
+    if corrected is None:
+        return f"{said}, not corrected for that: {found.note}"
+    return f"{said}: accuracy {corrected.apparent:.2%} there, corrected {corrected.corrected:.2%}"
 
 
 def _describe_protocol(store: Store) -> Iterator[str]:

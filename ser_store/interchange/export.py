@@ -1,46 +1,24 @@
 """Members as tables and arrays that other programs read."""
 
 import os
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from ser_store.common.display import Block, Result, format_count
-from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, load_predictions
+from ser_store.errors import StoreError
+from ser_store.evaluation.choice.ensemble_names import check_voting_rule
 from ser_store.evaluation.choice.exclusion import Exclusion
-from ser_store.evaluation.choice.member_choice import (
-    Steps,
-    choose_members,
-    keep_covering,
-    list_readable,
-    name_ensembles,
-    name_part,
-)
+from ser_store.evaluation.choice.member_choice import Steps, keep_covering, name_part
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.score_kinds import find_kind
-from ser_store.interchange.columns import KIND_COLUMN
-from ser_store.interchange.scores import recognise
+from ser_store.interchange.exporting.choice import What, check_ensembles, check_type, choose_exported
+from ser_store.interchange.exporting.files import PREPARE, ExportRequest
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
 from ser_store_h5.disk.atomic import write_atomically
-from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import PLUS, list_names
-from ser_store_h5.store import Store, StoreLike, open_store
-
-What = Literal["predicted", "logits", "pooled", "everything"]
-_HOLDS = {
-    ".csv": ("predicted", "logits"),
-    ".parquet": ("predicted", "logits"),
-    ".npz": ("predicted", "logits", "pooled"),
-    ".h5ad": ("everything", "predicted", "logits", "pooled"),
-}
-_LONG_COLUMNS = ("utterance", "run", "step", "label")
+from ser_store_h5.store import StoreLike, open_store
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,33 +53,6 @@ class Exported(Result):
         return {**self.records()[0], "cautions": list(self.cautions)}
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What shall be written of a store: ``rows`` are ascending indices ``(n,)`` int32 of the part ``on``.
-
-    ``cautions`` say why figures of it may mislead; ``layer`` is the one whose representations are meant, None for
-    the last; ensembles vote by ``voting``.
-    """
-
-    store: Store
-    names: tuple[str, ...]
-    rows: NDArray[np.int32]
-    what: str
-    on: str
-    split: str | None
-    cautions: tuple[str, ...] = ()
-    layer: int | None = None
-    voting: VotingRule = field(default_factory=VotingRule)
-
-    @property
-    def ids(self) -> NDArray[np.str_]:
-        return self.store.corpus.ids[self.rows]
-
-    @property
-    def labels(self) -> NDArray[np.int16]:
-        return self.store.corpus.labels[self.rows]
-
-
 def export(
     store: StoreLike,
     path: str | os.PathLike[str],
@@ -128,7 +79,7 @@ def export(
             class, and before these, where it would be read otherwise, ``scores``, which says what the numbers are;
             ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``), ``classes``
             and one array for each member, in which -1 is an answer that is no class. For h5ad files see
-            :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
+            :mod:`ser_store.interchange.exporting.annotated`; they hold ``everything`` by default.
         layer: number of the layer whose representations are written. Default: the last that was kept.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
@@ -147,20 +98,22 @@ def export(
     store = open_store(store)
     path = Path(path)
     members = list_names(members)
-    content = _check_type(path, what if layer is None else what or "pooled")
+    content = check_type(path, what if layer is None else what or "pooled")
     if layer is not None and content != "pooled":
         raise StoreError(f"`layer` is {layer} and `what` is {content}: expected pooled, which layers are of")
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
     voting = check_voting_rule(rule, tie)
-    names, left_out = _choose(store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude)))
+    names, left_out = choose_exported(
+        store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
+    )
     if not members:
         names, short = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *short)
-    _check_ensembles(path, names, content)
+    check_ensembles(path, names, content)
     cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
-    request = _Request(store, tuple(names), rows, content, on, split, cautions, layer, voting)
-    write = _PREPARE[path.suffix.lower()](request)
+    request = ExportRequest(store, tuple(names), rows, content, on, split, cautions, layer, voting)
+    write = PREPARE[path.suffix.lower()](request)
 
     def write_flushed(temporary: Path) -> None:
         write(temporary)
@@ -169,171 +122,3 @@ def export(
 
     write_atomically(path, write_flushed)
     return Exported(path, content, len(names), len(rows), cautions)
-
-
-def _check_type(path: Path, what: str | None) -> str:
-    """The content meant by ``what``, if the type of ``path`` can hold it."""
-    suffix = path.suffix.lower()
-    if suffix not in _HOLDS:
-        raise StoreError(
-            f"{path.name}: cannot be written as {suffix or 'a file without suffix'}: expected {', '.join(_HOLDS)}"
-        )
-    if what is None:
-        return _HOLDS[suffix][0]
-    if what not in get_args(What):
-        raise UnknownNameError(describe_unknown("content", what, get_args(What)))
-    if what not in _HOLDS[suffix]:
-        able = ", ".join(other for other, contents in _HOLDS.items() if what in contents)
-        raise StoreError(f"{path.name}: cannot hold {what} as {suffix}: expected {able}")
-    return what
-
-
-def _holds(member: MemberInfo, what: str) -> bool:
-    wanted = {"predicted": member.can_vote, "logits": member.logits is not None, "pooled": member.pooled is not None}
-    return wanted.get(what, True)
-
-
-def _choose(
-    store: Store, members: Sequence[str], *, what: str, steps: Steps, is_excluded: Exclusion
-) -> tuple[list[str], tuple[str, ...]]:
-    """Those named; else the selected or all steps of all runs that hold ``what``, and a line for what is left out."""
-    if members:
-        names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
-        is_excluded.check(names)
-        if what == "predicted":
-            _refuse_unanswering(store, names)
-        return names, ()
-    if what == "predicted":
-        names, left_out = choose_members(store, steps=steps, leave_out=is_excluded)
-        is_excluded.check(names)
-        return names, left_out
-    found, left_out = list_readable(
-        store, steps=steps, holds=lambda member: _holds(member, what), leave_out=is_excluded
-    )
-    is_excluded.check([member.name for member in found])
-    if not found:
-        names = store.member_names()
-        held = "there are no members yet" if not names else f"none of {', '.join(names[:5])} holds them"
-        unread = "".join(f"; {line}" for line in left_out)
-        raise StoreError(f"{store.path} has no {what} to export: {held}; `ls()` shows what there is{unread}")
-    return [member.name for member in found], left_out
-
-
-def _refuse_unanswering(store: Store, names: Sequence[str]) -> None:
-    """Refuse a member that answers nothing; its representations can be written all the same."""
-    mute = (one for name in names if PLUS not in name for one in [store.describe_member(name)] if not one.can_vote)
-    for member in mute:
-        raise StoreError(
-            f"{member.name} has pooled representations only: expected logits or labels; `what` pooled writes them as "
-            ".npz or .h5ad, `head()` fits a classifier on them"
-        )
-
-
-def _check_ensembles(path: Path, names: Sequence[str], what: str) -> None:
-    """Refuse ensembles where more than the classes that they decide for is to be written."""
-    ensembles = [name for name in names if PLUS in name]
-    if ensembles and (what != "predicted" or path.suffix.lower() == ".h5ad"):
-        raise StoreError(
-            f"{ensembles[0]} is an ensemble, which has predicted classes alone: expected `what` predicted in a file "
-            "that ends in .csv, .parquet or .npz"
-        )
-
-
-def _prepare_npz(request: _Request) -> Callable[[Path], None]:
-    def iter_arrays() -> Iterator[tuple[str, NDArray[Any]]]:
-        """Yield one member at a time: the pooled representations of all may be more than memory holds."""
-        store, rows = request.store, request.rows
-        yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
-        for name in request.names:
-            if request.what == "predicted":
-                yield name, load_predictions(store, [name], rows, rule=request.voting)[0]
-            else:
-                pooled = request.what == "pooled"
-                yield name, store.pooled(name, rows, layer=request.layer) if pooled else store.logits([name], rows)[0]
-
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, array in iter_arrays():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, array, allow_pickle=False)
-
-    return write
-
-
-def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
-    from ser_store.interchange.annotated import annotate, write_h5ad
-
-    described = {
-        "on": request.on,
-        "split": request.split or request.store.corpus.default_split or "",
-        "cautions": np.array(request.cautions, dtype=object),
-    }
-    asked: dict[str, Any] = {"what": request.what, "layer": request.layer, "described": described}
-    annotated = annotate(request.store, request.names, request.rows, **asked)
-    return lambda path: write_h5ad(path, annotated)
-
-
-def _make_table(request: _Request) -> Any:
-    if request.what == "logits":
-        return _make_number_table(request)
-    predicted = load_predictions(request.store, request.names, request.rows, rule=request.voting)
-    return (
-        _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
-    )
-
-
-def _make_wide_table(request: _Request, predicted: NDArray[np.int16]) -> Any:
-    import polars
-
-    classes = np.array(request.store.corpus.classes)
-    columns = {name: classes[own].tolist() for name, own in zip(request.names, predicted, strict=True)}
-    return polars.DataFrame({"utterance": request.ids.tolist(), "label": classes[request.labels].tolist(), **columns})
-
-
-def _make_label_table(request: _Request, predicted: NDArray[np.int16]) -> Any:
-    """Long, so that an empty cell is an answer that was left out, and no utterance that a member did not hear."""
-    import polars
-
-    classes = [*request.store.corpus.classes, None]  # the last is that of -1
-    parts = [
-        {**_start_long(request, name), "predicted": [classes[label] for label in own.tolist()]}
-        for name, own in zip(request.names, predicted, strict=True)
-    ]
-    return polars.concat(
-        [polars.DataFrame(part, schema_overrides={"step": polars.Int64, "predicted": polars.String}) for part in parts]
-    )
-
-
-def _make_number_table(request: _Request) -> Any:
-    import polars
-
-    store, classes = request.store, request.store.corpus.classes
-    taken = sorted(set(classes) & {*_LONG_COLUMNS, "predicted", KIND_COLUMN})
-    if taken:
-        raise StoreError(f"class {taken[0]!r} has the name of a column of the table: expected .npz or .h5ad for logits")
-    numbers = dict(zip(request.names, store.logits(request.names, request.rows), strict=True))
-    kinds = {name: find_kind(store, store.resolve(name)[0]) for name in request.names}
-    is_plain = len(set(request.labels.tolist())) == len(classes)
-    is_plain = is_plain and all(recognise(own.astype(np.float64)) == kinds[name] for name, own in numbers.items())
-    parts = []
-    for name, own in numbers.items():
-        stated = {} if is_plain else {KIND_COLUMN: kinds[name]}
-        parts.append(
-            polars.DataFrame({**_start_long(request, name), **stated, **dict(zip(classes, own.T, strict=True))})
-        )
-    return polars.concat(parts)
-
-
-def _start_long(request: _Request, name: str) -> dict[str, Any]:
-    run, step = (name, None) if PLUS in name else request.store.resolve(name)
-    labels = np.array(request.store.corpus.classes)[request.labels].tolist()
-    return {"utterance": request.ids.tolist(), "run": run, "step": step, "label": labels}
-
-
-# What writes a file, made before the file is: what cannot be written leaves none.
-_PREPARE: Mapping[str, Callable[[_Request], Callable[[Path], object]]] = {
-    ".csv": lambda request: _make_table(request).write_csv,  # float32 in the fewest digits that stand for no other
-    ".parquet": lambda request: _make_table(request).write_parquet,
-    ".npz": _prepare_npz,
-    ".h5ad": _prepare_h5ad,
-}

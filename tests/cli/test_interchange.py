@@ -127,6 +127,14 @@ def test_two_stores_of_one_corpus_are_merged(serstore, store, packed):
     assert (again["added"], len(again["identical"])) == ([], 6)
 
 
+def test_of_many_that_were_merged_the_first_are_named(serstore, store, packed):
+    names = Store(store).member_names()
+    for name in names:
+        ask(serstore, "rm", name.partition("@")[0], "--store", store)
+    said = ask(serstore, "merge", packed, "--store", store).out
+    assert said == f"added 6 members ({', '.join(names[:5])}, …)\n"
+
+
 def test_members_that_contradict_each_other_are_merged_under_another_name(serstore, store, packed, tmp_path):
     ask(serstore, "rm", "xlsr53", "--store", store)
     ids = Store(store).corpus.ids

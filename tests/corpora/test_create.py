@@ -48,6 +48,13 @@ def refused(outcome):
     return line
 
 
+def test_a_split_is_drawn_several_times_of_which_the_first_is_the_default(speech, make):
+    made = make("ravdess", "--audio", speech, "--split", "paper", "--repeats", 3)
+    assert made.code == 0
+    corpus = Store(make.store).corpus
+    assert (list(corpus.splits), corpus.default_split) == (["paper", "paper-102", "paper-103"], "paper")
+
+
 def test_another_seed_is_another_split_and_the_first_one_stays(speech, make, serstore):
     words = ("ravdess", "--audio", speech)
     assert make(*words).code == 0

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ser_store.corpora.published.fields import describe_name
 from ser_store.corpora.published.ids import read_ids
 from ser_store.corpora.published.page import open_page
-from ser_store.corpora.splits.draw import SPLITS, add_split, name_split, normalise_part, twin_groups
+from ser_store.corpora.splits.draw import add_split, normalise_part, twin_groups
+from ser_store.corpora.splits.draw_names import SPLITS, name_split
 from ser_store.corpora.splits.speakers import FEW
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
 from ser_store.errors import CorpusError, UnknownNameError

@@ -65,9 +65,29 @@ def test_one_is_removed_unless_it_is_in_use(store):
     assert ss.Store(store.path).corpus.default_split is None
 
 
+def test_a_split_is_drawn_several_times_by_the_seeds_that_follow(store, serstore):
+    found = ss.splits(store, add="kfold", folds=3, seed=7, repeats=2)
+    names = ["kfold-3-folds-7", "kfold-3-folds-8"]
+    assert [one.name for one in found.splits] == ["paper", *names]
+    assert found.notes == (f"the splits are called {', '.join(names)}, after their seed or number of folds",)
+    corpus = ss.Store(store.path).corpus
+    for name, seed in zip(names, (7, 8), strict=True):
+        alone = ss.Store.create(store.path.with_name(f"{name}.store"), corpus)
+        ss.splits(alone, remove=name)
+        ss.splits(alone, add="kfold", folds=3, seed=seed)
+        assert alone.corpus.parts(name).tolist() == corpus.parts(name).tolist()
+    assert (corpus.parts(names[0]) != corpus.parts(names[1])).any()
+    told = serstore("splits", "--add", "kfold", "--repeats", 3, "--json", "--store", store.path).json
+    assert {"kfold", "kfold-1", "kfold-2"} <= {one["name"] for one in told["splits"]}
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
+        ({"repeats": 3}, ss.SerstoreError, "are those of a split to `add`"),
+        ({"add": "kfold", "repeats": 1}, ss.CorpusError, "`repeats` is 1: expected a whole number from 2 on"),
+        ({"add": "loso", "repeats": 2}, ss.CorpusError, "`repeats` of split 'loso', which is always the same"),
+        ({"add": "session", "repeats": 2}, ss.CorpusError, "always the same: expected one of paper, "),
         ({"add": "take"}, ss.CorpusError, "column 'take' has 24 different values for 24 utterances"),
         ({"add": "papier"}, ss.UnknownNameError, "unknown split 'papier'"),
         ({"add": "paper", "seed": 101}, ss.CorpusError, "split 'paper' is there with other parts"),

@@ -78,11 +78,12 @@ def test_runs_that_differ_in_nothing_but_the_seed_are_gathered(store, serstore):
     assert ss.evaluate(store, ["head-1", "other"], on="all").seeds == ()
 
 
-def test_several_seeds_of_a_head_are_one_call_and_none_is_preferred(store, serstore):
+@pytest.mark.parametrize("option", ["--seeds", "--repeats"])
+def test_several_seeds_of_a_head_are_one_call_and_none_is_preferred(option, store, serstore):
     rng = np.random.default_rng(0)
     pooled = rng.normal(size=(N, 3)) + store.corpus.labels[:, None]
     store.add("frozen", ids=store.corpus.ids.tolist(), pooled=pooled, trained_on="nothing")
-    words = ("head", "--from", "frozen", "--cv", "speaker", "--folds", 4, "--seeds", 3, "--store", store.path)
+    words = ("head", "--from", "frozen", "--cv", "speaker", "--folds", 4, option, 3, "--store", store.path)
     told = serstore(*words)
     assert told.code == 0, told.err
     names = [f"frozen-logreg-seed-{seed}@0" for seed in (1, 2, 3)]

@@ -126,6 +126,18 @@ def test_the_card_says_by_which_protocol_and_how_well(store, hub, serstore, tmp_
     assert paths == {"utterances": "utterances.parquet", "members": "members/*.parquet"}
 
 
+def test_the_card_has_what_is_left_of_a_figure_that_was_chosen(store, hub):
+    store.update_corpus(replace(store.corpus, speakers=None))  # of so few none can be told
+    step = ss.steps(store, "mine", on="all", select="best").runs[0].correction
+    vote = ss.vote(store, ["mine@10", "mine@20", "yours"], k=2, all_combos=True, on="all", save="both").selection
+    ss.push_store(store, "me/sample")
+    text = read(hub, "README.md").read_text()
+    assert "| balanced accuracy (UA) | what was chosen, and on what |" in text
+    for found, said in ((step, "step chosen among 2 on all: "), (vote, "chosen among 3 ensembles on all: ")):
+        assert f" | {said}accuracy {found.apparent:.2%} there, corrected {found.corrected:.2%} |" in text
+    assert "| `yours@0` | 6 | 33.33% | 9.68% to 70.00% | 33.33% |  |" in text
+
+
 def test_nothing_that_is_pushed_says_where_it_lay(store, hub, tmp_path):
     store.update_run(store.run("mine").updated(model=f"{tmp_path}/weights", checkpoints=f"{store.path}/runs/mine"))
     ss.push_store(store, "me/sample")

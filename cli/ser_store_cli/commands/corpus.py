@@ -20,6 +20,10 @@ from ser_store_cli.options import (
 )
 from ser_store_cli.output import print_blocks, print_json
 
+RepeatsOption = Annotated[
+    int | None,
+    typer.Option("--repeats", help="Draw so many of the split, by the seeds that follow: speaker, speaker-1, …"),
+]
 # Lines of one kind; the rest are counted.
 _TOLD = 5
 
@@ -68,6 +72,7 @@ def init(
         int | None,
         typer.Option("--folds", help="Number of folds, which becomes part of the split's name: kfold-10-folds."),
     ] = None,
+    repeats: RepeatsOption = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out recordings that cannot be read, instead of stopping.")
     ] = False,
@@ -101,6 +106,7 @@ def init(
         split=split,
         seed=seed,
         folds=folds,
+        repeats=repeats,
         skip_bad=skip_bad,
         strict=strict,
         progress=True,
@@ -183,6 +189,7 @@ def splits(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split to add.")] = None,
     folds: Annotated[int | None, typer.Option("--folds", help="Number of folds of the split to add.")] = None,
+    repeats: RepeatsOption = None,
     default: Annotated[
         str | None,
         typer.Option("--default", help="Use this split where no other is named.", autocompletion=complete_splits),
@@ -198,7 +205,7 @@ def splits(
     """List the splits of a store, describe, add or remove one, or choose the default."""
     from ser_store.corpora.splits.listing import splits as find
 
-    found = find(store, describe, add=add, seed=seed, folds=folds, default=default, remove=remove)
+    found = find(store, describe, add=add, seed=seed, folds=folds, repeats=repeats, default=default, remove=remove)
     _tell("note", found.notes)
     warn_cautions(found.cautions)
     if json:

@@ -109,7 +109,11 @@ def head(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the classifier and of the folds.")] = 42,
     seeds: Annotated[
         int | None,
-        typer.Option("--seeds", help="Make each head with the seeds 1 to N, and say how far they differ."),
+        typer.Option(
+            "--seeds",
+            "--repeats",
+            help="Make each head with the seeds 1 to N, which draw other folds each, and say how far they differ.",
+        ),
     ] = None,
     keep: Annotated[
         bool,

@@ -25,6 +25,9 @@ from ser_store_cli.options import (
 )
 from ser_store_cli.output import print_blocks, print_json
 
+# Names that one line holds before it only counts them.
+_NAMED = 5
+
 
 def register(app: typer.Typer) -> None:
     app.command(name="import")(import_)
@@ -292,4 +295,5 @@ def gc(
 
 
 def _list(names: Sequence[str], noun: str) -> str:
-    return format_count(len(names), noun) + (f" ({', '.join(names)})" if names else "")
+    rest = ", …" if len(names) > _NAMED else ""
+    return format_count(len(names), noun) + (f" ({', '.join(names[:_NAMED])}{rest})" if names else "")

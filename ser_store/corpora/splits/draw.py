@@ -1,15 +1,13 @@
 """Splits: which utterances a model is trained on, and which it is evaluated on."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import MEASURED_COLUMNS
+from ser_store.corpora.splits.draw_names import Draw, read_draw
 from ser_store.corpora.splits.speakers import (
-    count_speakers,
     draw_speakers,
     fold_as_emobox,
     fold_speakers,
@@ -18,29 +16,9 @@ from ser_store.corpora.splits.speakers import (
 )
 from ser_store.corpora.splits.train_eval_rows import check_trainable
 from ser_store.corpora.texts import is_missing, normalise_text, unite_spellings
-from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Column, Corpus, StrArray
 
-SPLITS: Mapping[str, str] = {
-    "paper": "the published 80:20 train and test, stratified by label (seed 101); speakers are on both sides",
-    "paper-valid": "as paper, with an eighth of train carved out as valid",
-    "speaker": "train, valid and test (a sixth of the speakers each) without a speaker on two sides; of many "
-    "draws the one with the most even classes",
-    "speaker-folds": "folds of whole speakers (default 6; RAVDESS: four actors each, in their order), classes as "
-    "even as may be",
-    "loso": "leave one speaker out: a fold for each speaker, in their order",
-    "emobox": "the six published folds of RAVDESS (EmoBox), four actors each, other than in speaker-folds",
-    "twin": "80:20 train and test with both takes of an utterance on one side, stratified by label",
-    "kfold": "folds stratified by label (default 5); speakers are in several folds",
-}
-"""What :func:`add_split` makes, in one line each. Any column of the corpus can be a split too."""
-
-PAPER_SEED = 101
-_DEFAULT_SEEDS = {"paper": PAPER_SEED, "paper-valid": PAPER_SEED, "speaker": 0, "twin": 0, "kfold": 0}
-_DEFAULT_FOLDS = {"speaker-folds": 6, "kfold": 5}
-_DRAWN_NAME = re.compile(
-    rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?:-([0-9]{{1,9}})-folds)?(?:-([0-9]{{1,10}}))?"
-)
 _USUAL_PART = re.compile(r"train|valid|test|fold-[0-9]+")
 _USUAL_PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -50,7 +28,7 @@ _USUAL_PARTS = {
 
 
 def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int | None = None) -> Corpus:
-    """Return the corpus with one more split, called as :func:`name_split` says.
+    """Return the corpus with one more split, called as :func:`~ser_store.corpora.splits.draw_names.name_split` says.
 
     Args:
         name: one of ``SPLITS``, the name of one that was drawn otherwise (``paper-7``), a column of the corpus, whose
@@ -69,33 +47,13 @@ def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int 
     >>> add_split(ss.open_example().corpus, "emobox").part_names("emobox")
     ['fold-1', 'fold-2', 'fold-3', 'fold-4', 'fold-5', 'fold-6']
     """
-    draw = _read_draw(corpus, name, seed=seed, folds=folds)
+    draw = read_draw(corpus, name, seed=seed, folds=folds)
     if draw is not None:
         return assign_split(corpus, draw.name, _draw_parts(corpus, draw))
     parts = _column_parts(corpus, name) if name in corpus.columns else corpus.splits[name]
     assigned = assign_split(corpus, name, parts)
     check_trainable(assigned, name)
     return assigned
-
-
-def name_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int | None = None) -> str:
-    """Return what :func:`add_split` calls the split, which takes the same arguments and raises the same errors.
-
-    The name belongs to one assignment, so a seed or a number of folds that is not the default is part of it:
-    ``paper-7``, ``kfold-10-folds``, ``kfold-10-folds-7``.
-
-    >>> import ser_store as ss
-    >>> name_split(ss.open_example().corpus, "kfold", folds=10, seed=7)
-    'kfold-10-folds-7'
-    """
-    draw = _read_draw(corpus, name, seed=seed, folds=folds)
-    return name if draw is None else draw.name
-
-
-def name_kind(corpus: Corpus, name: str) -> str:
-    """Return how a split of the corpus was drawn, a key of ``SPLITS``; else ``column`` or ``given``."""
-    drawn = _DRAWN_NAME.fullmatch(name)
-    return "column" if name in corpus.columns else "given" if drawn is None else drawn[1]
 
 
 def assign_split(corpus: Corpus, name: str, parts: StrArray) -> Corpus:
@@ -183,50 +141,7 @@ def describe_folds(values: Column, parts: StrArray) -> tuple[str, ...]:
     return (f"the folds are {', '.join(f'{part}: {named[part]}' for part in ordered)}",) if named else ()
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """How a split is drawn; None where it has no seed or no number of folds."""
-
-    kind: str
-    seed: int | None
-    folds: int | None
-    name: str
-
-
-def _read_draw(corpus: Corpus, name: str, *, seed: int | None, folds: int | None) -> _Draw | None:
-    """Read how to draw the split; None if it is a column or a split that is there."""
-    if name in SPLITS and name in corpus.columns:
-        raise CorpusError(f"{name!r} is a column, and a split that is drawn: expected one of them; rename the column")
-    drawn = None if name in corpus.columns else _DRAWN_NAME.fullmatch(name)
-    if drawn is None and name not in corpus.columns and name not in corpus.splits:
-        known = dict.fromkeys([*SPLITS, *corpus.splits, *corpus.columns])
-        raise UnknownNameError(describe_unknown("split", name, known, way_out="or name a column"))
-    kind, named_folds, named_seed = (name, None, None) if drawn is None else drawn.groups()
-    default_seed, default_folds = _DEFAULT_SEEDS.get(kind), _DEFAULT_FOLDS.get(kind)
-    if kind == "speaker-folds":
-        default_folds = min(_DEFAULT_FOLDS[kind], count_speakers(corpus))
-    seed = _settle("seed", name, given=seed, named=named_seed, default=default_seed)
-    folds = _settle("number of folds", name, given=folds, named=named_folds, default=default_folds)
-    if seed is not None and not 0 <= seed < 2**32:
-        raise CorpusError(f"seed {seed} is out of range: expected 0 to {2**32 - 1}")
-    if drawn is None:
-        return None
-    suffix = f"-{folds}-folds" if folds != default_folds else ""
-    suffix += f"-{seed}" if seed != default_seed else ""
-    return _Draw(kind, seed, folds, kind + suffix)
-
-
-def _settle(what: str, split: str, *, given: int | None, named: str | None, default: int | None) -> int | None:
-    """The one number that is given, or in the split's name, or the default."""
-    stated = {given, None if named is None else int(named)} - {None}
-    if stated and default is None:
-        raise CorpusError(f"split {split!r} has no {what}, got {stated.pop()}: expected none; leave it out")
-    if len(stated) > 1:
-        raise CorpusError(f"split {split!r} has another {what} in its name than {given}: expected one; leave one out")
-    return stated.pop() if stated else default
-
-
-def _draw_parts(corpus: Corpus, draw: _Draw) -> StrArray:
+def _draw_parts(corpus: Corpus, draw: Draw) -> StrArray:
     seed, folds = draw.seed or 0, draw.folds or 0
     if draw.kind == "speaker":
         return draw_speakers(corpus, seed=seed)

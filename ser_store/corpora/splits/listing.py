@@ -8,7 +8,8 @@ import numpy as np
 
 from ser_store.common.display import Block, Result, Table
 from ser_store.corpora.splits.cautions import caution_split
-from ser_store.corpora.splits.draw import add_split, describe_folds, name_kind, name_split
+from ser_store.corpora.splits.draw import add_split, describe_folds
+from ser_store.corpora.splits.draw_names import name_kind, name_repeats, name_split
 from ser_store.errors import SerstoreError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -117,6 +118,7 @@ def splits(
     add: str | None = None,
     seed: int | None = None,
     folds: int | None = None,
+    repeats: int | None = None,
     default: str | None = None,
     remove: str | None = None,
 ) -> Splits:
@@ -125,9 +127,11 @@ def splits(
     Args:
         store: a store, or its path.
         describe: list this split alone.
-        add: a split to draw (see :data:`ser_store.corpora.splits.draw.SPLITS`), or a column whose values are the parts.
+        add: a split to draw (see :data:`ser_store.corpora.splits.draw_names.SPLITS`), or a column whose values are the
+            parts.
         seed: of the split to add; one that is not its own becomes part of its name: ``paper-7``.
         folds: how many, of a split into folds to add; part of its name likewise: ``kfold-10-folds``.
+        repeats: draw so many splits, by the seeds that follow: ``speaker``, ``speaker-1``, …
         default: the split that questions mean where they name none.
         remove: a split that no run was made by, and that is not the default.
 
@@ -143,15 +147,19 @@ def splits(
     """
     store = open_store(store)
     corpus, cautions, notes = store.corpus, tuple[str, ...](), tuple[str, ...]()
-    if add is None and (seed, folds) != (None, None):
-        raise SerstoreError("`seed` and `folds` are those of a split to `add`: expected one to be named, or neither")
+    if add is None and (seed, folds, repeats) != (None, None, None):
+        raise SerstoreError("`seed`, `folds` and `repeats` are those of a split to `add`: expected one to be named")
     if add is not None:
-        name = name_split(corpus, add, seed=seed, folds=folds)
-        corpus = add_split(corpus, name)
-        cautions = caution_split(corpus, name)
-        notes = describe_folds(corpus.columns[name], corpus.parts(name)) if name in corpus.columns else ()
-        if name != add:
-            notes = (f"the split is called {name}, after its seed or number of folds", *notes)
+        names = [name_split(corpus, add, seed=seed, folds=folds)]
+        if repeats is not None:
+            names = name_repeats(corpus, add, repeats, seed=seed, folds=folds)
+        for name in names:
+            corpus = add_split(corpus, name)
+            cautions += caution_split(corpus, name)
+        notes = describe_folds(corpus.columns[names[0]], corpus.parts(names[0])) if names[0] in corpus.columns else ()
+        if names != [add]:
+            called = f"the splits are called {', '.join(names)}" if repeats else f"the split is called {names[0]}"
+            notes = (f"{called}, after {'their' if repeats else 'its'} seed or number of folds", *notes)
     if default is not None:
         corpus = replace(corpus, default_split=_find_split(corpus, default))
     if remove is not None:

@@ -1,17 +1,16 @@
 """What is kept of a fit: a run that has learned from what the fit and the members below it have learned from."""
 
-from collections.abc import Mapping, Sequence
-from functools import reduce
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.fitted.report import FittedVote
 from ser_store.ensembles.fitted.task import Task
+from ser_store.ensembles.saving import inherit
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.choice.saved_ensembles import CHOSEN, KIND, MEMBERS
-from ser_store_h5.fitted import KEY, Fitted
+from ser_store_h5.fitted import Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
@@ -49,10 +48,7 @@ def save_fitted(store: Store, name: str, report: FittedVote, task: Task, utteran
 
 
 def describe_fit(store: Store, runs: Sequence[str], task: Task, utterances: Utterances) -> dict[str, Any]:
-    """Return what a record says of a fit to members of these runs.
-
-    Where one of them does not state what it has learned from, nothing is known of the fit either.
-    """
+    """Return what a record says of a fit to members of these runs."""
     from ser_store.common.provenance import list_versions  # takes 20 ms, which only those who write pay
 
     rows, places = utterances.reported, task.groups.places
@@ -61,17 +57,12 @@ def describe_fit(store: Store, runs: Sequence[str], task: Task, utterances: Utte
         own = Fitted.by_fold(pairs, len(store.corpus))
     else:
         own = Fitted.on_rows(utterances.searched, len(store.corpus))
-    below = [find_fitted(store, run) for run in runs]
-    stated = reduce(Fitted.joined, (one for one in below if one is not None), own)
-    records: list[Mapping[str, Any]] = [store.run(run).details for run in runs]
-    standardised = [one["normalise"] for one in records if one.get("normalise", "train") != "train"]
     return {
         "split": utterances.split,
         "on": utterances.on,
         "select_on": utterances.select_on,
         "cv": task.groups.split or "speaker" if utterances.select_on is None else None,
         "scores": "log-probabilities",
-        **({} if None in below else {KEY: stated.to_json()}),
-        **({"normalise": standardised[0]} if standardised else {}),
+        **inherit(store, runs, own),
         "versions": list_versions(),
     }

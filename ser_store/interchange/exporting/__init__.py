@@ -1,0 +1,1 @@
+"""Members of a store in; files of other programs out."""
