@@ -138,6 +138,7 @@ def predict(
         precision=precision,
         progress=show,
         device=device,
+        are_kept=False,
     )
     outputs = compute_outputs(
         found.answerer.needs(),
