@@ -122,8 +122,8 @@ def predict(
     >>> _ = ss.extract(store, model="mfcc")
     >>> _ = ss.head(store, "mfcc", kind="lda", keep=True)
     >>> said = ss.predict("mfcc-lda", "recordings/Actor_01", store=store)
-    >>> len(said.spans), said.labels[0]
-    (60, 'neutral')
+    >>> said.members, said.to_frame().height, said.to_frame().columns[:5]
+    (('mfcc-lda@0',), 60, ['file', 'start', 'end', 'label', 'p_angry'])
     """
     _check_options(on_bad, precision, device, batch_size)
     check_window(window, hop)

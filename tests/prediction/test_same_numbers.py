@@ -34,7 +34,7 @@ def store(serstore, speech, tmp_path_factory):
     ss.extract(store, run="tuned")
     ss.finetune(store, "tiny-hubert", run="folded", split=folds, fold="all", recipe=RECIPE)
     keep = {"keep": True}
-    ss.head(store, "mfcc", kind=["lda", "svm", "centroid"], **keep)
+    ss.head(store, "mfcc", kind=["lda", "svm"], **keep)
     ss.head(store, "mfcc", kind="ridge", normalise="corpus", run="on-corpus", **keep)
     ss.head(store, "mfcc", kind="lda", normalise="speaker", run="by-speaker", **keep)
     ss.head(store, "mfcc", kind="lda", run="unkept")
@@ -75,7 +75,7 @@ def test_the_probabilities_are_those_of_the_stored_scores(store, test_files, nam
     assert (said.predicted == store.predictions([name], rows)[0]).mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ["mfcc-svm", "mfcc-centroid", "on-corpus"])
+@pytest.mark.parametrize("name", ["mfcc-svm", "on-corpus"])
 def test_what_is_no_probability_is_not_made_one(store, test_files, name):
     said = predict(name, test_files, store=store)
     assert said.probabilities is None
@@ -167,5 +167,5 @@ def test_options_that_have_nothing_to_say_are_refused(store, test_files, tmp_pat
         predict("mfcc-lda", store=store)
     with pytest.raises(ss.EnsembleError, match="`tie` best with `rule` soft: expected ties by lowest"):
         predict("mfcc-lda+low", test_files, store=store, rule="soft", tie="best")
-    with pytest.raises(ss.StoreError, match="mfcc-svm@0 holds|centroid@0 has labels only"):
-        predict("mfcc-lda+mfcc-centroid", test_files, store=store, rule="soft")
+    with pytest.raises(ss.StoreError, match="saved-hard@0 has labels only"):
+        predict("mfcc-lda+saved-hard", test_files, store=store, rule="soft")
