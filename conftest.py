@@ -11,7 +11,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if find_spec("torch") is None:
-    collect_ignore = [f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "training")]
+    collect_ignore = [
+        f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "prediction", "training")
+    ]
 
 
 @pytest.fixture(autouse=True)

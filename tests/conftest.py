@@ -29,7 +29,7 @@ SHARED = Path(os.environ.get("SERSTORE_SHARED", Path(__file__).parents[1].parent
 SAMPLES = Path(__file__).parents[1] / "ser_store" / "reproduction" / "samples"
 
 if find_spec("torch") is None:
-    collect_ignore = ["backbones", "training", "benchmarks/test_timing.py", "benchmarks/test_running.py"]
+    collect_ignore = ["backbones", "prediction", "training", "benchmarks/test_timing.py", "benchmarks/test_running.py"]
 
 
 def _shared(*parts: str) -> Path:

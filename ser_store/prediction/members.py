@@ -39,6 +39,10 @@ def find_answerer(
         StoreError, ModelError: naming what is not there any more, or never was.
         UnknownNameError: if there is no such member or rule.
     """
+    if store.path.is_file():
+        raise StoreError(
+            f"{store.path} is a packed store, which leaves models behind: expected the folder it was made of"
+        )
     names = resolve_ensemble(store, name)
     if PLUS in name:
         voting = check_voting_rule(rule or "hard", tie or "lowest")

@@ -32,6 +32,9 @@ def store(serstore, speech, tmp_path_factory):
     ss.extract(store, model="tiny-hubert", run="long", window_seconds=1, pooling="max")
     ss.finetune(store, "tiny-wav2vec2", run="tuned", recipe=RECIPE)
     ss.extract(store, run="tuned")
+    [checkpoint] = (store.run_folder("tuned") / "checkpoints").glob("checkpoint-*")
+    ss.extract(store, model=str(shutil.copytree(checkpoint, path.with_name("mine"))), run="mine")
+    path.with_name("mine").rename(path.with_name("moved"))
     ss.finetune(store, "tiny-hubert", run="folded", split=folds, fold="all", recipe=RECIPE)
     keep = {"keep": True}
     ss.head(store, "mfcc", kind=["lda", "svm"], **keep)
@@ -45,6 +48,7 @@ def store(serstore, speech, tmp_path_factory):
     ss.head(store, "mfcc+layers", kind="logreg", run="both", **keep)
     ss.head(store, "long", kind="logreg", run="windows", **keep)
     ss.head(store, "tuned", kind="logreg", run="on-tuned", **keep)
+    ss.head(store, "mine", kind="logreg", run="on-mine", **keep)
     ss.head(store, "mfcc-lda", kind="logreg", run="on-logits", **{**keep, "cv": "utterance", "folds": 2})
     ss.calibrate(store, "mfcc-svm", select_on="valid")
     ss.calibrate(store, "low", run="low-folds", on="test")
@@ -169,3 +173,23 @@ def test_options_that_have_nothing_to_say_are_refused(store, test_files, tmp_pat
         predict("mfcc-lda+low", test_files, store=store, rule="soft", tie="best")
     with pytest.raises(ss.StoreError, match="saved-hard@0 has labels only"):
         predict("mfcc-lda+saved-hard", test_files, store=store, rule="soft")
+
+
+def test_weights_that_moved_are_named_and_others_are_refused(store, test_files, tmp_path):
+    [checkpoint] = (store.run_folder("tuned") / "checkpoints").glob("checkpoint-*")
+    said = predict("on-tuned", test_files, store=store, checkpoint=checkpoint)
+    np.testing.assert_array_equal(said.predicted, predict("on-tuned", test_files, store=store).predicted)
+    with pytest.raises(ss.ModelError, match=r"run mine was extracted with the weights in .*mine, which is gone: name"):
+        predict("on-mine", test_files, store=store)
+    found = predict("on-mine", test_files, store=store, checkpoint=store.path.with_name("moved"))
+    known = softmax(store.logits(["on-mine"], store.corpus.rows("test"))[0])
+    np.testing.assert_allclose(found.probabilities, known, atol=2e-3)
+    with pytest.raises(ss.ModelError, match="with mfcc-lda, which 0 networks answer for: expected one"):
+        predict("mfcc-lda", test_files, store=store, checkpoint=checkpoint)
+    with pytest.raises(ss.ModelError, match="with low.tuned, which 2 networks answer for: expected one"):
+        predict("low+tuned", test_files, store=store, checkpoint=checkpoint)
+    with pytest.raises(ss.ModelError, match="layers@0 was made by a model of other weights"):
+        predict("low", test_files, store=store, checkpoint=checkpoint)
+    ss.pack(store, tmp_path / "packed.h5")
+    with pytest.raises(ss.StoreError, match="is a packed store, which leaves models behind"):
+        predict("mfcc-lda", test_files, store=tmp_path / "packed.h5")
