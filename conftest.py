@@ -12,7 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 collect_ignore: list[str] = []
 if find_spec("torch") is None:
-    collect_ignore += [f"ser_store/{room}" for room in ("backbones", "extraction", "hub", "inference", "training")]
+    rooms = ("backbones", "extraction", "hub", "inference", "prediction", "training")
+    collect_ignore += [f"ser_store/{room}" for room in rooms]
 if find_spec("huggingface_hub") is None:
     collect_ignore += ["store/ser_store_h5/places/hub_files.py"]
 if find_spec("matplotlib") is None:

@@ -30,7 +30,8 @@ SAMPLES = Path(__file__).parents[1] / "ser_store" / "reproduction" / "samples"
 
 collect_ignore: list[str] = []
 if find_spec("torch") is None:
-    collect_ignore += ["backbones", "training", "benchmarks/test_timing.py", "benchmarks/test_running.py"]
+    collect_ignore += ["backbones", "prediction", "training"]
+    collect_ignore += ["benchmarks/test_timing.py", "benchmarks/test_running.py"]
 if find_spec("huggingface_hub") is None:
     collect_ignore += ["hub"]
 if find_spec("matplotlib") is None:

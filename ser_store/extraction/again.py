@@ -41,7 +41,7 @@ def prepare_again(
     """
     run, step = store.resolve(member)
     record, made = store.run(run), store.describe_member(member).provenance
-    features = record.details.get("origin", {}).get("feature_set") if record.kind == "frozen" else None
+    features = find_feature_set(store, member)
     require("torch" if features else "transformers")
     if features:
         return _check_same(prepare_feature_set(store, features, run=run, passes=passes), made)
@@ -59,6 +59,13 @@ def prepare_again(
         return _check_same(prepare_checkpoint(store, run, step=step, checkpoint=checkpoint, passes=repeated), made)
     known = _prepare_frozen(store, record, repeated, checkpoint, pooling=pooling[0] if is_plain else "mean")
     return _check_same(known, made)
+
+
+def find_feature_set(store: Store, member: str) -> str | None:
+    """Return the key of the acoustic feature set that made a member; None where a network did."""
+    record = store.run(store.resolve(member)[0])
+    key = record.details.get("origin", {}).get("feature_set") if record.kind == "frozen" else None
+    return None if key is None else str(key)
 
 
 def find_classifier(name: str) -> tuple[Path, tuple[str, ...]]:

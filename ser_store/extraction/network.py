@@ -55,6 +55,7 @@ class Passes:
         statistics: of their frames; none: as the model pools the last ones.
         window_seconds: what is longer passes the network in windows of at most this length.
         device: ``cpu`` or ``cuda``. Default: the GPU where there is one.
+        are_kept: whether a store keeps what is computed, so that its size is worth a word.
     """
 
     recordings: Recordings
@@ -66,6 +67,7 @@ class Passes:
     statistics: tuple[Statistic, ...] = ()
     window_seconds: float = math.inf
     device: str | None = None
+    are_kept: bool = True
 
 
 def prepare_network(
@@ -97,7 +99,7 @@ def prepare_network(
         identity["window_seconds"] = passes.window_seconds
 
     def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
-        if choice is not None and is_main():
+        if choice is not None and passes.are_kept and is_main():
             _report_size(member, len(rows), choice, loaded.model.config.backbone_config.hidden_size)
         batches = _cut_batches(passes, rows, done)[find_share()]
         options = {"member": member, "precision": precision, "layers": choice, "device": passes.device}

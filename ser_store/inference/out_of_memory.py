@@ -99,7 +99,7 @@ def explain_utterance(member: str, utterance: str) -> MemoryLimitError:
     """Return the error for an extraction that has no room for one utterance."""
     return MemoryLimitError(
         f"{member}: out of memory with the utterance {utterance} alone: expected room for it; set `window_seconds` "
-        "where it is long, end what else takes memory, or leave the recording out of the corpus"
+        "where it is long (`window` of `predict()`), end what else takes memory, or leave the recording out"
     )
 
 

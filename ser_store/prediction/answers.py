@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.ensembles.options import WEIGHTED
 from ser_store.ensembles.saving import average_shares
 from ser_store.heads.inputs import Input
 from ser_store.heads.kept_heads import KeptHead
@@ -16,6 +17,8 @@ from ser_store.voting.fitted.weights import sum_weighted
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import ABSTAINED, RULES, hard_vote, soft_log_vote, soft_vote
 
+# Rules by which what members say can be taken together; a stack's regression is not kept.
+HARD, SUMMED = ("hard", WEIGHTED), ("soft", "soft-log", "pool", "greedy-pool")
 # A member, and a layer of it that is taken; None for the last.
 Need = tuple[str, int | None]
 
@@ -195,7 +198,7 @@ class Ensemble:
         name: of the saved ensemble, or of the members.
         members: in the order of their names; one may be there several times.
         n_classes: of the corpus.
-        rule: ``hard``, ``soft``, ``soft-log``, ``pool`` or ``greedy-pool``.
+        rule: one of ``SUMMED`` or ``HARD``.
         tie: of hard votes.
         weights: of the members; None where they weigh alike.
         accuracies: of the members, for ties by ``best``.
@@ -220,7 +223,7 @@ class Ensemble:
         answers = {name: one.say(outputs) for name, one in by_name.items()}
         said = [answers[one.name] for one in self.members]
         weights = None if self.weights is None else np.array(self.weights)
-        if self.rule == "hard":
+        if self.rule in HARD:
             return self._vote_hard(said, weights)
         given = _stack_scores(said)
         if self.rule not in RULES:
@@ -248,8 +251,9 @@ class Ensemble:
     def explain(self) -> Iterator[str]:
         yield from dict.fromkeys(line for one in self.members for line in one.explain())
         yield from self.cautions
-        if self.rule == "hard":
-            yield f"probabilities are shares of {len(self.members)} votes"
+        if self.rule in HARD:
+            by = ", by their weights" if self.weights else ""
+            yield f"{self.name}: probabilities are shares of its {len(self.members)} votes{by}"
 
 
 def _stack_scores(said: Sequence[Said]) -> NDArray[np.float32]:

@@ -1,21 +1,21 @@
 """What a name stands for: which networks, heads and rules answer, as the records of a store say."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ser_store.ensembles.fitted.calibrate import HEAD as TEMPERATURE
 from ser_store.errors import EnsembleError, StoreError
-from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, format_ensemble
+from ser_store.evaluation.choice.ensemble_names import check_voting_rule, format_ensemble
 from ser_store.evaluation.choice.member_choice import name_part, resolve_ensemble
 from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
 from ser_store.evaluation.repeats.fold_runs import KIND as FOLDS
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores, describe_scores, find_kind
 from ser_store.heads.inputs import standardise_like, takes_logits
 from ser_store.heads.kept_heads import load_kept
-from ser_store.prediction.answers import Answerer, Ensemble, FoldMean, Head, Network, Tempered
+from ser_store.prediction.answers import HARD, SUMMED, Answerer, Ensemble, FoldMean, Head, Network, Tempered
 from ser_store.training.checkpointing.checkpoints import find_checkpoint
 from ser_store.voting.checks import Tie
-from ser_store.voting.fitted.combinations import FITTED_RULES
 from ser_store.voting.rules import RULES, Rule
 from ser_store_h5.names import PLUS, format_member
 from ser_store_h5.runs import RunRecord
@@ -39,10 +39,16 @@ def find_answerer(
         StoreError, ModelError: naming what is not there any more, or never was.
         UnknownNameError: if there is no such member or rule.
     """
+    if store.path.is_file():
+        raise StoreError(
+            f"{store.path} is a packed store, which leaves models behind: expected the folder it was made of"
+        )
     names = resolve_ensemble(store, name)
     if PLUS in name:
         voting = check_voting_rule(rule or "hard", tie or "lowest")
-        return _find_voters(store, sorted(names), voting, checkpoint)
+        if voting.rule != "hard" and voting.tie != "lowest":
+            raise EnsembleError(f"`tie` {tie} with `rule` {rule}: expected ties by lowest; leave `tie` out")
+        return _find_voters(store, sorted(names), voting.rule, voting.tie, judged=(None, None), checkpoint=checkpoint)
     if rule is not None or tie is not None:
         what = f"`rule` {rule}" if rule is not None else f"`tie` {tie}"
         raise EnsembleError(f"{what} with {name}: expected members that vote, such as a@1+b@2; leave it out")
@@ -103,44 +109,49 @@ def _find_head(store: Store, record: RunRecord, member: str, checkpoint: Path | 
 
 
 def _find_saved(store: Store, record: RunRecord, member: str, checkpoint: Path | None) -> Ensemble:
-    names, rule = list_members(record), str(record.details.get("rule"))
-    if rule not in (*RULES, *FITTED_RULES) or rule == "stack":
+    names, rule, weights = list_members(record), record.details.get("rule"), record.details.get("weights")
+    if rule not in (*HARD, *SUMMED):
         raise EnsembleError(
             f"{member} was saved by `rule` {rule}, of which what was fitted is not kept: expected one of "
-            f"{', '.join((*RULES, 'pool', 'greedy-pool'))}; save one by `vote()`"
+            f"{', '.join((*HARD, *SUMMED))}; save one by `vote()`"
         )
-    stated = record.details.get("weights")
-    weights = [None] * len(names) if stated is None else stated
-    voters = sorted(zip(names, weights, strict=True), key=lambda one: one[0])
-    tie: Tie = record.details.get("tie") or "lowest"
-    choice = read_choice(record)
-    on, split = (None, record.details.get("split")) if choice is None else (choice.on, choice.split)
-    accuracies = _find_accuracies(store, [one for one, _ in voters], on, split) if tie == "best" else None
-    return Ensemble(
-        member,
-        tuple(_find_member(store, one, checkpoint) for one, _ in voters),
-        len(store.corpus.classes),
+    order = sorted(range(len(names)), key=names.__getitem__)
+    choice, split = read_choice(record), record.details.get("split")
+    found = _find_voters(
+        store,
+        [names[place] for place in order],
         rule,
-        tie,
-        None if stated is None else tuple(float(weight) for _, weight in voters),
-        accuracies,
+        record.details.get("tie") or "lowest",
+        judged=(None, split) if choice is None else (choice.on, choice.split),
+        checkpoint=checkpoint,
+    )
+    return replace(
+        found, name=member, weights=None if weights is None else tuple(float(weights[place]) for place in order)
     )
 
 
-def _find_voters(store: Store, names: list[str], voting: VotingRule, checkpoint: Path | None) -> Ensemble:
-    if voting.needs_probabilities:
-        for name in names:
-            if store.describe_member(name).logits is None:
-                raise StoreError(f"{name} has labels only: expected logits or probabilities; take `rule` hard")
-    of = SOFT_VOTES if voting.rule == "soft" else CONFIDENCE if voting.tie == "confidence" else None
+def _find_voters(
+    store: Store,
+    names: list[str],
+    rule: str,
+    tie: Tie,
+    *,
+    judged: tuple[str | None, str | None],
+    checkpoint: Path | None,
+) -> Ensemble:
+    """Return an ensemble of members that weigh alike; ``judged`` are the part and split of ties by the best."""
+    of = CONFIDENCE if tie == "confidence" else SOFT_VOTES if rule in RULES and rule != "hard" else None
+    for name in names:
+        if (of is not None or rule in SUMMED) and store.describe_member(name).logits is None:
+            raise StoreError(f"{name} has labels only: expected logits or probabilities to add up; take `rule` hard")
     return Ensemble(
         format_ensemble(names),
         tuple(_find_member(store, name, checkpoint) for name in names),
         len(store.corpus.classes),
-        voting.rule,
-        voting.tie,
-        accuracies=_find_accuracies(store, names, None, None) if voting.tie == "best" else None,
-        cautions=caution_scores(store, names, of=of) if of else (),
+        rule,
+        tie,
+        accuracies=_find_accuracies(store, names, *judged) if tie == "best" else None,
+        cautions=() if of is None else caution_scores(store, names, of=of),
     )
 
 

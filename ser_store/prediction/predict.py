@@ -12,7 +12,7 @@ from ser_store.audio.recordings import resolve_audio
 from ser_store.common.checks import check_choice, check_number
 from ser_store.common.display import format_count
 from ser_store.errors import AudioError, EnsembleError, ModelError, SerstoreError, StoreError, require
-from ser_store.extraction.again import find_classifier, prepare_again, prepare_classifier
+from ser_store.extraction.again import find_classifier, find_feature_set, prepare_again, prepare_classifier
 from ser_store.extraction.filling import OnBad
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor
@@ -122,8 +122,8 @@ def predict(
     >>> _ = ss.extract(store, model="mfcc")
     >>> _ = ss.head(store, "mfcc", kind="lda", keep=True)
     >>> said = ss.predict("mfcc-lda", "recordings/Actor_01", store=store)
-    >>> len(said.spans), said.labels[0]
-    (60, 'neutral')
+    >>> said.members, said.to_frame().height, said.to_frame().columns[:5]
+    (('mfcc-lda@0',), 60, ['file', 'start', 'end', 'label', 'p_angry'])
     """
     _check_options(on_bad, precision, device, batch_size)
     check_window(window, hop)
@@ -138,6 +138,7 @@ def predict(
         precision=precision,
         progress=show,
         device=device,
+        are_kept=False,
     )
     outputs = compute_outputs(
         found.answerer.needs(),
@@ -196,12 +197,10 @@ def _find_model(
     opened = open_store(store)
     answerer = find_answerer(opened, name, rule=rule, tie=tie, checkpoint=checkpoint)
     if checkpoint is not None:
-        networks = {member for member, _ in answerer.needs()}
-        if len(networks) > 1:
-            raise ModelError(
-                f"`checkpoint` {checkpoint} with {name}, which {len(networks)} models answer for "
-                f"({', '.join(sorted(networks))}): expected one"
-            )
+        networks = {member for member, _ in answerer.needs() if not find_feature_set(opened, member)}
+        if len(networks) != 1:
+            named = f"{name}, which {format_count(len(networks), 'network')} answer for"
+            raise ModelError(f"`checkpoint` {checkpoint} with {named}: expected one; leave it out")
     return _Model(answerer, opened.corpus.classes, opened, checkpoint)
 
 

@@ -66,3 +66,17 @@ def test_importing_a_package_loads_nothing_heavy(package):
     program = f"import sys, {package}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {*HEAVY, "polars"}
+
+
+def test_predicting_by_a_head_on_a_feature_set_loads_no_transformers(serstore, speech, tmp_path):
+    pytest.importorskip("torch")
+    store, recording = tmp_path / "s", next(speech.rglob("*.wav"))
+    for words in (
+        ("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker"),
+        ("extract", "--model", "mfcc"),
+        ("head", "--from", "mfcc", "--kind", "lda", "--keep"),
+    ):
+        assert serstore(*words, "--store", store).code == 0
+    code, modules = run("predict", "mfcc-lda", str(recording), "--store", str(store))
+    assert code in ("0", "None")
+    assert not modules & {"transformers", "accelerate", "polars", "matplotlib", "numba"}

@@ -43,6 +43,7 @@ def store(serstore, speech, tmp_path_factory):
         ("finetune", "--model", "xlsr53"),
         ("extract", "--model", "mfcc", "--run", "again"),
         ("extract", "--model", "tiny-hubert"),
+        ("predict", "me/emotions", "recording.wav"),
         ("init", "--corpus", "ravdess", "--split", "twin"),
         ("demo",),
     ],

@@ -9,16 +9,19 @@ import sys
 import time
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 import yaml
 from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, Handler, serve_hub
 from huggingface_hub import ModelCard
 from transformers import AutoFeatureExtractor, AutoModel
 
+from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import ModelError
 from ser_store.hub.push import push_to_hub, reserve_repository
+from ser_store.prediction.predict import predict
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
 
@@ -72,6 +75,10 @@ def test_a_pushed_model_comes_back_by_its_name_as_it_was(model, trained, hub, tm
     loaded = load_classifier(folder)
     assert compute_model_digest(loaded.model) == compute_model_digest(checkpoint.model)
     assert loaded.model.config.classes == trained.corpus.classes
+    recording = next(resolve_audio(trained.corpus, None).rglob("*.wav"))
+    said, known = (predict(name, recording, store=trained) for name in ("me/emotions", model))
+    assert (said.members, known.members) == (("me/emotions",), (f"{model}@2",))
+    np.testing.assert_allclose(said.probabilities, known.probabilities, atol=1e-6)
     assert compute_model_digest(AutoModel.from_pretrained(folder)) == compute_model_digest(checkpoint.model)
     assert type(AutoFeatureExtractor.from_pretrained(folder)) is type(loaded.feature_extractor)
     fetched = build_model("me/emotions", classes=["no", "yes"])
