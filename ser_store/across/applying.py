@@ -16,7 +16,7 @@ from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap, read_label_map
 from ser_store.corpora.splits.heard import find_heard
-from ser_store.errors import StoreError, require
+from ser_store.errors import ExistsError, StoreError, require
 from ser_store.extraction.extract import extract
 from ser_store.extraction.filling import OnBad, fill
 from ser_store.extraction.identity import list_identity_differences, list_options
@@ -145,19 +145,19 @@ def _apply_one(
 ) -> Applied:
     run, step = parse_member(member)
     record = here.run(run)
+    if record.kind not in ("finetune", "head"):
+        raise StoreError(
+            f"run {run} is of kind {record.kind}: expected a fine-tuned run with a checkpoint, or a head that was made "
+            "with `keep`; of an ensemble name the members, joined by plus signs"
+        )
     pairing = pair_classes(here.corpus.classes, there.corpus.classes, labels).check(run, str(there.path))
     name = name or _name_run(here, run)
     if record.kind == "finetune":
         made, computed = _apply_checkpoint(here, record, step, there, pairing, name, options)
         source = format_member(run, parse_member(made)[1] or 0)
-    elif record.kind == "head":
+    else:
         source = format_member(*here.resolve(member))
         made, computed = _apply_kept(here, source, there, pairing, labels, name, options)
-    else:
-        raise StoreError(
-            f"run {run} is of kind {record.kind}: expected a fine-tuned run with a checkpoint, or a head that was made "
-            "with `keep`; of an ensemble name the members, joined by plus signs"
-        )
     return Applied(made, source, pairing.shared, pairing.left_out, pairing.unsaid, computed)
 
 
@@ -261,7 +261,10 @@ def _is_there(there: Store, name: str, applied: Mapping[str, Any]) -> bool:
     """
     is_there = there.has_run(name)
     if is_there and there.run(name).details.get(APPLIED) != applied:
-        there.refuse_run(name)
+        raise ExistsError(
+            f"run {name} is in {there.path} already, and not what {applied['run']} says now: remove it with `rm()`, or "
+            "name this one with `name`"
+        )
     return is_there
 
 

@@ -44,18 +44,24 @@ def prepare_runs(sites: Sequence[Site], model: str, split: str | None) -> list[R
         raise UnknownNameError(describe_unknown("run", run, [*dict.fromkeys(known)]))
     found = []
     for site in sites:
-        has_run = site.store.has_run(run)
-        member = format_member(*site.store.resolve(model)) if has_run else None
-        own = site.store.run(run).details.get("split") if has_run and split is None else split
-        rows = site.corpus.rows(None, split=own if own in site.corpus.splits else None)
-        if member is not None:
-            rows = np.intersect1d(rows, site.store.covered(member))
-        if not len(site.keep(rows)):
+        member = format_member(*site.store.resolve(model)) if site.store.has_run(run) else None
+        rows = site.keep(_list_judged(site, member, split))
+        if not len(rows):
             raise StoreError(
-                f"{site.name}: nothing to judge {member or model} on of the classes that all have: expected some"
+                f"{site.name}: nothing to judge {member or model} on of the classes that all have: expected some; "
+                "choose another `split`"
             )
-        found.append(RunSite(site, member, site.keep(rows).astype(np.int32)))
+        found.append(RunSite(site, member, rows.astype(np.int32)))
     return found
+
+
+def _list_judged(site: Site, member: str | None, split: str | None) -> Rows:
+    """The test part of the split that is named, or that the member was trained by, as far as it covers it."""
+    if member is None:
+        return site.corpus.rows(None, split=split)
+    own = split or site.store.run(parse_member(member)[0]).details.get("split")
+    rows = site.corpus.rows(None, split=own) if own in site.corpus.splits else site.corpus.rows("all")
+    return np.intersect1d(rows, site.store.covered(member))
 
 
 def cross_runs(sites: Sequence[RunSite], *, labels: Path | None, **options: Any) -> list[CrossedPair]:

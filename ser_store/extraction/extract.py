@@ -154,7 +154,7 @@ def _name_model(store: Store, model: str | None, run: str | None, checkpoint: Pa
     if model is not None or checkpoint is None:
         return model
     trained = [name for name, record in store.survey().records.items() if record.kind == "finetune"]
-    return None if (store.has_run(run) if run is not None else trained) else str(checkpoint)
+    return None if (run in trained if run is not None else trained) else str(checkpoint)
 
 
 def _find_batch_size(size: int | None, seconds: float | None) -> int:
