@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-from ser_store.backbones.checkpoint import load_config
+from ser_store.backbones.checkpoint import load_config, load_feature_extractor
 from ser_store.backbones.hub import describe_refusal
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
@@ -24,7 +24,6 @@ from ser_store_h5.names import format_member
 from ser_store_h5.store import StoreLike, open_store
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 # What the hub itself puts into a repository that has just been made.
 _GIVEN_FILES = frozenset({".gitattributes"})
 
@@ -115,7 +114,6 @@ def push_to_hub(
     store = open_store(store)
     record = store.run(run)
     step, checkpoint = find_checkpoint(store, record, step)
-    load_config(checkpoint)
     operations = _list_operations(checkpoint, write_card(store, record, step, repository=repository))
     message = f"{format_member(run, step)} of ser-store"
     try:
@@ -136,9 +134,11 @@ def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
     weights = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.safetensors.index.json")])
     if not weights:
         raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `finetune()` writes it")
-    extractor = [checkpoint / name for name in _EXTRACTOR_FILES if (checkpoint / name).is_file()]
-    files: dict[str, Any] = {path.name: path for path in (*weights, *extractor)}
+    files: dict[str, Any] = {path.name: path for path in weights}
     files |= {"config.json": _read_config(checkpoint), "README.md": card.encode()}
+    # Written anew: earlier releases named that of transformers for Whisper, which a pipeline would fill up with silence.
+    extractor = load_feature_extractor(checkpoint, load_config(checkpoint).backbone_config)
+    files["preprocessor_config.json"] = extractor.to_json_string().encode()
     return [CommitOperationAdd(name, content) for name, content in files.items()]
 
 

@@ -101,6 +101,21 @@ def extract(
         str,
         typer.Option("--on-bad", help="What recordings do that cannot be used: fail, or skip, which leaves them out."),
     ] = "fail",
+    classifier: Annotated[
+        bool,
+        typer.Option(
+            "--classifier",
+            help="Keep the logits of the classifier that --model was saved with, also of one of transformers' own.",
+        ),
+    ] = False,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-on",
+            help="What that classifier was trained on: a part of the split, others (folds but its own), or nothing.",
+            show_default="unknown",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -113,6 +128,7 @@ def extract(
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
     options |= {"precision": precision, "on_bad": on_bad, "window_seconds": window_seconds}
+    options |= {"classifier": classifier, "trained_on": trained_on}
     done = compute(
         Store(store),
         model=model,
