@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ser_store.heads.heads import head
     from ser_store.heads.kept_heads import apply_head
     from ser_store.heads.sweep import sweep
+    from ser_store.hub.onnx_export import export_onnx
     from ser_store.hub.push import push_to_hub
     from ser_store.interchange.description import describe_store
     from ser_store.interchange.export import export
@@ -99,6 +100,7 @@ _HOMES = {
     "estimate": "ser_store.training.estimate",
     "evaluate": "ser_store.evaluation",
     "export": "ser_store.interchange.export",
+    "export_onnx": "ser_store.hub.onnx_export",
     "extract": "ser_store.extraction.extract",
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetune",
@@ -159,6 +161,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "export",
+    "export_onnx",
     "extract",
     "find_hard_utterances",
     "finetune",

@@ -72,12 +72,13 @@ class ProcessLostError(SerstoreError):
     """Another process of the same training has ended before its time."""
 
 
-# What else than training needs an extra, by the module that it is called after.
-_EXTRAS = {"opensmile": "this needs openSMILE, whose licence is for research only and not for products"}
+# What else than training needs an extra, and which, by the module that is missing.
+_EXTRAS = {"opensmile": ("opensmile", "this needs openSMILE, whose licence is for research only and not for products")}
+_EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), ("onnx", "this needs the onnx extra"))
 
 
 def require(module: str) -> ModuleType:
-    """Import a module of an extra: one of its own name, else ``train``.
+    """Import a module of an extra.
 
     Raises:
         MissingExtraError: naming the extra, if the module is not installed.
@@ -87,7 +88,7 @@ def require(module: str) -> ModuleType:
     except ModuleNotFoundError as missing:
         if missing.name is None or not module.startswith(missing.name):
             raise
-        extra, need = (module, _EXTRAS[module]) if module in _EXTRAS else ("train", "this needs the training extra")
+        extra, need = _EXTRAS.get(module, ("train", "this needs the training extra"))
         raise MissingExtraError(
             f"{missing.name} is not installed: {need}; pip install 'ser-store[{extra}]'"
         ) from missing

@@ -9,7 +9,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote"),
-    "Keep and share the store": ("verify", "export", "pack", "unpack", "merge", "rm", "gc"),
+    "Keep and share the store": ("verify", "export", "export-onnx", "pack", "unpack", "merge", "rm", "gc"),
     "See it at work": ("demo", "paper", "reproduce"),
 }
 
@@ -120,6 +120,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Predicted classes of all runs, a column each", "export members.csv"),
         ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
     ),
+    "export-onnx": (("A fine-tuned run for any program, waveforms to logits", "export-onnx xlsr53 -o xlsr53.onnx"),),
     "pack": (
         ("The whole store in one file", "pack store.h5"),
         ("Without representations: small enough to send", "pack small.h5 --without-pooled"),

@@ -87,7 +87,7 @@ def extract(
         on_bad: what a recording does that is missing, damaged, too short or not finite: ``fail`` ends the extraction;
             ``skip`` decodes all of them once beforehand and leaves these out, which the run's record lists under
             ``left_out``. Once they are mended, the same call computes them.
-        classifier: with ``model``, a folder or hub id: keep the logits of the classifier that was saved with it as well,
+        classifier: with ``model``, a folder or hub id: keep the logits of the classifier that was saved with it too,
             on the classes that both have, by name. It may be transformers' own, ``Wav2Vec2ForSequenceClassification``
             and the like, with its classes in ``id2label`` of its configuration.
         trained_on: what that classifier was fitted on: a part of the split, ``others`` (all folds but its own) or
@@ -135,8 +135,9 @@ def extract(
     elif is_acoustic(model):
         extractors = [prepare_feature_set(store, model, run=run, passes=passes)]
     elif classifier:
-        own = {"run": run, "checkpoint": weights, "trained_on": trained_on}
-        extractors = [prepare_classifier(store, model, passes=passes, **own)]
+        extractors = [
+            prepare_classifier(store, model, run=run, checkpoint=weights, trained_on=trained_on, passes=passes)
+        ]
     else:
         options = {"pooling": pooling, "init": init, "checkpoint": weights, "seed": seed, "context": whisper_context}
         extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]

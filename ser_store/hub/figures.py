@@ -65,11 +65,10 @@ class Figures:
         document |= {"ci95": list(interval.bounds), "cautions": list(self.cautions)}
         if self.selection is not None and self.choice is not None:
             correction = self.choice.correction
-            selection = None if correction is None else correction.to_json()
             document["step"] = {
                 "chosen_on": self.selection.on,
                 "rule": self.selection.criterion,
-                "selection": selection,
+                "selection": None if correction is None else correction.to_json(),
             }
         return document
 

@@ -136,7 +136,7 @@ def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
         raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `finetune()` writes it")
     files: dict[str, Any] = {path.name: path for path in weights}
     files |= {"config.json": _read_config(checkpoint), "README.md": card.encode()}
-    # Written anew: earlier releases named that of transformers for Whisper, which a pipeline would fill up with silence.
+    # Written anew: earlier releases named transformers' own for Whisper, which fills up with silence.
     extractor = load_feature_extractor(checkpoint, load_config(checkpoint).backbone_config)
     files["preprocessor_config.json"] = extractor.to_json_string().encode()
     return [CommitOperationAdd(name, content) for name, content in files.items()]

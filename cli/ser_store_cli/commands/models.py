@@ -1,9 +1,11 @@
-"""extract and models."""
+"""extract, export-onnx and models."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -21,6 +23,7 @@ from ser_store_cli.output import print_blocks, print_json
 
 def register(app: typer.Typer) -> None:
     app.command()(extract)
+    app.command("export-onnx")(export_onnx)
     app.command()(models)
 
 
@@ -150,6 +153,33 @@ def extract(
         return
     for one in done:
         print_blocks(one.describe())
+
+
+@stated
+def export_onnx(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A fine-tuned run, or run@step, whose checkpoint is kept; or a folder or hub id of a pushed model.",
+            autocompletion=complete_members,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file, such as model.onnx.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write a fine-tuned model as one ONNX file, from waveforms to logits, for programs without torch."""
+    from ser_store.errors import require
+
+    require("transformers")
+    from ser_store.hub.onnx_export import export_onnx as export
+
+    written = export(model, output, store=store)
+    if json:
+        print_json(written.to_json())
+    else:
+        print_blocks(written.describe())
 
 
 @stated
