@@ -7,6 +7,7 @@ Names are imported when they are first used, so that ``import ser_store`` loads 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ser_store.backbones.auto_classes import register_by_name
 from ser_store.errors import DivergedError, MemoryLimitError, MetricError, ProcessLostError
 from ser_store_h5 import __version__
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ser_store.heads.heads import head
     from ser_store.heads.kept_heads import apply_head
     from ser_store.heads.sweep import sweep
+    from ser_store.hub.onnx_export import export_onnx
     from ser_store.hub.push import push_to_hub
     from ser_store.hub.push_store import push_store
     from ser_store.interchange.description import describe_store
@@ -107,6 +109,7 @@ _HOMES = {
     "estimate": "ser_store.training.estimate",
     "evaluate": "ser_store.evaluation",
     "export": "ser_store.interchange.export",
+    "export_onnx": "ser_store.hub.onnx_export",
     "extract": "ser_store.extraction.extract",
     "find_hard_utterances": "ser_store.evaluation.hard_utterances",
     "finetune": "ser_store.training.finetune",
@@ -174,6 +177,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "export",
+    "export_onnx",
     "extract",
     "find_hard_utterances",
     "finetune",
@@ -205,6 +209,9 @@ __all__ = [
     "vote",
     "write_synthetic_corpus",
 ]
+
+
+register_by_name()
 
 
 def __getattr__(name: str) -> Any:

@@ -74,6 +74,7 @@ _EXTRAS = {
     "huggingface_hub": ("hub", "this needs the hub extra"),
     "matplotlib": ("plot", "this needs the plot extra"),
     "opensmile": ("opensmile", "this needs openSMILE, whose licence is for research only and not for products"),
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), ("onnx", "this needs the onnx extra")),
 }
 
 

@@ -10,7 +10,9 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross", "plot"),
     "Listen to any recording": ("predict",),
-    "Keep and share the store": ("verify", "export", "pack", "unpack", "push-store", "merge", "join", "rm", "gc"),
+    "Keep and share the store": (
+        *("verify", "export", "export-onnx", "pack", "unpack", "push-store", "merge", "join", "rm", "gc"),
+    ),
     "See it at work": ("demo", "paper", "reproduce"),
 }
 
@@ -148,6 +150,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Predicted classes of all runs, a column each", "export members.csv"),
         ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
     ),
+    "export-onnx": (("A fine-tuned run for any program, waveforms to logits", "export-onnx xlsr53 -o xlsr53.onnx"),),
     "pack": (
         ("The whole store in one file", "pack store.h5"),
         ("Without representations: small enough to send", "pack small.h5 --without-pooled"),

@@ -16,6 +16,7 @@ from ser_store.common.display import Block, Table
 TWINS = {
     "describe_store": "info",
     "estimate": "finetune --dry-run",
+    "export_onnx": "export-onnx",
     "finetune_all": "finetune --all",
     "finetune_seeds": "finetune --seeds N",
     "import_predictions": "import",

@@ -13,13 +13,15 @@ from zipfile import BadZipFile
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, PreTrainedConfig, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import AutoConfig, PreTrainedConfig, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
 from ser_store.audio.decode import SAMPLE_RATE
+from ser_store.backbones.auto_classes import MODEL_TYPE
 from ser_store.backbones.catalogue import FAMILIES
 from ser_store.backbones.configuration import SAMPLES_PER_MEL_FRAME, settle
-from ser_store.backbones.model import MODEL_TYPE, find_backbone_class
+from ser_store.backbones.mel import UtteranceMelExtractor
+from ser_store.backbones.model import find_backbone_class
 from ser_store.errors import ModelError
 from ser_store_h5.errors import describe_problem
 
@@ -45,7 +47,7 @@ _NUMBERS = frozenset({"F64", "F32", "F16", "BF16", "I64", "BOOL"})
 _NUMBERS |= frozenset({"float64", "float32", "float16", "bfloat16", "int64", "bool"})
 _EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _POINTER = b"version https://git-lfs"
-FeatureExtractor: TypeAlias = Wav2Vec2FeatureExtractor | WhisperFeatureExtractor
+FeatureExtractor: TypeAlias = Wav2Vec2FeatureExtractor | UtteranceMelExtractor
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def load_feature_extractor(folder: Path | None, config: PreTrainedConfig) -> Fea
     is_whisper = config.model_type == "whisper"
     extractor: Any = Wav2Vec2FeatureExtractor()
     if is_whisper:
-        extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+        extractor = UtteranceMelExtractor(feature_size=config.num_mel_bins)
     if folder is not None and has_feature_extractor(folder):
         try:
             with quiet_transformers():
@@ -211,7 +213,7 @@ def load_feature_extractor(folder: Path | None, config: PreTrainedConfig) -> Fea
     return settled
 
 
-def _settle_mel(extractor: WhisperFeatureExtractor, folder: Path | None, config: Any) -> None:
+def _settle_mel(extractor: UtteranceMelExtractor, folder: Path | None, config: Any) -> None:
     """Without noise, in place; it has to make the log-mel frames that the backbone and its frame counts expect."""
     expected = {
         "feature_size": config.num_mel_bins,

@@ -26,6 +26,7 @@ Counts = tuple[int, ...]
 class LengthAware:
     """A module that is told, for the time of a forward pass, how much of each utterance is not padding."""
 
+    # None outside of such a pass, where nothing is padded.
     lengths: Counts | None = None
     # Whether the lengths are counted in frames after the first convolution only, or after all of them.
     after_first_convolution = False
@@ -148,10 +149,10 @@ class StackedPositionalConvolution(LengthAware, nn.Module):
         self.layers = embedding.layers
 
     def forward(self, hidden: Tensor) -> Tensor:
-        padded = _find_padding(self.lengths, hidden)
+        padded = None if self.lengths is None else _find_padding(self.lengths, hidden)
         hidden = hidden.transpose(1, 2)
         for layer in self.layers:
-            hidden = layer(hidden).masked_fill(padded[:, None, :], 0)
+            hidden = layer(hidden) if padded is None else layer(hidden).masked_fill(padded[:, None, :], 0)
         return hidden.transpose(1, 2)
 
 
@@ -159,6 +160,8 @@ class ValidBatchNorm(LengthAware, nn.BatchNorm1d):
     """HuBERT's batch norm: statistics over frames that are not padding, and padding stays zero."""
 
     def forward(self, hidden: Tensor) -> Tensor:
+        if self.lengths is None:
+            return super().forward(hidden)
         valid = ~_find_padding(self.lengths, hidden.transpose(1, 2))
         frames = hidden.transpose(1, 2)
         normalised = torch.zeros_like(frames)
@@ -188,8 +191,7 @@ class OneMaskAttention:
         return attended
 
 
-def _find_padding(lengths: Counts | None, frames: Tensor) -> Tensor:
+def _find_padding(lengths: Counts, frames: Tensor) -> Tensor:
     """``(b, f)`` bool, true where ``frames`` ``(b, f, h)`` are padding."""
-    count = frames.shape[1]
-    valid = torch.tensor(lengths or (count,) * len(frames)).to(frames.device, non_blocking=True)
-    return torch.arange(count, device=frames.device) >= valid[:, None]
+    valid = torch.tensor(lengths).to(frames.device, non_blocking=True)
+    return torch.arange(frames.shape[1], device=frames.device) >= valid[:, None]

@@ -7,17 +7,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import ModelOutput
 
+from ser_store.backbones.auto_classes import MODEL_TYPE
 from ser_store.backbones.configuration import settle
 from ser_store.backbones.description import POOLINGS, Head, Pooling, Statistic
 from ser_store.backbones.halves import compute_upper, mask_frames
 from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
+from ser_store.backbones.mel import UtteranceMelExtractor
 from ser_store.errors import UnknownNameError, describe_unknown
-
-MODEL_TYPE = "serstore-speech-classifier"
 
 
 class SpeechClassifierConfig(PreTrainedConfig):
@@ -185,6 +193,8 @@ class SpeechClassifier(PreTrainedModel):
         size: int = self.config.backbone_config.hidden_size
         kind = LinearHead if config.head == "linear" else ClassificationHead
         self.classifier = kind(size, len(config.classes), dropout=config.head_dropout)
+        # Whether the hidden states of all layers are classified.
+        self.needs_states = False
         # Where it is above 0, what enters that layer is given instead of samples, and its frames are counted.
         self.entry_layer = 0
         self.post_init()
@@ -232,17 +242,22 @@ class SpeechClassifier(PreTrainedModel):
             said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, attention_mask))
         else:
             input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
-            wanted = {} if layers is None else {"output_hidden_states": True}
+            wanted = {"output_hidden_states": True} if layers is not None or self.needs_states else {}
             with known_lengths(self.backbone, sample_counts) as frame_counts:
                 said = self.backbone(input_values, attention_mask=attention_mask, **wanted)
         pooled = pool_frames(said.last_hidden_state, frame_counts, self.config.pooling)
-        logits = self.classifier(pooled)
+        logits = self.classify(said, pooled, frame_counts, attention_mask)
         loss = None if labels is None else functional.cross_entropy(logits, labels)
         chosen = None
         if layers is not None:
             # Its releases do not agree on whether the last of the hidden states is behind the final layer norm.
             chosen = layers.pool((*said.hidden_states[:-1], said.last_hidden_state), frame_counts)
         return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled, layers=chosen)
+
+    def classify(self, said: Any, pooled: Tensor, frame_counts: Sequence[int], attention_mask: Tensor) -> Tensor:
+        """Return the logits ``(b, c)`` of what a backbone said, and of its last hidden states pooled."""
+        logits: Tensor = self.classifier(pooled)
+        return logits
 
     def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """In training, SpecAugment refuses batches with fewer frames than its mask is long; padding changes nothing."""
@@ -286,8 +301,11 @@ def build_config(
     )
 
 
-AutoConfig.register(MODEL_TYPE, SpeechClassifierConfig, exist_ok=True)
+# The configuration itself is known by name: see ser_store.backbones.auto_classes.
 AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
+AutoModelForAudioClassification.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
+AutoFeatureExtractor.register(SpeechClassifierConfig, UtteranceMelExtractor, exist_ok=True)
+MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES[MODEL_TYPE] = SpeechClassifier.__name__  # what the pipeline lets in
 
 
 def pool_frames(hidden: Tensor, frame_counts: Sequence[int], pooling: Statistic) -> Tensor:

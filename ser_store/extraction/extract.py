@@ -18,6 +18,7 @@ from ser_store.common.log import report_left_out
 from ser_store.corpora.label_map import read_label_map
 from ser_store.errors import ModelError, require
 from ser_store.evaluation.choice.member_choice import describe_unreadable
+from ser_store.extraction.classifier import check_classifier, prepare_classifier
 from ser_store.extraction.filling import Extraction, OnBad, fill
 from ser_store.extraction.layers import parse_layers, parse_statistics
 from ser_store.extraction.network import Passes
@@ -48,6 +49,8 @@ def extract(
     window_seconds: float | None = None,
     precision: Precision | None = None,
     on_bad: OnBad = "fail",
+    classifier: bool = False,
+    trained_on: str | None = None,
     progress: ProgressLike = False,
 ) -> list[Extraction]:
     """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
@@ -91,6 +94,11 @@ def extract(
         on_bad: what a recording does that is missing, damaged, too short or not finite: ``fail`` ends the extraction;
             ``skip`` decodes all of them once beforehand and leaves these out, which the run's record lists under
             ``left_out``. Once they are mended, the same call computes them.
+        classifier: with ``model``, a folder or hub id: keep the logits of the classifier that was saved with it too,
+            on the classes that both have, by name. It may be transformers' own, ``Wav2Vec2ForSequenceClassification``
+            and the like, with its classes in ``id2label`` of its configuration.
+        trained_on: what that classifier was fitted on: a part of the split, ``others`` (all folds but its own) or
+            ``nothing`` of this corpus. Default: not known.
         progress: show a bar over the utterances; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 
@@ -109,6 +117,9 @@ def extract(
     check_choice("on_bad", on_bad, get_args(OnBad))
     size = _find_batch_size(batch_size, batch_seconds)
     whole, measured = parse_layers(layers), parse_statistics(statistics, pooling)
+    if classifier or trained_on is not None:
+        others = {"init": (init, "pretrained"), "pooling": (pooling, "mean"), "window_seconds": (window_seconds, None)}
+        check_classifier(model, classifier, **others)
     _check_windows(model, window_seconds, whisper_context)
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
@@ -136,6 +147,10 @@ def extract(
         extractors = (prepare_checkpoint(store, one, step=step, checkpoint=weights, passes=passes) for one in runs)
     elif is_acoustic(model):
         extractors = [prepare_feature_set(store, model, run=run, passes=passes)]
+    elif classifier:
+        extractors = [
+            prepare_classifier(store, model, run=run, checkpoint=weights, trained_on=trained_on, passes=passes)
+        ]
     else:
         options: dict[str, Any] = {
             "pooling": pooling,

@@ -5,13 +5,15 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ser_store.evaluation import Evaluations, MemberEvaluation, evaluate
+from ser_store.evaluation import MemberEvaluation
+from ser_store.hub.figures import Figures, find_figures, list_heard
 from ser_store.recipes.validation import replace_old_names
-from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 TASK = "audio-classification"
+# Speakers that are named before they are only counted.
+_NAMED = 60
 
 
 def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -> str:
@@ -20,14 +22,14 @@ def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -
     Figures are of the part ``test`` where the run's split has it, else of all utterances it was evaluated on. The
     licence is left to whoever publishes the model: it depends on the weights and the corpus it was made from.
     """
-    found = _evaluate(store, record, step)
+    figures = find_figures(store, record, step)
     origin: Mapping[str, Any] = record.details.get("origin", {})
     sections = [
         f"# {repository.rpartition('/')[2]}",
         f"{record.backbone}, fine-tuned for speech emotion recognition on the corpus {store.corpus.name}; "
         f"run `{record.run}`, step {step}.",
         "## Results",
-        *_describe_results(store, record, step, found),
+        *_describe_results(step, figures),
         "## Model",
         _list_facts(_describe_model(store, record.details)),
         "## Data",
@@ -35,36 +37,26 @@ def write_card(store: Store, record: RunRecord, step: int, *, repository: str) -
         "## Recipe",
         write_table(("option", "value"), replace_old_names(record.details.get("recipe", {})).items()),
         _list_facts(record.details.get("versions", {})),
-        "## How to load it",
-        _describe_loading(repository),
+        "## How to use it",
+        _describe_use(repository),
         "## Licence",
         "Not stated here. It has to agree with the licences of the pretrained weights and of the corpus.",
     ]
-    return f"---\n{_write_metadata(store, repository, origin, found)}---\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{_write_metadata(store, repository, origin, figures)}---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _evaluate(store: Store, record: RunRecord, step: int) -> Evaluations | None:
-    """None where the step was not evaluated."""
-    if step not in store.steps(record.run):
-        return None
-    split = record.details.get("split")
-    fold, monitored = record.details.get("fold"), record.details.get("on")
-    on = None if fold is None and "test" in store.corpus.part_names(split) else monitored
-    return evaluate(store, [format_member(record.run, step)], on=on, split=split)
-
-
-def _write_metadata(store: Store, repository: str, origin: Mapping[str, Any], found: Evaluations | None) -> str:
+def _write_metadata(store: Store, repository: str, origin: Mapping[str, Any], figures: Figures | None) -> str:
     """The hub's own fields, see https://huggingface.co/docs/hub/model-cards."""
     results = []
-    if found is not None:
-        scores = found.members[0].metrics
+    if figures is not None:
+        scores = figures.member.metrics
         for name, value in (("accuracy", scores.accuracy), ("balanced_accuracy", scores.balanced_accuracy)):
             results.append(
                 EvalResult(
                     task_type=TASK,
                     dataset_type=store.corpus.name,
                     dataset_name=store.corpus.name,
-                    dataset_split=found.on,
+                    dataset_split=figures.found.on,
                     metric_type=name,
                     metric_value=round(value, 6),
                 )
@@ -80,25 +72,25 @@ def _write_metadata(store: Store, repository: str, origin: Mapping[str, Any], fo
     return data.to_yaml() + "\n"
 
 
-def _describe_results(store: Store, record: RunRecord, step: int, found: Evaluations | None) -> list[str]:
-    if found is None:
+def _describe_results(step: int, figures: Figures | None) -> list[str]:
+    if figures is None:
         return [f"Not evaluated at step {step}."]
-    selection = record.selected
-    described = [_write_scores(found, found.members[0])]
-    if selection is not None and selection.step == step and selection.on == found.on:
-        described.append(
-            f"Step {step} was chosen on {selection.on} itself ({selection.criterion}), so these figures are too high."
-        )
-    return described
+    cautions = "\n".join(f"- {line}" for line in figures.cautions)
+    described = [
+        _write_scores(figures.member, on=figures.found.on),
+        figures.describe_choice(),
+        f"What to bear in mind:\n\n{cautions}" if cautions else "",
+    ]
+    return [one for one in described if one]
 
 
-def _write_scores(found: Evaluations, member: MemberEvaluation) -> str:
+def _write_scores(member: MemberEvaluation, *, on: str) -> str:
     scores, interval = member.metrics, member.interval
     rows: list[tuple[Any, ...]] = [
         ("accuracy (WA)", f"{scores.accuracy:.2%}"),
         (f"{interval.confidence:.0%} interval", f"{interval.low:.2%} to {interval.high:.2%} ({interval.method})"),
         ("balanced accuracy (UA)", f"{scores.balanced_accuracy:.2%}"),
-        ("utterances", f"{scores.correct} of {scores.n} right, on {found.on}"),
+        ("utterances", f"{scores.correct} of {scores.n} right, on {on}"),
     ]
     by_class = scores.per_class
     lines = [
@@ -132,25 +124,34 @@ def _describe_model(store: Store, details: Mapping[str, Any]) -> dict[str, Any]:
 def _describe_data(store: Store, record: RunRecord) -> dict[str, Any]:
     corpus, split = store.corpus, record.details.get("split")
     parts = {part: len(corpus.rows(part, split=split)) for part in corpus.part_names(split)}
-    speakers = len(corpus.known_speakers)
+    speakers, heard = len(corpus.known_speakers), list_heard(store, record)
     return {
         "corpus": f"{corpus.name}, {len(corpus)} utterances" + (f" of {speakers} speakers" if speakers else ""),
         "split": f"{split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()),
         **({} if record.details.get("fold") is None else {"fold evaluated": record.details["fold"]}),
+        "heard in training": "not known" if heard is None else _describe_heard(*heard, of=speakers),
     }
 
 
-def _describe_loading(repository: str) -> str:
+def _describe_heard(utterances: int, speakers: list[str], *, of: int) -> str:
+    if not speakers:
+        return f"{utterances} utterances" + (", of no known speaker" if of else "")
+    names = f": {', '.join(speakers)}" if len(speakers) <= _NAMED else ""
+    return f"{utterances} utterances of {len(speakers)} of the {of} speakers{names}"
+
+
+def _describe_use(repository: str) -> str:
     return (
-        "With `pip install 'ser-store[train]'`:\n\n"
+        "With `pip install 'ser-store[train]'`, in Python:\n\n"
         "```python\n"
-        "from pathlib import Path\n"
-        "from huggingface_hub import snapshot_download\n"
-        "from ser_store.backbones.loading import load_classifier\n\n"
-        f'loaded = load_classifier(Path(snapshot_download("{repository}")))\n'
-        "loaded.model, loaded.feature_extractor, loaded.model.config.classes\n"
+        "import ser_store  # transformers knows the model then\n"
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("{TASK}", "{repository}", top_k=None)\n'
+        'classify({"array": samples, "sampling_rate": 48_000})  # one channel, as numpy\'s float32\n'
         "```\n\n"
-        f"Its backbone is trained on by `serstore finetune --model {repository}`."
+        f"`serstore predict {repository} recording.wav` does the same for files; `serstore export-onnx {repository} -o "
+        "model.onnx` makes of it a file from waveforms to logits that needs neither torch nor this package; "
+        f"`serstore finetune --model {repository}` trains its backbone on."
     )
 
 

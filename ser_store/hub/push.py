@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd
 
-from ser_store.backbones.checkpoint import load_config
+from ser_store.backbones.checkpoint import load_config, load_feature_extractor
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
 from ser_store.hub.repository import Repository, claim_repository
@@ -15,8 +15,6 @@ from ser_store.training.checkpointing.checkpoints import Layout, choose_layout, 
 from ser_store.training.distributed.processes import read_plugin
 from ser_store_h5.names import format_member
 from ser_store_h5.store import StoreLike, open_store
-
-_EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,6 @@ def push_to_hub(
     store = open_store(store)
     record = store.run(run)
     step, checkpoint = find_checkpoint(store, record, step)
-    load_config(checkpoint)
     operations = _list_operations(checkpoint, write_card(store, record, step, repository=repository))
     message = f"{format_member(run, step)} of ser-store"
     try:
@@ -109,9 +106,11 @@ def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
     weights = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.safetensors.index.json")])
     if not weights:
         raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `finetune()` writes it")
-    extractor = [checkpoint / name for name in _EXTRACTOR_FILES if (checkpoint / name).is_file()]
-    files: dict[str, Any] = {path.name: path for path in (*weights, *extractor)}
+    files: dict[str, Any] = {path.name: path for path in weights}
     files |= {"config.json": _read_config(checkpoint), "README.md": card.encode()}
+    # Written anew: earlier releases named transformers' own for Whisper, which fills up with silence.
+    extractor = load_feature_extractor(checkpoint, load_config(checkpoint).backbone_config)
+    files["preprocessor_config.json"] = extractor.to_json_string().encode()
     return [CommitOperationAdd(name, content) for name, content in files.items()]
 
 

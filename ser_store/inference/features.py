@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.backbones.description import Context
-from ser_store.errors import AudioError
+from ser_store.backbones.mel import make_mel_frames
 
 _NORMALISED = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
 _MEL = "16 kHz mono, log-mel frames of each utterance by the model's feature extractor, v1"
@@ -25,8 +25,7 @@ def extract_features(
 
     Args:
         extractor: the model's, as :mod:`ser_store.backbones.checkpoint` loads it.
-        context: of log-mel frames: ``utterance`` for its n // 160, ``full`` for as many as Whisper has positions for,
-            or a multiple, of which those after the utterance are silence.
+        context: of log-mel frames, see :func:`~ser_store.backbones.mel.make_mel_frames`.
 
     Raises:
         AudioError: if the utterance is too short for a log-mel frame.
@@ -34,16 +33,7 @@ def extract_features(
     if not _makes_mel(extractor):
         # One utterance at a time: normalisation over a padded batch would depend on who else is in it.
         return np.asarray(extractor(samples, sampling_rate=SAMPLE_RATE).input_values[0], dtype=np.float32)
-    shortest = extractor.n_fft // 2 + 1  # the first frame mirrors half a window
-    if len(samples) < shortest:
-        raise AudioError(
-            f"an utterance of {len(samples)} samples is shorter than one frame: expected at least {shortest} samples "
-            "at 16 kHz; leave the recording out"
-        )
-    to_windows = {"padding": "longest", "pad_to_multiple_of": extractor.n_samples}
-    padding = to_windows if context == "full" else {"padding": "do_not_pad"}
-    frames = extractor(samples, sampling_rate=SAMPLE_RATE, truncation=False, **padding).input_features[0]
-    return np.ascontiguousarray(np.transpose(frames), dtype=np.float32)
+    return make_mel_frames(samples, extractor, context=context)
 
 
 def count_samples_per_value(extractor: Any) -> int:

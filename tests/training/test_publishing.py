@@ -1,5 +1,6 @@
 """A trained model goes to a small hub on this machine by the hub's real client, and comes back from it."""
 
+import json
 import os
 import re
 import shutil
@@ -7,15 +8,18 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import huggingface_hub.constants
 import numpy as np
 import pytest
+import torch
 import yaml
 from hub_server import COMMIT, OTHERS_TOKEN, TOKEN, Handler, serve_hub
 from huggingface_hub import ModelCard
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
+from ser_store.audio.decode import load_waveform, resample
 from ser_store.audio.recordings import resolve_audio
 from ser_store.backbones.digest import compute_model_digest
 from ser_store.backbones.loading import build_model, load_classifier
@@ -100,7 +104,9 @@ def test_the_card_says_what_the_model_is_and_how_well_it_does(trained, hub, sers
         "48 utterances of 3 speakers",
         "| learning_rate | 0.0001 |",
         "speaker: train ",
-        'snapshot_download("me/emotions")',
+        'pipeline("audio-classification", "me/emotions", top_k=None)',
+        "`serstore predict me/emotions recording.wav`",
+        "heard in training: 16 utterances of 1 of the 3 speakers: ",
         "random before fine-tuning",
     ):
         assert said in text
@@ -109,6 +115,31 @@ def test_the_card_says_what_the_model_is_and_how_well_it_does(trained, hub, sers
     assert "license" not in metadata
     figures = {result.metric_type: result.metric_value for result in ModelCard(text).data.eval_results}
     assert figures["accuracy"] == pytest.approx(evaluated["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["tiny-hubert", "tiny-whisper"])
+def test_a_pipeline_says_of_recordings_what_the_store_says(model, trained, hub, monkeypatch):
+    push_to_hub(trained, model, "me/emotions")
+    names, rows = trained.corpus.classes, trained.corpus.rows("test")[:5]
+    expected = torch.from_numpy(trained.logits([f"{model}@2"], rows)[0]).softmax(dim=1)
+    heard = [load_waveform(Path(trained.corpus.audio_root) / trained.corpus.paths[row]).samples for row in rows]
+    classify = pipeline("audio-classification", "me/emotions", top_k=None)
+    for said, probabilities in zip(classify(heard, batch_size=3), expected, strict=True):
+        found = [next(one["score"] for one in said if one["label"] == name) for name in names]
+        assert found == pytest.approx(probabilities.tolist(), abs=1e-5)
+    louder = resample(heard[0], sample_rate=16_000, to=48_000)
+    [resampled] = classify([{"array": louder, "sampling_rate": 48_000}])
+    [own] = classify([resample(louder, sample_rate=48_000)])
+    assert [one["score"] for one in resampled] == pytest.approx([one["score"] for one in own], abs=1e-5)
+
+
+def test_what_an_earlier_release_saved_of_a_whisper_is_pushed_for_pipelines(trained, hub, tmp_path):
+    store = Store(shutil.copytree(trained.path, tmp_path / "copy.store"))
+    prepared = store.run_folder("tiny-whisper") / "checkpoints" / "checkpoint-2" / "preprocessor_config.json"
+    now = prepared.read_text()
+    prepared.write_text(now.replace("UtteranceMelExtractor", "WhisperFeatureExtractor"))
+    push_to_hub(store, "tiny-whisper", "me/emotions")
+    assert json.loads((hub.folder / "me" / "emotions" / "preprocessor_config.json").read_text()) == json.loads(now)
 
 
 def test_no_folder_of_this_machine_is_published(trained, hub, tmp_path):

@@ -1,9 +1,11 @@
-"""extract and models."""
+"""extract, export-onnx and models."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
@@ -22,6 +24,7 @@ from ser_store_cli.output import print_blocks, print_json
 
 def register(app: typer.Typer) -> None:
     app.command()(extract)
+    app.command("export-onnx")(export_onnx)
     app.command()(models)
 
 
@@ -103,6 +106,21 @@ def extract(
         str,
         typer.Option("--on-bad", help="What recordings do that cannot be used: fail, or skip, which leaves them out."),
     ] = "fail",
+    classifier: Annotated[
+        bool,
+        typer.Option(
+            "--classifier",
+            help="Keep the logits of the classifier that --model was saved with, also of one of transformers' own.",
+        ),
+    ] = False,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-on",
+            help="What that classifier was trained on: a part of the split, others (folds but its own), or nothing.",
+            show_default="unknown",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -115,6 +133,7 @@ def extract(
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
     options |= {"precision": precision, "on_bad": on_bad, "window_seconds": window_seconds}
+    options |= {"classifier": classifier, "trained_on": trained_on}
     done = compute(
         Store(store),
         model=model,
@@ -137,6 +156,33 @@ def extract(
         return
     for one in done:
         print_blocks(one.describe())
+
+
+@stated
+def export_onnx(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A fine-tuned run, or run@step, whose checkpoint is kept; or a folder or hub id of a pushed model.",
+            autocompletion=complete_members,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file, such as model.onnx.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write a fine-tuned model as one ONNX file, from waveforms to logits, for programs without torch."""
+    from ser_store.errors import require
+
+    require("transformers")
+    from ser_store.hub.onnx_export import export_onnx as export
+
+    written = export(model, output, store=store)
+    if json:
+        print_json(written.to_json())
+    else:
+        print_blocks(written.describe())
 
 
 @stated
