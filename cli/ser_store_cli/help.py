@@ -116,7 +116,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "plot": (
-        ("The confusion matrix of a run, for one column of a paper", "plot confusion xlsr53 -o xlsr53.pdf --width column"),
+        (
+            "The confusion matrix of a run, for one column of a paper",
+            "plot confusion xlsr53 -o xlsr53.pdf --width column",
+        ),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (

@@ -27,7 +27,9 @@ def draw_ensembles(asked: Question) -> Drawn:
         top=1,
     )
     if report.distribution is None:
-        raise EnsembleError("not all ensembles were voted: expected fewer candidates, or a smaller `k`, for this figure")
+        raise EnsembleError(
+            "not all ensembles were voted: expected fewer candidates, or a smaller `k`, for this figure"
+        )
     n = report.ensembles[0].score.n
     title = (
         f"All {report.searched:,} ensembles of {asked.k} of {len(report.candidates)} members "
@@ -49,7 +51,9 @@ def draw_ensembles(asked: Question) -> Drawn:
 def _list_marks(report: VoteReport) -> list[Mark]:
     best, selection = report.ensembles[0], report.selection
     bounds = best.interval.bounds
-    marks = [Mark(f"chosen, apparent {Percent(best.score.accuracy)} {format_interval(bounds)}", best.score.accuracy, bounds)]
+    marks = [
+        Mark(f"chosen, apparent {Percent(best.score.accuracy)} {format_interval(bounds)}", best.score.accuracy, bounds)
+    ]
     if selection is not None and selection.repeats:
         interval = "" if selection.bounds is None else f" {format_interval(selection.bounds)}"
         label = f"corrected for the choice {Percent(selection.corrected)}{interval}"

@@ -15,6 +15,11 @@ from ser_store.figures.question import Drawn, Question, list_notes, list_records
 from ser_store_h5.store import Store
 
 _CHOSEN = "the best cell was chosen on these utterances: it looks better than it is"
+# How to read each kind of map.
+_READ = {
+    "pca": "two dimensions of many: what lies apart here is apart, what lies together need not be alike",
+    "tsne": "t-SNE shows who is near whom: distances between clusters, and their sizes, say nothing",
+}
 # What tells heads apart beside their kind and layer, and what each says where it says nothing.
 _WAYS = {"source": "", "normalise": "train", "protocol": ""}
 
@@ -23,14 +28,18 @@ def draw_layers(asked: Question) -> Drawn:
     """Draw the accuracy of heads by layer and kind: of a sweep, or of the heads that the store has as members."""
     if asked.rows is None:
         found = evaluate(asked.store, asked.members or _list_layer_heads(asked.store), on=asked.on, split=asked.split)
-        records = [{**_describe_head(asked.store, one.member), "accuracy": one.metrics.accuracy} for one in found.members]
+        records: Sequence[Mapping[str, Any]] = [
+            {**_describe_head(asked.store, one.member), "accuracy": one.metrics.accuracy} for one in found.members
+        ]
         scope, cautions = name_scope_of(found), found.cautions
     else:
         records = [one for one in list_records(asked.rows, "heads") if one["train"] == "all"]
         scope, cautions = _name_protocols(records), ()
     records = [one for one in records if one["layer"] is not None]
     if not records:
-        raise StoreError("no head is of a layer by its number: expected heads that `head()` or `sweep()` made with `layer`")
+        raise StoreError(
+            "no head is of a layer by its number: expected heads that `head()` or `sweep()` made with `layer`"
+        )
     layers = sorted({str(one["layer"]) for one in records}, key=lambda layer: (len(layer), layer))
     ways = _name_ways(records)
     cells = np.full((len(set(ways)), len(layers)), np.nan)
@@ -90,7 +99,9 @@ def _name_common(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _name_protocols(records: Sequence[Mapping[str, Any]]) -> str:
-    protocols = dict.fromkeys(f"{one['protocol']} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{one['n']})" for one in records)
+    protocols = dict.fromkeys(
+        f"{one['protocol']} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{one['n']})" for one in records
+    )
     return f"by {', '.join(protocols)}"
 
 
@@ -129,10 +140,16 @@ def draw_representations(asked: Question) -> Drawn:
     pooled = np.asarray(store.pooled(member, rows, layer=asked.layer), dtype=np.float64)
     points, names = _reduce(pooled, asked.method)
     layer = "" if asked.layer is None else f", layer {asked.layer},"
-    title = f"Representations of {member}{layer} by {by} {name_scope(on, asked.split or corpus.default_split, len(rows))}"
-    note = "two dimensions of many: what lies apart here is apart, what lies together need not be alike"
+    title = (
+        f"Representations of {member}{layer} by {by} {name_scope(on, asked.split or corpus.default_split, len(rows))}"
+    )
     figure = draw_map(
-        points, find_groups(corpus, by)[rows], title=title, axes_names=names, notes=[note], width=asked.width
+        points,
+        find_groups(corpus, by)[rows],
+        title=title,
+        axes_names=names,
+        notes=[_READ[asked.method]],
+        width=asked.width,
     )
     return Drawn(figure, title)
 
@@ -174,7 +191,9 @@ def draw_cross(asked: Question) -> Drawn:
     tested = list(dict.fromkeys(str(one["test"]) for one in records))
     cells = np.full((len(trained), len(tested)), np.nan)
     for one in records:
-        cells[trained.index(f"{one['train']}: {one['member']}"), tested.index(str(one["test"]))] = one["balanced_accuracy"]
+        cells[trained.index(f"{one['train']}: {one['member']}"), tested.index(str(one["test"]))] = one[
+            "balanced_accuracy"
+        ]
     sizes = {str(one["test"]): one["n"] for one in records}
     title = "Balanced accuracy by training and test corpus"
     cautions = tuple(dict.fromkeys(line for one in records for line in one.get("cautions", ())))

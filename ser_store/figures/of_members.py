@@ -154,7 +154,10 @@ def draw_hardness(asked: Question) -> Drawn:
     corpus = asked.store.corpus
     answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
     difficulty = compute_difficulty(corpus.labels[rows], answers, n_classes=len(corpus.classes))
-    easy, hard = int((difficulty.n_right == len(names)).sum()), [str(one) for one in corpus.ids[rows[difficulty.all_wrong]]]
+    easy, hard = (
+        int((difficulty.n_right == len(names)).sum()),
+        [str(one) for one in corpus.ids[rows[difficulty.all_wrong]]],
+    )
     shown = f": {', '.join(hard[:_SHOWN])}{', …' if len(hard) > _SHOWN else ''}" if hard else ""
     title = f"What {name_members(names)} get right {name_scope_of(found)}"
     figure = draw_difficulty(

@@ -44,7 +44,12 @@ def draw_steps(asked: Question) -> Drawn:
         )
         for run in found.runs
     ]
-    notes = list_notes(found.cautions, "ringed: the selected step; runs stand a little beside their steps", describe_methods_of(evaluated), *_describe(found))
+    notes = list_notes(
+        found.cautions,
+        "ringed: the selected step; runs stand a little beside their steps",
+        describe_methods_of(evaluated),
+        *_describe(found),
+    )
     return Drawn(draw_accuracies(curves, title=title, notes=notes, width=asked.width), title, found.cautions)
 
 

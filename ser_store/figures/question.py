@@ -86,10 +86,7 @@ def name_members(names: Sequence[str]) -> str:
 def describe_figures(metrics: "Evaluation", interval: "Interval") -> str:
     """Return accuracy with its interval, and balanced accuracy."""
     bounds = format_interval(interval.bounds).replace(" ", "\N{NO-BREAK SPACE}")
-    return (
-        f"accuracy {Percent(metrics.accuracy)} {bounds}, balanced accuracy "
-        f"{Percent(metrics.balanced_accuracy)}"
-    )
+    return f"accuracy {Percent(metrics.accuracy)} {bounds}, balanced accuracy {Percent(metrics.balanced_accuracy)}"
 
 
 def describe_methods_of(found: "Evaluations") -> str:

@@ -69,5 +69,5 @@ def draw_accuracies(
         axes.set_xlabel("accuracy")
         mark_percent(axes.xaxis)
         if len(names) > 1:
-            put_legend(axes, columns=columns)
+            put_legend(axes, columns=columns, points=True)
     return figure

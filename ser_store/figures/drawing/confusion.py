@@ -83,7 +83,7 @@ def _draw_panels(
     heading = 0.16 if len(panels[0][0]) else 0.0
     figure = make_figure(width, rows * (side + heading + 0.1) + labels + _NAME, title=title, notes=notes)
     grid = figure.subplots(rows, columns, squeeze=False)
-    mesh = None
+    mesh: Any = None
     for axes, (name, shares, texts) in zip(grid.flat, panels, strict=False):
         cells = [[str(text) for text in row] for row in texts]
         mesh = shade_cells(axes, shares, cells, size=side / len(classes))

@@ -49,9 +49,7 @@ class Curve:
     divergence: int | None = None
 
 
-def draw_curves(
-    curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page"
-) -> Figure:
+def draw_curves(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page") -> Figure:
     """Draw losses and accuracy of each run by step, the selected step and the one where the losses diverge marked.
 
     Args:
@@ -93,7 +91,9 @@ def _draw_losses(axes: Axes, curve: Curve, highest: float) -> None:
     axes.grid(axis="y")
     if len(curve.train_loss):
         dense = len(curve.train_loss) > 40
-        axes.plot(*curve.train_loss.T, color=COLOURS[1], marker="" if dense else "s", ls=(0, (4, 1.5)), label="training loss")
+        axes.plot(
+            *curve.train_loss.T, color=COLOURS[1], marker="" if dense else "s", ls=(0, (4, 1.5)), label="training loss"
+        )
     if np.isfinite(curve.eval_loss).any():
         axes.plot(curve.steps, curve.eval_loss, color=COLOURS[0], marker="o", label="evaluation loss")
     if not axes.lines:
@@ -176,7 +176,7 @@ def make_curve(name: str, steps: ArrayLike, accuracy: ArrayLike, **others: Any) 
     >>> make_curve("xlsr53", [100, 200], [0.8, 0.9], selected=200).accuracy.tolist()
     [0.8, 0.9]
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.asarray(value, dtype=float) if name in ("bounds", "eval_loss", "train_loss") else value
         for name, value in others.items()
     }

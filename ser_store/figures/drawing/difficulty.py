@@ -42,9 +42,13 @@ def draw_difficulty(
         upper.set_ylabel("members\nright", fontsize=TICKS)
         mark_percent(upper.yaxis)
         wrong = ~answers[np.ix_(members, utterances)]
-        lower.imshow(wrong, cmap="Greys", vmin=0, vmax=1.25, aspect="auto", extent=(0, 1, len(names), 0), interpolation="none")
-        lower.set_yticks(np.arange(len(names)) + 0.5, [names[place] for place in members], fontsize=min(TICKS, each * 55))
+        lower.imshow(
+            wrong, cmap="Greys", vmin=0, vmax=1.25, aspect="auto", extent=(0, 1, len(names), 0), interpolation="none"
+        )
+        lower.set_yticks(
+            np.arange(len(names)) + 0.5, [names[place] for place in members], fontsize=min(TICKS, each * 55)
+        )
         lower.tick_params(axis="y", length=0)
-        lower.set_xlabel("utterances, from what all get right to what none does")
+        lower.set_xlabel("utterances, easiest first")
         mark_percent(lower.xaxis)
     return figure

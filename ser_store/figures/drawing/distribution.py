@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -72,7 +73,10 @@ def draw_distribution(
         axes.bar((edges[:-1] + (per_bar - 1) / 2) / n, heights / counts.sum(), width=per_bar / n * 0.9, color="#BBBBBB")
         most = float(heights.max() / counts.sum())
         for place, mark in enumerate(marks):
-            style = {"color": (*COLOURS[:2], GREY, COLOURS[2])[place], "ls": ("-", (0, (4, 1.5)), ":", "-.")[place]}
+            style: dict[str, Any] = {
+                "color": (*COLOURS[:2], GREY, COLOURS[2])[place],
+                "ls": ("-", (0, (4, 1.5)), ":", "-.")[place],
+            }
             axes.axvline(mark.value, lw=1.2, label=mark.label, **style)
             if mark.bounds is not None:
                 height = most * (1.04 + 0.06 * place)

@@ -50,16 +50,24 @@ def draw_map(
         raise MetricError(f"there are {len(known)} groups: expected at most {_MOST_GROUPS}, which can be told apart")
     names = [str(group) for group in known]
     columns = count_columns(names, WIDTHS[width] - 0.5)
-    side = WIDTHS[width] * 0.8
+    side = min(WIDTHS[width] * 0.8, 4.0)
     with house_style():
         figure = make_figure(width, side + 0.14 * -(-len(names) // columns), title=title, notes=notes)
         axes = figure.subplots()
         for place, group in enumerate(known):
             style = style_series(place)
-            axes.plot(*at[of == group].T, ls="", color=style["color"], marker=style["marker"], ms=2.6, mew=0, label=names[place])
+            axes.plot(
+                *at[of == group].T,
+                ls="",
+                color=style["color"],
+                marker=style["marker"],
+                ms=3.0,
+                mew=0,
+                label=names[place],
+            )
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel(axes_names[0])
         axes.set_ylabel(axes_names[1])
-        put_legend(axes, columns=columns)
+        put_legend(axes, columns=columns, points=True)
     return figure

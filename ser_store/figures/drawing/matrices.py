@@ -22,6 +22,8 @@ from ser_store.figures.drawing.style import (
 
 # Inches of a colour bar with its numbers, of an axis' name, and of a cell at most.
 _BAR, _NAME, _LARGEST = 0.6, 0.2, 0.45
+# Of more rows that are the columns as well, these are numbered.
+_NAMED = 8
 
 
 def draw_matrix(
@@ -56,7 +58,12 @@ def draw_matrix(
     """
     cells = np.asarray(shares, dtype=float)
     if cells.shape != (len(rows), len(columns)) or not np.isfinite(cells).any():
-        raise MetricError(f"shares have shape {cells.shape}: expected ({len(rows)}, {len(columns)}), one or more of them")
+        raise MetricError(
+            f"shares have shape {cells.shape}: expected ({len(rows)}, {len(columns)}), one or more of them"
+        )
+    if list(rows) == list(columns) and len(rows) > _NAMED:
+        rows = [f"{name}  {place}" for place, name in enumerate(rows, start=1)]
+        columns = [str(place) for place in range(1, len(rows) + 1)]
     least, most = (0.0 if from_zero else float(np.nanmin(cells))), float(np.nanmax(cells))
     beside = max(measure_text(name, TICKS) for name in rows) + _NAME
     below = max(measure_text(name, TICKS) if max(map(len, columns)) > 2 else 0.12 for name in columns) + _NAME
@@ -71,7 +78,7 @@ def draw_matrix(
         axes.set_ylabel(names[0])
         axes.set_xlabel(names[1])
         axes.set_aspect(down / across)
-        axes.set_anchor("W")
+        axes.set_anchor("NW")
         bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, shrink=min(1.0, 2.0 / (down * len(rows))))
         bar.set_label(shaded, fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)

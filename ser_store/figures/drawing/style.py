@@ -14,8 +14,8 @@ from ser_store.common.checks import check_choice
 from ser_store.errors import StoreError, require
 
 matplotlib: Any = require("matplotlib")
-from matplotlib.axes import Axes  # noqa: E402 - a missing extra is told by the line above
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.axes import Axes as Axes  # noqa: E402 - a missing extra is told by the line above
+from matplotlib.figure import Figure as Figure  # noqa: E402
 from matplotlib.font_manager import FontProperties  # noqa: E402
 from matplotlib.textpath import text_to_path  # noqa: E402
 from matplotlib.ticker import FuncFormatter  # noqa: E402
@@ -47,7 +47,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": TICKS,
-    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.h_pad": 0.04,
     "figure.constrained_layout.w_pad": 0.03,
     "font.family": "DejaVu Sans",
     "font.size": TEXT,
@@ -104,7 +104,7 @@ def make_figure(width: Width, height: float, *, title: str, notes: Sequence[str]
     inches = check_width(width)
     above = wrap_text(title, inches - 2 * MARGIN, TEXT)
     below = [line for note in notes for line in wrap_text(note, inches - 2 * MARGIN, SMALL)]
-    height += (len(above) * TEXT + len(below) * SMALL) * LINE / 72 + 0.1
+    height += (len(above) * TEXT + len(below) * SMALL) * LINE / 72 + 0.15
     figure = Figure(figsize=(inches, height), layout="constrained")
     edge = MARGIN / inches
     figure.suptitle("\n".join(above), x=edge, ha="left", fontsize=TEXT, linespacing=LINE)
@@ -183,11 +183,12 @@ def shade_cells(
     axes.tick_params(length=0)
     longest = max((len(text) for row in texts for text in row), default=1)
     points = min(TICKS, 72 * size * 0.55, 72 * size * 1.35 / max(longest, 1))
+    colours = np.asarray(mesh.to_rgba(np.ma.masked_invalid(shares)))
     for row, cells in enumerate(texts if points >= 4 else ()):
         for column, text in enumerate(cells):
             if np.isnan(shares[row, column]):
                 continue
-            ink = FAINT if text == "0" else choose_ink(mesh.cmap(mesh.norm(shares[row, column])))
+            ink = FAINT if text == "0" else choose_ink(colours[row, column].tolist())
             axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=points, color=ink)
     return mesh
 
@@ -204,10 +205,11 @@ def mark_percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g}%"))
 
 
-def put_legend(axes: Axes, *, columns: int) -> None:
-    """Put the legend above the axes, at their left."""
+def put_legend(axes: Axes, *, columns: int, points: bool = False) -> None:
+    """Put the legend above the axes, at their left; ``points``: of markers without lines."""
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0, ncols=columns)
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "borderpad": 0}
+        axes.legend(**place, ncols=columns, handlelength=1.0 if points else 2.0)
 
 
 def count_columns(names: Sequence[str], inches: float) -> int:
