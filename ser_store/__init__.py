@@ -12,6 +12,7 @@ from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
     from ser_store.backbones.catalogue import models
+    from ser_store.common.typesetting import format_result
     from ser_store.corpora.create import init
     from ser_store.corpora.splits.listing import splits
     from ser_store.corpora.synthetic import write_synthetic_corpus
@@ -104,6 +105,7 @@ _HOMES = {
     "finetune": "ser_store.training.finetune",
     "finetune_all": "ser_store.reproduction.reproduce",
     "finetune_seeds": "ser_store.training.seeds",
+    "format_result": "ser_store.common.typesetting",
     "gc": "ser_store_h5.integrity.sweeping",
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
@@ -165,6 +167,7 @@ __all__ = [
     "finetune",
     "finetune_all",
     "finetune_seeds",
+    "format_result",
     "gc",
     "head",
     "import_predictions",

@@ -18,7 +18,7 @@ from ser_store_h5.store import Store
 def draw_training(asked: Question) -> Drawn:
     """Draw losses and accuracy of each run by step."""
     found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
-    title = f"Losses and accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
+    title = f"Losses and accuracy by step of {_name_runs(found.runs)} {name_scope(found.on, found.split, found.n)}"
     curves = [_make_curve(asked.store, run) for run in found.runs]
     unknown = name_members([curve.name for curve in curves if not len(curve.train_loss)])
     read = f"no training loss is known of {unknown}: losses diverge where that of evaluation rises" if unknown else ""
@@ -30,7 +30,7 @@ def draw_training(asked: Question) -> Drawn:
 def draw_steps(asked: Question) -> Drawn:
     """Draw the accuracy by step of all runs, with intervals."""
     found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
-    title = f"Accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
+    title = f"Accuracy by step of {_name_runs(found.runs)} {name_scope(found.on, found.split, found.n)}"
     names = [format_member(run.run, score.step) for run in found.runs for score in run.steps]
     evaluated = evaluate(asked.store, names, on=asked.on, split=asked.split)
     bounds = {one.member: one.interval.bounds for one in evaluated.members}
@@ -71,10 +71,6 @@ def _make_curve(store: Store, run: RunSteps) -> Curve:
 
 def _name_runs(runs: Sequence[RunSteps]) -> str:
     return name_members([run.run for run in runs]).replace("members", "runs")
-
-
-def _name_scope(store: Store, found: StepComparison) -> str:
-    return name_scope(found.on, found.split, len(store.corpus.rows(found.on, split=found.split)))
 
 
 def _describe(found: StepComparison) -> Iterator[str]:

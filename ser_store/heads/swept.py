@@ -129,6 +129,10 @@ class Sweep(Result):
         if self.kept:
             yield f"kept as {', '.join(self.kept)}"
 
+    def caption(self) -> str:
+        judged = dict.fromkeys(f"{one.protocol} on {one.n} utterances" for one in self.heads)
+        return f"heads by accuracy, judged by {' and by '.join(judged)}"
+
     def records(self) -> list[dict[str, Any]]:
         return [
             {**{name: value for name, value in vars(one).items() if name != "ci95"}, "low": low, "high": high}
@@ -166,7 +170,8 @@ def _tabulate(heads: Sequence[SweptHead]) -> Table:
     shown = {name: cells for name, cells in columns.items() if name not in usual or {*cells} != {usual[name]}}
     if "fitted on" not in shown:
         del shown["utterances"]
-    return Table(list(shown), list(zip(*shown.values(), strict=True)))
+    best = {"accuracy": max, "balanced accuracy": max}
+    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best)
 
 
 @dataclass(frozen=True, eq=False)

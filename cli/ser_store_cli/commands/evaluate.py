@@ -1,5 +1,6 @@
 """evaluate."""
 
+from itertools import chain
 from typing import Annotated, Any, cast
 
 import typer
@@ -8,6 +9,7 @@ from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
     ExcludeOption,
+    FormatOption,
     JsonOption,
     MembersArgument,
     OnOption,
@@ -18,7 +20,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result
 
 IntervalOption = Annotated[
     str,
@@ -64,6 +66,7 @@ def evaluate(
     names: NamesOption = "plain",
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -84,16 +87,14 @@ def evaluate(
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
-    if json:
-        document: dict[str, Any] = evaluations.to_json(normalise=shares)
-        if names != "plain":
-            document["names"] = called
-        print_json(document if found is None else {**document, "hard": found.to_json()})
-        return
-    print_blocks(evaluations.describe(called, normalise=shares))
-    if found is not None:
-        print_blocks(found.describe())
-    if not members:
+    document = {
+        **evaluations.to_json(normalise=shares),
+        **({} if names == "plain" else {"names": called}),
+        **({} if found is None else {"hard": found.to_json()}),
+    }
+    blocks = chain(evaluations.describe(called, normalise=shares), () if found is None else found.describe())
+    print_result(evaluations, json=json, form=form, document=document, blocks=blocks)
+    if not (members or json or form):
         typer.echo(
             "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."
         )

@@ -74,7 +74,7 @@ def draw_matrix(
         figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.1, title=title, notes=notes)
         axes = figure.subplots()
         mesh = shade_cells(axes, cells, texts, size=min(down, across), least=least, most=max(most, least + 1e-9))
-        label_cells(axes, rows=rows, columns=columns)
+        label_cells(axes, rows=rows, columns=columns, across=across)
         axes.set_ylabel(names[0])
         axes.set_xlabel(names[1])
         axes.set_aspect(down / across)

@@ -193,11 +193,12 @@ def shade_cells(
     return mesh
 
 
-def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
-    """Write names beside the rows and below the columns of a matrix of cells."""
+def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] = (), across: float = math.inf) -> None:
+    """Write names beside the rows and below the columns of a matrix of cells, ``across`` inches wide each."""
     axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
-    upright = max(map(len, columns), default=0) > 2
-    axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=90 if upright else 0)
+    longest = max(map(len, columns), default=0)
+    fitting = {"rotation": 90} if longest > 2 else {"fontsize": min(TICKS, 72 * across / max(longest, 1))}
+    axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), **fitting)
 
 
 def mark_percent(axis: Any) -> None:
