@@ -125,6 +125,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "export": (
         ("Predicted classes of all runs, a column each", "export members.csv"),
         ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
+        ("A row for each utterance, of an ensemble too", "export rows.csv xlsr53+hubert-base --what utterances"),
     ),
     "pack": (
         ("The whole store in one file", "pack store.h5"),

@@ -25,6 +25,7 @@ from ser_store.evaluation.choice.member_choice import (
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
+from ser_store.interchange.per_utterance import tabulate_answers
 from ser_store.interchange.scores import recognise
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
@@ -33,13 +34,14 @@ from ser_store_h5.member import NO_ANSWER, MemberInfo
 from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
-What = Literal["predicted", "logits", "pooled", "everything"]
+What = Literal["predicted", "logits", "pooled", "utterances", "everything"]
 _HOLDS = {
-    ".csv": ("predicted", "logits"),
-    ".parquet": ("predicted", "logits"),
+    ".csv": ("predicted", "logits", "utterances"),
+    ".parquet": ("predicted", "logits", "utterances"),
     ".npz": ("predicted", "logits", "pooled"),
     ".h5ad": ("everything", "predicted", "logits", "pooled"),
 }
+_ANSWERS = ("predicted", "utterances")
 _LONG_COLUMNS = ("utterance", "run", "step", "label")
 
 
@@ -116,7 +118,8 @@ def export(
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
 ) -> Exported:
-    """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet can be imported again, bit for bit.
+    """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet of answers or logits can be imported
+    again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.
@@ -126,8 +129,10 @@ def export(
             each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
             class, and before these, where it would be read otherwise, ``scores``, which says what the numbers are;
-            ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``), ``classes``
-            and one array for each member, in which -1 is an answer that is no class. For h5ad files see
+            ``utterances``: a long table to read, that of :func:`ser_store.predictions`: path, speaker, part, label,
+            prediction, whether it is right, and probabilities, of ensembles too; ``pooled``: NPZ and h5ad only. NPZ
+            files hold ``ids``, ``labels`` (indices into ``classes``), ``classes`` and one array for each member, in
+            which -1 is an answer that is no class. For h5ad files see
             :mod:`ser_store.interchange.annotated`; they hold ``everything`` by default.
         layer: number of the layer whose representations are written. Default: the last that was kept.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
@@ -189,7 +194,12 @@ def _check_type(path: Path, what: str | None) -> str:
 
 
 def _holds(member: MemberInfo, what: str) -> bool:
-    wanted = {"predicted": member.can_vote, "logits": member.logits is not None, "pooled": member.pooled is not None}
+    wanted = {
+        "predicted": member.can_vote,
+        "utterances": member.can_vote,
+        "logits": member.logits is not None,
+        "pooled": member.pooled is not None,
+    }
     return wanted.get(what, True)
 
 
@@ -200,10 +210,10 @@ def _choose(
     if members:
         names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
         is_excluded.check(names)
-        if what == "predicted":
+        if what in _ANSWERS:
             _refuse_unanswering(store, names)
         return names, ()
-    if what == "predicted":
+    if what in _ANSWERS:
         names, left_out = choose_members(store, steps=steps, leave_out=is_excluded)
         is_excluded.check(names)
         return names, left_out
@@ -232,10 +242,10 @@ def _refuse_unanswering(store: Store, names: Sequence[str]) -> None:
 def _check_ensembles(path: Path, names: Sequence[str], what: str) -> None:
     """Refuse ensembles where more than the classes that they decide for is to be written."""
     ensembles = [name for name in names if PLUS in name]
-    if ensembles and (what != "predicted" or path.suffix.lower() == ".h5ad"):
+    if ensembles and (what not in _ANSWERS or path.suffix.lower() == ".h5ad"):
         raise StoreError(
             f"{ensembles[0]} is an ensemble, which has predicted classes alone: expected `what` predicted in a file "
-            "that ends in .csv, .parquet or .npz"
+            "that ends in .csv, .parquet or .npz, or `what` utterances in .csv or .parquet"
         )
 
 
@@ -276,6 +286,8 @@ def _prepare_h5ad(request: _Request) -> Callable[[Path], None]:
 def _make_table(request: _Request) -> Any:
     if request.what == "logits":
         return _make_number_table(request)
+    if request.what == "utterances":
+        return tabulate_answers(request.store, request.names, request.rows, split=request.split, voting=request.voting)
     predicted = load_predictions(request.store, request.names, request.rows, rule=request.voting)
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
