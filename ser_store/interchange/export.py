@@ -118,8 +118,9 @@ def export(
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
 ) -> Exported:
-    """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet of answers or logits can be imported
-    again, bit for bit.
+    """Write members to a CSV, Parquet, NPZ or h5ad file.
+
+    CSV and Parquet of predicted classes and of logits can be imported again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.

@@ -16,7 +16,8 @@ from ser_store.figures.drawing.distribution import Mark, draw_distribution
 from ser_store.figures.drawing.learning import draw_learning_curves
 from ser_store.figures.drawing.maps import draw_map
 from ser_store.figures.drawing.matrices import draw_matrix
-from ser_store.figures.drawing.style import check_suffix, check_width, choose_ink, make_figure, save_figure, wrap_text
+from ser_store.figures.drawing.style import check_suffix, check_width, choose_ink, make_figure, save_figure
+from ser_store.figures.drawing.text import wrap_text
 from ser_store.metrics.calibration import compute_calibration_error, compute_reliability
 
 CONFUSION = np.array([[3, 1], [0, 4]])
@@ -206,3 +207,24 @@ def test_unknown_sizes_and_types_are_refused(tmp_path):
         check_width("wide")
     with pytest.raises(StoreError, match=r"expected a name that ends in .svg, .pdf, .png"):
         check_suffix(tmp_path / "figure.jpg")
+
+
+@pytest.mark.parametrize("width", ["column", "page"])
+def test_the_longest_names_leave_room_for_the_figure(width):
+    """Where axes collapse, matplotlib warns, and warnings are errors here."""
+    long = "+".join(f"a-rather-long-name-of-a-run-{place}@1000" for place in range(5))
+    names, classes = [long, f"{long}x"], ["surprised" * 6, "a-class-of-many-words-that-says-it-all"]
+    counts = np.array([CONFUSION, CONFUSION])
+    figures = [
+        draw_confusions(counts, classes, names, title=long, notes=[long], width=width),
+        draw_accuracies([[0.5, 0.6]] * 2, [[[0.4, 0.7]] * 2] * 2, names, names, title=long, width=width),
+        draw_matrix(np.eye(2), names, names, title=long, shaded="s", width=width),
+        draw_difficulty([[True, False]] * 2, names, title=long, width=width),
+        draw_steps([make_curve(name, [1, 2], [0.5, 0.6]) for name in names], title=long, width=width),
+        draw_curves([make_curve(name, [1, 2], [0.5, 0.6]) for name in names], title=long, width=width),
+        draw_map([[0, 1], [2, 3]], names, title=long, width=width),
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+        assert figure.axes[0].get_window_extent().width > 0.2 * figure.bbox.width
+        assert figure.axes[0].get_window_extent().height > 0.03 * figure.bbox.height

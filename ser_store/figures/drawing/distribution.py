@@ -11,11 +11,13 @@ from ser_store.errors import MetricError
 from ser_store.figures.drawing.style import (
     COLOURS,
     GREY,
+    WIDTHS,
     Figure,
     Width,
     house_style,
     make_figure,
     mark_percent,
+    measure_legend,
     put_legend,
 )
 
@@ -68,7 +70,9 @@ def draw_distribution(
     edges = np.arange(right[0], right[-1] + per_bar + 1, per_bar)
     heights, _ = np.histogram(right, bins=edges, weights=counts)
     with house_style():
-        figure = make_figure(width, 2.2 + 0.14 * (len(marks) if width == "column" else 2), title=title, notes=notes)
+        figure = make_figure(
+            width, 2.2 + measure_legend([mark.label for mark in marks] or [""], WIDTHS[width]), title=title, notes=notes
+        )
         axes = figure.subplots()
         axes.bar((edges[:-1] + (per_bar - 1) / 2) / n, heights / counts.sum(), width=per_bar / n * 0.9, color="#BBBBBB")
         most = float(heights.max() / counts.sum())
@@ -85,5 +89,5 @@ def draw_distribution(
         axes.set_ylabel("share of the ensembles")
         mark_percent(axes.xaxis)
         mark_percent(axes.yaxis)
-        put_legend(axes, columns=1 if width == "column" else 2)
+        put_legend(axes, inches=WIDTHS[width])
     return figure

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 from ser_store.errors import MetricError
 from ser_store.figures.drawing.style import (
     SMALL,
-    TICKS,
     WIDTHS,
     Figure,
     Width,
@@ -16,9 +15,9 @@ from ser_store.figures.drawing.style import (
     label_cells,
     make_figure,
     mark_percent,
-    measure_text,
     shade_cells,
 )
+from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 
 # Inches of a colour bar with its numbers, of an axis' name, and of a cell at most.
 _BAR, _NAME, _LARGEST = 0.6, 0.2, 0.45
@@ -65,10 +64,11 @@ def draw_matrix(
         rows = [f"{name}  {place}" for place, name in enumerate(rows, start=1)]
         columns = [str(place) for place in range(1, len(rows) + 1)]
     least, most = (0.0 if from_zero else float(np.nanmin(cells))), float(np.nanmax(cells))
-    beside = max(measure_text(name, TICKS) for name in rows) + _NAME
-    below = max(measure_text(name, TICKS) if max(map(len, columns)) > 2 else 0.12 for name in columns) + _NAME
+    rows, columns = wrap_names(rows, 0.4 * WIDTHS[width]), wrap_names(columns, 1.5)
+    beside = measure_names(rows) + _NAME
+    below = (measure_names(columns) if max(map(len, columns)) > 2 else 0.12) + _NAME
     across = min(_LARGEST, (WIDTHS[width] - beside - _BAR - 0.2) / len(columns))
-    down = min(across, _LARGEST * 0.7)
+    down = max(min(across, _LARGEST * 0.7), 0.13 * count_lines(rows))
     texts = [["" if np.isnan(one) else f"{one * 100:.{digits}f}" for one in row] for row in cells]
     with house_style():
         figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.1, title=title, notes=notes)

@@ -1,7 +1,6 @@
 """What all figures share: sizes, type, colours, and files that are the same bytes for the same figure."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,9 @@ from ser_store.errors import StoreError, require
 matplotlib: Any = require("matplotlib")
 from matplotlib.axes import Axes as Axes  # noqa: E402 - a missing extra is told by the line above
 from matplotlib.figure import Figure as Figure  # noqa: E402
-from matplotlib.font_manager import FontProperties  # noqa: E402
-from matplotlib.textpath import text_to_path  # noqa: E402
 from matplotlib.ticker import FuncFormatter  # noqa: E402
+
+from ser_store.figures.drawing.text import FONT, count_lines, measure_text, wrap_names, wrap_text  # noqa: E402
 
 Width = Literal["column", "page"]
 # Inches of one column of a two-column page, and of both.
@@ -49,7 +48,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "axes.titlesize": TICKS,
     "figure.constrained_layout.h_pad": 0.04,
     "figure.constrained_layout.w_pad": 0.03,
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": TEXT,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.5,
@@ -111,27 +110,6 @@ def make_figure(width: Width, height: float, *, title: str, notes: Sequence[str]
     if below:
         figure.supxlabel("\n".join(below), x=edge, ha="left", fontsize=SMALL, color="#333333", linespacing=LINE)
     return figure
-
-
-def wrap_text(text: str, inches: float, size: float) -> list[str]:
-    """Return the lines of a text of ``size`` points; it breaks at spaces, and behind the plus signs of ensembles.
-
-    >>> wrap_text("hubert-xlarge@600+xlsr53@1100 on test", 1.2, 8)
-    ['hubert-xlarge@600+', 'xlsr53@1100 on test']
-    """
-    lines = [""]
-    for piece in re.findall(r"[^ +]*[+]|[^ +]+ *| +", text):
-        if lines[-1] and measure_text((lines[-1] + piece).rstrip(), size) > inches:
-            lines.append("")
-        lines[-1] += piece
-    return [line.rstrip() for line in lines if line.strip()]
-
-
-def measure_text(text: str, size: float) -> float:
-    """Return the inches that a line takes in ``size`` points."""
-    font = FontProperties(family="DejaVu Sans", size=size)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return float(width) / 72
 
 
 def choose_ink(shade: Sequence[float]) -> str:
@@ -206,16 +184,26 @@ def mark_percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g}%"))
 
 
-def put_legend(axes: Axes, *, columns: int, points: bool = False) -> None:
-    """Put the legend above the axes, at their left; ``points``: of markers without lines."""
-    if axes.get_legend_handles_labels()[0]:
+def measure_legend(names: Sequence[str], inches: float) -> float:
+    """Return the inches that :func:`put_legend` takes above axes."""
+    labels, columns = _arrange_legend(names, inches)
+    return 0.14 * count_lines(labels) * math.ceil(len(labels) / columns)
+
+
+def put_legend(axes: Axes, *, inches: float, points: bool = False) -> None:
+    """Put the legend above the axes, at their left, within ``inches``; ``points``: of markers without lines."""
+    handles, names = axes.get_legend_handles_labels()
+    if names:
+        labels, columns = _arrange_legend(names, inches)
         place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "borderpad": 0}
-        axes.legend(**place, ncols=columns, handlelength=1.0 if points else 2.0)
+        axes.legend(handles, labels, **place, ncols=columns, handlelength=1.0 if points else 2.0)
 
 
-def count_columns(names: Sequence[str], inches: float) -> int:
-    """Return how many names of a legend fit side by side."""
-    return max(1, int(inches / (max(measure_text(name, TICKS) for name in names) + 0.5)))
+def _arrange_legend(names: Sequence[str], inches: float) -> tuple[list[str], int]:
+    """Return the names, wrapped where they have to be, and how many stand side by side."""
+    labels = wrap_names(names, inches - 0.9)
+    widest = max(measure_text(line, TICKS) for label in labels for line in label.split("\n"))
+    return labels, max(1, int((inches - 0.5) / (widest + 0.5)))
 
 
 def arrange(n: int, *, most: int) -> tuple[int, int]:
