@@ -76,6 +76,10 @@ class Table:
 Block = str | Table
 
 
+class Aside(str):
+    """A line that only a terminal has use for, such as a picture made of letters, or where a file lies."""
+
+
 class Result:
     """The answer to a question: it prints as the command prints it, and stays short where it is only shown.
 

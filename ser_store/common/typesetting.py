@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Literal, get_args
 
 from ser_store.common.checks import check_choice
-from ser_store.common.display import Block, Result, Table
+from ser_store.common.display import Aside, Block, Result, Table
 
 TableFormat = Literal["latex", "markdown", "csv"]
 
@@ -18,8 +18,6 @@ _LATEX = {
     "←": r"\ensuremath{\leftarrow}", "·": r"\ensuremath{\cdot}", "\N{NO-BREAK SPACE}": "~",
 }  # fmt: skip
 _MARKDOWN = {character: f"\\{character}" for character in "\\`*_|[]#"} | {"<": "&lt;", ">": "&gt;"}
-# Bars of a line that only a terminal shows as a picture.
-_BARS = frozenset("▁▂▃▄▅▆▇█")
 
 
 @dataclass
@@ -78,6 +76,8 @@ def _caption(blocks: Iterable[Block]) -> list[_Captioned]:
     found: list[_Captioned] = []
     lines: list[str] = []
     for block in blocks:
+        if isinstance(block, Aside):
+            continue
         if isinstance(block, str):
             lines += block.split("\n")
             continue
@@ -92,7 +92,7 @@ def _caption(blocks: Iterable[Block]) -> list[_Captioned]:
 def _add_notes(found: Sequence[_Captioned], lines: Iterable[str]) -> None:
     """Add lines to the notes of the last table; what stands above the first is said by the result's own caption."""
     if found:
-        found[-1].notes += [_end(line) for line in lines if line.strip() and not _BARS & set(line)]
+        found[-1].notes += [_end(line) for line in lines if line.strip()]
 
 
 def _end(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Block, Figure, Percent, Points, Table, format_interval, maybe_figure
+from ser_store.common.display import Aside, Block, Figure, Percent, Points, Table, format_interval, maybe_figure
 from ser_store.ensembles.search import is_choice
 from ser_store.evaluation.tables.evaluation import caption_utterances
 
@@ -113,7 +113,7 @@ def describe_distribution(distribution: "Distribution", *, n: int | None = None)
         f"quartiles {', '.join(map(str, quartiles))}, highest {highest}"
     )
     if lowest < highest:
-        yield f"  {lowest} {draw_histogram(distribution)} {highest}"
+        yield Aside(f"  {lowest} {draw_histogram(distribution)} {highest}")
 
 
 def draw_histogram(distribution: "Distribution") -> str:

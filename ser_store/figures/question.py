@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ser_store.metrics import Evaluation
     from ser_store.statistics.intervals import Interval
 
-# Names that a title spells out before it only counts them.
-_NAMED = 3
+# Names that a title spells out before it only counts them, and their letters.
+_NAMED, _LENGTH = 3, 70
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def name_members(names: Sequence[str]) -> str:
     >>> name_members(["a@1", "b@2"]), name_members(["a@1"] * 6)
     ('a@1, b@2', '6 members')
     """
-    return ", ".join(names) if len(names) <= _NAMED else f"{len(names)} members"
+    named = ", ".join(names)
+    return named if len(names) == 1 or (len(names) <= _NAMED and len(named) <= _LENGTH) else f"{len(names)} members"
 
 
 def describe_figures(metrics: "Evaluation", interval: "Interval") -> str:

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 
 import ser_store as ss
-from ser_store.common.display import Percent, Result, Table
+from ser_store.common.display import Aside, Percent, Result, Table
 from ser_store.common.typesetting import format_result
 
 COMMANDS = {
@@ -80,7 +80,7 @@ def test_the_best_of_a_column_is_bold_and_what_prints_alike_is_equal():
 
 def test_lines_become_headings_and_notes_and_cautions_stand_below_the_first_table():
     table = Table(["member", "n"], [["a", 1]])
-    text = format_result(Answer("above", "head:", table, "a note", "  1 ▁▂█ 3", "\nsecond", table), "latex")
+    text = format_result(Answer("above", "head:", table, "a note", Aside("  1 ▁▂█ 3"), "\nsecond", table), "latex")
     first, second = text.split("\n\n")
     assert r"\caption{Head. On test" in first
     assert r"\par{\footnotesize A note.\par}" in first

@@ -226,5 +226,5 @@ def test_the_longest_names_leave_room_for_the_figure(width):
     ]
     for figure in figures:
         figure.draw_without_rendering()
-        assert figure.axes[0].get_window_extent().width > 0.2 * figure.bbox.width
+        assert figure.axes[0].get_window_extent().width > 0.1 * figure.bbox.width
         assert figure.axes[0].get_window_extent().height > 0.03 * figure.bbox.height

@@ -9,8 +9,9 @@ from matplotlib.textpath import text_to_path
 # Comes with matplotlib, so that a figure is the same everywhere.
 FONT = "DejaVu Sans"
 _TICKS = 7.0
-# A break may stand behind a space, and behind the plus signs and hyphens of names.
-_PIECES = re.compile(r"[^ +\-]*[+\-]|[^ +\-]+ *| +")
+# A break may stand behind a space or the plus sign of an ensemble; of what is too long for a line, behind a hyphen.
+_PIECES = re.compile(r"[^ +]*[+]|[^ +]+ *| +")
+_SYLLABLES = re.compile(r"[^-]*-|[^-]+")
 
 
 def measure_text(text: str, size: float = _TICKS) -> float:
@@ -35,13 +36,14 @@ def wrap_text(text: str, inches: float, size: float = _TICKS) -> list[str]:
 
 
 def _iter_pieces(text: str, inches: float, size: float) -> Iterator[str]:
-    """Yield what is not broken; what is longer than a line is, anywhere."""
+    """Yield what is not broken; a syllable that is longer than a line is, anywhere."""
     for piece in _PIECES.findall(text):
-        while len(piece) > 1 and measure_text(piece.rstrip(), size) > inches:
-            n = max(1, int(len(piece) * inches / measure_text(piece, size)))
-            yield piece[:n]
-            piece = piece[n:]
-        yield piece
+        if measure_text(piece.rstrip(), size) <= inches:
+            yield piece
+            continue
+        for syllable in _SYLLABLES.findall(piece):
+            n = max(1, int(len(syllable) * inches / max(measure_text(syllable, size), inches)))
+            yield from (syllable[start : start + n] for start in range(0, len(syllable), n))
 
 
 def wrap_names(names: Sequence[str], inches: float) -> list[str]:
