@@ -92,6 +92,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("One in full: its figures by class and speaker, its confusions", "evaluate xlsr53 --by speaker"),
         ("All steps of one run", "evaluate xlsr53 --steps all"),
         ("An ensemble, like a member", "evaluate xlsr53+hubert-base+mfcc-logreg"),
+        ("All members as a table of a paper", "evaluate --format latex"),
     ),
     "compare": (
         ("Every two members", "compare"),
@@ -116,10 +117,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "plot": (
-        (
-            "The confusion matrix of a run, for one column of a paper",
-            "plot confusion xlsr53 -o xlsr53.pdf --width column",
-        ),
+        ("The confusion matrices of all runs, as wide as a page", "plot confusion -o confusion.pdf"),
+        ("Losses and accuracy by step", "plot curves xlsr53 -o curves.svg"),
+        ("All ensembles of two, and what is left of the best", "plot ensembles --k 2 -o ensembles.pdf"),
+        ("By speaker, for one column of a paper", "plot accuracy --by speaker --width column -o speakers.pdf"),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
