@@ -1,6 +1,7 @@
 """Results as tables of a paper: LaTeX with booktabs, Markdown, or CSV with all digits."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -17,7 +18,8 @@ _LATEX = {
     "|": r"\textbar{}", "–": "--", "…": r"\ldots{}", "±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}",
     "←": r"\ensuremath{\leftarrow}", "·": r"\ensuremath{\cdot}", "\N{NO-BREAK SPACE}": "~",
 }  # fmt: skip
-_MARKDOWN = {character: f"\\{character}" for character in "\\`*_|[]#"} | {"<": "&lt;", ">": "&gt;"}
+_MARKDOWN = {character: f"\\{character}" for character in "\\`*_|"} | {"<": "&lt;", ">": "&gt;"}
+_WORD = re.compile(r"[a-z]+(?![\w@+.-])")
 
 
 @dataclass
@@ -72,18 +74,25 @@ def format_result(result: Result, form: TableFormat, *, blocks: Iterable[Block] 
 
 
 def _caption(blocks: Iterable[Block]) -> list[_Captioned]:
-    """Give every table the line right above it as its heading, and the other lines up to the next as notes."""
+    """Give every table the line right above it as its heading, and the other lines up to the next as notes.
+
+    A heading with an empty line above begins a section: the tables up to the next are of what it says, too.
+    """
     found: list[_Captioned] = []
     lines: list[str] = []
+    section = above = ""
     for block in blocks:
         if isinstance(block, Aside):
             continue
         if isinstance(block, str):
             lines += block.split("\n")
+            above = block
             continue
-        heading = lines.pop().strip().rstrip(":") if lines and lines[-1].strip() else ""
+        heading = lines.pop().strip() if lines and lines[-1].strip() else ""
+        if heading and above.startswith("\n"):
+            section, heading = heading, ""
         _add_notes(found, lines)
-        found.append(_Captioned(block, heading))
+        found.append(_Captioned(block, _join_sentences([section, heading])))
         lines = []
     _add_notes(found, lines)
     return found
@@ -96,9 +105,11 @@ def _add_notes(found: Sequence[_Captioned], lines: Iterable[str]) -> None:
 
 
 def _end(text: str) -> str:
-    """Return a line as a sentence."""
+    """Return a line as a sentence, which begins with a capital unless it begins with a name."""
     text = text.strip().rstrip(".:")
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    if _WORD.match(text):
+        text = text[:1].upper() + text[1:]
+    return f"{text}." if text else ""
 
 
 def _join_sentences(parts: Iterable[str]) -> str:

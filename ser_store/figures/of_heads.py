@@ -15,6 +15,9 @@ from ser_store.figures.question import Drawn, Question, list_notes, list_records
 from ser_store_h5.store import Store
 
 _CHOSEN = "the best cell was chosen on these utterances: it looks better than it is"
+# What is needed of each head of a sweep, and of each pair of corpora.
+_HEAD = ("kind", "source", "layer", "normalise", "protocol", "train", "n_train", "n", "accuracy", "ci95", "std")
+_PAIR = ("train", "test", "member", "n", "balanced_accuracy")
 # How to read each kind of map.
 _READ = {
     "pca": "two dimensions of many: what lies apart here is apart, what lies together need not be alike",
@@ -33,7 +36,7 @@ def draw_layers(asked: Question) -> Drawn:
         ]
         scope, cautions = name_scope_of(found), found.cautions
     else:
-        records = [one for one in list_records(asked.rows, "heads") if one["train"] == "all"]
+        records = [one for one in list_records(asked.rows, "heads", _HEAD) if one["train"] == "all"]
         scope, cautions = _name_protocols(records), ()
     records = [one for one in records if one["layer"] is not None]
     if not records:
@@ -109,7 +112,7 @@ def draw_learning(asked: Question) -> Drawn:
     """Draw the accuracy of a sweep's heads by the number of training utterances."""
     if asked.rows is None:
         raise StoreError("`rows` is not given: expected what a `sweep()` with `train_share` or `per_class` found")
-    records = list_records(asked.rows, "heads")
+    records = list_records(asked.rows, "heads", _HEAD)
     curves: dict[str, list[list[float]]] = {}
     for name, one in zip(_name_ways(records), records, strict=True):
         name += "" if one["layer"] is None else f", layer {one['layer']}"
@@ -186,7 +189,7 @@ def draw_cross(asked: Question) -> Drawn:
     """Draw balanced accuracy by the corpus that was trained on and the corpus of the test."""
     if asked.rows is None:
         raise StoreError("`rows` is not given: expected what `cross()` found")
-    records = list_records(asked.rows, "rows")
+    records = list_records(asked.rows, "rows", _PAIR)
     trained = list(dict.fromkeys(f"{one['train']}: {one['member']}" for one in records))
     tested = list(dict.fromkeys(str(one["test"]) for one in records))
     cells = np.full((len(trained), len(tested)), np.nan)

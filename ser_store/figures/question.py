@@ -1,10 +1,14 @@
 """What a figure is asked for, and what comes of it."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_store.common.display import Percent, format_interval
+from ser_store.errors import StoreError
 from ser_store.evaluation.choice.member_choice import Steps
 from ser_store.evaluation.tables.evaluation import describe_intervals, name_utterances
 from ser_store.voting.checks import Tie
@@ -96,27 +100,26 @@ def describe_methods_of(found: "Evaluations") -> str:
     return f"95% intervals: {describe_intervals(intervals, said=found.cautions)}"
 
 
-def list_records(rows: Any, key: str) -> list[Mapping[str, Any]]:
+def list_records(rows: Any, key: str, needed: Sequence[str]) -> list[Mapping[str, Any]]:
     """Return the rows of a JSON document under ``key``: of a file, a result of this library, or the document itself.
 
     Raises:
-        StoreError: if it has none.
+        StoreError: if it has none, or one lacks what is ``needed``.
     """
-    import json
-    import os
-    from pathlib import Path
-
-    from ser_store.errors import StoreError
-
     name = "`rows`"
     if isinstance(rows, str | os.PathLike):
         name = str(rows)
         try:
             rows = json.loads(Path(rows).read_text(encoding="utf-8"))
         except ValueError as problem:
-            raise StoreError(f"{name}: is no JSON ({problem}): expected what `sweep()` or `cross()` gives") from problem
+            raise StoreError(
+                f"{name}: is no JSON ({problem}): expected what a command printed with --json"
+            ) from problem
     document = rows.to_json() if hasattr(rows, "to_json") else rows
     found = document.get(key) if isinstance(document, Mapping) else document
     if not isinstance(found, Sequence) or not found or not all(isinstance(one, Mapping) for one in found):
         raise StoreError(f"{name} has no {key!r}: expected a list of figures, as `to_json()` of the result has it")
+    for place, one in enumerate(found, start=1):
+        if missing := [field for field in needed if field not in one]:
+            raise StoreError(f"{name}, row {place} of {key!r} lacks {', '.join(missing)}: expected {', '.join(needed)}")
     return list(found)

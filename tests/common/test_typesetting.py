@@ -90,6 +90,19 @@ def test_lines_become_headings_and_notes_and_cautions_stand_below_the_first_tabl
     assert "▁" not in first
 
 
+def test_a_section_is_named_above_each_of_its_tables_and_names_keep_their_letters():
+    table = Table(["member", "n"], [["a", 1]])
+    blocks = (table, "\nxlsr53@1100", table, "", table, "", "matrix of counts", table, "\nby speaker:", table)
+    captions = [caption for caption, _, _ in parse_tables(format_result(Answer(*blocks), "latex"))]
+    assert [caption.partition(" On test")[0] for caption in captions] == [
+        r"On test of the split s\_1, 12 utterances.",
+        "xlsr53@1100.",
+        "xlsr53@1100.",
+        "xlsr53@1100. Matrix of counts.",
+        "By speaker.",
+    ]
+
+
 def test_markdown_has_sides_bold_and_escaped_bars():
     table = Table(["member", "accuracy"], [["a|b_c", Percent(0.5)], ["d", Percent(0.25)]], best={"accuracy": max})
     lines = format_result(Answer(table, "note"), "markdown").splitlines()

@@ -141,6 +141,27 @@ def test_corpora_are_crossed_with_what_must_be_said_of_them(paper):
     assert drawn.cautions == ("predicts one class only",)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"heads": []}, "`rows` has no 'rows': expected a list of figures"),
+        ({"rows": [1]}, "`rows` has no 'rows'"),
+        ({"rows": [{"train": "a", "test": "b"}]}, "row 1 of 'rows' lacks member, n, balanced_accuracy: expected train"),
+    ],
+)
+def test_rows_of_another_kind_are_refused(rows, message, paper):
+    with pytest.raises(ss.StoreError) as problem:
+        ss.plot(paper, "cross", rows=rows)
+    assert message in str(problem.value)
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(serstore, paper_store, tmp_path):
+    done = serstore("plot", "accuracy", "-o", tmp_path / "none" / "f.svg", "--store", paper_store)
+    assert done.code == 1
+    assert "could not be written" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
 def test_the_command_writes_all_three_types_and_replaces_its_own_file(serstore, paper_store, tmp_path):
     for suffix in ("svg", "pdf", "png", "svg"):
         file = tmp_path / f"figure.{suffix}"
@@ -176,6 +197,7 @@ def test_a_notebook_shows_the_figure(paper):
         (("map", "--method", "umap"), "unknown --method 'umap': expected one of"),
         (("cross",), "--rows is not given"),
         (("cross", "--rows", "missing.json"), "missing.json: No such file"),
+        (("cross", "--rows", __file__), "is no JSON"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
 )
