@@ -13,6 +13,7 @@ from ser_store.evaluation.choice.member_choice import Steps
 from ser_store.evaluation.tables.evaluation import describe_intervals, name_utterances
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
+from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Question:
     layer: int | None
     method: str
     rows: Any
+    progress: Progress
 
     @property
     def voting(self) -> dict[str, Any]:

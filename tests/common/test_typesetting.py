@@ -63,7 +63,7 @@ def parse_tables(text):
 def test_every_special_character_is_escaped():
     rows = [[r"a_1 & b\c ~ 5% #{x}^$", Percent(0.5)], ["[c] ± <d>|…", Percent(0.25)]]
     [(caption, _, cells)] = parse_tables(format_result(Answer("one_line:", Table(["member", "acc_1"], rows)), "latex"))
-    assert caption == r"One\_line. On test of the split s\_1, 12 utterances."
+    assert caption == r"one\_line. On test of the split s\_1, 12 utterances."
     assert cells[0][0] == r"a\_1 \& b\textbackslash{}c \textasciitilde{} 5\% \#\{x\}\textasciicircum{}\$"
     assert cells[1] == [r"{}[c] \ensuremath{\pm} \textless{}d\textgreater{}\textbar{}\ldots{}", r"25.00\%"]
 

@@ -56,6 +56,15 @@ def test_all_ensembles_are_drawn_with_the_apparent_and_the_corrected_figure(pape
     assert "chosen on these utterances: hubert-xlarge@600+" in list_notes(drawn).replace("\n", "")
 
 
+def test_an_interrupted_search_gives_no_figure(paper, tmp_path):
+    def interrupt(items, **_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ss.plot(paper, "ensembles", k=3, file=tmp_path / "f.svg", progress=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
 def test_steps_have_the_accuracies_and_intervals_of_the_store(whisper):
     drawn = ss.plot(whisper, "steps", "whisper-base-ft")
     [run] = ss.steps(whisper, "whisper-base-ft").runs
