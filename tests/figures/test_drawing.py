@@ -153,6 +153,16 @@ def test_text_stays_text_in_svg_and_type_in_pdf(tmp_path):
     assert b"/CIDFontType2" in (tmp_path / "f.pdf").read_bytes()  # TrueType, which editors take; 3 would be drawings
 
 
+def test_no_note_leaves_the_page():
+    words = "caution: paper-five-layers-layers-pool-by-speaker-paper and 22 more were trained on other utterances of "
+    for width in ("column", "page"):
+        figure = make_figure(width, 1, title=words * 3, notes=[words[place:] * 3 for place in range(40)])
+        figure.set_dpi(300)
+        figure.draw_without_rendering()
+        for text in figure.texts:
+            assert text.get_window_extent().x1 <= figure.bbox.width
+
+
 def test_titles_wrap_and_make_the_figure_higher():
     short, long = (make_figure("column", 2, title="word " * n) for n in (1, 40))
     assert short.get_size_inches()[0] == long.get_size_inches()[0] == 3.5
