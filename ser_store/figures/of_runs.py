@@ -4,13 +4,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ser_store.common.display import Percent, format_interval
 from ser_store.evaluation import evaluate
 from ser_store.evaluation.steps import RunSteps, StepComparison
 from ser_store.evaluation.steps import steps as compare_steps
 from ser_store.figures.drawing.curves import Curve, draw_curves, make_curve
 from ser_store.figures.drawing.curves import draw_steps as draw_accuracies
-from ser_store.figures.question import Drawn, Question, describe_methods_of, list_notes, name_members, name_scope
+from ser_store.figures.question import (
+    Drawn,
+    Question,
+    describe_choice,
+    describe_methods_of,
+    list_notes,
+    name_members,
+    name_scope,
+)
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -73,13 +80,8 @@ def _name_runs(runs: Sequence[RunSteps]) -> str:
     return name_members([run.run for run in runs]).replace("members", "runs")
 
 
-def _describe(found: StepComparison) -> Iterator[str]:
+def _describe(compared: StepComparison) -> Iterator[str]:
     """Yield what is left of each run's best step when its choice is corrected for."""
-    for run in found.runs:
+    for run in compared.runs:
         if run.correction is not None:
-            bounds = "" if run.correction.bounds is None else f" {format_interval(run.correction.bounds)}"
-            yield (
-                f"best step of {run.run}: {run.best}, apparent {Percent(run.correction.apparent)}, corrected "
-                f"{Percent(run.correction.corrected)}{bounds} for having been chosen among {len(run.steps)} on these "
-                "utterances"
-            )
+            yield describe_choice(format_member(run.run, run.best), run.correction.to_json(), len(run.steps))

@@ -71,7 +71,7 @@ def test_steps_have_the_accuracies_and_intervals_of_the_store(whisper):
     [axes] = drawn.figure.axes
     assert axes.lines[0].get_ydata().tolist() == [score.accuracy for score in run.steps]
     assert len(axes.collections[0].get_segments()) == len(run.steps)
-    assert "best step of whisper-base-ft: 525, apparent 77.64%, corrected" in list_notes(drawn)
+    assert "best of 8: whisper-base-ft@525, apparent 77.64%, corrected 77.14% [" in list_notes(drawn)
 
 
 def test_curves_say_where_no_training_loss_is_known(whisper):
@@ -89,7 +89,9 @@ def test_accuracy_by_speaker_has_a_row_for_each_speaker(whisper):
 
 
 def test_layers_are_those_of_the_heads_in_the_store(whisper):
-    axes = ss.plot(whisper, "layers", split="paper").figure.axes[0]
+    drawn = ss.plot(whisper, "layers", split="paper")
+    assert "best of 21: whisper-base-l3-svm-paper@0, apparent 88.19%, corrected 8" in list_notes(drawn)
+    axes = drawn.figure.axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["lda", "logreg", "svm"]
     assert [text.get_text() for text in axes.get_xticklabels()] == list("0123456")
     [best] = ss.evaluate(whisper, "whisper-base-l3-svm-paper", split="paper").members
@@ -132,10 +134,14 @@ def test_learning_curves_are_drawn_from_the_json_of_a_sweep(serstore, paper_stor
     heads = [{**SWEPT, "kind": "lda", "n_train": n, "accuracy": n / 1000, "train": f"{n}"} for n in (500, 100)]
     heads[0]["std"] = 0.1
     rows = tmp_path / "sweep.json"
-    rows.write_text(json.dumps({"heads": heads}))
+    chosen = {"apparent": 0.5, "corrected": 0.4, "interval": None}
+    best = [{"head": heads[0], "n_candidates": 2, "selection": chosen, "note": ""}]
+    rows.write_text(json.dumps({"heads": heads, "best": best}))
     [axes] = ss.plot(paper_store, "learning-curve", rows=rows).figure.axes
     assert axes.lines[0].get_xydata().tolist() == [[100, 0.1], [500, 0.5]]
     assert axes.collections[0].get_segments()[1][:, 1].tolist() == [0.4, 0.6]
+    notes = list_notes(ss.plot(paper_store, "learning-curve", rows=rows)).replace("\n", " ")
+    assert "best of 2: lda on mfcc@0 by paper, apparent 50.00%, corrected 40.00% for having been chosen" in notes
     words = ("plot", "learning-curve", "--rows", rows, "-o", tmp_path / "f.svg", "--store", paper_store)
     assert (
         serstore(*words).out
