@@ -1,6 +1,7 @@
 """Matrices of shaded cells: who disagrees with whom, accuracy by layer and head, by training and test corpus."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -71,7 +72,7 @@ def draw_matrix(
     down = max(min(across, _LARGEST * 0.7), 0.13 * count_lines(rows))
     texts = [["" if np.isnan(one) else f"{one * 100:.{digits}f}" for one in row] for row in cells]
     with house_style():
-        figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.1, title=title, notes=notes)
+        figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.25, title=title, notes=notes)
         axes = figure.subplots()
         mesh = shade_cells(axes, cells, texts, size=min(down, across), least=least, most=max(most, least + 1e-9))
         label_cells(axes, rows=rows, columns=columns, across=across)
@@ -79,7 +80,13 @@ def draw_matrix(
         axes.set_xlabel(names[1])
         axes.set_aspect(down / across)
         axes.set_anchor("NW")
-        bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, shrink=min(1.0, 2.0 / (down * len(rows))))
+        tall = max(down * len(rows), 0.8)
+        place: dict[str, Any] = {
+            "shrink": min(0.75, 2.0 / tall),
+            "anchor": (0.0, 1.0),
+            "panchor": False,
+        }  # the matrix keeps its own
+        bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, **place)
         bar.set_label(shaded, fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
         bar.outline.set_visible(False)
