@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ser_store.across.cross import cross
     from ser_store.across.joining import join
     from ser_store.backbones.catalogue import models
+    from ser_store.common.typesetting import format_result
     from ser_store.corpora.create import init
     from ser_store.corpora.published.listing import list_corpora
     from ser_store.corpora.splits.listing import splits
@@ -115,6 +116,7 @@ _HOMES = {
     "finetune": "ser_store.training.finetune",
     "finetune_all": "ser_store.reproduction.reproduce",
     "finetune_seeds": "ser_store.training.seeds",
+    "format_result": "ser_store.common.typesetting",
     "gc": "ser_store_h5.integrity.sweeping",
     "head": "ser_store.heads.heads",
     "import_predictions": "ser_store.interchange.import_",
@@ -183,6 +185,7 @@ __all__ = [
     "finetune",
     "finetune_all",
     "finetune_seeds",
+    "format_result",
     "gc",
     "head",
     "import_predictions",

@@ -104,6 +104,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("One in full: its figures by class and speaker, its confusions", "evaluate xlsr53 --by speaker"),
         ("All steps of one run", "evaluate xlsr53 --steps all"),
         ("An ensemble, like a member", "evaluate xlsr53+hubert-base+mfcc-logreg"),
+        ("All members as a table of a paper", "evaluate --format latex"),
     ),
     "compare": (
         ("Every two members", "compare"),
@@ -140,15 +141,16 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("A long recording, every second anew", "predict voice ravdess/Actor_01 --window 4 --hop 1"),
     ),
     "plot": (
-        (
-            "The confusion matrix of a run, for one column of a paper",
-            "plot confusion xlsr53 -o xlsr53.pdf --width column",
-        ),
+        ("The confusion matrices of all runs, as wide as a page", "plot confusion -o confusion.pdf"),
+        ("Losses and accuracy by step", "plot curves xlsr53 -o curves.svg"),
+        ("All ensembles of two, and what is left of the best", "plot ensembles --k 2 -o ensembles.pdf"),
+        ("By speaker, for one column of a paper", "plot accuracy --by speaker --width column -o speakers.pdf"),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
         ("Predicted classes of all runs, a column each", "export members.csv"),
         ("Logits of all utterances, for other programs", "export logits.parquet --what logits"),
+        ("A row for each utterance, of an ensemble too", "export rows.csv xlsr53+hubert-base --what utterances"),
     ),
     "export-onnx": (("A fine-tuned run for any program, waveforms to logits", "export-onnx xlsr53 -o xlsr53.onnx"),),
     "pack": (

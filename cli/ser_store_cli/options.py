@@ -27,6 +27,14 @@ StoreOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document instead of tables.")]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Print tables for a paper: latex (booktabs; caption, best in bold), markdown, or csv (all digits).",
+        show_default="tables for a terminal",
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 OnOption = Annotated[
     str | None,
@@ -108,11 +116,17 @@ def stated(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*arguments: Any, debug: bool = False, **options: Any) -> None:
+        if options.get("json") and options.get("form") is not None:
+            raise typer.BadParameter("--json and --format are given: expected one of them")
         with speaking_for(command):
             _run(*arguments, debug=debug, **_take_store(options))
 
     def _run(*arguments: Any, debug: bool, **options: Any) -> None:
         try:
+            if (form := options.get("form")) is not None:
+                from ser_store.common.typesetting import check_format
+
+                check_format(form)
             command(*arguments, debug=debug, **options)
         except SerstoreError as problem:
             _fail(str(problem), debug)

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import typer
 from typer.models import OptionInfo
 
-from ser_store.common.display import Block, Table
+from ser_store.common.display import Block, Result, Table
 
 # Functions of the library whose command has another name.
 TWINS = {
@@ -82,6 +82,29 @@ def print_blocks(blocks: Iterable[Block]) -> None:
     """Print lines and tables as they come."""
     for block in blocks:
         typer.echo(name_options(block) if isinstance(block, str) else str(block))
+
+
+def print_result(
+    result: Result, *, json: bool, form: str | None, document: Any = None, blocks: Iterable[Block] | None = None
+) -> None:
+    """Print a result as JSON, as tables of a paper in the format ``form``, or as it looks in a terminal.
+
+    Args:
+        result: of the library.
+        json: whether JSON was asked for.
+        form: the format of tables, or None.
+        document: what the JSON is. Default: the result's own.
+        blocks: what is shown. Default: all that the result describes.
+    """
+    if json:
+        print_json(result.to_json() if document is None else document)
+    elif form is not None:
+        from ser_store.common.typesetting import format_result
+
+        known: Any = form  # whether it is, is for the library to say
+        typer.echo(name_options(format_result(result, known, blocks=blocks)))
+    else:
+        print_blocks(result.describe() if blocks is None else blocks)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

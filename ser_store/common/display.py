@@ -1,7 +1,7 @@
 """What the answer to a question looks like: text in a terminal, HTML in a notebook, a data frame."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,12 @@ class Table:
     Attributes:
         header: a name for each column.
         rows: the cells; text stands to the left, everything else to the right.
+        best: which of its figures is the best of a column, ``max`` or ``min``, by the column's header.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[object]]
+    best: Mapping[str, Callable[[Iterable[Any]], Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Columns padded to their widest cell.
@@ -35,9 +37,9 @@ class Table:
         xlsr53@100  288
         mfcc         12
         """
-        cells = self._format_cells()
+        cells = self.format_cells()
         widths = [max(map(len, column)) for column in zip(self.header, *cells, strict=True)]
-        is_text = self._find_text()
+        is_text = self.find_text()
 
         def line(row: Sequence[str]) -> str:
             padded = [
@@ -50,7 +52,7 @@ class Table:
 
     def to_html(self) -> str:
         """Return the table as an HTML element, all text escaped."""
-        train_eval = ["left" if is_text else "right" for is_text in self._find_text()]
+        train_eval = ["left" if is_text else "right" for is_text in self.find_text()]
 
         def row(cells: Sequence[str], tag: str) -> str:
             return "".join(
@@ -58,18 +60,24 @@ class Table:
                 for cell, side in zip(cells, train_eval, strict=True)
             )
 
-        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self._format_cells())
+        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.format_cells())
         return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _format_cells(self) -> list[list[str]]:
+    def format_cells(self) -> list[list[str]]:
+        """Return the cells as they are printed."""
         return [["" if cell is None else str(cell) for cell in row] for row in self.rows]
 
-    def _find_text(self) -> list[bool]:
+    def find_text(self) -> list[bool]:
+        """Return which columns hold text."""
         places = range(len(self.header))
         return [bool(self.rows) and all(isinstance(row[place], str) for row in self.rows) for place in places]
 
 
 Block = str | Table
+
+
+class Aside(str):
+    """A line that only a terminal has use for, such as a picture made of letters, or where a file lies."""
 
 
 class Result:
@@ -86,6 +94,14 @@ class Result:
     def records(self) -> list[dict[str, Any]]:
         """Yield a dictionary for each row of the data frame, all with the same keys."""
         raise NotImplementedError
+
+    def to_json(self) -> Any:
+        """Return the document that the command prints with ``--json``."""
+        raise NotImplementedError
+
+    def caption(self) -> str:
+        """Return what a table of it says in a paper: which utterances it is of, how many, and what was chosen."""
+        return ""
 
     def to_frame(self) -> "DataFrame":
         """Return the result as a polars data frame; ``.to_pandas()`` of it gives a pandas one."""
@@ -117,7 +133,7 @@ class Result:
 
     def __repr__(self) -> str:
         """One line for each field that is not empty, at most ten: what is long is counted."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # a dataclass
+        own = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]  # a dataclass
         shown = [f"    {name}={text}," for name, value in own.items() if (text := summarise(value)) not in _EMPTY]
         room = _MAX_LINES - 2
         if len(shown) > room:

@@ -12,7 +12,8 @@ from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.manifest import load_manifest
 from ser_store.corpora.published.loading import load_published
 from ser_store.corpora.published.page import Page, open_page, read_page
-from ser_store.corpora.splits.draw import SPLITS, describe_folds, normalise_parts
+from ser_store.corpora.splits.draw import describe_folds, normalise_parts
+from ser_store.corpora.splits.draw_names import SPLITS
 from ser_store.errors import CorpusError, UnknownNameError
 from ser_store_h5.progress import Progress, silent
 

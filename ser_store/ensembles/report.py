@@ -14,7 +14,7 @@ from ser_store.ensembles.correction import Corrected
 from ser_store.ensembles.diversity import DiversityReport
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble, Ranking
-from ser_store.ensembles.report_text import describe_best, describe_distribution, describe_report
+from ser_store.ensembles.report_text import caption_vote, describe_best, describe_distribution, describe_report
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.leakage import caution_leakage
@@ -171,6 +171,9 @@ class VoteReport(Result):
     def describe_best(self) -> Iterable[Block]:
         """Return the first of these lines: what was searched, and the best ensemble as it was found."""
         return describe_best(self)
+
+    def caption(self) -> str:
+        return caption_vote(self)
 
     def correct(self, corrected: Corrected) -> "VoteReport":
         """Return the report with the outcome of the correction."""

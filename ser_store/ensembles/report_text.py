@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Block, Figure, Percent, Points, Table, format_interval, maybe_figure
+from ser_store.common.display import Aside, Block, Figure, Percent, Points, Table, format_interval, maybe_figure
 from ser_store.ensembles.search import is_choice
+from ser_store.evaluation.tables.evaluation import caption_utterances
 
 if TYPE_CHECKING:
     from ser_store.ensembles.diversity import DiversityReport
@@ -88,7 +89,20 @@ def tabulate_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble
         if report.chosen_on is not None:
             row.insert(1, Percent(ensemble.chosen_score.accuracy))
         rows.append(row)
-    return Table(header, rows)
+    return Table(header, rows, best={"accuracy": max, "balanced accuracy": max})
+
+
+def caption_vote(report: "VoteReport") -> str:
+    """Return what was voted where, and what is left of the best figure, for the caption of a table."""
+    score = report.ensembles[0].score
+    where = caption_utterances(report.on, report.split, score.n)
+    voted = _summarise_vote(report).replace(f" on {report.on}", "", 1)
+    if not is_choice(report.found, report.options):
+        return f"{voted}, {where}"
+    figure = score.accuracy if report.options.objective == "accuracy" else score.balanced_accuracy
+    chosen = "" if report.chosen_on is not None else f"; the first is chosen on them, apparent {Percent(figure)}"
+    corrected = [" ".join(str(line).split()) for line in _describe_correction(report)]
+    return "; ".join([f"{voted}, {where}{chosen}", *corrected])
 
 
 def describe_distribution(distribution: "Distribution", *, n: int | None = None) -> Iterator[Block]:
@@ -99,7 +113,7 @@ def describe_distribution(distribution: "Distribution", *, n: int | None = None)
         f"quartiles {', '.join(map(str, quartiles))}, highest {highest}"
     )
     if lowest < highest:
-        yield f"  {lowest} {draw_histogram(distribution)} {highest}"
+        yield Aside(f"  {lowest} {draw_histogram(distribution)} {highest}")
 
 
 def draw_histogram(distribution: "Distribution") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.tables.comparison import tabulate_comparison
+from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.evaluation.uncertainty import describe_accuracy
 from ser_store.metrics import Evaluation
 from ser_store.statistics.comparisons import CochranQ, PairComparison
@@ -95,6 +96,11 @@ class Comparison(Result):
     def describe(self) -> Iterator[Block]:
         """Yield what ``serstore compare`` prints."""
         yield from tabulate_comparison(self)
+
+    def caption(self) -> str:
+        where = caption_utterances(self.on, self.split, self.compared[0].metrics.n)
+        by = f"{self.n_units} speakers as units" if self.unit == "speaker" else "utterances as units"
+        return f"compared {where}, {by}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each pair: who, the verdict, the difference in accuracy with its interval, and p."""

@@ -15,7 +15,7 @@ from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
 from ser_store.evaluation.slices import Slices, find_groups, slice_members
-from ser_store.evaluation.tables.evaluation import PLAIN, tabulate_evaluations, tabulate_member
+from ser_store.evaluation.tables.evaluation import PLAIN, caption_utterances, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups
 from ser_store.evaluation.uncertainty import (
     IntervalKind,
@@ -140,6 +140,12 @@ class Evaluations(Result):
             yield from tabulate_gaps(self)
         for member in named:
             yield from member.describe(names, normalise=normalise)
+
+    def caption(self) -> str:
+        folds = "; of members with folds, each fold by models that have not met it"
+        n = self.members[0].metrics.n
+        pooled = folds if any(one.folds is not None for one in self.members) else ""
+        return f"figures {caption_utterances(self.on, self.split, n)}{pooled}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each member: its figures, and the 95% interval of its accuracy."""

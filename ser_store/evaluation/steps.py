@@ -13,6 +13,7 @@ from ser_store.evaluation.choice.member_choice import choose_members, keep_cover
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.repeats.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
+from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.evaluation.tables.steps import tabulate_steps
 from ser_store.evaluation.uncertainty import correct_choice
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
@@ -94,16 +95,21 @@ class StepComparison(Result):
         split: the split; None where the corpus has none.
         runs: the steps of each run.
         cautions: why the figures may mislead, and what was left out.
+        n: utterances.
     """
 
     on: str
     split: str | None
     runs: tuple[RunSteps, ...]
     cautions: tuple[str, ...] = ()
+    n: int = 0
 
     def describe(self) -> Iterator[Block]:
         """Yield what ``serstore steps`` prints."""
         yield from tabulate_steps(self)
+
+    def caption(self) -> str:
+        return f"steps {caption_utterances(self.on, self.split, self.n)}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each cached step, with its figures and whether it is selected."""
@@ -186,7 +192,7 @@ def steps(
         *caution_absent_classes(corpus.labels[rows], corpus.classes),
         *_iter_test_cautions(corpus, rows, compared),
     )
-    return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions)
+    return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions, n=len(rows))
 
 
 def _select_in_folds(store: Store, run: str, select: str | int | None) -> bool:

@@ -76,7 +76,7 @@ def find_classifier(name: str) -> tuple[Path, tuple[str, ...]]:
         MissingExtraError: without the ``train`` extra.
     """
     require("transformers")
-    from ser_store.backbones.model import MODEL_TYPE
+    from ser_store.backbones.auto_classes import MODEL_TYPE
     from ser_store.backbones.source import find_source
 
     source = find_source(name, init="pretrained", checkpoint=None)

@@ -64,7 +64,6 @@ def prepare_classifier(
     labels = loaded.model.config.classes
     places = _match_classes(model, labels, corpus.classes)
     identity, compute_all = prepare_network(
-        corpus,
         loaded,
         passes,
         member=format_member(run, 0),

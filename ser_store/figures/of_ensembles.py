@@ -25,7 +25,10 @@ def draw_ensembles(asked: Question) -> Drawn:
         split=asked.split,
         limits=Limits(exclude=tuple(asked.exclude)),
         top=1,
+        progress=asked.progress,
     )
+    if not report.complete:
+        raise KeyboardInterrupt  # a figure of some would pass for one of all
     if report.distribution is None:
         raise EnsembleError(
             "not all ensembles were voted: expected fewer candidates, or a smaller `k`, for this figure"

@@ -1,48 +1,61 @@
 """Figures of heads and of what they are fitted on: layers, learning curves, maps of representations, corpora."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Percent
 from ser_store.errors import StoreError
 from ser_store.evaluation import evaluate, find_groups, name_part
+from ser_store.evaluation.uncertainty import correct_choice
 from ser_store.figures.drawing.learning import draw_learning_curves
 from ser_store.figures.drawing.maps import draw_map
 from ser_store.figures.drawing.matrices import draw_matrix
-from ser_store.figures.question import Drawn, Question, list_notes, list_records, name_scope, name_scope_of
+from ser_store.figures.question import (
+    Document,
+    Drawn,
+    Question,
+    describe_choice,
+    find_rows,
+    list_notes,
+    load_document,
+    name_scope,
+    name_scope_of,
+)
 from ser_store_h5.store import Store
 
-_CHOSEN = "the best cell was chosen on these utterances: it looks better than it is"
+_CHOSEN = "the best cell was chosen on these utterances and looks better than it is; its sweep says what is left of it"
+# What is needed of each head of a sweep, and of each pair of corpora.
+_HEAD = ("kind", "source", "layer", "normalise", "protocol", "train", "n_train", "n", "accuracy", "ci95", "std")
+_PAIR = ("train", "test", "member", "n", "balanced_accuracy")
+# How to read each kind of map.
+_READ = {
+    "pca": "two dimensions of many: what lies apart here is apart, what lies together need not be alike",
+    "tsne": "t-SNE shows who is near whom: distances between clusters, and their sizes, say nothing",
+}
 # What tells heads apart beside their kind and layer, and what each says where it says nothing.
 _WAYS = {"source": "", "normalise": "train", "protocol": ""}
 
 
 def draw_layers(asked: Question) -> Drawn:
     """Draw the accuracy of heads by layer and kind: of a sweep, or of the heads that the store has as members."""
-    if asked.rows is None:
-        found = evaluate(asked.store, asked.members or _list_layer_heads(asked.store), on=asked.on, split=asked.split)
-        records = [
-            {**_describe_head(asked.store, one.member), "accuracy": one.metrics.accuracy} for one in found.members
-        ]
-        scope, cautions = name_scope_of(found), found.cautions
-    else:
-        records = [one for one in list_records(asked.rows, "heads") if one["train"] == "all"]
-        scope, cautions = _name_protocols(records), ()
-    records = [one for one in records if one["layer"] is not None]
+    found = _load_layer_heads(asked) if asked.rows is None else _read_layer_heads(asked.rows)
+    records = [one for one in found.records if one["layer"] is not None]
     if not records:
         raise StoreError(
             "no head is of a layer by its number: expected heads that `head()` or `sweep()` made with `layer`"
         )
     layers = sorted({str(one["layer"]) for one in records}, key=lambda layer: (len(layer), layer))
     ways = _name_ways(records)
-    cells = np.full((len(set(ways)), len(layers)), np.nan)
     rows = list(dict.fromkeys(ways))
+    cells = np.full((len(rows), len(layers)), np.nan)
     for way, one in zip(ways, records, strict=True):
         place = rows.index(way), layers.index(str(one["layer"]))
-        cells[place] = np.nanmax([cells[place], one["accuracy"]])
-    title = f"Accuracy by layer and head, {_name_common(records)}{scope}"
+        cells[place] = np.fmax(cells[place], one["accuracy"])
+    title = f"Accuracy by layer and head, {_name_common(records)}{found.scope}"
     figure = draw_matrix(
         cells,
         rows,
@@ -50,10 +63,53 @@ def draw_layers(asked: Question) -> Drawn:
         title=title,
         shaded="accuracy",
         names=("", "layer"),
-        notes=list_notes(cautions, _CHOSEN),
+        notes=list_notes(found.cautions, *found.notes),
         width=asked.width,
     )
-    return Drawn(figure, title, cautions)
+    return Drawn(figure, title, found.cautions)
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """Heads by what they are, where they were judged, and what is left of the best of them."""
+
+    records: Sequence[Mapping[str, Any]]
+    scope: str
+    notes: Sequence[str]
+    cautions: tuple[str, ...] = ()
+
+
+def _load_layer_heads(asked: Question) -> _Heads:
+    store = asked.store
+    found = evaluate(store, asked.members or _list_layer_heads(store), on=asked.on, split=asked.split)
+    names = [one.member for one in found.members]
+    accuracies = [one.metrics.accuracy for one in found.members]
+    rows = find_rows(asked, found)
+    right = store.predictions(names, rows) == store.corpus.labels[rows]
+    selection, note = correct_choice(right, store.corpus.speaker_groups(rows), noun="head")
+    best = names[int(np.argmax(accuracies))]
+    chosen = note if selection is None else describe_choice(best, selection.to_json(), len(names))
+    records = [{**_describe_head(store, name), "accuracy": own} for name, own in zip(names, accuracies, strict=True)]
+    return _Heads(records, name_scope_of(found), [chosen], found.cautions)
+
+
+def _read_layer_heads(rows: Any) -> _Heads:
+    document = load_document(rows)
+    heads = [one for one in document.list_records("heads", _HEAD) if one["train"] == "all"]
+    return _Heads(heads, _name_protocols(heads), list(_iter_choices(document)) or [_CHOSEN])
+
+
+def _iter_choices(document: Document) -> Iterator[str]:
+    """Yield what a sweep says is left of its best heads."""
+    best = document.content.get("best", ()) if isinstance(document.content, Mapping) else ()
+    for one in best:
+        head, selection = one["head"], one["selection"]
+        layer = "" if head["layer"] is None else f" of layer {head['layer']}"
+        name = f"{head['kind']} on {head['source']}{layer} by {head['protocol']}"
+        if selection is None:
+            yield f"best of {one['n_candidates']}: {name}, {Percent(head['accuracy'])} ({one['note']})"
+        else:
+            yield describe_choice(name, selection, one["n_candidates"])
 
 
 def _list_layer_heads(store: Store) -> list[str]:
@@ -104,7 +160,8 @@ def draw_learning(asked: Question) -> Drawn:
     """Draw the accuracy of a sweep's heads by the number of training utterances."""
     if asked.rows is None:
         raise StoreError("`rows` is not given: expected what a `sweep()` with `train_share` or `per_class` found")
-    records = list_records(asked.rows, "heads")
+    document = load_document(asked.rows)
+    records = document.list_records("heads", _HEAD)
     curves: dict[str, list[list[float]]] = {}
     for name, one in zip(_name_ways(records), records, strict=True):
         name += "" if one["layer"] is None else f", layer {one['layer']}"
@@ -117,7 +174,7 @@ def draw_learning(asked: Question) -> Drawn:
         [sorted(points) for points in curves.values()],
         list(curves),
         title=title,
-        notes=[bars],
+        notes=[bars, *_iter_choices(document)],
         width=asked.width,
     )
     return Drawn(figure, title)
@@ -138,9 +195,13 @@ def draw_representations(asked: Question) -> Drawn:
     title = (
         f"Representations of {member}{layer} by {by} {name_scope(on, asked.split or corpus.default_split, len(rows))}"
     )
-    note = "two dimensions of many: what lies apart here is apart, what lies together need not be alike"
     figure = draw_map(
-        points, find_groups(corpus, by)[rows], title=title, axes_names=names, notes=[note], width=asked.width
+        points,
+        find_groups(corpus, by)[rows],
+        title=title,
+        axes_names=names,
+        notes=[_READ[asked.method]],
+        width=asked.width,
     )
     return Drawn(figure, title)
 
@@ -177,7 +238,7 @@ def draw_cross(asked: Question) -> Drawn:
     """Draw balanced accuracy by the corpus that was trained on and the corpus of the test."""
     if asked.rows is None:
         raise StoreError("`rows` is not given: expected what `cross()` found")
-    records = list_records(asked.rows, "rows")
+    records = load_document(asked.rows).list_records("rows", _PAIR)
     trained = list(dict.fromkeys(f"{one['train']}: {one['member']}" for one in records))
     tested = list(dict.fromkeys(str(one["test"]) for one in records))
     cells = np.full((len(trained), len(tested)), np.nan)

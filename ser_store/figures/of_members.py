@@ -2,13 +2,9 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ser_store.errors import StoreError
 from ser_store.evaluation import Evaluations, evaluate
 from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
-from ser_store.evaluation.choice.member_choice import choose_covering
 from ser_store.evaluation.hard_utterances import compute_difficulty
 from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
 from ser_store.figures.drawing.accuracy import draw_accuracies
@@ -21,6 +17,7 @@ from ser_store.figures.question import (
     Question,
     describe_figures,
     describe_methods_of,
+    find_rows,
     list_notes,
     name_members,
     name_scope_of,
@@ -104,7 +101,7 @@ def draw_calibration(asked: Question) -> Drawn:
     mute = [one.member for one in found.members if one.probabilities is None]
     if not named or (mute and asked.members):
         raise StoreError(f"{(mute or ['no member'])[0]} holds no scores of the classes: expected members with logits")
-    rows = _find_rows(asked, found)
+    rows = find_rows(asked, found)
     truth = asked.store.corpus.labels[rows]
     reliabilities = [compute_reliability(truth, own) for own in asked.store.logits(named, rows)]
     title = f"Calibration of {name_members(named)} {name_scope_of(found)}"
@@ -125,7 +122,7 @@ def draw_disagreement(asked: Question) -> Drawn:
     found = evaluate(asked.store, asked.members, **asked.voting)
     if len(found.members) < 2:
         raise StoreError(f"there is only {found.members[0].member}: expected two members or more, which can disagree")
-    rows = _find_rows(asked, found)
+    rows = find_rows(asked, found)
     names = [one.member for one in found.members]
     corpus = asked.store.corpus
     answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
@@ -149,7 +146,7 @@ def draw_disagreement(asked: Question) -> Drawn:
 def draw_hardness(asked: Question) -> Drawn:
     """Draw which members get which utterances right."""
     found = evaluate(asked.store, asked.members, **asked.voting)
-    rows = _find_rows(asked, found)
+    rows = find_rows(asked, found)
     names = [one.member for one in found.members]
     corpus = asked.store.corpus
     answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
@@ -168,10 +165,3 @@ def draw_hardness(asked: Question) -> Drawn:
         width=asked.width,
     )
     return Drawn(figure, title, found.cautions)
-
-
-def _find_rows(asked: Question, found: Evaluations) -> NDArray[np.int32]:
-    """Return the utterances that the members were evaluated on."""
-    names = [one.member for one in found.members]
-    rows = asked.store.corpus.rows(found.on, split=asked.split)
-    return choose_covering(asked.store, names, rows, on=found.on).rows

@@ -4,13 +4,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ser_store.common.display import Percent, format_interval
 from ser_store.evaluation import evaluate
 from ser_store.evaluation.steps import RunSteps, StepComparison
 from ser_store.evaluation.steps import steps as compare_steps
 from ser_store.figures.drawing.curves import Curve, draw_curves, make_curve
 from ser_store.figures.drawing.curves import draw_steps as draw_accuracies
-from ser_store.figures.question import Drawn, Question, describe_methods_of, list_notes, name_members, name_scope
+from ser_store.figures.question import (
+    Drawn,
+    Question,
+    describe_choice,
+    describe_methods_of,
+    list_notes,
+    name_members,
+    name_scope,
+)
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -18,7 +25,7 @@ from ser_store_h5.store import Store
 def draw_training(asked: Question) -> Drawn:
     """Draw losses and accuracy of each run by step."""
     found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
-    title = f"Losses and accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
+    title = f"Losses and accuracy by step of {_name_runs(found.runs)} {name_scope(found.on, found.split, found.n)}"
     curves = [_make_curve(asked.store, run) for run in found.runs]
     unknown = name_members([curve.name for curve in curves if not len(curve.train_loss)])
     read = f"no training loss is known of {unknown}: losses diverge where that of evaluation rises" if unknown else ""
@@ -30,7 +37,7 @@ def draw_training(asked: Question) -> Drawn:
 def draw_steps(asked: Question) -> Drawn:
     """Draw the accuracy by step of all runs, with intervals."""
     found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
-    title = f"Accuracy by step of {_name_runs(found.runs)} {_name_scope(asked.store, found)}"
+    title = f"Accuracy by step of {_name_runs(found.runs)} {name_scope(found.on, found.split, found.n)}"
     names = [format_member(run.run, score.step) for run in found.runs for score in run.steps]
     evaluated = evaluate(asked.store, names, on=asked.on, split=asked.split)
     bounds = {one.member: one.interval.bounds for one in evaluated.members}
@@ -73,17 +80,8 @@ def _name_runs(runs: Sequence[RunSteps]) -> str:
     return name_members([run.run for run in runs]).replace("members", "runs")
 
 
-def _name_scope(store: Store, found: StepComparison) -> str:
-    return name_scope(found.on, found.split, len(store.corpus.rows(found.on, split=found.split)))
-
-
-def _describe(found: StepComparison) -> Iterator[str]:
+def _describe(compared: StepComparison) -> Iterator[str]:
     """Yield what is left of each run's best step when its choice is corrected for."""
-    for run in found.runs:
+    for run in compared.runs:
         if run.correction is not None:
-            bounds = "" if run.correction.bounds is None else f" {format_interval(run.correction.bounds)}"
-            yield (
-                f"best step of {run.run}: {run.best}, apparent {Percent(run.correction.apparent)}, corrected "
-                f"{Percent(run.correction.corrected)}{bounds} for having been chosen among {len(run.steps)} on these "
-                "utterances"
-            )
+            yield describe_choice(format_member(run.run, run.best), run.correction.to_json(), len(run.steps))

@@ -1,14 +1,22 @@
 """What a figure is asked for, and what comes of it."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ser_store.common.display import Percent, format_interval
-from ser_store.evaluation.choice.member_choice import Steps
+from ser_store.errors import StoreError
+from ser_store.evaluation.choice.member_choice import Steps, choose_covering
 from ser_store.evaluation.tables.evaluation import describe_intervals, name_utterances
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
+from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store
 
 if TYPE_CHECKING:
@@ -17,8 +25,8 @@ if TYPE_CHECKING:
     from ser_store.metrics import Evaluation
     from ser_store.statistics.intervals import Interval
 
-# Names that a title spells out before it only counts them.
-_NAMED = 3
+# Names that a title spells out before it only counts them, and their letters.
+_NAMED, _LENGTH = 3, 70
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Question:
     layer: int | None
     method: str
     rows: Any
+    progress: Progress
 
     @property
     def voting(self) -> dict[str, Any]:
@@ -80,7 +89,8 @@ def name_members(names: Sequence[str]) -> str:
     >>> name_members(["a@1", "b@2"]), name_members(["a@1"] * 6)
     ('a@1, b@2', '6 members')
     """
-    return ", ".join(names) if len(names) <= _NAMED else f"{len(names)} members"
+    named = ", ".join(names)
+    return named if len(names) == 1 or (len(names) <= _NAMED and len(named) <= _LENGTH) else f"{len(names)} members"
 
 
 def describe_figures(metrics: "Evaluation", interval: "Interval") -> str:
@@ -95,27 +105,63 @@ def describe_methods_of(found: "Evaluations") -> str:
     return f"95% intervals: {describe_intervals(intervals, said=found.cautions)}"
 
 
-def list_records(rows: Any, key: str) -> list[Mapping[str, Any]]:
-    """Return the rows of a JSON document under ``key``: of a file, a result of this library, or the document itself.
+def describe_choice(name: str, selection: Mapping[str, Any], n_candidates: int) -> str:
+    """Return what is left of the figure of what was chosen on the utterances that are drawn.
+
+    Args:
+        name: of what was chosen.
+        selection: its figure as found and corrected, as JSON documents have it.
+        n_candidates: among which it was chosen.
+    """
+    interval = "" if selection["interval"] is None else f" {format_interval(selection['interval'])}"
+    return (
+        f"best of {n_candidates}: {name}, apparent {Percent(selection['apparent'])}, corrected "
+        f"{Percent(selection['corrected'])}{interval} for having been chosen on these utterances"
+    )
+
+
+def find_rows(asked: Question, found: "Evaluations") -> NDArray[np.int32]:
+    """Return the utterances that the members were evaluated on."""
+    names = [one.member for one in found.members]
+    rows = asked.store.corpus.rows(found.on, split=asked.split)
+    return choose_covering(asked.store, names, rows, on=found.on).rows
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a sweep or another table of figures found, as its JSON has it, and what it is called in messages."""
+
+    name: str
+    content: Any
+
+    def list_records(self, key: str, needed: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the rows under ``key``.
+
+        Raises:
+            StoreError: if there are none, or one lacks what is ``needed``.
+        """
+        content = self.content
+        found = content.get(key) if isinstance(content, Mapping) else content
+        if not isinstance(found, Sequence) or not found or not all(isinstance(one, Mapping) for one in found):
+            raise StoreError(
+                f"{self.name} has no {key!r}: expected a list of figures, as `to_json()` of the result has it"
+            )
+        for place, one in enumerate(found, start=1):
+            if missing := [field for field in needed if field not in one]:
+                lacks = f"{self.name}, row {place} of {key!r} lacks {', '.join(missing)}"
+                raise StoreError(f"{lacks}: expected {', '.join(needed)}")
+        return list(found)
+
+
+def load_document(rows: Any) -> Document:
+    """Return the document that ``rows`` stand for: a file, a result of this library, or the document itself.
 
     Raises:
-        StoreError: if it has none.
+        StoreError: if the file is no JSON.
     """
-    import json
-    import os
-    from pathlib import Path
-
-    from ser_store.errors import StoreError
-
-    name = "`rows`"
-    if isinstance(rows, str | os.PathLike):
-        name = str(rows)
-        try:
-            rows = json.loads(Path(rows).read_text(encoding="utf-8"))
-        except ValueError as problem:
-            raise StoreError(f"{name}: is no JSON ({problem}): expected what `sweep()` or `cross()` gives") from problem
-    document = rows.to_json() if hasattr(rows, "to_json") else rows
-    found = document.get(key) if isinstance(document, Mapping) else document
-    if not isinstance(found, Sequence) or not found or not all(isinstance(one, Mapping) for one in found):
-        raise StoreError(f"{name} has no {key!r}: expected a list of figures, as `to_json()` of the result has it")
-    return list(found)
+    if not isinstance(rows, str | os.PathLike):
+        return Document("`rows`", rows.to_json() if hasattr(rows, "to_json") else rows)
+    try:
+        return Document(str(rows), json.loads(Path(rows).read_text(encoding="utf-8")))
+    except ValueError as problem:
+        raise StoreError(f"{rows}: is no JSON ({problem}): expected what a command printed with --json") from problem

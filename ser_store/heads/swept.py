@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.display import Block, Percent, Result, Table, format_count, format_interval
+from ser_store.common.display import Aside, Block, Percent, Result, Table, format_count, format_interval
 from ser_store.evaluation.uncertainty import choose_rule, correct_choice, find_accuracy_intervals
 from ser_store.heads.sweep_cells import Cell
 from ser_store.heads.sweep_table import Outcome
@@ -125,9 +125,13 @@ class Sweep(Result):
                 yield f"… and {len(own) - top} more"
         yield from (f"left out: {problem}" for problem in self.problems)
         draws = sum(one.draws for one in self.heads)
-        yield f"{self.table}: {format_count(draws, 'figure')}, {self.fitted} of them computed now"
+        yield Aside(f"{self.table}: {format_count(draws, 'figure')}, {self.fitted} of them computed now")
         if self.kept:
             yield f"kept as {', '.join(self.kept)}"
+
+    def caption(self) -> str:
+        judged = dict.fromkeys(f"{one.protocol} on {one.n} utterances" for one in self.heads)
+        return f"heads by accuracy, judged by {' and by '.join(judged)}"
 
     def records(self) -> list[dict[str, Any]]:
         return [
@@ -166,7 +170,8 @@ def _tabulate(heads: Sequence[SweptHead]) -> Table:
     shown = {name: cells for name, cells in columns.items() if name not in usual or {*cells} != {usual[name]}}
     if "fitted on" not in shown:
         del shown["utterances"]
-    return Table(list(shown), list(zip(*shown.values(), strict=True)))
+    best = {"accuracy": max, "balanced accuracy": max}
+    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best)
 
 
 @dataclass(frozen=True, eq=False)

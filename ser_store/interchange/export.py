@@ -67,7 +67,9 @@ def export(
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
 ) -> Exported:
-    """Write members to a CSV, Parquet, NPZ or h5ad file. CSV and Parquet can be imported again, bit for bit.
+    """Write members to a CSV, Parquet, NPZ or h5ad file.
+
+    CSV and Parquet of predicted classes and of logits can be imported again, bit for bit.
 
     Args:
         path: a new file; its suffix says the type.
@@ -77,8 +79,10 @@ def export(
             each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
             class, and before these, where it would be read otherwise, ``scores``, which says what the numbers are;
-            ``pooled``: NPZ and h5ad only. NPZ files hold ``ids``, ``labels`` (indices into ``classes``), ``classes``
-            and one array for each member, in which -1 is an answer that is no class. For h5ad files see
+            ``utterances``: a long table to read, that of :func:`ser_store.predictions`: path, speaker, part, label,
+            prediction, whether it is right, and probabilities, of ensembles too; ``pooled``: NPZ and h5ad only. NPZ
+            files hold ``ids``, ``labels`` (indices into ``classes``), ``classes`` and one array for each member, in
+            which -1 is an answer that is no class. For h5ad files see
             :mod:`ser_store.interchange.exporting.annotated`; they hold ``everything`` by default.
         layer: number of the layer whose representations are written. Default: the last that was kept.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.

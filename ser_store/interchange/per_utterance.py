@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, load_predictions
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
-from ser_store.evaluation.members import load_members
 from ser_store.evaluation.score_kinds import load_probabilities
+from ser_store.metrics import softmax
+from ser_store.voting.checks import Tie
+from ser_store.voting.rules import Rule
 from ser_store_h5.member import NO_ANSWER
-from ser_store_h5.names import list_names
-from ser_store_h5.store import StoreLike, open_store
+from ser_store_h5.names import PLUS, list_names
+from ser_store_h5.store import Store, StoreLike, open_store
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -23,19 +27,24 @@ def predictions(
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
+    rule: Rule = "hard",
+    tie: Tie = "lowest",
 ) -> "DataFrame":
     """Return what members said about every utterance, a row for each member and utterance.
 
     Columns are ``member``, ``utterance``, ``path`` and ``speaker`` (null where unknown), ``part``, ``label``,
     ``predicted`` (null where there was no answer), ``correct``, and ``p_CLASS`` for each class, the probabilities; null
-    of members that hold predicted classes alone.
+    of members that hold predicted classes alone. Of ensembles they are by ``rule`` the shares of the votes (``hard``),
+    the mean probabilities (``soft``) or the softmax of the mean scores (``soft-log``).
 
     Args:
         store: the store.
-        members: names. Default: every run's selected step.
+        members: members, or ensembles such as ``a@1+b@2+c@3``. Default: every run's selected step.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         split: default: the corpus' default split.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
 
     Raises:
         StoreError: if a member covers not all utterances asked for.
@@ -48,12 +57,27 @@ def predictions(
     """
     store = open_store(store)
     members = list_names(members)
+    voting = check_voting_rule(rule, tie)
+    on = name_part(store.corpus, on, split)
+    chosen = choose_covering(store, members, store.corpus.rows(on, split=split), on=on, steps=steps)
+    return tabulate_answers(store, chosen.names, chosen.rows, split=split, voting=voting)
+
+
+def tabulate_answers(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, split: str | None, voting: VotingRule
+) -> "DataFrame":
+    """Return the table of :func:`predictions`.
+
+    Args:
+        store: the store.
+        names: full names of members and ensembles.
+        rows: ``(n,)`` indices of the utterances.
+        split: whose parts are named. Default: the corpus' default split.
+        voting: how ensembles vote.
+    """
     import polars
 
     corpus = store.corpus
-    on = name_part(corpus, on, split)
-    chosen = choose_covering(store, members, corpus.rows(on, split=split), on=on, steps=steps)
-    rows = chosen.rows
     classes = np.array([*corpus.classes, None], dtype=object)  # the last is that of -1
     parts = corpus.parts(split)[rows] if corpus.splits else np.full(len(rows), None)
     known: dict[str, Any] = {
@@ -65,15 +89,31 @@ def predictions(
         "part": parts.tolist(),
         "label": classes[corpus.labels[rows]].tolist(),
     }
-    predicted, logits = load_members(store, chosen.names, rows)
+    predicted = load_predictions(store, names, rows, rule=voting)
     texts = ("member", *known, "predicted")
     frames = []
-    for place, name in enumerate(chosen.names):
-        codes = predicted[place]
+    for name, codes in zip(names, predicted, strict=True):
         own: dict[str, Any] = {"member": name, **known, "predicted": classes[codes].tolist()}
         own["correct"] = (codes == corpus.labels[rows]) & (codes != NO_ANSWER)
-        shares = None if logits[place] is None else load_probabilities(store, [name], rows)[0]
+        shares = _load_shares(store, name, rows, voting)
         own |= {f"p_{label}": None if shares is None else shares[:, c] for c, label in enumerate(corpus.classes)}
         numbers = {f"p_{label}": polars.Float64 for label in corpus.classes}
         frames.append(polars.DataFrame(own, schema_overrides={**dict.fromkeys(texts, polars.String), **numbers}))
     return polars.concat(frames)
+
+
+def _load_shares(store: Store, name: str, rows: NDArray[np.int32], voting: VotingRule) -> NDArray[np.float64] | None:
+    """Return what a member or ensemble gives each class, ``(n, c)``, summing to 1; None of a member of labels only.
+
+    Answers that are none of the classes have no share.
+    """
+    members = sorted(name.split(PLUS))
+    if len(members) == 1:
+        has_scores = store.describe_member(name).logits is not None
+        return load_probabilities(store, members, rows)[0] if has_scores else None
+    if voting.rule == "hard":
+        votes = store.predictions(members, rows)[:, :, None] == np.arange(len(store.corpus.classes))
+        return np.asarray(votes.mean(axis=0))
+    if voting.rule == "soft":
+        return np.asarray(load_probabilities(store, members, rows).mean(axis=0))
+    return softmax(store.logits(members, rows).mean(axis=0, dtype=np.float64))

@@ -13,6 +13,7 @@ from ser_store.ensembles import vote
 from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
 from ser_store.evaluation.choice.member_choice import describe_unreadable
+from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.reproduction.published import FIGURES, PublishedReport, load_published
 from ser_store.reproduction.text import tabulate_paper
@@ -127,12 +128,14 @@ class Paper(Result):
 
     Attributes:
         on: the part of the split that the figures are of.
+        split: the split; None where the corpus has none.
         models: the six models, in the paper's order.
         ensembles: the best ensemble of five and of three.
         cautions: why the figures may mislead, a line each.
     """
 
     on: str
+    split: str | None
     models: tuple[PaperModel, ...]
     ensembles: tuple[PaperEnsemble, ...]
     cautions: tuple[str, ...] = ()
@@ -140,6 +143,10 @@ class Paper(Result):
     def describe(self) -> Iterator[Block]:
         """Yield what ``serstore paper`` prints."""
         yield from tabulate_paper(self)
+
+    def caption(self) -> str:
+        printed = load_published().source
+        return f"{caption_utterances(self.on, self.split, self.models[0].report.metrics.n)}; published: {printed}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each model: its accuracy, the published one, and how many utterances it has right."""
@@ -223,6 +230,7 @@ def paper(store: StoreLike, *, on: str | None = None, split: str | None = None) 
     ensembles = tuple(_find_ensemble(store, members, k, truth, predictions, on=on, split=split) for k in ENSEMBLE_SIZES)
     return Paper(
         on=on,
+        split=split or corpus.default_split,
         models=tuple(_describe_model(store, key, member, truth, predictions[key]) for key, member in members.items()),
         ensembles=ensembles,
         cautions=tuple(dict.fromkeys([*unreadable, *(line for one in ensembles for line in one.cautions)])),

@@ -4,10 +4,23 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ser_store.common.display import Block, Percent, Table, format_bytes
-from ser_store.reproduction.published import load_published
+from ser_store.evaluation.tables.evaluation import TwoDecimals
+from ser_store.reproduction.published import FIGURES, load_published
 
 if TYPE_CHECKING:
     from ser_store.reproduction.tables import Paper, Report
+
+
+class _ReportTable(Table):
+    """A classification report, which prints as the paper's do."""
+
+    def __str__(self) -> str:
+        width = max(len(str(row[0])) for row in self.rows)
+        lines = [f"{self.header[0]:>{width}} {''.join(f'{name:>10}' for name in self.header[1:])}\n"]
+        for name, *cells in self.format_cells():
+            line = f"{name:>{width}} {''.join(f'{cell:>10}' for cell in cells)}"
+            lines.append(f"\n{line}" if name == "accuracy" else line)
+        return "\n".join(lines)
 
 
 def tabulate_paper(tables: "Paper") -> Iterator[Block]:
@@ -34,7 +47,8 @@ def _tabulate_ensembles(tables: "Paper") -> Iterator[Block]:
                 " ".join(ensemble.members),
             ]
         )
-    yield Table(["correct", "accuracy", "published", "corrected", "", "members"], rows)
+    highest = {"accuracy": max, "corrected": max}
+    yield Table(["correct", "accuracy", "published", "corrected", "", "members"], rows, best=highest)
     yield from dict.fromkeys(ensemble.note for ensemble in tables.ensembles if ensemble.note)
 
 
@@ -65,20 +79,22 @@ def _tabulate_models(tables: "Paper") -> Iterator[Block]:
             ]
         )
     columns = ["accuracy", "100 steps", "to the step", "in all", "size"]
-    yield Table(["member", *(name for column in columns for name in (column, "published"))], rows)
+    yield Table(
+        ["member", *(name for column in columns for name in (column, "published"))], rows, best={"accuracy": max}
+    )
 
 
 def _tabulate_report(report: "Report") -> Iterator[Block]:
     published = report.published
     yield f"\n{'' if published is None else published.figure + ': '}{report.title}"
     support = dict(zip(report.classes, report.metrics.per_class.support.tolist(), strict=True))
-    width = max(map(len, [*report.classes, "weighted avg"]))
-    yield f"{'':>{width}}  precision    recall  f1-score   support\n"
+    rows: list[list[object]] = []
     for name, row in report.rows.items():
         if name == "macro avg":
-            yield f"\n{'accuracy':>{width}}  {report.metrics.accuracy:29.2f}{report.metrics.n:10}"
-        figures = f"{row['precision']:9.2f} {row['recall']:9.2f} {row['f1']:9.2f}"
-        yield f"{name:>{width}}  {figures}{support.get(name, report.metrics.n):10}"
+            rows.append(["accuracy", None, None, TwoDecimals(report.metrics.accuracy), report.metrics.n])
+        figures = [TwoDecimals(row[figure]) for figure in FIGURES]
+        rows.append([name, *figures, support.get(name, report.metrics.n)])
+    yield _ReportTable(["", "precision", "recall", "f1-score", "support"], rows)
     if report.deviations is not None:
         differing = report.deviations
         yield (f"differs from the paper: {', '.join(differing)}" if differing else "every figure as published")

@@ -61,6 +61,14 @@ def test_import_reads_its_table_without_torch_and_scikit_learn(paper_predictions
     assert "polars" in modules
 
 
+def test_a_figure_loads_matplotlib_and_nothing_else_that_is_heavy(paper_store, tmp_path):
+    pytest.importorskip("matplotlib")
+    code, modules = run("plot", "confusion", "-o", str(tmp_path / "f.svg"), "--store", str(paper_store))
+    assert code in ("0", "None")
+    assert modules & {*HEAVY, "polars"} == {"matplotlib"}
+    assert "matplotlib.pyplot" not in modules
+
+
 @pytest.mark.parametrize("package", ["ser_store", "ser_store_h5", "ser_store_cli.app"])
 def test_importing_a_package_loads_nothing_heavy(package):
     program = f"import sys, {package}; print(*sys.modules)"

@@ -67,6 +67,15 @@ def test_the_licence_of_opensmile_is_told_to_whom_it_lacks(store):
     assert line.endswith("pip install 'ser-store[opensmile]'")
 
 
+def test_figures_name_their_extra(paper_store, tmp_path):
+    file = tmp_path / "f.svg"
+    done = run("plot", "confusion", "-o", file, "--store", paper_store, hidden=("matplotlib",))
+    assert done.returncode == 1, done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert line.endswith("matplotlib is not installed: this needs the plot extra; pip install 'ser-store[plot]'")
+    assert not file.exists()
+
+
 def test_everything_else_works(store, paper_store):
     assert run("head", "--kind", "lda", "--from", "mfcc", "--store", store).returncode == 0
     for words in (("ls",), ("info",), ("evaluate",), ("steps",), ("verify",), ("audit",), ("models",)):

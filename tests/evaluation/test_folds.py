@@ -112,3 +112,10 @@ def test_seeds_that_would_all_give_the_same_are_refused(store):
     store.add("frozen", ids=store.corpus.ids.tolist(), pooled=np.eye(N, 3), trained_on="nothing")
     with pytest.raises(ss.StoreError, match="`seeds` is 3, and lda by the parts of a split leaves nothing to chance"):
         ss.head(store, "frozen", kind=["lda", "forest"], split="apart", seeds=3)
+
+
+def test_steps_of_a_pooled_run_need_no_record_of_the_runs_of_its_folds():
+    """A pack may leave them out, as the example does."""
+    [run] = ss.steps(ss.open_example("whisper-base"), "whisper-base-ft").runs
+    assert run.folds == ()
+    assert len(run.steps) == 8

@@ -9,6 +9,7 @@ from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
     ExcludeOption,
+    FormatOption,
     JsonOption,
     OnOption,
     RuleOption,
@@ -18,7 +19,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result
 
 NamesArgument = Annotated[
     list[str] | None,
@@ -53,6 +54,7 @@ def compare(
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -64,7 +66,4 @@ def compare(
     choices: dict[str, Any] = {"unit": unit, "rule": rule, "tie": tie, "exclude": exclude or []}
     comparison = compute(Store(store), names or [], on=on, split=split, against=against, alpha=alpha, **choices)
     warn_cautions(comparison.cautions)
-    if json:
-        print_json(comparison.to_json())
-    else:
-        print_blocks(comparison.describe())
+    print_result(comparison, json=json, form=form)

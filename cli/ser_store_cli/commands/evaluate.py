@@ -1,5 +1,6 @@
 """evaluate."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,6 +11,7 @@ from ser_store_cli.options import (
     AudioOption,
     DebugOption,
     ExcludeOption,
+    FormatOption,
     JsonOption,
     LabelsOption,
     MembersArgument,
@@ -22,7 +24,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result
 
 if TYPE_CHECKING:
     from ser_store_h5.store import Store
@@ -81,6 +83,7 @@ def evaluate(
     audio: AudioOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -103,16 +106,14 @@ def evaluate(
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
-    if json:
-        document: dict[str, Any] = evaluations.to_json(normalise=shares)
-        if names != "plain":
-            document["names"] = called
-        print_json(document if found is None else {**document, "hard": found.to_json()})
-        return
-    print_blocks(evaluations.describe(called, normalise=shares))
-    if found is not None:
-        print_blocks(found.describe())
-    if not members:
+    document = {
+        **evaluations.to_json(normalise=shares),
+        **({} if names == "plain" else {"names": called}),
+        **({} if found is None else {"hard": found.to_json()}),
+    }
+    blocks = chain(evaluations.describe(called, normalise=shares), () if found is None else found.describe())
+    print_result(evaluations, json=json, form=form, document=document, blocks=blocks)
+    if not (members or json or form):
         typer.echo(
             "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."
         )

@@ -110,7 +110,8 @@ def export(
         str | None,
         typer.Option(
             "--what",
-            help="What to write: predicted, logits, or pooled (NPZ and h5ad only).",
+            help="What to write: predicted, logits, pooled (NPZ and h5ad only), or utterances: a row for each, with "
+            "path, speaker, label, prediction, right or wrong, and probabilities, of ensembles too (CSV and Parquet).",
             show_default="predicted; everything for h5ad",
         ),
     ] = None,

@@ -5,6 +5,7 @@ import typer
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
+    FormatOption,
     JsonOption,
     OnOption,
     SplitOption,
@@ -12,7 +13,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +25,7 @@ def paper(
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -32,7 +34,4 @@ def paper(
 
     tables = compute(store, on=on, split=split)
     warn_cautions(tables.cautions)
-    if json:
-        print_json(tables.to_json())
-        return
-    print_blocks(tables.describe())
+    print_result(tables, json=json, form=form)

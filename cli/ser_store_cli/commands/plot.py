@@ -90,6 +90,7 @@ def plot(
         k=k,
         layer=layer,
         rows=rows,
+        progress=True,
         **choices,
     )
     warn_cautions(drawn.cautions)

@@ -8,6 +8,7 @@ from ser_store_cli.completion import complete_runs
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
+    FormatOption,
     JsonOption,
     OnOption,
     SplitOption,
@@ -15,7 +16,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +42,7 @@ def steps(
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -50,7 +52,4 @@ def steps(
 
     comparison = compare(Store(store), runs or [], on=on, split=split, select=select)
     warn_cautions(comparison.cautions)
-    if json:
-        print_json(comparison.to_json())
-    else:
-        print_blocks(comparison.describe())
+    print_result(comparison, json=json, form=form)

@@ -9,6 +9,7 @@ from ser_store_cli.completion import complete_members
 from ser_store_cli.options import (
     DEFAULT_STORE,
     DebugOption,
+    FormatOption,
     JsonOption,
     SplitOption,
     StoreOption,
@@ -16,7 +17,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result
 from ser_store_h5.errors import StoreError
 
 Number = TypeVar("Number", int, float)
@@ -123,6 +124,7 @@ def sweep(
     top: Annotated[int, typer.Option("--top", help="How many heads to show.", min=1)] = 20,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -154,10 +156,7 @@ def sweep(
         progress=True,
     )
     warn_cautions(found.cautions)
-    if json:
-        print_json(found.to_json())
-    else:
-        print_blocks(found.describe(top))
+    print_result(found, json=json, form=form, blocks=found.describe(top))
 
 
 def _split(text: str) -> Any:

@@ -11,6 +11,7 @@ from ser_store_cli.options import (
     DEFAULT_STORE,
     TIE_HELP,
     DebugOption,
+    FormatOption,
     JsonOption,
     MembersArgument,
     OnOption,
@@ -21,7 +22,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_blocks, print_result
 
 if TYPE_CHECKING:
     from ser_store.ensembles import VoteReport
@@ -195,6 +196,7 @@ def vote(
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -238,15 +240,15 @@ def vote(
         diversity=diversity,
         scores=scores,
         save=save,
-        preview=page.begin if sys.stdout.isatty() and not json else None,
+        preview=page.begin if sys.stdout.isatty() and not json and form is None else None,
         progress=True,
     )
     page.warn(report)
     if not report.complete:
         done = "all ensembles are searched, but nothing is corrected"
         warn(f"interrupted: {done if report.is_searched else f'the best of the first {report.searched:,} ensembles'}")
-    if json:
-        print_json(report.to_json())
+    if json or form is not None:
+        print_result(report, json=json, form=form)
     else:
         page.go_on(report)
         if scores is not None and report.complete:

@@ -14,6 +14,7 @@ from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
+from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.statistics.comparisons import PairComparison
 from ser_store.statistics.selection import SelectionBias
 from ser_store.voting.fitted.combinations import Combination
@@ -74,6 +75,9 @@ class FittedVote(VoteReport):
     def describe(self) -> Iterable[Block]:
         """Yield the vote in one line, the table of all rules, and the weights."""
         return _describe(self)
+
+    def caption(self) -> str:
+        return f"{len(self.candidates)} members {caption_utterances(self.on, self.split, self.ensembles[0].score.n)}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each rule."""
@@ -187,7 +191,8 @@ def _tabulate_rules(report: FittedVote) -> Table:
             ]
         )
     figures = ["correct", "accuracy", "balanced accuracy", "95% interval"]
-    return Table(["rule", *figures, f"against {report.options.rule}", "95% interval", "is"], rows)
+    header = ["rule", *figures, f"against {report.options.rule}", "95% interval", "is"]
+    return Table(header, rows, best={"accuracy": max, "balanced accuracy": max})
 
 
 def _test_to_json(test: PairComparison) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def _tabulate_compared(comparison: "Comparison", *, numbered: bool) -> Iterator[
     ]
     figures = ["correct", "accuracy", *head_intervals(intervals), "balanced accuracy"]
     on = name_utterances(comparison.on, comparison.split)
-    yield Table(["", *figures, on] if numbered else [on, *figures], rows)
+    best = {"accuracy": max, "balanced accuracy": max}
+    yield Table(["", *figures, on] if numbered else [on, *figures], rows, best=best)
 
 
 def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:

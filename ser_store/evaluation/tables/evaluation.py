@@ -61,7 +61,8 @@ def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = 
     ]
     utterances = name_utterances(evaluations.on, evaluations.split)
     header = [utterances, "n", "correct", names["accuracy"], *head_intervals(intervals)]
-    yield Table([*header, names["balanced_accuracy"], *(["mean ± std of folds"] if has_folds else [])], rows)
+    header += [names["balanced_accuracy"], *(["mean ± std of folds"] if has_folds else [])]
+    yield Table(header, rows, best=dict.fromkeys(names.values(), max))
     yield f"\n95% intervals: {describe_intervals(intervals, said=evaluations.cautions)}"
     if names != PLAIN:
         yield EXPLANATION
@@ -75,6 +76,17 @@ def name_utterances(on: str, split: str | None) -> str:
     ('on test of paper', 'on all')
     """
     return f"on {on}" if on == "all" or split is None else f"on {on} of {split}"
+
+
+def caption_utterances(on: str, split: str | None, n: int) -> str:
+    """Return which utterances the figures of a table are of, for its caption.
+
+    >>> caption_utterances("test", "paper", 288), caption_utterances("all", "emobox", 1440)
+    ('on test of the split paper, 288 utterances', 'on all 1440 utterances')
+    """
+    if on == "all":
+        return f"on all {n} utterances"
+    return f"on {on}{'' if split is None else f' of the split {split}'}, {n} utterances"
 
 
 def differ_in_method(intervals: Sequence["Interval"]) -> bool:

@@ -31,7 +31,8 @@ def tabulate_steps(comparison: "StepComparison") -> Iterator[Block]:
             )
     utterances = name_utterances(comparison.on, comparison.split)
     header = [utterances, "step", "accuracy", "balanced accuracy", "eval loss", "train loss"]
-    yield Table([*header, "as before", "selected"], rows)
+    best = {"accuracy": max, "balanced accuracy": max, "eval loss": min}
+    yield Table([*header, "as before", "selected"], rows, best=best)
     if any(len(run.steps) > 1 for run in comparison.runs):
         yield from _tabulate_choices(comparison)
     for run in comparison.runs:

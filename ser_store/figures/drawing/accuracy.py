@@ -10,13 +10,14 @@ from ser_store.figures.drawing.style import (
     WIDTHS,
     Figure,
     Width,
-    count_columns,
     house_style,
     make_figure,
     mark_percent,
+    measure_legend,
     put_legend,
     style_series,
 )
+from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 
 
 def draw_accuracies(
@@ -49,10 +50,11 @@ def draw_accuracies(
         raise MetricError(
             f"accuracies have shape {shares.shape} and bounds {intervals.shape}: expected {shape} and {(*shape, 2)}"
         )
-    columns = count_columns(names, WIDTHS[width] - 0.5)
-    height = len(rows) * max(0.17, 0.1 * len(names) + 0.05) + 0.5
+    labels = wrap_names(rows, 0.42 * WIDTHS[width])
+    room = WIDTHS[width] - measure_names(labels)
+    height = len(rows) * max(0.17, 0.1 * len(names) + 0.05, 0.13 * count_lines(labels)) + 0.5
     with house_style():
-        legend = 0.0 if len(names) == 1 else 0.14 * -(-len(names) // columns)
+        legend = 0.0 if len(names) == 1 else measure_legend(names, room)
         figure = make_figure(width, height + legend, title=title, notes=notes)
         axes = figure.subplots()
         axes.grid(axis="x")
@@ -63,11 +65,11 @@ def draw_accuracies(
             axes.hlines(at, *intervals[place].T, color=style["color"], lw=0.9)
             axes.plot(shares[place], at, ls="", color=style["color"], marker=style["marker"], label=name)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(np.arange(len(rows)), list(rows))
+        axes.set_yticks(np.arange(len(rows)), labels)
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(right=min(1.02, axes.get_xlim()[1]))
         axes.set_xlabel("accuracy")
         mark_percent(axes.xaxis)
         if len(names) > 1:
-            put_legend(axes, columns=columns)
+            put_legend(axes, inches=room, points=True)
     return figure

@@ -10,14 +10,16 @@ from ser_store.figures.drawing.style import (
     WIDTHS,
     Figure,
     Width,
-    count_columns,
     house_style,
     make_figure,
     mark_percent,
+    measure_legend,
     put_legend,
     style_series,
 )
 from ser_store.metrics.calibration import Reliability
+
+_DIAGONAL = "as sure as right"
 
 
 def draw_reliability(
@@ -44,12 +46,11 @@ def draw_reliability(
     """
     if not found or len(found) != len(names):
         raise MetricError(f"{len(found)} reliabilities and {len(names)} names: expected as many, one or more")
-    columns = count_columns(names, WIDTHS[width] - 0.5)
     with house_style():
-        height = 3.4 + 0.14 * -(-(len(names) + 1) // columns)
+        height = 3.4 + measure_legend([_DIAGONAL, *names], WIDTHS[width])
         figure = make_figure(width, height, title=title, notes=notes)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        upper.plot((0, 1), (0, 1), color=GREY, lw=0.8, label="as sure as right")
+        upper.plot((0, 1), (0, 1), color=GREY, lw=0.8, label=_DIAGONAL)
         upper.grid()
         for place, (one, name) in enumerate(zip(found, names, strict=True)):
             holds = one.n > 0
@@ -64,5 +65,5 @@ def draw_reliability(
             mark_percent(axis)
         lower.set_xlim(0, 1.02)
         upper.set_ylim(0, 1.02)
-        put_legend(upper, columns=columns)
+        put_legend(upper, inches=WIDTHS[width])
     return figure

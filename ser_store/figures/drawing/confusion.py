@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.errors import MetricError
 from ser_store.figures.drawing.style import (
     SMALL,
-    TICKS,
     WIDTHS,
     Figure,
     Width,
@@ -18,9 +17,9 @@ from ser_store.figures.drawing.style import (
     label_cells,
     make_figure,
     mark_percent,
-    measure_text,
     shade_cells,
 )
+from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 from ser_store.metrics.confusion import normalise_confusion
 
 # Inches of a colour bar with its numbers, and of an axis' name.
@@ -78,16 +77,18 @@ def _draw_panels(
     width: Width,
 ) -> Figure:
     rows, columns = arrange(len(panels), most={"column": 1, "page": 2 if len(panels) < 3 else 3}[width])
-    labels = max(measure_text(name, TICKS) for name in classes)
+    classes = wrap_names(classes, 0.25 * WIDTHS[width])
+    labels = measure_names(classes)
     side = (WIDTHS[width] - labels - _NAME - _BAR) / columns - 0.1
-    heading = 0.16 if len(panels[0][0]) else 0.0
+    headings = wrap_names([name for name, _, _ in panels], side)
+    heading = 0.14 * count_lines(headings)
     figure = make_figure(width, rows * (side + heading + 0.1) + labels + _NAME, title=title, notes=notes)
     grid = figure.subplots(rows, columns, squeeze=False)
-    mesh = None
-    for axes, (name, shares, texts) in zip(grid.flat, panels, strict=False):
+    mesh: Any = None
+    for axes, heading_of, (_, shares, texts) in zip(grid.flat, headings, panels, strict=False):
         cells = [[str(text) for text in row] for row in texts]
         mesh = shade_cells(axes, shares, cells, size=side / len(classes))
-        axes.set_title(name, fontsize=min(TICKS, TICKS * side / max(measure_text(name, TICKS), side)))
+        axes.set_title(heading_of)
         axes.set_aspect("equal")
     _name_classes(grid, len(panels), classes)
     bar = figure.colorbar(mesh, ax=grid, shrink=min(1.0, 2.2 / (rows * side)), aspect=25, pad=0.01)

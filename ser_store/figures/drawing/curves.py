@@ -15,13 +15,14 @@ from ser_store.figures.drawing.style import (
     Axes,
     Figure,
     Width,
-    count_columns,
     house_style,
     make_figure,
     mark_percent,
+    measure_legend,
     put_legend,
     style_series,
 )
+from ser_store.figures.drawing.text import wrap_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +75,9 @@ def draw_curves(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (
             _draw_losses(losses, curve, highest)
             _draw_accuracy(accuracy, curve, lowest)
             if several:
-                losses.set_ylabel(f"{curve.name}\nloss (nats)")
+                losses.set_ylabel("\n".join([*wrap_text(curve.name, height), "loss (nats)"]))
         for axes in grid[0]:
-            put_legend(axes, columns=3 if axes is grid[0, 1] else 2)
+            put_legend(axes, inches=WIDTHS[width] / (1 if width == "column" else 2))
         for axes in grid[-1] if width == "page" else grid[-1:, -1]:
             axes.set_xlabel("step")
     return figure
@@ -132,9 +133,10 @@ def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = ()
         MetricError: if there is no run.
     """
     _check(curves)
-    columns = count_columns([curve.name for curve in curves], WIDTHS[width] - 0.5)
     with house_style():
-        figure = make_figure(width, 2.3 + 0.14 * -(-len(curves) // columns), title=title, notes=notes)
+        figure = make_figure(
+            width, 2.3 + measure_legend([curve.name for curve in curves], WIDTHS[width]), title=title, notes=notes
+        )
         axes = figure.subplots()
         axes.grid(axis="y")
         gap = min((float(np.diff(curve.steps).min()) for curve in curves if len(curve.steps) > 1), default=1.0)
@@ -144,7 +146,7 @@ def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = ()
         axes.set_xlabel("step")
         axes.set_ylabel("accuracy")
         mark_percent(axes.yaxis)
-        put_legend(axes, columns=columns)
+        put_legend(axes, inches=WIDTHS[width])
     return figure
 
 
@@ -176,7 +178,7 @@ def make_curve(name: str, steps: ArrayLike, accuracy: ArrayLike, **others: Any) 
     >>> make_curve("xlsr53", [100, 200], [0.8, 0.9], selected=200).accuracy.tolist()
     [0.8, 0.9]
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.asarray(value, dtype=float) if name in ("bounds", "eval_loss", "train_loss") else value
         for name, value in others.items()
     }

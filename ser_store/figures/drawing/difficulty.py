@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import COLOURS, TICKS, Figure, Width, house_style, make_figure, mark_percent
+from ser_store.figures.drawing.style import (
+    COLOURS,
+    TICKS,
+    WIDTHS,
+    Figure,
+    Width,
+    house_style,
+    make_figure,
+    mark_percent,
+)
+from ser_store.figures.drawing.text import count_lines, wrap_names
 
 
 def draw_difficulty(
@@ -32,7 +42,8 @@ def draw_difficulty(
     shares = answers.mean(axis=0)
     utterances = np.argsort(-shares, kind="stable")
     with house_style():
-        each = 0.14 if len(names) <= 24 else 0.09
+        labels = wrap_names([names[place] for place in members], 0.42 * WIDTHS[width])
+        each = (0.14 if len(names) <= 24 else 0.09) * count_lines(labels)
         figure = make_figure(width, each * len(names) + 1.2, title=title, notes=notes)
         ratios = (0.7, each * len(names))
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
@@ -45,10 +56,8 @@ def draw_difficulty(
         lower.imshow(
             wrong, cmap="Greys", vmin=0, vmax=1.25, aspect="auto", extent=(0, 1, len(names), 0), interpolation="none"
         )
-        lower.set_yticks(
-            np.arange(len(names)) + 0.5, [names[place] for place in members], fontsize=min(TICKS, each * 55)
-        )
+        lower.set_yticks(np.arange(len(names)) + 0.5, labels, fontsize=min(TICKS, each / count_lines(labels) * 55))
         lower.tick_params(axis="y", length=0)
-        lower.set_xlabel("utterances, from what all get right to what none does")
+        lower.set_xlabel("utterances, easiest first")
         mark_percent(lower.xaxis)
     return figure

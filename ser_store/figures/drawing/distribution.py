@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,11 +11,13 @@ from ser_store.errors import MetricError
 from ser_store.figures.drawing.style import (
     COLOURS,
     GREY,
+    WIDTHS,
     Figure,
     Width,
     house_style,
     make_figure,
     mark_percent,
+    measure_legend,
     put_legend,
 )
 
@@ -67,12 +70,17 @@ def draw_distribution(
     edges = np.arange(right[0], right[-1] + per_bar + 1, per_bar)
     heights, _ = np.histogram(right, bins=edges, weights=counts)
     with house_style():
-        figure = make_figure(width, 2.2 + 0.14 * (len(marks) if width == "column" else 2), title=title, notes=notes)
+        figure = make_figure(
+            width, 2.2 + measure_legend([mark.label for mark in marks] or [""], WIDTHS[width]), title=title, notes=notes
+        )
         axes = figure.subplots()
         axes.bar((edges[:-1] + (per_bar - 1) / 2) / n, heights / counts.sum(), width=per_bar / n * 0.9, color="#BBBBBB")
         most = float(heights.max() / counts.sum())
         for place, mark in enumerate(marks):
-            style = {"color": (*COLOURS[:2], GREY, COLOURS[2])[place], "ls": ("-", (0, (4, 1.5)), ":", "-.")[place]}
+            style: dict[str, Any] = {
+                "color": (*COLOURS[:2], GREY, COLOURS[2])[place],
+                "ls": ("-", (0, (4, 1.5)), ":", "-.")[place],
+            }
             axes.axvline(mark.value, lw=1.2, label=mark.label, **style)
             if mark.bounds is not None:
                 height = most * (1.04 + 0.06 * place)
@@ -81,5 +89,5 @@ def draw_distribution(
         axes.set_ylabel("share of the ensembles")
         mark_percent(axes.xaxis)
         mark_percent(axes.yaxis)
-        put_legend(axes, columns=1 if width == "column" else 2)
+        put_legend(axes, inches=WIDTHS[width])
     return figure

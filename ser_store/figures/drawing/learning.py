@@ -10,10 +10,10 @@ from ser_store.figures.drawing.style import (
     WIDTHS,
     Figure,
     Width,
-    count_columns,
     house_style,
     make_figure,
     mark_percent,
+    measure_legend,
     put_legend,
     style_series,
 )
@@ -42,9 +42,8 @@ def draw_learning_curves(
     found = [np.asarray(curve, dtype=float) for curve in curves]
     if not found or len(found) != len(names) or any(one.ndim != 2 or one.shape[1] != 4 for one in found):
         raise MetricError(f"{len(found)} curves and {len(names)} names: expected as many, each curve of shape (p, 4)")
-    columns = count_columns(names, WIDTHS[width] - 0.5)
     with house_style():
-        figure = make_figure(width, 2.2 + 0.14 * -(-len(names) // columns), title=title, notes=notes)
+        figure = make_figure(width, 2.2 + measure_legend(names, WIDTHS[width]), title=title, notes=notes)
         axes = figure.subplots()
         axes.grid(axis="y")
         for place, (curve, name) in enumerate(zip(found, names, strict=True)):
@@ -58,5 +57,5 @@ def draw_learning_curves(
         axes.set_xlabel("training utterances")
         axes.set_ylabel("accuracy")
         mark_percent(axes.yaxis)
-        put_legend(axes, columns=columns)
+        put_legend(axes, inches=WIDTHS[width])
     return figure

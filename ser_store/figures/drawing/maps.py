@@ -10,9 +10,9 @@ from ser_store.figures.drawing.style import (
     WIDTHS,
     Figure,
     Width,
-    count_columns,
     house_style,
     make_figure,
+    measure_legend,
     put_legend,
     style_series,
 )
@@ -49,10 +49,9 @@ def draw_map(
     if len(known) > _MOST_GROUPS:
         raise MetricError(f"there are {len(known)} groups: expected at most {_MOST_GROUPS}, which can be told apart")
     names = [str(group) for group in known]
-    columns = count_columns(names, WIDTHS[width] - 0.5)
-    side = WIDTHS[width] * 0.8
+    side = min(WIDTHS[width] * 0.8, 4.0)
     with house_style():
-        figure = make_figure(width, side + 0.14 * -(-len(names) // columns), title=title, notes=notes)
+        figure = make_figure(width, side + measure_legend(names, WIDTHS[width]), title=title, notes=notes)
         axes = figure.subplots()
         for place, group in enumerate(known):
             style = style_series(place)
@@ -61,7 +60,7 @@ def draw_map(
                 ls="",
                 color=style["color"],
                 marker=style["marker"],
-                ms=2.6,
+                ms=3.0,
                 mew=0,
                 label=names[place],
             )
@@ -69,5 +68,5 @@ def draw_map(
         axes.set_yticks([])
         axes.set_xlabel(axes_names[0])
         axes.set_ylabel(axes_names[1])
-        put_legend(axes, columns=columns)
+        put_legend(axes, inches=WIDTHS[width], points=True)
     return figure

@@ -1,6 +1,7 @@
 """Matrices of shaded cells: who disagrees with whom, accuracy by layer and head, by training and test corpus."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,7 +9,6 @@ from numpy.typing import ArrayLike
 from ser_store.errors import MetricError
 from ser_store.figures.drawing.style import (
     SMALL,
-    TICKS,
     WIDTHS,
     Figure,
     Width,
@@ -16,12 +16,14 @@ from ser_store.figures.drawing.style import (
     label_cells,
     make_figure,
     mark_percent,
-    measure_text,
     shade_cells,
 )
+from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 
 # Inches of a colour bar with its numbers, of an axis' name, and of a cell at most.
 _BAR, _NAME, _LARGEST = 0.6, 0.2, 0.45
+# Of more rows that are the columns as well, these are numbered.
+_NAMED = 8
 
 
 def draw_matrix(
@@ -59,22 +61,32 @@ def draw_matrix(
         raise MetricError(
             f"shares have shape {cells.shape}: expected ({len(rows)}, {len(columns)}), one or more of them"
         )
+    if list(rows) == list(columns) and len(rows) > _NAMED:
+        rows = [f"{name}  {place}" for place, name in enumerate(rows, start=1)]
+        columns = [str(place) for place in range(1, len(rows) + 1)]
     least, most = (0.0 if from_zero else float(np.nanmin(cells))), float(np.nanmax(cells))
-    beside = max(measure_text(name, TICKS) for name in rows) + _NAME
-    below = max(measure_text(name, TICKS) if max(map(len, columns)) > 2 else 0.12 for name in columns) + _NAME
+    rows, columns = wrap_names(rows, 0.4 * WIDTHS[width]), wrap_names(columns, 1.5)
+    beside = measure_names(rows) + _NAME
+    below = (measure_names(columns) if max(map(len, columns)) > 2 else 0.12) + _NAME
     across = min(_LARGEST, (WIDTHS[width] - beside - _BAR - 0.2) / len(columns))
-    down = min(across, _LARGEST * 0.7)
+    down = max(min(across, _LARGEST * 0.7), 0.13 * count_lines(rows))
     texts = [["" if np.isnan(one) else f"{one * 100:.{digits}f}" for one in row] for row in cells]
     with house_style():
-        figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.1, title=title, notes=notes)
+        figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.25, title=title, notes=notes)
         axes = figure.subplots()
         mesh = shade_cells(axes, cells, texts, size=min(down, across), least=least, most=max(most, least + 1e-9))
-        label_cells(axes, rows=rows, columns=columns)
+        label_cells(axes, rows=rows, columns=columns, across=across)
         axes.set_ylabel(names[0])
         axes.set_xlabel(names[1])
         axes.set_aspect(down / across)
-        axes.set_anchor("W")
-        bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, shrink=min(1.0, 2.0 / (down * len(rows))))
+        axes.set_anchor("NW")
+        tall = max(down * len(rows), 0.8)
+        place: dict[str, Any] = {
+            "shrink": min(0.75, 2.0 / tall),
+            "anchor": (0.0, 1.0),
+            "panchor": False,
+        }  # the matrix keeps its own
+        bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, **place)
         bar.set_label(shaded, fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
         bar.outline.set_visible(False)

@@ -1,7 +1,6 @@
 """What all figures share: sizes, type, colours, and files that are the same bytes for the same figure."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,11 @@ from ser_store.common.checks import check_choice
 from ser_store.errors import StoreError, require
 
 matplotlib: Any = require("matplotlib")
-from matplotlib.axes import Axes  # noqa: E402 - a missing extra is told by the line above
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.font_manager import FontProperties  # noqa: E402
-from matplotlib.textpath import text_to_path  # noqa: E402
+from matplotlib.axes import Axes as Axes  # noqa: E402 - a missing extra is told by the line above
+from matplotlib.figure import Figure as Figure  # noqa: E402
 from matplotlib.ticker import FuncFormatter  # noqa: E402
+
+from ser_store.figures.drawing.text import FONT, count_lines, measure_text, wrap_names, wrap_text  # noqa: E402
 
 Width = Literal["column", "page"]
 # Inches of one column of a two-column page, and of both.
@@ -47,9 +46,9 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": TICKS,
-    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.h_pad": 0.04,
     "figure.constrained_layout.w_pad": 0.03,
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": TEXT,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.5,
@@ -102,36 +101,16 @@ def make_figure(width: Width, height: float, *, title: str, notes: Sequence[str]
         notes: how to read it, and why it may mislead, each in a paragraph.
     """
     inches = check_width(width)
-    above = wrap_text(title, inches - 2 * MARGIN, TEXT)
-    below = [line for note in notes for line in wrap_text(note, inches - 2 * MARGIN, SMALL)]
-    height += (len(above) * TEXT + len(below) * SMALL) * LINE / 72 + 0.1
+    room = (inches - 2 * MARGIN) * 0.97  # on the dots of a picture letters are up to 3% wider
+    above = wrap_text(title, room, TEXT)
+    below = [line for note in notes for line in wrap_text(note, room, SMALL)]
+    height += (len(above) * TEXT + len(below) * SMALL) * LINE / 72 + 0.15
     figure = Figure(figsize=(inches, height), layout="constrained")
     edge = MARGIN / inches
     figure.suptitle("\n".join(above), x=edge, ha="left", fontsize=TEXT, linespacing=LINE)
     if below:
         figure.supxlabel("\n".join(below), x=edge, ha="left", fontsize=SMALL, color="#333333", linespacing=LINE)
     return figure
-
-
-def wrap_text(text: str, inches: float, size: float) -> list[str]:
-    """Return the lines of a text of ``size`` points; it breaks at spaces, and behind the plus signs of ensembles.
-
-    >>> wrap_text("hubert-xlarge@600+xlsr53@1100 on test", 1.2, 8)
-    ['hubert-xlarge@600+', 'xlsr53@1100 on test']
-    """
-    lines = [""]
-    for piece in re.findall(r"[^ +]*[+]|[^ +]+ *| +", text):
-        if lines[-1] and measure_text((lines[-1] + piece).rstrip(), size) > inches:
-            lines.append("")
-        lines[-1] += piece
-    return [line.rstrip() for line in lines if line.strip()]
-
-
-def measure_text(text: str, size: float) -> float:
-    """Return the inches that a line takes in ``size`` points."""
-    font = FontProperties(family="DejaVu Sans", size=size)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return float(width) / 72
 
 
 def choose_ink(shade: Sequence[float]) -> str:
@@ -183,20 +162,22 @@ def shade_cells(
     axes.tick_params(length=0)
     longest = max((len(text) for row in texts for text in row), default=1)
     points = min(TICKS, 72 * size * 0.55, 72 * size * 1.35 / max(longest, 1))
+    colours = np.asarray(mesh.to_rgba(np.ma.masked_invalid(shares)))
     for row, cells in enumerate(texts if points >= 4 else ()):
         for column, text in enumerate(cells):
             if np.isnan(shares[row, column]):
                 continue
-            ink = FAINT if text == "0" else choose_ink(mesh.cmap(mesh.norm(shares[row, column])))
+            ink = FAINT if text == "0" else choose_ink(colours[row, column].tolist())
             axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=points, color=ink)
     return mesh
 
 
-def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
-    """Write names beside the rows and below the columns of a matrix of cells."""
+def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] = (), across: float = math.inf) -> None:
+    """Write names beside the rows and below the columns of a matrix of cells, ``across`` inches wide each."""
     axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
-    upright = max(map(len, columns), default=0) > 2
-    axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=90 if upright else 0)
+    longest = max(map(len, columns), default=0)
+    fitting = {"rotation": 90} if longest > 2 else {"fontsize": min(TICKS, 72 * across / max(longest, 1))}
+    axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), **fitting)
 
 
 def mark_percent(axis: Any) -> None:
@@ -204,15 +185,26 @@ def mark_percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g}%"))
 
 
-def put_legend(axes: Axes, *, columns: int) -> None:
-    """Put the legend above the axes, at their left."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0, ncols=columns)
+def measure_legend(names: Sequence[str], inches: float) -> float:
+    """Return the inches that :func:`put_legend` takes above axes."""
+    labels, columns = _arrange_legend(names, inches)
+    return 0.14 * count_lines(labels) * math.ceil(len(labels) / columns)
 
 
-def count_columns(names: Sequence[str], inches: float) -> int:
-    """Return how many names of a legend fit side by side."""
-    return max(1, int(inches / (max(measure_text(name, TICKS) for name in names) + 0.5)))
+def put_legend(axes: Axes, *, inches: float, points: bool = False) -> None:
+    """Put the legend above the axes, at their left, within ``inches``; ``points``: of markers without lines."""
+    handles, names = axes.get_legend_handles_labels()
+    if names:
+        labels, columns = _arrange_legend(names, inches)
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "borderpad": 0}
+        axes.legend(handles, labels, **place, ncols=columns, handlelength=1.0 if points else 2.0)
+
+
+def _arrange_legend(names: Sequence[str], inches: float) -> tuple[list[str], int]:
+    """Return the names, wrapped where they have to be, and how many stand side by side."""
+    labels = wrap_names(names, inches - 0.9)
+    widest = max(measure_text(line, TICKS) for label in labels for line in label.split("\n"))
+    return labels, max(1, int((inches - 0.5) / (widest + 0.5)))
 
 
 def arrange(n: int, *, most: int) -> tuple[int, int]:

@@ -11,13 +11,14 @@ from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS
 from ser_store_h5.store import Store
 
-What = Literal["predicted", "logits", "pooled", "everything"]
+What = Literal["predicted", "logits", "pooled", "utterances", "everything"]
 _HOLDS = {
-    ".csv": ("predicted", "logits"),
-    ".parquet": ("predicted", "logits"),
+    ".csv": ("predicted", "logits", "utterances"),
+    ".parquet": ("predicted", "logits", "utterances"),
     ".npz": ("predicted", "logits", "pooled"),
     ".h5ad": ("everything", "predicted", "logits", "pooled"),
 }
+_ANSWERS = ("predicted", "utterances")
 
 
 def check_type(path: Path, what: str | None) -> str:
@@ -43,7 +44,12 @@ def check_type(path: Path, what: str | None) -> str:
 
 
 def _holds(member: MemberInfo, what: str) -> bool:
-    wanted = {"predicted": member.can_vote, "logits": member.logits is not None, "pooled": member.pooled is not None}
+    wanted = {
+        "predicted": member.can_vote,
+        "utterances": member.can_vote,
+        "logits": member.logits is not None,
+        "pooled": member.pooled is not None,
+    }
     return wanted.get(what, True)
 
 
@@ -58,10 +64,10 @@ def choose_exported(
     if members:
         names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
         is_excluded.check(names)
-        if what == "predicted":
+        if what in _ANSWERS:
             _refuse_unanswering(store, names)
         return names, ()
-    if what == "predicted":
+    if what in _ANSWERS:
         names, left_out = choose_members(store, steps=steps, leave_out=is_excluded)
         is_excluded.check(names)
         return names, left_out
@@ -94,8 +100,8 @@ def check_ensembles(path: Path, names: Sequence[str], what: str) -> None:
         StoreError: saying what they have.
     """
     ensembles = [name for name in names if PLUS in name]
-    if ensembles and (what != "predicted" or path.suffix.lower() == ".h5ad"):
+    if ensembles and (what not in _ANSWERS or path.suffix.lower() == ".h5ad"):
         raise StoreError(
             f"{ensembles[0]} is an ensemble, which has predicted classes alone: expected `what` predicted in a file "
-            "that ends in .csv, .parquet or .npz"
+            "that ends in .csv, .parquet or .npz, or `what` utterances in .csv or .parquet"
         )

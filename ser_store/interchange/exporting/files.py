@@ -13,6 +13,7 @@ from ser_store.errors import StoreError
 from ser_store.evaluation.choice.ensemble_names import VotingRule, load_predictions
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
+from ser_store.interchange.per_utterance import tabulate_answers
 from ser_store.interchange.scores import recognise
 from ser_store_h5.member import NO_ANSWER
 from ser_store_h5.names import PLUS
@@ -85,6 +86,8 @@ def _prepare_h5ad(request: ExportRequest) -> Callable[[Path], None]:
 def _make_table(request: ExportRequest) -> Any:
     if request.what == "logits":
         return _make_number_table(request)
+    if request.what == "utterances":
+        return tabulate_answers(request.store, request.names, request.rows, split=request.split, voting=request.voting)
     predicted = load_predictions(request.store, request.names, request.rows, rule=request.voting)
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
