@@ -238,26 +238,41 @@ def draw_cross(asked: Question) -> Drawn:
     """Draw balanced accuracy by the corpus that was trained on and the corpus of the test."""
     if asked.rows is None:
         raise StoreError("`rows` is not given: expected what `cross()` found")
-    records = load_document(asked.rows).list_records("rows", _PAIR)
-    trained = list(dict.fromkeys(f"{one['train']}: {one['member']}" for one in records))
-    tested = list(dict.fromkeys(str(one["test"]) for one in records))
-    cells = np.full((len(trained), len(tested)), np.nan)
-    for one in records:
-        cells[trained.index(f"{one['train']}: {one['member']}"), tested.index(str(one["test"]))] = one[
-            "balanced_accuracy"
-        ]
-    sizes = {str(one["test"]): one["n"] for one in records}
+    document = load_document(asked.rows)
+    records = document.list_records("rows", _PAIR)
+    pairs = [(str(one["train"]), str(one["test"])) for one in records]
+    # Several models of one corpus have a row each.
+    several = len(set(pairs)) < len(pairs)
+    trained = [
+        f"{train}: {one['member']}" if several else train for (train, _), one in zip(pairs, records, strict=True)
+    ]
+    rows, columns = list(dict.fromkeys(trained)), list(dict.fromkeys(test for _, test in pairs))
+    cells = np.full((len(rows), len(columns)), np.nan)
+    for name, (_, test), one in zip(trained, pairs, records, strict=True):
+        cells[rows.index(name), columns.index(test)] = one["balanced_accuracy"]
+    sizes = {test: one["n"] for (_, test), one in zip(pairs, records, strict=True)}
+    classes = document.content.get("classes", ()) if isinstance(document.content, Mapping) else ()
     title = "Balanced accuracy by training and test corpus"
-    cautions = tuple(dict.fromkeys(line for one in records for line in one.get("cautions", ())))
+    cautions = tuple(_iter_pair_cautions(records))
     figure = draw_matrix(
         cells,
-        trained,
-        [f"{name} (n = {sizes[name]})" for name in tested],
+        rows,
+        [f"{name} (n = {sizes[name]})" for name in columns],
         title=title,
         shaded="balanced accuracy",
         names=("trained on", "tested on"),
         from_zero=True,
-        notes=list_notes(cautions),
+        notes=list_notes(cautions, f"classes that all have: {', '.join(map(str, classes))}" if classes else ""),
         width=asked.width,
     )
     return Drawn(figure, title, cautions)
+
+
+def _iter_pair_cautions(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield each caution once, with the pairs of corpora that it holds for."""
+    held: dict[str, list[str]] = {}
+    for one in records:
+        for caution in one.get("cautions", ()):
+            held.setdefault(caution, []).append(f"{one['train']} on {one['test']}")
+    for caution, where in held.items():
+        yield caution if len(where) == len(records) else f"{', '.join(where)}: {caution}"

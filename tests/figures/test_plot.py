@@ -151,9 +151,14 @@ def test_learning_curves_are_drawn_from_the_json_of_a_sweep(serstore, paper_stor
 
 def test_corpora_are_crossed_with_what_must_be_said_of_them(paper):
     rows = [{**CROSS, "train": a, "test": b, "balanced_accuracy": 0.25} for a in ("x", "y") for b in ("x", "z")]
-    drawn = ss.plot(paper, "cross", rows={"rows": rows})
-    assert [text.get_text() for text in drawn.figure.axes[0].get_yticklabels()] == ["x: a@1", "y: a@1"]
-    assert drawn.cautions == ("predicts one class only",)
+    rows[0]["cautions"] = []
+    drawn = ss.plot(paper, "cross", rows={"classes": ["calm", "sad"], "rows": rows})
+    assert [text.get_text() for text in drawn.figure.axes[0].get_yticklabels()] == ["x", "y"]
+    assert [text.get_text() for text in drawn.figure.axes[0].get_xticklabels()] == ["x (n = 20)", "z (n = 20)"]
+    assert drawn.cautions == ("x on z, y on x, y on z: predicts one class only",)
+    assert "classes that all have: calm, sad" in list_notes(drawn)
+    axes = ss.plot(paper, "cross", rows=[*rows, {**rows[0], "member": "b@1"}]).figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["x: a@1", "y: a@1", "x: b@1"]
 
 
 @pytest.mark.parametrize(
