@@ -13,6 +13,7 @@ from typing import Any
 
 MODEL_TYPE = "serstore-speech-classifier"
 _NAMES = "transformers.models.auto.configuration_auto"
+_CLASSES = ("SpeechClassifier", "SpeechClassifierConfig")
 # Where transformers looks for a model of this type.
 _MODULE = f"transformers.models.{MODEL_TYPE.replace('-', '_')}"
 
@@ -30,7 +31,8 @@ class _Models(ModuleType):
     """Stands for :mod:`ser_store.backbones.model`, which is loaded once a class of it is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what Python looks for in any module
+        # Others look for names of their own in every module there is, such as pickle for where a function is from.
+        if name not in _CLASSES:
             raise AttributeError(name)
         return getattr(import_module("ser_store.backbones.model"), name)
 

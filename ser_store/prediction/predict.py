@@ -23,6 +23,7 @@ from ser_store.prediction.predictions import Predictions
 from ser_store.prediction.recordings import (
     Span,
     SpanRecordings,
+    caution_learned,
     check_window,
     cut_spans,
     describe_heard,
@@ -33,7 +34,7 @@ from ser_store.recipes.recipe import Precision
 from ser_store.training.distributed.processes import count_processes
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
-from ser_store_h5.names import PLUS
+from ser_store_h5.names import PLUS, parse_member
 from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -148,11 +149,15 @@ def predict(
     )
     said = found.answerer.say(outputs)
     answerer, notes = found.answerer, [*left, *describe_heard(heard), *_compare_lengths(found.store, spans)]
+    members = tuple(one.name for one in answerer.members) if isinstance(answerer, Ensemble) else (answerer.name,)
+    if found.store is not None:
+        runs = list(dict.fromkeys(parse_member(member)[0] for member in members))
+        notes += caution_learned(found.store, runs, heard)
     if unusable:
         first = next(iter(unusable.values()))
         notes.append(f"left out {format_count(len(unusable), 'recording')} that cannot be used; the first: {first}")
     return Predictions(
-        members=tuple(one.name for one in answerer.members) if isinstance(answerer, Ensemble) else (answerer.name,),
+        members=members,
         rule=answerer.rule if isinstance(answerer, Ensemble) else None,
         classes=found.classes,
         spans=tuple(spans),

@@ -10,13 +10,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.audio.decode import AUDIO_SUFFIXES, MIN_SECONDS, SAMPLE_RATE, load_speech, load_waveform
+from ser_store.audio.decode import (
+    AUDIO_SUFFIXES,
+    MIN_SECONDS,
+    SAMPLE_RATE,
+    compute_audio_digest,
+    load_speech,
+    load_waveform,
+)
 from ser_store.common.checks import check_number
 from ser_store.common.display import format_count
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.folders import find_files
+from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.errors import AudioError
 from ser_store_h5.progress import Progress
+from ser_store_h5.store import Store
 
 _NAMED = 3
 
@@ -31,6 +40,7 @@ class Heard:
         sample_rate: at which it was recorded.
         channels: that it has.
         note: what its header says that is not so.
+        digest: of its samples, as a corpus has it.
     """
 
     path: Path
@@ -38,6 +48,7 @@ class Heard:
     sample_rate: int
     channels: int
     note: str | None
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,8 @@ def hear(paths: Sequence[Path], *, skips_bad: bool, progress: Progress) -> tuple
             waveform = load_waveform(path)
         except AudioError as problem:
             return problem
-        return Heard(path, waveform.seconds, waveform.sample_rate, waveform.channels, waveform.note)
+        digest = compute_audio_digest(waveform)
+        return Heard(path, waveform.seconds, waveform.sample_rate, waveform.channels, waveform.note, digest)
 
     looked = map_threaded(look, paths, progress=progress, label="reading")
     bad = {str(path): one for path, one in zip(paths, looked, strict=True) if isinstance(one, AudioError)}
@@ -144,7 +156,7 @@ def _describe_others(n: int, total: int, *, skips_bad: bool) -> str:
 def cut_spans(heard: Sequence[Heard], window: float | None, hop: float | None) -> list[Span]:
     """Return each recording whole, or its windows; the last window ends with the recording.
 
-    >>> one = Heard(Path("a.wav"), 10.5, 16_000, 1, None)
+    >>> one = Heard(Path("a.wav"), 10.5, 16_000, 1, None, b"")
     >>> [(span.start, span.end) for span in cut_spans([one], 4, 3)]
     [(0.0, 4.0), (3.0, 7.0), (6.0, 10.0), (6.5, 10.5)]
     """
@@ -178,6 +190,30 @@ def describe_heard(heard: Sequence[Heard]) -> Iterator[str]:
     notes = [one.note for one in heard if one.note]
     if notes:
         yield f"{notes[0]}{f'; so with {len(notes) - 1} more' if len(notes) > 1 else ''}"
+
+
+def caution_learned(store: Store, runs: Sequence[str], heard: Sequence[Heard]) -> Iterator[str]:
+    """Yield a line where models of the runs have learned from some of the recordings, in a fold or in all.
+
+    A recording is told by its samples; where the corpus has no digests, by its name.
+    """
+    corpus = store.corpus
+    by_run = [fitted for run in runs if (fitted := find_fitted(store, run)) is not None]
+    learned = np.any([np.zeros(len(corpus), dtype=bool), *(one.learned.any(axis=0) for one in by_run)], axis=0)
+    rows = np.flatnonzero(learned)
+    if corpus.audio_digests is None:
+        ids = set(corpus.ids[rows].tolist())
+        known = [str(one.path) for one in heard if one.path.stem in ids]
+    else:
+        digests = {digest.tobytes() for digest in corpus.audio_digests[rows]}
+        known = [str(one.path) for one in heard if one.digest in digests]
+    if known:
+        few = len(heard) == 1
+        which = "this recording" if few else f"{len(known)} of these {len(heard)} recordings (such as {known[0]})"
+        yield (
+            f"caution: {', '.join(runs)} learned from {which}: what is said of {'it' if few else 'them'} is surer, and "
+            "more often right, than of new ones"
+        )
 
 
 def check_window(window: float | None, hop: float | None) -> None:

@@ -23,7 +23,7 @@ import pytest
         (
             "bench_sweep",
             ["--kinds", "lda,centroid", "--each", "16", "--width", "8", "--repeats", "1", "--workers", "1"],
-            "2 kinds on 6 sources: ",
+            "2 kinds on 6 sources over one fold: ",
         ),
         ("bench_extract", ["--repeats", "1"], "tiny, 180 utterances; equal to "),
     ],

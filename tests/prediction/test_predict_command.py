@@ -82,6 +82,16 @@ def test_a_folder_is_taken_with_all_below_by_suffix_and_the_rest_is_counted(run,
     assert done.err == "serstore: left out 3 files that are no recordings (.txt 2, .pdf 1)\n"
 
 
+def test_recordings_that_the_model_learned_from_are_told_by_their_samples(run, store, speech, tmp_path):
+    corpus = ss.Store(store).corpus
+    [learned] = [speech / path for path in corpus.paths[corpus.rows("train")][:1]]
+    copied = shutil.copy(learned, tmp_path / "another_name.wav")
+    fresh = speech / corpus.paths[corpus.rows("test")][0]
+    assert "caution: mfcc-lda learned from this recording: " in run("mfcc-lda", copied).err
+    assert run("mfcc-lda", fresh).err == ""
+    assert f"learned from 1 of these 2 recordings (such as {copied}): " in run("mfcc-lda", fresh, copied).err
+
+
 def test_names_are_read_from_standard_input(store, recording):
     words = ["predict", "mfcc-lda", "-", "--json", "--store", str(store)]
     done = CliRunner().invoke(app, words, input=f"{recording}\n\n")

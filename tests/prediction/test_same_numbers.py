@@ -110,7 +110,9 @@ def test_several_models_of_folds_say_their_mean(store, test_files):
     alone = np.mean([np.log(predict(run, test_files, store=store).probabilities) for run in runs], axis=0)
     said = predict("folded", test_files, store=store)
     np.testing.assert_allclose(said.probabilities, softmax(alone), atol=1e-5)
-    assert said.notes == ("folded@2: the mean of what the models of its 3 folds say",)
+    caution, mean = said.notes
+    assert caution.startswith(f"caution: folded learned from {len(test_files)} of these {len(test_files)} recordings")
+    assert mean == "folded@2: the mean of what the models of its 3 folds say"
     other = shutil.copytree(store.path, store.path.with_name("other.store"))
     for run in ss.Store(other).runs():
         if run not in ("mfcc", "mfcc-lda"):

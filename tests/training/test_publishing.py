@@ -216,10 +216,11 @@ def test_a_command_trains_and_pushes_what_others_load_by_its_name(trained, hub, 
     assert done.stdout.startswith("pushed: 2 steps in ")
     assert done.stderr.splitlines()[-1] == f"serstore: pushed@2 is at {hub.address}/me/emotions"
     store = Store(path)
-    backbone = load_classifier(store.run_folder("pushed") / "checkpoints" / "checkpoint-2").model.backbone
+    trained = load_classifier(store.run_folder("pushed") / "checkpoints" / "checkpoint-2").model
     assert serstore("extract", "--model", "me/emotions", "--store", path).code == 0
-    extracted = store.read_member("emotions-frozen@0")
-    assert extracted.provenance["model_digest"] == compute_model_digest(backbone)
+    extracted, cached = store.read_member("emotions-frozen@0"), store.read_member("pushed@2")
+    assert extracted.provenance["model_digest"] == compute_model_digest(trained)
+    np.testing.assert_allclose(extracted.logits[cached.rows], cached.logits, atol=1e-4)
     again = ("finetune", "--model", "me/emotions", "--run", "again", "--max-steps", 1, "--store", path)
     assert serstore(*again).code == 0
     origin = store.run("again").details["origin"]
