@@ -102,7 +102,7 @@ def test_names_are_read_from_standard_input(store, recording):
 def test_the_rows_are_written_to_a_new_file(run, speech, tmp_path, suffix):
     path, words = tmp_path / f"said{suffix}", ("mfcc-lda", speech / "Actor_03", "-o", tmp_path / f"said{suffix}")
     done = run(*words)
-    assert (done.out, done.err) == ("", f"serstore: wrote 16 rows to {path}\n")
+    assert (done.out, done.err) == (f"wrote 16 rows to {path}\n", "")
     if suffix == ".json":
         assert len(json.loads(path.read_text())["predictions"]) == 16
     else:

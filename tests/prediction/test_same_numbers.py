@@ -188,7 +188,7 @@ def test_weights_that_moved_are_named_and_others_are_refused(store, test_files, 
     np.testing.assert_allclose(found.probabilities, known, atol=2e-3)
     with pytest.raises(ss.ModelError, match="with mfcc-lda, which 0 networks answer for: expected one"):
         predict("mfcc-lda", test_files, store=store, checkpoint=checkpoint)
-    with pytest.raises(ss.ModelError, match=r"with low.tuned, which 2 networks answer for: expected one"):
+    with pytest.raises(ss.ModelError, match=r"with low\+tuned, which 2 networks answer for: expected one"):
         predict("low+tuned", test_files, store=store, checkpoint=checkpoint)
     with pytest.raises(ss.ModelError, match="layers@0 was made by a model of other weights"):
         predict("low", test_files, store=store, checkpoint=checkpoint)

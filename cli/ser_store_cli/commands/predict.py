@@ -108,11 +108,12 @@ def predict(
     said = compute(model, _read_names(files or []), store=store, progress=True, **options)
     for note in said.notes:
         warn(note)
-    if output is not None:
-        warn(said.save(output))
+    written = None if output is None else said.save(output)
     if json:
         print_json(said.to_json())
-    elif output is None:
+    elif written is not None:
+        typer.echo(written)
+    else:
         typer.echo(str(said.tabulate(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)))
 
 
