@@ -92,6 +92,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("One in full: its figures by class and speaker, its confusions", "evaluate xlsr53 --by speaker"),
         ("All steps of one run", "evaluate xlsr53 --steps all"),
         ("An ensemble, like a member", "evaluate xlsr53+hubert-base+mfcc-logreg"),
+        (
+            "A model on another corpus, on the classes that both have",
+            "evaluate xlsr53 --in mine.store --labels map.toml",
+        ),
     ),
     "compare": (
         ("Every two members", "compare"),
@@ -116,9 +120,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "cross": (
+        ("The same features in the other store", "extract --model mfcc --store mine.store"),
         (
-            "Heads of two corpora on each other, on the same features",
-            "cross ser.store mine.store --from mfcc --kind lda",
+            "Heads of two corpora on each other, on the classes that a label map says are the same",
+            "cross ser.store mine.store --from mfcc --kind lda --labels map.toml",
         ),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
@@ -132,7 +137,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "unpack": (("A store to work in, of a packed file", "unpack store.h5 --store copy.store"),),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
-    "join": (("Two corpora as one, with their common features", "join ser.store mine.store --store both.store"),),
+    "join": (
+        (
+            "Two corpora as one, with their common features",
+            "join ser.store mine.store --labels map.toml --store both.store",
+        ),
+    ),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
     "gc": (("Only list what would be removed", "gc --dry-run"),),
     "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),
