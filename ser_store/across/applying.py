@@ -17,9 +17,9 @@ from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap, read_label_map
 from ser_store.corpora.splits.heard import find_heard
 from ser_store.errors import ExistsError, StoreError, require
-from ser_store.extraction.again import list_identity_differences, list_options
 from ser_store.extraction.extract import extract
 from ser_store.extraction.filling import OnBad, fill
+from ser_store.extraction.identity import list_identity_differences, list_options
 from ser_store.extraction.network import Passes
 from ser_store.extraction.sources import Extractor, answer_in_corpus, prepare_checkpoint
 from ser_store.heads.kept_heads import apply_head, describe_applied

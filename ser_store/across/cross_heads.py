@@ -15,7 +15,7 @@ from ser_store.corpora.splits.heard import count_same_speakers, find_same
 from ser_store.corpora.splits.train_eval_rows import Rows, is_folded
 from ser_store.errors import CorpusError, StoreError
 from ser_store.evaluation.leakage import iter_leakage
-from ser_store.extraction.again import list_identity_differences
+from ser_store.extraction.identity import list_identity_differences
 from ser_store.heads.classifiers import Classifier
 from ser_store.heads.folds import DEFAULT_FOLDS, Protocol
 from ser_store.heads.heads import describe_run

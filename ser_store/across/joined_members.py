@@ -13,7 +13,7 @@ from ser_store.common.provenance import digest_recordings
 from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.extraction.again import IDENTITY, list_identity_differences
+from ser_store.extraction.identity import IDENTITY, list_identity_differences
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.growing import Gathered, Source, compose_member
 from ser_store_h5.member import MemberInfo

@@ -15,7 +15,7 @@ from ser_store.common.log import LOGGER, SHOWN
 from ser_store.common.provenance import digest_recordings
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import AudioError, StoreError
-from ser_store.extraction.again import list_identity_differences
+from ser_store.extraction.identity import list_identity_differences
 from ser_store.extraction.left_out import find_unusable, list_usable
 from ser_store.extraction.network import Piece
 from ser_store.extraction.sources import Extractor

@@ -1,4 +1,4 @@
-"""How an extraction was asked for, from what it left in its store: to ask for the same of other recordings."""
+"""What an extraction is known by, and how to ask for the same of other recordings."""
 
 from collections.abc import Mapping
 from pathlib import Path
