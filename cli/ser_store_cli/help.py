@@ -105,6 +105,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("All steps of one run", "evaluate xlsr53 --steps all"),
         ("An ensemble, like a member", "evaluate xlsr53+hubert-base+mfcc-logreg"),
         ("All members as a table of a paper", "evaluate --format latex"),
+        (
+            "A model on another corpus, on the classes that both have",
+            "evaluate xlsr53 --in mine.store --labels map.toml",
+        ),
     ),
     "compare": (
         ("Every two members", "compare"),
@@ -129,9 +133,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "cross": (
+        ("The same features in the other store", "extract --model mfcc --store mine.store"),
         (
-            "Heads of two corpora on each other, on the same features",
-            "cross ser.store mine.store --from mfcc --kind lda",
+            "Heads of two corpora on each other, on the classes that a label map says are the same",
+            "cross ser.store mine.store --from mfcc --kind lda --labels map.toml",
         ),
     ),
     "predict": (
@@ -163,7 +168,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Read by others, or elsewhere", "evaluate --store hub:me/ravdess-members"),
     ),
     "merge": (("The runs of a colleague, on the same corpus", "merge copy.store"),),
-    "join": (("Two corpora as one, with their common features", "join ser.store mine.store --store both.store"),),
+    "join": (
+        (
+            "Two corpora as one, with their common features",
+            "join ser.store mine.store --labels map.toml --store both.store",
+        ),
+    ),
     "rm": (("One member", "rm hubert-base@1"), ("A run with all it has", "rm hubert-base")),
     "gc": (("Only list what would be removed", "gc --dry-run"),),
     "paper": (("The tables of the paper, from the six runs", "paper --store paper.store"),),

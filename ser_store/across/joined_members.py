@@ -74,8 +74,8 @@ def _compare(name: str, stores: Sequence[Store]) -> Joint | str:
     if any((one.layers, _find_width(one)) != (first.layers, _find_width(first)) for one in infos):
         return "of different layers or widths"
     held = [frozenset(one.dataset_bytes) & set(_ANSWERS) for one in infos]
-    with_answers = is_known and len(set(held)) == 1
-    if first.pooled is None and not (with_answers and held[0]):
+    with_answers = is_known and len(set(held)) == 1 and bool(held[0])
+    if first.pooled is None and not with_answers:
         return "answers of models that say not which they are"
     return Joint(name, infos, with_answers)
 

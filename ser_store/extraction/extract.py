@@ -15,7 +15,7 @@ from ser_store.backbones.catalogue import is_acoustic
 from ser_store.backbones.description import Context, Init, Pooling, Statistic
 from ser_store.common.checks import check_choice, check_number
 from ser_store.common.log import report_left_out
-from ser_store.corpora.label_map import read_label_map
+from ser_store.corpora.label_map import LabelMap, read_label_map
 from ser_store.errors import ModelError, require
 from ser_store.evaluation.choice.member_choice import describe_unreadable
 from ser_store.extraction.classifier import check_classifier, prepare_classifier
@@ -124,11 +124,7 @@ def extract(
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     model = _name_model(store, model, run, weights)
-    if labels is not None and (model is None or is_acoustic(model)):
-        raise ModelError(
-            f"`labels` with {f'`model` {model}' if model else 'runs of this store'}: expected a model that was trained "
-            "on another corpus; leave it out"
-        )
+    meant = _read_labels(labels, model)
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
     recordings = CorpusRecordings(store.corpus, resolve_audio(store.corpus, None if audio is None else Path(audio)))
     passes = Passes(
@@ -152,15 +148,9 @@ def extract(
             prepare_classifier(store, model, run=run, checkpoint=weights, trained_on=trained_on, passes=passes)
         ]
     else:
-        options: dict[str, Any] = {
-            "pooling": pooling,
-            "init": init,
-            "checkpoint": weights,
-            "seed": seed,
-            "context": whisper_context,
-        }
-        meant = None if labels is None else read_label_map(labels)
-        extractors = [prepare_backbone(store, model, run=run, passes=passes, labels=meant, **options)]
+        options: dict[str, Any] = {"pooling": pooling, "init": init, "checkpoint": weights, "labels": meant}
+        options |= {"seed": seed, "context": whisper_context}
+        extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
     return [fill(store, one, recordings, on_bad=on_bad, progress=passes.progress) for one in extractors]
 
 
@@ -170,6 +160,15 @@ def _name_model(store: Store, model: str | None, run: str | None, checkpoint: Pa
         return model
     trained = [name for name, record in store.survey().records.items() if record.kind == "finetune"]
     return None if (run in trained if run is not None else trained) else str(checkpoint)
+
+
+def _read_labels(labels: str | os.PathLike[str] | None, model: str | None) -> LabelMap | None:
+    if labels is not None and (model is None or is_acoustic(model)):
+        raise ModelError(
+            f"`labels` with {f'`model` {model}' if model else 'runs of this store'}: expected a model that was trained "
+            "on another corpus; leave it out"
+        )
+    return None if labels is None else read_label_map(labels)
 
 
 def _find_batch_size(size: int | None, seconds: float | None) -> int:

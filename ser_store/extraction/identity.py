@@ -1,4 +1,4 @@
-"""What an extraction is known by, and how it was asked for: to ask for the same of other recordings."""
+"""What an extraction is known by, and how to ask for the same of other recordings."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -78,8 +78,8 @@ def caution_one_class(names: Sequence[str], predicted: ArrayLike, classes: Seque
     """
     found: dict[int, list[str]] = {}
     for name, own in zip(names, np.asarray(predicted), strict=True):
-        said = set(own.tolist()) - {ABSTAINED}
-        if len(said) == 1:
+        said = set(own.tolist())
+        if len(said) == 1 and len(own) > 1 and ABSTAINED not in said:
             found.setdefault(said.pop(), []).append(name)
     return tuple(
         f"{_list(own)} {'predicts' if len(own) == 1 else 'predict'} one class only, {classes[place]}: "

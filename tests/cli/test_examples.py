@@ -52,6 +52,7 @@ def desk(speech, paper_store, tmp_path_factory):
     found = sorted(path.relative_to(speech) for path in speech.rglob("*.wav"))
     rows = [(path, path.stem.split("-")[2], path.stem.split("-")[-1]) for path in found]
     write(folder / "corpus.csv", [("file", "label", "speaker"), *rows])
+    (folder / "map.toml").write_text('neutral = "01"\ncalm = "02"\nhappy = "03"\nsad = "04"\nangry = "05"\n')
     return folder
 
 

@@ -135,3 +135,23 @@ def test_what_is_not_there_is_refused(store):
 
 def test_the_library_s_front_door_is_the_same_function():
     assert ser_store.evaluate is evaluate
+
+
+def test_a_member_that_gives_one_answer_only_is_named(tmp_path):
+    ids, labels = [f"u{n}" for n in range(8)], ["sad", "happy"] * 4
+    store = Store.create(tmp_path / "one.store", ids=ids, labels=labels)
+    for name, said in (("a", ["happy"] * 8), ("b", labels), ("c", ["happy"] * 8), ("d", ["sad"] * 7 + [None])):
+        store.add(name, ids=ids, predicted=said)
+    found = [line for line in evaluate(store).cautions if "one class only" in line]
+    assert found == ["a@0, c@0 predict one class only, happy: their accuracy is the share of that class"]
+
+
+def test_utterances_of_some_classes_alone_are_judged_on_where_they_are_named(tmp_path):
+    ids, labels = [f"u{n}" for n in range(9)], ["sad", "happy", "calm"] * 3
+    store = Store.create(tmp_path / "some.store", ids=ids, labels=labels)
+    store.add("a", ids=ids, predicted=["sad", "happy", "happy"] * 3)
+    found = evaluate(store, "a", classes=["happy", "sad"])
+    assert (found.members[0].metrics.n, found.members[0].metrics.accuracy) == (6, 1.0)
+    assert found.cautions[0] == "of 9 utterances the 6 of happy, sad alone are judged on"
+    with pytest.raises(UnknownNameError, match="unknown class 'glad'"):
+        evaluate(store, "a", classes=["glad"])
