@@ -120,7 +120,8 @@ def export_onnx(
     try:
         write_atomically(path, write)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        if beside.is_file():
+            beside.unlink()
         raise
     written = sum(one.stat().st_size for one in (path, beside) if one.exists())
     return OnnxExport(str(path), name, classes, written, differences[0])

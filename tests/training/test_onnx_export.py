@@ -52,7 +52,7 @@ def trained(serstore, speech, tmp_path_factory):
     return ss.Store(path)
 
 
-@pytest.mark.parametrize(("variant", "pooling"), VARIANTS, ids="-".join)
+@pytest.mark.parametrize(("variant", "pooling"), VARIANTS)
 def test_every_family_says_of_real_recordings_what_it_says_in_torch(variant, pooling, recordings, tmp_path):
     model = make_model(variant, pooling=pooling)
     model.save_pretrained(tmp_path / "saved")
