@@ -108,6 +108,11 @@ class Crossed(Result):
         yield f"\n95% intervals of the accuracy: {describe_methods([one.interval for one in self.pairs])}"
         yield from self.notes
 
+    def caption(self) -> str:
+        """Return what is judged, and by what."""
+        members = ", ".join(dict.fromkeys(one.member for one in self.pairs))
+        return f"{members} of each corpus on each, on the {len(self.classes)} classes that all have"
+
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each pair."""
         return [

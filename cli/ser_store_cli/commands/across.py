@@ -9,6 +9,7 @@ from ser_store_cli.options import (
     DEFAULT_STORE,
     AudioOption,
     DebugOption,
+    FormatOption,
     JsonOption,
     LabelsOption,
     StoreOption,
@@ -16,7 +17,7 @@ from ser_store_cli.options import (
     stated,
     warn_cautions,
 )
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_blocks, print_json, print_result
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +70,7 @@ def cross(
     labels: LabelsOption = None,
     audio: AudioOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the head and of the folds.")] = 42,
+    form: FormatOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -80,10 +82,7 @@ def cross(
     options |= {"source": source, "model": model, "split": split, "labels": labels, "audio": audio, "seed": seed}
     crossed = compute(stores, progress=True, **options)
     warn_cautions(crossed.list_cautions())
-    if json:
-        print_json(crossed.to_json())
-        return
-    print_blocks(crossed.describe())
+    print_result(crossed, json=json, form=form)
 
 
 @stated
