@@ -1,19 +1,17 @@
 """The logits of a classifier that was trained elsewhere, on the classes of a corpus."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ser_store.backbones.catalogue import is_acoustic
 from ser_store.common.log import LOGGER, report_loaded
 from ser_store.common.provenance import list_versions
+from ser_store.corpora.class_pairing import pair_classes
+from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.splits.fitted import find_rows
-from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.corpora.texts import describe_spellings, match_labels
 from ser_store.errors import ModelError
-from ser_store.extraction.network import Passes, Piece, prepare_network
-from ser_store.extraction.sources import Extractor
+from ser_store.extraction.network import Passes, prepare_network
+from ser_store.extraction.sources import Extractor, answer_in_corpus
 from ser_store_h5.fitted import KEY, Fitted, state_fitted
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord
@@ -43,16 +41,25 @@ def check_classifier(model: str | None, classifier: bool, **others: tuple[Any, A
 
 
 def prepare_classifier(
-    store: Store, model: str, *, run: str | None, checkpoint: Path | None, trained_on: str | None, passes: Passes
+    store: Store,
+    model: str,
+    *,
+    run: str | None,
+    checkpoint: Path | None,
+    trained_on: str | None,
+    labels: LabelMap | None,
+    passes: Passes,
 ) -> Extractor:
     """Return what gives logits and representations of a classifier from elsewhere, as ``run@0``.
 
     Args:
         model: a local folder or hub id, after which the run is called by default.
+        labels: says which of its classes mean the same as the corpus'.
         trained_on: what it was fitted on, as its user states it: see :func:`ser_store_h5.fitted.state_fitted`.
 
     Raises:
-        ModelError: if it cannot be loaded, or does not tell all classes of the corpus apart.
+        CorpusError: if it and the corpus share less than two classes.
+        ModelError: if it cannot be loaded.
     """
     from ser_store.backbones.trained import load_trained
 
@@ -61,21 +68,12 @@ def prepare_classifier(
     run = run or Path(model).name.partition("@")[0]
     loaded = load_trained(model, checkpoint=checkpoint)
     report_loaded(loaded)
-    labels = loaded.model.config.classes
-    places = _match_classes(model, labels, corpus.classes)
-    identity, compute_all = prepare_network(
-        loaded,
-        passes,
-        member=format_member(run, 0),
-        with_logits=True,
-        precision=passes.precision or "fp32",
+    own = loaded.model.config.classes
+    pairing = pair_classes(own, corpus.classes, labels).check(model, f"corpus {corpus.name}")
+    identity, compute = prepare_network(
+        loaded, passes, member=format_member(run, 0), with_logits=True, precision=passes.precision or "fp32"
     )
-
-    def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
-        for piece in compute_all(rows, done):
-            yield replace(piece, logits=None if piece.logits is None else piece.logits[:, places])
-
-    details: dict[str, Any] = {"origin": dict(loaded.origin), "versions": list_versions(), "labels": list(labels)}
+    details: dict[str, Any] = {"origin": dict(loaded.origin), "versions": list_versions(), "labels": list(own)}
     heard = find_rows(corpus, loaded.trained_on)
     if len(heard):
         stated = Fitted.on_rows(heard, len(corpus))
@@ -86,23 +84,5 @@ def prepare_classifier(
         )
     else:
         details[KEY] = stated.to_json()
-    return Extractor(RunRecord(run=run, kind="import", backbone=model, details=details), 0, identity, compute)
-
-
-def _match_classes(model: str, labels: tuple[str, ...], classes: tuple[str, ...]) -> list[int]:
-    """Return for each class of the corpus its place among those of a model, by name."""
-    found = match_labels(labels, classes, is_stated=False)
-    places = {name: place for place, label in enumerate(labels) if (name := found.get(label)) is not None}
-    lacking = [name for name in classes if name not in places]
-    if lacking or len(places) < len(found):
-        said = f"none for {', '.join(lacking)}" if lacking else "two labels for one class"
-        raise ModelError(
-            f"{model} tells {', '.join(labels)} apart, {said}: expected one for each class of the corpus, "
-            f"{', '.join(classes)}; name them so in id2label of its config.json"
-        )
-    for line in describe_spellings(found, "labels"):
-        LOGGER.info("%s: %s", model, line)
-    left_out = [label for label in labels if label not in found]
-    if left_out:
-        LOGGER.info("%s: left out are the logits of what is no class of the corpus: %s", model, ", ".join(left_out))
-    return [places[name] for name in classes]
+    extractor = Extractor(RunRecord(run=run, kind="import", backbone=model, details=details), 0, identity, compute)
+    return extractor if pairing.is_same else answer_in_corpus(extractor, pairing, {"model": Path(model).name})

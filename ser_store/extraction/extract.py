@@ -144,9 +144,8 @@ def extract(
     elif is_acoustic(model):
         extractors = [prepare_feature_set(store, model, run=run, passes=passes)]
     elif classifier:
-        extractors = [
-            prepare_classifier(store, model, run=run, checkpoint=weights, trained_on=trained_on, passes=passes)
-        ]
+        given: dict[str, Any] = {"checkpoint": weights, "trained_on": trained_on, "labels": meant}
+        extractors = [prepare_classifier(store, model, run=run, passes=passes, **given)]
     else:
         options: dict[str, Any] = {"pooling": pooling, "init": init, "checkpoint": weights, "labels": meant}
         options |= {"seed": seed, "context": whisper_context}
