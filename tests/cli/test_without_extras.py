@@ -66,6 +66,14 @@ def test_the_licence_of_opensmile_is_told_to_whom_it_lacks(store):
     assert line.endswith("pip install 'ser-store[opensmile]'")
 
 
+@pytest.mark.parametrize("module", ["onnx", "onnxscript", "onnxruntime"])
+def test_what_writes_onnx_is_an_extra_of_its_own(module, store, tmp_path):
+    done = run("export-onnx", "mfcc", "-o", tmp_path / "model.onnx", "--store", store, hidden=(module,))
+    assert done.returncode == 1, done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert line.endswith("is not installed: this needs the onnx extra; pip install 'ser-store[onnx]'")
+
+
 def test_everything_else_works(store, paper_store):
     assert run("head", "--kind", "lda", "--from", "mfcc", "--store", store).returncode == 0
     for words in (("ls",), ("info",), ("evaluate",), ("steps",), ("verify",), ("audit",), ("models",)):
