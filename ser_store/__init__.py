@@ -7,7 +7,7 @@ Names are imported when they are first used, so that ``import ser_store`` loads 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ser_store.backbones.auto_classes import register_by_name
+from ser_store.common.auto_classes import register_by_name
 from ser_store.errors import DivergedError, MemoryLimitError, MetricError, ProcessLostError
 from ser_store_h5 import __version__
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
 
 from ser_store.backbones.checkpoint import quiet_transformers
-from ser_store.backbones.invariance import known_lengths
+from ser_store.backbones.families.invariance import known_lengths
 from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig, pool_frames
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.preparing import prepare

@@ -17,11 +17,11 @@ from transformers import AutoConfig, PreTrainedConfig, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
 from ser_store.audio.decode import SAMPLE_RATE
-from ser_store.backbones.auto_classes import MODEL_TYPE
 from ser_store.backbones.catalogue import FAMILIES
 from ser_store.backbones.configuration import SAMPLES_PER_MEL_FRAME, settle
-from ser_store.backbones.mel import UtteranceMelExtractor
+from ser_store.backbones.families.mel import UtteranceMelExtractor
 from ser_store.backbones.model import find_backbone_class
+from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.errors import ModelError
 from ser_store_h5.errors import describe_problem
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from ser_store.backbones.auto_classes import MODEL_TYPE
 from ser_store.backbones.checkpoint import (
     FeatureExtractor,
     LoadedBackbone,
@@ -21,6 +20,7 @@ from ser_store.backbones.configuration import describe_configuration
 from ser_store.backbones.description import CONTEXTS, HEADS, POOLINGS, Context, Head, Init, Pooling
 from ser_store.backbones.model import SpeechClassifier, build_config
 from ser_store.backbones.source import Source, find_source
+from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.common.checks import check_choice
 from ser_store.errors import ModelError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -19,12 +19,13 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import ModelOutput
 
-from ser_store.backbones.auto_classes import MODEL_TYPE
 from ser_store.backbones.configuration import settle
 from ser_store.backbones.description import POOLINGS, Head, Pooling, Statistic
+from ser_store.backbones.families.invariance import count_samples, known_lengths, make_invariant
+from ser_store.backbones.families.mel import UtteranceMelExtractor
 from ser_store.backbones.halves import compute_upper, mask_frames
-from ser_store.backbones.invariance import count_samples, known_lengths, make_invariant
-from ser_store.backbones.mel import UtteranceMelExtractor
+from ser_store.backbones.heads import ClassificationHead, LinearHead
+from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.errors import UnknownNameError, describe_unknown
 
 
@@ -118,64 +119,11 @@ class LayerChoice:
         )
 
 
-class ClassificationHead(nn.Module):
-    """``dropout → dense → tanh → dropout → out_proj``, in float32 whatever the precision around it.
-
-    In half precision, logits lie on a grid on which the first place is often shared.
-
-    The head of the published recipe: that of RoBERTa's sequence classification in transformers, which the widely
-    copied ``Wav2Vec2ForSpeechClassification`` for speech emotion recognition took over.
-    """
-
-    def __init__(self, hidden_size: int, classes: int, *, dropout: float) -> None:
-        super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
-        self.out_proj = nn.Linear(hidden_size, classes)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Return the logits ``(b, c)`` float32 of pooled representations ``(b, h)``."""
-        with torch.autocast(pooled.device.type, enabled=False):
-            hidden = torch.tanh(_apply(self.dense, self.dropout(pooled.float())))
-            return _apply(self.out_proj, self.dropout(hidden))
-
-
-class LinearHead(nn.Module):
-    """``standardise → dropout → out_proj``, in float32: a linear probe, which training may begin from.
-
-    ``mean`` and ``scale`` ``(h,)`` of the standardisation are set once, and are not trained.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, hidden_size: int, classes: int, *, dropout: float) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(hidden_size))
-        self.register_buffer("scale", torch.ones(hidden_size))
-        self.dropout = nn.Dropout(dropout)
-        self.out_proj = nn.Linear(hidden_size, classes)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Return the logits ``(b, c)`` float32 of pooled representations ``(b, h)``."""
-        with torch.autocast(pooled.device.type, enabled=False):
-            standardised = (pooled.float() - self.mean.float()) / self.scale.float()
-            return _apply(self.out_proj, self.dropout(standardised))
-
-
-def _apply(layer: nn.Linear, values: Tensor) -> Tensor:
-    """In float32, also where the weights are held, or gathered by FSDP, in half precision."""
-    if layer.weight.dtype == torch.float32:
-        applied: Tensor = layer(values)
-        return applied
-    return functional.linear(values, layer.weight.float(), layer.bias.float())
-
-
 class SpeechClassifier(PreTrainedModel):
     """A backbone of any supported family with masked pooling and a classification head.
 
     What comes out for an utterance depends on the utterance and the weights alone: see
-    :mod:`ser_store.backbones.invariance`.
+    :mod:`ser_store.backbones.families.invariance`.
     """
 
     config_class = SpeechClassifierConfig
@@ -281,7 +229,7 @@ def build_backbone(config: PreTrainedConfig) -> Any:
 def find_backbone_class(config: PreTrainedConfig) -> Any:
     """Return the class that loads the bare model of a family by ``from_pretrained``."""
     if config.model_type == "whisper":
-        from ser_store.backbones.whisper import WhisperBackbone
+        from ser_store.backbones.families.whisper import WhisperBackbone
 
         return WhisperBackbone
     return AutoModel
@@ -301,7 +249,7 @@ def build_config(
     )
 
 
-# The configuration itself is known by name: see ser_store.backbones.auto_classes.
+# The configuration itself is known by name: see ser_store.common.auto_classes.
 AutoModel.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
 AutoModelForAudioClassification.register(SpeechClassifierConfig, SpeechClassifier, exist_ok=True)
 AutoFeatureExtractor.register(SpeechClassifierConfig, UtteranceMelExtractor, exist_ok=True)

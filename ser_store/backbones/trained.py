@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from ser_store.backbones.auto_classes import MODEL_TYPE
 from ser_store.backbones.checkpoint import load_backbone, load_feature_extractor, load_weights
 from ser_store.backbones.loading import LoadedModel, load_classifier
 from ser_store.backbones.model import SpeechClassifier, build_config, pool_frames
 from ser_store.backbones.source import find_source
+from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.errors import ModelError
 
 

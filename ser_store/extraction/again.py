@@ -76,8 +76,8 @@ def find_classifier(name: str) -> tuple[Path, tuple[str, ...]]:
         MissingExtraError: without the ``train`` extra.
     """
     require("transformers")
-    from ser_store.backbones.auto_classes import MODEL_TYPE
     from ser_store.backbones.source import find_source
+    from ser_store.common.auto_classes import MODEL_TYPE
 
     source = find_source(name, init="pretrained", checkpoint=None)
     if source.folder is None or source.config.model_type != MODEL_TYPE:

@@ -9,6 +9,7 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.class_pairing import pair_classes
 from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.splits.fitted import find_rows
+from ser_store.corpora.texts import describe_spellings
 from ser_store.errors import ModelError
 from ser_store.extraction.network import Passes, prepare_network
 from ser_store.extraction.sources import Extractor, answer_in_corpus
@@ -70,6 +71,9 @@ def prepare_classifier(
     report_loaded(loaded)
     own = loaded.model.config.classes
     pairing = pair_classes(own, corpus.classes, labels).check(model, f"corpus {corpus.name}")
+    read = {own[place]: corpus.classes[meant] for place, meant in pairing.meant.items()}
+    for line in describe_spellings(read, "labels"):
+        LOGGER.info("%s: %s", model, line)
     identity, compute = prepare_network(
         loaded, passes, member=format_member(run, 0), with_logits=True, precision=passes.precision or "fp32"
     )

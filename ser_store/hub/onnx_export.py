@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ser_store.audio.decode import SAMPLE_RATE
-from ser_store.backbones.invariance import count_samples
+from ser_store.backbones.families.invariance import count_samples
 from ser_store.backbones.loading import LoadedModel, load_classifier
 from ser_store.backbones.source import find_source
 from ser_store.common.display import Block, Result, format_bytes

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.backbones.description import Context
-from ser_store.backbones.mel import make_mel_frames
+from ser_store.backbones.families.mel import make_mel_frames
 
 _NORMALISED = "16 kHz mono, each utterance normalised by the model's feature extractor, v1"
 _MEL = "16 kHz mono, log-mel frames of each utterance by the model's feature extractor, v1"
@@ -25,7 +25,7 @@ def extract_features(
 
     Args:
         extractor: the model's, as :mod:`ser_store.backbones.checkpoint` loads it.
-        context: of log-mel frames, see :func:`~ser_store.backbones.mel.make_mel_frames`.
+        context: of log-mel frames, see :func:`~ser_store.backbones.families.mel.make_mel_frames`.
 
     Raises:
         AudioError: if the utterance is too short for a log-mel frame.

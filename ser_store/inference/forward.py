@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ser_store.backbones.families.invariance import known_lengths
 from ser_store.backbones.halves import compute_lower
-from ser_store.backbones.invariance import known_lengths
 from ser_store.backbones.model import LayerChoice
 from ser_store.common.threads import open_pool
 from ser_store.inference.dataset import SpeechDataset, collate_speech

@@ -8,8 +8,8 @@ import torch
 from backbone_samples import make_utterances
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, pipeline
 
+from ser_store.backbones.families.mel import UtteranceMelExtractor
 from ser_store.backbones.loading import build_model, load_classifier
-from ser_store.backbones.mel import UtteranceMelExtractor
 from ser_store.errors import AudioError
 
 CLASSES = ("angry", "calm", "happy")

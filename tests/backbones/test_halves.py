@@ -4,8 +4,8 @@ import pytest
 import torch
 from backbone_samples import VARIANTS, make_model, make_utterances, pad, prepare
 
+from ser_store.backbones.families.invariance import known_lengths
 from ser_store.backbones.halves import compute_lower, compute_upper, mask_frames
-from ser_store.backbones.invariance import known_lengths
 from ser_store.errors import SerstoreError
 
 

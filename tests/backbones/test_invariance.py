@@ -5,7 +5,13 @@ from torch import Tensor
 from transformers import AutoModel
 
 from ser_store.backbones.catalogue import FAMILIES, list_backbones
-from ser_store.backbones.invariance import LengthAware, count_frames, count_samples, known_lengths, make_invariant
+from ser_store.backbones.families.invariance import (
+    LengthAware,
+    count_frames,
+    count_samples,
+    known_lengths,
+    make_invariant,
+)
 from ser_store.backbones.loading import build_model
 from ser_store.errors import AudioError
 

@@ -10,8 +10,8 @@ from transformers import AutoModel, Wav2Vec2Config
 
 from ser_store.backbones.description import POOLINGS, Pooling
 from ser_store.backbones.digest import compute_model_digest
+from ser_store.backbones.heads import ClassificationHead
 from ser_store.backbones.model import (
-    ClassificationHead,
     SpeechClassifier,
     SpeechClassifierConfig,
     build_config,

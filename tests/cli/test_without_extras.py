@@ -76,6 +76,14 @@ def test_figures_name_their_extra(paper_store, tmp_path):
     assert not file.exists()
 
 
+@pytest.mark.parametrize("module", ["onnx", "onnxscript", "onnxruntime"])
+def test_what_writes_onnx_is_an_extra_of_its_own(module, store, tmp_path):
+    done = run("export-onnx", "mfcc", "-o", tmp_path / "model.onnx", "--store", store, hidden=(module,))
+    assert done.returncode == 1, done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert line.endswith("is not installed: this needs the onnx extra; pip install 'ser-store[onnx]'")
+
+
 def test_everything_else_works(store, paper_store):
     assert run("head", "--kind", "lda", "--from", "mfcc", "--store", store).returncode == 0
     for words in (("ls",), ("info",), ("evaluate",), ("steps",), ("verify",), ("audit",), ("models",)):

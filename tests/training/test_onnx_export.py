@@ -114,6 +114,16 @@ def test_a_file_that_says_anything_else_is_not_written(size, trained, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_waveform_longer_than_whisper_has_positions_for_is_no_answer(tmp_path):
+    model = make_model("whisper")
+    model.save_pretrained(tmp_path / "saved")
+    load_feature_extractor(None, model.backbone.config).save_pretrained(tmp_path / "saved")
+    ss.export_onnx(tmp_path / "saved", tmp_path / "model.onnx")
+    _, said = run(tmp_path / "model.onnx", np.zeros(480_000, dtype=np.float32))
+    with pytest.raises(Exception, match=r"(?i)broadcast|shape|dimension"):
+        run(tmp_path / "model.onnx", np.zeros(int(said["max_samples"]) + 640, dtype=np.float32))
+
+
 def test_what_cannot_be_exported_is_refused_in_one_line(trained, tmp_path, serstore):
     path = tmp_path / "model.onnx"
     assert serstore("head", "--kind", "lda", "--from", "mfcc", "--store", trained.path).code == 0

@@ -122,7 +122,7 @@ def test_labels_that_are_no_class_are_left_out_and_said(store, tmp_path, caplog)
     save(tmp_path / "mine", "wavlm", labels=("other", *SHUFFLED, "none"))
     ss.extract(store, model=str(tmp_path / "mine"), classifier=True)
     assert store.describe_member("mine@0").logits == (len(store.corpus), 8)
-    assert "left out are the logits of what is no class of the corpus: other, none" in caplog.text
+    assert "other, none are left out of what mine chooses among" in caplog.text
     assert "labels read in the corpus' spelling: 'Sad' as 'sad', 'HAPPY' as 'happy'" in caplog.text
     assert "what it learned from is not stated" in caplog.text
     assert store.run("mine").details["labels"] == ["other", *SHUFFLED, "none"]
@@ -137,19 +137,27 @@ def test_what_it_learned_from_can_be_stated(store, tmp_path, serstore):
         ss.extract(store, model=str(tmp_path / "mine"), run="again", classifier=True, trained_on="al")
 
 
-@pytest.mark.parametrize(
-    ("labels", "told"),
-    [
-        (EMOTIONS[1:], "apart, none for angry: expected one for each class of the corpus, angry, calm, "),
-        (("LABEL_0", "LABEL_1"), "tells LABEL_0, LABEL_1 apart, none for angry, calm, disgust,"),
-        (("Angry", *EMOTIONS), "two labels for one class"),
-    ],
-)
-def test_classes_that_do_not_fit_are_refused_in_one_line(labels, told, store, tmp_path, serstore):
-    save(tmp_path / "mine", "wavlm", labels=labels)
-    done = serstore("extract", "--model", tmp_path / "mine", "--classifier", "--store", store.path)
-    [line] = [one for one in done.err.splitlines() if "tells" in one]
-    assert (done.code, told in line, line.endswith("name them so in id2label of its config.json")) == (1, True, True)
+def test_a_class_that_it_lacks_is_never_answered_and_said(store, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="ser_store")
+    save(tmp_path / "mine", "wavlm", labels=EMOTIONS[1:])
+    ss.extract(store, model=str(tmp_path / "mine"), classifier=True)
+    logits = store.read_member("mine@0").logits
+    assert logits.argmax(axis=1).min() > 0
+    assert np.exp(logits[:, 0] - np.logaddexp.reduce(logits[:, 1:], axis=1)).max() < 1e-30
+    assert "mine never answers angry" in caplog.text
+    assert any("never answers angry" in line for line in ss.evaluate(store, "mine", on="all").cautions)
+
+
+def test_classes_of_other_names_are_paired_by_a_label_map(store, tmp_path, serstore):
+    save(tmp_path / "mine", "wavlm", labels=("LABEL_0", "LABEL_1"))
+    words = ("extract", "--model", tmp_path / "mine", "--classifier", "--store", store.path)
+    done = serstore(*words)
+    [line] = [one for one in done.err.splitlines() if "expected at least two of those of" in one]
+    assert (done.code, "LABEL_0, LABEL_1" in line, "--labels" in line) == (1, True, True)
+    (tmp_path / "map.toml").write_text('angry = ["LABEL_1"]\nsad = ["LABEL_0"]\n')
+    assert serstore(*words, "--labels", tmp_path / "map.toml").code == 0
+    answered = store.read_member("mine@0").logits.argmax(axis=1)
+    assert {EMOTIONS[one] for one in answered.tolist()} <= {"angry", "sad"}
 
 
 @pytest.mark.parametrize(

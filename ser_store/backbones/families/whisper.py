@@ -65,7 +65,7 @@ class WhisperBackbone(WhisperPreTrainedModel):
     """Whisper without its decoder, with the interface of the other families' bare models."""
 
     main_input_name = "input_values"
-    # Its modules see no padding, see ser_store.backbones.invariance.
+    # Its modules see no padding, see ser_store.backbones.families.invariance.
     _length_aware: tuple[Any, ...] = ()
     samples_per_value = SAMPLES_PER_MEL_FRAME
     # Checkpoints that hold nothing but the encoder have its weights without a prefix.

@@ -87,8 +87,8 @@ def count_samples(frames: int, config: Any) -> int:
 def make_invariant(backbone: Any) -> Any:
     """Replace the modules of a backbone that would see padding, in place; twice is as good as once.
 
-    It has a method ``count_frames(sample_counts)`` afterwards, as :class:`~ser_store.backbones.whisper.WhisperBackbone`
-    has, which sees no padding by itself.
+    It has a method ``count_frames(sample_counts)`` afterwards, as
+    :class:`~ser_store.backbones.families.whisper.WhisperBackbone` has, which sees no padding by itself.
     """
     if backbone.config.model_type == "whisper":
         return backbone
