@@ -80,7 +80,12 @@ def cross(
     """
     check_number("seed", seed, StoreError, least=0, whole=True)
     check_choice("normalisation", normalise, get_args(Normalise))
-    given = {"kind": kind != "logreg", "layer": layer, "normalise": normalise != "train", "class_weight": class_weight}
+    given = {
+        "kind": kind != "logreg",
+        "layer": layer is not None,
+        "normalise": normalise != "train",
+        "class_weight": class_weight,
+    }
     _check_way(source, model, given if source is None else {"audio": audio})
     sites = open_sites(stores, None if labels is None else read_label_map(labels))
     notes = _describe_left_out(sites)
