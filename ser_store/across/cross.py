@@ -1,7 +1,7 @@
 """``cross``: every corpus as the one to learn from, and as the one to be judged on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -80,19 +80,20 @@ def cross(
     """
     check_number("seed", seed, StoreError, least=0, whole=True)
     check_choice("normalisation", normalise, get_args(Normalise))
-    if (source is None) == (model is None):
-        got = "neither" if source is None else "both"
-        raise StoreError(f"got {got} of `source` and `model`: expected the one, for heads, or the other, for runs")
+    given = {
+        "kind": kind != "logreg",
+        "layer": layer is not None,
+        "normalise": normalise != "train",
+        "class_weight": class_weight,
+    }
+    _check_way(source, model, given if source is None else {"audio": audio})
     sites = open_sites(stores, None if labels is None else read_label_map(labels))
     notes = _describe_left_out(sites)
     if source is None and model is not None:
-        given: dict[str, Any] = {
-            "audio": audio,
-            "labels": None if labels is None else Path(labels),
-            "progress": progress,
-        }
-        crossed = cross_runs(prepare_runs(sites, model, split), **given)
-        return Crossed(sites[0].classes, tuple(crossed), notes)
+        runs = prepare_runs(sites, model, split)
+        crossed = cross_runs(runs, audio=audio, labels=None if labels is None else Path(labels), progress=progress)
+        judged = ", ".join(f"{one.on} ({one.site.name})" for one in runs)
+        return Crossed(sites[0].classes, tuple(crossed), (*notes, f"judged on {judged}"))
     [classifier] = choose_classifiers(kind, None, class_weight=class_weight, seed=seed)
     options: dict[str, Any] = {"layer": layer, "normalise": normalise, "split": split, "seed": seed}
     heads = prepare_heads(sites, str(source), classifier, **options)
@@ -100,6 +101,16 @@ def cross(
     name = request.name_run(normalise, [class_weight] if class_weight else [])
     pairs = cross_heads(heads, name, to_progress(progress))
     return Crossed(sites[0].classes, tuple(pairs), (*notes, _describe_protocols(heads)))
+
+
+def _check_way(source: str | None, model: str | None, others: Mapping[str, Any]) -> None:
+    """Refuse both ways or none, and what the other one alone takes."""
+    if (source is None) == (model is None):
+        got = "neither" if source is None else "both"
+        raise StoreError(f"got {got} of `source` and `model`: expected the one, for heads, or the other, for runs")
+    way = "source" if model is None else "model"
+    for name in (name for name, is_given in others.items() if is_given):
+        raise StoreError(f"`{name}` with `{way}`: expected it of the other way to cross alone; leave it out")
 
 
 def _describe_left_out(sites: Sequence[Site]) -> tuple[str, ...]:

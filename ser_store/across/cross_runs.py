@@ -12,6 +12,7 @@ from ser_store.across.crossed import CrossedPair, judge_pair
 from ser_store.across.sites import Site
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation.choice.member_choice import name_part
 from ser_store.evaluation.leakage import find_cautions
 from ser_store_h5.names import format_member, parse_member
 
@@ -23,11 +24,13 @@ class RunSite:
     Attributes:
         site: the corpus on the classes of all.
         member: of its own run; None if it has none, and is judged on alone.
-        rows: that all are judged on: what its own run was judged on, else all, of classes that all corpora have.
+        on: what the utterances are called that all are judged on.
+        rows: these: what its own run was judged on, else all, of classes that all corpora have.
     """
 
     site: Site
     member: str | None
+    on: str
     rows: Rows
 
 
@@ -45,23 +48,25 @@ def prepare_runs(sites: Sequence[Site], model: str, split: str | None) -> list[R
     found = []
     for site in sites:
         member = format_member(*site.store.resolve(model)) if site.store.has_run(run) else None
-        rows = site.keep(_list_judged(site, member, split))
+        own = _choose_split(site, member, split)
+        rows = site.corpus.rows("all") if own is None else site.corpus.rows(None, split=own)
+        rows = site.keep(rows if member is None else np.intersect1d(rows, site.store.covered(member)))
         if not len(rows):
             raise StoreError(
                 f"{site.name}: nothing to judge {member or model} on of the classes that all have: expected some; "
                 "choose another `split`"
             )
-        found.append(RunSite(site, member, rows.astype(np.int32)))
+        on = "all" if own is None else f"{name_part(site.corpus, None, own)} of {own}"
+        found.append(RunSite(site, member, on, rows.astype(np.int32)))
     return found
 
 
-def _list_judged(site: Site, member: str | None, split: str | None) -> Rows:
-    """The test part of the split that is named, or that the member was trained by, as far as it covers it."""
-    if member is None:
-        return site.corpus.rows(None, split=split)
-    own = split or site.store.run(parse_member(member)[0]).details.get("split")
-    rows = site.corpus.rows(None, split=own) if own in site.corpus.splits else site.corpus.rows("all")
-    return np.intersect1d(rows, site.store.covered(member))
+def _choose_split(site: Site, member: str | None, split: str | None) -> str | None:
+    """The split that is named, or that the member was trained by; None where all utterances are judged on."""
+    if split is not None or member is None:
+        return split or site.corpus.default_split
+    own = site.store.run(parse_member(member)[0]).details.get("split")
+    return own if own in site.corpus.splits else None
 
 
 def cross_runs(sites: Sequence[RunSite], *, labels: Path | None, **options: Any) -> list[CrossedPair]:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
-from ser_store.evaluation.choice.member_choice import Steps, choose_classes, choose_covering, name_part
+from ser_store.evaluation.choice.exclusion import choose_classes
+from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.tables.hard import tabulate_hard
 from ser_store.metrics.class_indices import check_pair
 from ser_store.voting.checks import Tie

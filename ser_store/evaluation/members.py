@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
-from ser_store.evaluation.choice.member_choice import Steps, choose_classes, choose_covering, name_part
+from ser_store.evaluation.choice.exclusion import choose_classes
+from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
 from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds

@@ -134,6 +134,8 @@ def test_what_cannot_be_crossed_is_refused_in_one_line(stores, labels, tmp_path)
         ss.cross(stores, source="feat")
     with pytest.raises(ss.StoreError, match="got neither of `source` and `model`"):
         ss.cross(stores, labels=labels)
+    with pytest.raises(ss.StoreError, match="`kind` with `model`: expected it of the other way"):
+        ss.cross(stores, model="feat", kind="lda", labels=labels)
     with pytest.raises(ss.StoreError, match="expected two or more different ones"):
         ss.cross(stores[:1], source="feat")
     with pytest.raises(ss.UnknownNameError, match="unknown member 'feet'"):

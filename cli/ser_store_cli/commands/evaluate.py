@@ -25,6 +25,7 @@ from ser_store_cli.options import (
     warn_cautions,
 )
 from ser_store_cli.output import print_result
+from ser_store_h5.errors import StoreError
 
 if TYPE_CHECKING:
     from ser_store_h5.store import Store
@@ -101,6 +102,8 @@ def evaluate(
     opened = Store(store)
     # Whether these are known is for the library to say.
     choices: dict[str, Any] = {"steps": steps, "rule": rule, "tie": tie, "exclude": exclude or []}
+    if into is None and (labels or audio):
+        raise StoreError(f"`{'labels' if labels else 'audio'}` without `into`: expected another store; leave it out")
     if into is not None:
         opened, members, choices["classes"] = _apply(opened, members or [], into, labels=labels, audio=audio)
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
@@ -124,7 +127,6 @@ def _apply(
 ) -> tuple["Store", list[str], list[str]]:
     """The other store, the members there, and the classes that all of them can answer."""
     from ser_store.across.applying import apply
-    from ser_store.errors import StoreError
     from ser_store_h5.store import Store
 
     if not members:

@@ -117,7 +117,10 @@ def head(
     ] = None,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Keep what was fitted beside the run, to be applied to other stores from Python."),
+        typer.Option(
+            "--keep",
+            help="Keep what was fitted beside the run, to be applied to other stores by `serstore evaluate --in`.",
+        ),
     ] = False,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,

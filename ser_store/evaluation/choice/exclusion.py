@@ -1,9 +1,14 @@
-"""Members that a question leaves out, by name or by pattern."""
+"""What a question leaves out: members by name or by pattern, and utterances by class."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_store.common.checks import check_choice
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.corpus import Corpus
 
 
 class Exclusion:
@@ -73,3 +78,31 @@ def describe_nobody(option: str, pattern: str, names: Sequence[str], *, kind: st
     """Return the refusal of a pattern that means none of ``names``."""
     known = [*dict.fromkeys(name_run(name) for name in names), *names]
     return describe_unknown(f"{kind} to {option}", pattern, known, way_out="a pattern such as 'hubert-*' is possible")
+
+
+def choose_classes(
+    corpus: Corpus, rows: NDArray[np.int32], classes: Sequence[str]
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Return those of ``rows`` that are labelled with one of ``classes``, and a line on the others; none means all.
+
+    Raises:
+        StoreError: if there are none.
+        UnknownNameError: if the corpus has no such class.
+
+    >>> import ser_store as ss
+    >>> corpus = ss.open_example().corpus
+    >>> rows, said = choose_classes(corpus, corpus.rows("test"), ["angry", "sad"])
+    >>> len(rows), said
+    (76, ('of 288 utterances the 76 of angry, sad alone are judged on',))
+    """
+    for name in classes:
+        check_choice("class", name, corpus.classes)
+    if not classes or set(classes) == set(corpus.classes):
+        return rows, ()
+    kept = rows[np.isin(corpus.labels[rows], [corpus.classes.index(name) for name in classes])]
+    if not len(kept):
+        raise StoreError(
+            f"none of the {len(rows)} utterances is of {', '.join(classes)}: expected some; name another `on`"
+        )
+    said = f"of {len(rows)} utterances the {len(kept)} of {', '.join(classes)} alone are judged on"
+    return kept, (said,) if len(kept) < len(rows) else ()

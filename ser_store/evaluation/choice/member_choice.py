@@ -48,34 +48,6 @@ def name_part(corpus: Corpus, on: str | None, split: str | None = None) -> str:
     return "test" if corpus.splits and "test" in corpus.part_names(split) else "all"
 
 
-def choose_classes(
-    corpus: Corpus, rows: NDArray[np.int32], classes: Sequence[str]
-) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Return those of ``rows`` that are labelled with one of ``classes``, and a line on the others; none means all.
-
-    Raises:
-        StoreError: if there are none.
-        UnknownNameError: if the corpus has no such class.
-
-    >>> import ser_store as ss
-    >>> corpus = ss.open_example().corpus
-    >>> rows, said = choose_classes(corpus, corpus.rows("test"), ["angry", "sad"])
-    >>> len(rows), said
-    (76, ('of 288 utterances the 76 of angry, sad alone are judged on',))
-    """
-    for name in classes:
-        check_choice("class", name, corpus.classes)
-    if not classes or set(classes) == set(corpus.classes):
-        return rows, ()
-    kept = rows[np.isin(corpus.labels[rows], [corpus.classes.index(name) for name in classes])]
-    if not len(kept):
-        raise StoreError(
-            f"none of the {len(rows)} utterances is of {', '.join(classes)}: expected some; name another `on`"
-        )
-    said = f"of {len(rows)} utterances the {len(kept)} of {', '.join(classes)} alone are judged on"
-    return kept, (said,) if len(kept) < len(rows) else ()
-
-
 def choose_members(
     store: Store,
     members: Sequence[str] = (),
