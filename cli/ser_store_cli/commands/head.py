@@ -113,7 +113,9 @@ def head(
     ] = None,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Keep what was fitted beside the run, to be applied to other stores from Python."),
+        typer.Option(
+            "--keep", help="Keep what was fitted beside the run, for `serstore predict`, and other stores from Python."
+        ),
     ] = False,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
