@@ -123,7 +123,8 @@ def head(
         seeds: make every head once with each of the seeds 1, 2, … up to this one in place of ``seed``, in the runs
             ``RUN-seed-1`` …, which :func:`ser_store.evaluate` gathers: mean, standard deviation and range.
         keep: keep what was fitted, of each fold, in the run's ``checkpoints/`` and without pickle, so that
-            :func:`ser_store.apply_head` can apply it to another store. Not of kinds that are made of trees.
+            :func:`ser_store.predict` can apply it to any recording, and :func:`ser_store.apply_head` to another store.
+            Not of kinds that are made of trees.
         progress: show a bar over the fits; or a function that does, see
             :class:`ser_store_h5.progress.Progress`.
 

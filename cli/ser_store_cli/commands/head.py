@@ -119,7 +119,8 @@ def head(
         bool,
         typer.Option(
             "--keep",
-            help="Keep what was fitted beside the run, to be applied to other stores by `serstore evaluate --in`.",
+            help="Keep what was fitted beside the run, for `serstore predict`, and for other stores by "
+            "`serstore evaluate --in`.",
         ),
     ] = False,
     split: SplitOption = None,
