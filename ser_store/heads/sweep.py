@@ -37,6 +37,8 @@ from ser_store_h5.store import Store, StoreLike, open_store
 
 # Boosting takes longer than all others together.
 KINDS: tuple[HeadKind, ...] = tuple(kind for kind in HEADS if kind != "boosting")
+# Bytes of the inputs of several sources that are fitted on side by side, so that no core waits for the next source.
+_AT_ONCE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -213,15 +215,16 @@ def _iter_outcomes(
     plan: _Plan, protocol: Protocol, pairs: Pairs, path: Path, *, n: int
 ) -> Iterator[tuple[Cell, Outcome | str, bool]]:
     """Yield each cell with what its heads say, or why nothing, and whether that was not in the table."""
-    known = read_outcomes(path)
+    known, held = read_outcomes(path), 0
+    missing: list[tuple[Cell, str]] = []
+    fits: list[Fold] = []
     for requests in plan.requests:
-        missing: list[tuple[Cell, str]] = []
-        fits: list[Fold] = []
         inputs = list(dict.fromkeys(request.inputs[0] for request in requests))
         for normalise in plan.normalise:
             examples, places = load_examples(plan.store, inputs, pairs, normalise)
             own = {one: choose_input(examples, one) for one in inputs}
             digests = {one: digest_examples(own[one]) for one in inputs}
+            held += sum(features.nbytes for features in examples.features.values())
             for cell in plan.list_cells(requests, normalise, protocol):
                 key = cell.identify(digests[cell.input], pairs)
                 if key in known and len(known[key].predicted) == n:
@@ -229,11 +232,21 @@ def _iter_outcomes(
                     continue
                 fits += list_fits(len(missing), cell, own[cell.input], places)
                 missing.append((cell, key))
-        for number, outcome in fit_cells(fits, workers=plan.workers):
-            cell, key = missing[number]
-            if isinstance(outcome, Outcome):
-                append_outcome(path, key, cell.describe(), outcome)
-            yield cell, outcome, True
+        if held > _AT_ONCE:
+            yield from _fit_missing(plan, path, missing, fits)
+            missing, fits, held = [], [], 0
+    yield from _fit_missing(plan, path, missing, fits)
+
+
+def _fit_missing(
+    plan: _Plan, path: Path, missing: Sequence[tuple[Cell, str]], fits: Sequence[Fold]
+) -> Iterator[tuple[Cell, Outcome | str, bool]]:
+    """Fit what the table has not, and add it."""
+    for number, outcome in fit_cells(fits, workers=plan.workers):
+        cell, key = missing[number]
+        if isinstance(outcome, Outcome):
+            append_outcome(path, key, cell.describe(), outcome)
+        yield cell, outcome, True
 
 
 def _caution(plan: _Plan, protocol: Protocol, pairs: Pairs, rows: NDArray[np.int32]) -> tuple[str, ...]:

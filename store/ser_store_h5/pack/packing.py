@@ -10,7 +10,14 @@ import h5py
 import numpy as np
 
 from ser_store_h5 import __version__, corpus_file, member_file
-from ser_store_h5.disk.atomic import growing_folder, stated_disk_problems, sync_folder, write_atomically, write_flushed
+from ser_store_h5.disk.atomic import (
+    LEFTOVER_SUFFIX,
+    growing_folder,
+    stated_disk_problems,
+    sync_folder,
+    write_atomically,
+    write_flushed,
+)
 from ser_store_h5.errors import ExistsError, FormatError, StoreError
 from ser_store_h5.hdf5.arrays import write_array
 from ser_store_h5.hdf5.attributes import write_text
@@ -183,8 +190,10 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str], *, prog
         _unpack_members(packed, growing, folder, to_progress(progress))
         for made in (*growing.glob("runs/*"), growing):
             sync_folder(made)
-        # The corpus is last: what a kill leaves behind is no store for anybody.
-        write_flushed(growing / "corpus.h5", corpus_file.compose_corpus(packed.corpus))
+        # The corpus is last, and whole: what a kill leaves behind is no store for anybody.
+        unfinished = growing / f"corpus.h5{LEFTOVER_SUFFIX}"
+        write_flushed(unfinished, corpus_file.compose_corpus(packed.corpus))
+        unfinished.rename(growing / "corpus.h5")
     return Store(folder)
 
 
