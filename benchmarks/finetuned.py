@@ -20,6 +20,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -147,15 +148,15 @@ def extract_layers(store: ss.Store, run: str, options: dict[str, Any], *, model:
 
 
 def fit_heads(store: ss.Store, source: str, way: Any) -> list[str]:
-    """Return the runs of a head of each kind on each layer, on the paper's split."""
+    """Return the runs of a head of each kind on each layer, and of one on all layers side by side, on the paper's split."""
     stem = source.partition("@")[0]
+    layers = [str(layer) for layer in store.describe_member(source).layers]
     made = []
-    for layer in store.describe_member(source).layers:
-        for kind in HEADS:
-            run = f"{stem}-l{layer}-{kind}{'-by-speaker' if way == 'speaker' else ''}-paper"
-            if not store.has_run(run):
-                ss.head(store, source, kind=kind, layer=layer, split="paper", normalise=way, run=run)
-            made.append(run)
+    for kind, layer in [*product(HEADS, layers), ("svm", "+".join(layers))]:
+        run = f"{stem}-l{layer.replace('+', '')}-{kind}{'-by-speaker' if way == 'speaker' else ''}-paper"
+        if not store.has_run(run):
+            ss.head(store, source, kind=kind, layer=layer, split="paper", normalise=way, run=run)
+        made.append(run)
     return made
 
 
@@ -175,7 +176,7 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
             # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools.
-            is_layer = re.search(r"-l\d", run) and (not re.search(r"-l\d-[a-z]+-paper$", run) or "-layers-l" in run)
+            is_layer = re.search(r"-l\d", run) and (not re.search(r"-l\d+-[a-z]+-paper$", run) or "-layers-l" in run)
             is_part = "-fold-" in run or is_layer
             if record.kind == "frozen" or is_part or not steps:
                 continue
