@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError, UncorrectableError
-from ser_store.statistics.bootstrap import check_confidence, compute_t_factor
+from ser_store.statistics.bootstrap import CONFIDENCE, compute_t_factor
 from ser_store.statistics.intervals import wilson_interval
-from ser_store.statistics.resampling import Units, check_repeats, find_units, number_groups
+from ser_store.statistics.resampling import Units, find_units, number_groups
 from ser_store.statistics.weighing import Weighing, score_outcomes
 
 # Equal scores that were summed in another order must stay equal: of equals the first is chosen.
@@ -41,9 +41,8 @@ class SelectionBias:
         corrected: the accuracy to expect on further utterances, in 0..1; at most the apparent one.
         repeats: how often the choice was repeated.
         method: ``bootstrap`` or ``halves``, with groups ``bootstrap by speaker`` or ``halves by speaker``.
-        low: lower bound of the corrected accuracy; None where nothing was repeated.
+        low: lower bound of the corrected accuracy, with a confidence of 95%; None where nothing was repeated.
         high: its upper bound.
-        confidence: the share of such intervals that hold the true accuracy of what was chosen.
         caution: why the figures can be trusted less than they say; None if there is no known reason.
     """
 
@@ -53,7 +52,6 @@ class SelectionBias:
     method: str
     low: float | None = None
     high: float | None = None
-    confidence: float = 0.95
     caution: str | None = None
 
     @property
@@ -74,7 +72,7 @@ class SelectionBias:
             "method": self.method,
             "optimism": self.optimism,
             "interval": None if self.bounds is None else list(self.bounds),
-            "confidence": self.confidence,
+            "confidence": CONFIDENCE,
             "caution": self.caution,
         }
 
@@ -150,7 +148,6 @@ def summarise_scores(
     limits: tuple[float, float],
     repeats: int,
     method: str,
-    confidence: float,
 ) -> SelectionBias:
     """Return the corrected figure with its interval.
 
@@ -181,10 +178,10 @@ def summarise_scores(
     if scores.size > 1:
         share = float(n_outside.mean()) / units.count
         spread = deviation * (share / (1 - share)) ** 0.5
-        half_width = compute_t_factor(units.count, confidence=confidence) * spread
+        half_width = compute_t_factor(units.count) * spread
         low, high = max(limits[0], corrected - half_width), min(limits[1], corrected + half_width)
         if spread < _ROUNDING and limits == (0.0, 1.0):
-            low, high = wilson_interval(round(corrected * units.n), units.n, confidence=confidence)
+            low, high = wilson_interval(round(corrected * units.n), units.n)
     return SelectionBias(
         apparent=apparent,
         corrected=corrected,
@@ -192,7 +189,6 @@ def summarise_scores(
         method=method if units.name is None else f"{method} by {units.name}",
         low=low,
         high=high,
-        confidence=confidence,
     )
 
 
@@ -206,13 +202,3 @@ def is_outcome(outcomes: NDArray[Any]) -> bool:
     return outcomes.dtype == np.bool_ or (
         np.issubdtype(outcomes.dtype, np.floating) and bool(np.isfinite(outcomes).all())
     )
-
-
-def check_options(repeats: int, confidence: float) -> None:
-    """Refuse impossible options.
-
-    Raises:
-        MetricError: if there is no repeat, or the confidence leaves 0..1.
-    """
-    check_repeats(repeats)
-    check_confidence(confidence)

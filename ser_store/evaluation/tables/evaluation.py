@@ -121,7 +121,7 @@ def describe_methods(intervals: Sequence["Interval"]) -> str:
     """Return each way in which intervals were found, with the number of speakers.
 
     >>> from ser_store.statistics.intervals import Interval
-    >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", 0.95, n_groups=n) for n in (24, 22)])
+    >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", n_groups=n) for n in (24, 22)])
     'bootstrap by speaker (22 to 24)'
     """
     ways: dict[str, list[int]] = {}
