@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.provenance import list_versions
+from ser_store.statistics.repeated_choice import score_outcomes
 from ser_store.statistics.selection import (
     SelectionBias,
     correct_search_by_bootstrap,
@@ -30,7 +31,6 @@ from ser_store.statistics.selection import (
     weigh_alike,
     weigh_classes_alike,
 )
-from ser_store.statistics.weighing import score_outcomes
 from ser_store.voting import hard_vote, search_ensembles
 from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.problem import pose_problem

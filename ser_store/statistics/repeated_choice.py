@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError, UncorrectableError
+from ser_store.metrics.class_indices import check_truth
 from ser_store.statistics.bootstrap import CONFIDENCE, compute_t_factor
 from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.resampling import Units, find_units, number_groups
-from ser_store.statistics.weighing import Weighing, score_outcomes
 
 # Equal scores that were summed in another order must stay equal: of equals the first is chosen.
 _DECIMALS = 10
@@ -29,6 +29,11 @@ _CHANCE = 3
 # Takes how often each sample draws each unit, ``(repeats, n_units)``; gives the scores of what each sample chooses on
 # the units that it does not draw, and the number of these, both for the samples that leave any.
 Scorer = Callable[[NDArray[np.intp]], tuple[NDArray[np.float64], NDArray[np.intp]]]
+
+
+# Takes how often each sample holds each utterance, ``(repeats, n)``, and gives what each utterance weighs in the
+# sample's score, ``(repeats, n)``, 0 where it is not held. The score is the mean of outcomes by these weights.
+Weighing = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -202,3 +207,45 @@ def is_outcome(outcomes: NDArray[Any]) -> bool:
     return outcomes.dtype == np.bool_ or (
         np.issubdtype(outcomes.dtype, np.floating) and bool(np.isfinite(outcomes).all())
     )
+
+
+def weigh_alike(counts: NDArray[Any]) -> NDArray[Any]:
+    """Weigh every utterance the same: the score of which utterances are right is the accuracy.
+
+    Args:
+        counts: ``(repeats, n)``, how often each sample holds each utterance.
+
+    >>> weigh_alike(np.array([[2, 0, 1]])).tolist()
+    [[2, 0, 1]]
+    """
+    return counts
+
+
+def score_outcomes(outcomes: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the means of outcomes by weights, over the last axis of both; of right and wrong, in 0..1."""
+    means = np.asarray(np.einsum("...i,...i->...", outcomes, weights) / weights.sum(axis=-1))
+    return np.clip(means, 0, 1) if outcomes.dtype == np.bool_ else means
+
+
+def weigh_classes_alike(truth: ArrayLike) -> Weighing:
+    """Weigh every class that a sample holds the same: the score of which are right is the balanced accuracy.
+
+    Args:
+        truth: ``(n,)`` class indices.
+
+    Raises:
+        MetricError: if these are no class indices.
+
+    >>> weigh_classes_alike([0, 0, 0, 1])(np.array([[1, 1, 0, 1]])).tolist()
+    [[0.5, 0.5, 0.0, 1.0]]
+    """
+    classes, numbers = np.unique(check_truth(truth), return_inverse=True)
+    is_of_class = (numbers[:, None] == np.arange(len(classes))).astype(np.float64)
+
+    def weigh(counts: NDArray[Any]) -> NDArray[np.float64]:
+        supports = counts @ is_of_class
+        shares = np.zeros(supports.shape)
+        np.divide(1.0, supports, out=shares, where=supports > 0)
+        return np.asarray(counts * shares[:, numbers])
+
+    return weigh

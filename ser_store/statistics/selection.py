@@ -22,15 +22,18 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.errors import MetricError, UncorrectableError
 from ser_store.statistics.repeated_choice import (
     SelectionBias,
+    Weighing,
     find_chosen_units,
     find_limits,
     is_outcome,
     make_scorer,
     make_weighed_scorer,
+    score_outcomes,
     summarise_scores,
+    weigh_alike,
+    weigh_classes_alike,
 )
 from ser_store.statistics.resampling import Units, check_repeats, iter_counts
-from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
 from ser_store_h5.progress import Progress, silent
 
 __all__ = [
@@ -87,7 +90,7 @@ def correct_selection_by_bootstrap(
             the steps of a run. Or float, such as minus the loss, of which the highest mean is chosen.
         groups: ``(n,)``, the speaker of every utterance, or another group; numbers, strings or anything hashable.
         group_name: what the groups are, for ``method``.
-        weigh: what is chosen by, and reported: :func:`~ser_store.statistics.weighing.weigh_alike` for accuracy,
+        weigh: what is chosen by, and reported: :func:`~ser_store.statistics.repeated_choice.weigh_alike` for accuracy,
             ``weigh_classes_alike(truth)`` for balanced accuracy over the classes that a sample holds.
         repeats: bootstrap samples.
         seed: of the samples; the same seed gives the same figures.

@@ -13,7 +13,7 @@ from ser_store.voting import count_ensembles, hard_vote, pruned, search_ensemble
 from ser_store.voting.compiled.bitsliced import encode_candidates
 from ser_store.voting.compiled.bounding import begin
 from ser_store.voting.compiled.workspace import make_tree
-from ser_store.voting.local_search import search_locally
+from ser_store.voting.numpy_search import search_locally
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.search import search_problem
 

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 
 
 class PackedPlace:
-    """Reads a packed file, as ``FolderPlace`` does a folder. The names in it are read once: it is never written again."""
+    """Reads a packed file, as ``FolderPlace`` a folder. The names in it are read once: it is never written again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
