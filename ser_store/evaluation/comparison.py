@@ -15,8 +15,9 @@ from ser_store.evaluation.tables.evaluation import (
 )
 from ser_store.evaluation.uncertainty import describe_accuracy
 from ser_store.metrics import Evaluation
-from ser_store.statistics.comparisons import CochranQ, PairComparison
-from ser_store.statistics.intervals import Interval
+from ser_store.statistics.bootstrap import Interval
+from ser_store.statistics.comparisons import PairComparison
+from ser_store.statistics.matched_tests import CochranQ
 
 # Two longer names would make the line of a pair wider than 120 characters: they are numbered then.
 MAX_NAME = 13

@@ -11,21 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.errors import MetricError
 from ser_store.statistics.bootstrap import REPEATS, Interval, resample_intervals
 from ser_store.statistics.intervals import wilson_interval
-from ser_store.statistics.matched_tests import CochranQ, McNemar, check_members, cochran_q, flip_groups, holm, mcnemar
+from ser_store.statistics.matched_tests import check_members, flip_groups, holm
 from ser_store.statistics.resampling import find_units
-
-__all__ = [
-    "CochranQ",
-    "McNemar",
-    "PairComparison",
-    "caution_few_groups",
-    "cochran_q",
-    "compare_against",
-    "compare_pairs",
-    "flip_groups",
-    "holm",
-    "mcnemar",
-]
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,6 @@ from ser_store.metrics.confusion import compute_metrics_from_confusion
 from ser_store.statistics.bootstrap import REPEATS, Interval, Limits, bound_figures, resample_intervals
 from ser_store.statistics.resampling import check_repeats, find_units, resample_kinds, resample_sums
 
-__all__ = [
-    "Interval",
-    "accuracy_interval",
-    "mean_interval",
-    "metric_intervals",
-    "resample_intervals",
-    "wilson_interval",
-]
-
 # The two-sided normal quantile of the usual 95%.
 Z_95 = 1.959963984540054
 _FROM_MINUS_ONE = ("kappa", "mcc")

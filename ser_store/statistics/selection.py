@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import MetricError, UncorrectableError
+from ser_store.errors import MetricError
 from ser_store.statistics.repeated_choice import (
     SelectionBias,
     Weighing,
@@ -31,20 +31,9 @@ from ser_store.statistics.repeated_choice import (
     score_outcomes,
     summarise_scores,
     weigh_alike,
-    weigh_classes_alike,
 )
 from ser_store.statistics.resampling import Units, check_repeats, iter_counts
 from ser_store_h5.progress import Progress, silent
-
-__all__ = [
-    "SelectionBias",
-    "UncorrectableError",
-    "correct_search_by_bootstrap",
-    "correct_selection_by_bootstrap",
-    "correct_selection_by_halves",
-    "weigh_alike",
-    "weigh_classes_alike",
-]
 
 BOOTSTRAP_REPEATS = 1000
 SEARCH_REPEATS = 200

@@ -8,8 +8,9 @@ A rule alone loads no search.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ser_store.voting.checks import TIES
 from ser_store.voting.quantize import Logits
-from ser_store.voting.rules import RULES, TIES, Votes, hard_vote, soft_log_vote, soft_vote
+from ser_store.voting.rules import RULES, Votes, hard_vote, soft_log_vote, soft_vote
 
 if TYPE_CHECKING:
     from ser_store.voting.problem import Problem, count_ensembles, pose_problem

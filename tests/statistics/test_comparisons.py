@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ser_store.errors import MetricError
-from ser_store.statistics.comparisons import compare_pairs, flip_groups, holm, mcnemar
+from ser_store.statistics.comparisons import compare_pairs
 from ser_store.statistics.intervals import mean_interval
+from ser_store.statistics.matched_tests import flip_groups, holm, mcnemar
 
 SPEAKERS = np.repeat(np.arange(24), 12)
 

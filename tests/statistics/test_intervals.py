@@ -9,13 +9,17 @@ from sklearn import metrics as oracle
 
 from ser_store.errors import MetricError
 from ser_store.metrics.confusion import compute_metrics_from_confusion, count_outcomes
-from ser_store.statistics.bootstrap import compute_t_factor, find_bounds, find_student_quantile
-from ser_store.statistics.intervals import (
+from ser_store.statistics.bootstrap import (
     Interval,
+    compute_t_factor,
+    find_bounds,
+    find_student_quantile,
+    resample_intervals,
+)
+from ser_store.statistics.intervals import (
     accuracy_interval,
     mean_interval,
     metric_intervals,
-    resample_intervals,
     wilson_interval,
 )
 from ser_store.statistics.resampling import iter_counts, resample_kinds

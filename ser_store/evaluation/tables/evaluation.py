@@ -9,7 +9,7 @@ from ser_store.errors import UnknownNameError, describe_unknown
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
     from ser_store.metrics.confusion import Normalisation
-    from ser_store.statistics.intervals import Interval
+    from ser_store.statistics.bootstrap import Interval
 
 PLAIN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
 # Gavali & Verma (2025) have the field's two names the other way round.
