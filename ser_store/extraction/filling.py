@@ -11,11 +11,11 @@ import numpy as np
 
 from ser_store.audio.recordings import CorpusRecordings, Recordings
 from ser_store.common.display import Block, Result
-from ser_store.common.log import LOGGER, SHOWN
+from ser_store.common.log import LOGGER
 from ser_store.common.provenance import digest_recordings
 from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.errors import AudioError, StoreError
+from ser_store.errors import AudioError, StoreError, list_some
 from ser_store.extraction.identity import list_identity_differences
 from ser_store.extraction.network import Piece
 from ser_store.extraction.sources import Extractor
@@ -59,9 +59,8 @@ class Extraction(Result):
     def describe(self) -> Iterator[Block]:
         """Yield one line."""
         kept = f", {self.kept} were there already" if self.kept else ""
-        ids, more = list(self.left_out)[:SHOWN], len(self.left_out) - SHOWN
-        named = ", ".join(ids) + (f" and {more} more" if more > 0 else "")
-        left_out = f", {len(self.left_out)} left out (the run's record says why): {named}" if ids else ""
+        ids = list(self.left_out)
+        left_out = f", {len(self.left_out)} left out (the run's record says why): {list_some(ids)}" if ids else ""
         yield f"{self.member}: {self.computed} utterances computed{kept}{left_out}"
 
     def records(self) -> list[dict[str, Any]]:

@@ -76,21 +76,16 @@ def search_batched(
             kept[ranks[:, None] + np.arange(block.end - block.first)] = correct
 
 
-def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
-    """Yield which utterances every ensemble gets right, block by block: ``(prefixes, lasts, p)`` bool, ``p >= n``.
+def compute_outcomes(problem: Problem) -> NDArray[np.bool_]:
+    """Return which utterances every ensemble gets right, whatever the constraints: ``(ensembles, n)`` bool.
 
-    Laid end to end the ensembles are in the order of the search, whatever the size of the blocks: by their last member
-    but one, then colexicographically by those before, then by their last.
+    One byte for each ensemble and utterance. The ensembles are in the order of the search, whatever the size of its
+    blocks: by their last member but one, then colexicographically by those before, then by their last.
     """
     margins = encode(problem)
-    for block in iter_blocks(problem, margins.bytes_per_ensemble):
-        yield vote_block(problem, margins, block.list_prefixes(problem.k), block.first, block.end)
-
-
-def compute_outcomes(problem: Problem) -> NDArray[np.bool_]:
-    """Return which utterances every ensemble gets right, whatever the constraints: ``(ensembles, n)`` bool in the order
-    of :func:`iter_right`, one byte for each ensemble and utterance."""
-    return np.concatenate([right.reshape(-1, right.shape[-1])[:, : problem.n] for right in iter_right(problem)])
+    blocks = iter_blocks(problem, margins.bytes_per_ensemble)
+    voted = (vote_block(problem, margins, one.list_prefixes(problem.k), one.first, one.end) for one in blocks)
+    return np.concatenate([right.reshape(-1, right.shape[-1])[:, : problem.n] for right in voted])
 
 
 def tally_block(
@@ -152,7 +147,7 @@ def vote_block(
         tied = right & ~_find_unbeaten(margins, sums - margins.unit, first, end)
         prefix, last, utterance = np.nonzero(tied)
         members = np.vstack([prefixes[prefix].T, last + first])
-        right[prefix, last, utterance] = _break_ties(problem, members, utterance)
+        right[prefix, last, utterance] = problem.decide(members, utterance).predicted == problem.truth[utterance]
     return right
 
 
@@ -164,12 +159,6 @@ def _find_unbeaten(margins: Margins, sums: NDArray[np.unsignedinteger], first: i
     guards &= margins.guard
     unbeaten: NDArray[np.bool_] = guards == margins.guard
     return unbeaten
-
-
-def _break_ties(problem: Problem, members: NDArray[np.intp], utterance: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return whether ensembles, the columns of ``(k, e)`` members, get one utterance each right under the tie rule."""
-    right: NDArray[np.bool_] = problem.decide(members, utterance).predicted == problem.truth[utterance]
-    return right
 
 
 def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
