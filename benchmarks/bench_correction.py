@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.voting_problem import VotingProblem
-from ser_store.statistics.selection import SelectionBias, correct_search_by_bootstrap
+from ser_store.statistics.repeated_choice import SelectionBias
+from ser_store.statistics.selection import correct_search_by_bootstrap
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.pruned import find_best
 from ser_store.voting.search import EnsembleScore, search_problem

@@ -146,11 +146,11 @@ def simulate(world: World, *, draws: int, repeats: int, utterances: int, seed: i
         found = float(outcomes[best].mean())
         apparent.append(found - truths[best])
         # As correct_selection_by_bootstrap, but also of fewer units than it takes.
-        units = find_units(len(said), None if world.sizes == "single" else speakers, group_name="speaker")
+        units = find_units(len(said), None if world.sizes == "single" else speakers)
         score = make_scorer(outcomes, units)
         [(scores, n_outside)] = [score(counts) for counts in iter_counts(place, repeats=repeats, n_units=units.count)]
         above += scores.mean() > found + 1e-9
-        shared: dict[str, Any] = {"limits": find_limits(outcomes), "repeats": repeats, "method": "", "confidence": 0.95}
+        shared: dict[str, Any] = {"limits": find_limits(outcomes), "repeats": repeats, "method": ""}
         try:
             selection = summarise_scores(found, scores, n_outside, units=units, **shared)
         except UncorrectableError:

@@ -22,15 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.provenance import list_versions
+from ser_store.statistics.repeated_choice import SelectionBias, score_outcomes, weigh_alike, weigh_classes_alike
 from ser_store.statistics.selection import (
-    SelectionBias,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
-    weigh_alike,
-    weigh_classes_alike,
 )
-from ser_store.statistics.weighing import score_outcomes
 from ser_store.voting import hard_vote, search_ensembles
 from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.problem import pose_problem

@@ -8,210 +8,133 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ser_store.common.auto_classes import register_by_name
-from ser_store.errors import DivergedError, MemoryLimitError, MetricError, ProcessLostError
 from ser_store_h5 import __version__
 
 if TYPE_CHECKING:
-    from ser_store.across.applying import apply
-    from ser_store.across.cross import cross
-    from ser_store.across.joining import join
-    from ser_store.backbones.catalogue import models
-    from ser_store.common.typesetting import format_result
-    from ser_store.corpora.create import init
-    from ser_store.corpora.published.listing import list_corpora
-    from ser_store.corpora.splits.listing import splits
-    from ser_store.corpora.synthetic import write_synthetic_corpus
-    from ser_store.ensembles import Correction, Limits, Search
-    from ser_store.ensembles.fitted.calibrate import calibrate
-    from ser_store.ensembles.vote import vote
-    from ser_store.errors import (
-        AudioError,
-        CorpusError,
-        DivergedError,
-        EnsembleError,
-        ExistsError,
-        FormatError,
-        IntegrityError,
-        MemoryLimitError,
-        MetricError,
-        MissingExtraError,
-        ModelError,
-        ProcessLostError,
-        SerstoreError,
-        StoreError,
-        UncorrectableError,
-        UnknownNameError,
-    )
-    from ser_store.evaluation import evaluate
-    from ser_store.evaluation.audit import audit
-    from ser_store.evaluation.comparing import compare
-    from ser_store.evaluation.hard_utterances import find_hard_utterances
-    from ser_store.evaluation.steps import steps
-    from ser_store.extraction.extract import extract
-    from ser_store.figures.plot import plot
-    from ser_store.heads.heads import head
-    from ser_store.heads.kept_heads import apply_head
-    from ser_store.heads.sweep import sweep
-    from ser_store.hub.onnx_export import export_onnx
-    from ser_store.hub.push import push_to_hub
-    from ser_store.hub.push_store import push_store
-    from ser_store.interchange.description import describe_store
-    from ser_store.interchange.export import export
-    from ser_store.interchange.import_ import import_predictions
-    from ser_store.interchange.listing import ls, rm
-    from ser_store.interchange.per_utterance import predictions
-    from ser_store.prediction.predict import predict
-    from ser_store.recipes.recipe import Recipe
-    from ser_store.reproduction.example import open_example
-    from ser_store.reproduction.reproduce import finetune_all
-    from ser_store.reproduction.tables import paper
-    from ser_store.training.estimate import estimate
-    from ser_store.training.finetune import finetune
-    from ser_store.training.seeds import finetune_seeds
-    from ser_store_h5.corpus import Corpus
-    from ser_store_h5.integrity.sweeping import gc
-    from ser_store_h5.integrity.verify import verify_store
-    from ser_store_h5.member import Member
-    from ser_store_h5.pack.merging import merge
-    from ser_store_h5.pack.packing import pack, unpack
-    from ser_store_h5.store import Store
+    from ser_store.across.applying import apply as apply
+    from ser_store.across.cross import cross as cross
+    from ser_store.across.joining import join as join
+    from ser_store.backbones.catalogue import models as models
+    from ser_store.common.typesetting import format_result as format_result
+    from ser_store.corpora.create import init as init
+    from ser_store.corpora.published.listing import list_corpora as list_corpora
+    from ser_store.corpora.splits.listing import splits as splits
+    from ser_store.corpora.synthetic import write_synthetic_corpus as write_synthetic_corpus
+    from ser_store.ensembles import Correction as Correction
+    from ser_store.ensembles import Limits as Limits
+    from ser_store.ensembles import Search as Search
+    from ser_store.ensembles.fitted.calibrate import calibrate as calibrate
+    from ser_store.ensembles.vote import vote as vote
+    from ser_store.errors import AudioError as AudioError
+    from ser_store.errors import CorpusError as CorpusError
+    from ser_store.errors import DivergedError as DivergedError
+    from ser_store.errors import EnsembleError as EnsembleError
+    from ser_store.errors import ExistsError as ExistsError
+    from ser_store.errors import FormatError as FormatError
+    from ser_store.errors import IntegrityError as IntegrityError
+    from ser_store.errors import MemoryLimitError as MemoryLimitError
+    from ser_store.errors import MetricError as MetricError
+    from ser_store.errors import MissingExtraError as MissingExtraError
+    from ser_store.errors import ModelError as ModelError
+    from ser_store.errors import ProcessLostError as ProcessLostError
+    from ser_store.errors import SerstoreError as SerstoreError
+    from ser_store.errors import StoreError as StoreError
+    from ser_store.errors import UncorrectableError as UncorrectableError
+    from ser_store.errors import UnknownNameError as UnknownNameError
+    from ser_store.evaluation import evaluate as evaluate
+    from ser_store.evaluation.audit import audit as audit
+    from ser_store.evaluation.comparing import compare as compare
+    from ser_store.evaluation.hard_utterances import find_hard_utterances as find_hard_utterances
+    from ser_store.evaluation.steps import steps as steps
+    from ser_store.extraction.extract import extract as extract
+    from ser_store.figures.plot import plot as plot
+    from ser_store.heads.heads import head as head
+    from ser_store.heads.kept_heads import apply_head as apply_head
+    from ser_store.heads.sweep import sweep as sweep
+    from ser_store.hub.onnx_export import export_onnx as export_onnx
+    from ser_store.hub.push import push_to_hub as push_to_hub
+    from ser_store.hub.push_store import push_store as push_store
+    from ser_store.interchange.description import describe_store as describe_store
+    from ser_store.interchange.export import export as export
+    from ser_store.interchange.import_ import import_predictions as import_predictions
+    from ser_store.interchange.listing import ls as ls
+    from ser_store.interchange.listing import rm as rm
+    from ser_store.interchange.per_utterance import predictions as predictions
+    from ser_store.prediction.predict import predict as predict
+    from ser_store.recipes.recipe import Recipe as Recipe
+    from ser_store.reproduction.example import open_example as open_example
+    from ser_store.reproduction.reproduce import finetune_all as finetune_all
+    from ser_store.reproduction.tables import paper as paper
+    from ser_store.training.estimate import estimate as estimate
+    from ser_store.training.finetune import finetune as finetune
+    from ser_store.training.seeds import finetune_seeds as finetune_seeds
+    from ser_store_h5.corpus import Corpus as Corpus
+    from ser_store_h5.integrity.sweeping import gc as gc
+    from ser_store_h5.integrity.verify import verify_store as verify_store
+    from ser_store_h5.member import Member as Member
+    from ser_store_h5.pack.merging import merge as merge
+    from ser_store_h5.pack.packing import pack as pack
+    from ser_store_h5.pack.packing import unpack as unpack
+    from ser_store_h5.store import Store as Store
 
+# The module of each public name.
 _HOMES = {
-    "AudioError": "ser_store.errors",
-    "Corpus": "ser_store_h5.corpus",
-    "CorpusError": "ser_store.errors",
-    "Correction": "ser_store.ensembles",
-    "DivergedError": "ser_store.errors",
-    "EnsembleError": "ser_store.errors",
-    "ExistsError": "ser_store.errors",
-    "FormatError": "ser_store.errors",
-    "IntegrityError": "ser_store.errors",
-    "Limits": "ser_store.ensembles",
-    "Member": "ser_store_h5.member",
-    "MemoryLimitError": "ser_store.errors",
-    "MetricError": "ser_store.errors",
-    "MissingExtraError": "ser_store.errors",
-    "ModelError": "ser_store.errors",
-    "ProcessLostError": "ser_store.errors",
-    "Recipe": "ser_store.recipes.recipe",
-    "Search": "ser_store.ensembles",
-    "SerstoreError": "ser_store.errors",
-    "Store": "ser_store_h5.store",
-    "StoreError": "ser_store.errors",
-    "UncorrectableError": "ser_store.errors",
-    "UnknownNameError": "ser_store.errors",
-    "apply": "ser_store.across.applying",
-    "apply_head": "ser_store.heads.kept_heads",
-    "audit": "ser_store.evaluation.audit",
-    "calibrate": "ser_store.ensembles.fitted.calibrate",
-    "compare": "ser_store.evaluation.comparing",
-    "cross": "ser_store.across.cross",
-    "describe_store": "ser_store.interchange.description",
-    "estimate": "ser_store.training.estimate",
-    "evaluate": "ser_store.evaluation",
-    "export": "ser_store.interchange.export",
-    "export_onnx": "ser_store.hub.onnx_export",
-    "extract": "ser_store.extraction.extract",
-    "find_hard_utterances": "ser_store.evaluation.hard_utterances",
-    "finetune": "ser_store.training.finetune",
-    "finetune_all": "ser_store.reproduction.reproduce",
-    "finetune_seeds": "ser_store.training.seeds",
-    "format_result": "ser_store.common.typesetting",
-    "gc": "ser_store_h5.integrity.sweeping",
-    "head": "ser_store.heads.heads",
-    "import_predictions": "ser_store.interchange.import_",
-    "init": "ser_store.corpora.create",
-    "list_corpora": "ser_store.corpora.published.listing",
-    "join": "ser_store.across.joining",
-    "ls": "ser_store.interchange.listing",
-    "merge": "ser_store_h5.pack.merging",
-    "models": "ser_store.backbones.catalogue",
-    "open_example": "ser_store.reproduction.example",
-    "pack": "ser_store_h5.pack.packing",
-    "paper": "ser_store.reproduction.tables",
-    "predict": "ser_store.prediction.predict",
-    "plot": "ser_store.figures.plot",
-    "predictions": "ser_store.interchange.per_utterance",
-    "push_store": "ser_store.hub.push_store",
-    "push_to_hub": "ser_store.hub.push",
-    "rm": "ser_store.interchange.listing",
-    "splits": "ser_store.corpora.splits.listing",
-    "steps": "ser_store.evaluation.steps",
-    "sweep": "ser_store.heads.sweep",
-    "unpack": "ser_store_h5.pack.packing",
-    "verify_store": "ser_store_h5.integrity.verify",
-    "vote": "ser_store.ensembles.vote",
-    "write_synthetic_corpus": "ser_store.corpora.synthetic",
+    name: home
+    for home, names in {
+        "ser_store.across.applying": "apply",
+        "ser_store.across.cross": "cross",
+        "ser_store.across.joining": "join",
+        "ser_store.backbones.catalogue": "models",
+        "ser_store.common.typesetting": "format_result",
+        "ser_store.corpora.create": "init",
+        "ser_store.corpora.published.listing": "list_corpora",
+        "ser_store.corpora.splits.listing": "splits",
+        "ser_store.corpora.synthetic": "write_synthetic_corpus",
+        "ser_store.ensembles": "Correction Limits Search",
+        "ser_store.ensembles.fitted.calibrate": "calibrate",
+        "ser_store.ensembles.vote": "vote",
+        "ser_store.errors": (
+            "AudioError CorpusError DivergedError EnsembleError ExistsError FormatError IntegrityError "
+            "MemoryLimitError MetricError MissingExtraError ModelError ProcessLostError SerstoreError StoreError "
+            "UncorrectableError UnknownNameError"
+        ),
+        "ser_store.evaluation": "evaluate",
+        "ser_store.evaluation.audit": "audit",
+        "ser_store.evaluation.comparing": "compare",
+        "ser_store.evaluation.hard_utterances": "find_hard_utterances",
+        "ser_store.evaluation.steps": "steps",
+        "ser_store.extraction.extract": "extract",
+        "ser_store.figures.plot": "plot",
+        "ser_store.heads.heads": "head",
+        "ser_store.heads.kept_heads": "apply_head",
+        "ser_store.heads.sweep": "sweep",
+        "ser_store.hub.onnx_export": "export_onnx",
+        "ser_store.hub.push": "push_to_hub",
+        "ser_store.hub.push_store": "push_store",
+        "ser_store.interchange.description": "describe_store",
+        "ser_store.interchange.export": "export",
+        "ser_store.interchange.import_": "import_predictions",
+        "ser_store.interchange.listing": "ls rm",
+        "ser_store.interchange.per_utterance": "predictions",
+        "ser_store.prediction.predict": "predict",
+        "ser_store.recipes.recipe": "Recipe",
+        "ser_store.reproduction.example": "open_example",
+        "ser_store.reproduction.reproduce": "finetune_all",
+        "ser_store.reproduction.tables": "paper",
+        "ser_store.training.estimate": "estimate",
+        "ser_store.training.finetune": "finetune",
+        "ser_store.training.seeds": "finetune_seeds",
+        "ser_store_h5.corpus": "Corpus",
+        "ser_store_h5.integrity.sweeping": "gc",
+        "ser_store_h5.integrity.verify": "verify_store",
+        "ser_store_h5.member": "Member",
+        "ser_store_h5.pack.merging": "merge",
+        "ser_store_h5.pack.packing": "pack unpack",
+        "ser_store_h5.store": "Store",
+    }.items()
+    for name in names.split()
 }
-
-__all__ = [
-    "AudioError",
-    "Corpus",
-    "CorpusError",
-    "Correction",
-    "DivergedError",
-    "EnsembleError",
-    "ExistsError",
-    "FormatError",
-    "IntegrityError",
-    "Limits",
-    "Member",
-    "MemoryLimitError",
-    "MetricError",
-    "MissingExtraError",
-    "ModelError",
-    "ProcessLostError",
-    "Recipe",
-    "Search",
-    "SerstoreError",
-    "Store",
-    "StoreError",
-    "UncorrectableError",
-    "UnknownNameError",
-    "__version__",
-    "apply",
-    "apply_head",
-    "audit",
-    "calibrate",
-    "compare",
-    "cross",
-    "describe_store",
-    "estimate",
-    "evaluate",
-    "export",
-    "export_onnx",
-    "extract",
-    "find_hard_utterances",
-    "finetune",
-    "finetune_all",
-    "finetune_seeds",
-    "format_result",
-    "gc",
-    "head",
-    "import_predictions",
-    "init",
-    "join",
-    "list_corpora",
-    "ls",
-    "merge",
-    "models",
-    "open_example",
-    "pack",
-    "paper",
-    "plot",
-    "predict",
-    "predictions",
-    "push_store",
-    "push_to_hub",
-    "rm",
-    "splits",
-    "steps",
-    "sweep",
-    "unpack",
-    "verify_store",
-    "vote",
-    "write_synthetic_corpus",
-]
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 register_by_name()

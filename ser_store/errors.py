@@ -3,38 +3,16 @@
 from importlib import import_module
 from types import ModuleType
 
-from ser_store_h5.errors import (
-    CorpusError,
-    ExistsError,
-    FormatError,
-    IntegrityError,
-    MissingExtraError,
-    SerstoreError,
-    StoreError,
-    UnknownNameError,
-    describe_unknown,
-)
-
-__all__ = [
-    "AudioError",
-    "CorpusError",
-    "DivergedError",
-    "EnsembleError",
-    "ExistsError",
-    "FormatError",
-    "IntegrityError",
-    "MemoryLimitError",
-    "MetricError",
-    "MissingExtraError",
-    "ModelError",
-    "ProcessLostError",
-    "SerstoreError",
-    "StoreError",
-    "UncorrectableError",
-    "UnknownNameError",
-    "describe_unknown",
-    "require",
-]
+from ser_store_h5.errors import CorpusError as CorpusError
+from ser_store_h5.errors import ExistsError as ExistsError
+from ser_store_h5.errors import FormatError as FormatError
+from ser_store_h5.errors import IntegrityError as IntegrityError
+from ser_store_h5.errors import MissingExtraError as MissingExtraError
+from ser_store_h5.errors import SerstoreError as SerstoreError
+from ser_store_h5.errors import StoreError as StoreError
+from ser_store_h5.errors import UnknownNameError as UnknownNameError
+from ser_store_h5.errors import describe_unknown as describe_unknown
+from ser_store_h5.errors import list_some as list_some
 
 
 class AudioError(SerstoreError):

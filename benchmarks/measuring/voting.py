@@ -7,6 +7,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import combinations
+from math import comb
 from statistics import median
 from typing import Any
 
@@ -17,7 +18,7 @@ from measuring.surroundings import describe_machine, list_package_versions
 from measuring.voters import VOTERS, Baseline, Voter, make_means, make_one_hot
 from measuring.voting_problem import VotingProblem
 from ser_store.errors import EnsembleError
-from ser_store.voting import count_ensembles, hard_vote, search_ensembles, soft_vote
+from ser_store.voting import hard_vote, search_ensembles, soft_vote
 from ser_store.voting.search import Backend, SearchResult
 from ser_store_h5.progress import Progress, silent
 
@@ -238,7 +239,7 @@ def _list_searches(posed: VotingProblem, rule: str) -> list[_Search]:
 
     # Our numpy votes the first members: nobody waits for it to finish what is compiled in a second.
     few = posed.count_members(at_most=BATCHED)
-    n_few = count_ensembles(few, posed.k)
+    n_few = comb(few, posed.k)
     searches = [
         _Search(baseline.name, 1, len(combos), run_baseline),
         _Search("serstore, batched", 1, n_few, partial(run_own, backend="batched", m=few)),

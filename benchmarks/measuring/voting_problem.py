@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting import count_ensembles
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.search import Backend
 
@@ -41,7 +41,7 @@ class VotingProblem:
     @property
     def total(self) -> int:
         """Number of ensembles."""
-        return count_ensembles(self.m, self.k)
+        return comb(self.m, self.k)
 
     @cached_property
     def truth(self) -> NDArray[np.int64]:
@@ -74,7 +74,7 @@ class VotingProblem:
 
     def count_members(self, *, at_most: int) -> int:
         """So many members have ``at_most`` ensembles; at least k."""
-        return max(m for m in range(self.k, self.m + 1) if m == self.k or count_ensembles(m, self.k) <= at_most)
+        return max(m for m in range(self.k, self.m + 1) if m == self.k or comb(m, self.k) <= at_most)
 
     def pose(self, rule: str) -> Problem:
         """All ensembles of k members, by this rule."""

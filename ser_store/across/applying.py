@@ -15,7 +15,7 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap, read_label_map
-from ser_store.corpora.splits.heard import find_heard
+from ser_store.corpora.splits.fitted import find_heard
 from ser_store.errors import ExistsError, StoreError, require
 from ser_store.extraction.extract import extract
 from ser_store.extraction.filling import OnBad, fill

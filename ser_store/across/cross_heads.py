@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from ser_store.across.crossed import CrossedPair, judge_pair
 from ser_store.across.sites import Site
 from ser_store.corpora.class_pairing import KEY as APPLIED
-from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.corpora.splits.heard import count_same_speakers, find_same
+from ser_store.corpora.splits.fitted import count_same_speakers, find_fitted, find_same
 from ser_store.corpora.splits.train_eval_rows import Rows, is_folded
 from ser_store.errors import CorpusError, StoreError
 from ser_store.evaluation.leakage import iter_leakage

@@ -14,7 +14,7 @@ from ser_store.evaluation.tables.evaluation import describe_methods
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, compute_balanced_accuracy
 from ser_store.metrics.absent_classes import caution_one_class
-from ser_store.statistics.intervals import Interval
+from ser_store.statistics.bootstrap import Interval
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,11 +11,9 @@ from ser_store.across.joined_members import find_joint, write_joint
 from ser_store.across.sites import name_sites
 from ser_store.common.display import Block, Result, format_count
 from ser_store.corpora.label_map import read_label_map
-from ser_store.errors import StoreError
+from ser_store.errors import StoreError, list_some
 from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
-
-_NAMED = 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,8 +51,7 @@ class Joined(Result):
         for name, why in self.left_out.items():
             reasons.setdefault(why, []).append(name)
         for why, names in reasons.items():
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            yield f"left out, {why}: {', '.join(names[:_NAMED])}{more}"
+            yield f"left out, {why}: {list_some(names, 4)}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each member: ``member``, and ``left_out``, why; None for those that were taken along."""

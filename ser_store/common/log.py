@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ser_store.errors import list_some
+
 LOGGER = logging.getLogger("ser_store")
-SHOWN = 3
 
 
 def report_loaded(loaded: Any) -> None:
@@ -17,20 +18,15 @@ def report_loaded(loaded: Any) -> None:
     """
     backbone = loaded.backbone_key
     if loaded.missing_keys:
-        LOGGER.info("%s: not in the checkpoint, initialised at random: %s", backbone, _list(loaded.missing_keys))
+        LOGGER.info("%s: not in the checkpoint, initialised at random: %s", backbone, list_some(loaded.missing_keys))
     if loaded.unused_keys:
-        LOGGER.info("%s: in the checkpoint, but of no use here: %s", backbone, _list(loaded.unused_keys))
+        LOGGER.info("%s: in the checkpoint, but of no use here: %s", backbone, list_some(loaded.unused_keys))
     if loaded.is_normalising_unasked:
         LOGGER.info(
             "%s: no preprocessor_config.json in the checkpoint: each utterance is normalised to zero mean and unit "
             "variance, as most backbones expect it; put one with do_normalize false there if this one does not",
             backbone,
         )
-
-
-def _list(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(keys[:SHOWN]) + more
 
 
 def report_name(run: str, usual: str) -> None:

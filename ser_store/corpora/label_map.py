@@ -2,14 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ser_store.common.documents import load_toml
 from ser_store.corpora.texts import match_names
-from ser_store.errors import CorpusError
+from ser_store.errors import CorpusError, list_some
 
 _DROP, _REST = "drop", "rest"
 _EXAMPLE = 'lines such as angry = ["anger", "A"] and drop = "rest"'
@@ -52,9 +52,9 @@ class LabelMap:
         lines = []
         if renamed:
             said = [f"{', '.join(others)} as {name}" for name, others in sorted(renamed.items())]
-            lines.append(f"labels read by {self.file}: {_list_some(said, '; ')}")
+            lines.append(f"labels read by {self.file}: {list_some(said, _SHOWN, mark='; ')}")
         if dropped:
-            lines.append(f"labels dropped by {self.file}: {_list_some(dropped, ', ')}")
+            lines.append(f"labels dropped by {self.file}: {list_some(dropped, _SHOWN)}")
         return lines
 
     def _match(self, labels: Iterable[str]) -> dict[str, str | None]:
@@ -99,8 +99,3 @@ def _list_labels(path: str | os.PathLike[str], name: str, stated: Any) -> list[s
     if not all(isinstance(one, str | int) and not isinstance(one, bool) and one != "" for one in labels):
         raise CorpusError(f"{path}: {name} is {stated!r}: expected the labels that mean it, {_EXAMPLE}")
     return [str(one) for one in labels]
-
-
-def _list_some(texts: Sequence[str], mark: str) -> str:
-    more = len(texts) - _SHOWN
-    return mark.join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ser_store.audio.decode import AUDIO_SUFFIXES
+from ser_store.errors import list_some
 
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])[\s_‐-―-]+(?=[^\W_])")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -131,5 +132,4 @@ def describe_spellings(read: Mapping[str, str], noun: str) -> list[str]:
     ["labels read in the corpus' spelling: 'Sad ' as 'sad'"]
     """
     changed = [f"{name!r} as {known!r}" for name, known in read.items() if name != known]
-    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return [f"{noun} read in the corpus' spelling: {', '.join(changed[:3])}{more}"] if changed else []
+    return [f"{noun} read in the corpus' spelling: {list_some(changed)}"] if changed else []

@@ -16,13 +16,12 @@ from ser_store.ensembles.ranking import Ranking
 from ser_store.ensembles.search import Found, choose_best, is_choice, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
+from ser_store.statistics.repeated_choice import SelectionBias, weigh_alike, weigh_classes_alike
 from ser_store.statistics.selection import (
-    SelectionBias,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
 )
-from ser_store.statistics.weighing import weigh_alike, weigh_classes_alike
 from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.subsets import unrank_lexicographic

@@ -13,7 +13,7 @@ from ser_store.common.checks import check_choice, check_number
 from ser_store.ensembles.vote_weights import VoteWeights, Weights, check_source, settle_weights
 from ser_store.errors import EnsembleError
 from ser_store.voting.checks import Tie
-from ser_store.voting.fitted.combinations import FITTED_RULES
+from ser_store.voting.fitted import FITTED_RULES
 from ser_store.voting.problem import Objective
 from ser_store.voting.rules import RULES
 from ser_store_h5.names import list_names

@@ -12,7 +12,7 @@ from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.search import Found, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
-from ser_store.statistics.intervals import Interval
+from ser_store.statistics.bootstrap import Interval
 from ser_store.voting.search import EnsembleScore, score_votes
 from ser_store_h5.names import Ensemble
 

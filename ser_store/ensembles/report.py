@@ -22,7 +22,7 @@ from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_sco
 from ser_store.metrics import caution_absent_classes
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.class_indices import ABSTAINED
-from ser_store.statistics.selection import SelectionBias
+from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store_h5.store import Store
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)

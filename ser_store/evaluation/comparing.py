@@ -24,7 +24,8 @@ from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_sco
 from ser_store.evaluation.uncertainty import IntervalKind, IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, evaluate_predictions
 from ser_store.metrics.absent_classes import caution_unanswered
-from ser_store.statistics.comparisons import caution_few_groups, cochran_q, compare_against, compare_pairs, mcnemar
+from ser_store.statistics.comparisons import caution_few_groups, compare_against, compare_pairs
+from ser_store.statistics.matched_tests import cochran_q, mcnemar
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
 from ser_store_h5.names import Ensemble, list_names

@@ -4,13 +4,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ser_store.common.display import Block, Result
-from ser_store.evaluation.tables.comparison import tabulate_comparison
-from ser_store.evaluation.tables.evaluation import caption_utterances
+from ser_store.common.display import Block, Percent, Points, Result, Table
+from ser_store.evaluation.tables.evaluation import (
+    caption_utterances,
+    describe_intervals,
+    format_p,
+    head_intervals,
+    list_interval_cells,
+    name_utterances,
+)
 from ser_store.evaluation.uncertainty import describe_accuracy
 from ser_store.metrics import Evaluation
-from ser_store.statistics.comparisons import CochranQ, PairComparison
-from ser_store.statistics.intervals import Interval
+from ser_store.statistics.bootstrap import Interval
+from ser_store.statistics.comparisons import PairComparison
+from ser_store.statistics.matched_tests import CochranQ
+
+# Two longer names would make the line of a pair wider than 120 characters: they are numbered then.
+MAX_NAME = 13
 
 
 @dataclass(frozen=True)
@@ -136,3 +146,83 @@ class Comparison(Result):
             "pairs": [pair.to_json() for pair in self.pairs],
             "cautions": list(self.cautions),
         }
+
+
+def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
+    """Yield what is compared, whether they differ at all, and every pair with a verdict."""
+    n = comparison.compared[0].metrics.n
+    numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)
+    yield from _tabulate_compared(comparison, numbered=numbered)
+    described = describe_intervals([one.interval for one in comparison.compared], said=comparison.cautions)
+    yield f"\n{n} utterances; 95% intervals: {described}"
+    if any(len(one.members) > 1 for one in comparison.compared):
+        ties = f", ties to {comparison.tie}" if comparison.rule == "hard" else ""
+        yield f"ensembles by {comparison.rule} voting{ties}"
+    if comparison.cochran is not None:
+        test = comparison.cochran
+        verdict = "they differ" if test.p < comparison.alpha else "cannot tell whether they differ"
+        assumed = " with utterances as independent" if comparison.unit == "speaker" else ""
+        yield f"Cochran's Q {test.q:.2f}, {test.df} degrees of freedom, p {format_p(test.p)}{assumed}: {verdict}"
+    yield ""
+    yield from _tabulate_pairs(comparison, numbered=numbered)
+
+
+def _tabulate_compared(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:
+    intervals = [one.interval for one in comparison.compared]
+    cells = list_interval_cells(intervals)
+    rows = [
+        [
+            place if numbered else one.name,
+            f"{one.metrics.correct}/{one.metrics.n}",
+            Percent(one.metrics.accuracy),
+            *cells[place - 1],
+            Percent(one.metrics.balanced_accuracy),
+            *([one.name] if numbered else []),
+        ]
+        for place, one in enumerate(comparison.compared, start=1)
+    ]
+    figures = ["correct", "accuracy", *head_intervals(intervals), "balanced accuracy"]
+    on = name_utterances(comparison.on, comparison.split)
+    best = {"accuracy": max, "balanced accuracy": max}
+    yield Table(["", *figures, on] if numbered else [on, *figures], rows, best=best)
+
+
+def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:
+    places = {one.name: str(place) for place, one in enumerate(comparison.compared, start=1)}
+    several = len(comparison.pairs) > 1
+    by_speaker = comparison.unit == "speaker"
+    rows = []
+    for pair in comparison.pairs:
+        test = pair.test
+        first, second = (places[name] if numbered else name for name in (test.first, test.second))
+        rows.append(
+            [
+                first,
+                test.verdict,
+                second,
+                test.only_first,
+                test.only_second,
+                Points(test.difference),
+                f"[{test.interval.low * 100:+.1f}, {test.interval.high * 100:+.1f}]",
+                *([format_p(pair.p_mcnemar)] if by_speaker else []),
+                format_p(test.p),
+                *([format_p(test.p_holm)] if several else []),
+            ]
+        )
+    header = ["first", "is", "second", "only first", "only second", "points", "95% interval"]
+    header += ["McNemar", "p by speaker"] if by_speaker else ["McNemar"]
+    yield Table([*header, *(["Holm"] if several else [])], rows)
+    yield "\nonly first, only second: right for the one and wrong for the other"
+    yield "points: accuracy of the first less that of the second"
+    yield _describe_verdicts(comparison)
+
+
+def _describe_verdicts(comparison: "Comparison") -> str:
+    n_pairs = len(comparison.pairs)
+    tested = (
+        f"swapping {comparison.n_units} speakers whole"
+        if comparison.unit == "speaker"
+        else "McNemar's exact test, as if utterances were independent"
+    )
+    corrected = f", with Holm's correction for {n_pairs} pairs" if n_pairs > 1 else ""
+    return f"verdict: p below {comparison.alpha:g} by {tested}{corrected}"

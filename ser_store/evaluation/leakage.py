@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.splits.fitted import explain_unknown, find_fitted_by
 from ser_store.corpora.splits.train_eval_rows import choose_train_eval_rows
-from ser_store.errors import CorpusError, UnknownNameError
+from ser_store.errors import CorpusError, UnknownNameError, list_some
 from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-# Names that one line holds before it only counts them.
-_NAMED = 3
 # Rules for a step that do not look at labels.
 _BLIND_RULES = ("last", "step")
 
@@ -83,9 +81,8 @@ def summarize_cautions(cautions: Iterable[Sequence[Caution]]) -> tuple[str, ...]
     lines = []
     for singular, by_name in alike.items():
         names = list(by_name)
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         text = singular if len(names) == 1 else by_name[names[0]].plural
-        lines.append(f"{', '.join(names[:_NAMED])}{more} {text}")
+        lines.append(f"{list_some(names)} {text}")
     return tuple(lines)
 
 

@@ -11,7 +11,7 @@ from ser_store.common.display import Block, Result
 from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
-from ser_store.evaluation.leakage import Caution, find_cautions, summarize_cautions
+from ser_store.evaluation.leakage import find_cautions, summarize_cautions
 from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
@@ -29,7 +29,7 @@ from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outco
 from ser_store.metrics.absent_classes import caution_one_class, caution_unanswered
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import Normalisation, count_outcomes, normalise_confusion
-from ser_store.statistics.intervals import Interval
+from ser_store.statistics.bootstrap import Interval
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
 from ser_store_h5.names import PLUS, list_names
@@ -248,7 +248,8 @@ def evaluate(
         sliced = slice_members(
             truth, predicted, groups, by=by, n_classes=n_classes, rule=intervals_by, logits=logits, speakers=speakers
         )
-    cautions = _find_cautions(store, names, rows)
+    of_members = find_cautions(store, [member for name in names for member in name.split(PLUS)], rows)
+    cautions = {name: tuple(one for member in name.split(PLUS) for one in of_members[member]) for name in names}
     evaluated = tuple(
         MemberEvaluation(
             member=name,
@@ -277,26 +278,13 @@ def evaluate(
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
             *caution_one_class(names, predicted, corpus.classes),
-            *_caution_figures(names, predicted, intervals),
+            *caution_unanswered(names, predicted),
+            *((_CHOSEN,) if any(PLUS in name for name in names) else ()),
+            *dict.fromkeys(one.caution for one in intervals if one.caution),
         ),
         loss_cautions=caution_scores(store, scored, of=LOSSES),
         seeds=gather_seeds(store, {one.member: one.metrics.accuracy for one in evaluated}),
     )
-
-
-def _caution_figures(
-    names: Sequence[str], predicted: NDArray[np.int16], intervals: Sequence[Interval]
-) -> Iterator[str]:
-    yield from caution_unanswered(names, predicted)
-    if any(PLUS in name for name in names):
-        yield _CHOSEN
-    yield from dict.fromkeys(one.caution for one in intervals if one.caution)
-
-
-def _find_cautions(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> dict[str, tuple[Caution, ...]]:
-    """Return the cautions of each member; of an ensemble those of all its members."""
-    of_members = find_cautions(store, [member for name in names for member in name.split(PLUS)], rows)
-    return {name: tuple(one for member in name.split(PLUS) for one in of_members[member]) for name in names}
 
 
 def load_members(

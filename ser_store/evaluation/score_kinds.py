@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import StoreError, describe_unknown
+from ser_store.errors import StoreError, describe_unknown, list_some
 from ser_store.metrics import softmax
 from ser_store.voting.quantize import Logits
 from ser_store_h5.names import parse_member
@@ -27,8 +27,6 @@ _DESCRIPTIONS = {
 _WAY_OUT = "`calibrate()` makes probabilities of them, `rule` hard counts every vote alike"
 # A logarithm in float32 tells a probability to so many decimals.
 _DECIMALS = 6
-# Members of a kind that a caution names before it only counts them.
-_NAMED = 3
 
 
 def find_kind(store: Store, run: str) -> str:
@@ -128,5 +126,4 @@ def _name_head(record: RunRecord) -> str:
 
 
 def _list_names(members: Sequence[str], one: str, several: str) -> str:
-    more = f" and {len(members) - _NAMED} more" if len(members) > _NAMED else ""
-    return f"{', '.join(members[:_NAMED])}{more} {one if len(members) == 1 else several}"
+    return f"{list_some(members)} {one if len(members) == 1 else several}"

@@ -12,8 +12,8 @@ from ser_store.evaluation.uncertainty import IntervalRule, describe_accuracy, fi
 from ser_store.metrics import Evaluation, evaluate_outcomes
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes
+from ser_store.statistics.bootstrap import Interval
 from ser_store.statistics.group_gaps import GroupGap, compare_groups
-from ser_store.statistics.intervals import Interval
 from ser_store_h5.corpus import Corpus
 
 # Of fewer utterances than this, a single one moves the accuracy by more than ten points.

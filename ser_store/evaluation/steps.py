@@ -11,6 +11,7 @@ from ser_store.common.display import Block, Result
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store.evaluation.choice.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.members import load_members
 from ser_store.evaluation.repeats.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store.evaluation.tables.evaluation import caption_utterances
@@ -18,7 +19,7 @@ from ser_store.evaluation.tables.steps import tabulate_steps
 from ser_store.evaluation.uncertainty import correct_choice
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
-from ser_store.statistics.selection import SelectionBias
+from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import PLUS, list_names, parse_member
 from ser_store_h5.runs import Selection
@@ -238,14 +239,12 @@ def _compare_steps(
     """Return the steps of a run by the full ``names`` of their members, which cover all ``rows``."""
     corpus = store.corpus
     truth = corpus.labels[rows]
-    members = [store.describe_member(name) for name in names]
-    predictions = store.predictions(names, rows)
-    losses = [
-        None if member.logits is None else compute_log_loss(truth, store.logits([member.name], rows)[0])
-        for member in members
-    ]
-    cached = [member.step for member in members]
-    scores = score_steps(truth, predictions, cached, losses, _list_train_losses(store, run), len(corpus.classes))
+    predictions, logits = load_members(store, names, rows)
+    losses = [None if own is None else compute_log_loss(truth, own) for own in logits]
+    cached = [store.resolve(name)[1] for name in names]
+    points = store.curves(run)
+    train_losses = [(int(one["step"]), float(one["train_loss"])) for one in points if one.get("train_loss") is not None]
+    scores = score_steps(truth, predictions, cached, losses, train_losses, len(corpus.classes))
     if select is not None:
         _select(store, run, scores, str(select), on)
     right = predictions == truth
@@ -268,12 +267,6 @@ def _compare_steps(
         note=note,
         folds=tuple(list_fold_runs(record).values()),
     )
-
-
-def _list_train_losses(store: Store, run: str) -> list[tuple[int, float]]:
-    """Return the logged training losses with their steps, ascending as they were written."""
-    points = store.curves(run)
-    return [(int(point["step"]), float(point["train_loss"])) for point in points if point.get("train_loss") is not None]
 
 
 def score_steps(

@@ -12,15 +12,10 @@ from ser_store.common.checks import check_choice
 from ser_store.errors import CorpusError, UncorrectableError
 from ser_store.metrics import Evaluation
 from ser_store.metrics.calibration import score_utterances
-from ser_store.statistics.bootstrap import FEWEST_GROUPS, Limits
-from ser_store.statistics.intervals import (
-    Interval,
-    accuracy_interval,
-    mean_interval,
-    metric_intervals,
-    resample_intervals,
-)
-from ser_store.statistics.selection import SelectionBias, correct_selection_by_bootstrap
+from ser_store.statistics.bootstrap import FEWEST_GROUPS, Interval, Limits, resample_intervals
+from ser_store.statistics.intervals import accuracy_interval, mean_interval, metric_intervals
+from ser_store.statistics.repeated_choice import SelectionBias
+from ser_store.statistics.selection import correct_selection_by_bootstrap
 
 # The lowest and the highest value of the figures of probabilities.
 _LIMITS: dict[str, Limits] = {"top2": (0.0, 1.0), "log_loss": (0.0, math.inf), "brier": (0.0, 2.0)}

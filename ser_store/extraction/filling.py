@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ser_store.audio.recordings import CorpusRecordings
+from ser_store.audio.recordings import CorpusRecordings, Recordings
 from ser_store.common.display import Block, Result
-from ser_store.common.log import LOGGER, SHOWN
+from ser_store.common.log import LOGGER
 from ser_store.common.provenance import digest_recordings
+from ser_store.common.threads import map_threaded
 from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.errors import AudioError, StoreError
+from ser_store.errors import AudioError, StoreError, list_some
 from ser_store.extraction.identity import list_identity_differences
-from ser_store.extraction.left_out import find_unusable, list_usable
 from ser_store.extraction.network import Piece
 from ser_store.extraction.sources import Extractor
 from ser_store.inference.float16 import FLOAT16_LIMIT
@@ -59,9 +59,8 @@ class Extraction(Result):
     def describe(self) -> Iterator[Block]:
         """Yield one line."""
         kept = f", {self.kept} were there already" if self.kept else ""
-        ids, more = list(self.left_out)[:SHOWN], len(self.left_out) - SHOWN
-        named = ", ".join(ids) + (f" and {more} more" if more > 0 else "")
-        left_out = f", {len(self.left_out)} left out (the run's record says why): {named}" if ids else ""
+        ids = list(self.left_out)
+        left_out = f", {len(self.left_out)} left out (the run's record says why): {list_some(ids)}" if ids else ""
         yield f"{self.member}: {self.computed} utterances computed{kept}{left_out}"
 
     def records(self) -> list[dict[str, Any]]:
@@ -138,7 +137,7 @@ def _make_plan(
         unusable = find_bad(pending) if len(pending) else {}
     audio = f"{recordings.audio}/"
     left_out = {str(corpus.ids[row]): problem.removeprefix(audio) for row, problem in unusable.items()}
-    usable = list_usable(missing, unusable)
+    usable = np.setdiff1d(missing, np.array(list(unusable), dtype=np.int32))
     if not len(usable) and not len(kept):
         first = next(iter(left_out.values()))
         raise AudioError(f"none of the {len(corpus)} recordings can be used; the first: {first}")
@@ -227,3 +226,17 @@ def _finish(store: Store, extractor: Extractor, growing: GrowingMember, plan: _P
         growing.compose(provenance, float16_limit=limit, kept=plan.kept)
     if plan.left_out != store.run(run).details.get("left_out", {}) and (len(plan.rows) or on_bad == "skip"):
         store.update_run(store.run(run).updated(left_out=dict(plan.left_out)))
+
+
+def find_unusable(recordings: Recordings, rows: Rows, *, progress: Progress) -> dict[int, str]:
+    """Decode every recording of ``rows`` once; returns why, by row, of those of which nothing can be computed."""
+
+    def complain(row: int) -> str | None:
+        try:
+            recordings.load(row)
+        except AudioError as problem:
+            return str(problem)
+        return None
+
+    said = map_threaded(complain, rows.tolist(), progress=progress, label="decoding")
+    return {row: problem for row, problem in zip(rows.tolist(), said, strict=True) if problem is not None}

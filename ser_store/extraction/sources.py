@@ -7,25 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ser_store.audio.recordings import Recordings
 from ser_store.backbones.acoustic import FEATURE_SETS
+from ser_store.backbones.catalogue import lookup
 from ser_store.backbones.description import Init
 from ser_store.common.log import LOGGER, report_loaded
 from ser_store.common.provenance import list_differences, list_versions
+from ser_store.common.threads import map_threaded, single_torch_thread
 from ser_store.corpora.class_pairing import KEY as KEY_APPLIED
 from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.errors import ModelError
-from ser_store.extraction.acoustic import prepare_acoustic
-from ser_store.extraction.network import Compute, Passes, Piece, prepare_network
+from ser_store.errors import ModelError, require
+from ser_store.extraction.network import Compute, Passes, Piece, iter_counted, prepare_network
 from ser_store.training.checkpointing.checkpoints import find_checkpoint
+from ser_store.training.distributed.processes import find_share
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.names import format_member
+from ser_store_h5.progress import Progress, silent
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
+
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -218,3 +225,31 @@ def _load_checkpoint(store: Store, record: RunRecord, checkpoint: Path) -> Any:
         with suppress(ModelError):
             set_attention(loaded.model, attention)
     return loaded
+
+
+def prepare_acoustic(recordings: Recordings, key: str, *, progress: Progress) -> tuple[dict[str, Any], Compute]:
+    """Return what identifies the numbers of an acoustic feature set, and what computes them.
+
+    Raises:
+        MissingExtraError: if its toolkit is not installed.
+    """
+    require(lookup(key).architecture)
+    features = FEATURE_SETS[key]
+
+    def describe(row: int) -> NDArray[np.float32]:
+        return features.compute(recordings.load(row))
+
+    def iter_pieces(own: Rows) -> Iterator[Piece]:
+        for start in range(0, len(own), _AT_ONCE):
+            rows = own[start : start + _AT_ONCE]
+            # An utterance is too small to share among torch's threads; whole utterances are shared among ours.
+            with single_torch_thread():
+                described = map_threaded(describe, rows.tolist(), progress=silent, label=key)
+            yield Piece(rows, None, np.stack([described]))
+
+    def compute(rows: Rows, done: Rows) -> Iterator[Piece]:
+        own = np.setdiff1d(rows, done)[find_share()]
+        return iter_counted(iter_pieces(own), total=len(own), progress=progress)
+
+    identity = {"model_digest": None, "preprocessing": features.settings, "pooling": "statistics", "precision": "fp32"}
+    return identity, compute

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations
     from ser_store.figures.drawing.style import Figure, Width
     from ser_store.metrics import Evaluation
-    from ser_store.statistics.intervals import Interval
+    from ser_store.statistics.bootstrap import Interval
 
 # Names that a title spells out before it only counts them, and their letters.
 _NAMED, _LENGTH = 3, 70

@@ -13,8 +13,7 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap
-from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.corpora.splits.heard import find_heard
+from ser_store.corpora.splits.fitted import find_fitted, find_heard
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.heads.classifiers import HEADS, Classifier

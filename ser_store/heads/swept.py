@@ -13,8 +13,8 @@ from ser_store.evaluation.uncertainty import choose_rule, correct_choice, find_a
 from ser_store.heads.sweep_cells import Cell
 from ser_store.heads.sweep_table import Outcome
 from ser_store.metrics import compute_balanced_accuracy
-from ser_store.statistics.intervals import Interval
-from ser_store.statistics.selection import SelectionBias
+from ser_store.statistics.bootstrap import Interval
+from ser_store.statistics.repeated_choice import SelectionBias
 
 _SHOWN = 20
 

@@ -14,7 +14,7 @@ from ser_store.errors import CorpusError, StoreError
 from ser_store.heads.classifiers import Classifier, describe_settings, fit_classifier, score_classes
 from ser_store.heads.folds import Pairs
 from ser_store.heads.inputs import Input, Normalise, load_input
-from ser_store.voting.fitted.weights import sum_weighted
+from ser_store.voting.fitted import sum_weighted
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store
 

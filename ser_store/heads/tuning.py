@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ser_store.errors import StoreError
 from ser_store.heads.folds import split_by_speaker
 from ser_store.heads.trials import Examples, Places, Trial, fit_and_score
-from ser_store.voting.fitted.weights import fit_weights
+from ser_store.voting.fitted import fit_weights
 from ser_store_h5.progress import Progress
 
 # A head of less weight is left out of a pool.

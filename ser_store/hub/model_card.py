@@ -88,7 +88,7 @@ def _write_scores(member: MemberEvaluation, *, on: str) -> str:
     scores, interval = member.metrics, member.interval
     rows: list[tuple[Any, ...]] = [
         ("accuracy (WA)", f"{scores.accuracy:.2%}"),
-        (f"{interval.confidence:.0%} interval", f"{interval.low:.2%} to {interval.high:.2%} ({interval.method})"),
+        ("95% interval", f"{interval.low:.2%} to {interval.high:.2%} ({interval.method})"),
         ("balanced accuracy (UA)", f"{scores.balanced_accuracy:.2%}"),
         ("utterances", f"{scores.correct} of {scores.n} right, on {on}"),
     ]

@@ -111,8 +111,7 @@ def push_store(
 
 
 def _write_tables(store: Store, folder: Path) -> None:
-    from ser_store.hub.store_card import MEMBERS, UTTERANCES
-    from ser_store.hub.store_tables import iter_member_tables, make_utterance_table
+    from ser_store.hub.store_card import MEMBERS, UTTERANCES, iter_member_tables, make_utterance_table
 
     make_utterance_table(store).write_parquet(folder / f"{UTTERANCES}.parquet")
     (folder / MEMBERS).mkdir()

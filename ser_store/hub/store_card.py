@@ -1,7 +1,9 @@
 """The card of a published store: what it holds, by which protocol, how well its members do, how it is read."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from huggingface_hub import DatasetCardData
 
 from ser_store.common.display import format_bytes, format_count
@@ -11,11 +13,16 @@ from ser_store.errors import UnknownNameError
 from ser_store.evaluation import Evaluations, evaluate
 from ser_store.evaluation.choice.member_choice import list_readable
 from ser_store.evaluation.choice.saved_ensembles import read_choice
+from ser_store.evaluation.score_kinds import find_kind
 from ser_store.evaluation.steps import steps
 from ser_store.hub.model_card import TASK, write_table
-from ser_store_h5.names import HUB
+from ser_store_h5.names import HUB, format_member
+from ser_store_h5.pack.private import hide_in_corpus
 from ser_store_h5.places.published import PACK_NAME
 from ser_store_h5.store import Store
+
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 UTTERANCES, MEMBERS = "utterances", "members"
 # Of the one split that the `datasets` library sees: the corpus' own splits are columns.
@@ -28,6 +35,7 @@ _SOFTWARE = """\
   author = {{The serstore developers}},
   license = {Apache-2.0}
 }"""
+_OWN = ("utterance", "label", "speaker")
 
 
 def write_card(store: Store, repository: str, *, size: int, licence: str | None, citation: str | None) -> str:
@@ -182,3 +190,57 @@ def _describe_reading(repository: str, size: int) -> str:
         f'load_dataset("{repository}", "{UTTERANCES}", split="{_PART}")  # labels, speakers, columns, splits\n'
         f'load_dataset("{repository}", "{MEMBERS}", split="{_PART}")     # what each member said of each utterance\n```'
     )
+
+
+def make_utterance_table(store: Store) -> "DataFrame":
+    """Return a row for each utterance: ``utterance``, ``label``, ``speaker``, the columns, and ``split_NAME`` of each.
+
+    Nothing says where recordings lie. Empty texts are null. A column that is called like one of these has ``column_``
+    before its name.
+    """
+    import polars
+
+    corpus = hide_in_corpus(store.corpus)
+    table: dict[str, Any] = {"utterance": corpus.ids, "label": np.array(corpus.classes)[corpus.labels]}
+    table |= {"speaker": corpus.speakers} if corpus.speakers is not None else {}
+    splits = {f"split_{name}": parts for name, parts in corpus.splits.items()}
+    for name, values in corpus.columns.items():
+        table[f"column_{name}" if name in (*_OWN, *splits) else name] = values
+    frame = polars.DataFrame({name: values.tolist() for name, values in (table | splits).items()})
+    return frame.with_columns(polars.col(polars.String).replace("", None))
+
+
+def iter_member_tables(store: Store) -> Iterator[tuple[str, "DataFrame"]]:
+    """Yield for each run what its members say: a row for each member and utterance that it covers.
+
+    Columns are ``member``, ``utterance``, ``label``, ``predicted`` (null where there was no answer), ``scores`` (what
+    the numbers are; null where a member holds none) and ``logits_CLASS`` for each class. Members that answer nothing
+    are left out.
+    """
+    import polars
+
+    corpus = store.corpus
+    names = np.array([*corpus.classes, None], dtype=object)  # the last is that of -1
+    numbers = [f"logits_{name}" for name in corpus.classes]
+    texts = dict.fromkeys(("member", "utterance", "label", "predicted", "scores"), polars.String)
+    schema = {**texts, **dict.fromkeys(numbers, polars.Float32)}
+    for run in store.runs():
+        frames = []
+        for member in (format_member(run, step) for step in store.steps(run)):
+            if not store.describe_member(member).can_vote:
+                continue
+            rows = store.covered(member)
+            said = store.answers([member], rows)[0]
+            has_logits = said.ndim == 2
+            codes = said.argmax(axis=1) if has_logits else said
+            columns: dict[str, Any] = {
+                "member": [member] * len(rows),
+                "utterance": corpus.ids[rows].tolist(),
+                "label": names[corpus.labels[rows]].tolist(),
+                "predicted": names[codes].tolist(),
+                "scores": [find_kind(store, run) if has_logits else None] * len(rows),
+            }
+            columns |= {name: said[:, c] if has_logits else [None] * len(rows) for c, name in enumerate(numbers)}
+            frames.append(polars.DataFrame(columns, schema=schema))
+        if frames:
+            yield run, polars.concat(frames)

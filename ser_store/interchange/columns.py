@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.building import check_column_name
-from ser_store.corpora.published.ids import find_corpus, read_ids
+from ser_store.corpora.published.fields import find_corpus, read_ids
 from ser_store.corpora.texts import (
     describe_spellings,
     fold_name,

@@ -11,8 +11,7 @@ from ser_store.backbones.description import Backbone
 from ser_store.common.display import Block, Result, Table, format_bytes
 from ser_store.errors import UnknownNameError
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.findings import FileProblem
-from ser_store_h5.readable import Survey
+from ser_store_h5.findings import FileProblem, Survey
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.corpora.texts import describe_spellings, is_missing, match_labels, match_names, unite_spellings
-from ser_store.errors import CorpusError, describe_unknown
+from ser_store.errors import CorpusError, describe_unknown, list_some
 from ser_store.interchange.answers import Answers
 from ser_store.interchange.prediction_table import PredictionTable
 from ser_store_h5.corpus import Corpus, order_classes
@@ -198,8 +198,8 @@ def code_answers(
     ]
     if dropped:
         notes.append(
-            f"the columns are not those of the corpus' classes: kept are the answers of {_list_some(dropped)}, but not "
-            "the numbers"
+            f"the columns are not those of the corpus' classes: kept are the answers of {list_some(dropped, 4)}, but "
+            "not the numbers"
         )
     return codes, notes
 
@@ -209,9 +209,5 @@ def _describe_wrong(wrong: Mapping[str, Counter[str]]) -> str:
     for outside in wrong.values():
         total.update({"none" if is_missing(name) else name: n for name, n in outside.items()})
     said = ", ".join(f"{name} {n}" for name, n in total.most_common(5)) + (", …" if len(total) > 5 else "")
-    members = _list_some([f"{name} {sum(outside.values())}" for name, outside in wrong.items()])
+    members = list_some([f"{name} {sum(outside.values())}" for name, outside in wrong.items()], 4)
     return f"answers that are none of the classes count as wrong: {said} ({members})"
-
-
-def _list_some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -10,8 +10,6 @@ from ser_store.metrics.predictions import (
     Evaluation,
     compute_accuracy,
     compute_balanced_accuracy,
-    compute_kappa,
-    compute_matthews,
     evaluate_outcomes,
     evaluate_predictions,
 )
@@ -26,9 +24,7 @@ __all__ = [
     "compute_accuracy",
     "compute_balanced_accuracy",
     "compute_confusion",
-    "compute_kappa",
     "compute_log_loss",
-    "compute_matthews",
     "evaluate_outcomes",
     "evaluate_predictions",
     "log_softmax",

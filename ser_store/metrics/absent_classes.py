@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ser_store.errors import list_some
 from ser_store.metrics.class_indices import ABSTAINED, check_truth
 
 # Names that are listed before the list is cut short.
@@ -35,12 +36,14 @@ def caution_absent_classes(
     if not absent:
         return ()
     of = f"{classes[min(present)]} alone" if len(present) == 1 else f"the other {len(present)} classes"
-    names, verb = _list([classes[place] for place in absent]), "does" if len(absent) == 1 else "do"
+    names, verb = list_some([classes[place] for place in absent], _SHOWN), "does" if len(absent) == 1 else "do"
     cautions = [f"{names} {verb} not occur here: balanced accuracy and macro averages are those of {of}"]
     said = set() if predicted is None else set(np.asarray(predicted).ravel().tolist()) - {ABSTAINED}
     if imagined := [classes[place] for place in absent if place in said]:
         verb = "is" if len(imagined) == 1 else "are"
-        cautions.append(f"{_list(imagined)} {verb} predicted, but never true here: wrong, and in no average")
+        cautions.append(
+            f"{list_some(imagined, _SHOWN)} {verb} predicted, but never true here: wrong, and in no average"
+        )
     if len(present) == 1:
         cautions.append("with a single true class Cohen's kappa and Matthews' correlation are 0, whatever is predicted")
     return tuple(cautions)
@@ -82,12 +85,7 @@ def caution_one_class(names: Sequence[str], predicted: ArrayLike, classes: Seque
         if len(said) == 1 and len(own) > 1 and ABSTAINED not in said:
             found.setdefault(said.pop(), []).append(name)
     return tuple(
-        f"{_list(own)} {'predicts' if len(own) == 1 else 'predict'} one class only, {classes[place]}: "
+        f"{list_some(own, _SHOWN)} {'predicts' if len(own) == 1 else 'predict'} one class only, {classes[place]}: "
         f"{'its' if len(own) == 1 else 'their'} accuracy is the share of that class"
         for place, own in sorted(found.items())
     )
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -88,29 +88,6 @@ def softmax(logits: ArrayLike) -> NDArray[np.float64]:
     return probabilities
 
 
-def compute_top_k_accuracy(truth: ArrayLike, logits: ArrayLike, *, k: int = 2) -> float:
-    """Return the share of utterances whose true class is among the ``k`` with the highest logits, in 0..1.
-
-    Of equal logits the lowest class comes first, so that ``k=1`` is the accuracy of the predictions. (Of equal scores
-    scikit-learn takes the highest class.)
-
-    Args:
-        truth: ``(n,)`` class indices.
-        logits: ``(n, c)``, finite.
-        k: 1 to ``c``.
-
-    Raises:
-        MetricError: if the arrays do not fit each other, hold what is not finite, or ``k`` leaves its range.
-
-    >>> compute_top_k_accuracy([2, 2], [[3.0, 1.0, 2.0], [3.0, 2.0, 1.0]], k=2)
-    0.5
-    """
-    true, scores = _check(truth, logits)
-    if not 1 <= k <= scores.shape[1]:
-        raise MetricError(f"k is {k}: expected 1 to {scores.shape[1]}, the number of classes")
-    return float(_find_top(true, scores, k).mean())
-
-
 def compute_log_loss(truth: ArrayLike, logits: ArrayLike) -> float:
     """Return mean cross-entropy in nats, 0 or greater: ``-mean(log_softmax(logits)[i, truth[i]])``.
 
@@ -126,29 +103,6 @@ def compute_log_loss(truth: ArrayLike, logits: ArrayLike) -> float:
     """
     true, scores = _check(truth, logits)
     return float(_find_losses(true, scores).mean())
-
-
-def compute_brier(truth: ArrayLike, logits: ArrayLike) -> float:
-    """Return Brier's score over all classes, in 0..2; lower is better.
-
-    ``mean_i sum_j (p[i, j] - y[i, j])²`` with ``y`` 1 for the true class and 0 for the others. This is Brier's own
-    definition; of two classes it is twice the score of the positive class, which goes by the same name.
-
-    Source: G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78,
-    1950.
-
-    Args:
-        truth: ``(n,)`` class indices.
-        logits: ``(n, c)``, finite.
-
-    Raises:
-        MetricError: if the arrays are empty, do not fit each other or hold what is not finite.
-
-    >>> compute_brier([0], [[0.0, 0.0]])
-    0.5
-    """
-    true, scores = _check(truth, logits)
-    return float(_find_distances(true, scores).mean())
 
 
 def compute_calibration_error(truth: ArrayLike, logits: ArrayLike, *, n_bins: int = N_BINS) -> float:
@@ -234,7 +188,15 @@ def evaluate_logits(truth: ArrayLike, logits: ArrayLike) -> ProbabilityScores:
 def score_utterances(truth: ArrayLike, logits: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """Return what every utterance contributes to the figures that are means over utterances, each ``(n,)`` float64.
 
-    ``top2`` (0 or 1), ``log_loss`` and ``brier``. The calibration error is no such mean.
+    ``top2`` (0 or 1: whether the true class is among the two with the highest logits; of equal logits the lowest class
+    comes first, while scikit-learn takes the highest), ``log_loss`` and ``brier``. The calibration error is no such
+    mean.
+
+    Brier's score, in 0..2, is ``sum_j (p[j] - y[j])²`` with ``y`` 1 for the true class and 0 for the others. This is
+    Brier's own definition; of two classes it is twice the score of the positive class, which goes by the same name.
+
+    Source: G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78,
+    1950.
 
     Args:
         truth: ``(n,)`` class indices.
@@ -248,17 +210,17 @@ def score_utterances(truth: ArrayLike, logits: ArrayLike) -> dict[str, NDArray[n
     """
     true, scores = _check(truth, logits)
     return {
-        "top2": _find_top(true, scores, 2).astype(np.float64),
+        "top2": _find_top2(true, scores).astype(np.float64),
         "log_loss": _find_losses(true, scores),
         "brier": _find_distances(true, scores),
     }
 
 
-def _find_top(true: Indices, scores: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
-    """Return whether fewer than ``k`` classes come before the true one, ``(n,)``."""
+def _find_top2(true: Indices, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether at most one class comes before the true one, ``(n,)``."""
     own = np.take_along_axis(scores, true[:, None], axis=1)
     before = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < true[:, None]))
-    return np.asarray(before.sum(axis=1) < k)
+    return np.asarray(before.sum(axis=1) < 2)
 
 
 def _find_losses(true: Indices, scores: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -16,8 +16,6 @@ from ser_store.metrics.class_indices import check_predicted, check_same_length, 
 from ser_store.metrics.confusion import (
     PerClass,
     compute_balanced_accuracy_from_confusion,
-    compute_kappa_from_confusion,
-    compute_matthews_from_confusion,
     compute_metrics_from_confusion,
     compute_per_class_from_confusion,
     count_outcomes,
@@ -114,44 +112,6 @@ def compute_balanced_accuracy(truth: ArrayLike, predicted: ArrayLike, *, n_class
     0.8333333333333333
     """
     return float(compute_balanced_accuracy_from_confusion(_count(truth, predicted, n_classes)))
-
-
-def compute_kappa(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> float:
-    """Return Cohen's kappa of truth and predictions, in -1..1; 0 is chance.
-
-    Formula, source and the undefined case: :func:`ser_store.metrics.confusion.compute_kappa_from_confusion`.
-
-    Args:
-        truth: ``(n,)`` class indices in ``0..n_classes-1``.
-        predicted: ``(n,)`` class indices, or -1, an abstention: a class of its own that is never true.
-        n_classes: number of classes.
-
-    Raises:
-        MetricError: if the arrays are empty, differ in shape or leave the range.
-
-    >>> compute_kappa([0, 0, 1, 1], [0, 1, 1, 1], n_classes=2)
-    0.5
-    """
-    return float(compute_kappa_from_confusion(_count(truth, predicted, n_classes)))
-
-
-def compute_matthews(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> float:
-    """Return Matthews' correlation coefficient for several classes, in -1..1; 0 is chance.
-
-    Formula, source and the undefined case: :func:`ser_store.metrics.confusion.compute_matthews_from_confusion`.
-
-    Args:
-        truth: ``(n,)`` class indices in ``0..n_classes-1``.
-        predicted: ``(n,)`` class indices, or -1, an abstention: a class of its own that is never true.
-        n_classes: number of classes.
-
-    Raises:
-        MetricError: if the arrays are empty, differ in shape or leave the range.
-
-    >>> round(compute_matthews([0, 0, 1, 1], [0, 1, 1, 1], n_classes=2), 4)
-    0.5774
-    """
-    return float(compute_matthews_from_confusion(_count(truth, predicted, n_classes)))
 
 
 def evaluate_predictions(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Evaluation:

@@ -13,7 +13,7 @@ from ser_store.heads.inputs import Input
 from ser_store.heads.kept_heads import KeptHead
 from ser_store.metrics import log_softmax, softmax
 from ser_store.voting.checks import Tie, count_unanswered
-from ser_store.voting.fitted.weights import sum_weighted
+from ser_store.voting.fitted import sum_weighted
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import ABSTAINED, RULES, hard_vote, soft_log_vote, soft_vote
 

@@ -17,7 +17,7 @@ from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.reproduction.published import FIGURES, PublishedReport, load_published
 from ser_store.reproduction.text import tabulate_paper
-from ser_store.statistics.selection import SelectionBias
+from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store.voting.rules import hard_vote
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store, StoreLike, open_store

@@ -13,6 +13,8 @@ from ser_store.errors import MetricError
 from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_sums
 
 REPEATS = 1000
+# How many of the intervals hold the true value.
+CONFIDENCE = 0.95
 # Of fewer groups, or where some are so large that all count as less than this share of them, intervals of 95% hold the
 # truth in as few as 90% (``benchmarks/simulate_intervals.py`` and ``simulate_few_speakers.py``).
 FEWEST_GROUPS = 3
@@ -28,13 +30,12 @@ Limits = tuple[float, float]
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a figure's true value lies, with the stated confidence.
+    """Where a figure's true value lies, with a confidence of 95%.
 
     Attributes:
         low: the lower bound.
         high: the upper bound, at least ``low``.
         method: how it was found: ``Wilson``, ``bootstrap``, or ``bootstrap by speaker``.
-        confidence: share of such intervals that hold the true value, in 0..1.
         n_groups: groups that were resampled; None if utterances were.
         caution: why the interval holds the true value less often than it says; None if there is no known reason.
     """
@@ -42,7 +43,6 @@ class Interval:
     low: float
     high: float
     method: str
-    confidence: float
     n_groups: int | None = None
     caution: str | None = None
 
@@ -57,10 +57,8 @@ def resample_intervals(
     *,
     limits: Limits = (0.0, 1.0),
     groups: ArrayLike | Sequence[Any] | None = None,
-    group_name: str = "speaker",
     repeats: int = REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """Return the bootstrap intervals of figures that are functions of sums over utterances.
 
@@ -81,7 +79,7 @@ def resample_intervals(
         values: ``(n, d)``, what each utterance adds to each of ``d`` sums.
         compute: takes sums, ``(r, d)``, and gives ``(r,)`` for each figure, by name.
         limits: the lowest and the highest value that a figure can have; infinite where there is none.
-        groups, group_name, repeats, seed, confidence: as for :func:`~ser_store.statistics.intervals.accuracy_interval`.
+        groups, repeats, seed: as for :func:`~ser_store.statistics.intervals.accuracy_interval`.
 
     Raises:
         MetricError: as :func:`~ser_store.statistics.intervals.accuracy_interval`, or if a figure leaves the limits.
@@ -93,12 +91,11 @@ def resample_intervals(
     >>> found.low < 0.9 < found.high, found.method
     (True, 'bootstrap')
     """
-    check_confidence(confidence)
     check_repeats(repeats)
-    units = find_units(len(values), groups, group_name=group_name)
+    units = find_units(len(values), groups)
     by_unit = units.sum(values)
     samples = compute(resample_sums(by_unit, repeats=repeats, seed=seed))
-    return bound_figures(compute(by_unit.sum(axis=0)[None]), samples, units, limits=limits, confidence=confidence)
+    return bound_figures(compute(by_unit.sum(axis=0)[None]), samples, units, limits=limits)
 
 
 def bound_figures(
@@ -107,7 +104,6 @@ def bound_figures(
     units: Units,
     *,
     limits: Limits,
-    confidence: float,
 ) -> dict[str, Interval]:
     """Return the intervals of figures, ``(1,)`` each, of which there are samples, ``(repeats,)`` each.
 
@@ -116,7 +112,7 @@ def bound_figures(
     """
     method = "bootstrap" if units.name is None else f"bootstrap by {units.name}"
     n_groups = None if units.name is None else units.count
-    factor = compute_t_factor(units.count, confidence=confidence)
+    factor = compute_t_factor(units.count)
     few = _caution_few(units)
     intervals = {}
     for name, figure in figures.items():
@@ -126,7 +122,7 @@ def bound_figures(
             raise MetricError(f"figure {name} is {centre}: expected {limits[0]} to {limits[1]}; state its limits")
         low, high = find_bounds(centre, factor * spread, limits=limits)
         caution = few if low < high else "the samples do not show how far the figure can be trusted"
-        intervals[name] = Interval(low, high, method, confidence, n_groups, caution)
+        intervals[name] = Interval(low, high, method, n_groups, caution)
     return intervals
 
 
@@ -168,20 +164,17 @@ def find_bounds(centre: float, half_width: float, *, limits: Limits) -> tuple[fl
     return min(low, centre), max(high, centre)
 
 
-def compute_t_factor(n_units: int, *, confidence: float) -> float:
+def compute_t_factor(n_units: int) -> float:
     """Return the half-width of an interval in standard deviations of the bootstrap: ``sqrt(n / (n - 1)) * t(n - 1)``.
 
     A single unit has no spread, and the factor is 0.
 
-    >>> round(compute_t_factor(24, confidence=0.95), 3)
+    >>> round(compute_t_factor(24), 3)
     2.113
-
-    Raises:
-        MetricError: if ``confidence`` is not between 0 and 1.
     """
     if n_units < 2:
         return 0.0
-    return find_student_quantile(confidence, freedom=n_units - 1) * math.sqrt(n_units / (n_units - 1))
+    return find_student_quantile(CONFIDENCE, freedom=n_units - 1) * math.sqrt(n_units / (n_units - 1))
 
 
 @lru_cache(maxsize=256)
@@ -204,7 +197,8 @@ def find_student_quantile(confidence: float, *, freedom: int) -> float:
     >>> round(find_student_quantile(0.95, freedom=4), 6)
     2.776445
     """
-    check_confidence(confidence)
+    if not 0 < confidence < 1:
+        raise MetricError(f"confidence is {confidence}: expected a number between 0 and 1, such as 0.95")
     if freedom < 1:
         raise MetricError(f"there are {freedom} degrees of freedom: expected at least 1")
     is_odd = freedom % 2 == 1
@@ -225,9 +219,3 @@ def find_student_quantile(confidence: float, *, freedom: int) -> float:
         if step <= _EPSILON * angle:
             break
     return math.sqrt(freedom) * math.tan(angle)
-
-
-def check_confidence(confidence: float) -> None:
-    """Refuse a confidence that is not between 0 and 1."""
-    if not 0 < confidence < 1:
-        raise MetricError(f"confidence is {confidence}: expected a number between 0 and 1, such as 0.95")

@@ -11,21 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.errors import MetricError
 from ser_store.statistics.bootstrap import REPEATS, Interval, resample_intervals
 from ser_store.statistics.intervals import wilson_interval
-from ser_store.statistics.matched_tests import CochranQ, McNemar, check_members, cochran_q, flip_groups, holm, mcnemar
+from ser_store.statistics.matched_tests import check_members, flip_groups, holm
 from ser_store.statistics.resampling import find_units
-
-__all__ = [
-    "CochranQ",
-    "McNemar",
-    "PairComparison",
-    "caution_few_groups",
-    "cochran_q",
-    "compare_against",
-    "compare_pairs",
-    "flip_groups",
-    "holm",
-    "mcnemar",
-]
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,6 @@ def compare_pairs(
     *,
     alpha: float = 0.05,
     groups: ArrayLike | Sequence[Any] | None = None,
-    group_name: str = "speaker",
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> tuple[PairComparison, ...]:
@@ -77,7 +63,6 @@ def compare_pairs(
         alpha: the significance level: the chance to call any two different that are not, in 0..1, both excluded.
         groups: ``(n,)``, the speaker of every utterance: members are swapped by speaker, and speakers
             resampled. Default: every utterance for itself.
-        group_name: what the groups are.
         repeats: bootstrap samples, for the intervals of the differences.
         seed: of the samples; the same seed gives the same intervals.
 
@@ -96,10 +81,8 @@ def compare_pairs(
     if not 0 < alpha < 1:
         raise MetricError(f"alpha is {alpha}: expected a number between 0 and 1, such as 0.05")
     pairs = list(combinations(range(m), 2))
-    intervals = _find_difference_intervals(
-        right, pairs, groups=groups, group_name=group_name, repeats=repeats, seed=seed
-    )
-    by_group = find_units(n, groups, group_name=group_name).sum(right.T).astype(np.int64)
+    intervals = _find_difference_intervals(right, pairs, groups=groups, repeats=repeats, seed=seed)
+    by_group = find_units(n, groups).sum(right.T).astype(np.int64)
     p_values = [flip_groups(by_group[:, a] - by_group[:, b]) for a, b in pairs]
     only = right.astype(np.float32) @ (~right).T.astype(np.float32)
     compared = []
@@ -117,7 +100,7 @@ def compare_pairs(
                 p_holm=p_holm,
                 verdict=verdict,
                 interval=interval,
-                method="McNemar" if groups is None else f"permutation by {group_name}",
+                method="McNemar" if groups is None else "permutation by speaker",
             )
         )
     return tuple(compared)
@@ -154,7 +137,7 @@ def compare_against(
     )
 
 
-def caution_few_groups(n_groups: int, *, group_name: str = "speaker", alpha: float = 0.05) -> str | None:
+def caution_few_groups(n_groups: int, *, alpha: float = 0.05) -> str | None:
     """Return a caution where so few groups cannot give a p below ``alpha``, whatever the difference, else None.
 
     >>> caution_few_groups(5)
@@ -164,7 +147,7 @@ def caution_few_groups(n_groups: int, *, group_name: str = "speaker", alpha: flo
     lowest = 2.0 ** (1 - n_groups)
     if lowest < alpha:
         return None
-    return f"{n_groups} {group_name}s cannot give a p below {lowest:g}, whatever the difference"
+    return f"{n_groups} speakers cannot give a p below {lowest:g}, whatever the difference"
 
 
 def _find_difference_intervals(
@@ -183,6 +166,6 @@ def _find_difference_intervals(
     # on which one alone may be right after all.
     _, high = wilson_interval(0, n)
     return [
-        Interval(-high, high, "Wilson", interval.confidence) if (right[a] == right[b]).all() else interval
+        Interval(-high, high, "Wilson") if (right[a] == right[b]).all() else interval
         for (a, b), interval in zip(pairs, found, strict=True)
     ]

@@ -49,7 +49,6 @@ def compare_groups(
     groups: ArrayLike | Sequence[Any],
     *,
     units: ArrayLike | Sequence[Any] | None = None,
-    unit_name: str = "speaker",
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> GroupGap:
@@ -76,7 +75,6 @@ def compare_groups(
         correct: ``(n,)`` bool, which utterances are predicted right.
         groups: ``(n,)``, the group of every utterance.
         units: ``(n,)``, the speaker of every utterance.
-        unit_name: what the units are, for ``method``.
         repeats: permutations drawn at most.
         seed: of the permutations; the same seed gives the same p.
 
@@ -99,17 +97,15 @@ def compare_groups(
     if units is None:
         drawn, method = _permute_utterances(rng, n_right, sizes, repeats), _BY_UTTERANCE
     else:
-        drawn, method = _permute_by_unit(rng, right, numbers, units, repeats, unit_name)
+        drawn, method = _permute_by_unit(rng, right, numbers, units, repeats)
     exact = method.endswith("exact")
     reached = int(np.count_nonzero(drawn >= statistic * (1 - _ROUNDING)))
     lowest = 1 / len(drawn) if exact else 0.0
     caution = (
-        f"only {len(drawn)} ways to assign the {unit_name}s to groups: no p below {lowest:.3f}"
-        if lowest > 0.01
-        else None
+        f"only {len(drawn)} ways to assign the speakers to groups: no p below {lowest:.3f}" if lowest > 0.01 else None
     )
     if units is not None and method == _BY_UTTERANCE and set(map(str, values)) != set(map(str, np.asarray(units))):
-        caution = f"each group is one {unit_name}: it is the {unit_name}s that are compared"
+        caution = "each group is one speaker: it is the speakers that are compared"
     accuracies = n_right / sizes
     best, worst = int(accuracies.argmax()), int(accuracies.argmin())
     return GroupGap(
@@ -146,7 +142,6 @@ def _permute_by_unit(
     numbers: NDArray[np.intp],
     units: ArrayLike | Sequence[Any],
     repeats: int,
-    unit_name: str,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the statistics, ``(repeats,)`` or of all ways there are, and what was permuted."""
     unit_numbers, unit_values = number_groups(units, n=len(right))
@@ -162,14 +157,14 @@ def _permute_by_unit(
         dealt = np.zeros((repeats, n_groups), dtype=np.int64)
         for unit_sizes, unit_right in zip(cells, cells_right, strict=True):
             dealt += rng.multivariate_hypergeometric(unit_sizes, int(unit_right.sum()), size=repeats)
-        return _compute_chi_square(dealt, sizes), f"permutation of utterances within {unit_name}"
+        return _compute_chi_square(dealt, sizes), "permutation of utterances within speaker"
     group_of_unit = cells.argmax(axis=1)
     per_group = np.bincount(group_of_unit, minlength=n_groups)
     if _count_deals(per_group) <= repeats:
-        deals, method = np.array(list(_iter_deals(per_group.tolist()))), f"permutation of {unit_name}s, exact"
+        deals, method = np.array(list(_iter_deals(per_group.tolist()))), "permutation of speakers, exact"
     else:
         deals = rng.permuted(np.tile(group_of_unit, (repeats, 1)), axis=1)
-        method = f"permutation of {unit_name}s"
+        method = "permutation of speakers"
     is_in = deals[:, None, :] == np.arange(n_groups)[:, None]
     return _compute_chi_square(is_in @ cells_right.sum(axis=1), is_in @ cells.sum(axis=1)), method
 

@@ -9,34 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 from ser_store.errors import MetricError
 from ser_store.metrics.class_indices import ABSTAINED, check_pair
 from ser_store.metrics.confusion import compute_metrics_from_confusion
-from ser_store.statistics.bootstrap import (
-    REPEATS,
-    Interval,
-    Limits,
-    bound_figures,
-    check_confidence,
-    resample_intervals,
-)
+from ser_store.statistics.bootstrap import REPEATS, Interval, Limits, bound_figures, resample_intervals
 from ser_store.statistics.resampling import check_repeats, find_units, resample_kinds, resample_sums
-
-__all__ = [
-    "Interval",
-    "accuracy_interval",
-    "mean_interval",
-    "metric_intervals",
-    "resample_intervals",
-    "wilson_interval",
-]
 
 # The two-sided normal quantile of the usual 95%.
 Z_95 = 1.959963984540054
 _FROM_MINUS_ONE = ("kappa", "mcc")
 
 
-def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval of an accuracy, ``0 <= lo <= correct / n <= hi <= 1``.
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """Return Wilson's score interval of 95% of an accuracy, ``0 <= lo <= correct / n <= hi <= 1``.
 
-    With ``p = correct / n`` and ``z`` the two-sided normal quantile of ``confidence``::
+    With ``p = correct / n`` and ``z`` the two-sided normal quantile of 95%::
 
         (p + z² / 2n ± z * sqrt(p (1 - p) / n + z² / 4n²)) / (1 + z² / n)
 
@@ -47,7 +31,6 @@ def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[
     Args:
         correct: utterances predicted right, in ``0..n``.
         n: utterances, at least 1.
-        confidence: between 0 and 1, both excluded.
 
     Raises:
         MetricError: if an argument leaves its range.
@@ -57,8 +40,7 @@ def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[
     """
     if n < 1 or not 0 <= correct <= n:
         raise MetricError(f"{correct} correct of {n}: expected at least one utterance, and 0 to n of them correct")
-    check_confidence(confidence)
-    z = _find_normal_quantile(confidence)
+    z = Z_95
     share = correct / n
     centre = share + z * z / (2 * n)
     half_width = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
@@ -69,23 +51,12 @@ def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[
     return low, high
 
 
-def _find_normal_quantile(confidence: float) -> float:
-    if confidence == 0.95:
-        return Z_95
-    # Imported here: the module takes 10 ms, as long as reading the members of a small store.
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf((1 + confidence) / 2)
-
-
 def accuracy_interval(
     correct: ArrayLike,
     *,
     groups: ArrayLike | Sequence[Any] | None = None,
-    group_name: str = "speaker",
     repeats: int = REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> Interval:
     """Return the confidence interval of an accuracy: Wilson's, or with groups that of a bootstrap by group.
 
@@ -96,10 +67,8 @@ def accuracy_interval(
     Args:
         correct: ``(n,)`` bool, which utterances are predicted right.
         groups: ``(n,)``, the speaker of every utterance, or another group; numbers, strings or anything hashable.
-        group_name: what the groups are, for the interval's ``method``.
         repeats: bootstrap samples.
         seed: of the samples; the same seed gives the same interval.
-        confidence: between 0 and 1, both excluded.
 
     Raises:
         MetricError: if there is no utterance, only one group, no repeat, or the arrays do not fit each other.
@@ -113,12 +82,10 @@ def accuracy_interval(
     right = check_correct(correct)
     n_right = int(np.count_nonzero(right))
     if groups is None:
-        return Interval(*wilson_interval(n_right, len(right), confidence=confidence), "Wilson", confidence)
-    found = mean_interval(
-        right, groups=groups, group_name=group_name, repeats=repeats, seed=seed, confidence=confidence
-    )
+        return Interval(*wilson_interval(n_right, len(right)), "Wilson")
+    found = mean_interval(right, groups=groups, repeats=repeats, seed=seed)
     if found.low == found.high:
-        return Interval(*wilson_interval(n_right, len(right), confidence=confidence), "Wilson", confidence)
+        return Interval(*wilson_interval(n_right, len(right)), "Wilson")
     return found
 
 
@@ -128,10 +95,8 @@ def metric_intervals(
     *,
     n_classes: int,
     groups: ArrayLike | Sequence[Any] | None = None,
-    group_name: str = "speaker",
     repeats: int = REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """Return the bootstrap interval of every metric of the confusion matrix, by its name.
 
@@ -143,7 +108,7 @@ def metric_intervals(
         truth: ``(n,)`` class indices in ``0..n_classes-1``.
         predicted: ``(n,)`` class indices, or -1, an abstention.
         n_classes: number of classes.
-        groups, group_name, repeats, seed, confidence: as for :func:`accuracy_interval`.
+        groups, repeats, seed: as for :func:`accuracy_interval`.
 
     Raises:
         MetricError: as :func:`accuracy_interval`, or if class indices leave their range.
@@ -153,9 +118,8 @@ def metric_intervals(
     True
     """
     true, guess = check_pair(truth, predicted, n_classes)
-    check_confidence(confidence)
     check_repeats(repeats)
-    units = find_units(len(true), groups, group_name=group_name)
+    units = find_units(len(true), groups)
     width = n_classes + 1
     n_cells = n_classes * width
     cells = true * width + np.where(guess == ABSTAINED, n_classes, guess)
@@ -169,12 +133,9 @@ def metric_intervals(
     found: dict[str, Interval] = {}
     for name, figure in figures.items():
         limits = (-1.0, 1.0) if name in _FROM_MINUS_ONE else (0.0, 1.0)
-        options: dict[str, Any] = {"limits": limits, "confidence": confidence}
-        found |= bound_figures({name: figure}, samples, units, **options)
+        found |= bound_figures({name: figure}, samples, units, limits=limits)
     # Recall weighted by support is the accuracy by another name.
-    accuracy = accuracy_interval(
-        true == guess, groups=groups, group_name=group_name, repeats=repeats, seed=seed, confidence=confidence
-    )
+    accuracy = accuracy_interval(true == guess, groups=groups, repeats=repeats, seed=seed)
     return {**found, "accuracy": accuracy, "weighted_recall": accuracy}
 
 
@@ -183,10 +144,8 @@ def mean_interval(
     *,
     limits: Limits | None = None,
     groups: ArrayLike | Sequence[Any] | None = None,
-    group_name: str = "speaker",
     repeats: int = REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> Interval:
     """Return the bootstrap interval of a mean over utterances, such as a loss or a difference of two members.
 
@@ -194,7 +153,7 @@ def mean_interval(
         values: ``(n,)``, what each utterance contributes to the mean.
         limits: the lowest and the highest value that the mean can have, such as ``(0, inf)`` for a loss. Default: 0 and
             1 for bool, none for numbers.
-        groups, group_name, repeats, seed, confidence: as for :func:`accuracy_interval`.
+        groups, repeats, seed: as for :func:`accuracy_interval`.
 
     Raises:
         MetricError: as :func:`accuracy_interval`, or if a value is not finite, or the mean leaves the limits.
@@ -213,9 +172,8 @@ def mean_interval(
     def compute(sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         return {"mean": sums[:, 0] / sums[:, 1]}
 
-    options: dict[str, Any] = {"groups": groups, "group_name": group_name, "repeats": repeats, "seed": seed}
     columns = np.stack([each, np.ones(len(each))], axis=1)
-    return resample_intervals(columns, compute, limits=limits, confidence=confidence, **options)["mean"]
+    return resample_intervals(columns, compute, limits=limits, groups=groups, repeats=repeats, seed=seed)["mean"]
 
 
 def check_correct(correct: ArrayLike) -> NDArray[np.bool_]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError, UncorrectableError
-from ser_store.statistics.bootstrap import check_confidence, compute_t_factor
+from ser_store.metrics.class_indices import check_truth
+from ser_store.statistics.bootstrap import CONFIDENCE, compute_t_factor
 from ser_store.statistics.intervals import wilson_interval
-from ser_store.statistics.resampling import Units, check_repeats, find_units, number_groups
-from ser_store.statistics.weighing import Weighing, score_outcomes
+from ser_store.statistics.resampling import Units, find_units, number_groups
 
 # Equal scores that were summed in another order must stay equal: of equals the first is chosen.
 _DECIMALS = 10
@@ -31,6 +31,11 @@ _CHANCE = 3
 Scorer = Callable[[NDArray[np.intp]], tuple[NDArray[np.float64], NDArray[np.intp]]]
 
 
+# Takes how often each sample holds each utterance, ``(repeats, n)``, and gives what each utterance weighs in the
+# sample's score, ``(repeats, n)``, 0 where it is not held. The score is the mean of outcomes by these weights.
+Weighing = Callable[[NDArray[Any]], NDArray[Any]]
+
+
 @dataclass(frozen=True)
 class SelectionBias:
     """The accuracy of the best of many, as found and corrected for having been chosen on the same utterances.
@@ -41,9 +46,8 @@ class SelectionBias:
         corrected: the accuracy to expect on further utterances, in 0..1; at most the apparent one.
         repeats: how often the choice was repeated.
         method: ``bootstrap`` or ``halves``, with groups ``bootstrap by speaker`` or ``halves by speaker``.
-        low: lower bound of the corrected accuracy; None where nothing was repeated.
+        low: lower bound of the corrected accuracy, with a confidence of 95%; None where nothing was repeated.
         high: its upper bound.
-        confidence: the share of such intervals that hold the true accuracy of what was chosen.
         caution: why the figures can be trusted less than they say; None if there is no known reason.
     """
 
@@ -53,7 +57,6 @@ class SelectionBias:
     method: str
     low: float | None = None
     high: float | None = None
-    confidence: float = 0.95
     caution: str | None = None
 
     @property
@@ -74,7 +77,7 @@ class SelectionBias:
             "method": self.method,
             "optimism": self.optimism,
             "interval": None if self.bounds is None else list(self.bounds),
-            "confidence": self.confidence,
+            "confidence": CONFIDENCE,
             "caution": self.caution,
         }
 
@@ -150,7 +153,6 @@ def summarise_scores(
     limits: tuple[float, float],
     repeats: int,
     method: str,
-    confidence: float,
 ) -> SelectionBias:
     """Return the corrected figure with its interval.
 
@@ -181,10 +183,10 @@ def summarise_scores(
     if scores.size > 1:
         share = float(n_outside.mean()) / units.count
         spread = deviation * (share / (1 - share)) ** 0.5
-        half_width = compute_t_factor(units.count, confidence=confidence) * spread
+        half_width = compute_t_factor(units.count) * spread
         low, high = max(limits[0], corrected - half_width), min(limits[1], corrected + half_width)
         if spread < _ROUNDING and limits == (0.0, 1.0):
-            low, high = wilson_interval(round(corrected * units.n), units.n, confidence=confidence)
+            low, high = wilson_interval(round(corrected * units.n), units.n)
     return SelectionBias(
         apparent=apparent,
         corrected=corrected,
@@ -192,7 +194,6 @@ def summarise_scores(
         method=method if units.name is None else f"{method} by {units.name}",
         low=low,
         high=high,
-        confidence=confidence,
     )
 
 
@@ -208,11 +209,43 @@ def is_outcome(outcomes: NDArray[Any]) -> bool:
     )
 
 
-def check_options(repeats: int, confidence: float) -> None:
-    """Refuse impossible options.
+def weigh_alike(counts: NDArray[Any]) -> NDArray[Any]:
+    """Weigh every utterance the same: the score of which utterances are right is the accuracy.
+
+    Args:
+        counts: ``(repeats, n)``, how often each sample holds each utterance.
+
+    >>> weigh_alike(np.array([[2, 0, 1]])).tolist()
+    [[2, 0, 1]]
+    """
+    return counts
+
+
+def score_outcomes(outcomes: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the means of outcomes by weights, over the last axis of both; of right and wrong, in 0..1."""
+    means = np.asarray(np.einsum("...i,...i->...", outcomes, weights) / weights.sum(axis=-1))
+    return np.clip(means, 0, 1) if outcomes.dtype == np.bool_ else means
+
+
+def weigh_classes_alike(truth: ArrayLike) -> Weighing:
+    """Weigh every class that a sample holds the same: the score of which are right is the balanced accuracy.
+
+    Args:
+        truth: ``(n,)`` class indices.
 
     Raises:
-        MetricError: if there is no repeat, or the confidence leaves 0..1.
+        MetricError: if these are no class indices.
+
+    >>> weigh_classes_alike([0, 0, 0, 1])(np.array([[1, 1, 0, 1]])).tolist()
+    [[0.5, 0.5, 0.0, 1.0]]
     """
-    check_repeats(repeats)
-    check_confidence(confidence)
+    classes, numbers = np.unique(check_truth(truth), return_inverse=True)
+    is_of_class = (numbers[:, None] == np.arange(len(classes))).astype(np.float64)
+
+    def weigh(counts: NDArray[Any]) -> NDArray[np.float64]:
+        supports = counts @ is_of_class
+        shares = np.zeros(supports.shape)
+        np.divide(1.0, supports, out=shares, where=supports > 0)
+        return np.asarray(counts * shares[:, numbers])
+
+    return weigh

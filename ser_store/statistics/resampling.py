@@ -74,7 +74,7 @@ class Units:
         return np.stack(columns, axis=1)
 
 
-def find_units(n: int, groups: ArrayLike | Sequence[Any] | None, *, group_name: str) -> Units:
+def find_units(n: int, groups: ArrayLike | Sequence[Any] | None, *, group_name: str = "speaker") -> Units:
     """Return the units of ``n`` utterances: their groups, or without groups themselves.
 
     Raises:

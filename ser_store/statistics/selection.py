@@ -19,30 +19,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import MetricError, UncorrectableError
+from ser_store.errors import MetricError
 from ser_store.statistics.repeated_choice import (
     SelectionBias,
-    check_options,
+    Weighing,
     find_chosen_units,
     find_limits,
     is_outcome,
     make_scorer,
     make_weighed_scorer,
+    score_outcomes,
     summarise_scores,
+    weigh_alike,
 )
-from ser_store.statistics.resampling import Units, iter_counts
-from ser_store.statistics.weighing import Weighing, score_outcomes, weigh_alike, weigh_classes_alike
+from ser_store.statistics.resampling import Units, check_repeats, iter_counts
 from ser_store_h5.progress import Progress, silent
-
-__all__ = [
-    "SelectionBias",
-    "UncorrectableError",
-    "correct_search_by_bootstrap",
-    "correct_selection_by_bootstrap",
-    "correct_selection_by_halves",
-    "weigh_alike",
-    "weigh_classes_alike",
-]
 
 BOOTSTRAP_REPEATS = 1000
 SEARCH_REPEATS = 200
@@ -61,7 +52,6 @@ def correct_selection_by_bootstrap(
     weigh: Weighing = weigh_alike,
     repeats: int = BOOTSTRAP_REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> SelectionBias:
     """Return the accuracy to expect from the best of several candidates: bootstrap bias correction of the selection.
 
@@ -89,11 +79,10 @@ def correct_selection_by_bootstrap(
             the steps of a run. Or float, such as minus the loss, of which the highest mean is chosen.
         groups: ``(n,)``, the speaker of every utterance, or another group; numbers, strings or anything hashable.
         group_name: what the groups are, for ``method``.
-        weigh: what is chosen by, and reported: :func:`~ser_store.statistics.weighing.weigh_alike` for accuracy,
+        weigh: what is chosen by, and reported: :func:`~ser_store.statistics.repeated_choice.weigh_alike` for accuracy,
             ``weigh_classes_alike(truth)`` for balanced accuracy over the classes that a sample holds.
         repeats: bootstrap samples.
         seed: of the samples; the same seed gives the same figures.
-        confidence: of the interval.
 
     Raises:
         UncorrectableError: if there are too few utterances or groups, or these differ too much.
@@ -110,7 +99,7 @@ def correct_selection_by_bootstrap(
             f"correct is of shape {outcomes.shape} and type {outcomes.dtype}: expected (n_candidates, n) bool, or "
             "finite float, one candidate or more"
         )
-    check_options(repeats, confidence)
+    check_repeats(repeats)
     units = find_chosen_units(outcomes.shape[1], groups, group_name)
     score = make_scorer(outcomes, units) if weigh is weigh_alike else make_weighed_scorer(outcomes, units, weigh)
     blocks = iter_counts(seed, repeats=repeats, n_units=units.count, width=max(outcomes.shape))
@@ -124,7 +113,6 @@ def correct_selection_by_bootstrap(
         limits=find_limits(outcomes),
         repeats=repeats,
         method="bootstrap",
-        confidence=confidence,
     )
 
 
@@ -137,7 +125,6 @@ def correct_search_by_bootstrap(
     weigh: Weighing = weigh_alike,
     repeats: int = SEARCH_REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
     progress: Progress = silent,
 ) -> SelectionBias:
     """Return the accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
@@ -157,7 +144,7 @@ def correct_search_by_bootstrap(
             which of all utterances the chosen predicts right, ``(n_utterances,)`` bool, or float scores of them, of
             which the higher is the better. Called ``repeats + 1`` times, last with every utterance once.
         n_utterances: all utterances.
-        groups, group_name, weigh, repeats, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
+        groups, group_name, weigh, repeats, seed: as for :func:`correct_selection_by_bootstrap`.
         progress: shows how many searches are done.
 
     Raises:
@@ -171,7 +158,7 @@ def correct_search_by_bootstrap(
     >>> found.corrected < found.apparent
     True
     """
-    check_options(repeats, confidence)
+    check_repeats(repeats)
     units = find_chosen_units(n_utterances, groups, group_name)
     samples = (sample for block in iter_counts(seed, repeats=repeats, n_units=units.count) for sample in block)
     return _correct_by_splits(
@@ -179,7 +166,6 @@ def correct_search_by_bootstrap(
         [(sample, sample == 0) for sample in samples if (sample == 0).any()],
         repeats=repeats,
         method="bootstrap",
-        confidence=confidence,
     )
 
 
@@ -192,7 +178,6 @@ def correct_selection_by_halves(
     weigh: Weighing = weigh_alike,
     repeats: int = HALVES_REPEATS,
     seed: int = 0,
-    confidence: float = 0.95,
     progress: Progress = silent,
 ) -> SelectionBias:
     """Return the accuracy to expect from a search, by repeated halves: choosing on one, reporting on the other.
@@ -207,7 +192,7 @@ def correct_selection_by_halves(
         choose: as for :func:`correct_search_by_bootstrap`, but no utterance comes twice. Called ``2 * repeats + 1``
             times, last with all utterances.
         n_utterances: all utterances.
-        groups, group_name, weigh, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
+        groups, group_name, weigh, seed: as for :func:`correct_selection_by_bootstrap`.
         repeats: random splits.
         progress: shows how many searches are done.
 
@@ -222,16 +207,14 @@ def correct_selection_by_halves(
     >>> found.corrected < found.apparent
     True
     """
-    check_options(repeats, confidence)
+    check_repeats(repeats)
     units = find_chosen_units(n_utterances, groups, group_name)
     rng = np.random.default_rng(seed)
     splits = []
     for _ in range(repeats):
         is_first = rng.permutation(units.count) < units.count // 2
         splits += [(is_first.astype(np.intp), ~is_first), ((~is_first).astype(np.intp), is_first)]
-    return _correct_by_splits(
-        _Searching(choose, units, weigh, progress), splits, repeats=repeats, method="halves", confidence=confidence
-    )
+    return _correct_by_splits(_Searching(choose, units, weigh, progress), splits, repeats=repeats, method="halves")
 
 
 @dataclass(frozen=True)
@@ -264,7 +247,6 @@ def _correct_by_splits(
     *,
     repeats: int,
     method: str,
-    confidence: float,
 ) -> SelectionBias:
     """Choose on the one part of every split, score on the other.
 
@@ -295,5 +277,4 @@ def _correct_by_splits(
         limits=(min(extremes), max(extremes)),
         repeats=repeats,
         method=method,
-        confidence=confidence,
     )

@@ -8,42 +8,20 @@ A rule alone loads no search.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ser_store.voting.quantize import Logits
-from ser_store.voting.rules import RULES, TIES, Votes, hard_vote, soft_log_vote, soft_vote
+from ser_store.voting.checks import TIES as TIES
+from ser_store.voting.quantize import Logits as Logits
+from ser_store.voting.rules import RULES as RULES
+from ser_store.voting.rules import Votes as Votes
+from ser_store.voting.rules import hard_vote as hard_vote
+from ser_store.voting.rules import soft_log_vote as soft_log_vote
+from ser_store.voting.rules import soft_vote as soft_vote
 
 if TYPE_CHECKING:
-    from ser_store.voting.problem import Problem, count_ensembles, pose_problem
-    from ser_store.voting.scores import compute_scores, write_scores_parquet
-    from ser_store.voting.search import EnsembleScore, SearchResult, search_ensembles
+    from ser_store.voting.problem import pose_problem as pose_problem
+    from ser_store.voting.scores import write_scores_parquet as write_scores_parquet
+    from ser_store.voting.search import search_ensembles as search_ensembles
 
-_HOMES = {
-    "EnsembleScore": "search",
-    "Problem": "problem",
-    "SearchResult": "search",
-    "compute_scores": "scores",
-    "count_ensembles": "problem",
-    "pose_problem": "problem",
-    "search_ensembles": "search",
-    "write_scores_parquet": "scores",
-}
-
-__all__ = [
-    "RULES",
-    "TIES",
-    "EnsembleScore",
-    "Logits",
-    "Problem",
-    "SearchResult",
-    "Votes",
-    "compute_scores",
-    "count_ensembles",
-    "hard_vote",
-    "pose_problem",
-    "search_ensembles",
-    "soft_log_vote",
-    "soft_vote",
-    "write_scores_parquet",
-]
+_HOMES = {"pose_problem": "problem", "search_ensembles": "search", "write_scores_parquet": "scores"}
 
 
 def __getattr__(name: str) -> Any:

@@ -88,39 +88,7 @@ def compute_pair_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classe
     >>> compute_pair_diversity([[0, 1, 1, 0], [0, 1, 0, 1]], [0, 1, 1, 1], n_classes=2).disagreement.tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    return _compare(_check(predictions, truth, n_classes))
-
-
-def compute_ensemble_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classes: int) -> EnsembleDiversity:
-    """Return the mean diversity of an ensemble's pairs, and what an oracle would make of its members.
-
-    Args:
-        predictions: ``(k, n)`` class indices in ``0..n_classes-1``, one row per member of the ensemble.
-        truth: ``(n,)`` class indices.
-        n_classes: number of classes.
-
-    Raises:
-        EnsembleError: if the arrays do not fit each other or leave their ranges.
-
-    >>> compute_ensemble_diversity([[0, 1, 1, 0], [0, 1, 0, 1]], [0, 1, 1, 1], n_classes=2).oracle_accuracy
-    1.0
-    """
-    problem = _check(predictions, truth, n_classes)
-    pairs = _compare(problem)
-    return EnsembleDiversity(
-        disagreement=_average_pairs(pairs.disagreement),
-        q_statistic=_average_pairs(pairs.q_statistic),
-        double_fault=_average_pairs(pairs.double_fault),
-        kappa=_average_pairs(pairs.kappa),
-        oracle_accuracy=float((problem.predictions == problem.truth).any(axis=0).mean()),
-    )
-
-
-def _check(predictions: ArrayLike, truth: ArrayLike, n_classes: int) -> Problem:
-    return pose_problem(predictions, truth, k=1, n_classes=n_classes, rule="hard", tie="lowest", probabilities=None)
-
-
-def _compare(problem: Problem) -> PairDiversity:
+    problem = pose_problem(predictions, truth, k=1, n_classes=n_classes)
     n = problem.n
     right = problem.predictions == problem.truth
     n_right = right.sum(axis=1)
@@ -142,6 +110,30 @@ def _compare(problem: Problem) -> PairDiversity:
         q_statistic=_divide(together - apart, together + apart),
         double_fault=both_wrong / n,
         kappa=_divide(n * same - by_chance, n * n - by_chance),
+    )
+
+
+def compute_ensemble_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classes: int) -> EnsembleDiversity:
+    """Return the mean diversity of an ensemble's pairs, and what an oracle would make of its members.
+
+    Args:
+        predictions: ``(k, n)`` class indices in ``0..n_classes-1``, one row per member of the ensemble.
+        truth: ``(n,)`` class indices.
+        n_classes: number of classes.
+
+    Raises:
+        EnsembleError: if the arrays do not fit each other or leave their ranges.
+
+    >>> compute_ensemble_diversity([[0, 1, 1, 0], [0, 1, 0, 1]], [0, 1, 1, 1], n_classes=2).oracle_accuracy
+    1.0
+    """
+    pairs = compute_pair_diversity(predictions, truth, n_classes=n_classes)
+    return EnsembleDiversity(
+        disagreement=_average_pairs(pairs.disagreement),
+        q_statistic=_average_pairs(pairs.q_statistic),
+        double_fault=_average_pairs(pairs.double_fault),
+        kappa=_average_pairs(pairs.kappa),
+        oracle_accuracy=float((np.asarray(predictions) == np.asarray(truth)).any(axis=0).mean()),
     )
 
 

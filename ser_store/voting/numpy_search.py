@@ -22,6 +22,10 @@ from ser_store_h5.progress import Progress
 BLOCK_BYTES = 2**20
 
 
+Members = tuple[int, ...]
+_STARTS = 8
+
+
 @dataclass(frozen=True)
 class Block:
     """Prefixes of highest index ``q`` (-1: the empty one), of ranks ``start..stop-1``, and lasts ``first..end-1``."""
@@ -72,21 +76,16 @@ def search_batched(
             kept[ranks[:, None] + np.arange(block.end - block.first)] = correct
 
 
-def iter_right(problem: Problem) -> Iterator[NDArray[np.bool_]]:
-    """Yield which utterances every ensemble gets right, block by block: ``(prefixes, lasts, p)`` bool, ``p >= n``.
+def compute_outcomes(problem: Problem) -> NDArray[np.bool_]:
+    """Return which utterances every ensemble gets right, whatever the constraints: ``(ensembles, n)`` bool.
 
-    Laid end to end the ensembles are in the order of the search, whatever the size of the blocks: by their last member
-    but one, then colexicographically by those before, then by their last.
+    One byte for each ensemble and utterance. The ensembles are in the order of the search, whatever the size of its
+    blocks: by their last member but one, then colexicographically by those before, then by their last.
     """
     margins = encode(problem)
-    for block in iter_blocks(problem, margins.bytes_per_ensemble):
-        yield vote_block(problem, margins, block.list_prefixes(problem.k), block.first, block.end)
-
-
-def compute_outcomes(problem: Problem) -> NDArray[np.bool_]:
-    """Return which utterances every ensemble gets right, whatever the constraints: ``(ensembles, n)`` bool in the order
-    of :func:`iter_right`, one byte for each ensemble and utterance."""
-    return np.concatenate([right.reshape(-1, right.shape[-1])[:, : problem.n] for right in iter_right(problem)])
+    blocks = iter_blocks(problem, margins.bytes_per_ensemble)
+    voted = (vote_block(problem, margins, one.list_prefixes(problem.k), one.first, one.end) for one in blocks)
+    return np.concatenate([right.reshape(-1, right.shape[-1])[:, : problem.n] for right in voted])
 
 
 def tally_block(
@@ -148,7 +147,7 @@ def vote_block(
         tied = right & ~_find_unbeaten(margins, sums - margins.unit, first, end)
         prefix, last, utterance = np.nonzero(tied)
         members = np.vstack([prefixes[prefix].T, last + first])
-        right[prefix, last, utterance] = _break_ties(problem, members, utterance)
+        right[prefix, last, utterance] = problem.decide(members, utterance).predicted == problem.truth[utterance]
     return right
 
 
@@ -160,12 +159,6 @@ def _find_unbeaten(margins: Margins, sums: NDArray[np.unsignedinteger], first: i
     guards &= margins.guard
     unbeaten: NDArray[np.bool_] = guards == margins.guard
     return unbeaten
-
-
-def _break_ties(problem: Problem, members: NDArray[np.intp], utterance: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return whether ensembles, the columns of ``(k, e)`` members, get one utterance each right under the tie rule."""
-    right: NDArray[np.bool_] = problem.decide(members, utterance).predicted == problem.truth[utterance]
-    return right
 
 
 def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
@@ -212,3 +205,47 @@ def _find_stretches(constraints: Constraints, start: int, held: int) -> list[tup
     completes = ((constraints.hits[start:] | held) & constraints.needed) == constraints.needed
     edges = np.flatnonzero(np.diff(np.concatenate([[False], completes, [False]]).astype(np.int8))) + start
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def search_locally(problem: Problem, *, top: int, starts: int = _STARTS, seed: int = 0) -> dict[Members, int]:
+    """Return up to ``top`` different good ensembles, members ascending, and how many utterances each gets right.
+
+    Beginning with random ensembles, exchange every member in turn for the candidate with whom most utterances are
+    right, until no exchange improves the ensemble. All ensembles voted on the way count.
+
+    >>> from ser_store.voting.problem import pose_problem
+    >>> search_locally(pose_problem([[0, 0, 1], [0, 1, 0], [1, 1, 1]], [0, 1, 1], k=2, n_classes=2), top=1)
+    {(0, 2): 2}
+    """
+    rng = np.random.default_rng(seed)
+    margins = encode(problem)
+    found: dict[Members, int] = {}
+    for _ in range(starts):
+        ensemble = rng.choice(problem.m, problem.k, replace=False).tolist()
+        current, unchanged = -1, 0
+        while unchanged < problem.k:
+            # The first member leaves; the one that comes in goes to the end, so that all get their turn.
+            rest = ensemble[1:]
+            correct = _count_right(problem, margins, rest)
+            found = _keep_best(found, rest, correct, top)
+            best = int(correct.argmax())
+            unchanged = 0 if correct[best] > current else unchanged + 1
+            ensemble = [*rest, best if correct[best] > current else ensemble[0]]
+            current = max(current, int(correct[best]))
+    return found
+
+
+def _count_right(problem: Problem, margins: Margins, rest: list[int]) -> NDArray[np.int64]:
+    """Return how many utterances ``rest`` and each candidate get right, ``(m,)``; -1 for those already in it."""
+    right = vote_block(problem, margins, np.array([rest], dtype=np.intp), 0, problem.m)[0]
+    correct: NDArray[np.int64] = np.bitwise_count(right.view(np.uint64)).sum(axis=1, dtype=np.int64)
+    correct[rest] = -1
+    return correct
+
+
+def _keep_best(found: dict[Members, int], rest: list[int], correct: NDArray[np.int64], top: int) -> dict[Members, int]:
+    floor = min(found.values()) + 1 if len(found) == top else 0
+    for candidate in np.flatnonzero(correct >= floor).tolist():
+        found[tuple(sorted([*rest, candidate]))] = int(correct[candidate])
+    kept = sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))[:top]
+    return dict(kept)

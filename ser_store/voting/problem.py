@@ -70,7 +70,7 @@ class Problem:
     def total(self) -> int:
         """Number of ensembles, those that are allowed."""
         if self.constraints is None:
-            return count_ensembles(self.m, self.k)
+            return comb(self.m, self.k)
         return self.constraints.count(self.k) if 1 <= self.k <= self.m else 0
 
     @property
@@ -228,15 +228,6 @@ def pose_problem(
         objective=objective,
         constraints=make_constraints(m, groups=groups, required=required) if groups is not None or required else None,
     )
-
-
-def count_ensembles(m: int, k: int) -> int:
-    """Return the number of k-member ensembles of ``m`` candidates, ``C(m, k)``; 0 where ``k > m``.
-
-    >>> count_ensembles(84, 5)
-    30872016
-    """
-    return comb(m, k)
 
 
 def _check_truth(truth: ArrayLike, n: int, n_classes: int) -> NDArray[np.intp]:

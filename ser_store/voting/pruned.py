@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError
 from ser_store.voting.compiled import find_obstacle
-from ser_store.voting.local_search import Members, search_locally
+from ser_store.voting.numpy_search import Members, search_locally
 from ser_store.voting.problem import Problem, check_countable, check_plain
 from ser_store.voting.search import (
     EnsembleScore,
@@ -77,7 +77,7 @@ def search_pruned(
 
     Ensembles are built member by member, in ascending order, and given up as soon as a bound on the utterances they
     can still get right shows that they are not among the best (see ``bounding`` and ``pruned_kernel``). What is good
-    enough is known from the start, from ensembles found by exchanging members (``local_search``). How much that saves
+    enough is known from the start, from ensembles found by exchanging members (``search_locally``). How much that saves
     depends on the candidates: much where they err on the same utterances, little where they err independently.
 
     The result is the same whatever the number of threads, unless the budget ends. Ctrl-C ends the search early.

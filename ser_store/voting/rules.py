@@ -15,21 +15,6 @@ from ser_store.errors import EnsembleError
 from ser_store.voting.checks import TIES, Tie, check_accuracies, check_votes, check_weights, take_steps
 from ser_store.voting.quantize import MAX_SUM, Logits, count_weights
 
-__all__ = [
-    "ABSTAINED",
-    "RULES",
-    "TIES",
-    "Rule",
-    "Tie",
-    "Votes",
-    "decide",
-    "decide_by_sums",
-    "find_most",
-    "hard_vote",
-    "soft_log_vote",
-    "soft_vote",
-]
-
 ABSTAINED = -1
 Rule = Literal["hard", "soft", "soft-log"]
 RULES = get_args(Rule)

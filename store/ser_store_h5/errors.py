@@ -1,6 +1,6 @@
 """Problems that are stated to the user in one line: what was got, what was expected, the way out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -63,3 +63,12 @@ def describe_unknown(kind: str, name: str, known: Iterable[str], *, way_out: str
     rest = f", … ({len(ordered)} in all)" if len(ordered) > 12 else ""
     expected = f"expected one of {', '.join(shown)}{rest}" if shown else "there are none yet"
     return f"unknown {kind} {name!r}: {expected}" + (f"; {way_out}" if way_out else "")
+
+
+def list_some(texts: Sequence[str], most: int = 3, *, mark: str = ", ") -> str:
+    """Return the first of many, and how many more there are.
+
+    >>> list_some(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    return mark.join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

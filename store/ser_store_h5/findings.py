@@ -1,12 +1,14 @@
 """What is found wrong with the files of a store, collected so that one does not hide the others."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_store_h5.errors import SerstoreError
+from ser_store_h5.errors import FormatError, IntegrityError, SerstoreError
+from ser_store_h5.member import MemberInfo
+from ser_store_h5.runs import RunRecord
 
 MISNAMED = "bears no name of a member, such as step-001100.h5, and nobody reads it"
 TWINS = "differs from run {} in case alone, which not every disk tells apart: expected names that differ in more"
@@ -49,6 +51,21 @@ class Verification:
         return self.bytes / self.seconds if self.seconds > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What can be read of the runs and members of a store, and what is wrong with the rest.
+
+    Attributes:
+        records: of every run whose record can be read, by its name.
+        members: what each holds, by run and step.
+        problems: by run; each names a file and how to go on without it.
+    """
+
+    records: Mapping[str, RunRecord]
+    members: tuple[MemberInfo, ...]
+    problems: tuple[FileProblem, ...]
+
+
 class Findings:
     """Collects what is wrong with the store at ``path``, but for files that were removed meanwhile, and may be."""
 
@@ -78,3 +95,13 @@ class Findings:
             return False
         place = self._path / file
         return not os.path.lexists(place.parent if place.name in ("run.json", "corpus.h5") else place)
+
+
+@contextmanager
+def stated_way_on(*ways: str) -> Iterator[None]:
+    """What is said of a damaged member or run ends with how to go on without it; ``ways`` come first."""
+    try:
+        yield
+    except (FormatError, IntegrityError) as problem:
+        others = ", ".join([*ways, "name other members", "or leave it out (`exclude`)"])
+        raise type(problem)(f"{problem}; to go on without it: {others}") from problem

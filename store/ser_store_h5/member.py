@@ -1,6 +1,6 @@
 """A member as a value: what one run said at one step about the utterances it covers. Knows no file."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,25 +102,6 @@ class MemberInfo:
     @property
     def name(self) -> str:
         return format_member(self.run, self.step)
-
-
-def find_places(
-    name: str, own: NDArray[np.int32], rows: NDArray[np.int32], tell_ids: Callable[[NDArray[np.int32]], list[str]]
-) -> NDArray[np.intp]:
-    """Return where ``rows`` of the corpus stand among the ``own`` rows of the member ``name``.
-
-    Raises:
-        StoreError: naming the utterances that the member does not cover.
-    """
-    places = np.minimum(np.searchsorted(own, rows), len(own) - 1)
-    missing = rows[own[places] != rows]
-    if len(missing):
-        first = ", ".join(tell_ids(missing[:3])) + (", …" if len(missing) > 3 else "")
-        raise StoreError(
-            f"{name} says nothing about {len(missing)} of the {len(rows)} utterances asked for ({first}): expected "
-            "all; choose another part or split, leave the member out, or make the missing ones with `extract()`"
-        )
-    return places
 
 
 def is_finite(array: NDArray[Any]) -> bool:

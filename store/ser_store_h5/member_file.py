@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ DATASETS = ("rows", "logits", "pooled", "predicted")
 _DTYPES = {"rows": np.int32, "logits": np.float32, "predicted": np.int16}
 
 Places = NDArray[np.integer[Any]]
+# Opens the member of a run at a step.
+OpenMember = Callable[[str, int], AbstractContextManager["MemberFile"]]
 
 
 def write_member(path: Path, member: Member, corpus: Corpus | CorpusHeader, *, replace: bool = False) -> None:

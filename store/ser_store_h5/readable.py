@@ -1,7 +1,6 @@
 """Reading a store, which is the same whether it is a folder or packed into one file."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,34 +11,19 @@ from numpy.typing import DTypeLike, NDArray
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.disk.reading import find_place
 from ser_store_h5.errors import FormatError, StoreError, UnknownNameError, describe_unknown
-from ser_store_h5.findings import MISNAMED, FileProblem, Findings
+from ser_store_h5.findings import MISNAMED, Findings, Survey
 from ser_store_h5.hdf5.seal import check_magic
 from ser_store_h5.member import Member, MemberInfo
 from ser_store_h5.member_file import MemberFile
 from ser_store_h5.names import check_run_name, format_member, is_on_hub, parse_member
 from ser_store_h5.places.folder import FolderPlace
 from ser_store_h5.places.packed import PackedPlace
-from ser_store_h5.places.place import Place
 from ser_store_h5.places.published import fetch_store
-from ser_store_h5.places.reading import Reader, Rows, check_rows
+from ser_store_h5.places.reading import AlignedMember, Rows, check_rows, stack_pooled
 from ser_store_h5.runs import RunRecord
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What can be read of the runs and members of a store, and what is wrong with the rest.
-
-    Attributes:
-        records: of every run whose record can be read, by its name.
-        members: what each holds, by run and step.
-        problems: by run; each names a file and how to go on without it.
-    """
-
-    records: Mapping[str, RunRecord]
-    members: tuple[MemberInfo, ...]
-    problems: tuple[FileProblem, ...]
+Place = FolderPlace | PackedPlace
 
 
 class ReadableStore:
@@ -136,7 +120,11 @@ class ReadableStore:
         """
         run, step = parse_member(name)
         if not self.has_run(run):
-            self._require_members()
+            if not self.member_names():
+                raise StoreError(
+                    f"{self.path} has no members yet: make some with `finetune()`, `extract()` or "
+                    "`import_predictions()`"
+                )
             known = self.runs() if step is None else self.member_names()
             raise UnknownNameError(describe_unknown("member", name, known, way_out="`ls()` lists them"))
         if step is None:
@@ -147,32 +135,25 @@ class ReadableStore:
             )
         return run, step
 
-    def _require_members(self) -> None:
-        if not self.member_names():
-            raise StoreError(
-                f"{self.path} has no members yet: make some with `finetune()`, `extract()` or `import_predictions()`"
-            )
-
-    def _read_each(self, names: Sequence[str], read: Callable[[MemberFile], T]) -> list[T]:
+    def _iter_read(self, names: Sequence[str], read: Callable[[MemberFile], T]) -> Iterator[T]:
         members = [self.resolve(name) for name in names]
-        found = []
         with self.place.opened(self.header) as open_member:
             for run, step in members:
                 with open_member(run, step) as file:
-                    found.append(read(file))
-        return found
+                    found = read(file)
+                yield found
 
     def read_member(self, name: str) -> Member:
         """Read one member with all it holds, each array compared with its digest."""
-        return self._read_each([name], MemberFile.read)[0]
+        return next(self._iter_read([name], MemberFile.read))
 
     def describe_member(self, name: str) -> MemberInfo:
         """Return what a member holds, without reading its arrays."""
-        return self._read_each([name], MemberFile.describe)[0]
+        return next(self._iter_read([name], MemberFile.describe))
 
     def members(self, run: str | None = None) -> list[MemberInfo]:
         """Return what every member holds, by run and step, without reading its arrays; see also :meth:`survey`."""
-        return self._read_each(self.member_names(run), MemberFile.describe)
+        return list(self._iter_read(self.member_names(run), MemberFile.describe))
 
     def survey(self) -> Survey:
         """Describe every run and member that can be read, and name what is wrong with the others.
@@ -202,11 +183,11 @@ class ReadableStore:
             covers[file.read_rows()] = True
             return int(covers[rows].sum())
 
-        return self._read_each(members, count)
+        return list(self._iter_read(members, count))
 
     def covered(self, member: str) -> Rows:
         """Return the utterances that a member covers, ascending indices into the corpus ``(m,)`` int32."""
-        return self._read_each([member], MemberFile.read_rows)[0]
+        return next(self._iter_read([member], MemberFile.read_rows))
 
     def predictions(
         self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
@@ -224,7 +205,12 @@ class ReadableStore:
         Raises:
             StoreError: if a member covers not all the rows, or has neither logits nor labels.
         """
-        return self._make_reader(members, rows, on, split).read_predictions()
+        chosen = self._choose_rows(members, rows, on, split)
+        predicted = np.empty((len(members), len(chosen)), dtype=np.int16)
+        read = self._iter_read(members, lambda file: self._align(file, chosen).read_predictions())
+        for place, own in enumerate(read):
+            predicted[place] = own
+        return predicted
 
     def logits(
         self, members: Sequence[str], rows: Rows | None = None, *, on: str | None = None, split: str | None = None
@@ -237,7 +223,12 @@ class ReadableStore:
         Raises:
             StoreError: if a member covers not all the rows, or has no logits.
         """
-        return self._make_reader(members, rows, on, split).read_logits()
+        chosen = self._choose_rows(members, rows, on, split)
+        logits = np.empty((len(members), len(chosen), len(self.header.classes)), dtype=np.float32)
+        read = self._iter_read(members, lambda file: self._align(file, chosen).read_logits())
+        for place, own in enumerate(read):
+            logits[place] = own
+        return logits
 
     def answers(self, members: Sequence[str], rows: Rows) -> list[NDArray[Any]]:
         """Read what each member says, whichever it holds, in one look at its file.
@@ -252,7 +243,8 @@ class ReadableStore:
         >>> store.answers(["xlsr53"], store.corpus.rows("test"))[0].shape
         (288,)
         """
-        return self._make_reader(members, rows, None, None).read_answers()
+        chosen = self._choose_rows(members, rows, None, None)
+        return list(self._iter_read(members, lambda file: self._align(file, chosen).read_answers()))
 
     def pooled(
         self,
@@ -278,19 +270,22 @@ class ReadableStore:
                 different hidden sizes are to be stacked, or if ``dtype`` is narrower than what is stored.
         """
         names = [members] if isinstance(members, str) else members
-        stacked = self._make_reader(names, rows, on, split).read_pooled(dtype, layer)
+        chosen = self._choose_rows(names, rows, on, split)
+        pooled = self._iter_read(names, lambda file: self._align(file, chosen).read_pooled(layer))
+        stacked = stack_pooled(pooled, len(names), dtype)
         return stacked[0] if isinstance(members, str) else stacked
 
-    def _make_reader(self, members: Sequence[str], rows: Rows | None, on: str | None, split: str | None) -> Reader:
+    def _choose_rows(self, members: Sequence[str], rows: Rows | None, on: str | None, split: str | None) -> Rows:
         if isinstance(members, str):
             raise StoreError(
                 f"members is the text {members[:120]!r}: expected a sequence of names, as [{members[:120]!r}]"
             )
         if rows is not None and not (on is None and split is None):
             raise StoreError("rows and a part of a split were both named: expected rows, or on and split, not both")
-        chosen = self.header.rows(on, split=split) if rows is None else check_rows(rows, len(self.header))
-        resolved = [self.resolve(name) for name in members]
-        return Reader(self.place, self.header, resolved, chosen, lambda missing: self.corpus.ids[missing].tolist())
+        return self.header.rows(on, split=split) if rows is None else check_rows(rows, len(self.header))
+
+    def _align(self, file: MemberFile, rows: Rows) -> AlignedMember:
+        return AlignedMember(file, rows, lambda missing: self.corpus.ids[missing])
 
 
 def open_place(path: Path) -> Place:

@@ -109,12 +109,17 @@ def compose_point(point: Mapping[str, Any], *, where: object) -> bytes:
 
 def _read_limited(path: Path) -> bytes:
     check_inside(path, path.parent.parent.parent)
-    handle = open_regular(path)
-    with os.fdopen(handle, "rb") as file:
-        size = os.fstat(handle).st_size
-        if size > MAX_BYTES:
-            raise FormatError(f"{path}: has {size} bytes: expected at most {MAX_BYTES}")
-        return file.read()
+    try:
+        handle = open_regular(path)
+        with os.fdopen(handle, "rb") as file:
+            size = os.fstat(handle).st_size
+            if size > MAX_BYTES:
+                raise FormatError(f"{path}: has {size} bytes: expected at most {MAX_BYTES}")
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -128,8 +133,6 @@ def read_run(folder: Path) -> RunRecord:
         content = _read_limited(path)
     except FileNotFoundError:
         raise FormatError(f"{path}: run.json is missing; restore it from a copy, or remove the run's folder") from None
-    except OSError as problem:
-        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
     return parse_run(content, run=folder.name, where=str(path))
 
 
@@ -198,8 +201,6 @@ def read_curves(folder: Path) -> list[dict[str, Any]]:
         content = _read_limited(path)
     except FileNotFoundError:
         return []
-    except OSError as problem:
-        raise FormatError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
     return parse_curves(content, where=str(path))
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ser_store.evaluation.tables.hard import count_by_right
+from ser_store.evaluation.hard_utterances import count_by_right
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord

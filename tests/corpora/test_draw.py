@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_store.corpora.published.fields import describe_name
-from ser_store.corpora.published.ids import read_ids
+from ser_store.corpora.published.fields import describe_name, read_ids
 from ser_store.corpora.published.page import open_page
 from ser_store.corpora.splits.draw import add_split, normalise_part, twin_groups
 from ser_store.corpora.splits.draw_names import SPLITS, name_split

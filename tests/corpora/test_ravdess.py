@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.corpora.published.fields import describe_name
-from ser_store.corpora.published.ids import read_ids
+from ser_store.corpora.published.fields import describe_name, read_ids
 from ser_store.corpora.published.loading import load_published
 from ser_store.corpora.published.page import open_page
 from ser_store.errors import AudioError, CorpusError, SerstoreError

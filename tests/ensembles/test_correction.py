@@ -9,9 +9,9 @@ from ensemble_samples import N_TEST, N, interrupt_in, runs_of, search
 
 from ser_store import Correction, Store, vote
 from ser_store.errors import EnsembleError
+from ser_store.statistics.repeated_choice import weigh_classes_alike
 from ser_store.statistics.selection import correct_search_by_bootstrap, correct_selection_by_bootstrap
 from ser_store.statistics.selection import correct_selection_by_halves as correct_by_halves
-from ser_store.statistics.weighing import weigh_classes_alike
 from ser_store.voting.greedy import search_greedy
 from ser_store.voting.problem import pose_problem
 

@@ -12,7 +12,7 @@ from ser_store.ensembles.fitted.vote import vote_fitted
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.utterances import find_utterances
 from ser_store.metrics.calibration import log_softmax
-from ser_store.voting.fitted.weights import fit_weights
+from ser_store.voting.fitted import fit_weights
 from ser_store_h5.member import Member
 from ser_store_h5.progress import silent
 from ser_store_h5.runs import RunRecord

@@ -5,7 +5,8 @@ from ser_store.errors import CorpusError, EnsembleError, MetricError, StoreError
 from ser_store.evaluation.choice.ensemble_names import VotingRule, vote_ensemble
 from ser_store.evaluation.choice.member_choice import resolve_ensemble
 from ser_store.evaluation.comparing import compare
-from ser_store.statistics.comparisons import cochran_q, compare_pairs, holm, mcnemar
+from ser_store.statistics.comparisons import compare_pairs
+from ser_store.statistics.matched_tests import cochran_q, holm, mcnemar
 from ser_store.voting.rules import hard_vote, soft_vote
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 import ser_store as ss
 from ser_store.heads.folds import split_by_speaker
-from ser_store.voting.fitted.weights import fit_weights
+from ser_store.voting.fitted import fit_weights
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
 

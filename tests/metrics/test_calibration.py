@@ -6,12 +6,11 @@ from sklearn import metrics as oracle
 
 from ser_store.errors import MetricError
 from ser_store.metrics.calibration import (
-    compute_brier,
     compute_calibration_error,
     compute_log_loss,
-    compute_top_k_accuracy,
     evaluate_logits,
     log_softmax,
+    score_utterances,
     softmax,
 )
 
@@ -30,22 +29,21 @@ def test_log_loss_and_brier_equal_scikit_learn_s(scored):
     expected = oracle.log_loss(truth, probabilities, labels=range(4))
     assert compute_log_loss(truth, logits) == pytest.approx(expected, rel=1e-12)
     expected = oracle.brier_score_loss(truth, probabilities, labels=range(4), scale_by_half=False)
-    assert compute_brier(truth, logits) == pytest.approx(expected, rel=1e-12)
+    assert evaluate_logits(truth, logits).brier == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_top_k_accuracy_equals_scikit_learn_s(scored, k):
+def test_top_2_accuracy_equals_scikit_learn_s(scored):
     truth, logits = scored
-    expected = oracle.top_k_accuracy_score(truth, logits, k=k, labels=range(4))
-    assert compute_top_k_accuracy(truth, logits, k=k) == expected
+    expected = oracle.top_k_accuracy_score(truth, logits, k=2, labels=range(4))
+    assert evaluate_logits(truth, logits).top2 == expected
 
 
-def test_of_equal_logits_the_lowest_class_comes_first_and_top_1_is_the_accuracy():
+def test_of_equal_logits_the_lowest_class_comes_first():
     rng = np.random.default_rng(5)
     truth, logits = rng.integers(4, size=200), rng.integers(3, size=(200, 4)).astype(np.float32)
-    assert compute_top_k_accuracy(truth, logits, k=1) == (logits.argmax(axis=1) == truth).mean()
-    assert compute_top_k_accuracy([1, 2], [[0.0, 0.0, 0.0]] * 2, k=2) == 0.5
-    assert compute_top_k_accuracy(truth, logits, k=4) == 1.0
+    first_two = np.argsort(-logits, axis=1, kind="stable")[:, :2]
+    assert score_utterances(truth, logits)["top2"].tolist() == (first_two == truth[:, None]).any(axis=1).tolist()
+    assert evaluate_logits([1, 2], [[0.0, 0.0, 0.0]] * 2).top2 == 0.5
 
 
 def loop_calibration_error(truth, logits, n_bins):
@@ -81,15 +79,13 @@ def test_certainty_falls_into_the_last_bin():
 def test_brier_is_twice_the_positive_class_s_score_of_two_classes():
     truth, logits = [0, 1, 1], [[1.0, 0.0], [0.3, 0.5], [2.0, 0.0]]
     one_sided = np.mean((softmax(logits)[:, 1] - truth) ** 2)
-    assert compute_brier(truth, logits) == pytest.approx(2 * one_sided)
+    assert evaluate_logits(truth, logits).brier == pytest.approx(2 * one_sided)
 
 
 def test_all_figures_come_together(scored):
     truth, logits = scored
     scores = evaluate_logits(truth, logits)
-    assert scores.top2 == compute_top_k_accuracy(truth, logits, k=2)
     assert scores.log_loss == compute_log_loss(truth, logits)
-    assert scores.brier == compute_brier(truth, logits)
     assert scores.ece == compute_calibration_error(truth, logits)
 
 
@@ -114,13 +110,7 @@ def test_softmax_sums_to_one_over_the_last_axis():
     ],
 )
 def test_logits_that_do_not_fit_are_refused_in_one_line(truth, logits, message):
-    for compute in (
-        compute_log_loss,
-        compute_brier,
-        compute_calibration_error,
-        compute_top_k_accuracy,
-        evaluate_logits,
-    ):
+    for compute in (compute_log_loss, compute_calibration_error, evaluate_logits):
         with pytest.raises(MetricError, match=message):
             compute(truth, logits)
 
@@ -130,12 +120,9 @@ def test_softmax_of_nothing_is_refused():
         softmax(np.empty((0, 3)))
 
 
-def test_numbers_of_bins_and_of_classes_to_look_at_are_checked():
+def test_the_number_of_bins_is_checked():
     with pytest.raises(MetricError, match="n_bins is 0: expected at least 1"):
         compute_calibration_error([0], [[1.0, 0.0]], n_bins=0)
-    for k in (0, 3):
-        with pytest.raises(MetricError, match=f"k is {k}: expected 1 to 2, the number of classes"):
-            compute_top_k_accuracy([0], [[1.0, 0.0]], k=k)
 
 
 @given(

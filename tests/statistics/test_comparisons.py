@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ser_store.errors import MetricError
-from ser_store.statistics.comparisons import compare_pairs, flip_groups, holm, mcnemar
+from ser_store.statistics.comparisons import compare_pairs
 from ser_store.statistics.intervals import mean_interval
+from ser_store.statistics.matched_tests import flip_groups, holm, mcnemar
 
 SPEAKERS = np.repeat(np.arange(24), 12)
 
@@ -21,7 +22,7 @@ def test_every_pair_is_compared_once_in_the_order_of_the_names(correct):
 
 @pytest.mark.parametrize("groups", [None, SPEAKERS], ids=["utterances", "speakers"])
 def test_each_comparison_is_that_of_the_two_alone_with_holm_s_correction(correct, groups):
-    pairs = compare_pairs(correct, ["a", "b", "c", "d"], groups=groups, group_name="actor")
+    pairs = compare_pairs(correct, ["a", "b", "c", "d"], groups=groups)
     np.testing.assert_allclose([pair.p_holm for pair in pairs], holm([pair.p for pair in pairs]))
     for pair in pairs:
         first, second = (correct["abcd".index(name)] for name in (pair.first, pair.second))
@@ -33,8 +34,8 @@ def test_each_comparison_is_that_of_the_two_alone_with_holm_s_correction(correct
             assert pair.method == "McNemar"
         else:
             assert pair.p == flip_groups(differences.reshape(24, 12).sum(axis=1))
-            assert pair.method == "permutation by actor"
-        alone = mean_interval(differences, limits=(-1, 1), groups=groups, group_name="actor")
+            assert pair.method == "permutation by speaker"
+        alone = mean_interval(differences, limits=(-1, 1), groups=groups)
         assert pair.interval.bounds == pytest.approx(alone.bounds, abs=1e-12)
         assert pair.interval.method == alone.method
 

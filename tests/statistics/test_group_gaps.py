@@ -86,9 +86,9 @@ def test_speakers_themselves_are_compared_by_permuting_utterances():
 
 def test_a_real_gap_between_the_sexes_is_found():
     correct = np.random.default_rng(7).random(288) < np.where(SEXES == "f", 0.95, 0.75)
-    gap = compare_groups(correct, SEXES, units=SPEAKERS, unit_name="actor")
+    gap = compare_groups(correct, SEXES, units=SPEAKERS)
     assert gap.p < 0.01
-    assert (gap.best, gap.worst, gap.method) == ("f", "m", "permutation of actors")
+    assert (gap.best, gap.worst, gap.method) == ("f", "m", "permutation of speakers")
 
 
 def test_where_all_are_right_there_is_no_gap():

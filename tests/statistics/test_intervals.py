@@ -9,13 +9,17 @@ from sklearn import metrics as oracle
 
 from ser_store.errors import MetricError
 from ser_store.metrics.confusion import compute_metrics_from_confusion, count_outcomes
-from ser_store.statistics.bootstrap import compute_t_factor, find_bounds, find_student_quantile
-from ser_store.statistics.intervals import (
+from ser_store.statistics.bootstrap import (
     Interval,
+    compute_t_factor,
+    find_bounds,
+    find_student_quantile,
+    resample_intervals,
+)
+from ser_store.statistics.intervals import (
     accuracy_interval,
     mean_interval,
     metric_intervals,
-    resample_intervals,
     wilson_interval,
 )
 from ser_store.statistics.resampling import iter_counts, resample_kinds
@@ -56,24 +60,23 @@ def test_the_wilson_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 @pytest.mark.parametrize(
-    ("correct", "n", "confidence", "message"),
-    [(1, 0, 0.95, "1 correct of 0"), (3, 2, 0.95, "3 correct of 2"), (1, 2, 95, "confidence is 95: expected")],
+    ("correct", "n", "message"),
+    [(1, 0, "1 correct of 0"), (3, 2, "3 correct of 2")],
 )
-def test_an_interval_of_impossible_counts_is_refused(correct, n, confidence, message):
+def test_an_interval_of_impossible_counts_is_refused(correct, n, message):
     with pytest.raises(MetricError, match=message):
-        wilson_interval(correct, n, confidence=confidence)
+        wilson_interval(correct, n)
 
 
 def test_without_groups_the_accuracy_s_interval_is_wilson_s():
     correct = np.arange(288) < 279
-    assert accuracy_interval(correct) == Interval(*wilson_interval(279, 288), "Wilson", 0.95)
-    assert accuracy_interval(correct, confidence=0.8).bounds == wilson_interval(279, 288, confidence=0.8)
+    assert accuracy_interval(correct) == Interval(*wilson_interval(279, 288), "Wilson")
 
 
 def test_with_groups_they_are_drawn_and_the_method_names_them():
     correct, speakers = draw_by_speaker(np.random.default_rng(1), n_speakers=24, per_speaker=12)
-    interval = accuracy_interval(correct, groups=speakers, group_name="actor")
-    assert (interval.method, interval.n_groups, interval.caution) == ("bootstrap by actor", 24, None)
+    interval = accuracy_interval(correct, groups=speakers)
+    assert (interval.method, interval.n_groups, interval.caution) == ("bootstrap by speaker", 24, None)
     assert interval.low < correct.mean() < interval.high
 
 
@@ -112,7 +115,7 @@ def test_without_limits_the_interval_is_student_s_and_within_limits_the_logit_s(
     free = mean_interval(values, repeats=40_000)
     expected = stats.t.interval(0.95, 29, loc=values.mean(), scale=values.std(ddof=1) / 30**0.5)
     assert free.bounds == pytest.approx(expected, abs=0.01)
-    assert compute_t_factor(10, confidence=0.95) == pytest.approx(stats.t.ppf(0.975, 9) * (10 / 9) ** 0.5)
+    assert compute_t_factor(10) == pytest.approx(stats.t.ppf(0.975, 9) * (10 / 9) ** 0.5)
     logit = special.expit(special.logit((0.7 + 1) / 2) + np.array([-1, 1]) * 0.1 / (2 * 0.85 * 0.15))
     assert find_bounds(0.7, 0.1, limits=(-1, 1)) == pytest.approx(tuple(2 * logit - 1))
     assert find_bounds(0.5, 0.2, limits=(0, np.inf)) == pytest.approx((0.5 * np.exp(-0.4), 0.5 * np.exp(0.4)))
@@ -150,7 +153,7 @@ def test_bounds_stay_within_the_limits_and_hold_the_figure(centre, half_width):
 @pytest.mark.parametrize("all_right", [True, False])
 def test_where_all_are_right_or_wrong_the_interval_is_wilson_s_though_groups_are_known(all_right):
     interval = accuracy_interval(np.full(20, all_right), groups=np.arange(20) % 4)
-    assert interval == Interval(*wilson_interval(20 * all_right, 20), "Wilson", 0.95)
+    assert interval == Interval(*wilson_interval(20 * all_right, 20), "Wilson")
     assert interval.low < interval.high
     metrics = metric_intervals([0, 1, 0, 1], [0, 1, 0, 1] if all_right else [1, 0, 1, 0], n_classes=2)
     assert metrics["macro_f1"].bounds == (all_right, all_right)
@@ -179,7 +182,7 @@ def test_the_metrics_intervals_are_those_of_the_same_samples_scored_by_scikit_le
     }
     for name, score in scorers.items():
         spread = np.std([score(*divmod(sample, 4)) for sample in cells])
-        half_width = compute_t_factor(120 if groups is None else 12, confidence=0.95) * spread
+        half_width = compute_t_factor(120 if groups is None else 12) * spread
         limits = (-1, 1) if name in ("kappa", "mcc") else (0, 1)
         bounds = find_bounds(score(truth, predicted), half_width, limits=limits)
         assert intervals[name].bounds == pytest.approx(bounds, abs=1e-12), name
@@ -271,7 +274,6 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
         (lambda: accuracy_interval([True, False], groups=[1, 1]), "all 2 utterances are of speaker 1: expected two"),
         (lambda: accuracy_interval([True, False], groups=[1]), r"groups have shape \(1,\): expected \(2,\)"),
         (lambda: accuracy_interval([True, False], groups=[1, 2], repeats=0), "repeats is 0: expected at least 1"),
-        (lambda: accuracy_interval([True, False], groups=[1, 2], confidence=1), "confidence is 1: expected"),
         (lambda: mean_interval([1.0, np.nan]), r"values have shape \(2,\): expected \(n,\) finite numbers"),
         (lambda: mean_interval([1.0, 2.0], limits=(0, 1)), r"figure mean is 1\.5: expected 0 to 1; state its limits"),
         (lambda: metric_intervals([0, 2], [0, 1], n_classes=2), r"truth holds 2: expected 0\.\.1"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ser_store.errors import MetricError
-from ser_store.statistics.comparisons import cochran_q, flip_groups, holm, mcnemar
+from ser_store.statistics.matched_tests import cochran_q, flip_groups, holm, mcnemar
 
 
 def make_pair(b: int, c: int, both: int = 3) -> tuple[np.ndarray, np.ndarray]:

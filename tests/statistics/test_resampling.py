@@ -24,7 +24,7 @@ def test_samples_do_not_depend_on_the_size_of_blocks(monkeypatch):
 
 
 def test_groups_are_drawn_whole():
-    units = find_units(6, ["a", "b", "a", "c", "b", "a"], group_name="speaker")
+    units = find_units(6, ["a", "b", "a", "c", "b", "a"])
     by_unit = units.sum(np.array([[1.0], [10.0], [1.0], [100.0], [10.0], [1.0]]))
     assert by_unit.tolist() == [[3.0], [20.0], [100.0]]
     assert units.expand(np.array([[0, 2, 1]])).tolist() == [[0, 2, 0, 1, 2, 0]]
@@ -68,4 +68,4 @@ def test_groups_may_be_anything_hashable(groups, values):
 )
 def test_groups_that_cannot_be_drawn_are_refused(groups, message):
     with pytest.raises(MetricError, match=message):
-        find_units(3, groups, group_name="speaker")
+        find_units(3, groups)

@@ -8,13 +8,12 @@ import pytest
 from ser_store.errors import MetricError, UncorrectableError
 from ser_store.statistics import resampling
 from ser_store.statistics.intervals import wilson_interval
+from ser_store.statistics.repeated_choice import SelectionBias, weigh_classes_alike
 from ser_store.statistics.resampling import iter_counts
 from ser_store.statistics.selection import (
-    SelectionBias,
     correct_search_by_bootstrap,
     correct_selection_by_bootstrap,
     correct_selection_by_halves,
-    weigh_classes_alike,
 )
 from ser_store.voting import hard_vote, search_ensembles
 

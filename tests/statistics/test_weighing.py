@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from ser_store.statistics.weighing import score_outcomes, weigh_alike, weigh_classes_alike
+from ser_store.statistics.repeated_choice import score_outcomes, weigh_alike, weigh_classes_alike
 
 
 def test_the_scores_equal_scikit_learn_s_of_the_utterances_drawn():

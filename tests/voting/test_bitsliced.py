@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from itertools import combinations, product
+from math import comb
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from vote_samples import draw_candidates
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import count_ensembles, problem, search_ensembles
+from ser_store.voting import problem, search_ensembles
 from ser_store.voting.compiled import bitsliced, parts
 from ser_store.voting.compiled.jit import compiled
 
@@ -21,7 +22,7 @@ def assert_equals_batched(predictions, truth, *, threads=2, **case):
     slow = search_ensembles(predictions, truth, backend="batched", **case)
     assert fast.results == slow.results
     np.testing.assert_array_equal(fast.histogram, slow.histogram)
-    assert fast.searched == slow.searched == count_ensembles(len(predictions), case["k"])
+    assert fast.searched == slow.searched == comb(len(predictions), case["k"])
     assert fast.complete
 
 
@@ -31,7 +32,7 @@ def cases(draw):
     n_classes = draw(st.integers(2, 12))
     accuracy = draw(st.sampled_from([0.0, 0.3, 0.7, 0.9, 0.98]))
     predictions, truth = draw_candidates(m, n, n_classes, accuracy=accuracy, seed=draw(st.integers(0, 2**32 - 1)))
-    k = draw(st.integers(2, m).filter(lambda k: count_ensembles(m, k) <= 4000))
+    k = draw(st.integers(2, m).filter(lambda k: comb(m, k) <= 4000))
     return predictions, truth, k, n_classes, draw(st.sampled_from([1, 3, 20, 5000]))
 
 
@@ -99,7 +100,7 @@ def test_of_candidates_that_are_all_alike_the_lexicographically_first_ensembles_
     predictions = np.tile(np.where(truth == 3, 0, truth), (30, 1)).astype(np.int16)
     result = search_ensembles(predictions, truth, k=4, n_classes=4, top=6, backend="bitsliced")
     assert [score.members for score in result.results] == list(combinations(range(30), 4))[:6]
-    assert result.histogram[30] == result.searched == count_ensembles(30, 4)
+    assert result.histogram[30] == result.searched == comb(30, 4)
 
 
 def test_the_scores_do_not_depend_on_the_order_of_the_members():
@@ -125,7 +126,7 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
     predictions, truth = draw_candidates(12, 50, 4, accuracy=0.7)
     result = search_ensembles(predictions, truth, k=5, n_classes=4, backend="bitsliced", progress=interrupt)
     assert not result.complete
-    assert 0 < result.searched < count_ensembles(12, 5)
+    assert 0 < result.searched < comb(12, 5)
     assert result.results[0].correct == np.flatnonzero(result.histogram)[-1]
 
 

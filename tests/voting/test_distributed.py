@@ -7,13 +7,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
+from math import comb
 
 import numpy as np
 import pytest
 from vote_samples import from_arrays
 
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError
-from ser_store.voting import TIES, count_ensembles, search_ensembles
+from ser_store.voting import TIES, search_ensembles
 from ser_store.voting.cluster import distributed, tasks
 from ser_store.voting.problem import pose_problem
 
@@ -137,7 +138,7 @@ def test_a_worker_killed_half_way_changes_nothing(monkeypatch, tmp_path):
         assert workers[1].poll() is None
     assert min(done_before_and_after) > 20
     assert_same(found, search_ensembles(predictions, truth, k=6, n_classes=8))
-    assert found.searched == count_ensembles(66, 6)
+    assert found.searched == comb(66, 6)
 
 
 def test_what_every_task_needs_travels_with_it_instead_of_lying_on_a_worker_that_may_be_lost():
@@ -145,7 +146,7 @@ def test_what_every_task_needs_travels_with_it_instead_of_lying_on_a_worker_that
     predictions, truth = draw_candidates(40, 288, 8)
     problem = pose_problem(predictions, truth, k=5, n_classes=8, rule="hard", tie="lowest", probabilities=None)
     # From a kilobyte on, joblib puts an argument on one worker.
-    assert sizeof(tasks.ask(problem, backend="bitsliced", top=5)) < 1000
+    assert sizeof(tasks.narrow_indices(problem)) < 1000
     assert sizeof(next(tasks.iter_tasks(problem, "bitsliced", lambda: 0))) < 1000
 
 
@@ -162,7 +163,7 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
     predictions, truth = draw_candidates(12, 50, 4)
     found = search_distributed(predictions, truth, k=5, n_classes=4, backend="threading", n_jobs=2, progress=interrupt)
     assert not found.complete
-    assert 0 < found.searched < count_ensembles(12, 5)
+    assert 0 < found.searched < comb(12, 5)
     assert found.results
 
 

@@ -9,8 +9,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser_store.metrics.calibration import log_softmax
-from ser_store.voting.fitted.combinations import FITS, compute_loss, cross_fit, fit_greedy_pool, fit_pool
-from ser_store.voting.fitted.weights import fit_weights, sum_weighted
+from ser_store.voting.fitted import (
+    FITS,
+    compute_loss,
+    cross_fit,
+    fit_greedy_pool,
+    fit_pool,
+    fit_weights,
+    sum_weighted,
+)
 
 N, CLASSES = 240, 4
 GROUPS = np.arange(N) % 6

@@ -1,6 +1,7 @@
 """The search with pruning against the exhaustive one."""
 
 from itertools import combinations, islice
+from math import comb
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 from vote_samples import draw_candidates, from_arrays
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import count_ensembles, hard_vote, pruned, search_ensembles
+from ser_store.voting import hard_vote, pruned, search_ensembles
 from ser_store.voting.compiled.bitsliced import encode_candidates
 from ser_store.voting.compiled.bounding import begin
 from ser_store.voting.compiled.workspace import make_tree
-from ser_store.voting.local_search import search_locally
+from ser_store.voting.numpy_search import search_locally
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.search import search_problem
 
@@ -163,7 +164,7 @@ def test_progress_covers_every_branch():
 
     predictions, truth = draw_candidates(14, 50, 4, accuracy=0.7)
     search_pruned(predictions, truth, k=6, n_classes=4, progress=watch)
-    assert seen == [(count_ensembles(10, 2), "proving")] * count_ensembles(10, 2)
+    assert seen == [(comb(10, 2), "proving")] * comb(10, 2)
 
 
 FIVE = np.zeros((5, 4), dtype=np.int16)

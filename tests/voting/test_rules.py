@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from ser_store.errors import EnsembleError, UnknownNameError
 from ser_store.metrics import softmax
-from ser_store.voting.checks import check_weights
+from ser_store.voting.checks import TIES, check_weights
 from ser_store.voting.quantize import Logits, count_weights
-from ser_store.voting.rules import TIES, hard_vote, soft_log_vote, soft_vote
+from ser_store.voting.rules import hard_vote, soft_log_vote, soft_vote
 
 
 def vote_by_hand(votes, n_classes, tie, probabilities, accuracies, weights):

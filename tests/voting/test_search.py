@@ -2,6 +2,7 @@
 
 import csv
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from vote_samples import search_by_hand
 
 from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import TIES, count_ensembles, hard_vote, search_ensembles
+from ser_store.voting import TIES, hard_vote, search_ensembles
 from ser_store.voting import numpy_search as batched
 from ser_store.voting.problem import pose_problem
 from ser_store.voting.quantize import Logits
@@ -23,7 +24,7 @@ def assert_finds_what_hands_find(predictions, truth, *, k, backend="auto", **cas
     result = search_ensembles(predictions, truth, k=k, top=7, backend=backend, **case)
     found = [(score.members, score.correct, score.balanced_accuracy, score.ties) for score in result.results]
     assert found == expected[:7]
-    assert result.searched == len(expected) == count_ensembles(len(predictions), k)
+    assert result.searched == len(expected) == comb(len(predictions), k)
     assert result.complete
     n_right = [correct for _, correct, _, _ in expected]
     np.testing.assert_array_equal(result.histogram, np.bincount(n_right, minlength=len(truth) + 1))
@@ -177,7 +178,7 @@ def test_what_every_ensemble_gets_right_comes_in_the_order_of_the_search(monkeyp
     rng = np.random.default_rng(7)
     truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(7, 20))
     problem = pose_problem(predictions, truth, k=4, n_classes=3, rule="hard", tie="lowest", probabilities=None)
-    found = np.concatenate([right.reshape(-1, right.shape[-1])[:, :20] for right in batched.iter_right(problem)])
+    found = batched.compute_outcomes(problem)
     order = sorted(combinations(range(7), 4), key=lambda members: (members[2], members[1], members[0], members[3]))
     expected = [hard_vote(predictions[list(members)], n_classes=3).predicted == truth for members in order]
     np.testing.assert_array_equal(found, expected)
@@ -256,7 +257,7 @@ def test_an_interrupted_search_returns_the_best_so_far(monkeypatch):
     truth, predictions = rng.integers(3, size=20), rng.integers(3, size=(9, 20))
     result = search_ensembles(predictions, truth, k=4, n_classes=3, progress=interrupt)
     assert not result.complete
-    assert 0 < result.searched < count_ensembles(9, 4)
+    assert 0 < result.searched < comb(9, 4)
     assert result.histogram.sum() == result.searched
     assert result.results[0].correct == np.flatnonzero(result.histogram)[-1]
 

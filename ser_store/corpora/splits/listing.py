@@ -10,11 +10,9 @@ from ser_store.common.display import Block, Result, Table
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.draw import add_split, describe_folds
 from ser_store.corpora.splits.draw_names import name_kind, name_repeats, name_split
-from ser_store.errors import SerstoreError, StoreError, UnknownNameError, describe_unknown
+from ser_store.errors import SerstoreError, StoreError, UnknownNameError, describe_unknown, list_some
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
-
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -182,9 +180,8 @@ def _without(store: Store, corpus: Corpus, name: str) -> Corpus:
         raise StoreError(f"{name} is the default split: expected another one; choose another `default` first")
     users = [run for run in store.runs() if name in (store.run(run).details.get(key) for key in ("split", "cv"))]
     if users:
-        more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
         raise StoreError(
-            f"split {name} cannot be removed: runs {', '.join(users[:_NAMED])}{more} were made by it, and a name "
+            f"split {name} cannot be removed: runs {list_some(users)} were made by it, and a name "
             "belongs to one split; remove them first with `rm()`"
         )
     left = {other: parts for other, parts in corpus.splits.items() if other != name}

@@ -16,8 +16,8 @@ from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.statistics.comparisons import PairComparison
-from ser_store.statistics.selection import SelectionBias
-from ser_store.voting.fitted.combinations import Combination
+from ser_store.statistics.repeated_choice import SelectionBias
+from ser_store.voting.fitted import Combination
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ser_store.ensembles.fitted.groups import FitGroups, group_speakers
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import StoreError
 from ser_store.metrics.calibration import log_softmax
-from ser_store.voting.fitted.combinations import FITS, Combination, FittedRule, cross_fit
+from ser_store.voting.fitted import FITS, Combination, FittedRule, cross_fit
 from ser_store_h5.store import Store
 
 

@@ -21,7 +21,7 @@ from ser_store.errors import EnsembleError
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
 from ser_store.statistics.comparisons import caution_few_groups, compare_against
-from ser_store.voting.fitted.combinations import FITS, Combination, FittedRule
+from ser_store.voting.fitted import FITS, Combination, FittedRule
 from ser_store.voting.quantize import Logits
 from ser_store.voting.rules import Votes, hard_vote, soft_log_vote, soft_vote
 from ser_store.voting.search import score_votes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice
-from ser_store.errors import EnsembleError, SerstoreError, StoreError
+from ser_store.errors import EnsembleError, SerstoreError, StoreError, list_some
 from ser_store.evaluation.choice.exclusion import Exclusion
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import MemberInfo
@@ -17,8 +17,6 @@ from ser_store_h5.store import Store
 
 # Which steps are meant of a run that is named without one, or not at all.
 Steps = Literal["selected", "all"]
-# Members that one line names before it only counts them.
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -289,7 +287,7 @@ def keep_covering(
     short = [f"{name} {n}" for name, n in lacking.items()]
     if not short:
         return list(names), ()
-    shown = ", ".join(short[:_NAMED]) + (f" and {len(short) - _NAMED} more" if len(short) > _NAMED else "")
+    shown = list_some(short)
     if len(short) == len(names):
         raise StoreError(
             f"no member covers the {len(rows)} utterances of {on}; of them {shown}: expected one that covers all; "

@@ -9,7 +9,7 @@ from ser_store.errors import UnknownNameError, describe_unknown
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
     from ser_store.metrics.confusion import Normalisation
-    from ser_store.statistics.intervals import Interval
+    from ser_store.statistics.bootstrap import Interval
 
 PLAIN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
 # Gavali & Verma (2025) have the field's two names the other way round.
@@ -121,7 +121,7 @@ def describe_methods(intervals: Sequence["Interval"]) -> str:
     """Return each way in which intervals were found, with the number of speakers.
 
     >>> from ser_store.statistics.intervals import Interval
-    >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", 0.95, n_groups=n) for n in (24, 22)])
+    >>> describe_methods([Interval(0.1, 0.2, "bootstrap by speaker", n_groups=n) for n in (24, 22)])
     'bootstrap by speaker (22 to 24)'
     """
     ways: dict[str, list[int]] = {}

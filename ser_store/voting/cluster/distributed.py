@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import Any
 
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
-from ser_store.voting.cluster.tasks import Answer, answer, ask, count_tasks, iter_tasks
+from ser_store.voting.cluster.tasks import answer, count_tasks, iter_tasks, narrow_indices
 from ser_store.voting.problem import Problem, check_countable
 from ser_store.voting.search import SearchResult, check_top, choose_backend, conclude, make_tally
+from ser_store.voting.top_k import Tally
 from ser_store_h5.progress import Progress, silent
 
 CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
@@ -63,13 +64,13 @@ def search_distributed(
     floor = 0
     # Sums that do not fit are decided one by one where they have to be, which only numpy does.
     voting = choose_backend(problem, "auto" if problem.fits(problem.k) else "batched")
-    question = ask(problem, backend=voting, top=top)
+    narrow = narrow_indices(problem)
     tasks = iter_tasks(problem, voting, lambda: floor)
     try:
         with _connect(backend, scheduler, n_jobs) as parallel:
             from joblib import delayed
 
-            answers: Iterable[Answer] = parallel(delayed(answer)(question, task) for task in tasks)
+            answers: Iterable[Tally] = parallel(delayed(answer)(narrow, voting, top, task) for task in tasks)
             with _abandoning(answers):
                 for found in progress(answers, total=count_tasks(problem, voting), label="voting"):
                     tally.offer(found.correct, found.balance, found.members)
@@ -163,7 +164,7 @@ def _connect_dask(scheduler: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _abandoning(answers: Iterable[Answer]) -> Iterator[None]:
+def _abandoning(answers: Iterable[Tally]) -> Iterator[None]:
     """Give up what is still under way when the search is interrupted."""
     try:
         yield

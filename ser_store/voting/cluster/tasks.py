@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser_store.voting.numpy_search import Block, encode, iter_blocks, tally_block
 from ser_store.voting.problem import Problem
@@ -18,24 +17,6 @@ PARTS_PER_TASK = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
-    """What all tasks of a search have in common.
-
-    It holds its arrays where joblib's Dask back end does not see them. That would keep them on one worker only, with
-    which they would be lost.
-
-    Attributes:
-        problem: with indices in as few bytes as they fit.
-        backend: ``batched``, ``bitsliced`` or ``summed``.
-        top: how many of the best to keep.
-    """
-
-    problem: Problem
-    backend: str
-    top: int
-
-
-@dataclass(frozen=True, eq=False)
 class Task:
     """Some parts of the compiled search, or blocks of the one in numpy; and utterances right that are worth keeping."""
 
@@ -43,21 +24,14 @@ class Task:
     floor: int
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a task found: the histogram ``(n + 1,)`` and the best, as in :class:`.compiled.top_k.Tally`."""
+def narrow_indices(problem: Problem) -> Problem:
+    """Return the problem with indices in as few bytes as they fit, to be sent to all workers.
 
-    histogram: NDArray[np.int64]
-    correct: NDArray[np.int64]
-    balance: NDArray[np.int64]
-    members: NDArray[np.intp]
-
-
-def ask(problem: Problem, *, backend: str, top: int) -> Question:
-    """Return the question that a search puts to all workers."""
+    As the tasks do, it holds its arrays where joblib's Dask back end does not see them. That would keep them on one
+    worker only, with which they would be lost.
+    """
     index = np.min_scalar_type(problem.n_classes)
-    narrow = replace(problem, predictions=problem.predictions.astype(index), truth=problem.truth.astype(index))
-    return Question(problem=narrow, backend=backend, top=top)
+    return replace(problem, predictions=problem.predictions.astype(index), truth=problem.truth.astype(index))
 
 
 def count_tasks(problem: Problem, backend: str) -> int:
@@ -72,16 +46,15 @@ def iter_tasks(problem: Problem, backend: str, get_floor: Callable[[], int]) -> 
         yield Task(batch, get_floor())
 
 
-def answer(question: Question, task: Task) -> Answer:
+def answer(narrow: Problem, backend: str, top: int, task: Task) -> Tally:
     """Do a task, on whatever machine this runs."""
-    narrow = question.problem
     problem = replace(narrow, predictions=narrow.predictions.astype(np.intp), truth=narrow.truth.astype(np.intp))
-    tally = make_tally(problem, top=question.top)
-    if question.backend == "batched":
+    tally = make_tally(problem, top=top)
+    if backend == "batched":
         _vote_blocks(problem, tally, task)
     else:
-        _search_parts(problem, tally, task, question.backend)
-    return Answer(tally.histogram, tally.correct, tally.balance, tally.members)
+        _search_parts(problem, tally, task, backend)
+    return tally
 
 
 def _iter_parts(problem: Problem, backend: str, *, with_roots: bool = True) -> Iterator[Any]:

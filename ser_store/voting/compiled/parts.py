@@ -1,16 +1,17 @@
 """The compiled search in parts, on all processors."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import comb
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.voting.compiled.best import Best, list_best
+from ser_store.voting.compiled.bit_planes import CodedVotes
+from ser_store.voting.compiled.narrowing import Summands
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import Constraints, unrank_subsets
 from ser_store.voting.top_k import Tally
@@ -23,29 +24,11 @@ Scores = NDArray[np.signedinteger]
 PART_SIZE = 2**28
 
 
-class Divisible(Protocol):
-    """CodedVotes numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``."""
-
-    @property
-    def k(self) -> int: ...
-    @property
-    def first(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def weights(self) -> NDArray[np.int64]: ...
-
-
-C = TypeVar("C", bound=Divisible)
-C_contra = TypeVar("C_contra", bound=Divisible, contravariant=True)
-
-
-class SearchPart(Protocol[C_contra]):
-    """The histogram and the best of a part, whose scores go into ``kept`` if there is one."""
-
-    def __call__(
-        self, candidates: C_contra, part: "Part", *, top: int, floor: int, kept: Scores | None = None
-    ) -> tuple[NDArray[np.int64], Best]: ...
+# Candidates numbered ``first..end-1``, of which ``k`` vote on as many utterances as there are ``weights``.
+Candidates = CodedVotes | Summands
+# Takes candidates, a part, ``top``, ``floor`` and ``kept``, which the scores go into if it is not None; gives the
+# histogram and the best of the part.
+SearchPart = Callable[..., tuple[NDArray[np.int64], Best]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +39,7 @@ class Part:
     first_middle: int
     end_middle: int
 
-    def count_ensembles(self, candidates: Divisible) -> int:
+    def count_ensembles(self, candidates: Candidates) -> int:
         """Return how many they are."""
         k, end = candidates.k, candidates.end
         if k == 2:
@@ -68,8 +51,8 @@ class Part:
 
 
 def search_in_threads(
-    candidates: C,
-    search_part: SearchPart[C],
+    candidates: Candidates,
+    search_part: SearchPart,
     tally: Tally,
     *,
     threads: int | None,
@@ -98,7 +81,7 @@ def search_in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def iter_parts(candidates: Divisible, *, with_roots: bool = True, part_size: int | None = None) -> Iterator[Part]:
+def iter_parts(candidates: Candidates, *, with_roots: bool = True, part_size: int | None = None) -> Iterator[Part]:
     """Yield parts that cover every ensemble once; ``roots`` are left empty if they are only to be counted."""
     k, first, end, n = candidates.k, candidates.first, candidates.end, len(candidates.weights)
     m = end - first
@@ -148,7 +131,7 @@ class AllowedParts:
         """How many parts there are at most."""
         return -(-self.constraints.count_beginnings(self.n_rooted) // self.per_part)
 
-    def iter_parts(self, candidates: Divisible) -> Iterator[Part]:
+    def iter_parts(self, candidates: Candidates) -> Iterator[Part]:
         """Yield parts that cover every ensemble that is allowed once."""
         for roots, _ in self.constraints.iter_subsets(self.n_rooted, stop=self.constraints.m):
             for start in range(0, len(roots), self.per_part):
@@ -169,9 +152,9 @@ def divide_allowed(problem: Problem, constraints: Constraints) -> AllowedParts:
 
 def _iter_done(
     pool: ThreadPoolExecutor,
-    candidates: C,
+    candidates: Candidates,
     parts: Iterator[Part],
-    search_part: SearchPart[C],
+    search_part: SearchPart,
     tally: Tally,
     n_threads: int,
     kept: Scores | None,

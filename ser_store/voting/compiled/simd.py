@@ -53,167 +53,109 @@ def _repeat(builder: Any, word: Any) -> Any:
     return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
 
 
-def _load(_typing: Any, array: Any, index: Any) -> Any:
+def _load(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Return eight words of ``array`` from ``index`` on."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(_address(context, builder, sig, args, of=_VECTOR), align=8)
-
-    return LANES(array, types.int64), generate
+    return builder.load(_address(context, builder, sig, args, of=_VECTOR), align=8)
 
 
-def _load_bytes(_typing: Any, array: Any, index: Any) -> Any:
+def _load_bytes(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Return eight bytes of ``array`` from ``index`` on, one to a word."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _address(context, builder, sig, args, of=ir.VectorType(_BYTE, WIDTH))
-        return builder.zext(builder.load(pointer, align=1), _VECTOR)
-
-    return LANES(array, types.int64), generate
+    pointer = _address(context, builder, sig, args, of=ir.VectorType(_BYTE, WIDTH))
+    return builder.zext(builder.load(pointer, align=1), _VECTOR)
 
 
-def _store(_typing: Any, array: Any, index: Any, lanes: Any) -> Any:
+def _store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Put ``lanes`` into ``array`` from ``index`` on."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], _address(context, builder, sig, args, of=_VECTOR), align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, LANES), generate
+    builder.store(args[2], _address(context, builder, sig, args, of=_VECTOR), align=8)
+    return context.get_dummy_value()
 
 
-def _get(_typing: Any, array: Any, index: Any) -> Any:
+def _get(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Return the element of ``array`` at ``index``."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(_address(context, builder, sig, args))
-
-    return array.dtype(array, types.int64), generate
+    return builder.load(_address(context, builder, sig, args))
 
 
-def _put(_typing: Any, array: Any, index: Any, element: Any) -> Any:
+def _put(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Set the element of ``array`` at ``index``."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], _address(context, builder, sig, args))
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, array.dtype), generate
+    builder.store(args[2], _address(context, builder, sig, args))
+    return context.get_dummy_value()
 
 
-def _increment(_typing: Any, array: Any, index: Any) -> Any:
+def _increment(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Add 1 to the 64-bit element of ``array`` at ``index``."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _address(context, builder, sig, args)
-        builder.store(builder.add(builder.load(pointer), ir.Constant(_WORD, 1)), pointer)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), generate
+    pointer = _address(context, builder, sig, args)
+    builder.store(builder.add(builder.load(pointer), ir.Constant(_WORD, 1)), pointer)
+    return context.get_dummy_value()
 
 
-def _broadcast(_typing: Any, array: Any, index: Any) -> Any:
+def _broadcast(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Return the element of ``array`` at ``index``, eight times."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _repeat(builder, builder.load(_address(context, builder, sig, args)))
-
-    return LANES(array, types.int64), generate
+    return _repeat(builder, builder.load(_address(context, builder, sig, args)))
 
 
-def _splat(_typing: Any, word: Any) -> Any:
+def _splat(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return ``word``, eight times."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return _repeat(builder, args[0])
-
-    return LANES(types.uint64), generate
+    return _repeat(builder, args[0])
 
 
-def _shift_left(_typing: Any, lanes: Any, bits: Any) -> Any:
+def _shift_left(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return every word of ``lanes`` times ``2**bits``."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return builder.shl(args[0], _repeat(builder, args[1]))
-
-    return LANES(LANES, types.uint64), generate
+    return builder.shl(args[0], _repeat(builder, args[1]))
 
 
-def _shift_right(_typing: Any, lanes: Any, bits: Any) -> Any:
+def _shift_right(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return every word of ``lanes`` divided by ``2**bits``."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return builder.lshr(args[0], _repeat(builder, args[1]))
-
-    return LANES(LANES, types.uint64), generate
+    return builder.lshr(args[0], _repeat(builder, args[1]))
 
 
-def _equals(_typing: Any, lanes: Any, word: Any) -> Any:
+def _equals(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return 1 in every word of ``lanes`` that equals ``word``, else 0."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return builder.zext(builder.icmp_unsigned("==", args[0], _repeat(builder, args[1])), _VECTOR)
-
-    return LANES(LANES, types.uint64), generate
+    return builder.zext(builder.icmp_unsigned("==", args[0], _repeat(builder, args[1])), _VECTOR)
 
 
-def _find_reaching(_typing: Any, lanes: Any, word: Any) -> Any:
+def _find_reaching(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return the lanes that are at least ``word``, as the bits of a word, lane 0 the lowest."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        reaching = builder.icmp_unsigned(">=", args[0], _repeat(builder, args[1]))
-        return builder.zext(builder.bitcast(reaching, _BYTE), _WORD)
-
-    return types.uint64(LANES, types.uint64), generate
+    reaching = builder.icmp_unsigned(">=", args[0], _repeat(builder, args[1]))
+    return builder.zext(builder.bitcast(reaching, _BYTE), _WORD)
 
 
-def _find_negative(_typing: Any, lanes: Any) -> Any:
+def _find_negative(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return the lanes that are below 0 as signed words, as the bits of a word, lane 0 the lowest."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        negative = builder.icmp_signed("<", args[0], ir.Constant(_VECTOR, [0] * WIDTH))
-        return builder.zext(builder.bitcast(negative, _BYTE), _WORD)
-
-    return types.uint64(LANES), generate
+    negative = builder.icmp_signed("<", args[0], ir.Constant(_VECTOR, [0] * WIDTH))
+    return builder.zext(builder.bitcast(negative, _BYTE), _WORD)
 
 
-def _find_first(_typing: Any, word: Any) -> Any:
+def _find_first(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     """Return the number of the lowest bit that is set."""
-
-    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.uint64), generate
+    return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
 
-def _count_bits(_typing: Any, lanes: Any) -> Any:
+def _count_bits(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Return the number of bits that are set in every word of ``lanes``, or in a single word."""
-
-    def generate(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if sig.args[0] != LANES:
-            return builder.ctpop(args[0])
-        signature_of = ir.FunctionType(_VECTOR, [_VECTOR])
-        return builder.call(get_or_insert_function(builder.module, signature_of, f"llvm.ctpop.v{WIDTH}i64"), args)
-
-    kind = LANES if lanes == LANES else types.uint64
-    return kind(kind), generate
+    if sig.args[0] != LANES:
+        return builder.ctpop(args[0])
+    signature_of = ir.FunctionType(_VECTOR, [_VECTOR])
+    return builder.call(get_or_insert_function(builder.module, signature_of, f"llvm.ctpop.v{WIDTH}i64"), args)
 
 
-load: Any = intrinsic(_load)
-load_bytes: Any = intrinsic(_load_bytes)
-store: Any = intrinsic(_store)
-get: Any = intrinsic(_get)
-put: Any = intrinsic(_put)
-increment: Any = intrinsic(_increment)
-broadcast: Any = intrinsic(_broadcast)
-splat: Any = intrinsic(_splat)
-shift_left: Any = intrinsic(_shift_left)
-shift_right: Any = intrinsic(_shift_right)
-equals: Any = intrinsic(_equals)
-find_first: Any = intrinsic(_find_first)
-find_negative: Any = intrinsic(_find_negative)
-find_reaching: Any = intrinsic(_find_reaching)
-count_bits: Any = intrinsic(_count_bits)
+# What each takes and gives.
+load: Any = intrinsic(lambda _typing, array, _index: (LANES(array, types.int64), _load))
+load_bytes: Any = intrinsic(lambda _typing, array, _index: (LANES(array, types.int64), _load_bytes))
+store: Any = intrinsic(lambda _typing, array, _index, _lanes: (types.void(array, types.int64, LANES), _store))
+get: Any = intrinsic(lambda _typing, array, _index: (array.dtype(array, types.int64), _get))
+put: Any = intrinsic(lambda _typing, array, _index, _element: (types.void(array, types.int64, array.dtype), _put))
+increment: Any = intrinsic(lambda _typing, array, _index: (types.void(array, types.int64), _increment))
+broadcast: Any = intrinsic(lambda _typing, array, _index: (LANES(array, types.int64), _broadcast))
+splat: Any = intrinsic(lambda _typing, _word: (LANES(types.uint64), _splat))
+shift_left: Any = intrinsic(lambda _typing, _lanes, _bits: (LANES(LANES, types.uint64), _shift_left))
+shift_right: Any = intrinsic(lambda _typing, _lanes, _bits: (LANES(LANES, types.uint64), _shift_right))
+equals: Any = intrinsic(lambda _typing, _lanes, _word: (LANES(LANES, types.uint64), _equals))
+find_first: Any = intrinsic(lambda _typing, _word: (types.int64(types.uint64), _find_first))
+find_negative: Any = intrinsic(lambda _typing, _lanes: (types.uint64(LANES), _find_negative))
+find_reaching: Any = intrinsic(lambda _typing, _lanes, _word: (types.uint64(LANES, types.uint64), _find_reaching))
+count_bits: Any = intrinsic(
+    lambda _typing, lanes: (LANES(LANES) if lanes == LANES else types.uint64(types.uint64), _count_bits)
+)
 
 
 def _define_operator(operation: Any, instruction: str, n_operands: int) -> None:

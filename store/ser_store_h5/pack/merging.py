@@ -1,8 +1,7 @@
 """Merging: all of one store is added to another of the same corpus, or nothing is and every conflict is named."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 
 from ser_store_h5.errors import StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.names import check_run_name, find_twins
@@ -135,28 +134,11 @@ def _carry_out(plan: Plan, target: Store, source: Store, progress: Progress) -> 
             target.add_run(record)
         else:
             target.update_run(record)
-    ordered = _order(plan)
+    changed = {*plan.added, *plan.replaced}
+    ordered = [name for name in plan.sources if name in changed]
     for name in progress(ordered, total=len(ordered), label="merging"):
         target.write_member(read_source(source, plan.sources[name], name), replace=name in plan.replaced)
-    for run, point in _iter_points(plan):
-        target.append_curve(run, **point)
-    return MergeResult(
-        added=tuple(plan.added),
-        identical=tuple(plan.identical),
-        splits=tuple(plan.splits),
-        columns=tuple(plan.columns),
-        replaced=tuple(plan.replaced),
-        runs=tuple(plan.runs),
-        kept_selections=tuple(plan.kept_selections),
-    )
-
-
-def _order(plan: Plan) -> list[str]:
-    changed = {*plan.added, *plan.replaced}
-    return [name for name in plan.sources if name in changed]
-
-
-def _iter_points(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     for run, points in plan.points.items():
         for point in points:
-            yield run, point
+            target.append_curve(run, **point)
+    return MergeResult(**{one.name: tuple(getattr(plan, one.name)) for one in fields(MergeResult)})

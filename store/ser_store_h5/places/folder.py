@@ -10,7 +10,8 @@ from ser_store_h5 import corpus_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.disk.reading import check_inside, list_names
 from ser_store_h5.errors import StoreError
-from ser_store_h5.member_file import MemberFile, open_member
+from ser_store_h5.findings import stated_way_on
+from ser_store_h5.member_file import MemberFile, OpenMember, open_member
 from ser_store_h5.names import (
     is_misnamed_member,
     is_run_file,
@@ -18,12 +19,11 @@ from ser_store_h5.names import (
     member_file,
     parse_member_file,
 )
-from ser_store_h5.places.place import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
 
 class FolderPlace:
-    """Reads a folder; see :class:`.place.Place`."""
+    """Reads a folder. Names of runs are checked by the caller; steps are whole numbers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,9 +77,11 @@ class FolderPlace:
         return os.path.lexists(f"{self.path}/runs/{run}/{member_file(step)}")  # making paths takes as long as opening
 
     def locate(self, run: str, step: int) -> str:
+        """Return where a member stands, relative to the store."""
         return f"runs/{run}/{member_file(step)}"
 
     def misnamed(self, run: str) -> list[str]:
+        """Return what a user could take for members of a run by its name, though no reader does."""
         return sorted(f"runs/{run}/{name}" for name in list_names(self.run_folder(run)) if is_misnamed_member(name))
 
     def read_run(self, run: str) -> RunRecord:
@@ -90,6 +92,7 @@ class FolderPlace:
         return runs.read_curves(self.run_folder(run))
 
     def read_texts(self, run: str) -> dict[str, bytes]:
+        """Return the bytes of ``run.json``, and of ``curves.jsonl`` where there is one."""
         self.read_run(run)  # both refuse what is not what FORMAT.md says
         self.read_curves(run)
         paths = (self.run_folder(run) / name for name in ("run.json", "curves.jsonl"))
@@ -97,6 +100,8 @@ class FolderPlace:
 
     @contextmanager
     def opened(self, corpus: Corpus | CorpusHeader) -> Iterator[OpenMember]:
+        """Within the block: a function that opens one member after another."""
+
         @contextmanager
         def open_inside(run: str, step: int) -> Iterator[MemberFile]:
             path = self.path / "runs" / run / member_file(step)
@@ -111,6 +116,7 @@ class FolderPlace:
         return self.corpus_path.stat().st_size
 
     def measure_run(self, run: str) -> int:
+        """Return the size of a run in bytes, without checkpoints."""
         try:
             folder = self.run_folder(run)
             return sum((folder / name).stat().st_size for name in list_names(folder) if (folder / name).is_file())

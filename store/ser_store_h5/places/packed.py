@@ -9,12 +9,12 @@ from typing import Any
 from ser_store_h5 import corpus_file, member_file, runs
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.errors import FormatError, SerstoreError
+from ser_store_h5.findings import stated_way_on
 from ser_store_h5.hdf5.arrays import StoredArray
 from ser_store_h5.hdf5.files import check_format, open_file, stated_damage
 from ser_store_h5.hdf5.groups import Group
-from ser_store_h5.member_file import MemberFile
+from ser_store_h5.member_file import MemberFile, OpenMember
 from ser_store_h5.names import RUN_TEXTS, is_run_name, member_group, parse_member_group
-from ser_store_h5.places.place import OpenMember, stated_way_on
 from ser_store_h5.runs import RunRecord
 
 FORMAT_NAME = "ser-store/pack"
@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 
 
 class PackedPlace:
-    """Reads a packed file; see :class:`.place.Place`. The names in it are read once: it is never written again."""
+    """Reads a packed file, as ``FolderPlace`` a folder. The names in it are read once: it is never written again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

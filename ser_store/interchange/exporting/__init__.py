@@ -1,1 +1,0 @@
-"""Members of a store in; files of other programs out."""
