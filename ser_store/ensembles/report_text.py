@@ -3,7 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Aside, Block, Figure, Percent, Points, Table, format_interval, maybe_figure
+from ser_store.common.display import (
+    Block,
+    Figure,
+    Percent,
+    Picture,
+    Points,
+    Table,
+    draw_bars,
+    format_interval,
+    maybe_figure,
+)
 from ser_store.ensembles.search import is_choice
 from ser_store.evaluation.tables.evaluation import caption_utterances
 
@@ -16,7 +26,6 @@ if TYPE_CHECKING:
 _BINS = 48
 # With at most so many candidates, all pairs are shown; else those of the best ensemble.
 _FEW = 8
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 def describe_report(report: "VoteReport") -> Iterator[Block]:
@@ -113,7 +122,7 @@ def describe_distribution(distribution: "Distribution", *, n: int | None = None)
         f"quartiles {', '.join(map(str, quartiles))}, highest {highest}"
     )
     if lowest < highest:
-        yield Aside(f"  {lowest} {draw_histogram(distribution)} {highest}")
+        yield Picture(f"  {lowest} {draw_histogram(distribution)} {highest}")
 
 
 def draw_histogram(distribution: "Distribution") -> str:
@@ -123,8 +132,7 @@ def draw_histogram(distribution: "Distribution") -> str:
     counts = [0] * ((highest - lowest) // per_bin + 1)
     for correct, ensembles in zip(distribution.correct, distribution.ensembles, strict=True):
         counts[(correct - lowest) // per_bin] += ensembles
-    most = max(counts)
-    return "".join(_BARS[(count * len(_BARS) - 1) // most] if count else " " for count in counts)
+    return draw_bars(counts)
 
 
 def _describe_search(report: "VoteReport") -> Iterator[Block]:
