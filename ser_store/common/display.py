@@ -25,11 +25,13 @@ class Table:
         header: a name for each column.
         rows: the cells; text stands to the left, everything else to the right.
         best: which of its figures is the best of a column, ``max`` or ``min``, by the column's header.
+        keys: how many columns, the first, say which row it is; they stand again where a wide table goes on below.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[object]]
     best: Mapping[str, Callable[[Iterable[Any]], Any]] = field(default_factory=dict)
+    keys: int = 1
 
     def __str__(self) -> str:
         """Columns padded to their widest cell.
@@ -53,7 +55,8 @@ class Table:
         """
         shown = self.drop_empty()
         marked = shown.find_best() if bold else ()
-        lines = lay_out(shown.header, shown.format_cells(), is_text=shown.find_text(), bold=marked, width=width)
+        looks: dict[str, Any] = {"is_text": shown.find_text(), "bold": marked, "width": width, "keys": shown.keys}
+        lines = lay_out(shown.header, shown.format_cells(), **looks)
         return "\n".join(lines)
 
     def to_html(self) -> str:
@@ -83,7 +86,7 @@ class Table:
             return self
         said = [any(cell not in (None, "") for cell in column) for column in zip(*self.rows, strict=True)]
         rows = [[*compress(row, said)] for row in self.rows]
-        return self if all(said) else Table([*compress(self.header, said)], rows, self.best)
+        return self if all(said) else Table([*compress(self.header, said)], rows, self.best, self.keys)
 
     def find_best(self) -> set[tuple[int, int]]:
         """Return row and column of the best figures of those columns that have a best; of a single figure none."""
@@ -232,7 +235,7 @@ def draw_bars(heights: Sequence[float]) -> str:
     ' ▁▄█'
     """
     highest = max(heights)
-    return "".join(_BARS[int((height * len(_BARS) - 1) // highest)] if height > 0 else " " for height in heights)
+    return "".join(_BARS[int(-(-height * len(_BARS) // highest)) - 1] if height > 0 else " " for height in heights)
 
 
 def format_interval(bounds: Sequence[float]) -> str:

@@ -60,7 +60,7 @@ class _Column:
     Attributes:
         name: its header.
         cells: its text, row by row.
-        is_text: whether it stands to the left, and may be wrapped.
+        is_text: whether it stands to the left.
         bold: the rows that a terminal shows bold.
         widths: as it is, with its header wrapped, and with its cells wrapped.
     """
@@ -92,27 +92,29 @@ def lay_out(
     is_text: Sequence[bool],
     bold: Collection[tuple[int, int]] = (),
     width: int | None = None,
+    keys: int = 1,
 ) -> Iterator[str]:
     """Yield the lines of a table, at most ``width`` columns wide.
 
     What is too wide gets its headers wrapped, and if that is not enough its text. What is still too wide continues
-    below, after its first column again.
+    below, after its keys again.
 
     Args:
         header: a name for each column.
         rows: the cells.
-        is_text: which columns stand to the left, and may be wrapped.
+        is_text: which columns stand to the left.
         bold: row and column of each cell that the terminal shows bold.
         width: Default: as wide as it is.
+        keys: how many columns, the first, say which row it is.
     """
     room = sys.maxsize if width is None else width
     columns = []
     for place, name in enumerate(header):
         cells = [row[place].translate(_CONTROLS) for row in rows]
         bold_rows = {row for row, column in bold if column == place}
-        widths = _find_widths(name, cells, is_text=is_text[place], room=room)
+        widths = _find_widths(name, cells, most=room // 2 - len(_GAP))
         columns.append(_Column(name, cells, is_text[place], bold_rows, widths))
-    for number, group in enumerate(_group(columns, room)):
+    for number, group in enumerate(_group(columns, room, keys=keys)):
         if number:
             yield ""
         shown = _fit(group, room)
@@ -124,27 +126,31 @@ def lay_out(
             yield from _join([column.format_cell(row, size) for column, size in sized], shown)
 
 
-def _find_widths(name: str, cells: Sequence[str], *, is_text: bool, room: int) -> tuple[int, int, int]:
-    """Return the widths of a column as it is, with its header wrapped, and with its cells wrapped."""
+def _find_widths(name: str, cells: Sequence[str], *, most: int) -> tuple[int, int, int]:
+    """Return the widths of a column as it is, with its header wrapped, and with its cells wrapped to ``most``."""
     widest, head = max(map(measure, cells), default=0), _find_widest_piece([name])
     full = max(widest, measure(name))
-    if not is_text or full <= _NARROW:
-        return full, max(widest, head), max(widest, head)
-    piece = min(_find_widest_piece(cells), room // 2)
-    return full, max(widest, head), max(min(widest, max(_NARROW, piece)), head)
+    least = min(widest, max(_NARROW, min(_find_widest_piece(cells), most)))
+    return full, max(widest, head), max(least, head)
 
 
 def _find_widest_piece(texts: Iterable[str]) -> int:
     return max((measure(piece) for text in texts for piece in _BREAK.split(text) if piece), default=0)
 
 
-def _group(columns: Sequence[_Column], room: int) -> list[list[_Column]]:
-    """Return the columns that stand side by side, the first at the beginning of each group."""
-    groups = [[columns[0]]]
-    for column in columns[1:]:
+def _group(columns: Sequence[_Column], room: int, *, keys: int) -> list[list[_Column]]:
+    """Return the columns that stand side by side, the keys, or the first alone, at the beginning of each group."""
+
+    def overflows(side: Sequence[_Column]) -> bool:
+        return sum(_fit(side, room)) > room - len(_GAP) * (len(side) - 1)
+
+    if any(overflows([*columns[:keys], column]) for column in columns[keys:]):
+        keys = 1
+    groups = [[*columns[:keys]]]
+    for column in columns[keys:]:
         side = [*groups[-1], column]
-        if len(side) > 2 and sum(_fit(side, room)) > room - len(_GAP) * (len(side) - 1):
-            groups.append([columns[0], column])
+        if len(side) > keys + 1 and overflows(side):
+            groups.append([*columns[:keys], column])
         else:
             groups[-1] = side
     return groups

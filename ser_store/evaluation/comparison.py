@@ -22,15 +22,17 @@ class Compared:
         members: full names.
         metrics: every metric of the confusion matrix.
         interval: of the accuracy.
+        balanced_interval: of the balanced accuracy.
     """
 
     name: str
     members: tuple[str, ...]
     metrics: Evaluation
     interval: Interval
+    balanced_interval: Interval
 
     def to_json(self) -> dict[str, Any]:
-        accuracy = describe_accuracy(self.metrics, self.interval)
+        accuracy = describe_accuracy(self.metrics, self.interval, self.balanced_interval)
         return {"name": self.name, "members": list(self.members), **accuracy}
 
 

@@ -171,7 +171,7 @@ def _tabulate(heads: Sequence[SweptHead]) -> Table:
     if "fitted on" not in shown:
         del shown["utterances"]
     best = {"accuracy": max, "balanced accuracy": max}
-    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best)
+    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best, keys=2)
 
 
 @dataclass(frozen=True, eq=False)

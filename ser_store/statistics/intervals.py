@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError
 from ser_store.metrics.class_indices import ABSTAINED, check_pair
-from ser_store.metrics.confusion import compute_metrics_from_confusion
+from ser_store.metrics.confusion import compute_balanced_accuracy_from_confusion, compute_metrics_from_confusion
 from ser_store.statistics.bootstrap import (
     REPEATS,
     Interval,
@@ -17,11 +17,12 @@ from ser_store.statistics.bootstrap import (
     check_confidence,
     resample_intervals,
 )
-from ser_store.statistics.resampling import check_repeats, find_units, resample_kinds, resample_sums
+from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_kinds, resample_sums
 
 __all__ = [
     "Interval",
     "accuracy_interval",
+    "balanced_accuracy_interval",
     "mean_interval",
     "metric_intervals",
     "resample_intervals",
@@ -156,16 +157,8 @@ def metric_intervals(
     check_confidence(confidence)
     check_repeats(repeats)
     units = find_units(len(true), groups, group_name=group_name)
-    width = n_classes + 1
-    n_cells = n_classes * width
-    cells = true * width + np.where(guess == ABSTAINED, n_classes, guess)
-    if units.numbers is None:
-        sums: NDArray[Any] = resample_kinds(np.bincount(cells, minlength=n_cells), repeats=repeats, seed=seed)
-    else:
-        by_unit = np.bincount(units.numbers * n_cells + cells, minlength=units.count * n_cells)
-        sums = resample_sums(by_unit.reshape(units.count, n_cells).astype(np.float64), repeats=repeats, seed=seed)
-    samples = compute_metrics_from_confusion(sums.reshape(repeats, n_classes, width))
-    figures = compute_metrics_from_confusion(np.bincount(cells, minlength=n_cells).reshape(1, n_classes, width))
+    counts, resampled = _resample_confusions(true, guess, units, n_classes=n_classes, repeats=repeats, seed=seed)
+    figures, samples = compute_metrics_from_confusion(counts), compute_metrics_from_confusion(resampled)
     found: dict[str, Interval] = {}
     for name, figure in figures.items():
         limits = (-1.0, 1.0) if name in _FROM_MINUS_ONE else (0.0, 1.0)
@@ -176,6 +169,50 @@ def metric_intervals(
         true == guess, groups=groups, group_name=group_name, repeats=repeats, seed=seed, confidence=confidence
     )
     return {**found, "accuracy": accuracy, "weighted_recall": accuracy}
+
+
+def balanced_accuracy_interval(
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    n_classes: int,
+    groups: ArrayLike | Sequence[Any] | None = None,
+    group_name: str = "speaker",
+    repeats: int = REPEATS,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return the interval of the balanced accuracy: that of :func:`metric_intervals`, without the others.
+
+    Args and errors as there.
+
+    >>> found = balanced_accuracy_interval([0, 1] * 20, [0, 1, 1, 1] * 10, n_classes=2)
+    >>> found == metric_intervals([0, 1] * 20, [0, 1, 1, 1] * 10, n_classes=2)["balanced_accuracy"]
+    True
+    """
+    true, guess = check_pair(truth, predicted, n_classes)
+    check_confidence(confidence)
+    check_repeats(repeats)
+    units = find_units(len(true), groups, group_name=group_name)
+    counts, resampled = _resample_confusions(true, guess, units, n_classes=n_classes, repeats=repeats, seed=seed)
+    figure, samples = ({"": compute_balanced_accuracy_from_confusion(one)} for one in (counts, resampled))
+    return bound_figures(figure, samples, units, limits=(0.0, 1.0), confidence=confidence)[""]
+
+
+def _resample_confusions(
+    truth: NDArray[Any], predicted: NDArray[Any], units: Units, *, n_classes: int, repeats: int, seed: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the counts ``(1, c, c + 1)``, and those of bootstrap samples ``(repeats, c, c + 1)``."""
+    width = n_classes + 1
+    n_cells = n_classes * width
+    cells = truth * width + np.where(predicted == ABSTAINED, n_classes, predicted)
+    counts = np.bincount(cells, minlength=n_cells)
+    if units.numbers is None:
+        sums: NDArray[Any] = resample_kinds(counts, repeats=repeats, seed=seed)
+    else:
+        by_unit = np.bincount(units.numbers * n_cells + cells, minlength=units.count * n_cells)
+        sums = resample_sums(by_unit.reshape(units.count, n_cells).astype(np.float64), repeats=repeats, seed=seed)
+    return counts.reshape(1, n_classes, width), sums.reshape(repeats, n_classes, width)
 
 
 def mean_interval(

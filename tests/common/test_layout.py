@@ -19,7 +19,7 @@ def tables(draw):
     header = draw(HEADERS)
     cells = [st.one_of(st.floats(0, 1).map(Percent), st.just("[91.2, 100.0]"), ENSEMBLES) for _ in header]
     rows = draw(st.lists(st.tuples(*cells), min_size=1, max_size=4))
-    return Table(header, rows, best={"n": max})
+    return Table(header, rows, best={"n": max}, keys=draw(st.integers(1, min(3, len(header)))))
 
 
 @given(tables(), st.integers(60, 200))
