@@ -130,7 +130,8 @@ def _find_widths(name: str, cells: Sequence[str], *, most: int) -> tuple[int, in
     """Return the widths of a column as it is, with its header wrapped, and with its cells wrapped to ``most``."""
     widest, head = max(map(measure, cells), default=0), _find_widest_piece([name])
     full = max(widest, measure(name))
-    least = min(widest, max(_NARROW, min(_find_widest_piece(cells), most)))
+    # In half its width a cell takes two lines or three.
+    least = min(widest, max(_NARROW, min(max(_find_widest_piece(cells), widest // 2), most)))
     return full, max(widest, head), max(least, head)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Block, Table
+from ser_store.common.display import Block, Table, format_count
 
 if TYPE_CHECKING:
     from ser_store.evaluation.hard_utterances import HardUtterance, HardUtterances
@@ -14,7 +14,7 @@ MAX_LINES = 12
 def tabulate_hard(hard: "HardUtterances") -> Iterator[Block]:
     """Yield how many members get how many utterances right, and tables of those that none or only one gets right."""
     n_members = len(hard.members)
-    yield f"\nright for how many of the {n_members} members"
+    yield f"\nright for how many of {format_count(n_members, 'member')}"
     yield Table(["members", "utterances"], count_by_right(hard.n_by_right))
     if hard.all_wrong:
         yield f"\nwrong for all members: {len(hard.all_wrong)}"
