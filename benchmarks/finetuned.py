@@ -148,7 +148,7 @@ def extract_layers(store: ss.Store, run: str, options: dict[str, Any], *, model:
 
 
 def fit_heads(store: ss.Store, source: str, way: Any) -> list[str]:
-    """Return the runs of a head of each kind on each layer, and of one on all layers side by side, on the paper's split."""
+    """Return the runs of heads on the paper's split: each kind on each layer, and one on all layers side by side."""
     stem = source.partition("@")[0]
     layers = [str(layer) for layer in store.describe_member(source).layers]
     made = []

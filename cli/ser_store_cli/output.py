@@ -1,16 +1,21 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
+import os
 import re
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
-from ser_store.common.display import Block, Result, Table
+from ser_store.common.display import Block, Picture, Result, Table
+from ser_store.common.layout import wrap
 
 # Functions of the library whose command has another name.
 TWINS = {
@@ -28,6 +33,8 @@ TWINS = {
 }
 # Keys of JSON documents under which the library speaks.
 _MESSAGES = ("cautions", "note", "notes", "problem", "skipped", "understood")
+# Of a terminal that is narrower still, lines are wrapped by the terminal itself.
+_NARROWEST = 40
 _COMMAND: ContextVar[Callable[..., None] | None] = ContextVar("command", default=None)
 
 
@@ -79,9 +86,49 @@ def speaking_for(command: Callable[..., None]) -> Iterator[None]:
 
 
 def print_blocks(blocks: Iterable[Block]) -> None:
-    """Print lines and tables as they come."""
+    """Print lines and tables as they come, as wide as the terminal is; in a pipe as wide as they are."""
+    screen = find_screen()
     for block in blocks:
-        typer.echo(name_options(block) if isinstance(block, str) else str(block))
+        if isinstance(block, Table):
+            typer.echo(block.fit(screen.width, bold=screen.is_bold), color=screen.is_bold)
+        elif screen.is_pictorial or not isinstance(block, Picture):
+            for line in name_options(block).split("\n"):
+                typer.echo("\n".join(wrap(line, screen.width)) if screen.width else line)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What standard output can show.
+
+    Attributes:
+        width: characters of a line; None where it may be as long as it is.
+        is_bold: whether best figures can be bold.
+        is_pictorial: whether pictures made of letters can be seen.
+    """
+
+    width: int | None
+    is_bold: bool
+    is_pictorial: bool
+
+
+def find_screen() -> Screen:
+    """Ask the environment: ``COLUMNS``, ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM``, and whether it is a terminal.
+
+    Source: https://no-color.org, https://force-color.org
+    """
+    seen = sys.stdout.isatty()
+    able = seen and os.environ.get("TERM") != "dumb"
+    is_wide = not seen and not os.environ.get("COLUMNS", "").isdecimal()
+    return Screen(
+        width=None if is_wide else max(shutil.get_terminal_size().columns, _NARROWEST),
+        is_bold=not os.environ.get("NO_COLOR") and (able or bool(os.environ.get("FORCE_COLOR"))),
+        is_pictorial=(able or not seen) and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8",
+    )
+
+
+def print_styled(text: str, **style: Any) -> None:
+    """Print a line in a style of click's, where styles can be seen."""
+    typer.secho(text, color=find_screen().is_bold, **style)
 
 
 def print_result(
@@ -108,4 +155,4 @@ def print_result(
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    typer.echo(str(Table(header, rows)))
+    print_blocks([Table(header, rows)])

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from ser_store.across.sites import Site
 from ser_store.common.display import Block, Percent, Result, Table, format_interval
 from ser_store.corpora.splits.train_eval_rows import Rows
-from ser_store.evaluation.tables.evaluation import describe_methods
-from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
+from ser_store.evaluation.tables.evaluation import describe_methods, tabulate_accuracies
+from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.metrics import caution_absent_classes, compute_balanced_accuracy
 from ser_store.metrics.absent_classes import caution_one_class
 from ser_store.statistics.bootstrap import Interval
+
+_FIGURES = ("train", "test", "member", "n", "accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,9 +28,11 @@ class CrossedPair(Result):
         test: the corpus that it is judged on; of the same, utterances that it has not learned from.
         member: the head, or the member of the test corpus' store.
         n: utterances judged on, all of classes that every corpus has.
+        correct: of them answered right.
         accuracy: share of right answers.
         balanced_accuracy: mean recall over the classes that occur.
         interval: of the accuracy.
+        balanced_interval: of the balanced accuracy.
         cautions: why the figures may mislead.
     """
 
@@ -36,17 +40,19 @@ class CrossedPair(Result):
     test: str
     member: str
     n: int
+    correct: int
     accuracy: float
     balanced_accuracy: float
     interval: Interval
+    balanced_interval: Interval
     cautions: tuple[str, ...] = ()
 
     def describe(self) -> Iterator[Block]:
         """Yield a line."""
-        figures = f"accuracy {Percent(self.accuracy)} {format_interval(self.interval.bounds)}"
+        balanced = f"{Percent(self.balanced_accuracy)} {format_interval(self.balanced_interval.bounds)}"
         yield (
-            f"{self.member} of {self.train} on {self.n} utterances of {self.test}: balanced accuracy "
-            f"{Percent(self.balanced_accuracy)}, {figures}"
+            f"{self.member} of {self.train} on {self.n} utterances of {self.test}: balanced accuracy {balanced}, "
+            f"accuracy {Percent(self.accuracy)} {format_interval(self.interval.bounds)}"
         )
 
     def records(self) -> list[dict[str, Any]]:
@@ -55,8 +61,8 @@ class CrossedPair(Result):
 
     def to_json(self) -> dict[str, Any]:
         """Return its entry in the document of ``serstore cross --json``."""
-        stated = {name: value for name, value in vars(self).items() if name not in ("interval", "cautions")}
-        return {**stated, "ci95": list(self.interval.bounds), "cautions": list(self.cautions)}
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        return {**figures, "ci95": list(self.interval.bounds), "cautions": list(self.cautions)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,20 +98,10 @@ class Crossed(Result):
         header = ["balanced accuracy: trained on, tested on", *tests]
         yield Table(header, [[train, *(found.get((train, test), "–") for test in tests)] for train in trains])
         yield ""
-        rows = [
-            [
-                one.train,
-                one.test,
-                one.member,
-                one.n,
-                Percent(one.balanced_accuracy),
-                Percent(one.accuracy),
-                format_interval(one.interval.bounds),
-            ]
-            for one in self.pairs
-        ]
-        yield Table(["trained on", "tested on", "member", "n", "balanced accuracy", "accuracy", "95% interval"], rows)
-        yield f"\n95% intervals of the accuracy: {describe_methods([one.interval for one in self.pairs])}"
+        figures, cells = tabulate_accuracies(self.pairs, self.pairs)
+        rows = [[one.train, one.test, one.member, *own] for one, own in zip(self.pairs, cells, strict=True)]
+        yield Table(["trained on", "tested on", "member", *figures], rows, keys=3)
+        yield f"\n95% intervals: {describe_methods([one.interval for one in self.pairs])}"
         yield from self.notes
 
     def caption(self) -> str:
@@ -117,7 +113,7 @@ class Crossed(Result):
         """Return a row for each pair."""
         return [
             {
-                **{name: value for name, value in vars(one).items() if name not in ("interval", "cautions")},
+                **{name: getattr(one, name) for name in _FIGURES},
                 "low": one.interval.low,
                 "high": one.interval.high,
                 "cautions": list(one.cautions),
@@ -142,7 +138,9 @@ def judge_pair(
         cautions: that are known already.
     """
     truth = test.truth(rows)
-    [interval] = find_accuracy_intervals((predicted == truth)[None], choose_rule(test.corpus.speaker_groups(rows)))
+    rule, n_classes = choose_rule(test.corpus.speaker_groups(rows)), len(test.classes)
+    [interval] = find_accuracy_intervals((predicted == truth)[None], rule)
+    [balanced_interval] = find_balanced_intervals(truth, predicted[None], n_classes=n_classes, rule=rule)
     found = [*cautions, *caution_one_class([member], predicted[None], test.classes)]
     found += caution_absent_classes(truth, test.classes, predicted=predicted)
     found += [interval.caution] if interval.caution else []
@@ -151,8 +149,10 @@ def judge_pair(
         test=test.name,
         member=member,
         n=len(rows),
+        correct=int((predicted == truth).sum()),
         accuracy=float((predicted == truth).mean()),
-        balanced_accuracy=compute_balanced_accuracy(truth, predicted, n_classes=len(test.classes)),
+        balanced_accuracy=compute_balanced_accuracy(truth, predicted, n_classes=n_classes),
         interval=interval,
+        balanced_interval=balanced_interval,
         cautions=tuple(found),
     )

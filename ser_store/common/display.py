@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from html import escape
-from itertools import groupby
+from itertools import compress, groupby
 from typing import TYPE_CHECKING, Any
+
+from ser_store.common.layout import lay_out
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
 # Characters of a field's value in a representation, and lines of the whole.
 _MAX_FIELD, _MAX_LINES = 60, 10
+_BARS = "▁▂▃▄▅▆▇█"
 _EMPTY = ("None", "()", "[]", "{}", "''")
 
 
@@ -22,11 +25,13 @@ class Table:
         header: a name for each column.
         rows: the cells; text stands to the left, everything else to the right.
         best: which of its figures is the best of a column, ``max`` or ``min``, by the column's header.
+        keys: how many columns, the first, say which row it is; they stand again where a wide table goes on below.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[object]]
     best: Mapping[str, Callable[[Iterable[Any]], Any]] = field(default_factory=dict)
+    keys: int = 1
 
     def __str__(self) -> str:
         """Columns padded to their widest cell.
@@ -37,31 +42,62 @@ class Table:
         xlsr53@100  288
         mfcc         12
         """
-        cells = self.format_cells()
-        widths = [max(map(len, column)) for column in zip(self.header, *cells, strict=True)]
-        is_text = self.find_text()
+        return self.fit()
 
-        def line(row: Sequence[str]) -> str:
-            padded = [
-                cell.ljust(width) if left else cell.rjust(width)
-                for cell, width, left in zip(row, widths, is_text, strict=True)
-            ]
-            return "  ".join(padded).rstrip()
+    def fit(self, width: int | None = None, *, bold: bool = False) -> str:
+        """Return the table as text, at most ``width`` characters wide, its best figures in a terminal's bold.
 
-        return "\n".join([line(self.header), "  ".join("─" * width for width in widths), *map(line, cells)])
+        >>> print(Table(["member", "balanced accuracy"], [["xlsr53@100", Percent(0.5)]]).fit(20))
+                    balanced
+        member      accuracy
+        ──────────  ────────
+        xlsr53@100    50.00%
+        """
+        shown = self.drop_empty()
+        marked = shown.find_best() if bold else ()
+        looks: dict[str, Any] = {"is_text": shown.find_text(), "bold": marked, "width": width, "keys": shown.keys}
+        lines = lay_out(shown.header, shown.format_cells(), **looks)
+        return "\n".join(lines)
 
     def to_html(self) -> str:
-        """Return the table as an HTML element, all text escaped."""
-        train_eval = ["left" if is_text else "right" for is_text in self.find_text()]
+        """Return the table as an HTML element, all text escaped, its best figures bold."""
+        shown = self.drop_empty()
+        sides = ["left" if is_text else "right" for is_text in shown.find_text()]
+        best = shown.find_best()
 
         def row(cells: Sequence[str], tag: str) -> str:
             return "".join(
-                f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
-                for cell, side in zip(cells, train_eval, strict=True)
+                f'<{tag} style="text-align:{side}">{cell}</{tag}>' for cell, side in zip(cells, sides, strict=True)
             )
 
-        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.format_cells())
-        return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+        def mark(cell: str, row: int, column: int) -> str:
+            return f"<b>{escape(cell)}</b>" if (row, column) in best else escape(cell)
+
+        body = "".join(
+            f"<tr>{row([mark(cell, place, column) for column, cell in enumerate(cells)], 'td')}</tr>"
+            for place, cells in enumerate(shown.format_cells())
+        )
+        head = row([escape(name) for name in shown.header], "th")
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def drop_empty(self) -> "Table":
+        """Return the table without the columns in which no row says anything."""
+        if not self.rows:
+            return self
+        said = [any(cell not in (None, "") for cell in column) for column in zip(*self.rows, strict=True)]
+        rows = [[*compress(row, said)] for row in self.rows]
+        return self if all(said) else Table([*compress(self.header, said)], rows, self.best, self.keys)
+
+    def find_best(self) -> set[tuple[int, int]]:
+        """Return row and column of the best figures of those columns that have a best; of a single figure none."""
+        best = set()
+        for column, name in enumerate(self.header):
+            numbers = {row: cells[column] for row, cells in enumerate(self.rows) if isinstance(cells[column], float)}
+            if name in self.best and len(numbers) > 1:
+                # As they are printed: of figures that look alike none is better.
+                highest = str(self.best[name](numbers.values()))
+                best |= {(row, column) for row, number in numbers.items() if str(number) == highest}
+        return best
 
     def format_cells(self) -> list[list[str]]:
         """Return the cells as they are printed."""
@@ -77,7 +113,11 @@ Block = str | Table
 
 
 class Aside(str):
-    """A line that only a terminal has use for, such as a picture made of letters, or where a file lies."""
+    """A line that a paper has no use for: its caption says it, or it tells where a file lies."""
+
+
+class Picture(Aside):
+    """A picture made of letters, for terminals that have them."""
 
 
 class Result:
@@ -186,6 +226,16 @@ class Figure(float):
 def maybe_figure(value: float | None) -> Figure | None:
     """Return the figure, or None where there is none."""
     return None if value is None else Figure(value)
+
+
+def draw_bars(heights: Sequence[float]) -> str:
+    """Draw a bar for each number, from none for 0 to a full one for the highest.
+
+    >>> draw_bars([0, 1, 4, 8])
+    ' ▁▄█'
+    """
+    highest = max(heights)
+    return "".join(_BARS[int(-(-height * len(_BARS) // highest)) - 1] if height > 0 else " " for height in heights)
 
 
 def format_interval(bounds: Sequence[float]) -> str:

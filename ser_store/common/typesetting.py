@@ -92,7 +92,7 @@ def _caption(blocks: Iterable[Block]) -> list[_Captioned]:
         if heading and above.startswith("\n"):
             section, heading = heading, ""
         _add_notes(found, lines)
-        found.append(_Captioned(block, _join_sentences([section, heading])))
+        found.append(_Captioned(block.drop_empty(), _join_sentences([section, heading])))
         lines = []
     _add_notes(found, lines)
     return found
@@ -116,21 +116,8 @@ def _join_sentences(parts: Iterable[str]) -> str:
     return " ".join(_end(part) for part in parts if part)
 
 
-def _find_best(table: Table) -> set[tuple[int, int]]:
-    """Return row and column of the best figures of those columns that have a best; of a single figure none."""
-    best = set()
-    for column, name in enumerate(table.header):
-        numbers = {row: cells[column] for row, cells in enumerate(table.rows) if isinstance(cells[column], float)}
-        if name in table.best and len(numbers) > 1:
-            # As they are printed: of figures that look alike none is better.
-            choose = table.best[name]
-            highest = choose(numbers.values())
-            best |= {(row, column) for row, number in numbers.items() if str(number) == str(highest)}
-    return best
-
-
 def _format_latex(one: _Captioned, caption: str, notes: Sequence[str]) -> str:
-    table, best = one.table, _find_best(one.table)
+    table, best = one.table, one.table.find_best()
 
     def line(cells: Iterable[str]) -> str:
         text = " & ".join(cells)
@@ -162,7 +149,7 @@ def _format_latex(one: _Captioned, caption: str, notes: Sequence[str]) -> str:
 
 
 def _format_markdown(one: _Captioned, caption: str, notes: Sequence[str]) -> str:
-    table, best = one.table, _find_best(one.table)
+    table, best = one.table, one.table.find_best()
     rows = [
         [f"**{_escape(cell, _MARKDOWN)}**" if (row, column) in best else _escape(cell, _MARKDOWN)
          for column, cell in enumerate(cells)]

@@ -11,7 +11,7 @@ from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.search import Found, order_best
 from ser_store.ensembles.utterances import Utterances
-from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.statistics.bootstrap import Interval
 from ser_store.voting.search import EnsembleScore, score_votes
 from ser_store_h5.names import Ensemble
@@ -26,6 +26,7 @@ class RankedEnsemble(Result):
         members: their names; of a greedy search some may occur several times.
         score: its figures on the part reported on.
         interval: of its accuracy.
+        balanced_interval: of its balanced accuracy.
         gain: its accuracy less that of the best single candidate.
         chosen: its figures on the part it was chosen on, where that is another.
     """
@@ -34,6 +35,7 @@ class RankedEnsemble(Result):
     members: tuple[str, ...]
     score: EnsembleScore
     interval: Interval
+    balanced_interval: Interval
     gain: float
     chosen: EnsembleScore | None = None
 
@@ -52,8 +54,8 @@ class RankedEnsemble(Result):
         score = self.score
         yield (
             f"{self.name}: {score.correct}/{score.n} right, accuracy {Percent(score.accuracy)} "
-            f"{format_interval(self.interval.bounds)}, balanced accuracy {Percent(score.balanced_accuracy)}, "
-            f"gain {self.gain * 100:+.2f} points"
+            f"{format_interval(self.interval.bounds)}, balanced accuracy {Percent(score.balanced_accuracy)} "
+            f"{format_interval(self.balanced_interval.bounds)}, gain {self.gain * 100:+.2f} points"
         )
 
     def records(self) -> list[dict[str, Any]]:
@@ -66,7 +68,8 @@ class RankedEnsemble(Result):
     def to_json(self) -> dict[str, Any]:
         """Return the figures as the command's JSON has them."""
         document: dict[str, Any] = {"members": list(self.members), **_list_figures(self.score)}
-        document["ci95"] = [self.interval.low, self.interval.high]
+        document["ci95"] = list(self.interval.bounds)
+        document["balanced_accuracy_ci95"] = list(self.balanced_interval.bounds)
         document["ties"] = self.score.ties
         document["gain"] = self.gain
         document["k"] = self.k
@@ -111,9 +114,11 @@ def rank(
     def look_up(some: Sequence[Found]) -> tuple[RankedEnsemble, ...]:
         ordered = order_best(some, pool.options.objective)[:top]
         votes = [problem.vote(list(chosen.members)) for _, chosen in ordered]
-        intervals = find_accuracy_intervals(np.array([own.predicted == problem.truth for own in votes]), rule)
+        predicted = np.array([own.predicted for own in votes])
+        intervals = find_accuracy_intervals(predicted == problem.truth, rule)
+        balanced = find_balanced_intervals(problem.truth, predicted, n_classes=problem.n_classes, rule=rule)
         ranked = []
-        for (one, chosen), own, interval in zip(ordered, votes, intervals, strict=True):
+        for (one, chosen), own, interval, balanced_interval in zip(ordered, votes, intervals, balanced, strict=True):
             score = score_votes(problem, chosen.members, own) if is_elsewhere else chosen
             ranked.append(
                 RankedEnsemble(
@@ -121,6 +126,7 @@ def rank(
                     members=Ensemble(names[place] for place in chosen.members),
                     score=score,
                     interval=interval,
+                    balanced_interval=balanced_interval,
                     gain=score.accuracy - alone,
                     chosen=chosen if is_elsewhere else None,
                 )

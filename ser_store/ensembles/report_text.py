@@ -3,9 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Aside, Block, Figure, Percent, Points, Table, format_interval, maybe_figure
+from ser_store.common.display import (
+    Block,
+    Figure,
+    Percent,
+    Picture,
+    Points,
+    Table,
+    draw_bars,
+    format_count,
+    format_interval,
+    maybe_figure,
+)
 from ser_store.ensembles.search import is_choice
-from ser_store.evaluation.tables.evaluation import caption_utterances
+from ser_store.evaluation.tables.evaluation import caption_utterances, tabulate_accuracies
 
 if TYPE_CHECKING:
     from ser_store.ensembles.diversity import DiversityReport
@@ -16,7 +27,6 @@ if TYPE_CHECKING:
 _BINS = 48
 # With at most so many candidates, all pairs are shown; else those of the best ensemble.
 _FEW = 8
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 def describe_report(report: "VoteReport") -> Iterator[Block]:
@@ -59,50 +69,43 @@ def describe_best(report: "VoteReport") -> Iterator[Block]:
 def _summarise_vote(report: "VoteReport") -> str:
     options = report.options
     sizes = " or ".join(map(str, report.ks))
+    where = caption_utterances(report.on, report.split, report.ensembles[0].score.n)
     ties = f", ties to {options.tie}" if options.voting_rule == "hard" else ""
     weights = f", weighted by {options.weights.description}" if options.weights is not None else ""
     chosen = f", chosen on {report.chosen_on}" if report.chosen_on is not None else ""
     best = ", best by balanced accuracy" if options.objective != "accuracy" else ""
     voting = f"{options.voting_rule} voting{ties}{weights}{best}"
-    return f"{sizes} of {len(report.candidates)} members on {report.on}{chosen}, {voting}"
+    return f"{sizes} of {format_count(len(report.candidates), 'member')} {where}{chosen}: {voting}"
 
 
 def tabulate_ensembles(report: "VoteReport", ensembles: Sequence["RankedEnsemble"]) -> Table:
     """Return a table with a row for each ensemble, best first."""
     ties = "abstained" if report.options.tie == "abstain" else "ties"
-    header = ["", "correct", "accuracy", "balanced accuracy", "95% interval", ties, "gain", "members"]
-    if report.chosen_on is not None:
-        header.insert(1, f"on {report.chosen_on}")
-    rows = []
-    for place, ensemble in enumerate(ensembles, start=1):
-        score = ensemble.score
-        row: list[object] = [
+    figures, cells = tabulate_accuracies(ensembles, [one.score for one in ensembles])
+    rows = [
+        [
             place,
-            f"{score.correct}/{score.n}",
-            Percent(score.accuracy),
-            Percent(score.balanced_accuracy),
-            format_interval(ensemble.interval.bounds),
-            score.ties,
-            Points(ensemble.gain),
-            " ".join(ensemble.members),
+            None if report.chosen_on is None else Percent(one.chosen_score.accuracy),
+            *own,
+            one.score.ties,
+            Points(one.gain),
+            " ".join(one.members),
         ]
-        if report.chosen_on is not None:
-            row.insert(1, Percent(ensemble.chosen_score.accuracy))
-        rows.append(row)
+        for place, (one, own) in enumerate(zip(ensembles, cells, strict=True), start=1)
+    ]
+    header = ["", f"on {report.chosen_on}", *figures, ties, "gain", "members"]
     return Table(header, rows, best={"accuracy": max, "balanced accuracy": max})
 
 
 def caption_vote(report: "VoteReport") -> str:
     """Return what was voted where, and what is left of the best figure, for the caption of a table."""
-    score = report.ensembles[0].score
-    where = caption_utterances(report.on, report.split, score.n)
-    voted = _summarise_vote(report).replace(f" on {report.on}", "", 1)
+    score, voted = report.ensembles[0].score, _summarise_vote(report)
     if not is_choice(report.found, report.options):
-        return f"{voted}, {where}"
+        return voted
     figure = score.accuracy if report.options.objective == "accuracy" else score.balanced_accuracy
     chosen = "" if report.chosen_on is not None else f"; the first is chosen on them, apparent {Percent(figure)}"
     corrected = [" ".join(str(line).split()) for line in _describe_correction(report)]
-    return "; ".join([f"{voted}, {where}{chosen}", *corrected])
+    return "; ".join([f"{voted}{chosen}", *corrected])
 
 
 def describe_distribution(distribution: "Distribution", *, n: int | None = None) -> Iterator[Block]:
@@ -113,7 +116,7 @@ def describe_distribution(distribution: "Distribution", *, n: int | None = None)
         f"quartiles {', '.join(map(str, quartiles))}, highest {highest}"
     )
     if lowest < highest:
-        yield Aside(f"  {lowest} {draw_histogram(distribution)} {highest}")
+        yield Picture(f"  {lowest} {draw_histogram(distribution)} {highest}")
 
 
 def draw_histogram(distribution: "Distribution") -> str:
@@ -123,8 +126,7 @@ def draw_histogram(distribution: "Distribution") -> str:
     counts = [0] * ((highest - lowest) // per_bin + 1)
     for correct, ensembles in zip(distribution.correct, distribution.ensembles, strict=True):
         counts[(correct - lowest) // per_bin] += ensembles
-    most = max(counts)
-    return "".join(_BARS[(count * len(_BARS) - 1) // most] if count else " " for count in counts)
+    return draw_bars(counts)
 
 
 def _describe_search(report: "VoteReport") -> Iterator[Block]:

@@ -21,7 +21,13 @@ from ser_store.evaluation.choice.member_choice import (
 from ser_store.evaluation.comparison import Compared, Comparison, Pair
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
-from ser_store.evaluation.uncertainty import IntervalKind, IntervalRule, choose_rule, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import (
+    IntervalKind,
+    IntervalRule,
+    choose_rule,
+    find_accuracy_intervals,
+    find_balanced_intervals,
+)
 from ser_store.metrics import caution_absent_classes, evaluate_predictions
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.statistics.comparisons import caution_few_groups, compare_against, compare_pairs
@@ -99,11 +105,18 @@ def compare(
     truth = corpus.labels[rows]
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
     correct = predicted == truth
+    n_classes = len(corpus.classes)
+    intervals = find_accuracy_intervals(correct, drawn)
+    balanced = find_balanced_intervals(truth, predicted, n_classes=n_classes, rule=drawn)
     compared = tuple(
         Compared(
-            format_ensemble(one), tuple(one), evaluate_predictions(truth, own, n_classes=len(corpus.classes)), found
+            format_ensemble(one),
+            tuple(one),
+            evaluate_predictions(truth, predicted[place], n_classes=n_classes),
+            intervals[place],
+            balanced[place],
         )
-        for one, own, found in zip(ensembles, predicted, find_accuracy_intervals(correct, drawn), strict=True)
+        for place, one in enumerate(ensembles)
     )
     return Comparison(
         on=on,

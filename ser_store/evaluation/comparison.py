@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ser_store.common.display import Block, Percent, Points, Result, Table
+from ser_store.common.display import Aside, Block, Points, Result, Table
 from ser_store.evaluation.tables.evaluation import (
     caption_utterances,
     describe_intervals,
     format_p,
-    head_intervals,
-    list_interval_cells,
-    name_utterances,
+    tabulate_accuracies,
 )
 from ser_store.evaluation.uncertainty import describe_accuracy
 from ser_store.metrics import Evaluation
@@ -32,15 +30,17 @@ class Compared:
         members: full names.
         metrics: every metric of the confusion matrix.
         interval: of the accuracy.
+        balanced_interval: of the balanced accuracy.
     """
 
     name: str
     members: tuple[str, ...]
     metrics: Evaluation
     interval: Interval
+    balanced_interval: Interval
 
     def to_json(self) -> dict[str, Any]:
-        accuracy = describe_accuracy(self.metrics, self.interval)
+        accuracy = describe_accuracy(self.metrics, self.interval, self.balanced_interval)
         return {"name": self.name, "members": list(self.members), **accuracy}
 
 
@@ -150,11 +150,12 @@ class Comparison(Result):
 
 def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
     """Yield what is compared, whether they differ at all, and every pair with a verdict."""
-    n = comparison.compared[0].metrics.n
+    where = caption_utterances(comparison.on, comparison.split, comparison.compared[0].metrics.n)
+    yield Aside(f"{len(comparison.compared)} compared {where}")
     numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)
     yield from _tabulate_compared(comparison, numbered=numbered)
     described = describe_intervals([one.interval for one in comparison.compared], said=comparison.cautions)
-    yield f"\n{n} utterances; 95% intervals: {described}"
+    yield f"\n95% intervals: {described}"
     if any(len(one.members) > 1 for one in comparison.compared):
         ties = f", ties to {comparison.tie}" if comparison.rule == "hard" else ""
         yield f"ensembles by {comparison.rule} voting{ties}"
@@ -168,23 +169,14 @@ def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
 
 
 def _tabulate_compared(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:
-    intervals = [one.interval for one in comparison.compared]
-    cells = list_interval_cells(intervals)
+    compared = comparison.compared
+    header, cells = tabulate_accuracies(compared, [one.metrics for one in compared])
     rows = [
-        [
-            place if numbered else one.name,
-            f"{one.metrics.correct}/{one.metrics.n}",
-            Percent(one.metrics.accuracy),
-            *cells[place - 1],
-            Percent(one.metrics.balanced_accuracy),
-            *([one.name] if numbered else []),
-        ]
-        for place, one in enumerate(comparison.compared, start=1)
+        [str(place) if numbered else "", one.name, *own]
+        for place, (one, own) in enumerate(zip(compared, cells, strict=True), start=1)
     ]
-    figures = ["correct", "accuracy", *head_intervals(intervals), "balanced accuracy"]
-    on = name_utterances(comparison.on, comparison.split)
     best = {"accuracy": max, "balanced accuracy": max}
-    yield Table(["", *figures, on] if numbered else [on, *figures], rows, best=best)
+    yield Table(["", "member", *header], rows, best=best, keys=2 if numbered else 1)
 
 
 def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:
@@ -211,7 +203,7 @@ def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Blo
         )
     header = ["first", "is", "second", "only first", "only second", "points", "95% interval"]
     header += ["McNemar", "p by speaker"] if by_speaker else ["McNemar"]
-    yield Table([*header, *(["Holm"] if several else [])], rows)
+    yield Table([*header, *(["Holm"] if several else [])], rows, keys=3)
     yield "\nonly first, only second: right for the one and wrong for the other"
     yield "points: accuracy of the first less that of the second"
     yield _describe_verdicts(comparison)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.common.display import Block, Result, Table
+from ser_store.common.display import Block, Result, Table, format_count
 from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
@@ -197,7 +197,7 @@ def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Seque
 def tabulate_hard(hard: "HardUtterances") -> Iterator[Block]:
     """Yield how many members get how many utterances right, and tables of those that none or only one gets right."""
     n_members = len(hard.members)
-    yield f"\nright for how many of the {n_members} members"
+    yield f"\nright for how many of {format_count(n_members, 'member')}"
     yield Table(["members", "utterances"], count_by_right(hard.n_by_right))
     if hard.all_wrong:
         yield f"\nwrong for all members: {len(hard.all_wrong)}"

@@ -23,6 +23,7 @@ from ser_store.evaluation.uncertainty import (
     choose_rule,
     describe_accuracy,
     find_accuracy_intervals,
+    find_balanced_intervals,
     find_intervals,
 )
 from ser_store.metrics import Evaluation, caution_absent_classes, evaluate_outcomes
@@ -50,6 +51,7 @@ class MemberEvaluation(Result):
         probabilities: top-2 accuracy, log-loss, Brier and calibration error; None where the member holds labels only.
             Of an SVM head, which holds decision values, they are those of the softmax of these.
         intervals: of every figure by its name; empty for members that were not named.
+        balanced_interval: of the balanced accuracy.
         sliced: the same for each group of utterances; None where no groups were asked for.
         cautions: why this member's figures may mislead.
         folds: of a member whose folds are scored by models of their own, the accuracy of each; else None.
@@ -59,6 +61,7 @@ class MemberEvaluation(Result):
     classes: tuple[str, ...]
     metrics: Evaluation
     interval: Interval
+    balanced_interval: Interval
     probabilities: ProbabilityScores | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     sliced: Slices | None = None
@@ -67,7 +70,10 @@ class MemberEvaluation(Result):
 
     def to_json(self, *, normalise: Normalisation | None = None) -> dict[str, Any]:
         metrics = self.metrics
-        document: dict[str, Any] = {"member": self.member, **describe_accuracy(metrics, self.interval)}
+        document: dict[str, Any] = {
+            "member": self.member,
+            **describe_accuracy(metrics, self.interval, self.balanced_interval),
+        }
         document |= {"classes": list(self.classes), "confusion": metrics.confusion.tolist()}
         if normalise is not None:
             document["confusion_normalised"] = normalise_confusion(metrics.confusion, normalise).tolist()
@@ -243,6 +249,7 @@ def evaluate(
     predicted, logits = load_members(store, names, rows, rule=voting)
     outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
     intervals = find_accuracy_intervals(predicted == truth, intervals_by)
+    balanced = find_balanced_intervals(truth, predicted, n_classes=n_classes, rule=intervals_by)
     sliced: Sequence[Slices | None] = [None] * len(names)
     if by is not None and groups is not None:
         sliced = slice_members(
@@ -256,6 +263,7 @@ def evaluate(
             classes=corpus.classes,
             metrics=evaluate_outcomes(outcomes[place]),
             interval=intervals[place],
+            balanced_interval=balanced[place],
             probabilities=None if own is None else evaluate_logits(truth, own),
             intervals=find_intervals(truth, predicted[place], n_classes=n_classes, rule=intervals_by, logits=own)
             if members

@@ -16,8 +16,9 @@ from ser_store.evaluation.repeats.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.evaluation.tables.steps import tabulate_steps
-from ser_store.evaluation.uncertainty import correct_choice
+from ser_store.evaluation.uncertainty import choose_rule, correct_choice, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, compute_log_loss, evaluate_predictions
+from ser_store.statistics.bootstrap import Interval
 from ser_store.statistics.comparisons import PairComparison, caution_few_groups, compare_pairs
 from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store_h5.corpus import Corpus
@@ -39,6 +40,7 @@ class RunSteps:
         selected: the step its name stands for.
         reason: why, where a step was selected.
         steps: one score for each cached step.
+        intervals: of the accuracy of each.
         best: the step with the highest accuracy; of equals the earliest.
         divergence: the step after which the evaluation loss rises while the training loss falls; None if there is none.
         best_against_last: the best step (first) compared with the last one (second), by speaker where speakers are
@@ -53,6 +55,7 @@ class RunSteps:
     selected: int
     reason: str | None
     steps: tuple[StepScore, ...]
+    intervals: tuple[Interval, ...]
     best: int
     divergence: int | None
     best_against_last: PairComparison | None
@@ -83,7 +86,10 @@ class RunSteps:
             "selection": None if self.correction is None else self.correction.to_json(),
             **({"note": self.note} if self.note else {}),
             **({"folds": list(self.folds)} if self.folds else {}),
-            "steps": [vars(step) for step in self.steps],
+            "steps": [
+                {**vars(step), "ci95": list(interval.bounds)}
+                for step, interval in zip(self.steps, self.intervals, strict=True)
+            ],
         }
 
 
@@ -115,9 +121,10 @@ class StepComparison(Result):
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each cached step, with its figures and whether it is selected."""
         return [
-            {"run": run.run, **vars(score), "selected": score.step == run.selected}
+            {"run": run.run, **vars(score), "low": interval.low, "high": interval.high}
+            | {"selected": score.step == run.selected}
             for run in self.runs
-            for score in run.steps
+            for score, interval in zip(run.steps, run.intervals, strict=True)
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -260,6 +267,7 @@ def _compare_steps(
         selected=store.selected_step(run),
         reason=record.selected.reason if record.selected else None,
         steps=tuple(scores),
+        intervals=tuple(find_accuracy_intervals(right, choose_rule(speakers))),
         best=cached[best],
         divergence=find_divergence(scores),
         best_against_last=None if best == last else compare_pairs(right[[best, last]], pair, groups=groups)[0],

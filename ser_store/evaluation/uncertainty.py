@@ -13,7 +13,12 @@ from ser_store.errors import CorpusError, UncorrectableError
 from ser_store.metrics import Evaluation
 from ser_store.metrics.calibration import score_utterances
 from ser_store.statistics.bootstrap import FEWEST_GROUPS, Interval, Limits, resample_intervals
-from ser_store.statistics.intervals import accuracy_interval, mean_interval, metric_intervals
+from ser_store.statistics.intervals import (
+    accuracy_interval,
+    balanced_accuracy_interval,
+    mean_interval,
+    metric_intervals,
+)
 from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store.statistics.selection import correct_selection_by_bootstrap
 
@@ -52,9 +57,9 @@ class IntervalRule:
         return replace(interval, caution=self.caution) if interval.caution is None else interval
 
 
-def describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]:
-    """Return accuracy and balanced accuracy with the accuracy's interval, as JSON documents have them."""
-    return {
+def describe_accuracy(metrics: Evaluation, interval: Interval, balanced: Interval | None = None) -> dict[str, Any]:
+    """Return accuracy and balanced accuracy with their intervals, as JSON documents have them."""
+    document: dict[str, Any] = {
         "n": metrics.n,
         "correct": metrics.correct,
         "accuracy": metrics.accuracy,
@@ -63,6 +68,7 @@ def describe_accuracy(metrics: Evaluation, interval: Interval) -> dict[str, Any]
         "ci95_method": interval.method,
         "ci95_caution": interval.caution,
     }
+    return document if balanced is None else document | {"balanced_accuracy_ci95": list(balanced.bounds)}
 
 
 def choose_rule(speakers: NDArray[Any] | None, kind: IntervalKind = "auto") -> IntervalRule:
@@ -124,6 +130,23 @@ def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> l
     return [
         found[str(place)] if 0 < np.count_nonzero(right) < n else accuracy_interval(right)
         for place, right in enumerate(correct)
+    ]
+
+
+def find_balanced_intervals(
+    truth: NDArray[Any], predicted: NDArray[Any], *, n_classes: int, rule: IntervalRule
+) -> list[Interval]:
+    """Return the interval of every member's balanced accuracy: that of :func:`find_intervals`, without the others.
+
+    Args:
+        truth: ``(n,)`` class indices.
+        predicted: ``(m, n)`` class indices, or -1, an abstention.
+        n_classes: number of classes.
+        rule: how intervals are found; without speakers, by bootstrap of utterances.
+    """
+    return [
+        rule.caution_of(balanced_accuracy_interval(truth, own, n_classes=n_classes, groups=rule.speakers))
+        for own in predicted
     ]
 
 

@@ -4,16 +4,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ser_store.evaluation import evaluate
 from ser_store.evaluation.steps import RunSteps, StepComparison
 from ser_store.evaluation.steps import steps as compare_steps
+from ser_store.evaluation.tables.evaluation import describe_intervals
 from ser_store.figures.drawing.curves import Curve, draw_curves, make_curve
 from ser_store.figures.drawing.curves import draw_steps as draw_accuracies
 from ser_store.figures.question import (
     Drawn,
     Question,
     describe_choice,
-    describe_methods_of,
     list_notes,
     name_members,
     name_scope,
@@ -38,23 +37,21 @@ def draw_steps(asked: Question) -> Drawn:
     """Draw the accuracy by step of all runs, with intervals."""
     found = compare_steps(asked.store, asked.members, on=asked.on, split=asked.split)
     title = f"Accuracy by step of {_name_runs(found.runs)} {name_scope(found.on, found.split, found.n)}"
-    names = [format_member(run.run, score.step) for run in found.runs for score in run.steps]
-    evaluated = evaluate(asked.store, names, on=asked.on, split=asked.split)
-    bounds = {one.member: one.interval.bounds for one in evaluated.members}
     curves = [
         make_curve(
             run.run,
             [score.step for score in run.steps],
             [score.accuracy for score in run.steps],
-            bounds=[bounds[format_member(run.run, score.step)] for score in run.steps],
+            bounds=[interval.bounds for interval in run.intervals],
             selected=run.selected,
         )
         for run in found.runs
     ]
+    intervals = [interval for run in found.runs for interval in run.intervals]
     notes = list_notes(
         found.cautions,
         "ringed: the selected step; runs stand a little beside their steps",
-        describe_methods_of(evaluated),
+        f"95% intervals: {describe_intervals(intervals, said=found.cautions)}",
         *_describe(found),
     )
     return Drawn(draw_accuracies(curves, title=title, notes=notes, width=asked.width), title, found.cautions)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ser_store.common.display import Percent, format_interval
 from ser_store.errors import StoreError
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering
-from ser_store.evaluation.tables.evaluation import describe_intervals, name_utterances
+from ser_store.evaluation.tables.evaluation import describe_intervals
 from ser_store.voting.checks import Tie
 from ser_store.voting.rules import Rule
 from ser_store_h5.progress import Progress
@@ -75,7 +75,8 @@ def name_scope(on: str, split: str | None, n: int) -> str:
     >>> print(name_scope("test", "paper", 288).replace(chr(160), " "))
     on test of paper (n = 288)
     """
-    return f"{name_utterances(on, split)} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n})"
+    where = on if on == "all" or split is None else f"{on} of {split}"
+    return f"on {where} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n})"
 
 
 def name_scope_of(found: "Evaluations") -> str:

@@ -81,11 +81,12 @@ class BestHead:
         name = f"best by {one.protocol}: {one.kind} on {one.inputs}"
         name += "" if one.normalise == "train" else f" by {one.normalise}"
         if found is None:
-            return f"{name}, {Percent(one.accuracy)} ({self.note})"
+            figures = f"{Percent(one.accuracy)}, balanced accuracy {Percent(one.balanced_accuracy)}"
+            return f"{name}, {figures}, on {one.n} utterances ({self.note})"
         bounds = f" {format_interval(found.bounds)}" if found.bounds else ""
         return (
             f"{name}, apparent {Percent(found.apparent)}, corrected {Percent(found.corrected)}{bounds} for having been "
-            f"chosen among {self.n_candidates} on these utterances ({found.method}, {found.repeats} repeats)"
+            f"chosen among {self.n_candidates} on these {one.n} utterances ({found.method}, {found.repeats} repeats)"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _tabulate(heads: Sequence[SweptHead]) -> Table:
     if "fitted on" not in shown:
         del shown["utterances"]
     best = {"accuracy": max, "balanced accuracy": max}
-    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best)
+    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best, keys=2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ser_store.common.display import Block, Percent, Table, format_bytes
-from ser_store.evaluation.tables.evaluation import TwoDecimals
+from ser_store.common.display import Aside, Block, Percent, Table, format_bytes, format_count
+from ser_store.evaluation.tables.evaluation import TwoDecimals, caption_utterances
 from ser_store.reproduction.published import FIGURES, load_published
 
 if TYPE_CHECKING:
@@ -12,19 +12,21 @@ if TYPE_CHECKING:
 
 
 class _ReportTable(Table):
-    """A classification report, which prints as the paper's do."""
+    """A classification report, which prints as the paper's do, whatever the terminal."""
 
-    def __str__(self) -> str:
-        width = max(len(str(row[0])) for row in self.rows)
-        lines = [f"{self.header[0]:>{width}} {''.join(f'{name:>10}' for name in self.header[1:])}\n"]
+    def fit(self, width: int | None = None, *, bold: bool = False) -> str:
+        name_width = max(len(str(row[0])) for row in self.rows)
+        lines = [f"{self.header[0]:>{name_width}} {''.join(f'{name:>10}' for name in self.header[1:])}\n"]
         for name, *cells in self.format_cells():
-            line = f"{name:>{width}} {''.join(f'{cell:>10}' for cell in cells)}"
+            line = f"{name:>{name_width}} {''.join(f'{cell:>10}' for cell in cells)}"
             lines.append(f"\n{line}" if name == "accuracy" else line)
         return "\n".join(lines)
 
 
 def tabulate_paper(tables: "Paper") -> Iterator[Block]:
     """Yield Tables 3 to 6, and all reports in the paper's form."""
+    where = caption_utterances(tables.on, tables.split, tables.models[0].report.metrics.n)
+    yield Aside(f"{format_count(len(tables.models), 'model')} of the paper {where}")
     yield from _tabulate_ensembles(tables)
     yield from _tabulate_models(tables)
     for report in [*(model.report for model in tables.models), *(ensemble.report for ensemble in tables.ensembles)]:
@@ -32,7 +34,7 @@ def tabulate_paper(tables: "Paper") -> Iterator[Block]:
 
 
 def _tabulate_ensembles(tables: "Paper") -> Iterator[Block]:
-    yield f"Table 3: ensembles on {tables.on}, by plurality; corrected: what to expect after choosing the best"
+    yield "Table 3: ensembles by plurality; corrected: what to expect after choosing the best"
     rows = []
     for ensemble in tables.ensembles:
         found, selection = ensemble.report.metrics, ensemble.selection
@@ -58,7 +60,7 @@ def _tabulate_models(tables: "Paper") -> Iterator[Block]:
     def times(seconds: float | None) -> str:
         return "–" if seconds is None else f"{seconds:,.0f} s"
 
-    yield f"\nTable 4: models on {tables.on}; Table 5: training times; Table 6: sizes of a checkpoint"
+    yield "\nTable 4: models; Table 5: training times; Table 6: sizes of a checkpoint"
     rows = []
     for model in tables.models:
         published = printed[model.key]

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError
 from ser_store.metrics.class_indices import ABSTAINED, check_pair
-from ser_store.metrics.confusion import compute_metrics_from_confusion
+from ser_store.metrics.confusion import compute_balanced_accuracy_from_confusion, compute_metrics_from_confusion
 from ser_store.statistics.bootstrap import REPEATS, Interval, Limits, bound_figures, resample_intervals
-from ser_store.statistics.resampling import check_repeats, find_units, resample_kinds, resample_sums
+from ser_store.statistics.resampling import Units, check_repeats, find_units, resample_kinds, resample_sums
 
 # The two-sided normal quantile of the usual 95%.
 Z_95 = 1.959963984540054
@@ -120,16 +120,8 @@ def metric_intervals(
     true, guess = check_pair(truth, predicted, n_classes)
     check_repeats(repeats)
     units = find_units(len(true), groups)
-    width = n_classes + 1
-    n_cells = n_classes * width
-    cells = true * width + np.where(guess == ABSTAINED, n_classes, guess)
-    if units.numbers is None:
-        sums: NDArray[Any] = resample_kinds(np.bincount(cells, minlength=n_cells), repeats=repeats, seed=seed)
-    else:
-        by_unit = np.bincount(units.numbers * n_cells + cells, minlength=units.count * n_cells)
-        sums = resample_sums(by_unit.reshape(units.count, n_cells).astype(np.float64), repeats=repeats, seed=seed)
-    samples = compute_metrics_from_confusion(sums.reshape(repeats, n_classes, width))
-    figures = compute_metrics_from_confusion(np.bincount(cells, minlength=n_cells).reshape(1, n_classes, width))
+    counts, resampled = _resample_confusions(true, guess, units, n_classes=n_classes, repeats=repeats, seed=seed)
+    figures, samples = compute_metrics_from_confusion(counts), compute_metrics_from_confusion(resampled)
     found: dict[str, Interval] = {}
     for name, figure in figures.items():
         limits = (-1.0, 1.0) if name in _FROM_MINUS_ONE else (0.0, 1.0)
@@ -137,6 +129,47 @@ def metric_intervals(
     # Recall weighted by support is the accuracy by another name.
     accuracy = accuracy_interval(true == guess, groups=groups, repeats=repeats, seed=seed)
     return {**found, "accuracy": accuracy, "weighted_recall": accuracy}
+
+
+def balanced_accuracy_interval(
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    n_classes: int,
+    groups: ArrayLike | Sequence[Any] | None = None,
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> Interval:
+    """Return the interval of the balanced accuracy: that of :func:`metric_intervals`, without the others.
+
+    Args and errors as there.
+
+    >>> found = balanced_accuracy_interval([0, 1] * 20, [0, 1, 1, 1] * 10, n_classes=2)
+    >>> found == metric_intervals([0, 1] * 20, [0, 1, 1, 1] * 10, n_classes=2)["balanced_accuracy"]
+    True
+    """
+    true, guess = check_pair(truth, predicted, n_classes)
+    check_repeats(repeats)
+    units = find_units(len(true), groups)
+    counts, resampled = _resample_confusions(true, guess, units, n_classes=n_classes, repeats=repeats, seed=seed)
+    figure, samples = ({"": compute_balanced_accuracy_from_confusion(one)} for one in (counts, resampled))
+    return bound_figures(figure, samples, units, limits=(0.0, 1.0))[""]
+
+
+def _resample_confusions(
+    truth: NDArray[Any], predicted: NDArray[Any], units: Units, *, n_classes: int, repeats: int, seed: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the counts ``(1, c, c + 1)``, and those of bootstrap samples ``(repeats, c, c + 1)``."""
+    width = n_classes + 1
+    n_cells = n_classes * width
+    cells = truth * width + np.where(predicted == ABSTAINED, n_classes, predicted)
+    counts = np.bincount(cells, minlength=n_cells)
+    if units.numbers is None:
+        sums: NDArray[Any] = resample_kinds(counts, repeats=repeats, seed=seed)
+    else:
+        by_unit = np.bincount(units.numbers * n_cells + cells, minlength=units.count * n_cells)
+        sums = resample_sums(by_unit.reshape(units.count, n_cells).astype(np.float64), repeats=repeats, seed=seed)
+    return counts.reshape(1, n_classes, width), sums.reshape(repeats, n_classes, width)
 
 
 def mean_interval(

@@ -1,5 +1,6 @@
 """Progress of what takes a while: the ``progress`` that every public function takes, and the bar it may show."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -8,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 DELAY_SECONDS = 1.0
+# Between the lines of a log file.
+_LOG_SECONDS = 10.0
 
 
 class Progress(Protocol):
@@ -46,9 +49,21 @@ def open_bar(*, total: int, label: str, unit: str = "it", done: int = 0) -> Any:
     class Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
         monitor_interval = 0  # no thread of its own; it would look after bars whose items come in bursts
 
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    looks: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "mininterval": interval, "miniters": 1}
-    return Bar(total=total, initial=done, desc=label, unit=unit, **looks)
+    class Log(Bar):
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            if msg is None:
+                self.fp.write(f"{self}\n")
+                self.fp.flush()
+
+        def close(self) -> None:
+            self.disable = True
+            self._decr_instances(self)
+
+    looks: dict[str, Any] = {"total": total, "initial": done, "desc": label, "unit": unit, "miniters": 1}
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return Bar(**looks, leave=False, dynamic_ncols=True, mininterval=0.1)
+    form = "{desc}: {n_fmt}/{total_fmt}, {elapsed} passed, {remaining} left{postfix}"
+    return Log(**looks, bar_format=form, mininterval=_LOG_SECONDS, delay=_LOG_SECONDS)
 
 
 def bar(items: Iterable[T], /, *, total: int, label: str) -> Iterable[T]:

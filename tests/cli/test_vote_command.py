@@ -148,7 +148,9 @@ def test_several_sizes_are_searched_together(serstore, paper_store):
     assert [(one["k"], one["results"][0]["correct"]) for one in document["by_k"]] == [(3, 278), (5, 279)]
     assert document["results"][0]["k"] == 5
     text = serstore("vote", "--k", "5,3", "--all-combos", "--top", 2, "--store", paper_store).out
-    assert text.startswith("3 or 5 of 6 members on test, hard voting, ties to lowest\n")
+    assert text.startswith(
+        "3 or 5 of 6 members on test of the split imported, 288 utterances: hard voting, ties to lowest\n"
+    )
     best_of_each, of_all = text.split("of all sizes:")
     assert "278/288" in best_of_each
     assert "279/288" in of_all
@@ -210,7 +212,7 @@ def test_a_histogram_puts_close_scores_together():
 
 def test_what_was_chosen_elsewhere_needs_no_correction(serstore, votes):
     text = serstore("vote", "--k", 2, "--all-combos", "--select-on", "valid", "--store", votes).out
-    assert text.startswith("2 of 3 members on test, chosen on valid, hard voting")
+    assert text.startswith("2 of 3 members on test of the split usual, 32 utterances, chosen on valid: hard voting")
     assert "where it was chosen" in text.splitlines()[3]
     assert text.splitlines()[4].startswith("  on test")
     assert text.splitlines()[4].endswith("needs no correction")

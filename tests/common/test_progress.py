@@ -1,5 +1,6 @@
 """A bar shows by the clock: also while the first item takes its time, and never for what is quickly done."""
 
+import sys
 import time
 
 import pytest
@@ -18,11 +19,25 @@ def slow(seconds):
     yield from "abc"
 
 
-def test_a_bar_shows_before_a_slow_first_item_is_done(impatient, capsys):
+def test_a_bar_shows_before_a_slow_first_item_is_done(impatient, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     items = iter(progress.bar(slow(0.6), total=3, label="compiling"))
     assert next(items) == "a"
     assert "compiling:   0%" in capsys.readouterr().err
     assert list(items) == ["b", "c"]
+
+
+def test_a_log_has_whole_lines_one_in_ten_seconds(impatient, monkeypatch, capsys):
+    for _ in progress.bar(slow(0.2), total=3, label="brief"):
+        time.sleep(0.05)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.05)
+    for _ in progress.bar(slow(0.2), total=3, label="extracting"):
+        time.sleep(0.1)
+    logged = capsys.readouterr().err
+    assert logged.startswith("extracting: 1/3, 00:00 passed, ")
+    assert logged.endswith(" left\n")
+    assert "\r" not in logged
 
 
 def test_quick_work_shows_nothing_and_its_items_pass_unchanged(capsys):

@@ -149,7 +149,9 @@ def test_every_command_writes_tables_that_say_which_utterances_they_are_of(words
 def test_a_table_of_a_vote_says_what_was_chosen_and_what_is_left_of_it(serstore, paper_store):
     done = serstore("vote", "--k", 3, "--all-combos", "--format", "latex", "--store", paper_store)
     [(caption, header, rows)] = parse_tables(done.out)
-    assert caption.startswith("3 of 6 members, hard voting, ties to lowest, on test of the split imported")
+    assert caption.startswith(
+        "3 of 6 members on test of the split imported, 288 utterances: hard voting, ties to lowest"
+    )
     assert "chosen on them, apparent 96.53\\%; corrected 95.03\\% [91.5, 98.5] for that choice" in caption
     assert rows[0][header.index("accuracy")] == r"\textbf{96.53\%}"
     assert rows[0][header.index("95\\% interval")] == "[93.8, 98.1]"

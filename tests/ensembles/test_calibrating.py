@@ -86,8 +86,9 @@ def test_the_figures_are_those_of_evaluate_before_and_after(store, serstore):
 def test_it_prints_the_temperature_and_what_it_has_brought(store, serstore):
     done = serstore("calibrate", "net@10", "--store", store.path)
     assert done.code == 0
-    header, _, row, where = done.out.splitlines()
-    assert header.split("  ")[0] == "on test"
+    heading, header, _, row, where = done.out.splitlines()
+    assert heading.startswith("1 member on test of the split ")
+    assert header.split("  ")[0] == "member"
     assert row.startswith("net-calibrated@10")
     assert where.startswith("temperatures: fitted 3 times on test, each time without the speaker that is scored")
 

@@ -122,7 +122,9 @@ def test_the_best_of_noise_is_corrected_for_its_choice(store):
     assert best.selection.corrected < best.selection.apparent == found.heads[0].accuracy
     line = next(iter(found.describe()))
     assert line.startswith(f"best by pairs: {best.head.kind} on noise@0, apparent ")
-    assert "for having been chosen among 6 on these utterances (bootstrap by speaker, 1000 repeats)" in line
+    assert (
+        f"for having been chosen among 6 on these {best.head.n} utterances (bootstrap by speaker, 1000 repeats)" in line
+    )
 
 
 def test_a_split_into_parts_is_judged_on_its_test_part(store):

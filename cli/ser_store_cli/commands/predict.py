@@ -1,6 +1,5 @@
 """predict."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from ser_store_cli.options import (
     stated,
     warn,
 )
-from ser_store_cli.output import print_json
+from ser_store_cli.output import find_screen, print_blocks, print_json
 
 _STANDARD_INPUT = "-"
 
@@ -114,7 +113,7 @@ def predict(
     elif written is not None:
         typer.echo(written)
     else:
-        typer.echo(str(said.tabulate(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)))
+        print_blocks([said.tabulate(find_screen().width)])
 
 
 def _read_names(files: list[str]) -> list[str]:

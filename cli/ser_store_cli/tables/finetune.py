@@ -53,7 +53,7 @@ def train_all(store: "Store", resolved: "Recipe | None", places: Mapping[str, An
         if json:
             print_json({"models": [one.to_json() for one in outcomes]})
         else:
-            typer.echo(str(Table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])))
+            print_blocks([Table(["model", "run", "outcome"], [[one.model, one.run, one.outcome] for one in outcomes])])
             for one in outcomes:
                 if one.problem:
                     warn(f"{one.model}: {one.problem}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from ser_store.reproduction.example import SAMPLES
+from ser_store_cli.output import print_styled
 from ser_store_cli.walkthroughs.printed import Runner, print_title, run_printed
 
 TINY = ("tiny-wav2vec2", "tiny-hubert", "tiny-unispeech")
@@ -58,7 +59,7 @@ def demonstrate(store: Path, *, audio: Path | None, steps: int | None, run: Runn
     for title, commands in _list_commands(plan):
         print_title(title)
         _run_all(commands, store, run=run)
-    typer.secho(f"\nDone in {time.perf_counter() - started:.0f} s. The store is {store}: try next", bold=True)
+    print_styled(f"\nDone in {time.perf_counter() - started:.0f} s. The store is {store}: try next", bold=True)
     typer.echo(
         f"  serstore evaluate tiny-wav2vec2 --by speaker --store {store}\n"
         f"  serstore vote --k 3 --all-combos --steps all --rule soft --on valid --store {store}\n"

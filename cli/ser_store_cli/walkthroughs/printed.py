@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from ser_store_cli.output import print_styled
+
 Runner = Callable[[list[str]], int]
 
 
@@ -20,10 +22,10 @@ def make_runner(app: typer.Typer) -> Runner:
 
 
 def print_title(title: str) -> None:
-    typer.secho(f"\n── {title}", bold=True)
+    print_styled(f"\n── {title}", bold=True)
 
 
 def run_printed(words: list[str], *, run: Runner) -> int:
     """Print a command, run it, and return its exit code."""
-    typer.secho(f"$ serstore {shlex.join(words)}", dim=True)
+    print_styled(f"$ serstore {shlex.join(words)}", dim=True)
     return run(words)

@@ -10,6 +10,7 @@ import typer
 
 from ser_store_cli import INTERRUPTED
 from ser_store_cli.options import warn
+from ser_store_cli.output import print_styled
 from ser_store_cli.walkthroughs.printed import Runner, print_title, run_printed
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Reproduction:
         finished = [name for model, name in self.runs.items() if model not in failed]
         if finished:
             self._read(finished)
-        typer.secho(f"\nDone in {time.perf_counter() - started:.0f} s. The store is {self.path}", bold=True)
+        print_styled(f"\nDone in {time.perf_counter() - started:.0f} s. The store is {self.path}", bold=True)
         if failed:
             warn(f"{', '.join(failed)} could not be trained, see above: the same command goes on from here")
             raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_store.common.display import Block, Figure, Result, Table
+from ser_store.common.display import Aside, Block, Figure, Result, Table, format_count
 from ser_store.ensembles.fitted.saving import describe_fit
 from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import Correction
@@ -14,6 +14,7 @@ from ser_store.ensembles.utterances import Utterances, find_utterances
 from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.choice.member_choice import resolve_members
 from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits, log_softmax
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names
@@ -70,19 +71,23 @@ class Calibration(Result):
 
     Attributes:
         on: the part of the split that the figures are of.
+        split: the split; None where the corpus has none.
         fitted: what was fitted where, in words.
         members: one for each that was named.
         cautions: why the figures are better than they should be.
     """
 
     on: str
+    split: str | None
     fitted: str
     members: tuple[CalibratedMember, ...]
     cautions: tuple[str, ...] = ()
 
     def describe(self) -> Iterator[Block]:
         """Yield the temperatures, and the figures before and after."""
-        header = [f"on {self.on}", "temperature", "lowest", "highest", "log-loss before", "after"]
+        where = caption_utterances(self.on, self.split, self.members[0].n)
+        yield Aside(f"{format_count(len(self.members), 'member')} {where}")
+        header = ["member", "temperature", "lowest", "highest", "log-loss before", "after"]
         rows = [
             [
                 one.member,
@@ -171,7 +176,7 @@ def calibrate(
     done = tuple(_calibrate(store, *one, utterances) for one in zip(names, records, tasks, strict=True))
     leaks = caution_leakage(store, [one.member for one in done], utterances.reported)
     cautions = (*leaks, *caution_fit(store, names, utterances))
-    return Calibration(utterances.on, tasks[0].describe(), done, cautions)
+    return Calibration(utterances.on, utterances.split, tasks[0].describe(), done, cautions)
 
 
 def _calibrate(store: Store, name: str, record: RunRecord, task: Task, utterances: Utterances) -> CalibratedMember:

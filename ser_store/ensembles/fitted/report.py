@@ -14,7 +14,7 @@ from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
-from ser_store.evaluation.tables.evaluation import caption_utterances
+from ser_store.evaluation.tables.evaluation import caption_utterances, tabulate_accuracies
 from ser_store.statistics.comparisons import PairComparison
 from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store.voting.fitted import Combination
@@ -157,8 +157,9 @@ def _describe(report: FittedVote) -> Iterator[Block]:
     own, rule = report.ensembles[0], report.options.rule
     score = own.score
     yield (
-        f"{rule} of {len(report.candidates)} members on {report.on}: {score.correct}/{score.n} right, accuracy "
-        f"{Percent(score.accuracy)} {format_interval(own.interval.bounds)}"
+        f"{rule} of {report.caption()}: {score.correct} right, accuracy {Percent(score.accuracy)} "
+        f"{format_interval(own.interval.bounds)}, balanced accuracy {Percent(score.balanced_accuracy)} "
+        f"{format_interval(own.balanced_interval.bounds)}"
     )
     yield f"{rule}: {report.fitted}"
     yield _tabulate_rules(report)
@@ -173,24 +174,21 @@ def _describe(report: FittedVote) -> Iterator[Block]:
 
 
 def _tabulate_rules(report: FittedVote) -> Table:
-    tests = {test.first: test for test in report.against}
+    tests, ranked = {test.first: test for test in report.against}, [*report.rules.values()]
+    figures, cells = tabulate_accuracies(ranked, [one.score for one in ranked])
     rows: list[list[object]] = []
-    for rule, one in report.rules.items():
+    for (rule, one), accuracies in zip(report.rules.items(), cells, strict=True):
         test = tests.get(rule)
         bounds = "" if test is None else "[{:+.1f}, {:+.1f}]".format(*(100 * bound for bound in test.interval.bounds))
         rows.append(
             [
                 f"{rule}, {one.name}" if rule == "best member" else rule,
-                f"{one.score.correct}/{one.score.n}",
-                Percent(one.score.accuracy),
-                Percent(one.score.balanced_accuracy),
-                format_interval(one.interval.bounds),
+                *accuracies,
                 "" if test is None else Points(test.difference),
                 bounds,
                 "" if test is None else test.verdict,
             ]
         )
-    figures = ["correct", "accuracy", "balanced accuracy", "95% interval"]
     header = ["rule", *figures, f"against {report.options.rule}", "95% interval", "is"]
     return Table(header, rows, best={"accuracy": max, "balanced accuracy": max})
 

@@ -19,7 +19,7 @@ from ser_store.ensembles.report import list_cautions
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import EnsembleError
 from ser_store.evaluation.score_kinds import load_probabilities
-from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.statistics.comparisons import caution_few_groups, compare_against
 from ser_store.voting.fitted import FITS, Combination, FittedRule
 from ser_store.voting.quantize import Logits
@@ -166,11 +166,13 @@ def _rank_rules(
 ) -> dict[str, RankedEnsemble]:
     """Return the figures of each rule, of the members that it has."""
     names, truth = pool.candidates.names, pool.problem.truth
-    right = np.array([own.predicted == truth for own in votes.values()])
+    predicted = np.array([own.predicted for own in votes.values()])
+    right = predicted == truth
     intervals = find_accuracy_intervals(right, drawn)
+    balanced = find_balanced_intervals(truth, predicted, n_classes=pool.problem.n_classes, rule=drawn)
     alone = float(right[0].mean())
     ranked = {}
-    for (rule, own), interval in zip(votes.items(), intervals, strict=True):
+    for (rule, own), interval, balanced_interval in zip(votes.items(), intervals, balanced, strict=True):
         places = tuple(range(len(names)))
         if rule == "best member":
             places = (best,)
@@ -182,6 +184,7 @@ def _rank_rules(
             members=Ensemble(names[place] for place in places),
             score=score,
             interval=interval,
+            balanced_interval=balanced_interval,
             gain=score.accuracy - alone,
         )
     return ranked

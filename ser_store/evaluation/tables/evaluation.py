@@ -1,9 +1,9 @@
 """Tables of evaluations: all members, and one member in full."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from ser_store.common.display import Block, Figure, Percent, Table, format_interval
+from ser_store.common.display import Aside, Block, Figure, Percent, Table, format_count, format_interval
 from ser_store.errors import UnknownNameError, describe_unknown
 
 if TYPE_CHECKING:
@@ -45,41 +45,61 @@ def name_metrics(style: str) -> dict[str, str]:
 
 def tabulate_evaluations(evaluations: "Evaluations", names: Mapping[str, str] = PLAIN) -> Iterator[Block]:
     """Yield a table with a row for each member, and a line for runs that differ in the seed alone."""
-    intervals = [member.interval for member in evaluations.members]
-    has_folds = any(member.folds is not None for member in evaluations.members)
-    rows = [
-        [
-            member.member,
-            member.metrics.n,
-            member.metrics.correct,
-            Percent(member.metrics.accuracy),
-            *cells,
-            Percent(member.metrics.balanced_accuracy),
-            *([str(member.folds or "")] if has_folds else []),
-        ]
-        for member, cells in zip(evaluations.members, list_interval_cells(intervals), strict=True)
-    ]
-    utterances = name_utterances(evaluations.on, evaluations.split)
-    header = [utterances, "n", "correct", names["accuracy"], *head_intervals(intervals)]
-    header += [names["balanced_accuracy"], *(["mean ± std of folds"] if has_folds else [])]
-    yield Table(header, rows, best=dict.fromkeys(names.values(), max))
-    yield f"\n95% intervals: {describe_intervals(intervals, said=evaluations.cautions)}"
+    members = evaluations.members
+    where = caption_utterances(evaluations.on, evaluations.split, members[0].metrics.n)
+    yield Aside(f"{format_count(len(members), 'member')} {where}")
+    figures, cells = tabulate_accuracies(members, [one.metrics for one in members], names)
+    rows = [[one.member, *own, str(one.folds or "")] for one, own in zip(members, cells, strict=True)]
+    yield Table(["member", *figures, "mean ± std of folds"], rows, best=dict.fromkeys(names.values(), max))
+    yield f"\n95% intervals: {describe_intervals([one.interval for one in members], said=evaluations.cautions)}"
     if names != PLAIN:
         yield EXPLANATION
     yield from map(str, evaluations.seeds)
 
 
-def name_utterances(on: str, split: str | None) -> str:
-    """Return the heading that says which utterances the figures are of.
+class Judged(Protocol):
+    """What has an interval of its accuracy, and one of its balanced accuracy."""
 
-    >>> name_utterances("test", "paper"), name_utterances("all", "paper")
-    ('on test of paper', 'on all')
-    """
-    return f"on {on}" if on == "all" or split is None else f"on {on} of {split}"
+    @property
+    def interval(self) -> "Interval": ...
+    @property
+    def balanced_interval(self) -> "Interval": ...
+
+
+class Scored(Protocol):
+    """What has the figures themselves."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def correct(self) -> int: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def balanced_accuracy(self) -> float: ...
+
+
+def tabulate_accuracies(
+    judged: Sequence[Judged], scores: Sequence[Scored], names: Mapping[str, str] = PLAIN
+) -> tuple[list[str], list[list[object]]]:
+    """Return the headers, and the cells of each row, of accuracy and balanced accuracy with their intervals."""
+    intervals = [one.interval for one in judged]
+    header = ["correct", names["accuracy"], *head_intervals(intervals), names["balanced_accuracy"], "95% interval"]
+    rows: list[list[object]] = [
+        [
+            f"{score.correct}/{score.n}",
+            Percent(score.accuracy),
+            *cells,
+            balanced := Percent(score.balanced_accuracy),
+            _format_bounds(balanced, one.balanced_interval),
+        ]
+        for one, score, cells in zip(judged, scores, list_interval_cells(intervals), strict=True)
+    ]
+    return header, rows
 
 
 def caption_utterances(on: str, split: str | None, n: int) -> str:
-    """Return which utterances the figures of a table are of, for its caption.
+    """Return which utterances the figures of a table are of.
 
     >>> caption_utterances("test", "paper", 288), caption_utterances("all", "emobox", 1440)
     ('on test of the split paper, 288 utterances', 'on all 1440 utterances')
