@@ -3,14 +3,14 @@
 Where the lower layers are not trained, what they say of an utterance need be computed only once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.whisper.modeling_whisper import _compute_mask_indices
 
+from ser_store.backbones.families.masks import copy_to, draw_mask, mark_frames
 from ser_store.errors import SerstoreError
 
 
@@ -53,14 +53,14 @@ def compute_lower(backbone: Any, layer: int, input_values: Tensor, attention_mas
     raise RuntimeError("the layer was not reached")
 
 
-def compute_upper(backbone: Any, layer: int, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+def compute_upper(backbone: Any, layer: int, hidden: Tensor, lengths: Sequence[int]) -> Tensor:
     """Return the last hidden states ``(b, f, h)`` of what enters a transformer layer.
 
     Args:
         hidden: ``(b, f, h)``, padded at the end.
-        attention_mask: ``(b, f)``, 1 for frames and 0 for padding.
+        lengths: frames of each utterance, without the padding.
     """
-    encoder, mask = backbone.encoder, attention_mask.bool()
+    encoder, mask = backbone.encoder, mark_frames(lengths, hidden, always=backbone.always_masked)
     if backbone.config.model_type == "whisper":
         last: Tensor = encoder.run_layers(hidden, mask, encoder.layers[layer:])[-1]
         return last
@@ -78,23 +78,17 @@ def compute_upper(backbone: Any, layer: int, hidden: Tensor, attention_mask: Ten
     return last
 
 
-def mask_frames(hidden: Tensor, attention_mask: Tensor, config: Any) -> Tensor:
+def mask_frames(hidden: Tensor, lengths: Sequence[int], config: Any) -> Tensor:
     """Return what enters a layer with some of its frames at zero, as the backbone's configuration masks over time.
 
     Batches that are shorter than a mask go unmasked.
     """
     # Of Whisper's mel frames, two make one here.
-    length = max(1, config.mask_time_length // (2 if config.model_type == "whisper" else 1))
-    if not getattr(config, "apply_spec_augment", True) or config.mask_time_prob == 0 or hidden.shape[1] < length:
+    span = max(1, config.mask_time_length // (2 if config.model_type == "whisper" else 1))
+    if not getattr(config, "apply_spec_augment", True) or config.mask_time_prob == 0 or hidden.shape[1] < span:
         return hidden
-    masked = _compute_mask_indices(
-        tuple(hidden.shape[:2]),
-        config.mask_time_prob,
-        length,
-        attention_mask=attention_mask.long(),
-        min_masks=config.mask_time_min_masks,
-    )
-    return hidden.masked_fill(torch.from_numpy(masked).to(hidden.device)[:, :, None], 0)
+    masked = draw_mask(config, "time", (len(hidden), hidden.shape[1]), lengths=lengths, span=span)
+    return hidden.masked_fill(copy_to(masked, hidden.device)[:, :, None], 0)
 
 
 @contextmanager

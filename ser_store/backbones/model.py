@@ -158,6 +158,7 @@ class SpeechClassifier(PreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         rows: Tensor | None = None,
+        lengths: Sequence[int] | None = None,
         sample_counts: Sequence[int] | None = None,
         layers: LayerChoice | None = None,
     ) -> SpeechClassifierOutput:
@@ -169,7 +170,8 @@ class SpeechClassifier(PreTrainedModel):
                 where the model has an ``entry_layer``, ``(b, t, h)``, the t frames that enter it.
             attention_mask: ``(b, t)``, 1 for samples (mel frames) and 0 for padding; None where nothing is padded.
             labels: ``(b,)`` int64, indices of the classes.
-            rows: ``(b,)``, indices into the corpus; not used, they travel with the batch.
+            rows: ``(b,)``, indices into the corpus; not used, as ``lengths``: they travel with the batch.
+            lengths: of each utterance, without padding.
             sample_counts: samples of each utterance, whose frames are pooled, or with an ``entry_layer`` these frames;
                 default: those that ``attention_mask`` lets through. Where it is given, nobody waits for an accelerator
                 to sum them up.
@@ -186,8 +188,8 @@ class SpeechClassifier(PreTrainedModel):
         if self.entry_layer:
             frame_counts: Sequence[int] = sample_counts
             if self.training:
-                input_values = mask_frames(input_values, attention_mask, self.config.backbone_config)
-            said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, attention_mask))
+                input_values = mask_frames(input_values, frame_counts, self.config.backbone_config)
+            said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, frame_counts))
         else:
             input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
             wanted = {"output_hidden_states": True} if layers is not None or self.needs_states else {}

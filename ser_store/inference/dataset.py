@@ -183,7 +183,8 @@ def collate_speech(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         ``input_values`` (b, t) or (b, t, n) float32, ``attention_mask`` (b, t) int64 with 0 on padding, ``labels`` and
-        ``rows`` (b,) int64, and ``sample_counts``, a list of the samples of each utterance.
+        ``rows`` (b,) int64; and of each utterance, in lists, ``lengths``, the values of t that it has, and
+        ``sample_counts``.
     """
     if not items:
         raise SerstoreError("an empty batch: expected at least one utterance")
@@ -198,5 +199,6 @@ def collate_speech(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "attention_mask": mask,
         "labels": torch.tensor([item["label"] for item in items]),
         "rows": torch.tensor([item["row"] for item in items]),
+        "lengths": lengths,
         "sample_counts": [item["sample_count"] for item in items],
     }

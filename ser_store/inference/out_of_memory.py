@@ -4,12 +4,11 @@ import ctypes
 import re
 import sys
 from collections.abc import Iterator, Mapping
-
-from torch import Tensor
+from typing import Any
 
 from ser_store.errors import MemoryLimitError
 
-Batch = Mapping[str, Tensor]
+Batch = Mapping[str, Any]
 
 # As the allocators of torch on CUDA, ROCm, XPU, MPS, Gaudi and the CPU say it, the CUDA libraries, and the drivers.
 _WANT_OF_MEMORY = re.compile(
@@ -66,7 +65,7 @@ def take_utterances(batch: Batch, start: int, stop: int) -> Batch:
     if start == 0 and stop >= count_utterances(batch):
         return batch
     part = {name: values[start:stop] for name, values in batch.items()}
-    longest = int(part["attention_mask"].sum(dim=1).max())
+    longest = max(part["lengths"])
     for name in ("input_values", "attention_mask"):
         part[name] = part[name][:, :longest]
     return part

@@ -108,14 +108,19 @@ class Loss:
         self._smoothing = label_smoothing
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        weights = None if self._weights is None else self._weights.to(logits.device)
+        weights = self._place_weights(logits.device)
         return functional.cross_entropy(logits.float(), labels, weights, label_smoothing=self._smoothing)
 
-    def weigh(self, labels: Tensor) -> float:
-        """What these utterances count in a mean: the sum of their classes' weights, or their number."""
-        if self._weights is None:
-            return float(len(labels))
-        return float(self._weights[labels.cpu()].sum())
+    def weigh(self, labels: Tensor) -> float | Tensor:
+        """What these utterances count in a mean: the sum of their classes' weights, where they are, or their number."""
+        weights = self._place_weights(labels.device)
+        return float(len(labels)) if weights is None else weights[labels].sum()
+
+    def _place_weights(self, device: torch.device) -> Tensor | None:
+        """Bring the weights to the device once."""
+        if self._weights is not None and self._weights.device != device:
+            self._weights = self._weights.to(device)
+        return self._weights
 
 
 def make_loss(recipe: Recipe, class_counts: Mapping[str, int]) -> Loss | None:

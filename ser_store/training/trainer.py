@@ -72,7 +72,7 @@ class MemberTrainer(Trainer):
         # Of the optimizer step that is under way, with the factors on their losses.
         self._batches: list[tuple[Batch, float]] = []
         self._batches_step = -1
-        self._share = 1.0
+        self._share: float | Tensor = 1.0
         self._eval_order: LongestFirstSampler | None = None
         # Both write to stdout, which belongs to the command's result.
         self.remove_callback(ProgressCallback)
@@ -152,7 +152,7 @@ class MemberTrainer(Trainer):
             self._share = 1.0
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _split(self, batch: Batch, weight: float) -> list[tuple[Batch, float]]:
+    def _split(self, batch: Batch, weight: float) -> list[tuple[Batch, float | Tensor]]:
         """A batch in parts that fit into memory, with the factors on their losses.
 
         Processes that share a model are in as many passes each, however many utterances are left to one of them: what
@@ -160,7 +160,7 @@ class MemberTrainer(Trainer):
         """
         parts = list(iter_parts(batch, self._micro_batches.train))
         if len(parts) == 1:
-            split = [(batch, weight)]
+            split: list[tuple[Batch, float | Tensor]] = [(batch, weight)]
         else:
             whole = self._weigh(batch)
             split = [(part, weight * self._weigh(part) / whole) for part in parts]
@@ -169,7 +169,7 @@ class MemberTrainer(Trainer):
             split += [(take_utterances(batch, 0, 1), 0.0)] * (passes - len(split))
         return split
 
-    def _weigh(self, batch: Batch) -> float:
+    def _weigh(self, batch: Batch) -> float | Tensor:
         """What a batch, or a part of one, counts in a mean loss."""
         return count_utterances(batch) if self._loss is None else self._loss.weigh(batch["labels"])
 
@@ -179,8 +179,7 @@ class MemberTrainer(Trainer):
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if self._loss is not None and model.training:
             loss = self._loss(outputs["logits"], inputs["labels"])
-        if self._share != 1.0:
-            loss = loss * self._share
+        loss = loss * self._share
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(

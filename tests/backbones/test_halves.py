@@ -36,7 +36,7 @@ def test_both_halves_are_the_whole(variant: str, layer: int) -> None:
 
 def test_gradients_reach_the_upper_half_alone() -> None:
     model = make_model("wav2vec2-layer-stable")
-    compute_upper(model.backbone, 1, torch.randn(2, 30, 32), torch.ones(2, 30)).sum().backward()
+    compute_upper(model.backbone, 1, torch.randn(2, 30, 32), [30, 30]).sum().backward()
     reached = {name for name, one in model.backbone.named_parameters() if one.grad is not None}
     assert {name.partition(".layers.1.")[0] for name in reached} == {
         "encoder",
@@ -48,14 +48,13 @@ def test_gradients_reach_the_upper_half_alone() -> None:
 @pytest.mark.parametrize("variant", ["wav2vec2-layer", "whisper"])
 def test_frames_are_masked_in_training_alone(variant: str) -> None:
     model = make_model(variant, mask_time_prob=0.3, mask_time_length=8, apply_spec_augment=True)
-    states, is_frame = torch.ones(4, 100, 32), torch.ones(4, 100)
-    is_frame[0, 60:] = 0
-    masked = mask_frames(states, is_frame, model.config.backbone_config)
+    states, lengths = torch.ones(4, 100, 32), [60, 100, 100, 100]
+    masked = mask_frames(states, lengths, model.config.backbone_config)
     hidden = (masked == 0).all(dim=2)
     assert torch.equal(hidden, (masked == 0).any(dim=2)), "a frame is masked as a whole"
     assert not hidden[0, 60:].any()
     assert 0.1 < hidden[1:].float().mean() < 0.4
-    assert mask_frames(short := states[:, :2], is_frame[:, :2], model.config.backbone_config) is short
+    assert mask_frames(short := states[:, :2], [2] * 4, model.config.backbone_config) is short
     model.entry_layer = 1
     torch.testing.assert_close(model(states).logits, model(states).logits, rtol=0, atol=0)
     model.train()

@@ -130,6 +130,7 @@ def test_memory_that_runs_out_in_the_optimizer_is_not_laid_to_an_utterance(store
 def test_parts_are_padded_no_further_than_their_own_longest_utterance():
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
     batch = {"input_values": mask * 2.0, "attention_mask": mask, "rows": torch.arange(3), "labels": torch.zeros(3)}
+    batch["lengths"] = [2, 3, 4]
     first, second = iter_parts(batch, 2)
     assert first["input_values"].tolist() == [[2, 2, 0], [2, 2, 2]]
     assert (first["rows"].tolist(), second["rows"].tolist()) == ([0, 1], [2])

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ser_store.backbones.families.masks import copy_to, find_valid, mark_feature_vectors, mask_hidden_states
 from ser_store.errors import AudioError
 
 Counts = tuple[int, ...]
@@ -33,8 +35,8 @@ class LengthAware:
 
 
 @contextmanager
-def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator[Counts]:
-    """Tell the length-aware modules of ``backbone`` the lengths of a batch; yields its frames per utterance.
+def known_lengths(backbone: Any, sample_counts: Sequence[int]) -> Iterator[Counts]:
+    """Tell a backbone and its length-aware modules the lengths of a batch; yields its frames per utterance.
 
     Args:
         backbone: what :func:`make_invariant` returned.
@@ -43,15 +45,16 @@ def known_lengths(backbone: nn.Module, sample_counts: Sequence[int]) -> Iterator
     Raises:
         AudioError: if an utterance is too short for a single frame.
     """
-    aware: list[Any] = backbone._length_aware  # type: ignore[assignment]  # torch takes what it does not know for a tensor
-    frame_counts: Counts = backbone.count_frames(sample_counts)  # type: ignore[operator]
-    for module in aware:
+    frame_counts: Counts = backbone.count_frames(sample_counts)
+    backbone.sample_counts = sample_counts
+    for module in backbone._length_aware:
         first = module.after_first_convolution
         module.lengths = count_frames(sample_counts, backbone.config, convolutions=1) if first else frame_counts
     try:
         yield frame_counts
     finally:
-        for module in aware:
+        backbone.sample_counts = None
+        for module in backbone._length_aware:
             module.lengths = None
 
 
@@ -106,6 +109,11 @@ def make_invariant(backbone: Any) -> Any:
                 # Of the class that it is, which alone is in WavLM's module.
                 attention.__class__ = type("OneMaskWavLMAttention", (OneMaskAttention, type(attention)), {})
     backbone.count_frames = partial(count_frames, config=backbone.config)
+    backbone.sample_counts = None
+    # Whether a batch without padding is given a mask all the same, as compiled layers are.
+    backbone.always_masked = False
+    backbone._get_feature_vector_attention_mask = partial(mark_feature_vectors, backbone)
+    backbone._mask_hidden_states = partial(mask_hidden_states, backbone)
     # Not looked for in each forward pass, which takes a millisecond in a model of a thousand modules.
     backbone._length_aware = [module for module in backbone.modules() if isinstance(module, LengthAware)]
     return backbone
@@ -149,7 +157,7 @@ class StackedPositionalConvolution(LengthAware, nn.Module):
         self.layers = embedding.layers
 
     def forward(self, hidden: Tensor) -> Tensor:
-        padded = None if self.lengths is None else _find_padding(self.lengths, hidden)
+        padded = None if self.lengths is None else ~find_valid(self.lengths, hidden)
         hidden = hidden.transpose(1, 2)
         for layer in self.layers:
             hidden = layer(hidden) if padded is None else layer(hidden).masked_fill(padded[:, None, :], 0)
@@ -162,8 +170,9 @@ class ValidBatchNorm(LengthAware, nn.BatchNorm1d):
     def forward(self, hidden: Tensor) -> Tensor:
         if self.lengths is None:
             return super().forward(hidden)
-        valid = ~_find_padding(self.lengths, hidden.transpose(1, 2))
         frames = hidden.transpose(1, 2)
+        places = (np.arange(frames.shape[1]) < np.array(self.lengths)[:, None]).nonzero()
+        valid = tuple(copy_to(np.stack(places), frames.device))
         normalised = torch.zeros_like(frames)
         normalised[valid] = super().forward(frames[valid]).to(frames.dtype)
         return normalised.transpose(1, 2)
@@ -189,9 +198,3 @@ class OneMaskAttention:
             hidden_states, None, gated_position_bias
         )
         return attended
-
-
-def _find_padding(lengths: Counts, frames: Tensor) -> Tensor:
-    """``(b, f)`` bool, true where ``frames`` ``(b, f, h)`` are padding."""
-    valid = torch.tensor(lengths).to(frames.device, non_blocking=True)
-    return torch.arange(frames.shape[1], device=frames.device) >= valid[:, None]

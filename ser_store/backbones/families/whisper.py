@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel, WhisperPreTrainedModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperPreTrainedModel
 
 from ser_store.backbones.configuration import SAMPLES_PER_MEL_FRAME
+from ser_store.backbones.families.masks import PaddingMask, copy_to, draw_mask, mark_frames
 from ser_store.errors import AudioError
 
 
@@ -24,13 +25,19 @@ class MaskedWhisperEncoder(WhisperEncoder):
     """The encoder, its weights under the same names, for any number of mel frames up to all positions."""
 
     def forward(
-        self, input_features: Tensor, attention_mask: Tensor, *, output_hidden_states: bool = False
+        self,
+        input_features: Tensor,
+        attention_mask: Tensor,
+        *,
+        is_frame: Tensor | None,
+        output_hidden_states: bool = False,
     ) -> tuple[Tensor, ...]:
         """Hidden states, each ``(b, f, h)`` with f = ceil(m / 2); the last one is after the last normalisation.
 
         Args:
             input_features: ``(b, n, m)``, n mel bins of m frames.
-            attention_mask: ``(b, m)`` bool, false where frames are padding.
+            attention_mask: ``(b, m)`` bool, false where mel frames are padding.
+            is_frame: ``(b, f)`` bool, the same of hidden states; None where none are padding.
             output_hidden_states: whether what enters each layer comes first, or the last hidden states alone.
         """
         padded = ~attention_mask[:, None]
@@ -38,13 +45,18 @@ class MaskedWhisperEncoder(WhisperEncoder):
         hidden = functional.gelu(self.conv2(hidden.masked_fill(padded, 0))).permute(0, 2, 1)
         hidden = hidden + self.embed_positions(torch.arange(hidden.shape[1], device=hidden.device))
         hidden = functional.dropout(hidden, p=self.dropout, training=self.training)
-        return self.run_layers(hidden, attention_mask[:, ::2], self.layers, output_hidden_states=output_hidden_states)
+        return self.run_layers(hidden, is_frame, self.layers, output_hidden_states=output_hidden_states)
 
     def run_layers(
-        self, hidden: Tensor, attention_mask: Tensor, layers: nn.ModuleList, *, output_hidden_states: bool = False
+        self,
+        hidden: Tensor,
+        is_frame: Tensor | None,
+        layers: nn.ModuleList,
+        *,
+        output_hidden_states: bool = False,
     ) -> tuple[Tensor, ...]:
-        """The same from hidden states ``(b, f, h)`` on, of which those that ``(b, f)`` bool says are no padding."""
-        mask = create_bidirectional_mask(self.config, hidden, attention_mask)
+        """The same from hidden states ``(b, f, h)`` on; ``is_frame`` ``(b, f)`` bool, or None where none is padding."""
+        mask = create_bidirectional_mask(self.config, hidden, is_frame)
         entering = []
         for layer in layers:
             if output_hidden_states:
@@ -65,8 +77,10 @@ class WhisperBackbone(WhisperPreTrainedModel):
     """Whisper without its decoder, with the interface of the other families' bare models."""
 
     main_input_name = "input_values"
-    # Its modules see no padding, see ser_store.backbones.families.invariance.
+    # Its modules see no padding, and so it alone is told of lengths, see ser_store.backbones.families.invariance.
     _length_aware: tuple[Any, ...] = ()
+    sample_counts: Sequence[int] | None = None
+    always_masked = False
     samples_per_value = SAMPLES_PER_MEL_FRAME
     # Checkpoints that hold nothing but the encoder have its weights without a prefix.
     key_mapping: ClassVar[dict[str, str]] = {r"^(conv1|conv2|embed_positions|layers|layer_norm)\.": r"encoder.\1."}
@@ -88,11 +102,18 @@ class WhisperBackbone(WhisperPreTrainedModel):
         """
         features = input_values.transpose(1, 2)
         mask = features.new_ones(features[:, 0].shape) if attention_mask is None else attention_mask
-        mask = mask.bool()
-        if self.training:
-            features = self._mask_for_training(features, mask)
-        encode = self.encoder if features.shape[2] <= self.window_frames else self._encode_windows
-        states = encode(features, mask, output_hidden_states=output_hidden_states)
+        mask, wanted = mask.bool(), {"output_hidden_states": output_hidden_states}
+        is_frame: Tensor | None = mask[:, ::2]
+        # Elsewhere, what is looked at may be more than the utterance.
+        if self.training and self.sample_counts is not None:
+            features = self._mask_for_training(features, self.sample_counts)
+            is_frame = mark_frames(self.count_frames(self.sample_counts), mask[:, ::2, None], always=self.always_masked)
+        elif self.always_masked:
+            is_frame = mask[:, ::2].as_subclass(PaddingMask)
+        if features.shape[2] <= self.window_frames:
+            states = self.encoder(features, mask, is_frame=is_frame, **wanted)
+        else:
+            states = self._encode_windows(features, mask, **wanted)
         return BaseModelOutput(last_hidden_state=states[-1], hidden_states=states if output_hidden_states else None)
 
     @property
@@ -117,19 +138,23 @@ class WhisperBackbone(WhisperPreTrainedModel):
             hidden[occupied] = encoded
             return hidden.reshape(batch, -1, hidden.shape[2])[:, : -(-frames // 2)]
 
-        states = self.encoder(features[occupied], mask[occupied], output_hidden_states=output_hidden_states)
+        mask = mask[occupied]
+        wanted = {"is_frame": mask[:, ::2], "output_hidden_states": output_hidden_states}
+        states = self.encoder(features[occupied], mask, **wanted)
         return tuple(map(join, states))
 
-    def _mask_for_training(self, features: Tensor, mask: Tensor) -> Tensor:
+    def _mask_for_training(self, features: Tensor, sample_counts: Sequence[int]) -> Tensor:
         """SpecAugment on mel frames and bins as the configuration has it; batches shorter than a mask go unmasked."""
-        config = self.config
-        if not config.apply_spec_augment or max(config.mask_time_prob, config.mask_feature_prob) == 0:
+        config, (batch, bins, frames) = self.config, features.shape
+        if not config.apply_spec_augment or (config.mask_time_prob > 0 and frames < config.mask_time_length):
             return features
-        if config.mask_time_prob > 0 and features.shape[2] < config.mask_time_length:
-            return features
-        # Of the model, it reads the configuration and whether it trains.
-        masked: Tensor = WhisperModel._mask_input_features(self, features.clone(), mask.long())
-        return masked
+        if config.mask_time_prob > 0:
+            drawn = draw_mask(config, "time", (batch, frames), lengths=list(map(count_mel_frames, sample_counts)))
+            features = features.masked_fill(copy_to(drawn, features.device)[:, None], 0)
+        if config.mask_feature_prob > 0:
+            drawn = draw_mask(config, "feature", (batch, bins))
+            features = features.masked_fill(copy_to(drawn, features.device)[:, :, None], 0)
+        return features
 
     def count_frames(self, sample_counts: Sequence[int]) -> tuple[int, ...]:
         """Return the frames per utterance: one for each two mel frames that begin in its samples.
