@@ -87,7 +87,8 @@ RuleOption = Annotated[
     str,
     typer.Option(
         "--rule",
-        help="How ensembles vote: hard (majority), soft (mean probability) or soft-log (mean log-probability).",
+        help="How ensembles vote: hard (majority), soft (mean probability), soft-log (mean log-probability), or by "
+        "weights that are fitted on other speakers, as vote has them: pool, stack or greedy-pool.",
     ),
 ]
 TIE_HELP = (

@@ -1,15 +1,18 @@
 """The utterances to choose on and to report on, and the groups that a bootstrap resamples."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.options import Correction
 from ser_store.errors import EnsembleError
 from ser_store.evaluation.choice.member_choice import name_part
 from ser_store_h5.corpus import Corpus
+from ser_store_h5.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,13 @@ class Utterances:
     speakers: NDArray[np.str_] | None
     groups: NDArray[np.intp] | None
     group_name: str
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """Where weights are fitted, and what they score, as ``pose_task`` asks for it."""
+        if self.select_on is None:
+            return {"rows": self.reported, "on": self.on, "split": self.split}
+        return {"rows": self.searched, "on": self.select_on, "split": self.split, "judged": self.reported}
 
     @property
     def parts(self) -> dict[str, NDArray[np.int32]]:
@@ -106,3 +116,24 @@ def find_units(corpus: Corpus, rows: NDArray[np.int32], by: str | None) -> tuple
     raise EnsembleError(
         f"`by` {by}: all {len(rows)} utterances are of one; expected two or more groups to resample, or `by` utterance"
     )
+
+
+def caution_fit(store: Store, names: Sequence[str], utterances: Utterances) -> Iterator[str]:
+    """Yield why what was fitted on another part is too good, or no good, for the utterances reported on."""
+    if utterances.select_on is None:
+        return
+    known, judged = store.corpus.speaker_groups(utterances.searched), utterances.speakers
+    if known is not None and judged is not None:
+        speakers = set(judged.tolist())
+        if shared := len(speakers & set(known.tolist())):
+            yield (
+                f"the weights were fitted on other utterances of {shared} of these {len(speakers)} speakers: the "
+                "figures are those of known speakers, too good for new ones"
+            )
+    fitted = {name: find_fitted(store, store.resolve(name)[0]) for name in names}
+    learned = [name for name, one in fitted.items() if one is not None and one.learned_from(utterances.searched).any()]
+    if learned:
+        yield (
+            f"{utterances.select_on}, which the weights were fitted on, holds utterances that models learned from, and "
+            f"are surer of than of others: {', '.join(learned)}; fit on another part"
+        )

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import EnsembleError, MetricError
-from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, format_ensemble, vote_ensemble
+from ser_store.evaluation.choice.ensemble_names import (
+    EnsembleRule,
+    VotingRule,
+    check_voting_rule,
+    describe_fits,
+    format_ensemble,
+    vote_ensemble,
+)
 from ser_store.evaluation.choice.exclusion import Exclusion
 from ser_store.evaluation.choice.member_choice import (
     choose_members,
@@ -33,7 +40,6 @@ from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.statistics.comparisons import caution_few_groups, compare_against, compare_pairs
 from ser_store.statistics.matched_tests import cochran_q, mcnemar
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.names import Ensemble, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -52,7 +58,7 @@ def compare(
     split: str | None = None,
     against: str | Ensemble | None = None,
     unit: Unit = "auto",
-    rule: Rule = "hard",
+    rule: EnsembleRule = "hard",
     tie: Tie = "lowest",
     alpha: float = ALPHA,
     exclude: str | Sequence[str] = (),
@@ -68,7 +74,8 @@ def compare(
             accurate, of equals the first. It joins ``names`` where it is not among them.
         unit: what counts as independent: ``utterance`` (McNemar's exact test), ``speaker`` (a permutation test that
             swaps the two members for whole speakers), or ``auto``: speakers where three or more are known.
-        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``; or by weights that are fitted without the speaker
+            that they score, as :func:`ser_store.vote` has them: ``pool``, ``stack`` or ``greedy-pool``.
         tie: how ties of hard voting are decided: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         alpha: the significance level: the chance to call any two different that are not.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
@@ -93,7 +100,7 @@ def compare(
     check_choice("unit", unit, UNITS)
     expected = "a share between 0 and 1, such as 0.05"
     check_number("alpha", alpha, MetricError, least=nextafter(0, 1), most=nextafter(1, 0), expected=expected)
-    voting = check_voting_rule(rule, tie)
+    voting = check_voting_rule(rule, tie, split=split)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
@@ -131,6 +138,7 @@ def compare(
         pairs=_compare(correct, [one.name for one in compared], _find_other(store, other, compared), drawn, alpha),
         cautions=(
             *left_out,
+            *describe_fits(corpus, [one.name for one in compared], rows, on=on, rule=voting),
             *_iter_cautions(ensembles, n_speakers, alpha, other),
             *_caution_scores(store, ensembles, rows, voting),
             *dict.fromkeys(one.interval.caution for one in compared if one.interval.caution),

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.common.display import Block, Result, Table, format_count
-from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, load_predictions
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.metrics.class_indices import check_pair
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.names import list_names
 from ser_store_h5.store import StoreLike, open_store
 
@@ -127,7 +126,7 @@ def find_hard_utterances(
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
-    rule: Rule = "hard",
+    rule: EnsembleRule = "hard",
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
     classes: Sequence[str] = (),
@@ -141,7 +140,8 @@ def find_hard_utterances(
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         split: the split that ``on`` is a part of. Default: the store's default split.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
-        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``; or by weights that are fitted without the speaker
+            that they score, as :func:`ser_store.vote` has them: ``pool``, ``stack`` or ``greedy-pool``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
         classes: the utterances of these classes alone. Default: of all.
@@ -161,7 +161,7 @@ def find_hard_utterances(
     rows, _ = choose_classes(corpus, corpus.rows(on, split=split), classes)
     chosen = choose_covering(store, list_names(members), rows, on=on, steps=steps, exclude=list_names(exclude))
     names, rows = chosen.names, chosen.rows
-    predicted = load_predictions(store, names, rows, rule=check_voting_rule(rule, tie))
+    predicted = load_predictions(store, names, rows, rule=check_voting_rule(rule, tie, split=split))
     difficulty = compute_difficulty(corpus.labels[rows], predicted, n_classes=len(corpus.classes))
 
     def describe(place: int, only: str | None) -> HardUtterance:

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ser_store.common.display import Block, Result
-from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, vote_ensemble
+from ser_store.evaluation.choice.ensemble_names import (
+    EnsembleRule,
+    check_voting_rule,
+    describe_fits,
+    load_members,
+)
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.leakage import find_cautions, summarize_cautions
@@ -32,9 +34,8 @@ from ser_store.metrics.calibration import ProbabilityScores, describe_probabilit
 from ser_store.metrics.confusion import Normalisation, count_outcomes, normalise_confusion
 from ser_store.statistics.bootstrap import Interval
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.names import PLUS, list_names
-from ser_store_h5.store import Store, StoreLike, open_store
+from ser_store_h5.store import StoreLike, open_store
 
 _CHOSEN = "an ensemble that was chosen on these utterances looks better than it is"
 
@@ -49,7 +50,8 @@ class MemberEvaluation(Result):
         metrics: every metric of the confusion matrix.
         interval: of the accuracy.
         probabilities: top-2 accuracy, log-loss, Brier and calibration error; None where the member holds labels only.
-            Of an SVM head, which holds decision values, they are those of the softmax of these.
+            Of an SVM head, which holds decision values, they are those of the softmax of these; None of an ensemble
+            that votes.
         intervals: of every figure by its name; empty for members that were not named.
         balanced_interval: of the balanced accuracy.
         sliced: the same for each group of utterances; None where no groups were asked for.
@@ -194,7 +196,7 @@ def evaluate(
     by: str | None = None,
     interval: IntervalKind = "auto",
     steps: Steps = "selected",
-    rule: Rule = "hard",
+    rule: EnsembleRule = "hard",
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
     classes: Sequence[str] = (),
@@ -214,7 +216,8 @@ def evaluate(
             utterances), ``speaker`` (bootstrap that resamples whole speakers), or ``auto``: by speaker where three or
             more are known, else ``wilson``.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
-        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``; or by weights that are fitted without the speaker
+            that they score, as :func:`ser_store.vote` has them: ``pool``, ``stack`` or ``greedy-pool``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
         classes: evaluate on the utterances of these classes alone. Default: of all.
@@ -236,7 +239,7 @@ def evaluate(
     """
     store = open_store(store)
     members = list_names(members)
-    voting = check_voting_rule(rule, tie)
+    voting = check_voting_rule(rule, tie, split=split)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows, without = choose_classes(corpus, corpus.rows(on, split=split), classes)
@@ -274,7 +277,7 @@ def evaluate(
         )
         for place, (name, own) in enumerate(zip(names, logits, strict=True))
     )
-    scored = [one.member for one in evaluated if one.probabilities is not None]
+    scored = [one.member for one in evaluated if one.probabilities is not None and PLUS not in one.member]
     return Evaluations(
         on=on,
         split=split or corpus.default_split,
@@ -283,6 +286,7 @@ def evaluate(
         cautions=(
             *without,
             *chosen.cautions,
+            *describe_fits(corpus, names, rows, on=on, rule=voting),
             *summarize_cautions(cautions.values()),
             *caution_absent_classes(truth, corpus.classes, predicted=predicted),
             *caution_one_class(names, predicted, corpus.classes),
@@ -293,24 +297,3 @@ def evaluate(
         loss_cautions=caution_scores(store, scored, of=LOSSES),
         seeds=gather_seeds(store, {one.member: one.metrics.accuracy for one in evaluated}),
     )
-
-
-def load_members(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
-) -> tuple[NDArray[np.int16], list[NDArray[np.floating] | None]]:
-    """Load the predictions of members and ensembles, ``(m, n)``, and the logits, ``(n, c)``; None where there are none.
-
-    Raises:
-        StoreError: if a member covers not all the rows, or has neither logits nor labels.
-    """
-    predicted = np.empty((len(names), len(rows)), dtype=np.int16)
-    logits: list[NDArray[np.floating] | None] = []
-    for place, name in enumerate(names):
-        if PLUS in name:
-            predicted[place] = vote_ensemble(store, name.split(PLUS), rows, rule=rule or VotingRule())
-            logits.append(None)
-            continue
-        own = store.answers([name], rows)[0]
-        predicted[place] = own if own.ndim == 1 else own.argmax(axis=1)
-        logits.append(None if own.ndim == 1 else own)
-    return predicted, logits

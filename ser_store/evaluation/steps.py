@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation.choice.ensemble_names import load_members
 from ser_store.evaluation.choice.member_choice import choose_members, keep_covering, name_part
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.members import load_members
 from ser_store.evaluation.repeats.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence
 from ser_store.evaluation.tables.evaluation import caption_utterances

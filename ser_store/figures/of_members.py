@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ser_store.errors import StoreError
 from ser_store.evaluation import Evaluations, evaluate
-from ser_store.evaluation.choice.ensemble_names import check_voting_rule, load_predictions
+from ser_store.evaluation.choice.ensemble_names import load_members, load_predictions
 from ser_store.evaluation.hard_utterances import compute_difficulty
 from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
 from ser_store.figures.drawing.accuracy import draw_accuracies
@@ -103,7 +103,8 @@ def draw_calibration(asked: Question) -> Drawn:
         raise StoreError(f"{(mute or ['no member'])[0]} holds no scores of the classes: expected members with logits")
     rows = find_rows(asked, found)
     truth = asked.store.corpus.labels[rows]
-    reliabilities = [compute_reliability(truth, own) for own in asked.store.logits(named, rows)]
+    _, scores = load_members(asked.store, named, rows, rule=asked.voting_rule)
+    reliabilities = [compute_reliability(truth, own) for own in scores if own is not None]
     title = f"Calibration of {name_members(named)} {name_scope_of(found)}"
     errors = {one.member: one.probabilities.ece for one in found.members if one.probabilities is not None}
     cautions = (*found.cautions, *found.loss_cautions)
@@ -125,7 +126,7 @@ def draw_disagreement(asked: Question) -> Drawn:
     rows = find_rows(asked, found)
     names = [one.member for one in found.members]
     corpus = asked.store.corpus
-    answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
+    answers = load_predictions(asked.store, names, rows, rule=asked.voting_rule)
     ballots, n_classes = count_unanswered(answers, len(corpus.classes))
     shares = compute_pair_diversity(ballots, corpus.labels[rows], n_classes=n_classes).disagreement
     title = f"Disagreement of {name_members(names)} {name_scope_of(found)}"
@@ -149,7 +150,7 @@ def draw_hardness(asked: Question) -> Drawn:
     rows = find_rows(asked, found)
     names = [one.member for one in found.members]
     corpus = asked.store.corpus
-    answers = load_predictions(asked.store, names, rows, rule=check_voting_rule(asked.rule, asked.tie))
+    answers = load_predictions(asked.store, names, rows, rule=asked.voting_rule)
     difficulty = compute_difficulty(corpus.labels[rows], answers, n_classes=len(corpus.classes))
     easy, hard = (
         int((difficulty.n_right == len(names)).sum()),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from ser_store.common.checks import check_choice
 from ser_store.common.display import Block, Result
 from ser_store.errors import StoreError
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule
 from ser_store.evaluation.choice.member_choice import Steps
 from ser_store.figures.question import Drawn, Question
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.names import list_names
 from ser_store_h5.progress import ProgressLike, to_progress
@@ -49,7 +49,7 @@ _KINDS: Final[Mapping[Kind, tuple[str, frozenset[str]]]] = {
     "steps": ("of_runs:draw_steps", _OF_RUNS),
     "ensembles": ("of_ensembles:draw_ensembles", _OF_VOTES | {"k"}),
     "accuracy": ("of_members:draw_accuracy", _OF_VOTES | {"by"}),
-    "calibration": ("of_members:draw_calibration", _OF_MEMBERS),
+    "calibration": ("of_members:draw_calibration", _OF_VOTES),
     "disagreement": ("of_members:draw_disagreement", _OF_VOTES),
     "difficulty": ("of_members:draw_hardness", _OF_VOTES),
     "layers": ("of_heads:draw_layers", _OF_RUNS | {"rows"}),
@@ -129,7 +129,7 @@ def plot(
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
-    rule: Rule = "hard",
+    rule: EnsembleRule = "hard",
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
     by: str | None = None,
@@ -164,7 +164,8 @@ def plot(
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         split: the split that ``on`` is a part of. Default: the store's default split.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
-        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``; or by weights that are fitted without the speaker
+            that they score, as :func:`ser_store.vote` has them: ``pool``, ``stack`` or ``greedy-pool``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
         by: ``speaker``, ``label`` or a column, of ``accuracy`` and ``map``; the map's default is the label.

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Percent, format_interval
 from ser_store.errors import StoreError
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, check_voting_rule
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering
 from ser_store.evaluation.tables.evaluation import describe_intervals
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store
 
@@ -39,7 +39,7 @@ class Question:
     on: str | None
     split: str | None
     steps: Steps
-    rule: Rule
+    rule: EnsembleRule
     tie: Tie
     exclude: Sequence[str]
     by: str | None
@@ -48,6 +48,10 @@ class Question:
     method: str
     rows: Any
     progress: Progress
+
+    @property
+    def voting_rule(self) -> VotingRule:
+        return check_voting_rule(self.rule, self.tie, split=self.split)
 
     @property
     def voting(self) -> dict[str, Any]:

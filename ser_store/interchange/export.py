@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.choice.ensemble_names import check_voting_rule
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, describe_fits
 from ser_store.evaluation.choice.exclusion import Exclusion
 from ser_store.evaluation.choice.member_choice import (
     Steps,
@@ -21,7 +21,6 @@ from ser_store.evaluation.choice.member_choice import (
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.interchange.export_files import PREPARE, ExportRequest
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.disk.atomic import write_atomically
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS, list_names
@@ -79,7 +78,7 @@ def export(
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
-    rule: Rule = "hard",
+    rule: EnsembleRule = "hard",
     tie: Tie = "lowest",
     exclude: str | Sequence[str] = (),
 ) -> Exported:
@@ -102,7 +101,8 @@ def export(
             :mod:`ser_store.interchange.export_files`; they hold ``everything`` by default.
         layer: number of the layer whose representations are written. Default: the last that was kept.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
-        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``; or by weights that are fitted without the speaker
+            that they score, as :func:`ser_store.vote` has them: ``pool``, ``stack`` or ``greedy-pool``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
         exclude: members, runs or patterns such as ``hubert-*`` that are left out.
 
@@ -123,7 +123,7 @@ def export(
         raise StoreError(f"`layer` is {layer} and `what` is {content}: expected pooled, which layers are of")
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    voting = check_voting_rule(rule, tie)
+    voting = check_voting_rule(rule, tie, split=split)
     names, left_out = choose_exported(
         store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
     )
@@ -131,7 +131,8 @@ def export(
         names, short = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *short)
     check_ensembles(path, names, content)
-    cautions = (*left_out, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
+    fits = describe_fits(store.corpus, names, rows, on=on, rule=voting)
+    cautions = (*left_out, *fits, *caution_leakage(store, [one for name in names for one in name.split(PLUS)], rows))
     request = ExportRequest(store, tuple(names), rows, content, on, split, cautions, layer, voting)
     write = PREPARE[path.suffix.lower()](request)
 

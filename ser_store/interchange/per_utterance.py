@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.evaluation.choice.ensemble_names import VotingRule, check_voting_rule, load_predictions
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, check_voting_rule, load_members
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.metrics import softmax
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.member import NO_ANSWER
 from ser_store_h5.names import PLUS, list_names
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -27,7 +26,7 @@ def predictions(
     on: str | None = None,
     split: str | None = None,
     steps: Steps = "selected",
-    rule: Rule = "hard",
+    rule: EnsembleRule = "hard",
     tie: Tie = "lowest",
 ) -> "DataFrame":
     """Return what members said about every utterance, a row for each member and utterance.
@@ -35,7 +34,7 @@ def predictions(
     Columns are ``member``, ``utterance``, ``path`` and ``speaker`` (null where unknown), ``part``, ``label``,
     ``predicted`` (null where there was no answer), ``correct``, and ``p_CLASS`` for each class, the probabilities; null
     of members that hold predicted classes alone. Of ensembles they are by ``rule`` the shares of the votes (``hard``),
-    the mean probabilities (``soft``) or the softmax of the mean scores (``soft-log``).
+    the mean probabilities (``soft``), the softmax of the mean scores (``soft-log``), or what the fitted weights make.
 
     Args:
         store: the store.
@@ -43,7 +42,8 @@ def predictions(
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         split: default: the corpus' default split.
         steps: ``selected``, or ``all`` steps of runs that are named alone or not at all.
-        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``.
+        rule: how ensembles vote: ``hard``, ``soft`` or ``soft-log``; or by weights that are fitted without the speaker
+            that they score, as :func:`ser_store.vote` has them: ``pool``, ``stack`` or ``greedy-pool``.
         tie: how their hard votes break ties: ``lowest``, ``confidence``, ``best`` or ``abstain``.
 
     Raises:
@@ -57,7 +57,7 @@ def predictions(
     """
     store = open_store(store)
     members = list_names(members)
-    voting = check_voting_rule(rule, tie)
+    voting = check_voting_rule(rule, tie, split=split)
     on = name_part(store.corpus, on, split)
     chosen = choose_covering(store, members, store.corpus.rows(on, split=split), on=on, steps=steps)
     return tabulate_answers(store, chosen.names, chosen.rows, split=split, voting=voting)
@@ -89,13 +89,13 @@ def tabulate_answers(
         "part": parts.tolist(),
         "label": classes[corpus.labels[rows]].tolist(),
     }
-    predicted = load_predictions(store, names, rows, rule=voting)
+    predicted, scores = load_members(store, names, rows, rule=voting)
     texts = ("member", *known, "predicted")
     frames = []
-    for name, codes in zip(names, predicted, strict=True):
+    for name, codes, said in zip(names, predicted, scores, strict=True):
         own: dict[str, Any] = {"member": name, **known, "predicted": classes[codes].tolist()}
         own["correct"] = (codes == corpus.labels[rows]) & (codes != NO_ANSWER)
-        shares = _load_shares(store, name, rows, voting)
+        shares = softmax(said) if PLUS in name and said is not None else _load_shares(store, name, rows, voting)
         own |= {f"p_{label}": None if shares is None else shares[:, c] for c, label in enumerate(corpus.classes)}
         numbers = {f"p_{label}": polars.Float64 for label in corpus.classes}
         frames.append(polars.DataFrame(own, schema_overrides={**dict.fromkeys(texts, polars.String), **numbers}))

@@ -16,6 +16,7 @@ from ser_store.heads.kept_heads import load_kept
 from ser_store.prediction.answers import HARD, SUMMED, Answerer, Ensemble, FoldMean, Head, Network, Tempered
 from ser_store.training.checkpointing.checkpoints import find_checkpoint
 from ser_store.voting.checks import Tie
+from ser_store.voting.fitted import FITTED_RULES
 from ser_store.voting.rules import RULES, Rule
 from ser_store_h5.names import PLUS, format_member
 from ser_store_h5.runs import RunRecord
@@ -44,6 +45,11 @@ def find_answerer(
             f"{store.path} is a packed store, which leaves models behind: expected the folder it was made of"
         )
     names = resolve_ensemble(store, name)
+    if rule in FITTED_RULES and PLUS in name:
+        raise EnsembleError(
+            f"`rule` {rule} with {name}, whose weights no recording of unknown speakers can be fitted on: expected one "
+            f"of {', '.join(RULES)}, or the name of an ensemble that `vote()` with `rule` {rule} and `save` has kept"
+        )
     if PLUS in name:
         voting = check_voting_rule(rule or "hard", tie or "lowest")
         if voting.rule != "hard" and voting.tie != "lowest":

@@ -7,13 +7,14 @@ from ensemble_samples import N_TEST, make_sample
 import ser_store as ss
 from ser_store.corpora.splits.fitted import find_fitted
 from ser_store.ensembles.choice import choose_candidates
-from ser_store.ensembles.fitted.groups import group_speakers
 from ser_store.ensembles.fitted.vote import vote_fitted
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.utterances import find_utterances
-from ser_store.metrics.calibration import log_softmax
+from ser_store.evaluation.fitted.groups import group_speakers
+from ser_store.metrics.calibration import evaluate_logits, log_softmax
 from ser_store.voting.fitted import fit_weights
 from ser_store_h5.member import Member
+from ser_store_h5.names import Ensemble
 from ser_store_h5.progress import silent
 from ser_store_h5.runs import RunRecord
 
@@ -118,6 +119,50 @@ def test_the_weights_are_those_of_a_plain_script(store):
     np.testing.assert_allclose([one.high for one in report.fitted_weights], np.max(weights, axis=0))
     said = log_softmax(np.tensordot(weights[2], scores[:, groups.places == 2], 1))
     np.testing.assert_allclose(report.said[groups.places == 2], said)
+
+
+@pytest.mark.parametrize("rule", ["pool", "stack", "greedy-pool"])
+def test_an_ensemble_that_is_named_is_what_its_vote_says_wherever_a_member_goes(store, rule):
+    report, name = ss.vote(store, ["good", "fair"], rule=rule), Ensemble(("good@0", "fair@0"))
+    score, interval = report.ensembles[0].score, report.ensembles[0].interval
+    found = ss.evaluate(store, name, rule=rule)
+    [one] = found.members
+    assert (one.metrics.correct, one.metrics.balanced_accuracy) == (score.correct, score.balanced_accuracy)
+    assert one.interval.bounds == interval.bounds
+    assert one.probabilities == evaluate_logits(store.corpus.labels, report.said)
+    assert f"ensembles by `rule` {rule}: {report.fitted}" in found.cautions
+    compared = ss.compare(store, [name, "good"], rule=rule)
+    assert compared.compared[0].metrics.correct == score.correct
+    assert f"ensembles by `rule` {rule}: {report.fitted}" in compared.cautions
+    frame = ss.predictions(store, name, rule=rule)
+    assert frame["predicted"].to_list() == [CLASSES[label] for label in report.said.argmax(axis=1)]
+    np.testing.assert_allclose(frame.select(f"p_{label}" for label in CLASSES).to_numpy(), np.exp(report.said))
+
+
+def test_a_fitted_ensemble_is_evaluated_exported_and_drawn_by_the_command(store, serstore, tmp_path):
+    words = ("good+fair", "--rule", "pool", "--store", store.path)
+    voted = serstore("vote", "good", "fair", "--rule", "pool", "--store", store.path, "--json").json
+    evaluated = serstore("evaluate", *words, "--json").json
+    assert evaluated["members"][0]["correct"] == voted["results"][0]["correct"]
+    assert any(voted["fitted"]["how"] in line for line in evaluated["cautions"])
+    assert serstore("export", tmp_path / "said.csv", *words).code == 0
+    for kind in ("confusion", "calibration"):
+        assert serstore("plot", kind, *words, "-o", tmp_path / f"{kind}.svg").code == 0
+    assert serstore("evaluate", "good+fair", "--rule", "soft", "--store", store.path, "--json").code == 0
+
+
+def test_what_a_named_ensemble_cannot_be_fitted_by_is_said(store, tmp_path):
+    name = Ensemble(("good@0", "fair@0"))
+    with pytest.raises(ss.EnsembleError, match="`tie` with `rule` pool: expected a rule that fits no weights"):
+        ss.evaluate(store, name, rule="pool", tie="best")
+    with pytest.raises(ss.StoreError, match="plain@0 has labels only: expected logits"):
+        ss.evaluate(store, Ensemble(("good@0", "plain@0")), rule="pool")
+    alone = make_store(tmp_path / "one.store", speakers=np.zeros(N, dtype=int))
+    with pytest.raises(ss.CorpusError, match=r"are of speaker s0: expected two speakers or more.*take `rule` soft-log"):
+        ss.evaluate(alone, name, rule="pool")
+    lacking = make_store(tmp_path / "lacking.store", classes=(*CLASSES, "tired"))
+    with pytest.raises(ss.EnsembleError, match=r"labelled tired among those that it is fitted on.*take `rule` pool"):
+        ss.compare(lacking, [name, "good"], rule="stack")
 
 
 def test_a_part_to_fit_on_has_one_fit_and_what_it_shares_is_said(tmp_path):

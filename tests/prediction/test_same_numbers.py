@@ -171,6 +171,8 @@ def test_options_that_have_nothing_to_say_are_refused(store, test_files, tmp_pat
             predict("mfcc-lda", test_files, store=store, **options)
     with pytest.raises(ss.AudioError, match="no recordings are named"):
         predict("mfcc-lda", store=store)
+    with pytest.raises(ss.EnsembleError, match=r"`rule` pool with .*: expected one of hard, soft, soft-log, or the"):
+        predict("mfcc-lda+low", test_files, store=store, rule="pool")
     with pytest.raises(ss.EnsembleError, match="`tie` best with `rule` soft: expected ties by lowest"):
         predict("mfcc-lda+low", test_files, store=store, rule="soft", tie="best")
     with pytest.raises(ss.StoreError, match="saved-hard@0 has labels only"):

@@ -8,11 +8,11 @@ import numpy as np
 
 from ser_store.common.display import Aside, Block, Figure, Result, Table, format_count
 from ser_store.ensembles.fitted.saving import describe_fit
-from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import Correction
-from ser_store.ensembles.utterances import Utterances, find_utterances
+from ser_store.ensembles.utterances import Utterances, caution_fit, find_utterances
 from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.choice.member_choice import resolve_members
+from ser_store.evaluation.fitted.task import Task, pose_task
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits, log_softmax
@@ -169,7 +169,7 @@ def calibrate(
     if run is not None and len(runs) > 1:
         raise StoreError(f"`run` {run} for members of {len(runs)} runs: expected those of one; leave `run` out")
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=Correction())
-    tasks = [pose_task(store, (name,), utterances, way_out=_WAY_OUT) for name in names]
+    tasks = [pose_task(store, (name,), **utterances.fitted, way_out=_WAY_OUT) for name in names]
     records = [_describe_run(store, one, run or one[0] + _SUFFIX, tasks[0], utterances) for one in sources]
     for record, (_, step) in zip(records, sources, strict=True):
         _refuse_other(store, record, step)

@@ -12,12 +12,12 @@ from ser_store.ensembles.candidates import load_candidates
 from ser_store.ensembles.choice import CandidateChoice
 from ser_store.ensembles.fitted.report import FittedVote, FittedWeight, make_fitted_vote, summarize_weights
 from ser_store.ensembles.fitted.saving import save_fitted
-from ser_store.ensembles.fitted.task import Task, caution_fit, pose_task
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import list_cautions
-from ser_store.ensembles.utterances import Utterances
+from ser_store.ensembles.utterances import Utterances, caution_fit
 from ser_store.errors import EnsembleError
+from ser_store.evaluation.fitted.task import Task, pose_task
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.statistics.comparisons import caution_few_groups, compare_against
@@ -95,7 +95,7 @@ def vote_fitted(
     searched = reported
     if utterances.select_on is not None:
         searched = load_candidates(store, choice.names, utterances.searched, options)
-    task = pose_task(store, reported.names, utterances, way_out=_WAY_OUT)
+    task = pose_task(store, reported.names, **utterances.fitted, way_out=_WAY_OUT)
     started = time.perf_counter()
     solved, unfitted = _solve(task, asked, store.corpus.classes, progress)
     weights = {rule: summarize_weights(reported.names, fits) for rule, (_, fits) in solved.items()}

@@ -2,40 +2,67 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice
+from ser_store.errors import EnsembleError
+from ser_store.evaluation.fitted.groups import group_speakers
+from ser_store.evaluation.fitted.task import pose_task
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.metrics import compute_accuracy
 from ser_store.voting.checks import TIES, Tie, count_unanswered
+from ser_store.voting.fitted import FITS, FittedRule
 from ser_store.voting.rules import ABSTAINED, RULES, Rule, hard_vote, soft_log_vote, soft_vote
+from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import PLUS, Ensemble
 from ser_store_h5.store import Store
+
+EnsembleRule = Rule | FittedRule
+_WAY_OUT = "take `rule` soft-log, which fits nothing"
 
 
 @dataclass(frozen=True)
 class VotingRule:
-    """How the members of an ensemble decide: ``hard``, ``soft`` or ``soft-log``, and what decides ties of ``hard``."""
+    """How the members of an ensemble decide.
 
-    rule: Rule = "hard"
+    Attributes:
+        rule: of the vote; or one that fits weights, by which each utterance is scored without its speaker.
+        tie: what decides ties of ``hard``.
+        split: whose folds are left out in turn where weights are fitted. Default: the corpus' default split.
+    """
+
+    rule: EnsembleRule = "hard"
     tie: Tie = "lowest"
+    split: str | None = None
 
     @property
     def needs_probabilities(self) -> bool:
-        return self.rule != "hard" or self.tie == "confidence"
+        return self.rule in ("soft", "soft-log") or self.tie == "confidence"
+
+    @property
+    def fits_weights(self) -> bool:
+        return self.rule in FITS
 
 
-def check_voting_rule(rule: Rule, tie: Tie) -> VotingRule:
-    """Return the rule, or raise UnknownNameError if there is no such rule for votes or for ties.
+def check_voting_rule(rule: EnsembleRule, tie: Tie, *, split: str | None = None) -> VotingRule:
+    """Return the rule.
+
+    Raises:
+        EnsembleError: if ties are to be decided where weights are fitted.
+        UnknownNameError: if there is no such rule for votes or for ties.
 
     >>> check_voting_rule("hard", "confidence").needs_probabilities
     True
     """
-    check_choice("voting rule", rule, RULES)
+    check_choice("voting rule", rule, [*RULES, *FITS])
     check_choice("tie rule", tie, TIES)
-    return VotingRule(rule, tie)
+    voting = VotingRule(rule, tie, split)
+    if voting.fits_weights and tie != "lowest":
+        raise EnsembleError(f"`tie` with `rule` {rule}: expected a rule that fits no weights; drop `tie`")
+    return voting
 
 
 def format_ensemble(members: Sequence[str]) -> str:
@@ -62,9 +89,12 @@ def vote_ensemble(
         rule: how they vote; ties by ``best`` take the members' accuracies on these very utterances.
 
     Raises:
+        CorpusError, EnsembleError: if weights cannot be fitted.
         StoreError: if a member covers not all the rows, or lacks what the rule needs.
     """
     members = sorted(members)
+    if rule.fits_weights and len(members) > 1:
+        return np.asarray(_score_fitted(store, members, rows, rule).argmax(axis=1), dtype=np.int16)
     predicted = store.predictions(members, rows)
     if len(members) == 1:
         return np.asarray(predicted[0])
@@ -80,10 +110,32 @@ def vote_ensemble(
     return np.where(decided == len(store.corpus.classes), ABSTAINED, decided).astype(np.int16)
 
 
-def load_predictions(
+def _score_fitted(
+    store: Store, members: Sequence[str], rows: NDArray[np.int32], rule: VotingRule
+) -> NDArray[np.float64]:
+    """Return the log-probabilities of a rule that fits weights, ``(n_rows, c)``, as ``vote`` has them."""
+    task = pose_task(store, members, rows, on="them", split=rule.split, way_out=_WAY_OUT)
+    fitted = cast(FittedRule, rule.rule)
+    obstacle = task.find_obstacle(fitted, store.corpus.classes)
+    if obstacle is not None:
+        raise EnsembleError(obstacle)
+    return task.solve(fitted)[0]
+
+
+def describe_fits(
+    corpus: Corpus, names: Sequence[str], rows: NDArray[np.int32], *, on: str, rule: VotingRule
+) -> tuple[str, ...]:
+    """Return the line that says what the weights of these ensembles were fitted on; none where none were."""
+    if not rule.fits_weights or not any(PLUS in name for name in names):
+        return ()
+    groups = group_speakers(corpus, rows, split=rule.split, way_out=_WAY_OUT)
+    return (f"ensembles by `rule` {rule.rule}: {groups.describe(on)}",)
+
+
+def load_members(
     store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
-) -> NDArray[np.int16]:
-    """Return what members and ensembles predict, ``(m, n_rows)`` int16; -1 where there is no answer.
+) -> tuple[NDArray[np.int16], list[NDArray[Any] | None]]:
+    """Load what members and ensembles predict, ``(m, n_rows)`` int16, -1 where there is no answer; and their scores.
 
     Args:
         store: the store.
@@ -91,12 +143,32 @@ def load_predictions(
         rows: indices into the corpus.
         rule: how ensembles vote. Default: hard, ties to the lowest class.
 
+    Returns:
+        The predictions; and of each the logits, or log-probabilities of fitted weights, ``(n_rows, c)``, None of
+        members that hold labels alone and of ensembles that vote.
+
     Raises:
-        StoreError: as :func:`vote_ensemble`.
+        CorpusError, EnsembleError, StoreError: as :func:`vote_ensemble`.
     """
-    plain = [name for name in names if PLUS not in name]
-    said = dict(zip(plain, store.predictions(plain, rows), strict=True)) if plain else {}
     voting = rule or VotingRule()
-    return np.stack(
-        [said[name] if name in said else vote_ensemble(store, name.split(PLUS), rows, rule=voting) for name in names]
-    )
+    predicted = np.empty((len(names), len(rows)), dtype=np.int16)
+    scores: list[NDArray[Any] | None] = []
+    for place, name in enumerate(names):
+        members = sorted(name.split(PLUS))
+        own: NDArray[Any]
+        if len(members) == 1:
+            own = store.answers([name], rows)[0]
+        elif voting.fits_weights:
+            own = _score_fitted(store, members, rows, voting)
+        else:
+            own = vote_ensemble(store, members, rows, rule=voting)
+        predicted[place] = own if own.ndim == 1 else own.argmax(axis=1)
+        scores.append(None if own.ndim == 1 else own)
+    return predicted, scores
+
+
+def load_predictions(
+    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
+) -> NDArray[np.int16]:
+    """Return what members and ensembles predict; see :func:`load_members`."""
+    return load_members(store, names, rows, rule=rule)[0]

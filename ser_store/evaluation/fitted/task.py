@@ -1,15 +1,13 @@
 """What is fitted to members' scores, where, and what is scored by it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.ensembles.fitted.groups import FitGroups, group_speakers
-from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import StoreError
+from ser_store.evaluation.fitted.groups import FitGroups, group_speakers
 from ser_store.metrics.calibration import log_softmax
 from ser_store.voting.fitted import FITS, Combination, FittedRule, cross_fit
 from ser_store_h5.store import Store
@@ -63,48 +61,39 @@ class Task:
         """Return what is fitted where, in words."""
         if self.judged is not None:
             return f"fitted on {self.on}, {len(self.labels)} utterances"
-        return (
-            f"fitted {self.groups.count} times on {self.on}, each time without the {self.groups.one} that is scored: "
-            "nothing fitted has seen the speakers that it scores"
-        )
+        return self.groups.describe(self.on)
 
 
-def pose_task(store: Store, names: tuple[str, ...], utterances: Utterances, *, way_out: str) -> Task:
-    """Return the task of members on the utterances of a vote.
+def pose_task(
+    store: Store,
+    names: Sequence[str],
+    rows: NDArray[np.int32],
+    *,
+    on: str,
+    split: str | None,
+    judged: NDArray[np.int32] | None = None,
+    way_out: str,
+) -> Task:
+    """Return the task of members that are fitted on some utterances.
+
+    Args:
+        store: has the members.
+        names: full names.
+        rows: ``(n,)`` indices of the utterances that are fitted on.
+        on: what they are called.
+        split: whose folds are left out in turn, where these keep speakers apart. Default: the default split.
+        judged: ``(j,)`` indices of those that are scored; None where they are the same.
+        way_out: what a refusal ends with.
 
     Raises:
-        CorpusError: if there are not two speakers to keep apart; it ends with ``way_out``.
+        CorpusError: if there are not two speakers to keep apart.
         StoreError: if a member does not cover the utterances, or has no scores.
     """
-    on, rows = utterances.on, utterances.reported
-    if utterances.select_on is not None:
-        on, rows = utterances.select_on, utterances.searched
     labelled = [name for name in names if store.describe_member(name).logits is None]
     if labelled:
         raise StoreError(
             f"{labelled[0]} has labels only: expected logits or probabilities to fit a weight to; leave it out"
         )
-    groups = group_speakers(store.corpus, rows, split=utterances.split, way_out=way_out)
-    judged = None if utterances.select_on is None else log_softmax(store.logits(names, utterances.reported))
-    return Task(log_softmax(store.logits(names, rows)), store.corpus.labels[rows].astype(np.intp), groups, on, judged)
-
-
-def caution_fit(store: Store, names: Sequence[str], utterances: Utterances) -> Iterator[str]:
-    """Yield why what was fitted on another part is too good, or no good, for the utterances reported on."""
-    if utterances.select_on is None:
-        return
-    known, judged = store.corpus.speaker_groups(utterances.searched), utterances.speakers
-    if known is not None and judged is not None:
-        speakers = set(judged.tolist())
-        if shared := len(speakers & set(known.tolist())):
-            yield (
-                f"the weights were fitted on other utterances of {shared} of these {len(speakers)} speakers: the "
-                "figures are those of known speakers, too good for new ones"
-            )
-    fitted = {name: find_fitted(store, store.resolve(name)[0]) for name in names}
-    learned = [name for name, one in fitted.items() if one is not None and one.learned_from(utterances.searched).any()]
-    if learned:
-        yield (
-            f"{utterances.select_on}, which the weights were fitted on, holds utterances that models learned from, and "
-            f"are surer of than of others: {', '.join(learned)}; fit on another part"
-        )
+    groups = group_speakers(store.corpus, rows, split=split, way_out=way_out)
+    scored = None if judged is None else log_softmax(store.logits(names, judged))
+    return Task(log_softmax(store.logits(names, rows)), store.corpus.labels[rows].astype(np.intp), groups, on, scored)

@@ -31,6 +31,13 @@ class FitGroups:
     def count(self) -> int:
         return int(self.places.max()) + 1
 
+    def describe(self, on: str) -> str:
+        """Return what is fitted on the part ``on`` where each is left out in turn, in words."""
+        return (
+            f"fitted {self.count} times on {on}, each time without the {self.one} that is scored: nothing fitted has "
+            "seen the speakers that it scores"
+        )
+
 
 def group_speakers(corpus: Corpus, rows: NDArray[np.int32], *, split: str | None, way_out: str) -> FitGroups:
     """Return the folds of the split where it has some that keep speakers apart; else speakers in at most five groups.
