@@ -1,6 +1,7 @@
 # make demo                 the main job on a synthetic corpus
 # make demo AUDIO=DIR       the same on RAVDESS
-# make test                 lint, types, tests
+# make test                 lint, types, tests, and the pages of docs/
+# make docs                 the pages of docs/ as a site, in docs/_build/html; warnings are errors
 # make test-core            the tests that need no torch
 # make test-newest          all tests with the newest releases that pyproject.toml allows, whatever constraints.txt says
 # Each target builds the environment it needs: test-core in .venv-core, test-newest in .venv-newest, the others in .venv.
@@ -14,12 +15,15 @@ NEWEST := .venv-newest
 PIP := -m pip --disable-pip-version-check install --quiet
 INSTALL := $(PIP) --constraint constraints.txt --editable
 
-.PHONY: demo test test-core test-newest lint clean
+.PHONY: demo docs test test-core test-newest lint clean
 
 demo: $(VENV)/train.stamp
 	$(BIN)/serstore demo --store demo/ser.store $(if $(AUDIO),--audio "$(AUDIO)")
 
-test: $(VENV)/dev.stamp lint
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+test: $(VENV)/dev.stamp lint docs
 	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 30
 
 test-core: $(CORE)/dev.stamp
@@ -55,4 +59,4 @@ $(CORE)/dev.stamp: pyproject.toml constraints.txt | $(CORE)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(CORE) $(NEWEST) demo
+	rm -rf $(VENV) $(CORE) $(NEWEST) demo docs/_build docs/api docs/commands

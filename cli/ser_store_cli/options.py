@@ -16,14 +16,31 @@ from ser_store_cli.output import name_options, speaking_for
 from ser_store_h5.errors import SerstoreError
 from ser_store_h5.names import is_on_hub
 
+EXAMPLE = "example:"
+
+
+def find_store(store: Path) -> Path:
+    """Return where a store lies that is named on the command line, such as ``~/my.store`` or ``example:paper``."""
+    place, is_example, name = str(store).partition(EXAMPLE)
+    if place or not is_example:
+        return Path(os.path.expanduser(store))  # noqa: PTH111 - `~x` may be a folder
+    from ser_store.reproduction.example import find_example
+
+    try:
+        return find_example(name)
+    except SerstoreError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+
+
 StoreOption = Annotated[
     Path,
     typer.Option(
         "--store",
         envvar="SERSTORE",
-        help="The store: its folder, a packed file, or hub:OWNER/NAME.",
+        help="The store: its folder, a packed file, hub:OWNER/NAME, or example:paper and example:whisper-base, which "
+        "come with the package.",
         show_default="./ser.store",
-        callback=lambda store: Path(os.path.expanduser(store)),  # noqa: PTH111 - `~x` may be a folder
+        callback=find_store,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document instead of tables.")]

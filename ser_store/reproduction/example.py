@@ -33,5 +33,10 @@ def open_example(name: Example = "paper") -> Store:
     >>> len(store.corpus), store.corpus.classes[:3]
     (288, ('angry', 'calm', 'disgust'))
     """
+    return Store(find_example(name))
+
+
+def find_example(name: str) -> Path:
+    """Return the packed file of :func:`open_example`."""
     check_choice("`name`", name, tuple(_FILES))
-    return Store(SAMPLES / _FILES[name])
+    return SAMPLES / _FILES[name]

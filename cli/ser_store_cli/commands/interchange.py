@@ -19,6 +19,7 @@ from ser_store_cli.options import (
     SplitOption,
     StoreOption,
     TieOption,
+    find_store,
     stated,
     warn,
     warn_cautions,
@@ -179,7 +180,7 @@ def pack(
 
 @stated
 def unpack(
-    file: Annotated[Path, typer.Argument(help="A packed store, written by `serstore pack`.")],
+    file: Annotated[Path, typer.Argument(help="A packed store, written by `serstore pack`.", callback=find_store)],
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     debug: DebugOption = False,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from ser_store.reproduction.example import SAMPLES
 from ser_store_cli.output import print_styled
 from ser_store_cli.walkthroughs.printed import Runner, print_title, run_printed
 
@@ -48,7 +47,7 @@ def demonstrate(store: Path, *, audio: Path | None, steps: int | None, run: Runn
     """
     started = time.perf_counter()
     print_title("Real models on real recordings, from the store that comes with the package")
-    _run_all([list(words) for words in REAL], SAMPLES / "whisper_base.h5", run=run)
+    _run_all([list(words) for words in REAL], Path("example:whisper-base"), run=run)
     store = _find_free(store)
     if audio is None:
         folder = store.with_name(f"{store.stem}.audio")
