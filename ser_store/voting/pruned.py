@@ -26,7 +26,7 @@ from ser_store.voting.top_k import Tally, weigh_utterances
 from ser_store_h5.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from ser_store.voting.compiled.branches import Budget
+    from ser_store.voting.compiled.bounding import Budget
 
 _MAX_K = 255
 # Where there is no compiled code all of so many ensembles are voted in numpy, in about ten seconds.
@@ -103,7 +103,7 @@ def search_pruned(
     started = time.perf_counter()
     if problem.k < 4 or _lacks_compiled_code(problem):
         return _search_all(problem, top=top, threads=threads, progress=progress)
-    from ser_store.voting.compiled.branches import Budget
+    from ser_store.voting.compiled.bounding import Budget
 
     budget = Budget(max_seconds=max_seconds, max_nodes=max_nodes)
     found = search_locally(problem, top=top)
@@ -170,7 +170,7 @@ class _Search:
 
     def __init__(self, problem: Problem, tally: Tally, floor: int, budget: "Budget", threads: int | None) -> None:
         from ser_store.voting.compiled.bitsliced import encode_candidates
-        from ser_store.voting.compiled.branches import bound_branches
+        from ser_store.voting.compiled.bounding import bound_branches
         from ser_store.voting.compiled.parts import count_processors
 
         self.visited = 0
@@ -213,7 +213,7 @@ class _Search:
         return bool(unbeatable) and worst.tolist() < prefix.tolist()
 
     def _iter_done(self) -> Iterator[tuple[bool, int, int, tuple[NDArray[np.int64], ...]]]:
-        from ser_store.voting.compiled.branches import search_branch
+        from ser_store.voting.compiled.bounding import search_branch
 
         running: dict[Future[tuple[bool, int, tuple[NDArray[np.int64], ...]]], int] = {}
         for number, prefix in enumerate(self._prefixes):
