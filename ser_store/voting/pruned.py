@@ -38,10 +38,6 @@ class PrunedResult:
     """What a search with pruning found.
 
     Attributes:
-        k: members of an ensemble.
-        rule: ``hard``.
-        tie: the tie rule.
-        total: ensembles there are.
         visited: ensembles voted; all others are no better than the last of ``results``, if ``proved``.
         nodes: beginnings of ensembles for which a bound was computed.
         proved: whether ``results`` are the best there are. False if the search was interrupted or its budget ended:
@@ -52,10 +48,6 @@ class PrunedResult:
             lexicographically.
     """
 
-    k: int
-    rule: str
-    tie: str
-    total: int
     visited: int
     nodes: int
     proved: bool
@@ -120,10 +112,6 @@ def search_pruned(
         _offer_missing(problem, tally, found)
     results = tuple(score_ensemble(problem, members) for members in tally.members.tolist())
     return PrunedResult(
-        k=problem.k,
-        rule="hard",
-        tie=problem.tie,
-        total=problem.total,
         visited=search.visited,
         nodes=budget.nodes,
         proved=search.proved,
@@ -237,10 +225,6 @@ def _search_all(problem: Problem, *, top: int, threads: int | None, progress: Pr
     if not result.results:
         raise KeyboardInterrupt
     return PrunedResult(
-        k=problem.k,
-        rule="hard",
-        tie=problem.tie,
-        total=problem.total,
         visited=result.searched,
         nodes=0,
         proved=result.complete,
