@@ -52,9 +52,9 @@ def trained(serstore, speech, tmp_path_factory):
     return ss.Store(path)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def traced_once(monkeypatch):
-    """A model is traced once for all tests of it: that takes most of an export."""
+    """The run is traced once for all tests of it: that takes most of an export. Each step has weights of its own."""
 
     def trace(classifier, **options):
         weights = tuple(float(one.double().sum()) for one in classifier.state_dict().values())
@@ -107,6 +107,7 @@ def test_every_family_says_of_real_recordings_what_it_says_in_torch(variant, poo
             run(tmp_path / "model.onnx", np.zeros(int(said["max_samples"]) + 640, dtype=np.float32))
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_run_says_what_the_store_has_and_the_file_says_what_it_is(trained, speech, tmp_path, serstore):
     path = tmp_path / "model.onnx"
     done = serstore("export-onnx", "tiny-whisper", "-o", path, "--store", trained.path, "--json").json
@@ -138,6 +139,7 @@ def test_weights_of_more_than_a_file_takes_lie_beside_it(trained, speech, tmp_pa
     np.testing.assert_allclose(logits[0], trained.logits(["tiny-whisper@1"], [row])[0, 0], atol=1e-4)
 
 
+@pytest.mark.usefixtures("traced_once")
 @pytest.mark.parametrize("size", [0, onnx_export.ONE_FILE_BYTES])
 def test_a_file_that_says_anything_else_is_not_written(size, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, "ONE_FILE_BYTES", size)
@@ -147,6 +149,7 @@ def test_a_file_that_says_anything_else_is_not_written(size, trained, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_what_cannot_be_exported_is_refused_in_one_line(trained, tmp_path, serstore):
     path = tmp_path / "model.onnx"
     assert serstore("head", "--kind", "lda", "--from", "mfcc", "--store", trained.path).code == 0
