@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.voting_problem import VotingProblem
 from ser_store.statistics.repeated_choice import SelectionBias
-from ser_store.statistics.selection import correct_search_by_bootstrap
+from ser_store.statistics.selection import correct_search
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.pruned import find_best
 from ser_store.voting.search import EnsembleScore, search_problem
@@ -68,7 +68,7 @@ def time_correction(
 
     speakers = np.arange(posed.n) % N_SPEAKERS
     wall, processor = time.perf_counter(), time.process_time()
-    found = correct_search_by_bootstrap(choose, n_utterances=posed.n, groups=speakers, repeats=repeats)
+    found = correct_search(choose, n_utterances=posed.n, groups=speakers, repeats=repeats)
     return Timed(found, time.perf_counter() - wall, time.process_time() - processor)
 
 

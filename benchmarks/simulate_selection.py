@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from ser_store.common.provenance import list_versions
 from ser_store.statistics.repeated_choice import SelectionBias, score_outcomes, weigh_alike, weigh_classes_alike
 from ser_store.statistics.selection import (
-    correct_search_by_bootstrap,
+    correct_search,
     correct_selection_by_bootstrap,
-    correct_selection_by_halves,
 )
 from ser_store.voting import hard_vote, search_ensembles
 from ser_store.voting.numpy_search import compute_outcomes
@@ -73,8 +72,8 @@ def correct_outcomes(right: NDArray[np.bool_], truths: NDArray[np.float64], **op
         truth=float(truths[best]),
         corrected={
             "bootstrap": correct_selection_by_bootstrap(right, repeats=repeats, **options),
-            "halves": correct_selection_by_halves(
-                choose, n_utterances=right.shape[1], repeats=HALVES_REPEATS, **options
+            "halves": correct_search(
+                choose, method="halves", n_utterances=right.shape[1], repeats=HALVES_REPEATS, **options
             ),
         },
     )
@@ -156,8 +155,8 @@ def make_ensemble_world(accuracies: NDArray[np.float64], *, searched: bool, n: i
         return Trial(
             truth=float(right.mean()),
             corrected={
-                "bootstrap": correct_search_by_bootstrap(choose, n_utterances=n, repeats=2 * HALVES_REPEATS),
-                "halves": correct_selection_by_halves(choose, n_utterances=n, repeats=HALVES_REPEATS),
+                "bootstrap": correct_search(choose, n_utterances=n, repeats=2 * HALVES_REPEATS),
+                "halves": correct_search(choose, method="halves", n_utterances=n, repeats=HALVES_REPEATS),
             },
         )
 

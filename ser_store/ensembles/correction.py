@@ -18,9 +18,8 @@ from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
 from ser_store.statistics.repeated_choice import SelectionBias, weigh_alike, weigh_classes_alike
 from ser_store.statistics.selection import (
-    correct_search_by_bootstrap,
+    correct_search,
     correct_selection_by_bootstrap,
-    correct_selection_by_halves,
 )
 from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import compute_outcomes
@@ -134,8 +133,7 @@ def _correct(
             return Corrected(None, f"not corrected: {note}; `repeats` {LEAST_REPEATS} takes the time")
         choose = _RepeatedChoice(everything, options, _choose_backend(pool, n_searches=repeats))
         shared |= {"n_utterances": len(everything.truth), "repeats": repeats, "progress": progress}
-        repeat = correct_selection_by_halves if correction.method == "halves" else correct_search_by_bootstrap
-        selection = repeat(choose, **shared)
+        selection = correct_search(choose, method=correction.method, **shared)
     if utterances.groups is None and utterances.speakers is not None:
         selection = replace(selection, caution=_IGNORES_SPEAKERS)
     return Corrected(selection)

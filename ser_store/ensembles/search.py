@@ -129,7 +129,7 @@ def _search_pruned(problem: Problem, search: Search, top: int, progress: Progres
     return Found(
         k=problem.k,
         method=search.method,
-        total=result.total,
+        total=problem.total,
         searched=result.visited,
         complete=result.proved or not in_time,
         proved=result.proved,

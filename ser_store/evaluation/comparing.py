@@ -214,7 +214,7 @@ def _compare(
         tests = compare_pairs(correct, labels, alpha=alpha, groups=drawn.speakers)
     else:
         tests = compare_against(correct, labels, other, alpha=alpha, groups=drawn.speakers)
-    return tuple(Pair(test, mcnemar(correct[places[test.first]], correct[places[test.second]]).p) for test in tests)
+    return tuple(Pair(test, mcnemar(correct[places[test.first]], correct[places[test.second]])) for test in tests)
 
 
 def _iter_cautions(

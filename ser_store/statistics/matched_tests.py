@@ -18,21 +18,6 @@ _SMALLEST = sys.float_info.min
 
 
 @dataclass(frozen=True)
-class McNemar:
-    """McNemar's test of two members on the same utterances.
-
-    Attributes:
-        b: utterances that only the first gets right.
-        c: utterances that only the second gets right.
-        p: how probable it is that chance alone parts ``b + c`` utterances so unevenly, in 0..1, two-sided, exact.
-    """
-
-    b: int
-    c: int
-    p: float
-
-
-@dataclass(frozen=True)
 class CochranQ:
     """Cochran's test of several members on the same utterances.
 
@@ -47,8 +32,8 @@ class CochranQ:
     p: float
 
 
-def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """Test by McNemar's exact test whether two members differ in accuracy on the same utterances.
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
+    """Return the p-value, two-sided, of McNemar's exact test whether two members differ in accuracy.
 
     Of the ``b + c`` utterances that only one of both gets right, each is the first's with probability 1/2 if both are
     equally accurate: ``p = min(1, 2 P(X <= min(b, c)))`` for a binomial X of ``b + c`` fair trials. It takes the
@@ -65,7 +50,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
         MetricError: if there is no utterance, or the arrays do not fit each other.
 
     >>> mcnemar([True] * 9 + [False], [False] * 8 + [True] * 2)
-    McNemar(b=8, c=1, p=0.0390625)
+    0.0390625
     """
     right_a, right_b = check_correct(correct_a), check_correct(correct_b)
     if len(right_a) != len(right_b):
@@ -73,7 +58,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
             f"the first has {len(right_a)} utterances and the second {len(right_b)}: expected the same utterances"
         )
     b, c = int(np.count_nonzero(right_a & ~right_b)), int(np.count_nonzero(right_b & ~right_a))
-    return McNemar(b, c, _compute_sign_probability(min(b, c), b + c))
+    return _compute_sign_probability(min(b, c), b + c)
 
 
 def cochran_q(correct: ArrayLike) -> CochranQ:

@@ -4,21 +4,20 @@ Whatever is chosen on the utterances it is reported on, a step, an ensemble, a t
 on them. All corrections here repeat the choice on some utterances and score what it chose on others:
 
 - :func:`correct_selection_by_bootstrap`, where the outcomes of all candidates fit in memory: the fastest;
-- :func:`correct_search_by_bootstrap`, the same with the real search run every time: for whatever can be searched;
-- :func:`correct_selection_by_halves`, with the real search run on halves: for searches that must not see an utterance
-  twice.
+- :func:`correct_search`, with the real search run every time: for whatever can be searched, on bootstrap samples as
+  well, or on halves, for searches that must not see an utterance twice.
 
 All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 groups or 10 utterances
 (``benchmarks/simulate_few_speakers.py``), and one that lies above the apparent figure.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_store.common.checks import check_choice
 from ser_store.errors import MetricError
 from ser_store.statistics.repeated_choice import (
     SelectionBias,
@@ -32,16 +31,19 @@ from ser_store.statistics.repeated_choice import (
     summarise_scores,
     weigh_alike,
 )
-from ser_store.statistics.resampling import Units, check_repeats, iter_counts
+from ser_store.statistics.resampling import check_repeats, iter_counts
 from ser_store_h5.progress import Progress, silent
 
 BOOTSTRAP_REPEATS = 1000
-SEARCH_REPEATS = 200
-HALVES_REPEATS = 100
+# Of a search, by the method.
+SEARCH_REPEATS = {"bootstrap": 200, "halves": 100}
 
 Groups = ArrayLike | Sequence[Any] | None
 # Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
 Choose = Callable[[NDArray[np.intp]], NDArray[Any]]
+Method = Literal["bootstrap", "halves"]
+# How often each unit is chosen on, ``(n_units,)``, and which units are scored on, ``(n_units,)``.
+Split = tuple[NDArray[np.intp], NDArray[np.bool_]]
 
 
 def correct_selection_by_bootstrap(
@@ -116,21 +118,22 @@ def correct_selection_by_bootstrap(
     )
 
 
-def correct_search_by_bootstrap(
+def correct_search(
     choose: Choose,
     *,
     n_utterances: int,
+    method: Method = "bootstrap",
     groups: Groups = None,
     group_name: str = "speaker",
     weigh: Weighing = weigh_alike,
-    repeats: int = SEARCH_REPEATS,
+    repeats: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> SelectionBias:
-    """Return the accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
+    """Return the accuracy to expect from a search, which is run again on some of the utterances and scored on others.
 
-    The real search runs on every sample, so that everything it does is corrected for: also how it leaves members out
-    by their accuracy, or sets a threshold. It must take an utterance as often as it is given::
+    The real search runs every time, so that everything it does is corrected for: also how it leaves members out by
+    their accuracy, or sets a threshold::
 
         def choose(rows):
             accuracies = right[:, rows].mean(axis=1)
@@ -139,142 +142,82 @@ def correct_search_by_bootstrap(
             members = kept[list(found.results[0].members)]
             return hard_vote(predictions[members], n_classes=8).predicted == truth
 
+    By ``bootstrap`` it runs on the samples of :func:`correct_selection_by_bootstrap`, and must take an utterance as
+    often as it is given. By ``halves`` no utterance comes twice: every repeat splits the utterances, or the groups, at
+    random into two halves (of an odd number the second is larger by one), searches each and scores what it chose on the
+    other; the corrected accuracy is the mean over halves. Half the utterances choose worse than all of them, so that
+    the figure errs on the low side where candidates differ, more than the bootstrap does (by 0.5 points for 26
+    candidates of 80 to 93% on 288 utterances, by 1.4 on 60). The interval is that of
+    :func:`correct_selection_by_bootstrap`.
+
     Args:
         choose: the search. Takes the utterances to choose on, ``(r,)`` ascending, those drawn twice twice, and returns
             which of all utterances the chosen predicts right, ``(n_utterances,)`` bool, or float scores of them, of
-            which the higher is the better. Called ``repeats + 1`` times, last with every utterance once.
+            which the higher is the better. Called for every sample or half, last with every utterance once.
         n_utterances: all utterances.
-        groups, group_name, weigh, repeats, seed: as for :func:`correct_selection_by_bootstrap`.
-        progress: shows how many searches are done.
-
-    Raises:
-        UncorrectableError: if there are too few utterances or groups, or these differ too much.
-        MetricError: if there is no repeat, or ``choose`` returns another shape.
-
-    >>> right = np.random.default_rng(0).random((20, 100)) < 0.7
-    >>> def choose(rows):
-    ...     return right[right[:, rows].mean(axis=1).argmax()]
-    >>> found = correct_search_by_bootstrap(choose, n_utterances=100, repeats=20)
-    >>> found.corrected < found.apparent
-    True
-    """
-    check_repeats(repeats)
-    units = find_chosen_units(n_utterances, groups, group_name)
-    samples = (sample for block in iter_counts(seed, repeats=repeats, n_units=units.count) for sample in block)
-    return _correct_by_splits(
-        _Searching(choose, units, weigh, progress),
-        [(sample, sample == 0) for sample in samples if (sample == 0).any()],
-        repeats=repeats,
-        method="bootstrap",
-    )
-
-
-def correct_selection_by_halves(
-    choose: Choose,
-    *,
-    n_utterances: int,
-    groups: Groups = None,
-    group_name: str = "speaker",
-    weigh: Weighing = weigh_alike,
-    repeats: int = HALVES_REPEATS,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> SelectionBias:
-    """Return the accuracy to expect from a search, by repeated halves: choosing on one, reporting on the other.
-
-    Every repeat splits the utterances, or the groups, at random into two halves (of an odd number the second is larger
-    by one), searches each and scores what it chose on the other; the corrected accuracy is the mean over halves. Half
-    the utterances choose worse than all of them, so that the figure errs on the low side where candidates differ, more
-    than the bootstrap does (by 0.5 points for 26 candidates of 80 to 93% on 288 utterances, by 1.4 on 60). The interval
-    is that of :func:`correct_selection_by_bootstrap`.
-
-    Args:
-        choose: as for :func:`correct_search_by_bootstrap`, but no utterance comes twice. Called ``2 * repeats + 1``
-            times, last with all utterances.
-        n_utterances: all utterances.
+        method: ``bootstrap`` or ``halves``.
         groups, group_name, weigh, seed: as for :func:`correct_selection_by_bootstrap`.
-        repeats: random splits.
+        repeats: samples, or random splits into halves. Default: 200 samples, or 100 splits.
         progress: shows how many searches are done.
 
     Raises:
         UncorrectableError: if there are too few utterances or groups, or these differ too much.
         MetricError: if there is no repeat, or ``choose`` returns another shape.
+        UnknownNameError: if there is no such method.
 
     >>> right = np.random.default_rng(0).random((20, 100)) < 0.7
     >>> def choose(rows):
     ...     return right[right[:, rows].mean(axis=1).argmax()]
-    >>> found = correct_selection_by_halves(choose, n_utterances=100, repeats=20)
+    >>> found = correct_search(choose, n_utterances=100, method="halves", repeats=20)
     >>> found.corrected < found.apparent
     True
     """
+    check_choice("method", method, SEARCH_REPEATS)
+    repeats = SEARCH_REPEATS[method] if repeats is None else repeats
     check_repeats(repeats)
     units = find_chosen_units(n_utterances, groups, group_name)
-    rng = np.random.default_rng(seed)
-    splits = []
-    for _ in range(repeats):
-        is_first = rng.permutation(units.count) < units.count // 2
-        splits += [(is_first.astype(np.intp), ~is_first), ((~is_first).astype(np.intp), is_first)]
-    return _correct_by_splits(_Searching(choose, units, weigh, progress), splits, repeats=repeats, method="halves")
-
-
-@dataclass(frozen=True)
-class _Searching:
-    """A search, and how what it finds is scored."""
-
-    choose: Choose
-    units: Units
-    weigh: Weighing
-    progress: Progress
-
-    def search(self, counts: NDArray[np.intp]) -> NDArray[Any]:
-        """Return outcomes ``(n,)`` of what is chosen on utterances that are counted so often."""
-        n = self.units.n
-        outcomes = np.asarray(self.choose(np.repeat(np.arange(n), counts)))
-        if outcomes.shape != (n,) or not is_outcome(outcomes):
-            raise MetricError(
-                f"the search returned {outcomes.dtype} of shape {outcomes.shape}: expected bool, or finite float, of "
-                f"shape ({n},)"
-            )
-        return outcomes
-
-    def score(self, outcomes: NDArray[Any], counts: NDArray[np.intp]) -> float:
-        return float(score_outcomes(outcomes, self.weigh(counts[None])[0]))
-
-
-def _correct_by_splits(
-    searching: _Searching,
-    splits: Sequence[tuple[NDArray[np.intp], NDArray[np.bool_]]],
-    *,
-    repeats: int,
-    method: str,
-) -> SelectionBias:
-    """Choose on the one part of every split, score on the other.
-
-    Args:
-        splits: how often each unit is searched on, ``(n_units,)``, and which units are scored on, ``(n_units,)``.
-    """
-    units = searching.units
+    splits = list((_iter_samples if method == "bootstrap" else _iter_halves)(units.count, repeats, seed))
     scores: list[float] = []
-    n_outside: list[int] = []
     extremes: list[float] = []
-    everything = np.ones(units.n, dtype=np.intp)
-    steps = searching.progress([*splits, None], total=len(splits) + 1, label="correcting for the choice")
-    apparent = 0.0
-    for split in steps:
-        if split is None:
-            outcomes = searching.search(everything)
-            apparent = searching.score(outcomes, everything)
-        else:
-            outcomes = searching.search(units.expand(split[0]))
-            scores.append(searching.score(outcomes, units.expand(split[1]).astype(np.intp)))
-            n_outside.append(int(np.count_nonzero(split[1])))
+    everything = np.ones(units.count, dtype=np.intp)
+    steps = [*splits, (everything, everything > 0)]
+    for chosen_on, is_scored in progress(steps, total=len(steps), label="correcting for the choice"):
+        outcomes = _search(choose, units.expand(chosen_on))
+        weights = weigh(units.expand(is_scored).astype(np.intp)[None])[0]
+        scores.append(float(score_outcomes(outcomes, weights)))
         extremes += find_limits(outcomes)
     return summarise_scores(
-        apparent,
-        np.array(scores),
-        np.array(n_outside, dtype=np.intp),
+        scores[-1],
+        np.array(scores[:-1]),
+        np.array([np.count_nonzero(is_scored) for _, is_scored in splits], dtype=np.intp),
         units=units,
         limits=(min(extremes), max(extremes)),
         repeats=repeats,
         method=method,
     )
+
+
+def _iter_samples(n_units: int, repeats: int, seed: int) -> Iterator[Split]:
+    """Yield bootstrap samples, and the units that they do not draw, where there are any."""
+    for block in iter_counts(seed, repeats=repeats, n_units=n_units):
+        yield from ((sample, sample == 0) for sample in block if (sample == 0).any())
+
+
+def _iter_halves(n_units: int, repeats: int, seed: int) -> Iterator[Split]:
+    rng = np.random.default_rng(seed)
+    for _ in range(repeats):
+        is_first = rng.permutation(n_units) < n_units // 2
+        yield is_first.astype(np.intp), ~is_first
+        yield (~is_first).astype(np.intp), is_first
+
+
+def _search(choose: Choose, counts: NDArray[np.intp]) -> NDArray[Any]:
+    """Return outcomes ``(n,)`` of what is chosen on utterances that are counted so often, ``(n,)``."""
+    n = len(counts)
+    outcomes = np.asarray(choose(np.repeat(np.arange(n), counts)))
+    if outcomes.shape != (n,) or not is_outcome(outcomes):
+        raise MetricError(
+            f"the search returned {outcomes.dtype} of shape {outcomes.shape}: expected bool, or finite float, of "
+            f"shape ({n},)"
+        )
+    return outcomes

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,6 @@ FittedRule = Literal["pool", "stack", "greedy-pool"]
 FITTED_RULES = get_args(FittedRule)
 # As heads by logistic regression have it.
 _INVERSE_PENALTY, _MAX_ITERATIONS = 0.1, 2000
-
-
-class Combination(Protocol):
-    """What was fitted: it combines what the members say of any utterances."""
-
-    @property
-    def weights(self) -> NDArray[np.float64] | None:
-        """``(m,)``, none below 0, and 0 for members that are left out; None where there is not one for each member."""
-
-    def combine(self, scores: Scores) -> Scores:
-        """Return log-probabilities, ``(n, c)``, of the members' ``(m, n, c)``."""
-
-
-Fit = Callable[[Scores, Labels, NDArray[np.intp]], Combination]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +36,11 @@ class Stack:
     def combine(self, scores: Scores) -> Scores:
         probabilities = self.model.predict_proba(_lay_side_by_side(scores))
         return np.asarray(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
+
+
+# What was fitted: one weight of 0 or more for each member, or None, and what combines what they say of any utterances.
+Combination = Pool | Stack
+Fit = Callable[[Scores, Labels, NDArray[np.intp]], Combination]
 
 
 def fit_pool(scores: Scores, labels: Labels, groups: NDArray[np.intp]) -> Pool:

@@ -23,8 +23,6 @@ class GreedyResult:
     """The path that the selection took.
 
     Attributes:
-        rule: the voting rule.
-        tie: the tie rule.
         added: the candidates in the order in which they were added, of the path with the best ensemble; one may
             occur several times.
         path: the ensemble after each addition; its ``members`` ascending, with repetitions.
@@ -33,8 +31,6 @@ class GreedyResult:
         seconds: wall-clock time of the selection.
     """
 
-    rule: str
-    tie: str
     added: tuple[int, ...]
     path: tuple[EnsembleScore, ...]
     voted: int
@@ -111,8 +107,6 @@ def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyRes
         complete = False
     results = [
         GreedyResult(
-            rule=problem.rule,
-            tie=problem.tie,
             added=tuple(path.added),
             path=tuple(score_ensemble(problem, sorted(path.added[: size + 1])) for size in range(len(path.added))),
             voted=sum(one.voted for one in paths),

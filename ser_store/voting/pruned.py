@@ -26,7 +26,7 @@ from ser_store.voting.top_k import Tally, weigh_utterances
 from ser_store_h5.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from ser_store.voting.compiled.branches import Budget
+    from ser_store.voting.compiled.bounding import Budget
 
 _MAX_K = 255
 # Where there is no compiled code all of so many ensembles are voted in numpy, in about ten seconds.
@@ -38,10 +38,6 @@ class PrunedResult:
     """What a search with pruning found.
 
     Attributes:
-        k: members of an ensemble.
-        rule: ``hard``.
-        tie: the tie rule.
-        total: ensembles there are.
         visited: ensembles voted; all others are no better than the last of ``results``, if ``proved``.
         nodes: beginnings of ensembles for which a bound was computed.
         proved: whether ``results`` are the best there are. False if the search was interrupted or its budget ended:
@@ -52,10 +48,6 @@ class PrunedResult:
             lexicographically.
     """
 
-    k: int
-    rule: str
-    tie: str
-    total: int
     visited: int
     nodes: int
     proved: bool
@@ -103,7 +95,7 @@ def search_pruned(
     started = time.perf_counter()
     if problem.k < 4 or _lacks_compiled_code(problem):
         return _search_all(problem, top=top, threads=threads, progress=progress)
-    from ser_store.voting.compiled.branches import Budget
+    from ser_store.voting.compiled.bounding import Budget
 
     budget = Budget(max_seconds=max_seconds, max_nodes=max_nodes)
     found = search_locally(problem, top=top)
@@ -120,10 +112,6 @@ def search_pruned(
         _offer_missing(problem, tally, found)
     results = tuple(score_ensemble(problem, members) for members in tally.members.tolist())
     return PrunedResult(
-        k=problem.k,
-        rule="hard",
-        tie=problem.tie,
-        total=problem.total,
         visited=search.visited,
         nodes=budget.nodes,
         proved=search.proved,
@@ -170,7 +158,7 @@ class _Search:
 
     def __init__(self, problem: Problem, tally: Tally, floor: int, budget: "Budget", threads: int | None) -> None:
         from ser_store.voting.compiled.bitsliced import encode_candidates
-        from ser_store.voting.compiled.branches import bound_branches
+        from ser_store.voting.compiled.bounding import bound_branches
         from ser_store.voting.compiled.parts import count_processors
 
         self.visited = 0
@@ -213,7 +201,7 @@ class _Search:
         return bool(unbeatable) and worst.tolist() < prefix.tolist()
 
     def _iter_done(self) -> Iterator[tuple[bool, int, int, tuple[NDArray[np.int64], ...]]]:
-        from ser_store.voting.compiled.branches import search_branch
+        from ser_store.voting.compiled.bounding import search_branch
 
         running: dict[Future[tuple[bool, int, tuple[NDArray[np.int64], ...]]], int] = {}
         for number, prefix in enumerate(self._prefixes):
@@ -237,10 +225,6 @@ def _search_all(problem: Problem, *, top: int, threads: int | None, progress: Pr
     if not result.results:
         raise KeyboardInterrupt
     return PrunedResult(
-        k=problem.k,
-        rule="hard",
-        tie=problem.tie,
-        total=problem.total,
         visited=result.searched,
         nodes=0,
         proved=result.complete,

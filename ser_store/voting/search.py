@@ -52,27 +52,19 @@ class SearchResult:
     """What a search found.
 
     Attributes:
-        k: members of an ensemble.
-        rule: the voting rule.
-        tie: the tie rule.
         searched: ensembles voted; all there are, if ``complete``.
         complete: False if the search was interrupted: then it holds the best so far.
         seconds: wall-clock time of the search.
         histogram: ``(n + 1,)`` int64, how many ensembles had 0, 1, …, n utterances right.
         results: the best, in order: by the objective ``accuracy`` more right first, then the higher balanced accuracy,
             by ``balanced_accuracy`` the other way round; then the members' indices lexicographically.
-        objective: what the ensembles are ordered by.
     """
 
-    k: int
-    rule: str
-    tie: str
     searched: int
     complete: bool
     seconds: float
     histogram: NDArray[np.int64]
     results: tuple[EnsembleScore, ...]
-    objective: str = "accuracy"
 
 
 def search_ensembles(
@@ -155,15 +147,11 @@ def check_top(top: int) -> None:
 def conclude(problem: Problem, tally: Tally, *, complete: bool, seconds: float) -> SearchResult:
     """Return what the search of ``problem`` found."""
     return SearchResult(
-        k=problem.k,
-        rule=problem.rule,
-        tie=problem.tie,
         searched=int(tally.histogram.sum()),
         complete=complete,
         seconds=seconds,
         histogram=tally.histogram,
         results=tuple(score_ensemble(problem, members) for members in tally.members.tolist()),
-        objective=problem.objective,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store_h5.errors import CorpusError, FormatError, UnknownNameError, describe_unknown
-from ser_store_h5.hdf5.texts import encode_strings, iter_with_lengths
+from ser_store_h5.hdf5.attributes import encode_strings, iter_with_lengths
 
 StrArray = NDArray[np.str_]
 Column = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.float64]

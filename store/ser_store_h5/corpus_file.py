@@ -13,10 +13,9 @@ from ser_store_h5.corpus import MAX_CLASSES, Corpus, CorpusHeader, StrArray
 from ser_store_h5.disk.atomic import write_bytes_atomically
 from ser_store_h5.errors import CorpusError, FormatError, IntegrityError
 from ser_store_h5.hdf5.arrays import StoredArray, write_array
-from ser_store_h5.hdf5.attributes import write_text
+from ser_store_h5.hdf5.attributes import decode_strings, encode_strings, write_text
 from ser_store_h5.hdf5.files import compose_file, open_file
 from ser_store_h5.hdf5.groups import Group
-from ser_store_h5.hdf5.texts import decode_strings, encode_strings
 
 if TYPE_CHECKING:
     import h5py

@@ -25,12 +25,13 @@ import pytest
             ["--kinds", "lda,centroid", "--each", "16", "--width", "8", "--repeats", "1", "--workers", "1"],
             "2 kinds on 6 sources over one fold: ",
         ),
-        ("bench_extract", ["--repeats", "1"], "tiny, 180 utterances; equal to "),
+        ("bench_extract", ["--repeats", "1"], "tiny, 60 utterances; equal to "),
     ],
 )
 def test_a_script_prints_a_table_and_writes_a_document(script, options, said, monkeypatch, tmp_path, capsys):
     folder, result = tmp_path / "folder", tmp_path / "result.json"
     folder.mkdir()
+    monkeypatch.setattr("measuring.training_corpus.SYNTHETIC_SPEAKERS", 1)
     monkeypatch.setattr(sys, "argv", [script, *options, "--folder", str(folder), "--result", str(result)])
     import_module(script).main()
     assert said in capsys.readouterr().out

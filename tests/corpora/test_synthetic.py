@@ -41,6 +41,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[tuple[int, str]]]:
+    """The recordings of a single speaker, and what the progress of writing them was told."""
+    seen: list[tuple[int, str]] = []
+
+    def record(items, /, *, total, label):  # type: ignore[no-untyped-def]
+        seen.append((total, label))
+        return items
+
+    return write_synthetic_corpus(tmp_path_factory.mktemp("alone"), speakers=1, progress=record), seen
+
+
+@pytest.fixture(scope="module")
 def utterances(folder: Path) -> dict[tuple[int, ...], Samples]:
     """The recordings of the corpus by the last five numbers of their names, emotion first and actor last."""
     recordings = {}
@@ -101,10 +113,11 @@ def test_names_and_folders_are_those_of_ravdess_with_sixty_utterances_per_speake
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
 
 
-def test_the_paths_are_returned_in_order(tmp_path: Path) -> None:
-    paths = write_synthetic_corpus(tmp_path, speakers=1)
-    assert paths == sorted(tmp_path.rglob("*.wav"))
+def test_the_paths_are_returned_in_order_and_progress_sees_every_utterance(alone) -> None:  # type: ignore[no-untyped-def]
+    paths, seen = alone
+    assert paths == sorted(paths[0].parents[1].rglob("*.wav"))
     assert len(paths) == 60
+    assert seen == [(60, "synthesising")]
 
 
 def test_recordings_are_16_khz_mono_16_bit(folder: Path) -> None:
@@ -125,38 +138,26 @@ def test_recordings_are_neither_silent_nor_clipped_and_last_as_long_as_a_sentenc
     assert 1.0 < seconds.mean() < 1.8
 
 
-def test_a_file_depends_on_its_name_and_the_seed_but_not_on_the_number_of_speakers(
-    folder: Path, tmp_path: Path
+def test_a_file_depends_on_its_name_and_the_seed_but_not_on_the_number_of_speakers(  # type: ignore[no-untyped-def]
+    folder: Path, alone, tmp_path: Path
 ) -> None:
-    write_synthetic_corpus(tmp_path / "same", speakers=1)
-    write_synthetic_corpus(tmp_path / "other", speakers=1, seed=1)
-    for path in sorted((tmp_path / "same").rglob("*.wav")):
-        name = path.relative_to(tmp_path / "same")
+    write_synthetic_corpus(tmp_path, speakers=1, seed=1)
+    for path in alone[0]:
+        name = path.relative_to(path.parents[1])
         assert path.read_bytes() == (folder / name).read_bytes()
-        assert path.read_bytes() != (tmp_path / "other" / name).read_bytes()
+        assert path.read_bytes() != (tmp_path / name).read_bytes()
 
 
-def test_a_second_run_writes_the_same_bytes_and_mends_a_torn_file(tmp_path: Path) -> None:
-    paths = write_synthetic_corpus(tmp_path, speakers=1)
+def test_a_second_run_writes_the_same_bytes_and_mends_a_torn_file(alone) -> None:  # type: ignore[no-untyped-def]
+    paths, _ = alone
     before = [path.read_bytes() for path in paths]
     paths[7].write_bytes(before[7][:1000])
-    assert write_synthetic_corpus(tmp_path, speakers=1) == paths
+    assert write_synthetic_corpus(paths[0].parents[1], speakers=1) == paths
     assert [path.read_bytes() for path in paths] == before
 
 
 def test_no_two_recordings_are_the_same(utterances: dict[tuple[int, ...], Samples]) -> None:
     assert len({samples.tobytes() for samples in utterances.values()}) == len(utterances)
-
-
-def test_progress_sees_every_utterance(tmp_path: Path) -> None:
-    seen: list[tuple[int, str]] = []
-
-    def record(items, /, *, total, label):  # type: ignore[no-untyped-def]
-        seen.append((total, label))
-        return items
-
-    write_synthetic_corpus(tmp_path, speakers=1, progress=record)
-    assert seen == [(60, "synthesising")]
 
 
 def test_women_speak_higher_than_men(utterances: dict[tuple[int, ...], Samples]) -> None:

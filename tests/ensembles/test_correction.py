@@ -10,8 +10,7 @@ from ensemble_samples import N_TEST, N, interrupt_in, runs_of, search
 from ser_store import Correction, Store, vote
 from ser_store.errors import EnsembleError
 from ser_store.statistics.repeated_choice import weigh_classes_alike
-from ser_store.statistics.selection import correct_search_by_bootstrap, correct_selection_by_bootstrap
-from ser_store.statistics.selection import correct_selection_by_halves as correct_by_halves
+from ser_store.statistics.selection import correct_search, correct_selection_by_bootstrap
 from ser_store.voting.greedy import search_greedy
 from ser_store.voting.problem import pose_problem
 
@@ -99,8 +98,8 @@ def test_the_objective_is_what_is_corrected(sample):
 def test_all_that_is_chosen_is_chosen_again_in_every_repeat(sample, options, correct):
     options = {"k": 3, **options}
     report = search(sample, correction=correct, by="utterance", repeats=12, top=1, **options)
-    expected = {"bootstrap": correct_search_by_bootstrap, "halves": correct_by_halves}[correct](
-        lambda rows: choose_by_hand(sample, rows, **options), n_utterances=N_TEST, repeats=12
+    expected = correct_search(
+        lambda rows: choose_by_hand(sample, rows, **options), method=correct, n_utterances=N_TEST, repeats=12
     )
     assert report.selection == replace(expected, caution=report.selection.caution)
     assert report.cautions == (

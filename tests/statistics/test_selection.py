@@ -11,9 +11,8 @@ from ser_store.statistics.intervals import wilson_interval
 from ser_store.statistics.repeated_choice import SelectionBias, weigh_classes_alike
 from ser_store.statistics.resampling import iter_counts
 from ser_store.statistics.selection import (
-    correct_search_by_bootstrap,
+    correct_search,
     correct_selection_by_bootstrap,
-    correct_selection_by_halves,
 )
 from ser_store.voting import hard_vote, search_ensembles
 
@@ -38,7 +37,7 @@ def test_of_equally_good_candidates_the_apparent_accuracy_is_far_too_high_and_th
             selections.append(correct_selection_by_bootstrap(correct, repeats=200, seed=seed))
         else:
             selections.append(
-                correct_selection_by_halves(choose_best(correct), n_utterances=288, repeats=20, seed=seed)
+                correct_search(choose_best(correct), method="halves", n_utterances=288, repeats=20, seed=seed)
             )
     apparent = np.mean([selection.apparent for selection in selections]) - TRUE_ACCURACY
     corrected = np.array([selection.corrected for selection in selections]) - TRUE_ACCURACY
@@ -133,9 +132,9 @@ def test_the_real_search_over_voting_ensembles_is_corrected_to_what_the_ensemble
             return hard_vote(predictions[list(find(rows))], n_classes=4).predicted == truth
 
         if method == "bootstrap":
-            selection = correct_search_by_bootstrap(choose, n_utterances=100, repeats=20, seed=seed)
+            selection = correct_search(choose, n_utterances=100, repeats=20, seed=seed)
         else:
-            selection = correct_selection_by_halves(choose, n_utterances=100, repeats=10, seed=seed)
+            selection = correct_search(choose, method="halves", n_utterances=100, repeats=10, seed=seed)
         apparent.append(selection.apparent - worth[find(np.arange(100))])
         corrected.append(selection.corrected - worth[find(np.arange(100))])
     standard_error = np.std(corrected) / 60**0.5
@@ -151,7 +150,7 @@ def test_where_one_candidate_is_clearly_the_best_there_is_nothing_to_correct(met
     if method == "bootstrap":
         selection = correct_selection_by_bootstrap(correct)
     else:
-        selection = correct_selection_by_halves(choose_best(correct), n_utterances=400)
+        selection = correct_search(choose_best(correct), method="halves", n_utterances=400)
     assert selection.apparent == 0.9
     assert selection.corrected == pytest.approx(0.9, abs=0.002)
     assert selection.method == method
@@ -197,7 +196,7 @@ def test_the_search_is_called_on_disjoint_halves_of_all_utterances():
         seen.append(chosen_on)
         return np.ones(11, dtype=bool)
 
-    correct_selection_by_halves(choose, n_utterances=11, repeats=3)
+    correct_search(choose, method="halves", n_utterances=11, repeats=3)
     assert len(seen) == 7
     for one, other in zip(seen[:-1:2], seen[1::2], strict=True):
         assert sorted([*one, *other]) == list(range(11))
@@ -222,7 +221,7 @@ def test_a_selection_of_nothing_is_refused(correct, repeats, message):
 
 def test_a_search_that_returns_something_else_is_refused():
     with pytest.raises(MetricError, match=r"the search returned int64 of shape \(3,\): expected bool, or finite"):
-        correct_selection_by_halves(lambda _: np.arange(3), n_utterances=14)
+        correct_search(lambda _: np.arange(3), method="halves", n_utterances=14)
 
 
 @pytest.mark.parametrize("by_class", [False, True], ids=["accuracy", "balanced accuracy"])
@@ -242,7 +241,7 @@ def test_running_the_search_on_every_sample_gives_what_the_outcomes_of_all_candi
     if by_class:
         options["weigh"] = weigh_classes_alike(truth)
     from_outcomes = correct_selection_by_bootstrap(correct, **options)
-    searched = correct_search_by_bootstrap(choose, n_utterances=60, **options)
+    searched = correct_search(choose, n_utterances=60, **options)
     assert searched.method == from_outcomes.method == ("bootstrap by speaker" if by_speaker else "bootstrap")
     for field in ("apparent", "corrected", "low", "high"):
         assert getattr(searched, field) == pytest.approx(getattr(from_outcomes, field), abs=1e-12)
@@ -256,7 +255,7 @@ def test_the_search_is_given_drawn_utterances_as_often_as_they_were_drawn_and_la
         return np.arange(16) % 2 == 0
 
     speakers = np.array(list("aabbbcccddeefghh"))
-    correct_search_by_bootstrap(choose, n_utterances=16, repeats=30, groups=speakers)
+    correct_search(choose, n_utterances=16, repeats=30, groups=speakers)
     assert seen[-1].tolist() == list(range(16))
     for rows in seen[:-1]:
         assert (np.diff(rows) >= 0).all()
@@ -272,7 +271,7 @@ def test_speakers_are_dealt_to_halves_whole():
         seen.append(set(rows.tolist()))
         return np.ones(27, dtype=bool)
 
-    selection = correct_selection_by_halves(choose, n_utterances=27, repeats=5, groups=np.arange(27) // 3)
+    selection = correct_search(choose, method="halves", n_utterances=27, repeats=5, groups=np.arange(27) // 3)
     assert selection.method == "halves by speaker"
     for rows in seen[:-1]:
         assert set(range(27)) - rows in seen
@@ -291,7 +290,7 @@ def test_a_threshold_is_corrected_for_too_when_the_search_sets_it():
         found = search_ensembles(predictions[kept][:, rows], truth[rows], k=3, n_classes=4, top=1).results[0]
         return hard_vote(predictions[kept[list(found.members)]], n_classes=4).predicted == truth
 
-    selection = correct_search_by_bootstrap(choose, n_utterances=80, repeats=40)
+    selection = correct_search(choose, n_utterances=80, repeats=40)
     assert selection.low < selection.corrected < selection.apparent
     assert selection.repeats == 40
 
@@ -310,7 +309,7 @@ def test_the_spread_is_that_of_a_mean_where_nothing_is_chosen():
     low, high = wilson_interval(int(correct.sum()), 400)
     assert selection.optimism == pytest.approx(0, abs=0.003)
     assert (selection.low, selection.high) == pytest.approx((low, high), abs=0.005)
-    halves = correct_selection_by_halves(lambda _: correct[0], n_utterances=400)
+    halves = correct_search(lambda _: correct[0], method="halves", n_utterances=400)
     assert (halves.low, halves.high) == pytest.approx((low, high), abs=0.01)
 
 
@@ -325,8 +324,8 @@ def correct_in_every_way(correct: np.ndarray, **options):
     search = {"choose": choose_best(correct), "n_utterances": correct.shape[1], **options}
     return (
         lambda: correct_selection_by_bootstrap(correct, repeats=100, **options),
-        lambda: correct_search_by_bootstrap(repeats=20, **search),
-        lambda: correct_selection_by_halves(repeats=20, **search),
+        lambda: correct_search(repeats=20, **search),
+        lambda: correct_search(method="halves", repeats=20, **search),
     )
 
 
@@ -394,5 +393,6 @@ def test_progress_counts_the_searches():
         shown.append((total, label))
         return items
 
-    correct_selection_by_halves(lambda _: np.ones(14, dtype=bool), n_utterances=14, repeats=3, progress=progress)
+    options = {"method": "halves", "n_utterances": 14, "repeats": 3}
+    correct_search(lambda _: np.ones(14, dtype=bool), progress=progress, **options)
     assert shown == [(7, "correcting for the choice")]

@@ -14,7 +14,7 @@ from store_samples import assert_same_array, assert_same_corpus, make_member, ma
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.errors import IntegrityError, StoreError, UnknownNameError
 from ser_store_h5.hdf5 import arrays
-from ser_store_h5.hdf5.texts import decode_strings, encode_strings
+from ser_store_h5.hdf5.attributes import decode_strings, encode_strings
 from ser_store_h5.member import Member
 from ser_store_h5.pack.packing import pack
 from ser_store_h5.runs import RunRecord
