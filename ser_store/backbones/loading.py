@@ -24,7 +24,7 @@ from ser_store.backbones.model import SpeechClassifier, build_config
 from ser_store.backbones.source import Source, find_source
 from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.common.checks import check_choice
-from ser_store.errors import ModelError
+from ser_store.errors import ModelError, SerstoreError
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _load_adapted(folder: Path, config: Any) -> tuple[SpeechClassifier, dict[str
             init=origin["init"],
             seed=origin["seed"],
         ).model
-    except ModelError as problem:
+    except SerstoreError as problem:
         raise ModelError(
             f"{folder} keeps what LoRA added to {base}, which cannot be had ({problem}): expected the weights that it "
             "was trained from; bring them back"

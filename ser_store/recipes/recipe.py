@@ -92,8 +92,8 @@ class Recipe:
         max_grad_norm: gradients are clipped to this norm.
         freeze_feature_encoder: whether the convolutions are left untrained.
         frozen_layers: how many transformer layers, counted from the lowest, are left untrained, with all below them.
-        lora: rank of what is added to the weights of the layers above ``frozen_layers``, while the backbone itself is left
-            untrained; see :mod:`ser_store.backbones.lora`. None to train all of it.
+        lora: rank of what is added to the weights of the layers above ``frozen_layers``, while the backbone itself is
+            left untrained; see :mod:`ser_store.backbones.lora`. None to train all of it.
         lora_alpha: what is added is multiplied by ``lora_alpha`` / ``lora``; None for twice the rank.
         cache_frozen: compute once what the frozen layers say of an utterance, without dropout, and read it from disk in
             every later epoch. Versions of an utterance are limited then, see
