@@ -62,6 +62,8 @@ _OPTIONS: dict[str, tuple[tuple[Any, ...], ...]] = {
         ),
         ("freeze_feature_encoder", bool, "Do not train the convolutions.", None),
         ("frozen_layers", int, "Do not train the lowest N transformer layers.", "0"),
+        ("lora", int, "LoRA: train adapters of this rank in the layers, and the head, alone.", "all is trained"),
+        ("lora_alpha", float, "LoRA: the adapters' output is multiplied by this over the rank.", "twice the rank"),
         ("cache_frozen", bool, "Compute what the frozen layers say once, and read it from disk in later epochs.", None),
         ("num_hidden_layers", int, "Keep only the lowest N transformer layers.", "all"),
         (

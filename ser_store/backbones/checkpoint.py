@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from transformers import AutoConfig, PreTrainedConfig, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
@@ -170,6 +171,22 @@ def load_weights(kind: Any, folder: Path, config: PreTrainedConfig) -> tuple[Any
             f"save it again"
         )
     return model, report
+
+
+def load_entries(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the weights in ``folder`` by their names.
+
+    Raises:
+        ModelError: if they cannot be read.
+    """
+    try:
+        entries: dict[str, torch.Tensor] = load_file(folder / "model.safetensors")
+        return entries
+    except _UNREADABLE as problem:
+        raise ModelError(
+            f"the weights in {folder} cannot be loaded ({_describe_weights(folder, problem)}): expected "
+            "model.safetensors as `finetune()` writes it; copy it again"
+        ) from problem
 
 
 def has_feature_extractor(folder: Path | None) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ser_store.backbones.lora import iter_whole
 from ser_store.common.threads import open_pool
 
 _THREADS = min(8, os.cpu_count() or 1)
@@ -58,7 +59,7 @@ def take_part_in_digest(model: nn.Module) -> None:
 
 def _iter_whole_entries(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The entries of the state dict by name, each whole."""
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(iter_whole(model)):
         yield name, _gather(tensor.detach())
 
 

@@ -13,16 +13,18 @@ from ser_store.backbones.checkpoint import (
     has_feature_extractor,
     load_backbone,
     load_config,
+    load_entries,
     load_feature_extractor,
     load_weights,
 )
 from ser_store.backbones.configuration import describe_configuration
 from ser_store.backbones.description import CONTEXTS, HEADS, POOLINGS, Context, Head, Init, Pooling
+from ser_store.backbones.lora import FRAME_VECTOR, add_adapters, load_adapters
 from ser_store.backbones.model import SpeechClassifier, build_config
 from ser_store.backbones.source import Source, find_source
 from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.common.checks import check_choice
-from ser_store.errors import ModelError
+from ser_store.errors import ModelError, SerstoreError
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,10 @@ def load_classifier(folder: Path) -> LoadedModel:
             f"{folder} holds a bare {config.model_type}: expected a classifier saved by fine-tuning; "
             f"`finetune()` makes one, with this folder as `checkpoint`"
         )
-    model, report = load_weights(SpeechClassifier, folder, config)
+    if config.lora is None:
+        model, report = load_weights(SpeechClassifier, folder, config)
+    else:
+        model, report = _load_adapted(folder, config)
     differing = sorted(report["missing_keys"] | report["unexpected_keys"])
     if differing:
         raise ModelError(
@@ -181,6 +186,35 @@ def load_classifier(folder: Path) -> LoadedModel:
         trained_on=tuple(config.trained_on),
         is_normalising_unasked=not has_feature_extractor(folder) and model.backbone.config.model_type != "whisper",
     )
+
+
+def _load_adapted(folder: Path, config: Any) -> tuple[SpeechClassifier, dict[str, set[str]]]:
+    """The whole classifier of a checkpoint that keeps what LoRA added to a backbone; and which names differ."""
+    origin = config.origin
+    pinned = f"{origin['hub_id']}@{origin['revision']}" if origin["revision"] else config.backbone_key
+    base = origin["folder"] or pinned
+    try:
+        adapted = build_model(
+            base,
+            classes=config.classes,
+            head=config.head,
+            num_hidden_layers=config.backbone_config.num_hidden_layers,
+            init=origin["init"],
+            seed=origin["seed"],
+        ).model
+    except SerstoreError as problem:
+        raise ModelError(
+            f"{folder} keeps what LoRA added to {base}, which cannot be had ({problem}): expected the weights that it "
+            "was trained from; bring them back"
+        ) from problem
+    add_adapters(adapted, **config.lora)
+    kept = load_entries(folder)
+    names = {name for name in adapted.state_dict() if name != FRAME_VECTOR}
+    config.lora = None
+    model = SpeechClassifier(config)
+    whole = load_adapters(adapted, kept)
+    model.load_state_dict({name: entry for name, entry in whole.items() if name in model.state_dict()})
+    return model, {"missing_keys": names - set(kept), "unexpected_keys": set(kept) - names - {FRAME_VECTOR}}
 
 
 def find_classifier(source: Source) -> LoadedModel | None:

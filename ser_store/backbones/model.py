@@ -40,6 +40,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         backbone_key: the name the backbone was asked for by.
         origin: where its weights come from, see :class:`ser_store.backbones.loading.LoadedModel`.
         trained_on: ids of the utterances that the weights learned from, by way of their labels.
+        lora: of :func:`ser_store.backbones.lora.add_adapters`, where the weights that are kept are adapters of it.
         kwargs: transformers' own; ``id2label`` gives the classes in the order of the logits.
     """
 
@@ -54,6 +55,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         backbone_key: str = "",
         origin: Mapping[str, Any] | None = None,
         trained_on: Sequence[str] = (),
+        lora: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         backbone = settle(_resolve_config(backbone_config))
@@ -65,6 +67,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         self.backbone_key = backbone_key
         self.origin = dict(origin or {})
         self.trained_on = list(trained_on)
+        self.lora = None if lora is None else dict(lora)
         super().__init__(**kwargs)
 
     @property

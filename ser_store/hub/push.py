@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd
 
 from ser_store.backbones.checkpoint import load_config, load_feature_extractor
+from ser_store.backbones.loading import load_classifier
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
 from ser_store.hub.repository import Repository, claim_repository
@@ -87,11 +89,12 @@ def push_to_hub(
     store = open_store(store)
     record = store.run(run)
     step, checkpoint = find_checkpoint(store, record, step)
-    operations = _list_operations(checkpoint, write_card(store, record, step, repository=repository))
-    message = f"{format_member(run, step)} of ser-store"
+    card, message = write_card(store, record, step, repository=repository), f"{format_member(run, step)} of ser-store"
     try:
         claimed = _claim(repository, private=private)
-        commit = claimed.commit(operations, message)
+        with TemporaryDirectory() as scratch:
+            whole = _merge(checkpoint, Path(scratch))
+            commit = claimed.commit(_list_operations(whole, card), message)
     except ModelError as refused:
         if record.state != "finished":
             raise
@@ -99,6 +102,16 @@ def push_to_hub(
             f"{refused}; run {run} is whole in the store: `push_to_hub()` pushes it without training again"
         ) from refused
     return Publication(format_member(run, step), claimed.url, commit)
+
+
+def _merge(checkpoint: Path, scratch: Path) -> Path:
+    """A folder with the whole model: the checkpoint, or ``scratch``, where that keeps what LoRA added to a backbone."""
+    if load_config(checkpoint).lora is None:
+        return checkpoint
+    loaded = load_classifier(checkpoint)
+    loaded.model.save_pretrained(scratch)
+    loaded.feature_extractor.save_pretrained(scratch)
+    return scratch
 
 
 def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:

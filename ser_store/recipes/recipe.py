@@ -49,7 +49,7 @@ _WHOLE = (
     "save_steps",
     "save_total_limit",
 )
-_MAYBE_WHOLE = ("max_steps", "early_stopping_patience", "num_hidden_layers")
+_MAYBE_WHOLE = ("max_steps", "early_stopping_patience", "num_hidden_layers", "lora")
 _COUNTS = ("warmup_steps", "frozen_layers", "dataloader_num_workers")
 _POSITIVE = ("learning_rate", "max_grad_norm")
 _FLAGS = ("freeze_feature_encoder", "cache_frozen", "gradient_checkpointing", "torch_compile", "group_by_length")
@@ -92,6 +92,9 @@ class Recipe:
         max_grad_norm: gradients are clipped to this norm.
         freeze_feature_encoder: whether the convolutions are left untrained.
         frozen_layers: how many transformer layers, counted from the lowest, are left untrained, with all below them.
+        lora: rank of what is added to the weights of the layers above ``frozen_layers``, while the backbone itself is
+            left untrained; see :mod:`ser_store.backbones.lora`. None to train all of it.
+        lora_alpha: what is added is multiplied by ``lora_alpha`` / ``lora``; None for twice the rank.
         cache_frozen: compute once what the frozen layers say of an utterance, without dropout, and read it from disk in
             every later epoch. Versions of an utterance are limited then, see
             :class:`~ser_store.recipes.augmentation.Augmentation`, and frames are masked above the frozen layers.
@@ -147,6 +150,8 @@ class Recipe:
     max_grad_norm: float = 1.0
     freeze_feature_encoder: bool = False
     frozen_layers: int = 0
+    lora: int | None = None
+    lora_alpha: float | None = None
     cache_frozen: bool = False
     class_weights: ClassWeights | Mapping[str, float] = field(default="none", hash=False)
     label_smoothing_factor: float = 0.0
@@ -205,6 +210,12 @@ class Recipe:
                 f"`frozen_layers` is {self.frozen_layers}: expected at most the {self.num_hidden_layers} that "
                 "`num_hidden_layers` keeps"
             )
+        if self.lora_alpha is not None:
+            check_positive("lora_alpha", self.lora_alpha)
+            if self.lora is None:
+                raise SerstoreError(f"`lora_alpha` is {self.lora_alpha} and `lora` is not given: expected both or none")
+        if self.lora is not None and self.torch_compile:
+            raise SerstoreError("`lora` and `torch_compile` are given: expected one of the two")
         if self.cache_frozen:
             self._check_cached()
         if self.max_seconds is not None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import LoadedModel
+from ser_store.backbones.lora import add_adapters
 from ser_store.backbones.model import SpeechClassifier, SpeechClassifierConfig
 from ser_store.errors import ModelError, SerstoreError
 from ser_store.inference.features import describe_preprocessing
@@ -30,6 +31,9 @@ def prepare(model: Any, recipe: Recipe) -> None:
     """
     mask(model, recipe.masking, seed=recipe.seed)
     freeze(model, recipe)
+    if recipe.lora is not None:
+        alpha = 2 * recipe.lora if recipe.lora_alpha is None else recipe.lora_alpha
+        add_adapters(model, rank=recipe.lora, alpha=alpha, frozen_layers=recipe.frozen_layers, seed=recipe.seed)
     if recipe.attn_implementation is not None:
         set_attention(model, recipe.attn_implementation)
     if recipe.gradient_checkpointing:

@@ -224,7 +224,8 @@ class TrainingSession:
         plugin = find_plugin(trainer.accelerator)
         with stated_once():
             if plugin is not None:
-                refuse_sharding(plugin, layerdrop=self._loaded.model.backbone.config.layerdrop)
+                layerdrop = self._loaded.model.backbone.config.layerdrop
+                refuse_sharding(plugin, layerdrop=layerdrop, lora=self._request.recipe.lora)
             if start is not None:
                 refuse_other_layout(start.folder, choose_layout(plugin))
         if plugin is not None:

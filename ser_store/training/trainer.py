@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils import parametrize
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
@@ -204,7 +205,8 @@ class MemberTrainer(Trainer):
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> EvalLoopOutput:
         keywords["prediction_loss_only"] = False
-        output = super().evaluation_loop(*arguments, **keywords)
+        with parametrize.cached():  # what LoRA adds is added once
+            output = super().evaluation_loop(*arguments, **keywords)
         logits, pooled = output.predictions
         _, rows = output.label_ids
         # Processes that ran out of utterances before the others were given some a second time.

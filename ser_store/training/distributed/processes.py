@@ -217,8 +217,11 @@ def read_plugin() -> Any:
     return FullyShardedDataParallelPlugin()
 
 
-def refuse_sharding(plugin: Any, *, layerdrop: float) -> None:
+def refuse_sharding(plugin: Any, *, layerdrop: float, lora: int | None = None) -> None:
     """Compare how accelerate is to shard with how a model that drops layers with this probability can be.
+
+    Args:
+        lora: rank of adapters, which cannot be.
 
     Raises:
         SerstoreError: naming what must be otherwise.
@@ -229,6 +232,11 @@ def refuse_sharding(plugin: Any, *, layerdrop: float) -> None:
         raise SerstoreError(
             "accelerate's configuration has fsdp_activation_checkpointing, which draws other dropout masks on the way "
             f"back than on the way forth: expected `gradient_checkpointing` instead; {_WAY_OUT}"
+        )
+    if lora is not None:
+        raise SerstoreError(
+            f"`lora` is {lora} and accelerate shards by FSDP, which takes whole weights: expected one of the two; "
+            "adapters need a fraction of the memory"
         )
     if layerdrop:
         raise SerstoreError(
