@@ -95,7 +95,7 @@ def run_console(body: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def agree(found: str, shown: str, *, is_exact: bool) -> bool:
-    """Two outputs say the same but for times; figures computed from recordings but for what machines round otherwise."""
+    """Two outputs say the same but for times and, if computed from recordings, for what machines round otherwise."""
     found, shown = SECONDS.sub("", found), SECONDS.sub("", shown)
     if is_exact or found == shown:
         return found == shown
