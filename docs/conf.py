@@ -19,6 +19,7 @@ author = project_copyright = "The serstore developers"
 release = version = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "jupyter_execute"]
+smartquotes = False
 html_theme = "furo"
 html_title = f"serstore {__version__}"
 html_static_path = ["_static"]

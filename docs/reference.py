@@ -55,7 +55,9 @@ def describe_command(name: str, command: Any) -> str:
     summary, *further = re.split(r"\n\s*\n", inspect.cleandoc(command.callback.__doc__))
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
-    usage = " ".join(["serstore", name, *(one.make_metavar(typer.Context(command)) for one in arguments), "[OPTIONS]"])
+    asked = (f"{one.name.upper()}{' …' if one.nargs == -1 else ''}" for one in arguments)
+    shown = (text if one.required else f"[{text}]" for text, one in zip(asked, arguments, strict=True))
+    usage = " ".join(["serstore", name, *shown, "[OPTIONS]"])
     lines = [f"# {name}", "", escape(summary), "", *(f"{escape(text)}\n" for text in further)]
     lines += ["```text", usage, "```", ""]
     if twins := [one for one in ss.__all__ if find_command(one) == name and callable(getattr(ss, one))]:
@@ -139,7 +141,7 @@ def list_names(groups: Mapping[str, list[str]]) -> str:
         lines += [f"## [{title}]({slug(title)}.md)", "", "| name | what it is |", "|---|---|"]
         for name in names:
             summary = inspect.cleandoc(getattr(ss, name).__doc__ or "").split("\n\n")[0]
-            code = re.sub(r"``([^`]*)``|:\w+:`~?([^`]*)`", lambda one: f"{one[1] or one[2]}", summary)
+            code = re.sub(r"``([^`]*)``|:\w+:`~?([^`]*)`", lambda one: one[1] or one[2].rpartition(".")[2], summary)
             lines.append(f"| {{py:obj}}`~ser_store.{name}` | {escape(code)} |")
         lines.append("")
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", *map(slug, groups), "```", ""])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ser_store_h5.corpus import Corpus, CorpusHeader
 from ser_store_h5.disk.reading import find_place
-from ser_store_h5.errors import FormatError, StoreError, UnknownNameError, describe_unknown
+from ser_store_h5.errors import FormatError, SerstoreError, StoreError, UnknownNameError, describe_unknown
 from ser_store_h5.findings import MISNAMED, Findings, Survey
 from ser_store_h5.hdf5.seal import check_magic
 from ser_store_h5.member import Member, MemberInfo
@@ -48,6 +49,21 @@ class ReadableStore:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the corpus, and the steps of each run; of what is damaged only the path."""
+        try:
+            about = f"{self.path.name}: {self.header.name}, {len(self.header)} utterances"
+            steps = {run: ", ".join(map(str, self.steps(run))) for run in self.runs()}
+            lines = [about, f"classes: {', '.join(self.header.classes)}"]
+        except SerstoreError as problem:
+            lines, steps = [repr(self), str(problem)], {}
+        rows = "".join(f"<tr><td>{escape(run)}</td><td>{one}</td></tr>" for run, one in steps.items())
+        table = (
+            f"<table><thead><tr><th>run</th><th>steps</th></tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        )
+        count = f"<details><summary>{len(steps)} runs</summary>{table}</details>" if len(steps) > 12 else table
+        return f"<pre>{escape(chr(10).join(lines))}</pre>{count}"
 
     @property
     def is_packed(self) -> bool:

@@ -56,6 +56,12 @@ def init(folder, tmp_path, *options):
     return ("init", "--corpus", "ravdess", "--audio", folder, "--store", tmp_path / "new.store", *options)
 
 
+def test_an_example_that_does_not_come_with_the_package(serstore):
+    outcome = serstore("ls", "--store", "example:whispr-base")
+    assert outcome.code == 2
+    assert "whisper-base (nearest), paper" in outcome.err
+
+
 def test_no_such_audio_folder(refused, tmp_path):
     assert "nowhere" in refused(*init(tmp_path / "nowhere", tmp_path))
 

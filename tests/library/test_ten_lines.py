@@ -214,6 +214,13 @@ def test_results_are_short_where_they_are_shown_and_whole_where_they_are_printed
         assert result.to_frame().height >= 1
 
 
+def test_a_store_shows_its_runs_in_a_notebook_and_only_its_path_where_it_is_damaged(desk):
+    store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
+    assert "<td>mine</td><td>100</td>" in store._repr_html_()
+    (store.path / "corpus.h5").write_bytes(b"nothing")
+    assert ss.Store(store.path)._repr_html_().startswith("<pre>Store(")
+
+
 def test_what_was_done_is_one_line_and_a_frame(desk):
     store = ss.import_predictions("mine.csv", store="mine.store", label="emotion")
     again = import_file("mine.csv", store=store, label="emotion")
