@@ -55,8 +55,8 @@ def name_options(text: str, command: Callable[..., None] | None = None) -> str:
     """Say in the command's words what ``text`` says in the library's: options for parameters, commands for functions.
 
     Of `` `min_accuracy` is 92`` the command makes ``--min-accuracy is 92``, of `` `head()` makes one``
-    `` `serstore head` makes one``, of `` `splits()` with `add` `` `` `serstore splits --add` ``. A parameter is found by
-    the name of the command's parameter; what is neither stays as it is.
+    `` `serstore head` makes one``, of `` `splits()` with `add` `` `` `serstore splits --add` ``. A parameter is found
+    by the name of the command's parameter; what is neither stays as it is.
 
     Args:
         text: what the library says.
