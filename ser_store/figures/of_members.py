@@ -28,8 +28,8 @@ from ser_store.voting.checks import count_unanswered
 from ser_store.voting.diversity import compute_pair_diversity
 from ser_store_h5.names import parse_member
 
-# Confusion matrices of a page.
-_MOST = 9
+# Confusion matrices that fit on one page.
+_MOST = {"column": 3, "page": 9}
 # Utterances that a note names before it only counts them.
 _SHOWN = 4
 
@@ -59,12 +59,12 @@ def draw_confusion(asked: Question) -> Drawn:
 
 def _choose_shown(asked: Question, found: Evaluations) -> Evaluations:
     """Return what is drawn where nobody is named: all, or of too many the saved ensembles, else the most accurate."""
-    members = found.members
-    if asked.members or len(members) <= _MOST:
+    members, most = found.members, _MOST[asked.width]
+    if asked.members or len(members) <= most:
         return found
     shown = tuple(one for one in members if asked.store.run(parse_member(one.member)[0]).kind == "ensemble")
     why = "these are the saved ensembles"
-    if not 0 < len(shown) <= _MOST:
+    if not 0 < len(shown) <= most:
         # Whose figures mislead, is not chosen for them.
         shown = (max([one for one in members if not one.cautions] or members, key=lambda one: one.metrics.accuracy),)
         why = "this is the most accurate on these utterances, and looks better than it is"

@@ -144,8 +144,8 @@ def plot(
     Args:
         store: a store, or its path.
         kind: what is seen:
-            ``confusion``: confusion matrices; of one member in counts and in percent. Of more than nine runs, none of
-            them named, the saved ensembles alone, or else the most accurate.
+            ``confusion``: confusion matrices; of one member in counts and in percent. Where more runs than
+            fit on a page are meant, and none is named, the saved ensembles alone, or else the most accurate.
             ``curves``: losses and accuracy of runs by step; the selected step, and where the losses diverge.
             ``steps``: the accuracy of all runs by step, with intervals.
             ``ensembles``: the accuracies of all ensembles of ``k`` members; the best as it appears and corrected.
