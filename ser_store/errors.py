@@ -51,6 +51,7 @@ class ProcessLostError(SerstoreError):
 _EXTRAS = {
     "huggingface_hub": ("hub", "this needs the hub extra"),
     "matplotlib": ("plot", "this needs the plot extra"),
+    "umap": ("umap", "a map by umap needs the umap extra, `method` pca or tsne does not"),
     "opensmile": ("opensmile", "this needs openSMILE, whose licence is for research only and not for products"),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), ("onnx", "this needs the onnx extra")),
 }

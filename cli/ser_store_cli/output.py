@@ -54,8 +54,9 @@ def _name_in_messages(document: Any, *, is_message: bool = False) -> Any:
 def name_options(text: str, command: Callable[..., None] | None = None) -> str:
     """Say in the command's words what ``text`` says in the library's: options for parameters, commands for functions.
 
-    Of `` `min_accuracy` is 92`` the command makes ``--min-accuracy is 92``, and of `` `head()` makes one`` `` `serstore
-    head` makes one``. A parameter is found by the name of the command's parameter; what is neither stays as it is.
+    Of `` `min_accuracy` is 92`` the command makes ``--min-accuracy is 92``, of `` `head()` makes one``
+    `` `serstore head` makes one``, of `` `splits()` with `add` `` `` `serstore splits --add` ``. A parameter is found
+    by the name of the command's parameter; what is neither stays as it is.
 
     Args:
         text: what the library says.
@@ -71,6 +72,7 @@ def name_options(text: str, command: Callable[..., None] | None = None) -> str:
         for info in getattr(hint, "__metadata__", ())
         if isinstance(info, OptionInfo)
     }
+    text = re.sub(r"`(\w+)\(\)` with `(\w+)`", lambda named: f"`serstore {named[1]} --{named[2]}`", text)
     text = re.sub(r"`(\w+)\(\)`", lambda named: f"`serstore {TWINS.get(named[1], named[1])}`", text)
     return re.sub(r"`(\w+)`", lambda named: options.get(named[1], named[0]), text)
 

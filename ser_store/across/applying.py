@@ -15,7 +15,7 @@ from ser_store.common.provenance import list_versions
 from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap, read_label_map
-from ser_store.corpora.splits.fitted import find_heard
+from ser_store.corpora.splits.fitted import find_fitted, find_heard
 from ser_store.errors import ExistsError, StoreError, require
 from ser_store.extraction.extract import extract
 from ser_store.extraction.filling import OnBad, fill
@@ -45,6 +45,7 @@ class Applied(Result):
         left_out: its classes that the other corpus has not.
         unsaid: the classes of the other corpus that it never answers.
         computed: utterances of which anything was computed now.
+        heard: utterances of the other corpus that the model learned from; None if that is unknown.
     """
 
     member: str
@@ -53,6 +54,7 @@ class Applied(Result):
     left_out: tuple[str, ...] = ()
     unsaid: tuple[str, ...] = ()
     computed: int = 0
+    heard: int | None = None
 
     def describe(self) -> Iterator[Block]:
         """Yield a line."""
@@ -132,11 +134,13 @@ def apply(
     if name is not None and len(parts) > 1:
         raise StoreError(f"`name` {name} with {len(parts)} members: expected one; leave `name` out")
     done = [_apply_one(here, one, there, labels=meant, name=name, options=options) for one in parts]
+    heard = [one.heard for one in done]
     return replace(
         done[0],
         member=PLUS.join(one.member for one in done),
         source=PLUS.join(one.source for one in done),
         computed=sum(one.computed for one in done),
+        heard=None if None in heard else max(filter(None, heard), default=0),
     )
 
 
@@ -158,7 +162,9 @@ def _apply_one(
     else:
         source = format_member(*here.resolve(member))
         made, computed = _apply_kept(here, source, there, pairing, labels, name, options)
-    return Applied(made, source, pairing.shared, pairing.left_out, pairing.unsaid, computed)
+    fitted = find_fitted(there, parse_member(made)[0])
+    heard = None if fitted is None else int(fitted.learned.any(axis=0).sum())
+    return Applied(made, source, pairing.shared, pairing.left_out, pairing.unsaid, computed, heard)
 
 
 def _name_run(here: Store, run: str) -> str:

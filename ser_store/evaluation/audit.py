@@ -93,7 +93,7 @@ def audit(
     """
     store = open_store(store)
     corpus = store.corpus
-    inspected = _inspect(corpus, None if audio is None else Path(audio), to_progress(progress))
+    inspected, unseen = _inspect(corpus, None if audio is None else Path(audio), to_progress(progress))
     bad_files, copies = (None, None) if inspected is None else (list(inspected.bad_files), inspected.near_duplicates)
     computed = compute_audit(corpus, split=split, near_duplicates=copies)
     about_split = caution_split(corpus, split) if corpus.splits else ()
@@ -109,20 +109,24 @@ def audit(
         bad_files,
         leak_effects=_measure_leak_effects(store, selected, split, copies or ()),
         unusual_durations=durations,
-        cautions=(*about_split, *cautions, *_caution(store, selected, split), *left_out),
+        cautions=(*about_split, *unseen, *cautions, *_caution(store, selected, split), *left_out),
     )
 
 
-def _inspect(corpus: Corpus, audio: Path | None, progress: Progress) -> "Inspection | None":
-    """Return what was found in the recordings; None where there are none."""
+def _inspect(corpus: Corpus, audio: Path | None, progress: Progress) -> tuple["Inspection | None", tuple[str, ...]]:
+    """Return what was found in the recordings; or None, and why they were not looked at where there are any."""
     folder = audio or (Path(corpus.audio_root) if corpus.audio_root else None)
-    # Without the training extra there is nothing to decode with; the rest of the audit needs no audio.
-    can_look = audio is not None or (folder is not None and folder.is_dir() and find_spec("soundfile") is not None)
-    if folder is None or not can_look or (corpus.paths is None and audio is None):
-        return None
+    if audio is None and corpus.paths is None:
+        return None, ()
+    if folder is None or (audio is None and not folder.is_dir()):
+        where = "the store does not say where they are" if folder is None else f"{folder} is not here"
+        return None, (f"the recordings were not looked at: {where}; expected their folder as `audio`",)
+    # The rest of the audit needs no audio.
+    if audio is None and find_spec("soundfile") is None:
+        return None, ("the recordings were not looked at: soundfile is not installed; the extra `train` brings it",)
     from ser_store.corpora.inspection import inspect_recordings
 
-    return inspect_recordings(corpus, folder, progress=progress)
+    return inspect_recordings(corpus, folder, progress=progress), ()
 
 
 def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:

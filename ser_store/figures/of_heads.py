@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Percent
-from ser_store.errors import StoreError
+from ser_store.errors import StoreError, require
 from ser_store.evaluation import evaluate, find_groups, name_part
 from ser_store.evaluation.uncertainty import correct_choice
 from ser_store.figures.drawing.learning import draw_learning_curves
@@ -35,6 +35,7 @@ _PAIR = ("train", "test", "member", "n", "balanced_accuracy")
 _READ = {
     "pca": "two dimensions of many: what lies apart here is apart, what lies together need not be alike",
     "tsne": "t-SNE shows who is near whom: distances between clusters, and their sizes, say nothing",
+    "umap": "UMAP shows who is near whom: distances between clusters, and their sizes, say little",
 }
 # What tells heads apart beside their kind and layer, and what each says where it says nothing.
 _WAYS = {"source": "", "normalise": "train", "protocol": ""}
@@ -227,6 +228,10 @@ def _reduce(pooled: NDArray[np.float64], method: str) -> tuple[NDArray[np.float6
 
         perplexity = min(30.0, (len(scaled) - 1) / 3)
         return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled), ("t-SNE 1", "t-SNE 2")
+    if method == "umap":
+        # One thread: several give another map every time.
+        mapper = require("umap").UMAP(n_neighbors=min(15, len(scaled) - 1), init="pca", random_state=0, n_jobs=1)
+        return mapper.fit_transform(scaled), ("UMAP 1", "UMAP 2")
     left, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
     points = left[:, :2] * sizes[:2]
     points *= np.where(points[np.abs(points).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)  # a sign is nobody's choice

@@ -1,6 +1,7 @@
 """Figures of what members answered: confusions, accuracies, and whether they are as often right as they are sure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ser_store.errors import StoreError
 from ser_store.evaluation import Evaluations, evaluate
@@ -25,14 +26,17 @@ from ser_store.figures.question import (
 from ser_store.metrics.calibration import compute_reliability
 from ser_store.voting.checks import count_unanswered
 from ser_store.voting.diversity import compute_pair_diversity
+from ser_store_h5.names import parse_member
 
+# Confusion matrices that fit on one page.
+_MOST = {"column": 3, "page": 9}
 # Utterances that a note names before it only counts them.
 _SHOWN = 4
 
 
 def draw_confusion(asked: Question) -> Drawn:
     """Draw the confusion matrix of each member."""
-    found = evaluate(asked.store, asked.members, **asked.voting)
+    found = _choose_shown(asked, evaluate(asked.store, asked.members, **asked.voting))
     names = [one.member for one in found.members]
     title = f"Confusion of {name_members(names)} {name_scope_of(found)}"
     methods = describe_methods_of(found)
@@ -51,6 +55,21 @@ def draw_confusion(asked: Question) -> Drawn:
         width=asked.width,
     )
     return Drawn(figure, title, found.cautions)
+
+
+def _choose_shown(asked: Question, found: Evaluations) -> Evaluations:
+    """Return what is drawn where nobody is named: all, or of too many the saved ensembles, else the most accurate."""
+    members, most = found.members, _MOST[asked.width]
+    if asked.members or len(members) <= most:
+        return found
+    shown = tuple(one for one in members if asked.store.run(parse_member(one.member)[0]).kind == "ensemble")
+    why = "these are the saved ensembles"
+    if not 0 < len(shown) <= most:
+        # Whose figures mislead, is not chosen for them.
+        shown = (max([one for one in members if not one.cautions] or members, key=lambda one: one.metrics.accuracy),)
+        why = "this is the most accurate on these utterances, and looks better than it is"
+    left_out = f"{len(members) - len(shown)} of {len(members)} members are left out: {why}; name those that are meant"
+    return replace(found, members=shown, cautions=(*found.cautions, left_out))
 
 
 def draw_accuracy(asked: Question) -> Drawn:

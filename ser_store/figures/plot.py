@@ -37,7 +37,7 @@ Kind = Literal[
     "map",
     "cross",
 ]
-Method = Literal["pca", "tsne"]
+Method = Literal["pca", "tsne", "umap"]
 
 _OF_MEMBERS = frozenset({"members", "on", "split", "steps", "exclude"})
 _OF_VOTES = _OF_MEMBERS | {"rule", "tie"}
@@ -144,7 +144,8 @@ def plot(
     Args:
         store: a store, or its path.
         kind: what is seen:
-            ``confusion``: confusion matrices; of one member in counts and in percent.
+            ``confusion``: confusion matrices; of one member in counts and in percent. Where more runs than
+            fit on a page are meant, and none is named, the saved ensembles alone, or else the most accurate.
             ``curves``: losses and accuracy of runs by step; the selected step, and where the losses diverge.
             ``steps``: the accuracy of all runs by step, with intervals.
             ``ensembles``: the accuracies of all ensembles of ``k`` members; the best as it appears and corrected.
@@ -171,7 +172,8 @@ def plot(
         by: ``speaker``, ``label`` or a column, of ``accuracy`` and ``map``; the map's default is the label.
         k: members of an ensemble, of ``ensembles``.
         layer: of ``map``, the number of a layer. Default: the last.
-        method: of ``map``: ``pca`` (principal components of standardised representations) or ``tsne``.
+        method: of ``map``: ``pca`` (principal components of standardised representations), ``tsne``, or ``umap`` (extra
+            ``umap``); the same representations give the same map.
         rows: of ``layers``, ``learning-curve`` and ``cross``: the result of a sweep, its JSON document, or a file
             that holds it.
         progress: show a bar over the search of ``ensembles``; or a function that does.
@@ -180,7 +182,7 @@ def plot(
         The figure, with its title and cautions. ``.save()`` writes it; a notebook shows it.
 
     Raises:
-        MissingExtraError: if matplotlib is not installed.
+        MissingExtraError: if matplotlib is not installed, or umap-learn for a map by ``umap``.
         StoreError: if there is nothing to draw, or a parameter is not one of this kind.
         UnknownNameError: if there is no such kind, member, part, split, column and so on.
 

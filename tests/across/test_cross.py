@@ -147,6 +147,18 @@ def test_what_cannot_be_crossed_is_refused_in_one_line(stores, labels, tmp_path)
         ss.cross(stores, source="feat", labels=labels, split="paper")
 
 
+def test_in_another_store_all_recordings_are_meant_where_the_model_learned_from_none(tmp_path, serstore):
+    west = make_store(tmp_path / "west.store", WEST, seed=2, prefix="w")
+    own = {"splits": lambda n: {"own": ["train", "test"] * (n // 2)}}
+    east = make_store(tmp_path / "east.store", ("angry", "happy", "sad"), seed=3, prefix="e", **own)
+    ss.head(west, "feat", kind="lda", cv="speaker", keep=True)
+    words = ("evaluate", "feat-lda", "--store", west.path, "--in", east.path, "--json")
+    assert ss.apply(west, "feat-lda", east).heard == 0
+    assert serstore(*words).json["on"] == "all"
+    assert serstore(*words, "--split", "own").json["on"] == "test"
+    assert serstore(*words, "--on", "test").json["on"] == "test"
+
+
 def test_kept_heads_of_both_corpora_are_crossed_and_cached(tmp_path):
     stores = [
         make_store(tmp_path / "west.store", WEST, seed=2, prefix="w"),

@@ -310,6 +310,7 @@ def test_parameters_of_the_library_are_named_as_options_and_other_words_in_backt
     text = "`k` 3 with `min_accuracy` 0.9, `correction` none, `by` room: see `softmax` and `dask scheduler`"
     expected = "--k 3 with --min-accuracy 0.9, --correct none, --correct-by room: see `softmax` and `dask scheduler`"
     assert name_options(text, vote_command) == expected
+    assert name_options("`splits()` with `add` makes one", vote_command) == "`serstore splits --add` makes one"
 
 
 def test_without_compiled_code_the_command_says_so_in_one_line_and_finds_the_same(serstore, votes):

@@ -1,5 +1,7 @@
 """The audit of a whole store: what the leaks are worth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,20 @@ def test_what_to_beware_of_is_in_the_document_and_on_stderr(store, serstore):
     assert line.startswith("split mine: of the speakers, 10 of 10 of test are in train too: figures are of voices that")
     assert outcome.err == f"serstore: caution: {line}\n"
     assert audit(store.path).cautions == (line.replace("--split", "`split`"),)
+
+
+def test_recordings_that_are_not_looked_at_are_not_left_out_in_silence(tmp_path):
+    paths = np.array(["a.wav", "b.wav"])
+    corpus = Corpus("x", np.array(["a", "b"]), np.array([0, 1], dtype=np.int16), ("sad", "happy"), paths=paths)
+    assert "the store does not say where they are; expected their folder as `audio`" in look(tmp_path / "1", corpus)
+    moved = replace(corpus, audio_root=str(tmp_path / "gone"))
+    assert f"{tmp_path / 'gone'} is not here; expected their folder as `audio`" in look(tmp_path / "2", moved)
+    assert not look(tmp_path / "3", replace(corpus, paths=None))
+
+
+def look(path, corpus):
+    """What an audit says of recordings."""
+    return "".join(one for one in audit(Store.create(path, corpus)).cautions if one.startswith("the recordings"))
 
 
 def test_members_that_cover_not_all_test_utterances_are_left_out(store):

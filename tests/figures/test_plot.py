@@ -1,12 +1,16 @@
 """``serstore plot`` and ``plot()``: every kind from a store, what it says, and what it refuses."""
 
 import json
+import sys
+from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import ser_store as ss
-from ser_store.figures.plot import _KINDS
+from ser_store.figures.plot import _KINDS, Kind
+from ser_store_cli.commands.plot import KINDS, _complete_kinds
 
 SWEPT = {
     "source": "mfcc@0", "normalise": "train", "protocol": "paper", "train": "all", "n": 288,
@@ -130,6 +134,50 @@ def test_a_map_shows_who_lies_apart(tmp_path):
             ss.plot(store, kind)
 
 
+def test_a_map_by_umap_is_made_with_a_seed_and_names_its_extra_where_it_is_missing(tmp_path, monkeypatch):
+    ids = [f"u{n}" for n in range(10)]
+    store = ss.Store.create(tmp_path / "s", ids=ids, labels=["sad", "happy"] * 5)
+    store.add("mine", ids=ids, pooled=np.random.default_rng(0).normal(size=(10, 5)), trained_on="nothing")
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ss.MissingExtraError, match=r"or tsne does not; pip install 'ser-store\[umap\]'"):
+        ss.plot(store, "map", method="umap")
+    asked = []
+
+    class Mapper:
+        def __init__(self, **options):
+            asked.append(options)
+
+        def fit_transform(self, points):
+            return points[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Mapper))
+    [axes] = ss.plot(store, "map", method="umap").figure.axes
+    assert axes.get_xlabel() == "UMAP 1"
+    assert asked == [{"n_neighbors": 9, "init": "pca", "random_state": 0, "n_jobs": 1}]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_of_many_runs_the_saved_ensembles_are_drawn_or_the_most_accurate_and_the_others_are_told(tmp_path, saved):
+    draw, ids = np.random.default_rng(0), [f"u{n}" for n in range(40)]
+    labels = np.array(["happy", "sad"] * 20)
+    store = ss.Store.create(tmp_path / "s", ids=ids, labels=labels, speakers=list("abcd") * 10)
+    for place in range(10):
+        wrong = draw.random(40) < (0.1 if place == 3 else 0.4)
+        said = np.where(wrong, np.where(labels == "sad", "happy", "sad"), labels)
+        store.add(f"m{place}", ids=ids, predicted=said, trained_on="nothing")
+    if saved:
+        ss.vote(store, k=3, all_combos=True, save="three", correction="none")
+    drawn = ss.plot(store, "confusion")
+    assert drawn.title.startswith(f"Confusion of {'three@0' if saved else 'm3@0'} ")
+    assert drawn.cautions[-1].startswith(f"{'10 of 11' if saved else '9 of 10'} members are left out: ")
+    assert len(ss.plot(store, "confusion", [f"m{place}" for place in range(10)]).figure.axes) > 10
+
+
+def test_every_kind_has_a_line_in_the_help_and_is_completed_by_a_shell():
+    assert tuple(KINDS) == get_args(Kind)
+    assert [kind for kind, _ in _complete_kinds("c")] == ["confusion", "curves", "calibration", "cross"]
+
+
 def test_learning_curves_are_drawn_from_the_json_of_a_sweep(serstore, paper_store, tmp_path):
     heads = [{**SWEPT, "kind": "lda", "n_train": n, "accuracy": n / 1000, "train": f"{n}"} for n in (500, 100)]
     heads[0]["std"] = 0.1
@@ -214,7 +262,7 @@ def test_a_notebook_shows_the_figure(paper):
         (("disagreement", "xlsr53"), "there is only xlsr53@1100: expected two members or more"),
         (("layers",), "no head is of a layer by its number"),
         (("map",), "has no representations: expected a member that `serstore extract` or"),
-        (("map", "--method", "umap"), "unknown --method 'umap': expected one of"),
+        (("map", "--method", "umep"), "unknown --method 'umep': expected one of umap (nearest), pca, tsne"),
         (("cross",), "--rows is not given"),
         (("cross", "--rows", "missing.json"), "missing.json: No such file"),
         (("cross", "--rows", __file__), "is no JSON"),

@@ -22,12 +22,14 @@ from ser_store_cli.options import (
     TieOption,
     show_reports,
     stated,
+    warn,
     warn_cautions,
 )
 from ser_store_cli.output import print_result
 from ser_store_h5.errors import StoreError
 
 if TYPE_CHECKING:
+    from ser_store.across.applying import Applied
     from ser_store_h5.store import Store
 
 IntervalOption = Annotated[
@@ -77,7 +79,8 @@ def evaluate(
         typer.Option(
             "--in",
             help="Apply these runs and kept heads to the recordings of another store, and evaluate them there, on the "
-            "classes that both have. What is missing there is extracted.",
+            "classes that both have. What is missing there is extracted. If the models learned from none of its "
+            "recordings, --on is all of them by default.",
         ),
     ] = None,
     labels: LabelsOption = None,
@@ -105,7 +108,11 @@ def evaluate(
     if into is None and (labels or audio):
         raise StoreError(f"`{'labels' if labels else 'audio'}` without `into`: expected another store; leave it out")
     if into is not None:
-        opened, members, choices["classes"] = _apply(opened, members or [], into, labels=labels, audio=audio)
+        done = _apply(opened, members or [], into, labels=labels, audio=audio)
+        opened, members = Store(into), [one.member for one in done]
+        choices["classes"] = [name for name in done[0].classes if all(name in one.classes for one in done)]
+        if split is None and all(one.heard == 0 for one in done):
+            on = on or "all"
     evaluations = compute(opened, members or [], on=on, split=split, by=by, interval=cast(Any, interval), **choices)
     warn_cautions((*evaluations.cautions, *evaluations.loss_cautions) if json else evaluations.list_cautions())
     found = find_hard_utterances(opened, members or [], on=on, split=split, **choices) if hard else None
@@ -124,8 +131,8 @@ def evaluate(
 
 def _apply(
     store: "Store", members: list[str], into: Path, *, labels: Path | None, audio: Path | None
-) -> tuple["Store", list[str], list[str]]:
-    """The other store, the members there, and the classes that all of them can answer."""
+) -> "list[Applied]":
+    """What the members have become in the other store."""
     from ser_store.across.applying import apply
     from ser_store_h5.store import Store
 
@@ -136,6 +143,5 @@ def _apply(
     done = [apply(store, one, there, labels=labels, audio=audio, progress=True) for one in members]
     for one in done:
         for line in one.describe():
-            typer.echo(f"serstore: {line}", err=True)
-    classes = [name for name in done[0].classes if all(name in one.classes for one in done)]
-    return there, [one.member for one in done], classes
+            warn(str(line))
+    return done

@@ -21,18 +21,35 @@ from ser_store_cli.options import (
 )
 from ser_store_cli.output import print_blocks, print_json
 
+# What each kind shows, for the help and for shells.
+KINDS = {
+    "confusion": "which classes are taken for which",
+    "curves": "losses and accuracy by step, and where the losses diverge",
+    "steps": "the accuracy of all runs by step, with intervals",
+    "ensembles": "all ensembles of --k members, the best corrected",
+    "accuracy": "members with intervals, or groups of utterances --by a column",
+    "calibration": "how often members are right by how sure they are",
+    "disagreement": "utterances that one of two members alone gets right",
+    "difficulty": "which members get which utterances right",
+    "layers": "accuracy by layer and kind of head, also of a sweep's --rows",
+    "learning-curve": "accuracy by training utterances, of a sweep's --rows",
+    "map": "representations in two dimensions, --by label or a column",
+    "cross": "training corpus by test corpus, of the --rows of a cross",
+}
+
+
+def _complete_kinds(incomplete: str) -> list[tuple[str, str]]:
+    return [(kind, text) for kind, text in KINDS.items() if kind.startswith(incomplete)]
+
+
 KindArgument = Annotated[
-    str,
-    typer.Argument(
-        help="What is seen: confusion, curves, steps, ensembles, accuracy, calibration, disagreement, difficulty, "
-        "layers, learning-curve, map or cross.",
-        metavar="KIND",
-    ),
+    str, typer.Argument(help="What is seen, see above.", metavar="KIND", autocompletion=_complete_kinds)
 ]
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(plot)
+    listed = "\n".join(f"{kind:<16}{text}" for kind, text in KINDS.items())
+    app.command(help=f"{plot.__doc__}\n\n\b\n{listed}")(plot)
 
 
 @stated
@@ -53,7 +70,7 @@ def plot(
     layer: Annotated[
         int | None, typer.Option("--layer", help="map: of which layer.", show_default="the last one")
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="map: how it is made, pca or tsne.")] = "pca",
+    method: Annotated[str, typer.Option("--method", help="map: how it is made, pca, tsne or umap.")] = "pca",
     rows: Annotated[
         Path | None,
         typer.Option(

@@ -18,6 +18,7 @@ from ser_store.figures.drawing.style import (
     house_style,
     make_figure,
     mark_percent,
+    mark_steps,
     measure_legend,
     put_legend,
     style_series,
@@ -114,6 +115,7 @@ def _draw_accuracy(axes: Axes, curve: Curve, lowest: float) -> None:
 
 
 def _mark_steps(axes: Axes, curve: Curve) -> None:
+    mark_steps(axes.xaxis)
     if curve.selected is not None:
         axes.axvline(curve.selected, color="black", lw=0.8, label="selected", zorder=0)
     if curve.divergence is not None:
@@ -144,6 +146,7 @@ def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = ()
         for place, (curve, shift) in enumerate(zip(curves, shifts, strict=True)):
             _draw_series(axes, curve, place, float(shift))
         axes.set_xlabel("step")
+        mark_steps(axes.xaxis)
         axes.set_ylabel("accuracy")
         mark_percent(axes.yaxis)
         put_legend(axes, inches=WIDTHS[width])

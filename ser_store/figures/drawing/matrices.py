@@ -1,7 +1,6 @@
 """Matrices of shaded cells: who disagrees with whom, accuracy by layer and head, by training and test corpus."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,13 +79,10 @@ def draw_matrix(
         axes.set_xlabel(names[1])
         axes.set_aspect(down / across)
         axes.set_anchor("NW")
-        tall = max(down * len(rows), 0.8)
-        place: dict[str, Any] = {
-            "shrink": min(0.75, 2.0 / tall),
-            "anchor": (0.0, 1.0),
-            "panchor": False,
-        }  # the matrix keeps its own
-        bar = figure.colorbar(mesh, ax=axes, aspect=15, pad=0.02, **place)
+        # Beside the matrix, which may be narrower than the figure.
+        wide, tall = across * len(columns), down * len(rows)
+        beside_it = axes.inset_axes((1 + 0.1 / wide, 1 - min(1.0, 2.0 / tall), 0.1 / wide, min(1.0, 2.0 / tall)))
+        bar = figure.colorbar(mesh, cax=beside_it)
         bar.set_label(shaded, fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
         bar.outline.set_visible(False)

@@ -15,7 +15,7 @@ from ser_store.errors import StoreError, require
 matplotlib: Any = require("matplotlib")
 from matplotlib.axes import Axes as Axes  # noqa: E402 - a missing extra is told by the line above
 from matplotlib.figure import Figure as Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: E402
 
 from ser_store.figures.drawing.text import FONT, count_lines, measure_text, wrap_names, wrap_text  # noqa: E402
 
@@ -183,6 +183,11 @@ def label_cells(axes: Axes, *, rows: Sequence[str] = (), columns: Sequence[str] 
 def mark_percent(axis: Any) -> None:
     """Let an axis of shares read in percent, with no more decimals than it takes."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g}%"))
+
+
+def mark_steps(axis: Any) -> None:
+    """Let an axis of steps have whole ones."""
+    axis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def measure_legend(names: Sequence[str], inches: float) -> float:
