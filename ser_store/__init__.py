@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ser_store.interchange.per_utterance import predictions
     from ser_store.prediction.predict import predict
     from ser_store.recipes.recipe import Recipe
+    from ser_store.reporting.report import report
     from ser_store.reproduction.example import open_example
     from ser_store.reproduction.reproduce import finetune_all
     from ser_store.reproduction.tables import paper
@@ -134,6 +135,7 @@ _HOMES = {
     "predictions": "ser_store.interchange.per_utterance",
     "push_store": "ser_store.hub.push_store",
     "push_to_hub": "ser_store.hub.push",
+    "report": "ser_store.reporting.report",
     "rm": "ser_store.interchange.listing",
     "splits": "ser_store.corpora.splits.listing",
     "steps": "ser_store.evaluation.steps",
@@ -203,6 +205,7 @@ __all__ = [
     "predictions",
     "push_store",
     "push_to_hub",
+    "report",
     "rm",
     "splits",
     "steps",

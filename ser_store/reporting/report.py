@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from ser_store.common.checks import check_choice
 from ser_store.common.display import Block, Percent, Result, format_bytes, format_count, format_interval
 from ser_store.errors import StoreError
 from ser_store.evaluation.choice.member_choice import Steps
-from ser_store.evaluation.choice.saved_ensembles import is_saved_ensemble
-from ser_store.report.figures import compare_errors, describe_choice, iter_curves, list_members, search_best
-from ser_store.report.packing import pack_classes, pack_shares
-from ser_store.report.provenance import describe_provenance
-from ser_store.report.question import Asked, describe_question, settle
-from ser_store.report.rendering import render
-from ser_store.report.utterances import Audio, describe_hard, iter_slices
+from ser_store.reporting.gathering import gather
+from ser_store.reporting.question import Asked, settle
+from ser_store.reporting.rendering import render
+from ser_store.reporting.utterances import Audio
 from ser_store_h5.disk.atomic import write_text_atomically
 from ser_store_h5.names import Ensemble, list_names
 from ser_store_h5.progress import ProgressLike, to_progress
@@ -49,7 +44,8 @@ class Report(Result):
         question, choice, hard = (self.content[name] for name in ("question", "choice", "hard"))
         yield f"wrote {self.file} ({format_bytes(self.bytes)}): {self.title}"
         members = format_count(len(self.content["members"]), "member")
-        yield f"  {members} on {question['on']}, {format_count(question['n'], 'utterance')}, {hard['n_hard']} of them hard"
+        utterances = format_count(question["n"], "utterance")
+        yield f"  {members} on {question['on']}, {utterances}, {hard['n_hard']} of them hard"
         if choice is None:
             return
         corrected = choice["corrected"]
@@ -134,37 +130,19 @@ def report(
     path, opened = Path(file), open_store(store)
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise StoreError(f"{path}: expected the name of a file, such as report.html, in a folder that is there")
-    empty = np.empty(0, dtype=np.int32)
-    asked = Asked(store=opened, on=on, split=split, k=k, progress=to_progress(progress), rows=empty)
-    asked, found = settle(asked, list_names(members), steps=steps, exclude=list_names(exclude))
-    rows, corpus = asked.rows, opened.corpus
-    shown = list_members(opened, found)
-    names = [one["name"] for one in shown]
-    predicted, truth = opened.predictions(names, rows), corpus.labels[rows]
-
-    candidates = [name for name in names if members or not is_saved_ensemble(opened, name)]
-    searched = search_best(asked, candidates)
-    choice = None if searched is None else describe_choice(searched)
-    best = names[:1] if choice is None else choice["members"]
-    single = best[0] if choice is None else choice["best_single"]["member"]
-    compared = list(dict.fromkeys([str(Ensemble(best)), single]))
-    n_classes = len(corpus.classes)
-    content = {
-        "title": title or corpus.name,
-        "question": describe_question(asked, found),
-        "choice": choice,
-        "members": shown,
-        "curves": list(iter_curves(asked, names)),
-        "disagreement": compare_errors(names, predicted, truth, n_classes),
-        "hard": describe_hard(asked, predicted, audio=audio, beside=path.absolute().parent),
-        "slices": list(iter_slices(asked, compared)),
-        "provenance": describe_provenance(asked, names, best),
-        "votes": {
-            "truth": pack_classes(truth, n_classes),
-            "predicted": [pack_classes(own, n_classes) for own in predicted],
-            "shares": pack_shares(opened, names, rows),
-        },
-    }
+    asked, found = settle(
+        Asked(
+            store=opened,
+            on=on,
+            split=split,
+            k=k,
+            members=list_names(members),
+            steps=steps,
+            exclude=list_names(exclude),
+            progress=to_progress(progress),
+        )
+    )
+    content = gather(asked, found, title=title, audio=audio, beside=path.absolute().parent)
     page = render(content)
     write_text_atomically(path, page, replace=True)
     cautions = tuple(content["question"]["cautions"])

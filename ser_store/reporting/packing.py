@@ -61,7 +61,7 @@ def pack_shares(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> 
 
 
 def describe_soft(logits: NDArray[np.float32], steps: NDArray[np.int64]) -> dict[str, Any]:
-    """Return how a script comes from logits ``(n, c)`` to the ``steps``: rounded or not, and where it errs by how much."""
+    """Return how a script comes from logits ``(n, c)`` to ``steps``: rounded or not, and where it errs by how much."""
     tried = [(rounded, steps - take_soft_steps(logits, rounded=rounded)) for rounded in (False, True)]
     rounded, amiss = min(tried, key=lambda one: int(np.count_nonzero(one[1])))
     places = np.flatnonzero(amiss)
@@ -69,7 +69,7 @@ def describe_soft(logits: NDArray[np.float32], steps: NDArray[np.int64]) -> dict
 
 
 def take_soft_steps(logits: NDArray[np.float32], *, rounded: bool) -> NDArray[np.int64]:
-    """Return probabilities in steps, by nothing but what every machine rounds alike: ``takeSoftSteps`` in ``shares.js``.
+    """Return probabilities in steps, by what every machine rounds alike: ``takeSoftSteps`` of ``shares.js``.
 
     Exponentials differ from one program to the next in their last bit; sums, products and quotients do not.
     """
@@ -96,7 +96,7 @@ def _exponentiate(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def list_floors(logits: NDArray[np.float32], steps: NDArray[np.int64]) -> list[list[int]]:
-    """Return the utterances where a class counts as if it were likelier than it is, and the steps that it counts for."""
+    """Return the utterances where a class counts as if it were likelier than it is, and the steps that it counts."""
     scores = logits.astype(np.float64)
     below = np.rint((scores - scores.max(axis=1, keepdims=True)) * _LOGIT_STEPS)
     raised = np.flatnonzero((below != steps).any(axis=1))

@@ -1,12 +1,12 @@
 """Where the numbers of a page come from: runs, recipes, seeds, digests, and the commands that find them again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from shlex import join
 from typing import Any
 
-from ser_store.report.question import Asked
+from ser_store.reporting.question import Asked
 from ser_store_h5 import __version__
-from ser_store_h5.names import parse_member
+from ser_store_h5.names import Ensemble, parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -15,7 +15,7 @@ _RECIPE = ("seed", "learning_rate", "num_train_epochs", "per_device_train_batch_
 _DETAILS = ("split", "fold", "cv", "head", "kind", "layer", "normalise", "settings", "source", "revision", "scores")
 
 
-def describe_provenance(asked: Asked, names: Sequence[str], best: Sequence[str]) -> dict[str, Any]:
+def describe_provenance(asked: Asked, names: Sequence[str], choice: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what made the members, what identifies the corpus, and how the figures are found again."""
     store, corpus = asked.store, asked.store.corpus
     runs = dict.fromkeys(parse_member(name)[0] for name in names)
@@ -24,7 +24,7 @@ def describe_provenance(asked: Asked, names: Sequence[str], best: Sequence[str])
         "store": store.path.name,
         "digest": corpus.digest,
         "runs": [_describe_run(store, store.run(run)) for run in runs],
-        "commands": _list_commands(asked, names, best),
+        "commands": _list_commands(asked, choice),
     }
 
 
@@ -51,11 +51,15 @@ def _shorten(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def _list_commands(asked: Asked, names: Sequence[str], best: Sequence[str]) -> list[str]:
-    scope = ["--on", str(asked.on), *(["--split", asked.split] if asked.split else []), "--store", asked.store.path.name]
-    commands = [["evaluate", *names, *scope]]
-    if len(best) > 1:
-        commands.append(["vote", *names, "--k", str(len(best)), "--all-combos", *scope])
-        commands.append(["evaluate", "+".join(best), *scope])
-    commands.append(["report", *names, *scope, "-o", "report.html"])
+def _list_commands(asked: Asked, choice: Mapping[str, Any] | None) -> list[str]:
+    on = ["--on", str(asked.on), *(["--split", asked.split] if asked.split else [])]
+    whom = [*asked.members, *(word for name in asked.exclude for word in ("--exclude", name))]
+    whom += ["--steps", asked.steps] if asked.steps != "selected" else []
+    scope = [*on, "--store", asked.store.path.name]
+    commands = [["evaluate", *whom, *scope]]
+    if choice is not None:
+        commands.append(["vote", *whom, "--k", str(choice["k"]), "--all-combos", *scope])
+        commands.append(["evaluate", str(Ensemble(choice["members"])), *scope])
+    size = [] if asked.k is None else ["--k", str(asked.k)]
+    commands.append(["report", *whom, *size, *scope, "-o", "report.html"])
     return [join(["serstore", *words]) for words in commands]

@@ -15,7 +15,7 @@ from ser_store.evaluation.choice.ensemble_names import load_predictions
 from ser_store.evaluation.hard_utterances import compute_difficulty
 from ser_store.evaluation.slices import Slice, find_groups, slice_members
 from ser_store.evaluation.uncertainty import choose_rule
-from ser_store.report.question import Asked
+from ser_store.reporting.question import Asked
 from ser_store_h5.corpus import Corpus
 
 Audio = Literal["embed", "link"]
@@ -25,9 +25,7 @@ MOST_LISTED, MOST_VALUES = 60, 30
 _KINDS = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
 
 
-def describe_hard(
-    asked: Asked, predicted: NDArray[np.int16], *, audio: Audio | None, beside: Path
-) -> dict[str, Any]:
+def describe_hard(asked: Asked, predicted: NDArray[np.int16], *, audio: Audio | None, beside: Path) -> dict[str, Any]:
     """Return how many members get how many utterances right, and those that fewer than half do, the hardest first.
 
     Args:
@@ -114,7 +112,11 @@ def iter_slices(asked: Asked, compared: Sequence[str]) -> Iterator[dict[str, Any
             "gap": first.gap,
             "p": None if first.test is None else first.test.p,
             "groups": [
-                {"group": group.group, "n": group.metrics.n, "figures": [_describe_slice(own.slices[place]) for own in sliced]}
+                {
+                    "group": group.group,
+                    "n": group.metrics.n,
+                    "figures": [_describe_slice(own.slices[place]) for own in sliced],
+                }
                 for place, group in enumerate(first.slices)
             ],
         }
@@ -125,7 +127,7 @@ def _name_values(corpus: Corpus, by: str, rows: NDArray[np.int32]) -> NDArray[An
     if column is not None and len(set(column[rows].tolist())) > MOST_VALUES:
         return None
     values: NDArray[Any] = find_groups(corpus, by)[rows]
-    return values if 1 < len(set(values.tolist())) else None
+    return values if len(set(values.tolist())) > 1 else None
 
 
 def _describe_slice(own: Slice) -> dict[str, Any]:

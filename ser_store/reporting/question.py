@@ -1,7 +1,7 @@
 """What a page is asked for, and whom and what that means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,27 +26,35 @@ class Asked:
         on: the part of the split; None until it is settled.
         split: the split; None for the default.
         k: members of the ensembles that are searched; None for the default.
+        members: those that are named.
+        steps: ``selected`` or ``all``.
+        exclude: members, runs or patterns that are left out.
         progress: shows how far the search is.
-        rows: ``(n,)`` the utterances.
+        rows: ``(n,)`` the utterances; none until they are settled.
     """
 
     store: Store
     on: str | None
     split: str | None
     k: int | None
+    members: Sequence[str]
+    steps: Steps
+    exclude: Sequence[str]
     progress: Progress
-    rows: NDArray[np.int32]
+    rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
 
 
-def settle(asked: Asked, members: Sequence[str], *, steps: Steps, exclude: Sequence[str]) -> tuple[Asked, Evaluations]:
+def settle(asked: Asked) -> tuple[Asked, Evaluations]:
     """Return the question with its part and utterances, and the members' figures on them.
 
     Raises:
         StoreError: if an ensemble is named.
     """
-    if ensembles := [name for name in members if PLUS in name]:
+    if ensembles := [name for name in asked.members if PLUS in name]:
         raise StoreError(f"{ensembles[0]} is an ensemble: expected members, which the page lets vote; name those")
-    found = evaluate(asked.store, members, on=asked.on, split=asked.split, steps=steps, exclude=exclude)
+    found = evaluate(
+        asked.store, asked.members, on=asked.on, split=asked.split, steps=asked.steps, exclude=asked.exclude
+    )
     names = [one.member for one in found.members]
     rows = asked.store.corpus.rows(found.on, split=asked.split)
     return replace(asked, on=found.on, rows=choose_covering(asked.store, names, rows, on=found.on).rows), found

@@ -14,7 +14,7 @@ from ser_store.ensembles.vote import vote
 from ser_store.evaluation import Evaluations
 from ser_store.evaluation.steps import steps as compare_steps
 from ser_store.metrics.predictions import evaluate_predictions
-from ser_store.report.question import Asked
+from ser_store.reporting.question import Asked
 from ser_store.statistics.selection import SelectionBias
 from ser_store.voting.checks import count_unanswered
 from ser_store.voting.diversity import compute_pair_diversity
@@ -115,7 +115,10 @@ def iter_curves(asked: Asked, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             "verdict": run.verdict,
             "corrected": None if correction is None else correction.corrected,
             "steps": [
-                {name: getattr(one, name) for name in ("step", "accuracy", "balanced_accuracy", "eval_loss", "train_loss")}
+                {
+                    name: getattr(one, name)
+                    for name in ("step", "accuracy", "balanced_accuracy", "eval_loss", "train_loss")
+                }
                 for one in run.steps
             ],
         }
