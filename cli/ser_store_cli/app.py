@@ -20,6 +20,7 @@ from ser_store_cli.commands import paper as paper_command
 from ser_store_cli.commands import plot as plot_command
 from ser_store_cli.commands import predict as predict_command
 from ser_store_cli.commands import push_store as push_store_command
+from ser_store_cli.commands import report as report_command
 from ser_store_cli.commands import reproduce as reproduce_command
 from ser_store_cli.commands import steps as steps_command
 from ser_store_cli.commands import store as store_commands
@@ -52,6 +53,7 @@ for module in (
     across_commands,
     predict_command,
     plot_command,
+    report_command,
     paper_command,
     reproduce_command,
     demo_command,

@@ -8,7 +8,7 @@ import typer
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bring in a corpus": ("corpora", "init", "splits", "audit", "import"),
     "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
-    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross", "plot"),
+    "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross", "plot", "report"),
     "Listen to any recording": ("predict",),
     "Keep and share the store": (
         *("verify", "export", "export-onnx", "pack", "unpack", "push-store", "merge", "join", "rm", "gc"),
@@ -150,6 +150,11 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("Losses and accuracy by step", "plot curves xlsr53 -o curves.svg"),
         ("All ensembles of two, and what is left of the best", "plot ensembles --k 2 -o ensembles.pdf"),
         ("By speaker, for one column of a paper", "plot accuracy --by speaker --width column -o speakers.pdf"),
+    ),
+    "report": (
+        ("One page of all members, to look at and to send", "report -o report.html"),
+        ("Of ensembles of two, with a heading of your own", "report --k 2 --title 'All runs' -o two.html"),
+        ("With the recordings of hard utterances, to listen to", "report --audio embed -o heard.html"),
     ),
     "verify": (("Compare all files with their checksums", "verify"),),
     "export": (
