@@ -85,15 +85,15 @@ def _write_metadata(store: Store, repository: str, licence: str | None) -> str:
         tags=["speech-emotion-recognition", "ser-store"],
         size_categories=[_SIZE_NAMES[sum(n >= limit for limit in _SIZES)]],
         configs=[
-            {"config_name": name, "data_files": [{"split": _PART, "path": path}], **_name_default(name)}
+            {
+                "config_name": name,
+                "data_files": [{"split": _PART, "path": path}],
+                **({"default": True} if name == UTTERANCES else {}),
+            }
             for name, path in files.items()
         ],
     )
     return data.to_yaml() + "\n"
-
-
-def _name_default(name: str) -> dict[str, bool]:
-    return {"default": True} if name == UTTERANCES else {}
 
 
 def _evaluate(store: Store) -> Evaluations | None:

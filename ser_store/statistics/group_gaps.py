@@ -21,26 +21,20 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class GroupGap:
-    """How far groups lie apart in accuracy.
+    """The test of whether groups differ in accuracy.
 
     Attributes:
-        gap: accuracy of the best group less that of the worst, in 0..1.
         statistic: Pearson's chi-square of the groups' right and wrong utterances, 0 or greater.
         p: how often chance gives a statistic at least as large, in 0..1.
         method: what was permuted: ``permutation of utterances``, ``of utterances within speaker``, or ``of speakers``,
             and ``exact`` where all ways were tried.
-        best: the most accurate group, as text; of equals the first.
-        worst: the least accurate group, as text; of equals the first.
         caution: why the test cannot find a gap even if there is one, or compares units and not their groups; None if
             neither.
     """
 
-    gap: float
     statistic: float
     p: float
     method: str
-    best: str
-    worst: str
     caution: str | None = None
 
 
@@ -54,8 +48,8 @@ def compare_groups(
 ) -> GroupGap:
     """Test whether the gap in accuracy between groups is chance: a permutation test of Pearson's chi-square.
 
-    The statistic weighs every group by its size, so that a group of two utterances does not decide; the gap itself,
-    which such a group would set, is reported beside it. What is permuted depends on how the groups lie to the speakers:
+    The statistic weighs every group by its size, so that a group of two utterances does not decide. What is permuted
+    depends on how the groups lie to the speakers:
 
     - without ``units``, or where each group is one speaker: which utterances are right, over all utterances. Answers:
       do speakers differ?
@@ -81,9 +75,8 @@ def compare_groups(
     Raises:
         MetricError: if there is no utterance, only one group, no repeat, or the arrays do not fit each other.
 
-    >>> found = compare_groups([True] * 30 + [False] * 10, ["f"] * 20 + ["m"] * 20)
-    >>> found.gap, found.best, found.p < 0.05
-    (0.5, 'f', True)
+    >>> compare_groups([True] * 30 + [False] * 10, ["f"] * 20 + ["m"] * 20).p < 0.05
+    True
     """
     right = check_correct(correct)
     check_repeats(repeats)
@@ -106,15 +99,10 @@ def compare_groups(
     )
     if units is not None and method == _BY_UTTERANCE and set(map(str, values)) != set(map(str, np.asarray(units))):
         caution = "each group is one speaker: it is the speakers that are compared"
-    accuracies = n_right / sizes
-    best, worst = int(accuracies.argmax()), int(accuracies.argmin())
     return GroupGap(
-        gap=float(accuracies[best] - accuracies[worst]),
         statistic=statistic,
         p=reached / len(drawn) if exact else (reached + 1) / (len(drawn) + 1),
         method=method,
-        best=str(values[best]),
-        worst=str(values[worst]),
         caution=caution,
     )
 

@@ -19,9 +19,6 @@ def test_the_statistic_is_pearson_s_and_p_near_the_chi_square_distribution_s():
     expected = stats.chi2_contingency(table, correction=False)
     assert gap.statistic == pytest.approx(expected.statistic, rel=1e-12)
     assert gap.p == pytest.approx(expected.pvalue, abs=0.04)
-    accuracies = [correct[e == EMOTIONS].mean() for e in range(4)]
-    assert gap.gap == pytest.approx(max(accuracies) - min(accuracies))
-    assert (gap.best, gap.worst) == (str(np.argmax(accuracies)), str(np.argmin(accuracies)))
     assert gap.method == "permutation of utterances"
 
 
@@ -81,19 +78,18 @@ def test_speakers_themselves_are_compared_by_permuting_utterances():
     gap = compare_groups(correct, SPEAKERS, units=SPEAKERS)
     assert gap == compare_groups(correct, SPEAKERS)
     assert gap.p < 0.001
-    assert gap.worst == "3"
 
 
 def test_a_real_gap_between_the_sexes_is_found():
     correct = np.random.default_rng(7).random(288) < np.where(SEXES == "f", 0.95, 0.75)
     gap = compare_groups(correct, SEXES, units=SPEAKERS)
     assert gap.p < 0.01
-    assert (gap.best, gap.worst, gap.method) == ("f", "m", "permutation of speakers")
+    assert gap.method == "permutation of speakers"
 
 
 def test_where_all_are_right_there_is_no_gap():
     gap = compare_groups(np.ones(12, dtype=bool), [1, 2, 3] * 4)
-    assert (gap.gap, gap.statistic, gap.p) == (0.0, 0.0, 1.0)
+    assert (gap.statistic, gap.p) == (0.0, 1.0)
 
 
 def test_the_same_seed_gives_the_same_p():
