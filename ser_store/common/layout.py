@@ -47,7 +47,8 @@ def _wrap(text: str, width: int, *, indent: str = "") -> list[str]:
         else:
             line += token
         while measure(line.rstrip()) > width:
-            cut = next(n for n in range(len(line), 0, -1) if measure(line[:n]) <= width)
+            most = next(n for n in range(len(line), 0, -1) if measure(line[:n]) <= width)
+            cut = line.rfind("-", most // 2, most) + 1 or most
             lines.append(line[:cut])
             line = indent + line[cut:]
     return [*lines, line.rstrip()] if line.strip() else lines

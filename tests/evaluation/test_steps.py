@@ -97,6 +97,17 @@ def test_selection_looks_at_the_validation_part_where_there_is_one(store):
     assert steps(store, select="best", on="test").runs[0].selected == 20
 
 
+def test_it_says_whose_steps_and_draws_a_bar_for_each_with_the_choice_above_them(store):
+    lines = str(steps(store, on="test")).splitlines()
+    assert lines[0] == "steps of 1 run on test of the split s, 4 utterances"
+    [bars, choice, first] = (
+        next(place for place, line in enumerate(lines) if line.split()[:3] == begin)
+        for begin in (["r", "10", "▁█"], ["r", "20", "100.00%"], ["r", "10", "0.00%"])
+    )
+    assert lines[bars] == "  r  10 ▁█ 20  0.00% to 100.00%"
+    assert choice < bars < first
+
+
 def test_a_step_carries_the_last_training_loss_logged_up_to_it(store):
     [run] = steps(store, on="test").runs
     assert [(score.step, score.train_loss, score.accuracy) for score in run.steps] == [(10, 0.9, 0.0), (20, 0.8, 1.0)]

@@ -25,7 +25,7 @@ from ser_store_cli.options import (
     warn,
     warn_cautions,
 )
-from ser_store_cli.output import print_result
+from ser_store_cli.output import print_blocks, print_result
 from ser_store_h5.errors import StoreError
 
 if TYPE_CHECKING:
@@ -124,9 +124,8 @@ def evaluate(
     blocks = chain(evaluations.describe(called, normalise=shares), () if found is None else found.describe())
     print_result(evaluations, json=json, form=form, document=document, blocks=blocks)
     if not (members or json or form):
-        typer.echo(
-            "\nName a member for all its figures, its classes" + (", its groups" if by else "") + " and confusions."
-        )
+        groups = ", its groups" if by else ""
+        print_blocks([f"\nName a member for all its figures, its classes{groups} and confusions."])
 
 
 def _apply(

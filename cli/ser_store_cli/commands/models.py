@@ -194,5 +194,5 @@ def models(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: 
     if json:
         print_json(listed.to_json())
         return
-    print_blocks(listed.describe())
-    typer.echo("\nAny other hub id or local folder of these families works too: --model org/name or --model DIR.")
+    others = "\nAny other hub id or local folder of these families works too: --model org/name or --model DIR."
+    print_blocks([*listed.describe(), others])

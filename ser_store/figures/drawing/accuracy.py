@@ -6,17 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    WIDTHS,
-    Figure,
-    Width,
-    house_style,
-    make_figure,
-    mark_percent,
-    measure_legend,
-    put_legend,
-    style_series,
-)
+from ser_store.figures.drawing import style as house
 from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 
 
@@ -28,8 +18,8 @@ def draw_accuracies(
     *,
     title: str,
     notes: Sequence[str] = (),
-    width: Width = "page",
-) -> Figure:
+    width: house.Width = "page",
+) -> house.Figure:
     """Draw accuracies with intervals, a row for each member or group, the first at the top.
 
     Args:
@@ -50,17 +40,17 @@ def draw_accuracies(
         raise MetricError(
             f"accuracies have shape {shares.shape} and bounds {intervals.shape}: expected {shape} and {(*shape, 2)}"
         )
-    labels = wrap_names(rows, 0.42 * WIDTHS[width])
-    room = WIDTHS[width] - measure_names(labels)
+    labels = wrap_names(rows, 0.42 * house.WIDTHS[width])
+    room = house.WIDTHS[width] - measure_names(labels)
     height = len(rows) * max(0.17, 0.1 * len(names) + 0.05, 0.13 * count_lines(labels)) + 0.5
-    with house_style():
-        legend = 0.0 if len(names) == 1 else measure_legend(names, room)
-        figure = make_figure(width, height + legend, title=title, notes=notes)
+    with house.house_style():
+        legend = 0.0 if len(names) == 1 else house.measure_legend(names, room)
+        figure = house.make_figure(width, height + legend, title=title, notes=notes)
         axes = figure.subplots()
         axes.grid(axis="x")
         shifts = (np.arange(len(names)) - (len(names) - 1) / 2) * 0.7 / max(len(names), 1)
         for place, (name, shift) in enumerate(zip(names, shifts, strict=True)):
-            style = style_series(place)
+            style = house.style_series(place)
             at = np.arange(len(rows)) + shift
             axes.hlines(at, *intervals[place].T, color=style["color"], lw=0.9)
             axes.plot(shares[place], at, ls="", color=style["color"], marker=style["marker"], label=name)
@@ -69,7 +59,7 @@ def draw_accuracies(
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(right=min(1.02, axes.get_xlim()[1]))
         axes.set_xlabel("accuracy")
-        mark_percent(axes.xaxis)
+        house.mark_percent(axes.xaxis)
         if len(names) > 1:
-            put_legend(axes, inches=room, points=True)
+            house.put_legend(axes, inches=room, points=True)
     return figure

@@ -7,18 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    SMALL,
-    WIDTHS,
-    Figure,
-    Width,
-    arrange,
-    house_style,
-    label_cells,
-    make_figure,
-    mark_percent,
-    shade_cells,
-)
+from ser_store.figures.drawing import style as house
 from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 from ser_store.metrics.confusion import normalise_confusion
 
@@ -33,8 +22,8 @@ def draw_confusions(
     *,
     title: str,
     notes: Sequence[str] = (),
-    width: Width = "page",
-) -> Figure:
+    width: house.Width = "page",
+) -> house.Figure:
     """Draw confusion matrices; cells are shaded by the share of the true class, all on one scale.
 
     A single matrix is drawn twice: with the counts in its cells, and with the shares in percent. Of several, each has
@@ -64,7 +53,7 @@ def draw_confusions(
         panels = [("counts", shares[0], counts[0].tolist()), ("percent of the true class", shares[0], percent)]
     else:
         panels = list(zip(names, shares, counts.tolist(), strict=True))
-    with house_style():
+    with house.house_style():
         return _draw_panels(panels, classes, title=title, notes=notes, width=width)
 
 
@@ -74,28 +63,28 @@ def _draw_panels(
     *,
     title: str,
     notes: Sequence[str],
-    width: Width,
-) -> Figure:
-    rows, columns = arrange(len(panels), most={"column": 1, "page": 2 if len(panels) < 3 else 3}[width])
-    classes = wrap_names(classes, 0.25 * WIDTHS[width])
+    width: house.Width,
+) -> house.Figure:
+    rows, columns = house.arrange(len(panels), most={"column": 1, "page": 2 if len(panels) < 3 else 3}[width])
+    classes = wrap_names(classes, 0.25 * house.WIDTHS[width])
     labels = measure_names(classes)
-    side = (WIDTHS[width] - labels - _NAME - _BAR) / columns - 0.1
+    side = (house.WIDTHS[width] - labels - _NAME - _BAR) / columns - 0.1
     headings = wrap_names([name for name, _, _ in panels], side)
     heading = 0.14 * count_lines(headings)
-    figure = make_figure(width, rows * (side + heading + 0.1) + labels + _NAME, title=title, notes=notes)
+    figure = house.make_figure(width, rows * (side + heading + 0.1) + labels + _NAME, title=title, notes=notes)
     grid = figure.subplots(rows, columns, squeeze=False)
     mesh: Any = None
     for axes, heading_of, (_, shares, texts) in zip(grid.flat, headings, panels, strict=False):
         cells = [[str(text) for text in row] for row in texts]
-        mesh = shade_cells(axes, shares, cells, size=side / len(classes))
+        mesh = house.shade_cells(axes, shares, cells, size=side / len(classes))
         axes.set_title(heading_of)
         axes.set_aspect("equal")
     _name_classes(grid, len(panels), classes)
     bar = figure.colorbar(mesh, ax=grid, shrink=min(1.0, 2.2 / (rows * side)), aspect=25, pad=0.01)
-    bar.set_label("share of the true class", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL)
+    bar.set_label("share of the true class", fontsize=house.SMALL)
+    bar.ax.tick_params(labelsize=house.SMALL)
     bar.outline.set_visible(False)
-    mark_percent(bar.ax.yaxis)
+    house.mark_percent(bar.ax.yaxis)
     return figure
 
 
@@ -105,6 +94,6 @@ def _name_classes(grid: NDArray[Any], n_panels: int, classes: Sequence[str]) -> 
     for place, axes in enumerate(grid.flat):
         axes.set_visible(place < n_panels)
         is_first, is_lowest = place % columns == 0, place + columns >= n_panels
-        label_cells(axes, rows=classes if is_first else (), columns=classes if is_lowest else ())
+        house.label_cells(axes, rows=classes if is_first else (), columns=classes if is_lowest else ())
         axes.set_ylabel("true" if is_first else "")
         axes.set_xlabel("predicted" if is_lowest else "")

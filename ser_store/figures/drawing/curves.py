@@ -8,21 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    COLOURS,
-    GREY,
-    WIDTHS,
-    Axes,
-    Figure,
-    Width,
-    house_style,
-    make_figure,
-    mark_percent,
-    mark_steps,
-    measure_legend,
-    put_legend,
-    style_series,
-)
+from ser_store.figures.drawing import style as house
 from ser_store.figures.drawing.text import wrap_text
 
 
@@ -51,7 +37,9 @@ class Curve:
     divergence: int | None = None
 
 
-def draw_curves(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page") -> Figure:
+def draw_curves(
+    curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: house.Width = "page"
+) -> house.Figure:
     """Draw losses and accuracy of each run by step, the selected step and the one where the losses diverge marked.
 
     Args:
@@ -65,10 +53,10 @@ def draw_curves(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (
     """
     _check(curves)
     several = len(curves) > 1
-    with house_style():
+    with house.house_style():
         shape = (2 * len(curves), 1) if width == "column" else (len(curves), 2)
         height = 1.5 if several or width == "column" else 2.2
-        figure = make_figure(width, shape[0] * height + 0.35, title=title, notes=notes)
+        figure = house.make_figure(width, shape[0] * height + 0.35, title=title, notes=notes)
         grid = figure.subplots(*shape, squeeze=False, sharex=not several).reshape(len(curves), 2)
         highest = max(_find_most(curve) for curve in curves)
         lowest = min(float(curve.accuracy.min()) for curve in curves)
@@ -78,7 +66,7 @@ def draw_curves(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (
             if several:
                 losses.set_ylabel("\n".join([*wrap_text(curve.name, height), "loss (nats)"]))
         for axes in grid[0]:
-            put_legend(axes, inches=WIDTHS[width] / (1 if width == "column" else 2))
+            house.put_legend(axes, inches=house.WIDTHS[width] / (1 if width == "column" else 2))
         for axes in grid[-1] if width == "page" else grid[-1:, -1]:
             axes.set_xlabel("step")
     return figure
@@ -89,40 +77,46 @@ def _find_most(curve: Curve) -> float:
     return float(np.nanmax(known)) if np.isfinite(known).any() else 1.0
 
 
-def _draw_losses(axes: Axes, curve: Curve, highest: float) -> None:
+def _draw_losses(axes: house.Axes, curve: Curve, highest: float) -> None:
     axes.grid(axis="y")
     if len(curve.train_loss):
         dense = len(curve.train_loss) > 40
         axes.plot(
-            *curve.train_loss.T, color=COLOURS[1], marker="" if dense else "s", ls=(0, (4, 1.5)), label="training loss"
+            *curve.train_loss.T,
+            color=house.COLOURS[1],
+            marker="" if dense else "s",
+            ls=(0, (4, 1.5)),
+            label="training loss",
         )
     if np.isfinite(curve.eval_loss).any():
-        axes.plot(curve.steps, curve.eval_loss, color=COLOURS[0], marker="o", label="evaluation loss")
+        axes.plot(curve.steps, curve.eval_loss, color=house.COLOURS[0], marker="o", label="evaluation loss")
     if not axes.lines:
-        axes.text(0.5, 0.5, "no losses known", transform=axes.transAxes, ha="center", color=GREY)
+        axes.text(0.5, 0.5, "no losses known", transform=axes.transAxes, ha="center", color=house.GREY)
     axes.set_ylim(0, highest * 1.08)
     axes.set_ylabel("loss (nats)")
     _mark_steps(axes, curve)
 
 
-def _draw_accuracy(axes: Axes, curve: Curve, lowest: float) -> None:
+def _draw_accuracy(axes: house.Axes, curve: Curve, lowest: float) -> None:
     axes.grid(axis="y")
-    axes.plot(curve.steps, curve.accuracy, color=COLOURS[2], marker="^", label="accuracy")
+    axes.plot(curve.steps, curve.accuracy, color=house.COLOURS[2], marker="^", label="accuracy")
     axes.set_ylim(max(0.0, np.floor(lowest * 10) / 10), 1.0)
     axes.set_ylabel("accuracy")
-    mark_percent(axes.yaxis)
+    house.mark_percent(axes.yaxis)
     _mark_steps(axes, curve)
 
 
-def _mark_steps(axes: Axes, curve: Curve) -> None:
-    mark_steps(axes.xaxis)
+def _mark_steps(axes: house.Axes, curve: Curve) -> None:
+    house.mark_steps(axes.xaxis)
     if curve.selected is not None:
         axes.axvline(curve.selected, color="black", lw=0.8, label="selected", zorder=0)
     if curve.divergence is not None:
-        axes.axvline(curve.divergence, color=COLOURS[3], lw=1.2, ls=":", label="losses diverge", zorder=0)
+        axes.axvline(curve.divergence, color=house.COLOURS[3], lw=1.2, ls=":", label="losses diverge", zorder=0)
 
 
-def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: Width = "page") -> Figure:
+def draw_steps(
+    curves: Sequence[Curve], *, title: str, notes: Sequence[str] = (), width: house.Width = "page"
+) -> house.Figure:
     """Draw the accuracy of several runs by step, with intervals; the selected step of each is ringed.
 
     Args:
@@ -135,9 +129,12 @@ def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = ()
         MetricError: if there is no run.
     """
     _check(curves)
-    with house_style():
-        figure = make_figure(
-            width, 2.3 + measure_legend([curve.name for curve in curves], WIDTHS[width]), title=title, notes=notes
+    with house.house_style():
+        figure = house.make_figure(
+            width,
+            2.3 + house.measure_legend([curve.name for curve in curves], house.WIDTHS[width]),
+            title=title,
+            notes=notes,
         )
         axes = figure.subplots()
         axes.grid(axis="y")
@@ -146,15 +143,15 @@ def draw_steps(curves: Sequence[Curve], *, title: str, notes: Sequence[str] = ()
         for place, (curve, shift) in enumerate(zip(curves, shifts, strict=True)):
             _draw_series(axes, curve, place, float(shift))
         axes.set_xlabel("step")
-        mark_steps(axes.xaxis)
+        house.mark_steps(axes.xaxis)
         axes.set_ylabel("accuracy")
-        mark_percent(axes.yaxis)
-        put_legend(axes, inches=WIDTHS[width])
+        house.mark_percent(axes.yaxis)
+        house.put_legend(axes, inches=house.WIDTHS[width])
     return figure
 
 
-def _draw_series(axes: Axes, curve: Curve, place: int, shift: float) -> None:
-    style = style_series(place)
+def _draw_series(axes: house.Axes, curve: Curve, place: int, shift: float) -> None:
+    style = house.style_series(place)
     at = curve.steps + shift
     axes.plot(at, curve.accuracy, label=curve.name, **style)
     if curve.bounds is not None:

@@ -8,18 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    COLOURS,
-    GREY,
-    WIDTHS,
-    Figure,
-    Width,
-    house_style,
-    make_figure,
-    mark_percent,
-    measure_legend,
-    put_legend,
-)
+from ser_store.figures.drawing import style as house
 
 _MOST_BARS = 80
 
@@ -47,8 +36,8 @@ def draw_distribution(
     *,
     title: str,
     notes: Sequence[str] = (),
-    width: Width = "page",
-) -> Figure:
+    width: house.Width = "page",
+) -> house.Figure:
     """Draw a histogram of the accuracies of all ensembles, with figures marked on it.
 
     Args:
@@ -69,16 +58,19 @@ def draw_distribution(
     per_bar = -(-int(right[-1] - right[0] + 1) // _MOST_BARS)
     edges = np.arange(right[0], right[-1] + per_bar + 1, per_bar)
     heights, _ = np.histogram(right, bins=edges, weights=counts)
-    with house_style():
-        figure = make_figure(
-            width, 2.2 + measure_legend([mark.label for mark in marks] or [""], WIDTHS[width]), title=title, notes=notes
+    with house.house_style():
+        figure = house.make_figure(
+            width,
+            2.2 + house.measure_legend([mark.label for mark in marks] or [""], house.WIDTHS[width]),
+            title=title,
+            notes=notes,
         )
         axes = figure.subplots()
         axes.bar((edges[:-1] + (per_bar - 1) / 2) / n, heights / counts.sum(), width=per_bar / n * 0.9, color="#BBBBBB")
         most = float(heights.max() / counts.sum())
         for place, mark in enumerate(marks):
             style: dict[str, Any] = {
-                "color": (*COLOURS[:2], GREY, COLOURS[2])[place],
+                "color": (*house.COLOURS[:2], house.GREY, house.COLOURS[2])[place],
                 "ls": ("-", (0, (4, 1.5)), ":", "-.")[place],
             }
             axes.axvline(mark.value, lw=1.2, label=mark.label, **style)
@@ -87,7 +79,7 @@ def draw_distribution(
                 axes.plot(mark.bounds, (height, height), color=style["color"], lw=1.2, marker="|", ms=5)
         axes.set_xlabel("accuracy")
         axes.set_ylabel("share of the ensembles")
-        mark_percent(axes.xaxis)
-        mark_percent(axes.yaxis)
-        put_legend(axes, inches=WIDTHS[width])
+        house.mark_percent(axes.xaxis)
+        house.mark_percent(axes.yaxis)
+        house.put_legend(axes, inches=house.WIDTHS[width])
     return figure

@@ -6,17 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    WIDTHS,
-    Figure,
-    Width,
-    house_style,
-    make_figure,
-    mark_percent,
-    measure_legend,
-    put_legend,
-    style_series,
-)
+from ser_store.figures.drawing import style as house
 
 
 def draw_learning_curves(
@@ -25,8 +15,8 @@ def draw_learning_curves(
     *,
     title: str,
     notes: Sequence[str] = (),
-    width: Width = "column",
-) -> Figure:
+    width: house.Width = "column",
+) -> house.Figure:
     """Draw the accuracy by the number of training utterances, on a logarithmic axis.
 
     Args:
@@ -42,12 +32,14 @@ def draw_learning_curves(
     found = [np.asarray(curve, dtype=float) for curve in curves]
     if not found or len(found) != len(names) or any(one.ndim != 2 or one.shape[1] != 4 for one in found):
         raise MetricError(f"{len(found)} curves and {len(names)} names: expected as many, each curve of shape (p, 4)")
-    with house_style():
-        figure = make_figure(width, 2.2 + measure_legend(names, WIDTHS[width]), title=title, notes=notes)
+    with house.house_style():
+        figure = house.make_figure(
+            width, 2.2 + house.measure_legend(names, house.WIDTHS[width]), title=title, notes=notes
+        )
         axes = figure.subplots()
         axes.grid(axis="y")
         for place, (curve, name) in enumerate(zip(found, names, strict=True)):
-            style = style_series(place)
+            style = house.style_series(place)
             axes.plot(curve[:, 0], curve[:, 1], label=name, **style)
             axes.vlines(curve[:, 0], curve[:, 2], curve[:, 3], color=style["color"], lw=0.8)
         axes.set_xscale("log")
@@ -56,6 +48,6 @@ def draw_learning_curves(
         axes.minorticks_off()
         axes.set_xlabel("training utterances")
         axes.set_ylabel("accuracy")
-        mark_percent(axes.yaxis)
-        put_legend(axes, inches=WIDTHS[width])
+        house.mark_percent(axes.yaxis)
+        house.put_legend(axes, inches=house.WIDTHS[width])
     return figure

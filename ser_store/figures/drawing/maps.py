@@ -6,16 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    WIDTHS,
-    Figure,
-    Width,
-    house_style,
-    make_figure,
-    measure_legend,
-    put_legend,
-    style_series,
-)
+from ser_store.figures.drawing import style as house
 
 _MOST_GROUPS = 56
 
@@ -27,8 +18,8 @@ def draw_map(
     title: str,
     axes_names: tuple[str, str] = ("", ""),
     notes: Sequence[str] = (),
-    width: Width = "column",
-) -> Figure:
+    width: house.Width = "column",
+) -> house.Figure:
     """Draw points of a plane, those of a group alike.
 
     Args:
@@ -49,12 +40,14 @@ def draw_map(
     if len(known) > _MOST_GROUPS:
         raise MetricError(f"there are {len(known)} groups: expected at most {_MOST_GROUPS}, which can be told apart")
     names = [str(group) for group in known]
-    side = min(WIDTHS[width] * 0.8, 4.0)
-    with house_style():
-        figure = make_figure(width, side + measure_legend(names, WIDTHS[width]), title=title, notes=notes)
+    side = min(house.WIDTHS[width] * 0.8, 4.0)
+    with house.house_style():
+        figure = house.make_figure(
+            width, side + house.measure_legend(names, house.WIDTHS[width]), title=title, notes=notes
+        )
         axes = figure.subplots()
         for place, group in enumerate(known):
-            style = style_series(place)
+            style = house.style_series(place)
             axes.plot(
                 *at[of == group].T,
                 ls="",
@@ -68,5 +61,5 @@ def draw_map(
         axes.set_yticks([])
         axes.set_xlabel(axes_names[0])
         axes.set_ylabel(axes_names[1])
-        put_legend(axes, inches=WIDTHS[width], points=True)
+        house.put_legend(axes, inches=house.WIDTHS[width], points=True)
     return figure

@@ -6,17 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ser_store.errors import MetricError
-from ser_store.figures.drawing.style import (
-    SMALL,
-    WIDTHS,
-    Figure,
-    Width,
-    house_style,
-    label_cells,
-    make_figure,
-    mark_percent,
-    shade_cells,
-)
+from ser_store.figures.drawing import style as house
 from ser_store.figures.drawing.text import count_lines, measure_names, wrap_names
 
 # Inches of a colour bar with its numbers, of an axis' name, and of a cell at most.
@@ -36,8 +26,8 @@ def draw_matrix(
     from_zero: bool = False,
     digits: int = 1,
     notes: Sequence[str] = (),
-    width: Width = "page",
-) -> Figure:
+    width: house.Width = "page",
+) -> house.Figure:
     """Draw a matrix of shares in percent.
 
     Args:
@@ -64,17 +54,17 @@ def draw_matrix(
         rows = [f"{name}  {place}" for place, name in enumerate(rows, start=1)]
         columns = [str(place) for place in range(1, len(rows) + 1)]
     least, most = (0.0 if from_zero else float(np.nanmin(cells))), float(np.nanmax(cells))
-    rows, columns = wrap_names(rows, 0.4 * WIDTHS[width]), wrap_names(columns, 1.5)
+    rows, columns = wrap_names(rows, 0.4 * house.WIDTHS[width]), wrap_names(columns, 1.5)
     beside = measure_names(rows) + _NAME
     below = (measure_names(columns) if max(map(len, columns)) > 2 else 0.12) + _NAME
-    across = min(_LARGEST, (WIDTHS[width] - beside - _BAR - 0.2) / len(columns))
+    across = min(_LARGEST, (house.WIDTHS[width] - beside - _BAR - 0.2) / len(columns))
     down = max(min(across, _LARGEST * 0.7), 0.13 * count_lines(rows))
     texts = [["" if np.isnan(one) else f"{one * 100:.{digits}f}" for one in row] for row in cells]
-    with house_style():
-        figure = make_figure(width, max(down * len(rows), 0.8) + below + 0.25, title=title, notes=notes)
+    with house.house_style():
+        figure = house.make_figure(width, max(down * len(rows), 0.8) + below + 0.25, title=title, notes=notes)
         axes = figure.subplots()
-        mesh = shade_cells(axes, cells, texts, size=min(down, across), least=least, most=max(most, least + 1e-9))
-        label_cells(axes, rows=rows, columns=columns, across=across)
+        mesh = house.shade_cells(axes, cells, texts, size=min(down, across), least=least, most=max(most, least + 1e-9))
+        house.label_cells(axes, rows=rows, columns=columns, across=across)
         axes.set_ylabel(names[0])
         axes.set_xlabel(names[1])
         axes.set_aspect(down / across)
@@ -83,8 +73,8 @@ def draw_matrix(
         wide, tall = across * len(columns), down * len(rows)
         beside_it = axes.inset_axes((1 + 0.1 / wide, 1 - min(1.0, 2.0 / tall), 0.1 / wide, min(1.0, 2.0 / tall)))
         bar = figure.colorbar(mesh, cax=beside_it)
-        bar.set_label(shaded, fontsize=SMALL)
-        bar.ax.tick_params(labelsize=SMALL)
+        bar.set_label(shaded, fontsize=house.SMALL)
+        bar.ax.tick_params(labelsize=house.SMALL)
         bar.outline.set_visible(False)
-        mark_percent(bar.ax.yaxis)
+        house.mark_percent(bar.ax.yaxis)
     return figure
