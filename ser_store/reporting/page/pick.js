@@ -26,7 +26,7 @@ const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace
 
 function writeCommand(names, rule, tie) {
   const { on, split } = READ.question;
-  const words = ["serstore", "vote", ...names, "--rule", rule, ...(tie === "lowest" ? [] : ["--tie", tie]), "--on", on, ...(split ? ["--split", split] : [])];
+  const words = ["serstore", "vote", ...names, "--rule", rule, ...(tie === "lowest" ? [] : ["--tie", tie]), "--on", on, ...(split ? ["--split", split] : []), "--store", READ.store];
   return words.map(quote).join(" ");
 }
 
