@@ -38,7 +38,11 @@ def render(content: dict[str, Any]) -> str:
         script=Markup(script),
         # The one script that a browser runs in this page; what else may look like one stays text.
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        read={name: content[name] for name in _READ} | {"n_by_right": content["hard"]["n_by_right"]},
+        read={
+            **{name: content[name] for name in _READ},
+            "n_by_right": content["hard"]["n_by_right"],
+            "store": content["provenance"]["store"],
+        },
     )
 
 

@@ -48,7 +48,7 @@ def test_a_reading_command_loads_neither_torch_nor_other_heavy_libraries(words, 
     options = () if words[0] in ("--help", "models", "corpora") or "--help" in words else ("--store", str(paper_store))
     code, modules = run(*words, *options)
     assert code in ("0", "None")
-    assert not modules & {*HEAVY, "polars"}
+    assert not modules & {*HEAVY, "polars", "jinja2"}
     if "--help" in words:
         assert "numpy" not in modules
 
@@ -67,6 +67,13 @@ def test_a_figure_loads_matplotlib_and_nothing_else_that_is_heavy(paper_store, t
     assert code in ("0", "None")
     assert modules & {*HEAVY, "polars"} == {"matplotlib"}
     assert "matplotlib.pyplot" not in modules
+
+
+def test_a_report_loads_its_templates_and_nothing_that_is_heavy(paper_store, tmp_path):
+    code, modules = run("report", "-o", str(tmp_path / "r.html"), "--store", str(paper_store))
+    assert code in ("0", "None")
+    assert "jinja2" in modules
+    assert not modules & {*HEAVY, "polars"}
 
 
 @pytest.mark.parametrize("package", ["ser_store", "ser_store_h5", "ser_store_cli.app"])

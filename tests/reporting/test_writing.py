@@ -1,8 +1,6 @@
 """What is written, from which stores, and what is refused."""
 
 import re
-import subprocess
-import sys
 import wave
 from dataclasses import replace
 
@@ -152,15 +150,3 @@ def test_recordings_are_embedded_or_linked(serstore, tmp_path):
     ss.report(store, tmp_path / "l.html", audio="link")
     linked = re.findall(r'<audio [^>]*src="([^"]+)"', (tmp_path / "l.html").read_text())
     assert [(tmp_path / one).resolve() for one in linked] == [folder / f"{name}.wav" for name in ids[:3]]
-
-
-def test_the_command_writes_it_and_loads_jinja_alone(paper_store, tmp_path):
-    program = (
-        "import sys; from ser_store_cli.app import app\ntry: app()\nexcept SystemExit: print('LOADED', *sys.modules)"
-    )
-    words = ("report", "-o", str(tmp_path / "a.html"), "--title", "Six models", "--store", str(paper_store))
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
-    assert "Six models" in done.stdout.split("LOADED")[0]
-    loaded = set(done.stdout.split("LOADED")[1].split())
-    assert "jinja2" in loaded
-    assert not loaded & {"torch", "sklearn", "matplotlib", "scipy", "polars", "transformers"}

@@ -117,12 +117,13 @@ function drawDisagreement(svg, width) {
 
 function drawDifficulty(svg, width, height) {
   const counts = READ.n_by_right ?? [], frame = setFrame(width, height), most = Math.max(...counts);
-  const x = scale(-0.5, counts.length - 0.5, frame.left, frame.right), y = scale(0, most, frame.bottom, frame.top + 6);
+  const x = scale(-0.5, counts.length - 0.5, frame.left, frame.right), y = scale(0, most, frame.bottom, frame.top + 14);
   const every = Math.ceil(counts.length / (width / 40));
   drawFrame(svg, frame, { ticksX: counts.map((_, right) => right).filter((right) => right % every === 0), ticksY: listTicks(0, most, 4).filter(Number.isInteger), x, y, formatX: String, formatY: (tick) => tick.toLocaleString("en") });
   nameAxis(svg, frame, "members that are right");
   counts.forEach((n, right) => {
     const wide = x(1) - x(0), say = `right for ${right} of ${counts.length - 1} members: ${n} utterances`;
+    if (wide > 34 && n) draw(svg, "text", { x: x(right), y: y(n) - 5, "text-anchor": "middle" }, n.toLocaleString("en"));
     drawMark(svg, "rect", { class: "bar", x: x(right) - wide * 0.42, width: wide * 0.84, y: y(n), height: frame.bottom - y(n) }, say);
   });
 }

@@ -26,7 +26,7 @@ const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace
 
 function writeCommand(names, rule, tie) {
   const { on, split } = READ.question;
-  const words = ["serstore", "vote", ...names, "--rule", rule, ...(tie === "lowest" ? [] : ["--tie", tie]), "--on", on, ...(split ? ["--split", split] : [])];
+  const words = ["serstore", "vote", ...names, "--rule", rule, ...(tie === "lowest" ? [] : ["--tie", tie]), "--on", on, ...(split ? ["--split", split] : []), "--store", READ.store];
   return words.map(quote).join(" ");
 }
 
@@ -87,7 +87,7 @@ function showVotes() {
   const region = (label, table) => make("div", table, { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
   outcome.replaceChildren(
     region("Confusion matrix of the vote", makeConfusion(figures, classes)), region("Figures by class of the vote", makePerClass(figures, classes)),
-    make("p", listCautions(pick, rule, tie), { class: "aside" }), make("p", make("code", writeCommand(names, rule, tie))),
+    make("p", listCautions(pick, rule, tie), { class: "aside" }), make("pre", writeCommand(names, rule, tie), { class: "line", tabindex: "0", "aria-label": "The command for this vote" }),
   );
 }
 
