@@ -46,8 +46,11 @@ def slug(title: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return what a help text says as Markdown shows it: nothing in it is markup but code."""
-    return re.sub(r"([*_<>\[\]|])", r"\\\1", " ".join(text.split()))
+    """Return what a help text says as Markdown shows it: options as code, and nothing else as markup."""
+    told = " ".join(text.split()).split("`")
+    told[::2] = [re.sub(r"([*_<>\[\]|])", r"\\\1", outside) for outside in told[::2]]
+    told[::2] = [re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", outside) for outside in told[::2]]
+    return "`".join(told)
 
 
 def describe_command(name: str, command: Any) -> str:
