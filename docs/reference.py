@@ -89,7 +89,7 @@ def describe_parameter(parameter: Any) -> Iterator[str]:
     if parameter.param_type_name == "argument":
         names = parameter.name.upper()
     elif not parameter.is_flag:
-        names += f" {parameter.metavar or parameter.type.name.upper()}"
+        names += f" {parameter.metavar or parameter.type.name.upper().removesuffix(' RANGE')}"
     shown = parameter.show_default
     default = shown if isinstance(shown, str) else "" if parameter.default in (None, False, ()) else parameter.default
     yield f"`{names}`"
