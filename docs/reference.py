@@ -46,8 +46,11 @@ def slug(title: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return what a help text says as Markdown shows it: nothing in it is markup but code."""
-    return re.sub(r"([*_<>\[\]|])", r"\\\1", " ".join(text.split()))
+    """Return what a help text says as Markdown shows it: options as code, and nothing else as markup."""
+    told = " ".join(text.split()).split("`")
+    told[::2] = [re.sub(r"([*_<>\[\]|])", r"\\\1", outside) for outside in told[::2]]
+    told[::2] = [re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", outside) for outside in told[::2]]
+    return "`".join(told)
 
 
 def describe_command(name: str, command: Any) -> str:
@@ -86,7 +89,7 @@ def describe_parameter(parameter: Any) -> Iterator[str]:
     if parameter.param_type_name == "argument":
         names = parameter.name.upper()
     elif not parameter.is_flag:
-        names += f" {parameter.metavar or parameter.type.name.upper()}"
+        names += f" {parameter.metavar or parameter.type.name.upper().removesuffix(' RANGE')}"
     shown = parameter.show_default
     default = shown if isinstance(shown, str) else "" if parameter.default in (None, False, ()) else parameter.default
     yield f"`{names}`"
