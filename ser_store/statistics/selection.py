@@ -13,7 +13,7 @@ All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ __all__ = [
 BOOTSTRAP_REPEATS = 1000
 SEARCH_REPEATS = 200
 HALVES_REPEATS = 100
+# Repeats that end by their error are so many at least.
+_LEAST_REPEATS = 20
 
 Groups = ArrayLike | Sequence[Any] | None
 # Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
@@ -138,6 +140,7 @@ def correct_search_by_bootstrap(
     repeats: int = SEARCH_REPEATS,
     seed: int = 0,
     confidence: float = 0.95,
+    error: float | None = None,
     progress: Progress = silent,
 ) -> SelectionBias:
     """Return the accuracy to expect from a search, by the bootstrap of :func:`correct_selection_by_bootstrap`.
@@ -158,6 +161,8 @@ def correct_search_by_bootstrap(
             which the higher is the better. Called ``repeats + 1`` times, last with every utterance once.
         n_utterances: all utterances.
         groups, group_name, weigh, repeats, seed, confidence: as for :func:`correct_selection_by_bootstrap`.
+        error: end the repeats, after 20 at least, as soon as the standard error of the figure by their number is no
+            more than this. Default: all repeats.
         progress: shows how many searches are done.
 
     Raises:
@@ -180,6 +185,7 @@ def correct_search_by_bootstrap(
         repeats=repeats,
         method="bootstrap",
         confidence=confidence,
+        error=error,
     )
 
 
@@ -265,35 +271,42 @@ def _correct_by_splits(
     repeats: int,
     method: str,
     confidence: float,
+    error: float | None = None,
 ) -> SelectionBias:
     """Choose on the one part of every split, score on the other.
 
     Args:
         splits: how often each unit is searched on, ``(n_units,)``, and which units are scored on, ``(n_units,)``.
+        error: the standard error at which no more splits are needed; None for all of them.
     """
     units = searching.units
     scores: list[float] = []
     n_outside: list[int] = []
     extremes: list[float] = []
+    reached = None
     everything = np.ones(units.n, dtype=np.intp)
     steps = searching.progress([*splits, None], total=len(splits) + 1, label="correcting for the choice")
-    apparent = 0.0
     for split in steps:
-        if split is None:
-            outcomes = searching.search(everything)
-            apparent = searching.score(outcomes, everything)
-        else:
-            outcomes = searching.search(units.expand(split[0]))
-            scores.append(searching.score(outcomes, units.expand(split[1]).astype(np.intp)))
-            n_outside.append(int(np.count_nonzero(split[1])))
+        if split is None:  # the last search follows
+            break
+        outcomes = searching.search(units.expand(split[0]))
+        scores.append(searching.score(outcomes, units.expand(split[1]).astype(np.intp)))
+        n_outside.append(int(np.count_nonzero(split[1])))
         extremes += find_limits(outcomes)
-    return summarise_scores(
-        apparent,
+        if error is not None and len(scores) > 1:
+            reached = float(np.std(scores, ddof=1)) / len(scores) ** 0.5
+            if len(scores) >= _LEAST_REPEATS and reached <= error:
+                break
+    outcomes = searching.search(everything)
+    extremes += find_limits(outcomes)
+    found = summarise_scores(
+        searching.score(outcomes, everything),
         np.array(scores),
         np.array(n_outside, dtype=np.intp),
         units=units,
         limits=(min(extremes), max(extremes)),
-        repeats=repeats,
+        repeats=repeats if error is None else len(scores),
         method=method,
         confidence=confidence,
     )
+    return replace(found, error=reached)
