@@ -32,6 +32,8 @@ MAX_OUTCOMES = 20_000_000
 OUTCOME_REPEATS = 1000
 SEARCH_REPEATS = 200
 HALVES_REPEATS = 50
+# Searches are repeated until the standard error of the figure by their number is no more than this.
+REPEAT_ERROR = 0.005
 # Searches that are repeated take so long together, by a guess that is the same on all machines; where fewer than the
 # least number fit in, nothing is corrected unless the number is stated.
 MAX_SECONDS = 60.0
@@ -133,7 +135,8 @@ def _correct(
             return Corrected(None, f"not corrected: {note}; `repeats` {LEAST_REPEATS} takes the time")
         choose = _RepeatedChoice(everything, options, _choose_backend(pool, n_searches=repeats))
         shared |= {"n_utterances": len(everything.truth), "repeats": repeats, "progress": progress}
-        selection = correct_search(choose, method=correction.method, **shared)
+        error = REPEAT_ERROR if correction.method == "bootstrap" and not correction.repeats else None
+        selection = correct_search(choose, method=correction.method, error=error, **shared)
     if utterances.groups is None and utterances.speakers is not None:
         selection = replace(selection, caution=_IGNORES_SPEAKERS)
     return Corrected(selection)
@@ -223,5 +226,6 @@ def _choose_backend(pool: CandidatePool, *, n_searches: int) -> str:
         return "auto"
     if find_obstacle() is not None:
         return "auto"
-    backends = {name_backend(problem, search) for problem in problems}
-    return backends.pop() if len(backends) == 1 else "auto"
+    # What only numpy counts all ensembles of, compiled code may find the best of.
+    names = {name_backend(problem, search) for problem in problems} - {"batched"}
+    return names.pop() if len(names) == 1 else "auto"

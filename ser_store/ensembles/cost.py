@@ -107,9 +107,9 @@ def name_backend(problem: Problem, search: Search) -> str:
 
 
 def name_repeated(problem: Problem, search: Search) -> str:
-    """Return the back end of a search for the best alone: as :func:`name_backend`, or ``bounded``."""
-    name = name_backend(problem, search)
-    return "bounded" if name == "bitsliced" and problem.is_boundable else name
+    """Return the back end of a search for the best alone: as of all, or ``bounded``; sums take constraints then."""
+    name = name_backend(problem.free() if problem.bounded_by == "summed" else problem, search)
+    return "bounded" if name == problem.bounded_by == "bitsliced" else name
 
 
 def format_duration(seconds: float) -> str:

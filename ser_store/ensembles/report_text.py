@@ -156,7 +156,7 @@ def _describe_correction(report: "VoteReport") -> Iterator[Block]:
     if report.chosen_on is not None:
         yield _align(f"on {report.on}", f"{figure}  needs no correction{_name_objective(report)}")
         return
-    yield _align("corrected", f"{figure}  for that choice ({selection.method}, {selection.repeats} repeats)")
+    yield _align("corrected", f"{figure}  for that choice ({selection.describe()})")
     if report.options.weights is not None and report.options.weights.is_derived:
         yield "  the weights follow from the same utterances: they are chosen, and corrected for, as well"
 

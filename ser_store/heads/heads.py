@@ -23,7 +23,16 @@ from ser_store.heads.classifiers import (
 )
 from ser_store.heads.fitted_heads import FittedHead, list_choices
 from ser_store.heads.folds import DRAWN, Pairs, Protocol
-from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources, list_inputs, takes_logits
+from ser_store.heads.inputs import (
+    Layers,
+    Normalise,
+    find_covered,
+    find_sources,
+    list_inputs,
+    load_examples,
+    report_absent_classes,
+    takes_logits,
+)
 from ser_store.heads.kept_heads import WeighedTrial, keep_fitted, refuse_keeping
 from ser_store.heads.requests import HeadRequest, list_requests, refuse_one_name
 from ser_store.heads.trials import (
@@ -33,8 +42,6 @@ from ser_store.heads.trials import (
     Tune,
     fit_trial,
     join_folds,
-    load_examples,
-    report_absent_classes,
     sum_scores,
 )
 from ser_store.heads.tuning import Chosen, choose_heads

@@ -1,42 +1,23 @@
 """What heads are fitted on: which members of a store, which of their layers, and the numbers themselves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.log import report_left_out
+from ser_store.common.log import LOGGER, report_left_out
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import CorpusError, StoreError
 from ser_store.evaluation.choice.member_choice import list_readable
+from ser_store.heads.folds import Pairs
+from ser_store.heads.trials import Examples, Input, Places
+from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
 Layers = int | str | Sequence[int | str] | None
 Normalise = Literal["train", "speaker", "corpus"]
-
-
-@dataclass(frozen=True)
-class Input:
-    """Representations that one head is fitted on, of several members or layers side by side.
-
-    Attributes:
-        members: full names.
-        layers: the layers of each; None for the last one where none was named.
-    """
-
-    members: tuple[str, ...]
-    layers: tuple[int | None, ...] = (None,)
-
-    @property
-    def source(self) -> str:
-        return "+".join(self.members)
-
-    @property
-    def layer(self) -> int | str | None:
-        return self.layers[0] if len(self.layers) == 1 else "+".join(map(str, self.layers))
 
 
 def find_sources(store: Store, layer: Layers) -> list[str]:
@@ -167,3 +148,38 @@ def standardise_like(store: Store, member: str, layer: int | None, values: NDArr
     known = _read_block(store, member, store.covered(member), layer).astype(np.float64)
     deviation = known.std(axis=0)
     return np.asarray((values - known.mean(axis=0)) / np.where(deviation > 0, deviation, 1))
+
+
+def load_examples(
+    store: Store, inputs: Sequence[Input], pairs: Pairs, normalise: Normalise
+) -> tuple[Examples, list[tuple[Places, Places]]]:
+    """Load all utterances of the folds once; return them, and the places of each fold's rows among them.
+
+    Args:
+        pairs: of each fold the rows to fit on and to score.
+    """
+    rows = np.unique(np.concatenate([own for pair in pairs for own in pair]))
+    features = {one: load_input(store, one, rows, normalise) for one in inputs}
+    examples = Examples(
+        features, store.corpus.labels[rows], store.corpus.speaker_groups(rows), len(store.corpus.classes)
+    )
+    return examples, [(np.searchsorted(rows, train), np.searchsorted(rows, scored)) for train, scored in pairs]
+
+
+def report_absent_classes(run: str, corpus: Corpus, trains: Sequence[Rows]) -> None:
+    """Say which classes heads cannot answer, since the utterances that they are fitted on have none.
+
+    Raises:
+        CorpusError: if they have less than two classes.
+    """
+    absent = [sorted(set(range(len(corpus.classes))) - set(corpus.labels[train].tolist())) for train in trains]
+    missing = ", ".join(corpus.classes[index] for index in sorted({index for own in absent for index in own}))
+    if any(len(own) > len(corpus.classes) - 2 for own in absent):
+        raise CorpusError(
+            f"the training utterances have none labelled {missing}: expected some of every class, of two at least"
+        )
+    if missing:
+        folds = f" in {sum(map(bool, absent))} of {len(trains)} folds" if len(trains) > 1 else ""
+        LOGGER.info(
+            "caution: %s: the training utterances have none labelled %s%s: no head answers so", run, missing, folds
+        )

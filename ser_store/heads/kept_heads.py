@@ -17,8 +17,8 @@ from ser_store.corpora.splits.fitted import find_fitted, find_heard
 from ser_store.errors import StoreError
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.heads.classifiers import HEADS, Classifier
-from ser_store.heads.inputs import Input, Normalise, find_covered, load_input
-from ser_store.heads.trials import Combine, FittedTrial, KeptTrial, sum_scores
+from ser_store.heads.inputs import Normalise, find_covered, load_input
+from ser_store.heads.trials import Combine, FittedTrial, Input, KeptTrial, sum_scores
 from ser_store_h5.disk.atomic import write_bytes_atomically
 from ser_store_h5.fitted import KEY
 from ser_store_h5.member import Member

@@ -6,8 +6,8 @@ from typing import Any
 
 from ser_store.errors import StoreError
 from ser_store.heads.classifiers import Classifier, describe_settings
-from ser_store.heads.inputs import Input, Normalise
-from ser_store.heads.trials import Combine, Trial, Tune, list_trials
+from ser_store.heads.inputs import Normalise
+from ser_store.heads.trials import Combine, Input, Trial, Tune, list_trials
 from ser_store_h5.names import parse_member
 
 # What the folds of a cross-validation keep together.

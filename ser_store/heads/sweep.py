@@ -16,7 +16,15 @@ from ser_store.evaluation.leakage import iter_leakage, summarize_cautions
 from ser_store.heads.classifiers import HEADS, ClassWeight, HeadKind, choose_classifiers
 from ser_store.heads.folds import Pairs, Protocol
 from ser_store.heads.heads import describe_run, head
-from ser_store.heads.inputs import Layers, Normalise, find_covered, find_sources, list_inputs
+from ser_store.heads.inputs import (
+    Layers,
+    Normalise,
+    find_covered,
+    find_sources,
+    list_inputs,
+    load_examples,
+    report_absent_classes,
+)
 from ser_store.heads.requests import HeadRequest
 from ser_store.heads.sweep_cells import (
     Amount,
@@ -27,10 +35,11 @@ from ser_store.heads.sweep_cells import (
     list_sweep_requests,
     name_protocol,
 )
-from ser_store.heads.sweep_fits import Fold, choose_input, digest_examples, fit_cells, list_fits
+from ser_store.heads.sweep_fits import choose_input, digest_examples, fit_cells, list_fits
 from ser_store.heads.sweep_table import Outcome, append_outcome, read_outcomes
 from ser_store.heads.swept import BestHead, Judged, Sweep, SweptHead, rank_heads
-from ser_store.heads.trials import Tune, load_examples, report_absent_classes
+from ser_store.heads.trials import Tune
+from ser_store.heads.tuning import Fold
 from ser_store_h5.names import list_names, parse_member
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store

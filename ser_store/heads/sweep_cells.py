@@ -14,9 +14,9 @@ from ser_store.corpora.splits.train_eval_rows import Rows, list_folds
 from ser_store.errors import CorpusError, StoreError
 from ser_store.heads.classifiers import Classifier, describe_estimator
 from ser_store.heads.folds import DRAWN, Pairs, Protocol
-from ser_store.heads.inputs import Input, Normalise
+from ser_store.heads.inputs import Normalise
 from ser_store.heads.requests import HeadRequest, list_requests
-from ser_store.heads.trials import Places, Tune
+from ser_store.heads.trials import Input, Places, Tune
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.names import list_names
 

@@ -2,60 +2,20 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ser_store.errors import SerstoreError
-from ser_store.heads.inputs import Input
 from ser_store.heads.sweep_cells import Cell
 from ser_store.heads.sweep_table import Outcome
-from ser_store.heads.trials import Examples, Places, Trial, fit_and_score
-from ser_store.heads.tuning import choose_heads
-from ser_store_h5.progress import silent
+from ser_store.heads.trials import Examples, Input, Places
+from ser_store.heads.tuning import FittedFold, Fold, fit_fold
 
 # What takes longest is begun first, so that no core waits for it at the end.
 _SLOWEST = ("boosting", "forest", "mlp", "extra-trees", "svm", "linear-svm", "logreg")
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """What is fitted for one cell on one fold.
-
-    Attributes:
-        cell: its number.
-        number: of the fold, from 0 on.
-        n_folds: that the cell has.
-        trials: the way to make the head, or several to choose from.
-        examples: all utterances, with the cell's input alone.
-        train: places of those that are fitted on.
-        scored: places of those that are scored.
-        seed: what tuning draws by.
-    """
-
-    cell: int
-    number: int
-    n_folds: int
-    trials: Sequence[Trial]
-    examples: Examples
-    train: Places
-    scored: Places
-    seed: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    cell: int
-    number: int
-    n_train: int
-    seconds: float
-    predicted: NDArray[np.int16] | None
-    problem: str = ""
 
 
 def digest_examples(examples: Examples) -> str:
@@ -104,7 +64,7 @@ def fit_cells(folds: Sequence[Fold], *, workers: int | None) -> Iterator[tuple[i
         folds: of all cells.
         workers: processes; None for one on each core.
     """
-    parts: dict[int, list[_Fitted]] = {}
+    parts: dict[int, list[FittedFold]] = {}
     n_folds = {one.cell: one.n_folds for one in folds}
     for fitted in _map(sorted(folds, key=_rank), workers or os.cpu_count() or 1):
         own = parts.setdefault(fitted.cell, [])
@@ -120,7 +80,7 @@ def _rank(fold: Fold) -> tuple[int, int]:
     return slow, -fold.examples.features[trial.input].shape[1]
 
 
-def _join(parts: Sequence[_Fitted]) -> Outcome | str:
+def _join(parts: Sequence[FittedFold]) -> Outcome | str:
     problem = next((one.problem for one in parts if one.problem), "")
     if problem:
         return problem
@@ -128,27 +88,14 @@ def _join(parts: Sequence[_Fitted]) -> Outcome | str:
     return Outcome(predicted, max(one.n_train for one in parts), sum(one.seconds for one in parts))
 
 
-def _map(folds: Sequence[Fold], workers: int) -> Iterator[_Fitted]:
+def _map(folds: Sequence[Fold], workers: int) -> Iterator[FittedFold]:
     """Fit in processes of their own, each with one thread; in this one where one is enough."""
     if min(workers, len(folds)) < 2:
-        yield from map(_fit, folds)
+        yield from map(fit_fold, folds)
         return
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config("loky", inner_max_num_threads=1):
-        done: Any = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_fit)(fold) for fold in folds)
+        done: Any = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(fit_fold)(fold) for fold in folds)
     with closing(done):
         yield from done
-
-
-def _fit(fold: Fold) -> _Fitted:
-    start, predicted, problem = time.process_time(), None, ""
-    place = (fold.train, fold.scored)
-    options: dict[str, Any] = {"is_pool": False, "seed": fold.seed, "show": silent, "label": ""}
-    try:
-        [[chosen]] = choose_heads([fold.trials], fold.examples, [place], **options)
-        said, what = fit_and_score(chosen.trial, fold.examples, *place)
-        predicted = said if what == "predicted" else said.argmax(axis=1).astype(np.int16)
-    except SerstoreError as refused:
-        problem = str(refused)
-    return _Fitted(fold.cell, fold.number, len(fold.train), time.process_time() - start, predicted, problem)

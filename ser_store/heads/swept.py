@@ -86,7 +86,7 @@ class BestHead:
         bounds = f" {format_interval(found.bounds)}" if found.bounds else ""
         return (
             f"{name}, apparent {Percent(found.apparent)}, corrected {Percent(found.corrected)}{bounds} for having been "
-            f"chosen among {self.n_candidates} on these {one.n} utterances ({found.method}, {found.repeats} repeats)"
+            f"chosen among {self.n_candidates} on these {one.n} utterances ({found.describe()})"
         )
 
     def to_json(self) -> dict[str, Any]:

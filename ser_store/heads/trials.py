@@ -1,4 +1,4 @@
-"""The ways to make a head, and what each says: arrays in, scores out."""
+"""The ways to make a head, and what each says: arrays in, scores out. Processes that fit load no more than this."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,19 +8,34 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.common.log import LOGGER
-from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import CorpusError, StoreError
 from ser_store.heads.classifiers import Classifier, describe_settings, fit_classifier, score_classes
-from ser_store.heads.folds import Pairs
-from ser_store.heads.inputs import Input, Normalise, load_input
 from ser_store.voting.fitted import sum_weighted
-from ser_store_h5.corpus import Corpus
-from ser_store_h5.store import Store
 
 Combine = Literal["average", "pool"]
 Tune = bool | Mapping[str, Sequence[Any]]
 Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Representations that one head is fitted on, of several members or layers side by side.
+
+    Attributes:
+        members: full names.
+        layers: the layers of each; None for the last one where none was named.
+    """
+
+    members: tuple[str, ...]
+    layers: tuple[int | None, ...] = (None,)
+
+    @property
+    def source(self) -> str:
+        return "+".join(self.members)
+
+    @property
+    def layer(self) -> int | str | None:
+        return self.layers[0] if len(self.layers) == 1 else "+".join(map(str, self.layers))
 
 
 @dataclass(frozen=True)
@@ -94,41 +109,6 @@ def list_trials(classifier: Classifier, one: Input, tune: Tune) -> list[Trial]:
 
 def _list_values(values: Any) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
-
-
-def load_examples(
-    store: Store, inputs: Sequence[Input], pairs: Pairs, normalise: Normalise
-) -> tuple[Examples, list[tuple[Places, Places]]]:
-    """Load all utterances of the folds once; return them, and the places of each fold's rows among them.
-
-    Args:
-        pairs: of each fold the rows to fit on and to score.
-    """
-    rows = np.unique(np.concatenate([own for pair in pairs for own in pair]))
-    features = {one: load_input(store, one, rows, normalise) for one in inputs}
-    examples = Examples(
-        features, store.corpus.labels[rows], store.corpus.speaker_groups(rows), len(store.corpus.classes)
-    )
-    return examples, [(np.searchsorted(rows, train), np.searchsorted(rows, scored)) for train, scored in pairs]
-
-
-def report_absent_classes(run: str, corpus: Corpus, trains: Sequence[Rows]) -> None:
-    """Say which classes heads cannot answer, since the utterances that they are fitted on have none.
-
-    Raises:
-        CorpusError: if they have less than two classes.
-    """
-    absent = [sorted(set(range(len(corpus.classes))) - set(corpus.labels[train].tolist())) for train in trains]
-    missing = ", ".join(corpus.classes[index] for index in sorted({index for own in absent for index in own}))
-    if any(len(own) > len(corpus.classes) - 2 for own in absent):
-        raise CorpusError(
-            f"the training utterances have none labelled {missing}: expected some of every class, of two at least"
-        )
-    if missing:
-        folds = f" in {sum(map(bool, absent))} of {len(trains)} folds" if len(trains) > 1 else ""
-        LOGGER.info(
-            "caution: %s: the training utterances have none labelled %s%s: no head answers so", run, missing, folds
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,9 @@
-"""What is chosen on training utterances alone: a classifier's settings, its kind, its layer, the weights of heads."""
+"""What is chosen on training utterances alone: a classifier's settings, its kind, its layer, the weights of heads.
 
+Processes of a sweep load this and what it imports, before their first fit.
+"""
+
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import StoreError
+from ser_store.errors import SerstoreError, StoreError
 from ser_store.heads.folds import split_by_speaker
 from ser_store.heads.trials import Examples, Places, Trial, fit_and_score
 from ser_store.voting.fitted import fit_weights
-from ser_store_h5.progress import Progress
+from ser_store_h5.progress import Progress, silent
 
 # A head of less weight is left out of a pool.
 _LEAST_WEIGHT = 1e-4
@@ -104,3 +108,54 @@ def _weigh(trials: Sequence[Trial], said: Sequence[NDArray[Any]], labels: Any) -
         for trial, weight, own, stays in zip(trials, weights, said, kept, strict=True)
         if stays
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What is fitted for one cell on one fold.
+
+    Attributes:
+        cell: its number.
+        number: of the fold, from 0 on.
+        n_folds: that the cell has.
+        trials: the way to make the head, or several to choose from.
+        examples: all utterances, with the cell's input alone.
+        train: places of those that are fitted on.
+        scored: places of those that are scored.
+        seed: what tuning draws by.
+    """
+
+    cell: int
+    number: int
+    n_folds: int
+    trials: Sequence[Trial]
+    examples: Examples
+    train: Places
+    scored: Places
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFold:
+    """What came of it: the predicted classes of those scored, or why there are none; ``seconds`` of a core."""
+
+    cell: int
+    number: int
+    n_train: int
+    seconds: float
+    predicted: NDArray[np.int16] | None
+    problem: str = ""
+
+
+def fit_fold(fold: Fold) -> FittedFold:
+    """Choose a head of a fold, fit it, and have it score."""
+    start, predicted, problem = time.process_time(), None, ""
+    place = (fold.train, fold.scored)
+    options: dict[str, Any] = {"is_pool": False, "seed": fold.seed, "show": silent, "label": ""}
+    try:
+        [[chosen]] = choose_heads([fold.trials], fold.examples, [place], **options)
+        said, what = fit_and_score(chosen.trial, fold.examples, *place)
+        predicted = said if what == "predicted" else said.argmax(axis=1).astype(np.int16)
+    except SerstoreError as refused:
+        problem = str(refused)
+    return FittedFold(fold.cell, fold.number, len(fold.train), time.process_time() - start, predicted, problem)

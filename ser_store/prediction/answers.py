@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.options import WEIGHTED
 from ser_store.ensembles.saving import average_shares
-from ser_store.heads.inputs import Input
 from ser_store.heads.kept_heads import KeptHead
+from ser_store.heads.trials import Input
 from ser_store.metrics import log_softmax, softmax
 from ser_store.voting.checks import Tie, count_unanswered
 from ser_store.voting.fitted import sum_weighted

@@ -45,6 +45,7 @@ class SelectionBias:
             score, where the utterances weigh otherwise or the outcomes are not right or wrong.
         corrected: the accuracy to expect on further utterances, in 0..1; at most the apparent one.
         repeats: how often the choice was repeated.
+        error: standard error of the corrected figure by the number of repeats, where these ended by it; else None.
         method: ``bootstrap`` or ``halves``, with groups ``bootstrap by speaker`` or ``halves by speaker``.
         low: lower bound of the corrected accuracy, with a confidence of 95%; None where nothing was repeated.
         high: its upper bound.
@@ -58,6 +59,7 @@ class SelectionBias:
     low: float | None = None
     high: float | None = None
     caution: str | None = None
+    error: float | None = None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -79,7 +81,13 @@ class SelectionBias:
             "interval": None if self.bounds is None else list(self.bounds),
             "confidence": CONFIDENCE,
             "caution": self.caution,
+            **({} if self.error is None else {"error": self.error}),
         }
+
+    def describe(self) -> str:
+        """Return by what method it was corrected, how often the choice was repeated, and what is left to chance."""
+        error = "" if self.error is None else f", ± {self.error * 100:.2f} points by their number"
+        return f"{self.method}, {self.repeats} repeats{error}"
 
 
 def find_chosen_units(n: int, groups: ArrayLike | Sequence[Any] | None, group_name: str) -> Units:

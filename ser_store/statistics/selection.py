@@ -12,6 +12,7 @@ All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ from ser_store_h5.progress import Progress, silent
 BOOTSTRAP_REPEATS = 1000
 # Of a search, by the method.
 SEARCH_REPEATS = {"bootstrap": 200, "halves": 100}
+# Repeats that end by their error are so many at least.
+_LEAST_REPEATS = 20
 
 Groups = ArrayLike | Sequence[Any] | None
 # Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
@@ -128,6 +131,7 @@ def correct_search(
     weigh: Weighing = weigh_alike,
     repeats: int | None = None,
     seed: int = 0,
+    error: float | None = None,
     progress: Progress = silent,
 ) -> SelectionBias:
     """Return the accuracy to expect from a search, which is run again on some of the utterances and scored on others.
@@ -158,6 +162,8 @@ def correct_search(
         method: ``bootstrap`` or ``halves``.
         groups, group_name, weigh, seed: as for :func:`correct_selection_by_bootstrap`.
         repeats: samples, or random splits into halves. Default: 200 samples, or 100 splits.
+        error: end the repeats, after 20 at least, as soon as the standard error of the figure by their number is no
+            more than this. Default: all repeats.
         progress: shows how many searches are done.
 
     Raises:
@@ -178,23 +184,37 @@ def correct_search(
     units = find_chosen_units(n_utterances, groups, group_name)
     splits = list((_iter_samples if method == "bootstrap" else _iter_halves)(units.count, repeats, seed))
     scores: list[float] = []
+    n_outside: list[int] = []
     extremes: list[float] = []
-    everything = np.ones(units.count, dtype=np.intp)
-    steps = [*splits, (everything, everything > 0)]
-    for chosen_on, is_scored in progress(steps, total=len(steps), label="correcting for the choice"):
+    reached = None
+
+    def search(chosen_on: NDArray[np.intp], is_scored: NDArray[np.bool_]) -> float:
         outcomes = _search(choose, units.expand(chosen_on))
-        weights = weigh(units.expand(is_scored).astype(np.intp)[None])[0]
-        scores.append(float(score_outcomes(outcomes, weights)))
-        extremes += find_limits(outcomes)
-    return summarise_scores(
-        scores[-1],
-        np.array(scores[:-1]),
-        np.array([np.count_nonzero(is_scored) for _, is_scored in splits], dtype=np.intp),
+        extremes.extend(find_limits(outcomes))
+        return float(score_outcomes(outcomes, weigh(units.expand(is_scored).astype(np.intp)[None])[0]))
+
+    # The last one is the search that is corrected, which comes after the repeats however they end.
+    for split in progress([*splits, None], total=len(splits) + 1, label="correcting for the choice"):
+        if split is None:
+            break
+        scores.append(search(*split))
+        n_outside.append(int(np.count_nonzero(split[1])))
+        if error is not None and len(scores) >= _LEAST_REPEATS:
+            reached = float(np.std(scores, ddof=1)) / len(scores) ** 0.5
+            if reached <= error:
+                break
+    everything = np.ones(units.count, dtype=np.intp)
+    apparent = search(everything, everything > 0)
+    found = summarise_scores(
+        apparent,
+        np.array(scores),
+        np.array(n_outside, dtype=np.intp),
         units=units,
         limits=(min(extremes), max(extremes)),
-        repeats=repeats,
+        repeats=repeats if error is None else len(scores),
         method=method,
     )
+    return replace(found, error=reached)
 
 
 def _iter_samples(n_units: int, repeats: int, seed: int) -> Iterator[Split]:

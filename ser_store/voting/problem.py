@@ -24,6 +24,8 @@ _MAX_ENSEMBLES = 2**62
 _MAX_PLANES = 2**30
 # Margins that are tabled at 24 bytes each: 100 MB.
 _MAX_MARGINS = 2**22
+# A search that begins with more members than are allowed meets so many times as many ensembles at most.
+_MOST_FREE = 100
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,15 @@ class Problem:
         return plain and 2 <= self.k <= 255 >= self.n_classes and planes <= _MAX_PLANES
 
     @property
-    def is_boundable(self) -> bool:
-        """Whether compiled code finds the best alone by leaving out what cannot be it."""
-        return self.is_bitsliceable and self.k >= 4 and self.constraints is None
+    def bounded_by(self) -> str | None:
+        """The compiled code that finds the best alone by leaving out what cannot be it; None where there is none."""
+        if self.k < 4:
+            return None
+        if self.is_bitsliceable:
+            return "bitsliced" if self.constraints is None else None
+        free = self.free()
+        is_near = free.total <= _MOST_FREE * self.total
+        return "summed" if free.is_summable and self.fits(self.k) and is_near else None
 
     @property
     def is_summable(self) -> bool:
@@ -96,6 +104,10 @@ class Problem:
     def most(self) -> int:
         """The most that a candidate gives a class."""
         return find_most(self.weights, self.steps)
+
+    def free(self) -> "Problem":
+        """Return the same without constraints."""
+        return self if self.constraints is None else replace(self, constraints=None)
 
     def keep(self, candidates: NDArray[np.intp]) -> "Problem":
         """Return the problem of some of the candidates, without constraints."""

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import combinations
 from statistics import NormalDist
 
@@ -396,3 +397,26 @@ def test_progress_counts_the_searches():
     options = {"method": "halves", "n_utterances": 14, "repeats": 3}
     correct_search(lambda _: np.ones(14, dtype=bool), progress=progress, **options)
     assert shown == [(7, "correcting for the choice")]
+
+
+@pytest.mark.parametrize("by", [{}, {"groups": np.arange(96) % 24}])
+def test_repeats_that_end_by_their_error_are_the_first_of_all(by):
+    right = np.random.default_rng(3).random((30, 96)) < 0.8
+
+    def choose(rows):
+        return right[right[:, rows].mean(axis=1).argmax()]
+
+    options = {"n_utterances": 96, **by}
+    ended = correct_search(choose, error=0.006, **options)
+    assert 20 < ended.repeats < 200
+    assert 0 < ended.error <= 0.006
+    assert ended.to_json()["error"] == ended.error
+    assert "points by their number" in ended.describe()
+    plain = correct_search(choose, repeats=ended.repeats, **options)
+    assert replace(ended, error=None) == plain
+    assert plain.error is None
+    assert "error" not in plain.to_json()
+    all_of_them = correct_search(choose, **options)
+    assert ended.corrected == pytest.approx(all_of_them.corrected, abs=3 * 0.006)
+    assert correct_search(choose, error=1e-6, repeats=30, **options).repeats == 30
+    assert correct_search(choose, error=1.0, **options).repeats == 20

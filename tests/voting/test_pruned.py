@@ -60,6 +60,31 @@ def test_the_best_alone_is_the_first_of_the_exhaustive_search(case, tie, objecti
     assert alone == search_problem(problem, top=1, backend="batched").results[0]
 
 
+@pytest.mark.parametrize("constrained", [{}, {"groups": True}, {"groups": True, "required": True}, {"required": True}])
+@pytest.mark.parametrize("voting", [{"rule": "soft"}, {"rule": "soft", "objective": "balanced_accuracy"}, "weighted"])
+@settings(max_examples=25, deadline=None)
+@given(case=cases())
+def test_the_best_of_sums_alone_is_the_first_of_the_exhaustive_search(case, voting, constrained):
+    predictions, truth, k, n_classes, seed = case
+    m, rng = len(predictions), np.random.default_rng(seed)
+    options = {"weights": rng.integers(1, 9, size=m)} if voting == "weighted" else dict(voting)
+    if voting != "weighted":
+        shares = rng.dirichlet(np.ones(n_classes), size=(m, len(truth))).astype(np.float32)
+        options["probabilities"] = shares + 2 * np.eye(n_classes, dtype=np.float32)[predictions]
+        options["probabilities"] /= options["probabilities"].sum(axis=-1, keepdims=True)
+    if "groups" in constrained:
+        options["groups"] = np.arange(m) // 2
+    if "required" in constrained:
+        options["required"] = [[0, m - 1], [0]]
+    try:
+        problem = pose_problem(predictions, truth, k=k, n_classes=n_classes, **options)
+        exhaustive = search_problem(problem, top=1, backend="batched").results[0]
+    except EnsembleError:  # no ensemble of so many is allowed
+        return
+    backend = "summed" if problem.bounded_by == "summed" else "auto"
+    assert pruned.find_best(problem, backend=backend, threads=2) == exhaustive
+
+
 def test_the_best_alone_keeps_to_constraints():
     predictions, truth = draw_candidates(12, 60, 4, accuracy=0.7)
     groups = np.arange(12) // 2

@@ -1,6 +1,7 @@
 """The compiled search by sums on all processors: what goes into it, and what comes out."""
 
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +10,12 @@ from ser_store.voting.compiled.best import Best, make_best
 from ser_store.voting.compiled.narrowing import Narrowed, Open, Summands
 from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
 from ser_store.voting.compiled.summing import SumWork, search_part_by_sums
+from ser_store.voting.compiled.workspace import number_from
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem
+from ser_store.voting.subsets import Constraints
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
-from ser_store_h5.progress import Progress
+from ser_store_h5.progress import Progress, silent
 
 
 def search_summed(
@@ -33,6 +36,15 @@ def search_summed(
         tally.offer(sure.correct, sure.balance, sure.members)
     else:
         search_batched(problem, tally, progress=progress, kept=kept)
+
+
+def search_hopeful_sums(problem: Problem, tally: Tally, *, threads: int | None) -> None:
+    """Offer to ``tally`` the best ensembles that are allowed, of three members or more with exact sums; count none.
+
+    What cannot reach the tally's floor is left out: the higher that is to begin with, the less there is to vote.
+    """
+    search_part = partial(search_hopeful_part, constraints=problem.constraints)
+    search_in_threads(encode_summands(problem), search_part, tally, threads=threads, progress=silent)
 
 
 def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
@@ -100,7 +112,38 @@ def search_summed_part(
     candidates: Summands, part: Part, *, top: int, floor: int, kept: Scores | None = None
 ) -> tuple[NDArray[np.int64], Best]:
     """Return the histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
-    summands = candidates
+    histogram = np.zeros((len(candidates.best_balance), 8), dtype=np.int64)
+    work = _make_work(candidates, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
+    search_part_by_sums(work, part.roots, part.first_middle, part.end_middle)
+    return histogram.sum(axis=1), work.best
+
+
+def search_hopeful_part(
+    candidates: Summands,
+    part: Part,
+    *,
+    top: int,
+    floor: int,
+    kept: Scores | None = None,
+    constraints: Constraints | None = None,
+) -> tuple[NDArray[np.int64], Best]:
+    """Return the best of a part that have at least ``floor`` utterances right, and a histogram of none."""
+    nothing = np.empty(0, dtype=np.int64)
+    work = _make_work(candidates, top=top, floor=floor, histogram=nothing, kept=kept, constraints=constraints)
+    search_part_by_sums(work, part.roots, part.first_middle, part.end_middle)
+    return np.zeros_like(candidates.best_balance), work.best
+
+
+def _make_work(
+    summands: Summands,
+    *,
+    top: int,
+    floor: int,
+    histogram: NDArray[np.int64],
+    kept: Scores | None = None,
+    constraints: Constraints | None = None,
+) -> SumWork:
+    """Return what the kernel needs for one part."""
     k, n_utterances, n_pairs = summands.k, len(summands.starts) - 1, len(summands.sums)
     n_rows = max(1, k - 1)
     narrowed = Narrowed(
@@ -128,17 +171,14 @@ def search_summed_part(
         with_vote=np.zeros(8 * n_rivals, dtype=np.int64),
         at_worst=np.zeros(8 * n_rivals, dtype=np.int64),
     )
-    best = make_best(top=top, k=k, floor=floor, by_balance=summands.by_balance)
-    histogram = np.zeros((len(summands.best_balance), 8), dtype=np.int64)
-    work = SumWork(
+    return SumWork(
         summands,
+        number_from(summands.first, summands.end, constraints),
         narrowed,
         opened,
         scores=np.zeros(summands.end, dtype=np.uint64),
         path=np.zeros(k, dtype=np.int64),
-        best=best,
-        histogram=histogram.ravel(),
+        best=make_best(top=top, k=k, floor=floor, by_balance=summands.by_balance),
+        histogram=histogram,
         kept=np.empty(0, dtype=np.int16) if kept is None else kept,
     )
-    search_part_by_sums(work, part.roots, part.first_middle, part.end_middle)
-    return histogram.sum(axis=1), best

@@ -9,6 +9,9 @@ utterances are counted once and leave the subtree.
 The second last vote is taken for eight candidates at once, which leaves for each the few margins that the last vote
 decides. That is again taken for eight candidates at once, at an addition for each of these margins: the sign of their
 sum, or of all rivals' sums together, is the count of an utterance lost.
+
+Where nothing is counted, beginnings are left out that too few utterances are right after, even if all that are not
+settled were; and so are those that constraints rule out.
 """
 
 from typing import NamedTuple
@@ -29,12 +32,17 @@ from ser_store.voting.compiled.simd import (
     splat,
     store,
 )
+from ser_store.voting.compiled.workspace import Allowed
 
 
 class SumWork(NamedTuple):
-    """All that a part of the search reads and writes; see ``Work`` and ``LastVote`` of ``kernel``."""
+    """All that a part of the search reads and writes; see ``Work`` and ``LastVote`` of ``kernel``.
+
+    An empty ``histogram`` counts nothing.
+    """
 
     summands: Summands
+    allowed: Allowed
     narrowed: Narrowed
     opened: Open
     scores: NDArray[np.uint64]
@@ -55,21 +63,38 @@ def search_part_by_sums(work: SumWork, roots: Ints, first_middle: int, end_middl
     n_rooted = roots.shape[1]
     n_kept = 0
     for number in range(len(roots)):
-        same = number > 0
+        same, is_allowed = number > 0, True
         root = first - 1
         for depth in range(n_rooted):
+            is_allowed = is_allowed and roots[number, depth] >= _follow(work, root)
             root = roots[number, depth]
             same = same and root == roots[number - 1, depth]
             path[depth] = root
             if not same:
                 narrow(summands, narrowed, depth, root)
+        if not is_allowed or _is_hopeless(work, n_rooted):
+            continue
         if summands.k == 2:
             n_kept = _vote_two(work, 0, root, n_kept)
             continue
-        for third_last in range(max(root + 1, first_middle), min(end - 2, end_middle)):
+        for third_last in range(max(_follow(work, root), first_middle), min(end - 2, end_middle)):
             path[n_rooted] = third_last
             narrow(summands, narrowed, n_rooted, third_last)
-            n_kept = _vote_two(work, n_rooted + 1, third_last, n_kept)
+            if not _is_hopeless(work, n_rooted + 1):
+                n_kept = _vote_two(work, n_rooted + 1, third_last, n_kept)
+
+
+@compiled_inner
+def _follow(work: SumWork, member: int) -> int:
+    """Return the first candidate that may come after ``member``, or after nobody."""
+    return int(work.allowed.following[member]) if member >= work.summands.first else work.summands.first
+
+
+@compiled_inner
+def _is_hopeless(work: SumWork, row: int) -> bool:
+    """Return whether nothing is counted, and no ensemble that begins so can be among the best."""
+    narrowed = work.narrowed
+    return len(work.histogram) == 0 and narrowed.correct[row] + narrowed.counts[row] < work.best.state[FLOOR]
 
 
 @compiled_inner
@@ -79,17 +104,23 @@ def _vote_two(work: SumWork, row: int, before: int, n_kept: int) -> int:
     margins, places, sums, is_last = work.summands.margins, opened.places, opened.sums, opened.is_last
     n_single, n_several, correct = opened.n_single, opened.n_several, opened.correct
     end = work.summands.end
-    for block in range((before + 1) // 8 * 8, end, 8):
-        begin, stop = max(before + 1, block), min(block + 8, end - 1)
+    counts, after = len(histogram) > 0, _follow(work, before)
+    for block in range(after // 8 * 8, end, 8):
+        begin, stop = max(after, block), min(block + 8, end - 1)
+        if begin >= stop:
+            continue
         lanes = np.uint64((1 << (stop - block)) - (1 << (begin - block)))
         open_lanes(work.summands, work.narrowed, opened, row, block, lanes)
         for second_last in range(begin, stop):
             lane = second_last - block
+            if not counts and get(correct, lane) < get(state, FLOOR):
+                continue
             reaches = _vote_last(
                 margins, places, sums, is_last, scores, correct, lane, get(n_single, lane), get(n_several, lane),
                 second_last, end, get(state, FLOOR),
             )  # fmt: skip
-            count_scores(histogram, scores, second_last, end)
+            if counts:
+                count_scores(histogram, scores, second_last, end)
             n_kept = keep_scores(kept, n_kept, scores, second_last, end)
             if reaches:
                 _consider(work, row, second_last)
@@ -133,12 +164,15 @@ def _vote_last(
 
 @compiled_inner
 def _consider(work: SumWork, row: int, second_last: int) -> None:
-    """Offer the ensembles that end with a candidate after ``second_last`` and may be among the best."""
-    summands, path, best = work.summands, work.path, work.best
+    """Offer the allowed ensembles that end with a candidate after ``second_last`` and may be among the best."""
+    summands, path, best, allowed = work.summands, work.path, work.best, work.allowed
     path[summands.k - 2] = second_last
-    for last in range(second_last + 1, summands.end):
+    held = 0
+    for place in range(summands.k - 1):
+        held |= allowed.hits[path[place]]
+    for last in range(_follow(work, second_last), summands.end):
         correct = int(work.scores[last])
-        if correct >= best.state[FLOOR]:
+        if correct >= best.state[FLOOR] and held | allowed.hits[last] == allowed.needed:
             path[summands.k - 1] = last
             balance = _weigh(summands, work.narrowed, row, second_last, last)
             offer(best, correct, balance, path, summands.best_balance)

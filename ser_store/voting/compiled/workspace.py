@@ -84,7 +84,7 @@ def make_work(
     )
     return Work(
         candidates=candidates,
-        allowed=_number_from(candidates.first, constraints or make_constraints(candidates.end - candidates.first)),
+        allowed=number_from(candidates.first, candidates.end, constraints),
         tree=make_tree(candidates),
         pack=pack,
         last_vote=last_vote,
@@ -94,7 +94,9 @@ def make_work(
     )
 
 
-def _number_from(first: int, constraints: Constraints) -> Allowed:
+def number_from(first: int, end: int, constraints: Constraints | None) -> Allowed:
+    """Return the constraints, or those that allow all, by the numbers of candidates ``first..end-1``."""
+    constraints = constraints or make_constraints(end - first)
     nobody = np.zeros(first, dtype=np.int64)
     return Allowed(
         following=np.concatenate([nobody, constraints.following + first, [0]]),
