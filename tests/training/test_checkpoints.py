@@ -100,9 +100,14 @@ def test_what_is_wrong_with_a_checkpoint_is_raised_where_it_is_waited_for(traine
     writer = CheckpointWriter(tmp_path, training="t", limit=2)
     (tmp_path / "checkpoint-4").touch()
     message = "a checkpoint could not be written .* go on with `resume`"
-    with pytest.raises(StoreError, match=message), writer.waited_for():
-        writer.save(4, *trained, {"trainer_state.json": b"{}"})
-        raise ValueError("that came after")
+
+    def go_wrong():
+        with writer.waited_for():
+            writer.save(4, *trained, {"trainer_state.json": b"{}"})
+            raise ValueError("that came after")
+
+    with pytest.raises(StoreError, match=message):
+        go_wrong()
     writer.wait()  # and once only
 
 
