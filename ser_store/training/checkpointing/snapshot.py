@@ -13,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ser_store.backbones.digest import view_bytes
+from ser_store.common.threads import single_torch_thread
 from ser_store.inference.memory import find_free_memory
 from ser_store.inference.out_of_memory import is_out_of_memory
 
@@ -40,8 +41,9 @@ class HostBuffers:
         """Return copies that hold until the next call; None where the host has no memory for them."""
         if self._buffers is None or not self._make_room(tensors):
             return None
-        for name, tensor in tensors.items():
-            self._buffers[name].copy_(tensor.detach(), non_blocking=True)
+        with single_torch_thread():  # others that are kept waiting by other programs make hundreds of copies wait
+            for name, tensor in tensors.items():
+                self._buffers[name].copy_(tensor.detach(), non_blocking=True)
         if torch.accelerator.is_available():
             torch.accelerator.synchronize()
         return {name: self._buffers[name] for name in tensors}
