@@ -36,7 +36,7 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
 def choose_precision() -> Precision:
     """The fastest number format that needs no scaling of the loss: bf16 or tf32 where a GPU has it, else fp32.
 
-    On CPUs too, where bf16 was not measured faster: hubert-base's steps on a busy Xeon with AMX took 10% longer in it.
+    On CPUs too, where bf16 was not measured faster: one layer of hubert-base, on a busy Xeon with AMX, took 10% longer.
     """
     if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16"

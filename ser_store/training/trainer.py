@@ -132,6 +132,7 @@ class MemberTrainer(CheckpointingTrainer):
                 raise
         # Only here the traceback is gone, and with it what it held in memory.
         free_memory()
+        self.writer.wait()
         return None
 
     def _train_in_parts(self, model: Any, batch: Batch, weight: float, num_items_in_batch: Any) -> Tensor:
