@@ -15,6 +15,11 @@ in one process. They have to train on the same utterances and, where they comput
 there is no time but a problem. Originals of 48 kHz in --audio are what the published way begins with; others are
 brought to that rate first. Stops before the next model once --minutes are over, for each of the two tables, and says
 which are left out. Prints tables and writes benchmarks/results/runtime.json and benchmarks/results/extract.json.
+
+    python benchmarks/bench_finetune.py --models hubert-base --checkpoints 5
+
+times checkpoints instead, the Trainer's in the foreground and those behind the training by turns, each while the model
+steps on, and writes benchmarks/results/checkpoints.json.
 """
 
 import argparse
@@ -26,6 +31,7 @@ from typing import TypeVar
 
 import torch
 
+from measuring.checkpointing import compare_checkpoints, print_checkpoints
 from measuring.extracting import ExtractionComparison, compare_extraction
 from measuring.running import RuntimeComparison, compare_runtimes, list_tiny_models
 from measuring.training_tables import print_rates, print_runtimes
@@ -67,6 +73,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="compile the layers")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--without-extraction", action="store_true")
+    parser.add_argument("--checkpoints", type=int, metavar="N", help="time N checkpoints each way instead, by turns")
     parser.add_argument("--without-notebook", action="store_true", help="leave the published way to train out")
     parser.add_argument("--batch-size", type=int, default=8, help="of extraction")
     parser.add_argument("--minutes", type=float, default=8)
@@ -93,6 +100,14 @@ def main() -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     models = list_models(args)
+    if args.checkpoints:
+        written = compare_checkpoints(
+            models or list_tiny_models(), args.checkpoints, seed=args.seed, folder=args.folder
+        )
+        args.results.mkdir(parents=True, exist_ok=True)
+        (args.results / "checkpoints.json").write_text(json.dumps(written, indent=1) + "\n")
+        print_checkpoints(written)
+        return
     shared = {"audio": args.audio, "seed": args.seed, "folder": args.folder, "progress": Deadline(args.minutes)}
     args.results.mkdir(parents=True, exist_ok=True)
     if not args.without_extraction:

@@ -100,7 +100,12 @@ _OPTIONS: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("report_to", str, "Also log to tensorboard or wandb, in STORE.tracking/ beside the store.", "none"),
     ),
     "Machine": (
-        ("precision", str, "Number format of the computation: fp32, tf32, fp16 or bf16.", "fp32"),
+        (
+            "precision",
+            str,
+            "Number format: fp32, tf32, fp16 or bf16, or auto for the hardware's.",
+            "fp32",
+        ),
         (
             "attn_implementation",
             str,

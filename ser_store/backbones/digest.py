@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,25 +19,30 @@ _SMALL_BYTES = 1 << 14
 
 
 def compute_model_digest(model: nn.Module) -> str:
-    """Return the SHA-256 (hex) of a model's state dict: of each entry name, dtype, shape and the SHA-256 of its bytes.
+    """Return :func:`compute_digest` of a model's state dict; buffers that it leaves out do not count."""
+    return compute_digest(dict(iter_whole(model)))
 
-    Independent of device, memory layout, sharing between tensors, sharding and the format of the file they came from;
-    buffers that a state dict leaves out do not count. Of a model that FSDP2 shards, every other process has to call
-    :func:`take_part_in_digest` meanwhile; one entry after the other is gathered, and a few are held at a time.
+
+def compute_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) of a state dict: of each entry's name, dtype, shape and the SHA-256 of its bytes.
+
+    Independent of device, memory layout, sharing between tensors, sharding and the format of the file they came from.
+    Of a model that FSDP2 shards, every other process has to call :func:`take_part_in_digest` meanwhile; one entry after
+    the other is gathered, and a few are held at a time.
     """
     digest = hashlib.sha256()
-    for header, hashed in _iter_hashed(model):
+    for header, hashed in _iter_hashed(weights):
         digest.update(len(header).to_bytes(4, "little") + header + hashed)
     return digest.hexdigest()
 
 
-def _iter_hashed(model: nn.Module) -> Iterator[tuple[bytes, bytes]]:
+def _iter_hashed(weights: Mapping[str, Tensor]) -> Iterator[tuple[bytes, bytes]]:
     """What each entry is called and is, and the hash of its bytes; several are hashed side by side."""
     pool = open_pool(os.getpid(), "digest", _THREADS)
     ahead: deque[tuple[bytes, Callable[[], bytes]]] = deque()
-    for name, tensor in _iter_whole_entries(model):
+    for name, tensor in _iter_whole_entries(weights):
         header = f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{tuple(tensor.shape)}\0".encode()
-        hash_bytes = partial(_hash, _view_bytes(tensor))
+        hash_bytes = partial(_hash, view_bytes(tensor))
         is_small = tensor.nbytes <= _SMALL_BYTES
         ahead.append((header, hash_bytes if is_small else pool.submit(hash_bytes).result))
         if len(ahead) > 2 * _THREADS:
@@ -51,15 +56,15 @@ def _hash(content: memoryview) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def take_part_in_digest(model: nn.Module) -> None:
+def take_part_in_digest(weights: Mapping[str, Tensor]) -> None:
     """Give what this process holds of a sharded model to the one that computes its digest; else do nothing."""
-    for _ in _iter_whole_entries(model):
+    for _ in _iter_whole_entries(weights):
         pass
 
 
-def _iter_whole_entries(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The entries of the state dict by name, each whole."""
-    for name, tensor in sorted(iter_whole(model)):
+def _iter_whole_entries(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The entries of a state dict by name, each whole."""
+    for name, tensor in sorted(weights.items()):
         yield name, _gather(tensor.detach())
 
 
@@ -71,7 +76,8 @@ def _gather(tensor: Any) -> Tensor:
     return whole
 
 
-def _view_bytes(tensor: Tensor) -> memoryview:
+def view_bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor, in the order of its elements."""
     # By way of uint8, for numpy has no bfloat16.
     flat = tensor.cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data

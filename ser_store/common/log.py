@@ -47,6 +47,11 @@ def report_left_out(lines: Sequence[str]) -> None:
         LOGGER.info("caution: %s", line)
 
 
+def report_precision(run: str, precision: str) -> None:
+    """Say what an automatic precision has become."""
+    LOGGER.info("%s: precision auto is %s here", run, precision)
+
+
 def report_out_of_memory(run: str, step: int, *, phase: str, size: int, times: int | None = None) -> None:
     """Say with what a run goes on after its batches did not fit into memory."""
     passes = f", {times} times for each optimizer step as large as before" if times else ""

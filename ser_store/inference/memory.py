@@ -98,6 +98,11 @@ def find_available_memory() -> int:
     return int(whole) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def find_free_memory() -> int:
+    """Return the bytes of the host's memory that nobody uses."""
+    return int(require("psutil").virtual_memory().available)
+
+
 def reset_peak_memory() -> None:
     """Have :func:`read_peak_memory` begin anew."""
     if torch.cuda.is_available():

@@ -26,6 +26,7 @@ Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 ClassWeights = Literal["none", "balanced"]
 Crop = Literal["random", "head"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+TrainingPrecision = Literal[Precision, "auto"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Monitored = Literal["eval_loss", "accuracy", "balanced_accuracy"]
 Reporter = Literal["none", "tensorboard", "wandb"]
@@ -36,7 +37,7 @@ _CHOICES = {
     "pooling": Pooling,
     "classification_head": Head,
     "crop": Crop,
-    "precision": Precision,
+    "precision": TrainingPrecision,
     "early_stopping_metric": Monitored,
     "report_to": Reporter,
 }
@@ -116,7 +117,8 @@ class Recipe:
         crop: which part is kept: ``random``, another one in each epoch, or ``head``.
         masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
         augmentation: of the training waveforms.
-        precision: number format of the computation: ``fp32``, ``tf32``, ``fp16`` or ``bf16``.
+        precision: number format of the computation: ``fp32``, ``tf32``, ``fp16`` or ``bf16``; or ``auto``, which a run
+            settles once, by its hardware: see :func:`ser_store.training.arguments.choose_precision`.
         attn_implementation: how attention is computed: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best
             that transformers finds.
         gradient_checkpointing: compute activations twice instead of keeping them: slower, with less memory.
@@ -168,7 +170,7 @@ class Recipe:
     crop: Crop = "random"
     masking: Masking = field(default_factory=Masking)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    precision: Precision = "fp32"
+    precision: TrainingPrecision = "fp32"
     attn_implementation: Attention | None = None
     gradient_checkpointing: bool = False
     torch_compile: bool = False
@@ -229,7 +231,7 @@ class Recipe:
             raise SerstoreError(
                 "`lr_scheduler_type` is constant and a warm-up is given: expected none; choose constant_with_warmup"
             )
-        if self.attn_implementation == "flash_attention_2" and self.precision not in ("fp16", "bf16"):
+        if self.attn_implementation == "flash_attention_2" and self.precision not in ("fp16", "bf16", "auto"):
             raise SerstoreError(
                 f"`attn_implementation` is flash_attention_2 and `precision` is {self.precision}: expected fp16 or bf16"
             )

@@ -9,7 +9,7 @@ from transformers.utils import is_torch_tf32_available
 
 from ser_store.common.log import report_idle_gpus
 from ser_store.errors import SerstoreError
-from ser_store.recipes.recipe import Recipe
+from ser_store.recipes.recipe import Precision, Recipe
 from ser_store.training.callbacks.tracking import check_reporter
 
 _MIN_WORKERS, _WORKERS_PER_CORE = 16, 4
@@ -31,6 +31,16 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
             f"`precision` {recipe.precision} cannot be had on this machine ({' '.join(str(problem).split())[:160]}): "
             "choose another"
         ) from problem
+
+
+def choose_precision() -> Precision:
+    """The fastest number format that needs no scaling of the loss: bf16 or tf32 where a GPU has it, else fp32.
+
+    On CPUs too, where bf16 was not measured faster: one layer of hubert-base, on a busy Xeon with AMX, took 10% longer.
+    """
+    if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "tf32" if is_torch_tf32_available() else "fp32"
 
 
 def _refuse_crowd(workers: int) -> None:

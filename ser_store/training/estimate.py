@@ -25,7 +25,7 @@ from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, Valid, choos
 from ser_store.errors import MemoryLimitError
 from ser_store.inference.memory import find_available_memory, read_peak_memory, reset_peak_memory
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.arguments import build_training_arguments
+from ser_store.training.arguments import build_training_arguments, choose_precision
 from ser_store.training.batches import make_deal
 from ser_store.training.distributed.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
 from ser_store.training.finetune import finetune
@@ -282,6 +282,8 @@ def _train_probe(
 ) -> tuple[dict[str, float], int, tuple[int, int]]:
     """Train in a temporary store, by the code that trains; its curves say when a step was done, and an evaluation."""
     choose_device()
+    if recipe.precision == "auto":
+        recipe = recipe.changed(precision=choose_precision())
     build_training_arguments(recipe, Path(gettempdir()))  # by which the processes meet
     with TemporaryDirectory(prefix="serstore-dry-run-") as own:
         store = Store(tell_all(lambda: Store.create(Path(own) / "probe.store", corpus).path))

@@ -1,11 +1,13 @@
 """What an evaluation pass leaves behind: a member of the store and a point of the run's curves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ser_store.backbones.digest import compute_model_digest, take_part_in_digest
+from ser_store.backbones.digest import compute_digest, take_part_in_digest
 from ser_store.backbones.loading import LoadedModel
 from ser_store.common.log import report_differing_member
 from ser_store.common.provenance import digest_recordings
@@ -42,7 +44,15 @@ class MemberCache:
         self._curves = curves
         self._cached = set(store.steps(run))
 
-    def add(self, step: int, rows: Rows, logits: NDArray[np.float32], pooled: NDArray[np.float32]) -> dict[str, float]:
+    def add(
+        self,
+        step: int,
+        rows: Rows,
+        logits: NDArray[np.float32],
+        pooled: NDArray[np.float32],
+        *,
+        weights: Mapping[str, Tensor],
+    ) -> dict[str, float]:
         """Write the member ``run@step``; returns loss and accuracies of the monitored part.
 
         All processes have to call it alike: the digest of a sharded model takes all of them, then the main one writes
@@ -59,15 +69,8 @@ class MemberCache:
             )
         if not (np.isfinite(logits).all() and np.isfinite(pooled).all()):
             return dict.fromkeys(("eval_loss", "eval_accuracy", "eval_balanced_accuracy"), float("nan"))
-        digest = self._take_digest()
+        digest = _take_digest(weights)
         return tell_all(lambda: self._cache(step, rows, logits, pooled, digest))
-
-    def _take_digest(self) -> str | None:
-        """The digest of the weights, of which each process may hold a part; None in all but the main one."""
-        if is_main():
-            return compute_model_digest(self._loaded.model)
-        take_part_in_digest(self._loaded.model)
-        return None
 
     def _cache(
         self, step: int, rows: Rows, logits: NDArray[np.float32], pooled: NDArray[np.float32], digest: str | None
@@ -114,6 +117,14 @@ class MemberCache:
             "eval_accuracy": evaluation.accuracy,
             "eval_balanced_accuracy": evaluation.balanced_accuracy,
         }
+
+
+def _take_digest(weights: Mapping[str, Tensor]) -> str | None:
+    """The digest of the weights, of which each process may hold a part; None in all but the main one."""
+    if is_main():
+        return compute_digest(weights)
+    take_part_in_digest(weights)
+    return None
 
 
 def _compute_difference(kept: Member, again: Member) -> float:

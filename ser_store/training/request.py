@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ser_store.backbones.description import Init
+from ser_store.common.log import report_precision
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, Valid, choose_train_eval_rows
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.arguments import choose_precision
+from ser_store.training.distributed.processes import is_main
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
@@ -149,6 +152,12 @@ def _list_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[s
     return [name for name, value in asked.items() if value is not None and before.get(name) != value]
 
 
+def _list_options(recipe: Recipe | None) -> dict[str, Any]:
+    """What is asked for by a recipe: ``auto`` is whatever the run was begun with."""
+    options = {} if recipe is None else dict(vars(recipe))
+    return {name: value for name, value in options.items() if (name, value) != ("precision", "auto")}
+
+
 def _is_unfinished(record: RunRecord) -> bool:
     return record.kind == "finetune" and record.state in _UNFINISHED and "diverged" not in record.details
 
@@ -169,7 +178,7 @@ def find_begun(
         return None
     record = store.run(run)
     if not resume:
-        asked = {"split": split or store.corpus.default_split, "fold": fold, **(vars(recipe) if recipe else {})}
+        asked = {"split": split or store.corpus.default_split, "fold": fold, **_list_options(recipe)}
         _refuse_taken(store, record, asked)
         store.refuse_run(run)
     _refuse_divergence(record)
@@ -220,6 +229,10 @@ def settle_request(begun: RunRecord | None, run: str, asked: Mapping[str, Any]) 
         request = read_request(begun)
         refuse_contradictions(request, stated)
         return request
+    if "recipe" in stated and stated["recipe"].precision == "auto":
+        stated["recipe"] = stated["recipe"].changed(precision=choose_precision())
+        if is_main():
+            report_precision(run, stated["recipe"].precision)
     if "model" not in stated:
         raise SerstoreError(f"no `model` is given, and there is no run {run} to go on with: expected one of them")
     return Request(run=run, **{"recipe": Recipe(), **stated})
@@ -247,7 +260,7 @@ def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:
     now = {name: value for name, value in asked.items() if name != "recipe"}
     if now.get("init") == DEFAULT_INIT:
         del now["init"]
-    for name, value in {**now, **(vars(asked["recipe"]) if "recipe" in asked else {})}.items():
+    for name, value in {**now, **_list_options(asked.get("recipe"))}.items():
         if before[name] != value:
             raise SerstoreError(
                 f"run {begun.run} was begun with `{name}` {before[name]}: got {value}; a run is resumed as it was "

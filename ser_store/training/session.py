@@ -23,7 +23,6 @@ from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
 from ser_store.inference.transforms import make_variation
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import EpochCallback
-from ser_store.training.callbacks.checkpoint_keeper import CheckpointKeeper
 from ser_store.training.callbacks.curves import CurveCallback, CurveWriter
 from ser_store.training.callbacks.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.callbacks.early_stopping import EarlyStopping
@@ -39,6 +38,7 @@ from ser_store.training.checkpointing.checkpoints import (
     refuse_other_layout,
 )
 from ser_store.training.checkpointing.resume import compute_training_digest
+from ser_store.training.checkpointing.writer import CheckpointWriter
 from ser_store.training.distributed.processes import (
     count_processes,
     find_plugin,
@@ -153,12 +153,13 @@ class TrainingSession:
             self._note_start(journal, begun, start, micro_batches)
         curves = CurveWriter(self._store, run, seconds=journal.seconds)
         shown = CurveCallback(curves, progress=self._progress)
-        keeper = CheckpointKeeper(self._checkpoints, training=training, limit=self._request.recipe.save_total_limit)
+        writer = CheckpointWriter(self._checkpoints, training=training, limit=self._request.recipe.save_total_limit)
         cache = MemberCache(self._store, run, self._loaded, self._rows, recipe=self._request.recipe, curves=curves)
         trainer, state = None, "failed"
         try:
-            trainer = self._make_trainer(cache, micro_batches, keeper, shown, note=journal.note)
-            self._run(trainer, start)
+            trainer = self._make_trainer(cache, micro_batches, writer, shown, note=journal.note)
+            with writer.waited_for():
+                self._run(trainer, start)
             state = "failed" if self._watch.reason else "finished"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -188,7 +189,7 @@ class TrainingSession:
         self,
         cache: MemberCache,
         micro_batches: MicroBatches,
-        keeper: CheckpointKeeper,
+        writer: CheckpointWriter,
         shown: CurveCallback,
         *,
         note: Callable[..., object],
@@ -196,11 +197,11 @@ class TrainingSession:
         recipe, examples, meter = self._request.recipe, self._examples, LossMeter()
         callbacks: list[TrainerCallback] = [meter, shown, self.ending, self._watch]
         callbacks += list_trackers(self._store.path, self._request.run, recipe)
-        callbacks += [keeper, EpochCallback(examples.train, self._fill)]
+        callbacks.append(EpochCallback(examples.train, self._fill))
         patience = recipe.early_stopping_patience
         if patience is not None:
             callbacks.append(EarlyStopping(patience=patience, metric=recipe.early_stopping_metric, note=note))
-        # Older checkpoints are removed by the keeper: the Trainer would have one more while it writes.
+        # Older checkpoints are removed by the writer: the Trainer would have one more while it writes.
         self._arguments.save_total_limit = None
         self._arguments.ddp_find_unused_parameters = may_leave_out_weights(self._loaded.model)
         return MemberTrainer(
@@ -212,7 +213,7 @@ class TrainingSession:
             recipe=recipe,
             loss=make_loss(recipe, count_classes(self._store.corpus, self._rows.train)),
             on_evaluated=cache.add,
-            make_room=keeper.make_room,
+            writer=writer,
             micro_batches=micro_batches,
             meter=meter,
             callbacks=[*callbacks, *self._callbacks],

@@ -6,15 +6,12 @@ smaller parts, and no utterance is learned from twice in an epoch, whatever numb
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import parametrize
-from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -30,20 +27,20 @@ from ser_store.inference.out_of_memory import (
 )
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import LengthGroupedSampler, LongestFirstSampler, make_deal
-from ser_store.training.callbacks.checkpoint_keeper import stated_writing
 from ser_store.training.callbacks.loss_meter import LossMeter
+from ser_store.training.checkpointing.saving import CheckpointingTrainer
 from ser_store.training.distributed.processes import count_processes, is_sharded
 from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import Loss, make_optimizer_groups
 
-OnEvaluated = Callable[[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
+OnEvaluated = Callable[..., dict[str, float]]
 
 
-class MemberTrainer(Trainer):
+class MemberTrainer(CheckpointingTrainer):
     """Hands step, rows (m,) int32, logits (m, c) and pooled (m, d) float32 of each evaluation to ``on_evaluated``.
 
     Rows are ascending, whatever order or process the utterances were evaluated in. ``on_evaluated`` is called alike in
-    all processes and returns the metrics of the pass. ``make_room`` is called in all before a checkpoint is written.
+    all processes, with the ``weights`` that were evaluated, and returns the metrics of the pass.
 
     What the Trainer calls a batch stays as it is, and with it the order of the utterances and the optimizer steps, when
     memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
@@ -57,7 +54,6 @@ class MemberTrainer(Trainer):
         recipe: Recipe,
         loss: Loss | None,
         on_evaluated: OnEvaluated,
-        make_room: Callable[[], None],
         micro_batches: MicroBatches,
         meter: LossMeter,
         **arguments: Any,
@@ -66,7 +62,6 @@ class MemberTrainer(Trainer):
         self._recipe = recipe
         self._loss = loss
         self._on_evaluated = on_evaluated
-        self._make_room = make_room
         self._micro_batches = micro_batches
         self._meter = meter
         self._deal = make_deal(recipe, len(self.train_dataset), processes=count_processes())
@@ -138,6 +133,7 @@ class MemberTrainer(Trainer):
                 raise
         # Only here the traceback is gone, and with it what it held in memory.
         free_memory()
+        self.writer.wait()
         return None
 
     def _train_in_parts(self, model: Any, batch: Batch, weight: float, num_items_in_batch: Any) -> Tensor:
@@ -198,12 +194,8 @@ class MemberTrainer(Trainer):
             free_memory()
             self._micro_batches.shrink_evaluation(self.state.global_step, in_step=is_sharded(self.accelerator))
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with stated_writing(Path(self.args.output_dir)):
-            self._make_room()
-            super()._save_checkpoint(model, trial)
-
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> EvalLoopOutput:
+        self.writer.wait()
         keywords["prediction_loss_only"] = False
         with parametrize.cached():  # what LoRA adds is added once
             output = super().evaluation_loop(*arguments, **keywords)
@@ -216,6 +208,7 @@ class MemberTrainer(Trainer):
             rows,
             np.ascontiguousarray(logits[first], dtype=np.float32),
             np.ascontiguousarray(pooled[first], dtype=np.float32),
+            weights=self.copy_weights(),
         )
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=output.metrics | metrics, num_samples=output.num_samples

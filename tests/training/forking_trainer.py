@@ -106,7 +106,7 @@ def watch_writes(job):
 
 
 def kill_in_method(job):
-    """Be killed at the n-th call of a method of the trainer."""
+    """Be killed at the n-th call of a method of the trainer; with ``wait``, once the last checkpoint is written."""
     from ser_store.training.trainer import MemberTrainer
 
     if "kill_in" not in job:
@@ -118,6 +118,8 @@ def kill_in_method(job):
     def counted(*arguments, **keywords):
         calls.append(name)
         if len(calls) == times:
+            if job.get("wait"):
+                arguments[0].writer.wait()
             os.kill(os.getpid(), signal.SIGKILL)
         return method(*arguments, **keywords)
 

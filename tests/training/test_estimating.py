@@ -45,7 +45,7 @@ def test_a_probe_says_what_the_run_takes_and_leaves_nothing_behind(path, serstor
     assert (said["steps"], said["members"]) == (done["steps_done"], len(done["members"]))
     assert (said["train_batch_size"], said["eval_batch_size"], said["init"]) == (4, 4, "random")
     (checkpoint,) = (path / "runs" / "tiny-hubert" / "checkpoints").glob("checkpoint-*")
-    written = sum((checkpoint / name).stat().st_size for name in ("model.safetensors", "optimizer.pt"))
+    written = sum((checkpoint / name).stat().st_size for name in ("model.safetensors", "optimizer.safetensors"))
     # Two: the one kept and the one being written.
     assert said["disk"]["checkpoints"] / 2 == pytest.approx(written, rel=0.02)
     member = Store(path).read_member(done["members"][0])

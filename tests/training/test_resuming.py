@@ -4,8 +4,10 @@ import json
 import random
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
+import torch
 from training_kills import (
     assert_same_run,
     forking_trainer,
@@ -17,12 +19,12 @@ from training_kills import (
 
 from ser_store.errors import ExistsError, SerstoreError, StoreError
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.callbacks import checkpoint_keeper
 from ser_store.training.checkpointing import checkpoints as checkpoints_module
+from ser_store.training.checkpointing import writer as writer_module
 from ser_store.training.checkpointing.checkpoints import find_folders, find_last, is_whole
+from ser_store.training.checkpointing.snapshot import read_optimizer
 from ser_store.training.distributed import lock as training_lock
 from ser_store.training.finetune import finetune
-from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
 
@@ -101,7 +103,7 @@ def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(se
 
 
 # A run that is killed while a checkpoint is half written, and one that is ended by a signal.
-@pytest.mark.parametrize(("by", "seed", "midway", "most"), [(signal.SIGKILL, 101, 1, 2), (signal.SIGTERM, 15, 0, 1)])
+@pytest.mark.parametrize(("by", "seed", "midway", "most"), [(signal.SIGKILL, 102, 1, 2), (signal.SIGTERM, 15, 0, 1)])
 def test_runs_with_options_drawn_at_random_are_resumed_to_the_same_end(by, seed, midway, most, empty, model, tmp_path):
     with forking_trainer(model) as train:
         *_, tally = stop_trainings(tmp_path, empty, train, times=1, seed=seed, by=by)
@@ -118,7 +120,7 @@ def test_a_kill_in_an_evaluation_is_made_good(store, train, through):
 
 
 def test_the_first_loss_after_a_checkpoint_is_of_all_steps_since_the_last(store, train, through):
-    assert train(store, kill_in=("training_step", 10))["killed"]
+    assert train(store, kill_in=("training_step", 10), wait=True)["killed"]
     assert [point["step"] for point in read_points(store)] == [3, 3]
     assert train(store, resume=True)["state"] == "finished"
     assert Store(store).run("r").details["resumed"][0]["step"] == 4
@@ -127,7 +129,7 @@ def test_the_first_loss_after_a_checkpoint_is_of_all_steps_since_the_last(store,
 
 @pytest.mark.parametrize("file", ["config.json", "trainer_state.json", "whole.json"])
 def test_a_checkpoint_that_was_half_written_is_not_gone_on_from(file, store, train, through):
-    assert train(store, kill_at_path=f"checkpoint-8/{'.' if file == 'whole.json' else ''}{file}")["killed"]
+    assert train(store, kill_at_path=f"checkpoints/checkpoint-8/{'.' if file == 'whole.json' else ''}{file}")["killed"]
     assert name_checkpoints(store) == ["checkpoint-4", "checkpoint-8"]
     assert train(store, resume=True)["state"] == "finished"
     assert [session["step"] for session in Store(store).run("r").details["resumed"]] == [4]
@@ -159,7 +161,7 @@ def flip_byte(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("file", ["optimizer.pt", "model.safetensors", "trainer_state.json"])
+@pytest.mark.parametrize("file", ["optimizer.safetensors", "model.safetensors", "trainer_state.json"])
 def test_a_damaged_checkpoint_is_reported_and_passed_over(file, train, through, tmp_path):
     path = cut_back(through, tmp_path)
     damaged = path / "runs/r/checkpoints/checkpoint-12"
@@ -169,6 +171,21 @@ def test_a_damaged_checkpoint_is_reported_and_passed_over(file, train, through, 
     assert outcome["said"] == [f"{damaged} is damaged ({file}): training goes on from what was written before it"]
     assert Store(path).run("r").details["resumed"][-1]["step"] == 0
     assert_same_run(path, through[0])
+
+
+def test_a_checkpoint_of_an_earlier_release_is_gone_on_from(train, through, tmp_path):
+    path = cut_back(through, tmp_path)
+    old = path / "runs/r/checkpoints/checkpoint-12"
+    training = json.loads((old / "whole.json").read_text())["training"]
+    torch.save(read_optimizer(old / "optimizer.safetensors"), old / "optimizer.pt")
+    (old / "optimizer.safetensors").unlink()
+    checkpoints_module.mark_whole(old, training=training, checksums={})
+    assert train(path, resume=True)["state"] == "finished"
+    assert Store(path).run("r").details["resumed"][-1]["step"] == 12
+    finished = Path(shutil.copytree(through[0], tmp_path / "through.store"))
+    for part in (old, finished / "runs/r/checkpoints/checkpoint-12"):
+        shutil.rmtree(part)
+    assert_same_run(path, finished)
 
 
 def test_checkpoints_of_another_training_are_not_gone_on_from(train, through, tmp_path):
@@ -195,7 +212,7 @@ def test_a_run_that_is_removed_while_it_is_trained_says_so_and_leaves_nothing(st
 
 
 def test_a_full_disk_is_what_is_stated_though_the_record_cannot_be_closed_either(store, train):
-    outcome = train(store, full_after_path="checkpoint-8/config.json")
+    outcome = train(store, full_after_path="checkpoints/checkpoint-8/config.json")
     assert "a checkpoint could not be written" in outcome["problem"], outcome
 
 
@@ -275,9 +292,10 @@ def test_the_disk_holds_two_checkpoints_at_most_and_one_that_is_whole(limit, lef
     checkpoints = store / "runs/tiny-wav2vec2/checkpoints"
     whole, there, flushed = [], [], []
 
-    def save(self, *arguments, save=MemberTrainer.save_model, **named):
-        whole.append(len(list(filter(is_whole, find_folders(checkpoints)))))
-        save(self, *arguments, **named)
+    def write(path, *arguments, write=writer_module.write_tensors, **named):
+        if path.name == "model.safetensors":
+            whole.append(len(list(filter(is_whole, find_folders(checkpoints)))))
+        return write(path, *arguments, **named)
 
     def mark(folder, mark=checkpoints_module.mark_whole, **named):
         # The fullest moment: all of the new one is written.
@@ -292,9 +310,9 @@ def test_the_disk_holds_two_checkpoints_at_most_and_one_that_is_whole(limit, lef
         assert set(find_folders(checkpoints)) - {folder} <= set(flushed), "what is left outlives a power failure"
         remove(folder)
 
-    monkeypatch.setattr(MemberTrainer, "save_model", save)
-    monkeypatch.setattr(checkpoint_keeper, "mark_whole", mark)
-    monkeypatch.setattr(checkpoint_keeper, "flush", flush)
+    monkeypatch.setattr(writer_module, "write_tensors", write)
+    monkeypatch.setattr(writer_module, "mark_whole", mark)
+    monkeypatch.setattr(writer_module, "flush", flush)
     monkeypatch.setattr(checkpoints_module, "remove_folder", remove)
     intervals = {"eval_steps": 8, "save_steps": 1, "save_total_limit": limit}
     recipe = Recipe(

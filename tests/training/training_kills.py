@@ -138,7 +138,7 @@ def read_checkpoints(path: Path) -> dict[str, Any]:
         state = json.loads((folder / "trainer_state.json").read_text())
         found[folder.name] = {name: state[name] for name in ("global_step", "epoch", "max_steps")}
         found[folder.name] |= state["stateful_callbacks"]
-        for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        for name in ("model.safetensors", "optimizer.safetensors", "scheduler.pt", "rng_state.pth"):
             found[folder.name][name] = (folder / name).read_bytes()
     return found
 

@@ -149,10 +149,11 @@ def refuse_shards(folder: Path) -> None:
         )
 
 
-def mark_whole(folder: Path, *, training: str) -> None:
-    """State that all files in ``folder`` are written, by the training of this name."""
+def mark_whole(folder: Path, *, training: str, checksums: Mapping[str, int]) -> None:
+    """State that all files in ``folder`` are written, by the training of this name; of some, checksums are known."""
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _iter_files(folder)}
-    mark = {"training": training, "files": sizes, "crc32": _compute_checksums(folder, list(sizes))}
+    others = [name for name in sizes if name not in checksums]
+    mark = {"training": training, "files": sizes, "crc32": {**_compute_checksums(folder, others), **checksums}}
     write_text_atomically(folder / MARK_NAME, json.dumps(mark, indent=1), replace=True)
 
 

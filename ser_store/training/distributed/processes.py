@@ -172,6 +172,16 @@ def compute_mean(value: float, device: Any) -> float:
     return told.item()
 
 
+def gather(value: T) -> list[T]:
+    """What each process has, in every process. All must call it."""
+    if count_processes() == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    told: list[T] = gather_object([value])
+    return told
+
+
 def wait_for_all() -> None:
     """Wait until every process is here."""
     if count_processes() > 1:
