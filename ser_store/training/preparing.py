@@ -103,8 +103,8 @@ def compile_layers(model: Any, *, backend: str = "inductor") -> None:
 
     The layers do nearly all of the work, and all of them share one graph for training and one for evaluation, whatever
     the length and the size of a batch, and one more each for batches of a single utterance. For that, all batches get
-    a mask, padded or not, and a multiple of 16 frames. Of WavLM, whose first layers differ, there are three times as
-    many. The whole model cannot be compiled so: it counts frames and makes masks in
+    a mask, padded or not, and a multiple of 16 frames. Of WavLM, whose first layer differs, there are twice as many.
+    The whole model cannot be compiled so: it counts frames and makes masks in
     Python, where every length asks for another graph, and those that inductor makes for the rest fail on a CPU
     (``assert_size_stride``, torch 2.11).
 
