@@ -106,7 +106,7 @@ def make_invariant(backbone: Any) -> Any:
     if backbone.config.model_type == "wavlm":
         for attention in [layer.attention for layer in backbone.encoder.layers]:
             if not isinstance(attention, OneMaskAttention):
-                attention.__class__ = _give_one_mask(type(attention))
+                attention.__class__ = _give_one_mask(type(attention))  # type: ignore[arg-type]  # a class is hashable
     backbone.count_frames = partial(count_frames, config=backbone.config)
     backbone.sample_counts = None
     # Whether a batch without padding is given a mask all the same, as compiled layers are.
