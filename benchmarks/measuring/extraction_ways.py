@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.audio.recordings import load_recording, resolve_audio
 from ser_store.backbones.checkpoint import quiet_transformers
+from ser_store.backbones.loading import build_model
 from ser_store.extraction.extract import extract
+from ser_store.inference.forward import find_device, stated_rounding
 from ser_store_h5.progress import silent
 from ser_store_h5.store import Store
 
@@ -33,6 +35,15 @@ def save_tiny(folder: Path, seed: int) -> Path:
     return folder
 
 
+def save_random(model: str, folder: Path, seed: int) -> Path:
+    """A backbone of the catalogue with random weights."""
+    loaded = build_model(model, classes=("no", "yes"), init="random", seed=seed)
+    with quiet_transformers():
+        loaded.model.backbone.save_pretrained(folder)
+    loaded.feature_extractor.save_pretrained(folder)
+    return folder
+
+
 class PlainLoop:
     """Frames averaged over each utterance, with transformers alone, in the order of the corpus."""
 
@@ -44,7 +55,8 @@ class PlainLoop:
         with quiet_transformers():
             model = AutoModel.from_pretrained(folder, dtype=torch.float32)
         self._is_whisper = model.config.model_type == "whisper"
-        self._model = (model.get_encoder() if self._is_whisper else model).eval()
+        self._device = find_device()
+        self._model = (model.get_encoder() if self._is_whisper else model).eval().to(self._device)
 
     def run(self, size: int) -> NDArray[np.float32]:
         """By ``size`` utterances at a time, ``(n, d)``."""
@@ -57,8 +69,8 @@ class PlainLoop:
     def _pool(self, samples: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         padding = {} if self._is_whisper else {"padding": True, "return_attention_mask": True}
         inputs = self._extractor(list(samples), sampling_rate=SAMPLE_RATE, return_tensors="pt", **padding)
-        with torch.inference_mode():
-            frames = self._model(**inputs).last_hidden_state
+        with torch.inference_mode(), stated_rounding("fp32"):
+            frames = self._model(**inputs.to(self._device)).last_hidden_state.cpu()
         return [
             one[: self._count_frames(len(own))].mean(dim=0).numpy() for one, own in zip(frames, samples, strict=True)
         ]
@@ -81,12 +93,13 @@ class PipelineLoop(PlainLoop):
             def preprocess(self, inputs: NDArray[np.float32], **options: Any) -> Any:
                 return self.feature_extractor(inputs, sampling_rate=SAMPLE_RATE, return_tensors="pt")
 
-        represent = Pipeline(model=self._model, feature_extractor=self._extractor, device="cpu")
+        represent = Pipeline(model=self._model, feature_extractor=self._extractor, device=self._device)
         samples = [load_recording(self._corpus, row, audio=self._audio) for row in range(len(self._corpus))]
-        said = represent((one for one in samples), batch_size=size, return_tensors=True)
+        with stated_rounding("fp32"):
+            said = list(represent((one for one in samples), batch_size=size, return_tensors=True))
         return np.stack(
             [
-                frames.squeeze(0)[: self._count_frames(len(own))].mean(dim=0).numpy()
+                frames.cpu().squeeze(0)[: self._count_frames(len(own))].mean(dim=0).numpy()
                 for frames, own in zip(said, samples, strict=True)
             ]
         )

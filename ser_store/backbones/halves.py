@@ -60,7 +60,7 @@ def compute_upper(backbone: Any, layer: int, hidden: Tensor, lengths: Sequence[i
         hidden: ``(b, f, h)``, padded at the end.
         lengths: frames of each utterance, without the padding.
     """
-    encoder, mask = backbone.encoder, mark_frames(lengths, hidden, always=backbone.always_masked)
+    encoder, mask = backbone.encoder, mark_frames(backbone, lengths, hidden)
     if backbone.config.model_type == "whisper":
         last: Tensor = encoder.run_layers(hidden, mask, encoder.layers[layer:])[-1]
         return last

@@ -148,6 +148,8 @@ class SpeechClassifier(PreTrainedModel):
         self.needs_states = False
         # Where it is above 0, what enters that layer is given instead of samples, and its frames are counted.
         self.entry_layer = 0
+        # What the number of frames of a batch is a multiple of; compiled layers want few different ones.
+        self.frame_multiple = 1
         self.post_init()
         # What FSDP shards as one, where accelerate's configuration does not say.
         self._no_split_modules = {type(layer).__name__ for layer in self.backbone.encoder.layers}
@@ -190,11 +192,12 @@ class SpeechClassifier(PreTrainedModel):
             sample_counts = (attention_mask.sum(dim=1) * samples_per_value).tolist()
         if self.entry_layer:
             frame_counts: Sequence[int] = sample_counts
+            input_values = _pad_time(input_values, -input_values.shape[1] % self.frame_multiple)
             if self.training:
                 input_values = mask_frames(input_values, frame_counts, self.config.backbone_config)
             said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, frame_counts))
         else:
-            input_values, attention_mask = self._pad_for_masking(input_values, attention_mask)
+            input_values, attention_mask = self._pad(input_values, attention_mask)
             wanted = {"output_hidden_states": True} if layers is not None or self.needs_states else {}
             with known_lengths(self.backbone, sample_counts) as frame_counts:
                 said = self.backbone(input_values, attention_mask=attention_mask, **wanted)
@@ -212,16 +215,26 @@ class SpeechClassifier(PreTrainedModel):
         logits: Tensor = self.classifier(pooled)
         return logits
 
-    def _pad_for_masking(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """In training, SpecAugment refuses batches with fewer frames than its mask is long; padding changes nothing."""
-        config = self.config.backbone_config
-        if config.model_type == "whisper":
-            return input_values, attention_mask
+    def _pad(self, input_values: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As many frames as SpecAugment and compiled layers ask for; they change nothing of the utterances."""
+        config, length = self.config.backbone_config, input_values.shape[1]
         masking = self.training and getattr(config, "apply_spec_augment", True) and config.mask_time_prob > 0
-        missing = count_samples(config.mask_time_length, config) - input_values.shape[1] if masking else 0
-        if missing <= 0:
-            return input_values, attention_mask
-        return functional.pad(input_values, (0, missing)), functional.pad(attention_mask, (0, missing))
+        if config.model_type == "whisper":
+            values = 2 * self.frame_multiple if self.frame_multiple > 1 else 1
+            missing = min(-length % values, max(self.backbone.window_frames - length, 0))
+        else:
+            # SpecAugment refuses batches with fewer frames than its mask is long.
+            least = max(count_samples(config.mask_time_length, config) if masking else 0, length)
+            frames = self.backbone.count_frames([least])[0]
+            rounded = frames + -frames % self.frame_multiple
+            missing = (least if rounded == frames else count_samples(rounded, config)) - length
+        return _pad_time(input_values, missing), _pad_time(attention_mask, missing)
+
+
+def _pad_time(values: Tensor, missing: int) -> Tensor:
+    """``(b, t)`` or ``(b, t, n)`` with more zeros at the end of t."""
+    beside = (0, 0) * (values.ndim - 2)
+    return functional.pad(values, (*beside, 0, missing)) if missing else values
 
 
 def build_backbone(config: PreTrainedConfig) -> Any:

@@ -62,9 +62,9 @@ def iter_batches(
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`, so that a checkpoint says here what it said in the
             evaluation passes of its training.
         window_seconds: what is longer passes the model in windows, see :mod:`ser_store.inference.windows`.
-        device: ``cpu`` or ``cuda``. Default: the GPU where there is one.
+        device: ``cpu`` or ``cuda``. Default: see :func:`find_device`.
     """
-    own = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    own = find_device() if device is None else torch.device(device)
     model = model.to(own).eval()
 
     def forward(items: Sequence[dict[str, Any]], chosen: LayerChoice | None) -> Any:
@@ -101,6 +101,11 @@ def _join(
     return logits, joined[..., -joined.shape[-1] // 2 :] if layers.statistics == ("std",) else joined
 
 
+def find_device() -> torch.device:
+    """Return where training computes, and so extraction does: an accelerator (CUDA, MPS, XPU), else the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def fill_frozen(
     frozen: FrozenStates, model: Any, utterances: SpeechDataset, places: Sequence[int], *, size: int, precision: str
 ) -> None:
@@ -113,7 +118,7 @@ def fill_frozen(
     """
     missing = [place for place in places if not frozen.has(utterances.name_states(place))]
     batches = [missing[start : start + size] for start in range(0, len(missing), size)]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     model = model.to(device).eval()
     with kept_heap():
         for places, items in zip(batches, _iter_read_ahead(utterances.without_states(), batches), strict=True):

@@ -120,7 +120,7 @@ class Recipe:
         precision: number format of the computation: ``fp32``, ``tf32``, ``fp16`` or ``bf16``; or ``auto``, which a run
             settles once, by its hardware: see :func:`ser_store.training.arguments.choose_precision`.
         attn_implementation: how attention is computed: ``eager``, ``sdpa`` or ``flash_attention_2``; None for the best
-            that transformers finds.
+            that transformers finds. Flash attention unpads each batch, for which the host waits in every layer.
         gradient_checkpointing: compute activations twice instead of keeping them: slower, with less memory.
         torch_compile: compile the model by ``torch.compile``.
         group_by_length: batches of utterances of similar length, which need less padding.

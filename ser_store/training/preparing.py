@@ -19,6 +19,9 @@ from ser_store.recipes.masking import mask, read_masking
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.optimizer import freeze
 
+# Lengths between these need no graph of their own, and attention kernels of a GPU want multiples of 8.
+_FRAME_MULTIPLE = 16
+_MOST_GRAPHS = 16  # of one piece of code; torch gives up after eight
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -99,7 +102,9 @@ def compile_layers(model: Any, *, backend: str = "inductor") -> None:
     """Have torch compile the layers of a classifier's transformer, in place; names of weights stay as they are.
 
     The layers do nearly all of the work, and all of them share one graph for training and one for evaluation, whatever
-    the length and the size of a batch. The whole model cannot be compiled so: it counts frames and makes masks in
+    the length and the size of a batch, and one more each for batches of a single utterance. For that, all batches get
+    a mask, padded or not, and a multiple of 16 frames. Of WavLM, whose first layer differs, there are twice as many.
+    The whole model cannot be compiled so: it counts frames and makes masks in
     Python, where every length asks for another graph, and those that inductor makes for the rest fail on a CPU
     (``assert_size_stride``, torch 2.11).
 
@@ -115,6 +120,9 @@ def compile_layers(model: Any, *, backend: str = "inductor") -> None:
             f"`torch_compile` found no C++ compiler: expected one of {', '.join(_COMPILERS)} on the PATH; install one, "
             "name it by CXX, or leave `torch_compile` out"
         )
+    limits: Any = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, _MOST_GRAPHS)
+    model.frame_multiple, model.backbone.always_masked = _FRAME_MULTIPLE, True
     for layer in model.backbone.encoder.layers:
         layer.compile(backend=backend, dynamic=True)
 

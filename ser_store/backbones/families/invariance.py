@@ -10,7 +10,7 @@ shapes of all parameters stay as they are.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -106,8 +106,7 @@ def make_invariant(backbone: Any) -> Any:
     if backbone.config.model_type == "wavlm":
         for attention in [layer.attention for layer in backbone.encoder.layers]:
             if not isinstance(attention, OneMaskAttention):
-                # Of the class that it is, which alone is in WavLM's module.
-                attention.__class__ = type("OneMaskWavLMAttention", (OneMaskAttention, type(attention)), {})
+                attention.__class__ = _give_one_mask(type(attention))  # type: ignore[arg-type]  # a class is hashable
     backbone.count_frames = partial(count_frames, config=backbone.config)
     backbone.sample_counts = None
     # Whether a batch without padding is given a mask all the same, as compiled layers are.
@@ -176,6 +175,12 @@ class ValidBatchNorm(LengthAware, nn.BatchNorm1d):
         normalised = torch.zeros_like(frames)
         normalised[valid] = super().forward(frames[valid]).to(frames.dtype)
         return normalised.transpose(1, 2)
+
+
+@cache
+def _give_one_mask(kind: type) -> type:
+    """Return one class for all attentions of a kind: for each class that it meets, torch compiles a layer anew."""
+    return type("OneMaskWavLMAttention", (OneMaskAttention, kind), {})
 
 
 class OneMaskAttention:

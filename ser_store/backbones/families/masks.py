@@ -23,12 +23,13 @@ class PaddingMask(Tensor):
         return False
 
 
-def mark_frames(lengths: Sequence[int], frames: Tensor, *, always: bool = False) -> PaddingMask | None:
-    """Return which of ``frames`` ``(b, f, h)`` are no padding; None where none is, unless it is wanted ``always``."""
-    count = frames.shape[1]
-    if not always and min(lengths) == count:
+def mark_frames(backbone: Any, lengths: Sequence[int], frames: Tensor) -> Tensor | None:
+    """Return which of ``frames`` ``(b, f, h)`` are no padding; None where none is and the backbone may go without."""
+    if not backbone.always_masked and min(lengths) == frames.shape[1]:
         return None
-    return find_valid(lengths, frames).as_subclass(PaddingMask)
+    valid = find_valid(lengths, frames)
+    # WavLM asks nothing and hands it to its layers, of which torch compiles none with a class that it does not know.
+    return valid if backbone.config.model_type == "wavlm" else valid.as_subclass(PaddingMask)
 
 
 def find_valid(lengths: Sequence[int], frames: Tensor) -> Tensor:
@@ -73,13 +74,13 @@ def draw_mask(
     return drawn
 
 
-def mark_feature_vectors(backbone: Any, frames: int, attention_mask: Tensor, **_: Any) -> PaddingMask | None:
+def mark_feature_vectors(backbone: Any, frames: int, attention_mask: Tensor, **_: Any) -> Tensor | None:
     """Stand for ``_get_feature_vector_attention_mask`` of transformers' models, which has the device count.
 
     Hidden states have no other shape than their mask where this is called, and their device is the mask's.
     """
     hidden = attention_mask.new_empty(len(attention_mask), frames, 0)
-    return mark_frames(backbone.count_frames(backbone.sample_counts), hidden, always=backbone.always_masked)
+    return mark_frames(backbone, backbone.count_frames(backbone.sample_counts), hidden)
 
 
 def mask_hidden_states(

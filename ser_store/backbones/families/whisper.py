@@ -107,7 +107,7 @@ class WhisperBackbone(WhisperPreTrainedModel):
         # Elsewhere, what is looked at may be more than the utterance.
         if self.training and self.sample_counts is not None:
             features = self._mask_for_training(features, self.sample_counts)
-            is_frame = mark_frames(self.count_frames(self.sample_counts), mask[:, ::2, None], always=self.always_masked)
+            is_frame = mark_frames(self, self.count_frames(self.sample_counts), mask[:, ::2, None])
         elif self.always_masked:
             is_frame = mask[:, ::2].as_subclass(PaddingMask)
         if features.shape[2] <= self.window_frames:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 # A follower that meets the same stated problem as the main process leaves it time to say so: the launcher ends all
 # processes as soon as one of them fails.
 GRACE_SECONDS = 10.0
+_ALLOCATION = frozenset({"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"})
 _STORE_PATIENCE = timedelta(seconds=2)
 _WAY_OUT = "mend the file that `accelerate launch --config_file` names"
 
@@ -115,11 +116,16 @@ def claim_last_word() -> bool:
 
 
 def choose_device() -> None:
-    """Before the processes meet: without an accelerator, they compute on the CPU, which accelerate wants to be told."""
+    """Before the processes meet: without an accelerator, they compute on the CPU, which accelerate wants to be told.
+
+    CUDA's memory grows in segments, of which batches of many lengths leave no holes, unless the environment says how.
+    """
     import torch
 
     if count_processes() > 1 and not torch.accelerator.is_available():
         os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+    if torch.cuda.is_available() and not _ALLOCATION & os.environ.keys():
+        torch.cuda.memory._set_allocator_settings("expandable_segments:True")
 
 
 def meet() -> None:
