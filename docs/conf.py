@@ -18,7 +18,7 @@ project = "serstore"
 author = project_copyright = "The serstore developers"
 release = version = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "jupyter_execute", "tasks/report.md"]  # until there is the command
+exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "furo"
 html_title = f"serstore {__version__}"
 html_static_path = ["_static"]

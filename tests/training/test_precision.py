@@ -18,10 +18,12 @@ from ser_store.training.request import refuse_contradictions, settle_request
         (True, True, True, "bf16"),
         (True, False, True, "tf32"),
         (True, False, False, "fp32"),
-        (False, True, False, "fp32"),
+        (False, True, False, "bf16"),
+        (False, False, False, "fp32"),
     ],
 )
 def test_the_hardware_decides(cuda, bf16, tf32, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
     monkeypatch.setattr(arguments, "is_torch_tf32_available", lambda: tf32)
