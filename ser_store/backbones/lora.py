@@ -80,7 +80,7 @@ def _keep_trained(model: Any, entries: dict[str, Any], prefix: str, _: Any) -> N
 
 def iter_whole(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The entries of a model's state dict, by the names and with the values that it has without adapters."""
-    if getattr(model.config, "lora", None) is None:
+    if getattr(getattr(model, "config", None), "lora", None) is None:
         yield from model.state_dict().items()
         return
     modules = dict(model.named_modules())
