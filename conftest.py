@@ -9,6 +9,9 @@ import pytest
 
 # Models and matrices are so small here that threads take longer, above all beside the other processes of the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What is printed is not fitted to the terminal that the tests run in.
+for _name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR"):
+    os.environ.pop(_name, None)
 
 collect_ignore: list[str] = []
 if find_spec("torch") is None:

@@ -116,7 +116,7 @@ def _merge(checkpoint: Path, scratch: Path) -> Path:
 
 def _list_operations(checkpoint: Path, card: str) -> list[CommitOperationAdd]:
     """What is pushed of a checkpoint: not the optimizer's state, nor anything else that serves resuming."""
-    weights = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.safetensors.index.json")])
+    weights = sorted([*checkpoint.glob("model*.safetensors"), *checkpoint.glob("model*.safetensors.index.json")])
     if not weights:
         raise ModelError(f"{checkpoint} has no safetensors: expected a checkpoint as `finetune()` writes it")
     files: dict[str, Any] = {path.name: path for path in weights}

@@ -56,8 +56,8 @@ def describe_unknown(kind: str, name: str, known: Iterable[str], *, way_out: str
     """
     known = list(known)
     cased = {candidate.casefold(): candidate for candidate in reversed(known)}
-    near = [cased[found] for found in get_close_matches(name.casefold(), cased, n=3, cutoff=0.5)]
-    near = near or [one for one in known if name == "".join(word[:1] for word in one.split("_"))]
+    near = [one for one in known if len(name) > 1 and name == "".join(word[:1] for word in one.split("_"))]
+    near = near or [cased[found] for found in get_close_matches(name.casefold(), cased, n=3, cutoff=0.5)]
     ordered = near + [candidate for candidate in known if candidate not in near]
     shown = [f"{candidate} (nearest)" if candidate in near[:1] else candidate for candidate in ordered[:12]]
     rest = f", … ({len(ordered)} in all)" if len(ordered) > 12 else ""

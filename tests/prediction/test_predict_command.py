@@ -163,7 +163,7 @@ def test_bad_recordings_end_it_before_anything_or_are_left_out(run, recording, t
         (("mfcc-lda",), "no recordings are named: expected files, or folders of them"),
         (("mfcc-lda", "nowhere.wav"), "nowhere.wav does not exist: expected a recording"),
         (("mfcc-lad", "nowhere.wav"), "mfcc-lda"),
-        (("mfcc", "nowhere.wav"), "fit one by `serstore head` with `keep`"),
+        (("mfcc", "nowhere.wav"), "fit one by `serstore head --keep`"),
         (("./nowhere", "nowhere.wav"), "nowhere"),
         (("mfcc-lda", ".", "-o", "said.txt"), "said.txt: cannot be written as .txt"),
         (("mfcc-lda", "x.wav", "--device", "cud"), "unknown device 'cud': expected one of cuda (nearest), cpu"),

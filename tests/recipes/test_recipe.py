@@ -91,7 +91,7 @@ def test_what_json_leaves_out_is_as_published():
         ({"weight_decay": -1}, "`weight_decay` is -1: expected a finite number of at least 0"),
         ({"torch_compile": "yes"}, "`torch_compile` is 'yes': expected true or false"),
         ({"pooling": "median"}, "unknown `pooling` 'median': expected one of mean (nearest), sum, max"),
-        ({"precision": "fp8"}, "unknown `precision` 'fp8': expected one of fp32 (nearest), fp16, tf32, bf16"),
+        ({"precision": "fp8"}, "unknown `precision` 'fp8': expected one of fp32 (nearest), fp16, tf32, bf16, auto"),
         (
             {"attn_implementation": "flash"},
             "unknown `attn_implementation` 'flash': expected one of eager, sdpa, flash_attention_2",

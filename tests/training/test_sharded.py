@@ -168,7 +168,7 @@ def test_what_one_process_has_no_memory_to_evaluate_all_evaluate_in_smaller_part
     assert 1 in ended.codes
     (line,) = [line for said in ended.said for line in list_lines(said)]
     assert "out of memory after step 1 with 4 utterances at a time on each of 2 processes" in line
-    assert "call `serstore finetune` with --resume" in line
+    assert "call `serstore finetune --resume`" in line
     done = launch(*words, "--resume", environment=FULL, limit=limit)
     assert done.codes == [0, 0], done.said
     record = Store(path).run(MODEL)
