@@ -91,6 +91,21 @@ def test_a_pushed_model_comes_back_by_its_name_as_it_was(model, trained, hub, tm
     assert serstore("finetune", "--model", folder, *words).code == 0
 
 
+def test_what_lora_added_is_merged_into_the_weights_that_are_pushed(trained, hub, tmp_path, serstore):
+    store = Store(shutil.copytree(trained.path, tmp_path / "lora.store"))
+    words = ("--lora", 2, "--run", "adapted", *RECIPE, "--store", store.path)
+    assert serstore("finetune", "--model", "tiny-wavlm", *words).code == 0
+    push_to_hub(store, "adapted", "me/adapted")
+    folder = hub.folder / "me" / "adapted"
+    checkpoint = store.run_folder("adapted") / "checkpoints" / "checkpoint-2"
+    assert (folder / "model.safetensors").stat().st_size > 5 * (checkpoint / "model.safetensors").stat().st_size
+    assert json.loads((folder / "config.json").read_text())["lora"] is None
+    whole = load_classifier(folder).model
+    assert not any("lora" in name for name in whole.state_dict())
+    assert compute_model_digest(whole) == store.read_member("adapted@2").provenance["model_digest"]
+    assert compute_model_digest(AutoModel.from_pretrained(folder)) == compute_model_digest(whole)
+
+
 def test_the_card_says_what_the_model_is_and_how_well_it_does(trained, hub, serstore):
     push_to_hub(trained, "tiny-hubert", "me/emotions", step=1)
     text = (hub.folder / "me" / "emotions" / "README.md").read_text()
