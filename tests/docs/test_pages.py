@@ -48,9 +48,7 @@ def run(words: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, shlex.split(words, comments=True)[1:])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    output = re.sub(
-        r"[^\n]*\r *|.+ passed, \S+ left.*\n", "", result.output
-    )  # without bars, and what logs have of them
+    output = re.sub(r"[^\n]*\r *|.+ passed, \S+ left.*\n", "", result.output)  # without progress
     return result.exit_code, re.sub(r"[ \t]+$", "", output.replace(f"{Path.cwd()}/", ""), flags=re.MULTILINE)
 
 
