@@ -1,14 +1,11 @@
 """What the page shows of members and ensembles: figures of other rooms, as JSON."""
 
 from collections.abc import Iterator, Sequence
-from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.ensembles import Correction
-from ser_store.ensembles.correction import MAX_OUTCOMES
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.vote import vote
 from ser_store.evaluation import Evaluations
@@ -21,8 +18,6 @@ from ser_store.voting.diversity import compute_pair_diversity
 from ser_store_h5.names import parse_member
 from ser_store_h5.store import Store
 
-# Where the outcomes of all ensembles do not fit in memory, so many repeats are worth the wait for a page.
-REPEATS = 100
 # Members of a page's matrix of disagreement.
 MOST_COMPARED = 24
 _DEFAULT_SIZE = 3
@@ -56,7 +51,6 @@ def search_best(asked: Asked, candidates: Sequence[str]) -> VoteReport | None:
     if len(candidates) < 2:
         return None
     k = asked.k or (_DEFAULT_SIZE if len(candidates) > _DEFAULT_SIZE else 1)
-    is_large = comb(len(candidates), k) * len(asked.rows) > MAX_OUTCOMES
     return vote(
         asked.store,
         candidates,
@@ -65,7 +59,6 @@ def search_best(asked: Asked, candidates: Sequence[str]) -> VoteReport | None:
         on=asked.on,
         split=asked.split,
         top=1,
-        correction=Correction(repeats=REPEATS if is_large else None),
         progress=asked.progress,
     )
 
@@ -97,6 +90,7 @@ def _describe_correction(selection: SelectionBias) -> dict[str, Any]:
         "bounds": None if selection.bounds is None else list(selection.bounds),
         "repeats": selection.repeats,
         "method": selection.method,
+        "described": selection.describe(),
     }
 
 

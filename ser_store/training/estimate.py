@@ -54,7 +54,8 @@ class Estimate(Result):
             ``total`` measured, ``available``; and ``longest_seconds``, the longest utterance as training hears it.
         disk: bytes of ``checkpoints`` while the last is written, of ``members``, in ``total``, and what is ``free``.
         time: ``seconds_per_step`` and ``seconds_per_checkpoint`` as measured on ``device``, ``seconds_per_evaluation``
-            and ``seconds`` in all as extrapolated by the length of the audio.
+            and ``seconds`` in all as extrapolated by the length of the audio, at most: as if each checkpoint, which is
+            written behind the training, was waited for.
         runs: how many are trained, one for each fold and seed; ``disk`` and the ``seconds`` in all are of all of them.
     """
 
