@@ -34,7 +34,8 @@ TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```(?:\{code-block\} )?(\w+)\n(?::caption: ([^\n]+)\n\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(serstore [^`\n]+)`")
 # Times, speeds, and core seconds, which end a line with one decimal.
-SECONDS = re.compile(r"\b\d[\d.,e-]* (?:s|ms|min|[kMG]?B/s)\b|  \d+\.\d$", re.MULTILINE)
+# Times, and the size of a page, in which its scripts and styles are.
+VARYING = re.compile(r"\b\d[\d.,e-]* (?:s|ms|min|[kMG]?B/s)\b|  \d+\.\d$|(?<=\.html \()[\d.]+ kB", re.MULTILINE)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 COMMANDS = typer.main.get_command(app).commands
 
@@ -96,7 +97,7 @@ def run_console(body: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def agree(found: str, shown: str, *, is_exact: bool) -> bool:
     """Two outputs say the same but for times and, if computed from recordings, for what machines round otherwise."""
-    found, shown = SECONDS.sub("", found), SECONDS.sub("", shown)
+    found, shown = VARYING.sub("", found), VARYING.sub("", shown)
     if is_exact or found == shown:
         return found == shown
     words = [NUMBER.sub("0", text).split() for text in (found, shown)]
