@@ -129,6 +129,11 @@ _NO_THREAD = (
 )
 
 
+def split_names(text: str) -> Any:
+    """Return the names in ``a,b``; the library says which ones there are."""
+    return [one.strip() for one in text.split(",")]
+
+
 def stated(command: Callable[..., None]) -> Callable[..., None]:
     """Turn a stated problem into one line on stderr and exit code 1."""
 

@@ -319,9 +319,15 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
         return
     if not differing:
         store.refuse_run(record.run)
-    before, now = (", ".join(f"{name} {one.details.get(name)}" for name in differing) for one in (there, record))
+    before, now = (_state(one, differing) for one in (there, record))
     marks = [str(record.details[name]) for name in ("split", "fold", "cv") if record.details[name] is not None]
     raise ExistsError(
         f"run {record.run} is in {store.path} already, fitted with {before}: this one has {now}; keep both with "
         f"`run` {'-'.join([record.run, *marks])}"
     )
+
+
+def _state(record: RunRecord, names: Sequence[str]) -> str:
+    """Return what a record has of ``names``, in words."""
+    stated = [f"{name} {record.details[name]}" for name in names if record.details.get(name) is not None]
+    return ", ".join(stated) or f"no {' or '.join(names)}"

@@ -12,6 +12,7 @@ from ser_store_cli.options import (
     SplitOption,
     StoreOption,
     show_reports,
+    split_names,
     stated,
     warn_cautions,
 )
@@ -37,8 +38,8 @@ def head(
         list[str] | None,
         typer.Option(
             "--from",
-            help="The member whose representations it is fitted on; repeat for several. Those of a+b stand side by "
-            "side in one input.",
+            help="The member whose representations it is fitted on; several as a,b. Those of a+b stand side by side in "
+            "one input.",
             show_default="all that fit",
             autocompletion=complete_members,
         ),
@@ -146,8 +147,9 @@ def head(
         "combine": combine,
         "layer": layer,
     }
-    kinds = [one.strip() for one in kind.split(",")]
-    fitted = fit(opened, sources or [], kind=cast(Any, kinds), run=run, progress=True, **options)
+    kinds = split_names(kind)
+    named = [one for given in sources or [] for one in split_names(given)]
+    fitted = fit(opened, named, kind=cast(Any, kinds), run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))

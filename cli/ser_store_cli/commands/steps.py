@@ -1,6 +1,6 @@
 """steps."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,8 +11,10 @@ from ser_store_cli.options import (
     FormatOption,
     JsonOption,
     OnOption,
+    RuleOption,
     SplitOption,
     StoreOption,
+    TieOption,
     stated,
     warn_cautions,
 )
@@ -28,7 +30,10 @@ def steps(
     runs: Annotated[
         list[str] | None,
         typer.Option(
-            "--run", help="The run; repeat for several.", show_default="every run", autocompletion=complete_runs
+            "--run",
+            help="The run, or runs a+b+c that vote at each step that all have; repeat for several.",
+            show_default="every run",
+            autocompletion=complete_runs,
         ),
     ] = None,
     select: Annotated[
@@ -39,6 +44,8 @@ def steps(
             "divergence (lowest evaluation loss before it parts from the training loss), last, or a number.",
         ),
     ] = None,
+    rule: RuleOption = "hard",
+    tie: TieOption = "lowest",
     on: OnOption = None,
     split: SplitOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -50,6 +57,7 @@ def steps(
     from ser_store.evaluation.steps import steps as compare
     from ser_store_h5.store import Store
 
-    comparison = compare(Store(store), runs or [], on=on, split=split, select=select)
+    choices: dict[str, Any] = {"rule": rule, "tie": tie}  # whether these are known is for the library to say
+    comparison = compare(Store(store), runs or [], on=on, split=split, select=select, **choices)
     warn_cautions(comparison.cautions)
     print_result(comparison, json=json, form=form)

@@ -14,6 +14,7 @@ from ser_store_cli.options import (
     SplitOption,
     StoreOption,
     show_reports,
+    split_names,
     stated,
     warn_cautions,
 )
@@ -41,8 +42,8 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--from",
-            help="The member whose representations heads are fitted on; repeat for several. Those of a+b stand side "
-            "by side in one input.",
+            help="The member whose representations heads are fitted on; several as a,b. Those of a+b stand side by "
+            "side in one input.",
             show_default="all that fit",
             autocompletion=complete_members,
         ),
@@ -133,18 +134,18 @@ def sweep(
     from ser_store.heads.sweep import sweep as compute
 
     show_reports()
-    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else _split(kind)
+    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else split_names(kind)
     found = compute(
         store,
-        sources or [],
+        [one for given in sources or [] for one in split_names(given)],
         kind=kinds,
         layer=layer,
-        normalise=_split(normalise),
+        normalise=split_names(normalise),
         tune=tune,
         class_weight=cast(Any, class_weight),
         split=split,
         fold=fold,
-        cv=None if cv is None else _split(cv),
+        cv=None if cv is None else split_names(cv),
         folds=folds,
         train_share=_parse("train_share", train_share, float),
         per_class=_parse("per_class", per_class, int),
@@ -157,11 +158,6 @@ def sweep(
     )
     warn_cautions(found.cautions)
     print_result(found, json=json, form=form, blocks=found.describe(top))
-
-
-def _split(text: str) -> Any:
-    """Return the names in ``a,b``; the library says which ones there are."""
-    return [one.strip() for one in text.split(",")]
 
 
 def _parse(name: str, text: str | None, kind: type[Number]) -> list[Number] | None:
