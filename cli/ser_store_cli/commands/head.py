@@ -53,6 +53,16 @@ def head(
             show_default="the last one",
         ),
     ] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--augment",
+            help="A member that holds the same recordings in another version, as of `serstore extract --speed 0.9`; "
+            "repeat for several. Heads are fitted on all versions, and score their mean.",
+            show_default="none",
+            autocompletion=complete_members,
+        ),
+    ] = None,
     tune: Annotated[
         bool,
         typer.Option(
@@ -146,6 +156,7 @@ def head(
         "tune": tune,
         "combine": combine,
         "layer": layer,
+        "augment": augment or [],
     }
     kinds = split_names(kind)
     named = [one for given in sources or [] for one in split_names(given)]
