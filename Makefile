@@ -24,15 +24,15 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 test: $(VENV)/dev.stamp lint docs
-	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 30
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
 
 test-core: $(CORE)/dev.stamp
-	$(CORE)/bin/python -m pytest -n 2 --dist loadscope --durations 30
+	$(CORE)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
 
 # Always upgraded: what is newest today was not there when the environment was made.
 test-newest: | $(NEWEST)/bin/python
 	$(NEWEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager --editable '.[train,dev]'
-	$(NEWEST)/bin/python -m pytest -n 2 --dist loadscope --durations 30
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

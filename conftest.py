@@ -3,7 +3,6 @@
 import gc
 import os
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What is printed is not fitted to the terminal that the tests run in.
 for _name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(_name, None)
+
+# What is flushed outlives a power failure, which no test of this process has, and a disk takes milliseconds each time:
+# tens of thousands of times that is minutes. Other processes that the tests start flush as ever.
+os.fsync = os.fstat  # type: ignore[assignment]  # refuses as well what is no open file
 
 collect_ignore: list[str] = []
 if find_spec("torch") is None:
@@ -24,10 +27,10 @@ if find_spec("matplotlib") is None:
 
 
 @pytest.fixture(autouse=True)
-def _folder_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder_of_its_own(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an example writes goes to a folder of its own."""
     if isinstance(request.node, pytest.DoctestItem):
-        monkeypatch.chdir(tmp_path)
+        monkeypatch.chdir(request.getfixturevalue("tmp_path"))
 
 
 def pytest_collection_finish() -> None:

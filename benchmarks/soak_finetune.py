@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 # The same loop is a test, with fewer runs.
@@ -59,8 +60,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         folder = Path(scratch)
         empty, model = make_store(folder), save_backbone(folder / "tiny")
-        with forking_trainer(model) as train:
-            by = signal.Signals[options.by]
+        with forking_trainer() as trainer:
+            by, train = signal.Signals[options.by], partial(trainer, model=model)
             for tally in stop_trainings(folder, empty, train, times=options.times, seed=options.seed, by=by):
                 print(f"\r{tally.runs} of {options.times}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)

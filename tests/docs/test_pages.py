@@ -96,13 +96,17 @@ def run_console(body: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def agree(found: str, shown: str, *, is_exact: bool) -> bool:
-    """Two outputs say the same but for times and, if computed from recordings, for what machines round otherwise."""
+    """Two outputs say the same but for times and, if computed from recordings, for what machines round otherwise.
+
+    One float16 in a thousand rounded up gives logistic regression another handful of utterances, and the standard
+    deviation over folds of them a twentieth more.
+    """
     found, shown = VARYING.sub("", found), VARYING.sub("", shown)
     if is_exact or found == shown:
         return found == shown
     words = [NUMBER.sub("0", text).split() for text in (found, shown)]
     pairs = zip(map(float, NUMBER.findall(found)), map(float, NUMBER.findall(shown)), strict=False)
-    return words[0] == words[1] and all(abs(one - other) <= max(0.03, 0.03 * other) for one, other in pairs)
+    return words[0] == words[1] and all(abs(one - other) <= max(0.03, 0.06 * other) for one, other in pairs)
 
 
 def run_python(body: str, names: dict[str, object], page: Path) -> None:

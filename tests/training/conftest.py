@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
 from hub_server import TOKEN, run_hub, use_hub
 from process_samples import COMMON
+from training_kills import forking_trainer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def empty(serstore, speech, tmp_path_factory):
     """A store without runs. Read only: its copies are trained in."""
     path = tmp_path_factory.mktemp("empty") / "speech.store"
@@ -42,6 +43,13 @@ def hub(served):
         for name, value in environment.items():
             patch.setenv(name, value)
         yield server
+
+
+@pytest.fixture(scope="session")
+def trainer():
+    """Trains or extracts in a process of its own, which may be killed."""
+    with forking_trainer() as train:
+        yield train
 
 
 @pytest.fixture(scope="session")

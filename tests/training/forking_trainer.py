@@ -1,4 +1,4 @@
-"""Trains in child processes that may be killed, or meet with worse, at a moment that the job names.
+"""Trains or extracts in child processes that may be killed, or meet with worse, at a moment that the job names.
 
 Run as a program by training_kills.py.
 
@@ -19,6 +19,7 @@ _WRITING = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate"}
 
 
 def main():
+    import ser_store.extraction.extract
     import ser_store.training.finetune  # noqa: F401 - loaded once, for all children
 
     for line in sys.stdin:
@@ -38,12 +39,8 @@ def main():
 
 
 def train(job, writing):
-    """In the child: fine-tune as the job says, and report what came of it."""
+    """In the child: do as the job says, and report what came of it."""
     import torch
-
-    from ser_store.recipes.recipe import Recipe
-    from ser_store.training.finetune import finetune
-    from ser_store_h5.store import Store
 
     torch.set_num_threads(1)
     writes = watch_writes(job)
@@ -51,9 +48,7 @@ def train(job, writing):
     said = listen()
     told = {}
     try:
-        recipe = Recipe.from_json(job["recipe"])
-        record = finetune(Store(Path(job["store"])), job["model"], run="r", recipe=recipe, resume=job["resume"])
-        told = {"state": record.state}
+        told = {"state": finetune(job) if job["recipe"] else extract(job)}
     except KeyboardInterrupt:
         told = {"problem": "KeyboardInterrupt"}
     except Exception as problem:  # noqa: BLE001 - whatever it is, the test is to see it
@@ -61,6 +56,25 @@ def train(job, writing):
     with os.fdopen(writing, "w") as pipe:
         json.dump({**told, "writes": len(writes), "said": said}, pipe)
     os._exit(0)
+
+
+def finetune(job):
+    from ser_store.recipes.recipe import Recipe
+    from ser_store.training.finetune import finetune
+    from ser_store_h5.store import Store
+
+    recipe, resume = Recipe.from_json(job["recipe"]), job.get("resume", False)
+    return finetune(Store(Path(job["store"])), job["model"], run="r", recipe=recipe, resume=resume).state
+
+
+def extract(job):
+    """All layers, with a block on the disk for each batch, so that kills meet them all."""
+    import ser_store as ss
+    from ser_store.extraction import filling
+
+    filling.BLOCK_SECONDS = 0.0
+    ss.extract(job["store"], model=job["model"], layers="all", batch_size=4)
+    return "finished"
 
 
 def listen():

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from training_kills import assert_same_run, forking_trainer
+from training_kills import assert_same_run
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -96,13 +96,12 @@ def test_half_precision_is_kept_in_half_the_room(store, model):
     assert both - single < 0.6 * single
 
 
-def test_a_run_that_is_killed_goes_on_with_what_is_there(store, model):
+def test_a_run_that_is_killed_goes_on_with_what_is_there(store, model, trainer):
     recipe = json.loads(json.dumps(RECIPE.changed(**VARIED, cache_frozen=True).to_json()))
     through = shutil.copytree(store.path, store.path.with_name("through.store"))
-    with forking_trainer(model) as train_apart:
-        assert train_apart(through, recipe)["state"] == "finished"
-        assert train_apart(store.path, recipe, kill_at_write=40)["killed"]
-        assert train_apart(store.path, recipe, resume=True)["state"] == "finished"
+    assert trainer(through, recipe, model=model)["state"] == "finished"
+    assert trainer(store.path, recipe, model=model, kill_at_write=40)["killed"]
+    assert trainer(store.path, recipe, model=model, resume=True)["state"] == "finished"
     assert_same_run(store.path, through)
 
 

@@ -5,8 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.member_file import write_member
 from ser_store_h5.store import Store
 
-PROGRAM = Path(__file__).with_name("extraction_process.py")
 RUN = "mine-frozen"
 OPTIONS = {"layers": "all", "batch_size": 4}
 
@@ -48,33 +46,18 @@ def blocks_of(store):
     return store.path / "runs" / f".{RUN}@0.blocks.partial"
 
 
-def begin(store, place, delay=0.05):
-    words = [sys.executable, PROGRAM, store.path, place / "mine", delay]
-    process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "begins\n"
-    return process
-
-
-def await_blocks(store, count):
-    deadline = time.monotonic() + 120
-    while len(list(blocks_of(store).glob("*.h5"))) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_after_kills_at_any_instant_the_member_is_that_of_one_go(number, place, store):
-    instants, kills = random.Random(number), 0
-    while not store.has_run(RUN):
-        process = begin(store, place)
-        if kills < 2:
-            await_blocks(store, 1 + 3 * kills)
-            time.sleep(instants.uniform(0, 0.1))
-            process.send_signal(number)
-            kills += 1
-        process.communicate(timeout=300)
+def test_after_kills_at_any_write_the_member_is_that_of_one_go(number, place, store, empty, trainer, tmp_path):
+    draw, extract = random.Random(number), partial(trainer, recipe=None, model=place / "mine")
+    writes = extract(shutil.copytree(empty, tmp_path / "through.store"))["writes"]
+    for _ in range(3):
+        moment = {"end_at_write": draw.randrange(1, writes // 3), "signal": number}
+        ended = extract(store.path, **moment)
+        assert ended["killed"] or ended["problem"] == "KeyboardInterrupt"
         assert verify_store(store).ok
-    assert kills == 2
+    assert not store.has_run(RUN)
+    assert list(blocks_of(store).glob("*.h5"))
+    assert extract(store.path)["state"] == "finished"
     assert read_file(store) == read_file(Store(place / "speech.store"))
     assert not blocks_of(store).exists()
 

@@ -25,9 +25,9 @@ def run(text, **environment):
     )
 
 
-@pytest.mark.parametrize("room", ["training", "inference", "backbones"])
-def test_torch_s_compiler_is_loaded_for_a_user_without_a_name(room):
-    loaded = run(f"import ser_store.{room}, torch._dynamo; {SHOW}")
+@pytest.mark.parametrize("then", ["training", "inference", "backbones, torch._dynamo"])
+def test_torch_s_compiler_has_a_folder_for_a_user_without_a_name(then):
+    loaded = run(f"import ser_store.{then}; {SHOW}")
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.strip().endswith(f"torchinductor_{os.getuid()}")
 

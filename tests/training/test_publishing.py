@@ -1,12 +1,9 @@
 """A trained model goes to a small hub on this machine by the hub's real client, and comes back from it."""
 
 import json
-import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -51,9 +48,8 @@ class FaultyHandler(Handler):
 
 
 @pytest.fixture(scope="module")
-def trained(serstore, speech, tmp_path_factory):
-    path = tmp_path_factory.mktemp("trained") / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+def trained(serstore, empty, tmp_path_factory):
+    path = shutil.copytree(empty, tmp_path_factory.mktemp("trained") / "speech.store")
     for model in ("tiny-hubert", "tiny-whisper"):
         assert serstore("finetune", "--model", model, *RECIPE, "--store", path).code == 0
     return Store(path)
@@ -223,13 +219,10 @@ def test_a_run_without_checkpoints_is_refused_before_the_hub_is_asked(trained, h
 def test_a_command_trains_and_pushes_what_others_load_by_its_name(trained, hub, tmp_path, serstore):
     path = shutil.copytree(trained.path, tmp_path / "speech.store")
     words = ("finetune", "--model", "tiny-hubert", "--run", "pushed", *RECIPE, "--push-to-hub", "me/emotions")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", "from ser_store_cli.app import main; main()", *map(str, (*words, "--store", path))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("pushed: 2 steps in ")
-    assert done.stderr.splitlines()[-1] == f"serstore: pushed@2 is at {hub.address}/me/emotions"
+    done = serstore(*words, "--store", path)
+    assert done.code == 0, done.err
+    assert done.out.startswith("pushed: 2 steps in ")
+    assert done.err.splitlines()[-1] == f"serstore: pushed@2 is at {hub.address}/me/emotions"
     store = Store(path)
     trained = load_classifier(store.run_folder("pushed") / "checkpoints" / "checkpoint-2").model
     assert serstore("extract", "--model", "me/emotions", "--store", path).code == 0

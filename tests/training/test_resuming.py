@@ -4,13 +4,13 @@ import json
 import random
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from training_kills import (
     assert_same_run,
-    forking_trainer,
     name_checkpoints,
     read_points,
     save_backbone,
@@ -57,14 +57,13 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def train(model):
+def train(model, trainer):
     """Trains by the recipe above in a process of its own."""
-    with forking_trainer(model) as train:
 
-        def run(store, *, workers=0, **job):
-            return train(store, {**RECIPE, "dataloader_num_workers": workers}, **job)
+    def run(store, *, workers=0, **job):
+        return trainer(store, {**RECIPE, "dataloader_num_workers": workers}, model=model, **job)
 
-        yield run
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +96,7 @@ def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(se
     draw = random.Random(seed)
     finished, writes = through
     assert train(store, kill_at_write=draw.randrange(1, writes))["killed"]
+    assert verify_store(store).ok
     train(store, resume=True, kill_at_write=draw.randrange(1, writes))
     assert train(store, resume=True)["state"] == "finished"
     assert_same_run(store, finished)
@@ -104,16 +104,18 @@ def test_a_run_killed_twice_anywhere_and_resumed_is_the_run_that_went_through(se
 
 # A run that is killed while a checkpoint is half written, and one that is ended by a signal.
 @pytest.mark.parametrize(("by", "seed", "midway", "most"), [(signal.SIGKILL, 102, 1, 2), (signal.SIGTERM, 15, 0, 1)])
-def test_runs_with_options_drawn_at_random_are_resumed_to_the_same_end(by, seed, midway, most, empty, model, tmp_path):
-    with forking_trainer(model) as train:
-        *_, tally = stop_trainings(tmp_path, empty, train, times=1, seed=seed, by=by)
+def test_runs_with_options_drawn_at_random_are_resumed_to_the_same_end(
+    by, seed, midway, most, empty, model, trainer, tmp_path
+):
+    *_, tally = stop_trainings(tmp_path, empty, partial(trainer, model=model), times=1, seed=seed, by=by)
     assert tally.stopped >= 1
     assert (tally.runs, tally.midway, tally.most) == (1, midway, most)
 
 
-def test_a_kill_in_an_evaluation_is_made_good(store, train, through):
+def test_a_kill_in_an_evaluation_is_made_good(store, train, through, serstore):
     assert train(store, kill_in=("prediction_step", 19))["killed"]
     assert Store(store).steps("r") == [3, 6]
+    assert serstore("evaluate", "r@3", "--on", "valid", "--store", store).code == 0
     assert train(store, resume=True)["state"] == "finished"
     assert Store(store).run("r").details["resumed"][0]["step"] == 8
     assert_same_run(store, through[0])

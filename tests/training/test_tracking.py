@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,9 +101,8 @@ def test_tensorboard_goes_where_its_variable_says(tmp_path, monkeypatch):
 
 
 @needs_tensorboard
-def test_a_command_writes_the_curves_of_the_store_beside_it(serstore, speech, tmp_path):
-    path = tmp_path / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+def test_a_command_writes_the_curves_of_the_store_beside_it(serstore, empty, tmp_path):
+    path = shutil.copytree(empty, tmp_path / "speech.store")
     words = ("--max-steps", 5, "--eval-steps", 2, "--save-steps", 5, "--logging-steps", 2, "--report-to", "tensorboard")
     assert serstore("finetune", "--model", "tiny-wav2vec2", *words, "--store", path).code == 0
     shown = read_events(find_tracking_folder(path) / "tensorboard" / "tiny-wav2vec2")

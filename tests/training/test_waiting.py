@@ -1,5 +1,6 @@
 """Between two loggings, training asks the accelerator for nothing that it would have to wait for."""
 
+import shutil
 from collections import Counter
 from contextlib import nullcontext
 
@@ -115,21 +116,20 @@ def read(monkeypatch):
     return counts
 
 
-def train(serstore, speech, tmp_path, model, **options):
-    path = tmp_path / "speech.store"
-    assert serstore("init", "--corpus", "ravdess", "--audio", speech, "--split", "speaker", "--store", path).code == 0
+def train(empty, tmp_path, model, **options):
+    path = shutil.copytree(empty, tmp_path / "speech.store")
     masking = {name: MASKED[name] for name in ("mask_time_prob", "mask_time_length")}
     recipe = Recipe(max_steps=3, eval_steps=3, logging_steps=3, save_steps=3).changed(layerdrop=0.0, **masking)
     finetune(Store(path), model, recipe=recipe.changed(**options))
 
 
 @pytest.mark.parametrize("model", [f"tiny-{family}" for family in FAMILIES])
-def test_steps_between_two_loggings_read_nothing(model, serstore, speech, tmp_path, read):
-    train(serstore, speech, tmp_path, model, mask_feature_prob=0.2, mask_feature_length=3, class_weights="balanced")
+def test_steps_between_two_loggings_read_nothing(model, empty, tmp_path, read):
+    train(empty, tmp_path, model, mask_feature_prob=0.2, mask_feature_length=3, class_weights="balanced")
     assert +read == {}
 
 
 @pytest.mark.parametrize("model", ["tiny-wavlm", "tiny-whisper"])
-def test_nor_do_those_above_frozen_layers_that_are_kept(model, serstore, speech, tmp_path, read):
-    train(serstore, speech, tmp_path, model, frozen_layers=1, cache_frozen=True)
+def test_nor_do_those_above_frozen_layers_that_are_kept(model, empty, tmp_path, read):
+    train(empty, tmp_path, model, frozen_layers=1, cache_frozen=True)
     assert +read == {}

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from training_kills import assert_same_run, forking_trainer, save_whisper
+from training_kills import assert_same_run, save_whisper
 from transformers import WhisperFeatureExtractor
 
 from ser_store.audio.decode import load_speech
@@ -102,11 +102,10 @@ def test_in_the_full_context_an_item_is_thirty_seconds_and_says_how_long_it_is(c
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory):
+def train(trainer, tmp_path_factory):
     """Trains a small Whisper by the recipe above in a process of its own."""
     model = save_whisper(tmp_path_factory.mktemp("backbone") / "whisper")
-    with forking_trainer(model) as train:
-        yield lambda store, **job: train(store, RECIPE, **job)
+    return lambda store, **job: trainer(store, RECIPE, model=model, **job)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Trainings that are killed and resumed, and what they are held against: one that goes through.
 
-test_resuming.py and ``benchmarks/soak_finetune.py`` use it.
+Tests of training and ``benchmarks/soak_finetune.py`` use it.
 """
 
 import json
@@ -92,8 +92,9 @@ def save_whisper(folder: Path) -> Path:
 
 
 @contextmanager
-def forking_trainer(model: Path) -> Iterator[Train]:
-    """Trains in a process of its own; says how that ended, and how often it had written by then."""
+def forking_trainer() -> Iterator[Train]:
+    """Trains, or extracts where there is no recipe, in a process of its own; says how that ended, and how often it had
+    written by then."""
     program = Path(__file__).with_name("forking_trainer.py")
     with subprocess.Popen(
         [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -102,8 +103,8 @@ def forking_trainer(model: Path) -> Iterator[Train]:
         assert jobs is not None
         assert outcomes is not None
 
-        def train(store: Path, recipe: dict[str, Any], *, resume: bool = False, **job: Any) -> dict[str, Any]:
-            job |= {"store": str(store), "model": str(model), "recipe": recipe, "resume": resume}
+        def train(store: Path, recipe: dict[str, Any] | None, *, model: Path, **job: Any) -> dict[str, Any]:
+            job |= {"store": str(store), "model": str(model), "recipe": recipe}
             jobs.write(json.dumps(job) + "\n")
             jobs.flush()
             outcome: dict[str, Any] = json.loads(outcomes.readline())

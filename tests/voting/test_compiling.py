@@ -133,13 +133,18 @@ OBSTACLES = {
 }
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """What the searches find where there is compiled code, line by line."""
+    return run(WITHOUT.format(obstruct=""), tmp_path_factory.mktemp("compiled")).stdout.splitlines()
+
+
 @pytest.mark.parametrize("obstruct", [*OBSTACLES.values(), ""], ids=[*OBSTACLES, "NUMBA_DISABLE_JIT"])
-def test_where_there_is_no_compiled_code_numpy_finds_the_same_and_one_line_says_so(folder, obstruct):
-    compiled = run(WITHOUT.format(obstruct=""), folder)
+def test_where_there_is_no_compiled_code_numpy_finds_the_same_and_one_line_says_so(folder, compiled, obstruct):
     variables = {} if obstruct else {"NUMBA_DISABLE_JIT": "1"}
     in_numpy = run(WITHOUT.format(obstruct=obstruct), folder, **variables)
     *found, refused = in_numpy.stdout.splitlines()
-    assert found == compiled.stdout.splitlines()
+    assert found == compiled
     assert refused.startswith("back end 'bitsliced' cannot be had here, where nothing is compiled (")
     assert in_numpy.stderr.startswith(
         "voting in numpy, slower but with equal results: there is no compiled code here ("
