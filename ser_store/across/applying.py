@@ -17,6 +17,8 @@ from ser_store.corpora.class_pairing import Pairing, pair_classes
 from ser_store.corpora.label_map import LabelMap, read_label_map
 from ser_store.corpora.splits.fitted import find_fitted, find_heard
 from ser_store.errors import ExistsError, StoreError, require
+from ser_store.evaluation.choice.saved_ensembles import list_members
+from ser_store.evaluation.repeats.fold_runs import list_fold_runs
 from ser_store.extraction.extract import extract
 from ser_store.extraction.filling import OnBad, fill
 from ser_store.extraction.identity import list_identity_differences, list_options
@@ -152,7 +154,7 @@ def _apply_one(
     if record.kind not in ("finetune", "head"):
         raise StoreError(
             f"run {run} is of kind {record.kind}: expected a fine-tuned run with a checkpoint, or a head that was made "
-            "with `keep`; of an ensemble name the members, joined by plus signs"
+            f"with `keep`{_name_parts(record)}"
         )
     pairing = pair_classes(here.corpus.classes, there.corpus.classes, labels).check(run, str(there.path))
     name = name or _name_run(here, run)
@@ -165,6 +167,14 @@ def _apply_one(
     fitted = find_fitted(there, parse_member(made)[0])
     heard = None if fitted is None else int(fitted.learned.any(axis=0).sum())
     return Applied(made, source, pairing.shared, pairing.left_out, pairing.unsaid, computed, heard)
+
+
+def _name_parts(record: RunRecord) -> str:
+    """Return how the models below a run are named, which can be applied one by one; nothing where there are none."""
+    if folds := list_fold_runs(record).values():
+        return f"; its folds are {PLUS.join(folds)}, of which `rule` soft-log is the mean"
+    members, rule = list_members(record), record.details.get("rule")
+    return f"; its members are {PLUS.join(members)}, voted by `rule` {rule}" if members else ""
 
 
 def _name_run(here: Store, run: str) -> str:

@@ -249,14 +249,15 @@ def evaluate(
     speakers = corpus.speaker_groups(rows)
     intervals_by = choose_rule(speakers, interval)
     truth, n_classes = corpus.labels[rows], len(corpus.classes)
+    shared: dict[str, Any] = {"n_classes": n_classes, "rule": intervals_by}
     predicted, logits = load_members(store, names, rows, rule=voting)
     outcomes = count_outcomes(truth, predicted, n_classes=n_classes)
     intervals = find_accuracy_intervals(predicted == truth, intervals_by)
-    balanced = find_balanced_intervals(truth, predicted, n_classes=n_classes, rule=intervals_by)
+    balanced = find_balanced_intervals(truth, predicted, **shared)
     sliced: Sequence[Slices | None] = [None] * len(names)
     if by is not None and groups is not None:
         sliced = slice_members(
-            truth, predicted, groups, by=by, n_classes=n_classes, rule=intervals_by, logits=logits, speakers=speakers
+            truth, predicted, groups, by=by, logits=logits, speakers=speakers, balanced=bool(members), **shared
         )
     of_members = find_cautions(store, [member for name in names for member in name.split(PLUS)], rows)
     cautions = {name: tuple(one for member in name.split(PLUS) for one in of_members[member]) for name in names}
@@ -268,9 +269,7 @@ def evaluate(
             interval=intervals[place],
             balanced_interval=balanced[place],
             probabilities=None if own is None else evaluate_logits(truth, own),
-            intervals=find_intervals(truth, predicted[place], n_classes=n_classes, rule=intervals_by, logits=own)
-            if members
-            else {},
+            intervals=find_intervals(truth, predicted[place], logits=own, **shared) if members else {},
             sliced=sliced[place],
             cautions=tuple(map(str, cautions[name])),
             folds=find_fold_figures(store, name, rows, predicted[place] == truth),

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
-from ser_store.evaluation.uncertainty import IntervalRule, describe_accuracy, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import (
+    IntervalRule,
+    describe_accuracy,
+    find_accuracy_intervals,
+    find_balanced_intervals,
+)
 from ser_store.metrics import Evaluation, evaluate_outcomes
 from ser_store.metrics.calibration import ProbabilityScores, describe_probabilities, evaluate_logits
 from ser_store.metrics.confusion import count_outcomes
@@ -29,12 +34,14 @@ class Slice:
         metrics: every metric of the confusion matrix.
         interval: of the accuracy.
         probabilities: top-2 accuracy and the like, or None where the member holds labels only.
+        balanced_interval: of the balanced accuracy; None where it was not asked for.
     """
 
     group: str
     metrics: Evaluation
     interval: Interval
     probabilities: ProbabilityScores | None
+    balanced_interval: Interval | None = None
 
     @property
     def is_small(self) -> bool:
@@ -43,7 +50,11 @@ class Slice:
 
     def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
         figures = {**self.metrics.describe_figures(classes), **describe_probabilities(self.probabilities)}
-        return {**describe_accuracy(self.metrics, self.interval), **figures, "small": self.is_small}
+        return {
+            **describe_accuracy(self.metrics, self.interval, self.balanced_interval),
+            **figures,
+            "small": self.is_small,
+        }
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ def slice_members(
     rule: IntervalRule,
     logits: list[NDArray[np.floating] | None] | None = None,
     speakers: NDArray[Any] | None = None,
+    balanced: bool = False,
 ) -> list[Slices]:
     """Evaluate every member on every group of utterances.
 
@@ -131,6 +143,7 @@ def slice_members(
         rule: how intervals are found; within a group of one or two speakers, Wilson's.
         logits: for each member ``(n, c)``, or None where it holds labels only.
         speakers: ``(n,)``, where known: the test of the gap permutes whole speakers, or within them.
+        balanced: find intervals of the balanced accuracy too, about two milliseconds each.
 
     Raises:
         MetricError: if the arrays do not fit each other.
@@ -140,11 +153,17 @@ def slice_members(
     for group in np.unique(groups):
         inside = groups == group
         outcomes = count_outcomes(truth[inside], predicted[:, inside], n_classes=n_classes)
-        intervals = find_accuracy_intervals(predicted[:, inside] == truth[inside], rule.within(inside))
+        own_rule = rule.within(inside)
+        intervals = find_accuracy_intervals(predicted[:, inside] == truth[inside], own_rule)
+        of_balanced: Sequence[Interval | None] = [None] * len(predicted)
+        if balanced:
+            of_balanced = find_balanced_intervals(
+                truth[inside], predicted[:, inside], n_classes=n_classes, rule=own_rule
+            )
         for place, own in enumerate(scored):
             probabilities = None if own is None else evaluate_logits(truth[inside], own[inside])
             metrics = evaluate_outcomes(outcomes[place])
-            by_member[place].append(Slice(str(group), metrics, intervals[place], probabilities))
+            by_member[place].append(Slice(str(group), metrics, intervals[place], probabilities, of_balanced[place]))
     units = None if by == "speaker" else speakers
     return [
         Slices(

@@ -148,6 +148,8 @@ def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tupl
         return choose_members(store, steps="all")
     names = []
     for run in runs:
+        if "@" in run:
+            raise StoreError(f"{run} is one step: expected a run, such as {run.split('@')[0]}")
         own = [member.name for member in store.members(run) if member.can_vote]
         if not own:
             raise StoreError(f"run {run} has no step that predicts anything: expected logits or labels")

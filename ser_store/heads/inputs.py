@@ -93,6 +93,8 @@ def _find_width(store: Store, member: str) -> int:
 
 def _list_held(store: Store, source: str, layer: Layers) -> tuple[int, ...]:
     held = store.describe_member(source).layers
+    if takes_logits(store, source):
+        raise StoreError(f"`layer` is {layer}, and {source} has logits and no layers: leave `layer` out")
     if not held:
         raise StoreError(
             f"`layer` is {layer}, and {source} was extracted with its last layer alone: leave `layer` out, or extract "

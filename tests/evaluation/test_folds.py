@@ -119,3 +119,12 @@ def test_steps_of_a_pooled_run_need_no_record_of_the_runs_of_its_folds():
     [run] = ss.steps(ss.open_example("whisper-base"), "whisper-base-ft").runs
     assert run.folds == ()
     assert len(run.steps) == 8
+
+
+def test_heads_of_single_folds_are_no_member_of_all(store):
+    store.add("frozen", ids=store.corpus.ids.tolist(), pooled=np.arange(N)[:, None] % 2, trained_on="nothing")
+    for fold in (1, 2):
+        ss.head(store, "frozen", split="thirds", fold=fold, run=f"one-{fold}")
+    told = "^one-1@0, one-2@0 each score one fold of split thirds: expected .* of heads `.*` with `cv` thirds makes it"
+    with pytest.raises(ss.StoreError, match=told):
+        ss.evaluate(store, ["one-1", "one-2"], on="all")

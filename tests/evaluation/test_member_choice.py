@@ -289,7 +289,7 @@ def test_an_ensemble_stands_wherever_a_member_does(ensemble, tmp_path):
     for path, what in (("said.npz", "logits"), ("said.h5ad", "predicted")):
         with pytest.raises(ss.StoreError, match="is an ensemble, which has predicted classes alone"):
             ss.export(store, tmp_path / f"other-{path}", ensemble, what=what)
-    with pytest.raises(ss.StoreError, match="is an ensemble: expected runs, which have steps"):
+    with pytest.raises(ss.StoreError, match="is one step: expected a run, such as"):
         ss.steps(store, ensemble)
 
 

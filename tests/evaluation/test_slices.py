@@ -6,7 +6,7 @@ from ser_store.evaluation.slices import find_groups, slice_members
 from ser_store.evaluation.uncertainty import choose_rule
 from ser_store.metrics import evaluate_predictions
 from ser_store.metrics.calibration import evaluate_logits
-from ser_store.statistics.intervals import wilson_interval
+from ser_store.statistics.intervals import balanced_accuracy_interval, wilson_interval
 from ser_store_h5.corpus import Corpus
 
 
@@ -19,7 +19,7 @@ def test_figures_of_a_group_are_those_of_its_utterances_alone():
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(3, size=90), rng.integers(3, size=(2, 90))
     groups, logits = rng.choice(["f", "m"], size=90), rng.normal(size=(90, 3))
-    sliced = cut(truth, predicted, groups, logits=[logits, None])
+    sliced = cut(truth, predicted, groups, logits=[logits, None], balanced=True)
     for member, slices in enumerate(sliced):
         assert [one.group for one in slices.slices] == ["f", "m"]
         for one in slices.slices:
@@ -28,6 +28,8 @@ def test_figures_of_a_group_are_those_of_its_utterances_alone():
             assert (one.metrics.n, one.metrics.correct) == (alone.n, alone.correct)
             assert (one.metrics.balanced_accuracy, one.metrics.mcc) == (alone.balanced_accuracy, alone.mcc)
             assert one.interval.bounds == wilson_interval(alone.correct, alone.n)
+            own = balanced_accuracy_interval(truth[inside], predicted[member][inside], n_classes=3)
+            assert one.balanced_interval == own
             expected = evaluate_logits(truth[inside], logits[inside]) if member == 0 else None
             assert one.probabilities == expected
 

@@ -260,3 +260,5 @@ def test_an_ensemble_votes_at_each_step_that_all_its_runs_have(spoken, serstore)
         steps(spoken, "a+d")
     with pytest.raises(EnsembleError, match=r"a\+a has no step that each of its runs has"):
         steps(spoken, "a+a")
+    with pytest.raises(StoreError, match="a@1 is one step: expected a run, such as a"):
+        steps(spoken, "a@1")

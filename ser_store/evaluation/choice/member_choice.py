@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ser_store.common.checks import check_choice
 from ser_store.errors import EnsembleError, SerstoreError, StoreError, list_some
 from ser_store.evaluation.choice.exclusion import Exclusion
+from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS, Ensemble, format_member
@@ -213,6 +214,7 @@ def choose_covering(
         alone = _choose_alone(store, names[0], rows, on=on)
         return replace(alone, cautions=(*unread, *alone.cautions))
     if members:
+        refuse_single_folds(store, names, rows)
         return Chosen(names, rows)
     kept, left_out = keep_covering(store, names, rows, on=on, whole=whole)
     return Chosen(kept, rows, (*unread, *left_out))

@@ -1,6 +1,6 @@
 """The accuracy of each fold, where every fold is scored by a model of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Percent, Table
 from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.errors import StoreError, list_some
 from ser_store_h5.names import PLUS, parse_member
 from ser_store_h5.store import Store
 
@@ -112,3 +113,24 @@ def find_fold_figures(store: Store, name: str, rows: NDArray[np.int32], right: N
         return None
     folds = find_folds(store, parse_member(name)[0], rows)
     return None if folds is None else compute_fold_figures(folds, right)
+
+
+def refuse_single_folds(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> None:
+    """Refuse members that each score another fold of a split, where they cover only these of ``rows``.
+
+    Raises:
+        StoreError: naming what makes one member of all folds.
+    """
+    alone = [name for name in names if PLUS not in name]
+    by_split: dict[str, dict[int, str]] = {}
+    for name, n in zip(alone, store.count_covered(alone, rows), strict=True):
+        details = store.run(parse_member(name)[0]).details
+        if n < len(rows) and isinstance(details.get("fold"), int):
+            by_split.setdefault(str(details.get("split")), {})[details["fold"]] = name
+    for split, folds in by_split.items():
+        if len(folds) > 1:
+            raise StoreError(
+                f"{list_some(list(folds.values()))} each score one fold of split {split}: expected a member that "
+                f"scores all; of heads `head()` with `cv` {split} makes it, of fine-tuned runs `finetune()` with "
+                "`fold` all, which takes the folds that are there"
+            )

@@ -91,7 +91,7 @@ def tabulate_accuracies(
             Percent(score.accuracy),
             *cells,
             balanced := Percent(score.balanced_accuracy),
-            _format_bounds(balanced, one.balanced_interval),
+            format_bounds(balanced, one.balanced_interval),
         ]
         for one, score, cells in zip(judged, scores, list_interval_cells(intervals), strict=True)
     ]
@@ -195,7 +195,7 @@ def _tabulate_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> I
         [
             name,
             value,
-            _format_bounds(value, intervals.get(key)),
+            format_bounds(value, intervals.get(key)),
             *([_name_method(intervals.get(key))] if differ_in_method(shown) else []),
         ]
         for key, name, value in figures
@@ -206,7 +206,7 @@ def _tabulate_figures(member: "MemberEvaluation", names: Mapping[str, str]) -> I
         yield f"\n95% intervals: {described}"
 
 
-def _format_bounds(value: float, interval: "Interval | None") -> str:
+def format_bounds(value: float, interval: "Interval | None") -> str:
     """Return the interval of a figure in the figure's own unit; a dash where samples show no spread."""
     if interval is None:
         return ""

@@ -7,6 +7,7 @@ from ser_store.common.display import Block, Figure, Percent, Table
 from ser_store.evaluation.tables.evaluation import (
     PLAIN,
     describe_intervals,
+    format_bounds,
     format_p,
     head_intervals,
     list_interval_cells,
@@ -53,6 +54,7 @@ def tabulate_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN
         return
     sliced = member.sliced
     balanced = sliced.by != "label"  # of one class it is the accuracy
+    bounded = balanced and any(one.balanced_interval is not None for one in sliced.slices)
     intervals = [one.interval for one in sliced.slices]
     rows = [
         [
@@ -61,7 +63,8 @@ def tabulate_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN
             one.metrics.correct,
             Percent(one.metrics.accuracy),
             *cells,
-            *([Percent(one.metrics.balanced_accuracy)] if balanced else []),
+            *([share := Percent(one.metrics.balanced_accuracy)] if balanced else []),
+            *([format_bounds(share, one.balanced_interval)] if bounded else []),
             *([] if one.probabilities is None else [Figure(one.probabilities.log_loss)]),
         ]
         for one, cells in zip(sliced.slices, list_interval_cells(intervals), strict=True)
@@ -69,6 +72,7 @@ def tabulate_groups(member: "MemberEvaluation", names: Mapping[str, str] = PLAIN
     yield f"\n{member.member} by {sliced.by}"
     header = [sliced.by, "n", "correct", names["accuracy"], *head_intervals(intervals)]
     header += [names["balanced_accuracy"]] if balanced else []
+    header += ["95% interval"] if bounded else []
     yield Table([*header, *([] if member.probabilities is None else ["log-loss"])], rows)
     yield f"\n95% intervals: {describe_intervals(intervals)}"
     worst, best = sliced.worst, sliced.best
