@@ -77,7 +77,7 @@ def test_what_a_gpu_is_to_measure_is_measured_in_small_and_gone_on_with(monkeypa
     (runtime,) = document["models"]["tiny-hubert"]["training"]["runtimes"]
     assert min(runtime["ratio"], runtime["floor_share"]) > 0
     ways = {way["way"] for way in document["models"]["tiny-hubert"]["extraction"]}
-    assert ways >= {"one at a time", "padded, 8 at a time", "pipeline", "serstore"}
+    assert ways >= {"one at a time", "padded, 8 at a time (other numbers)", "pipeline", "serstore"}
     assert document["whole"]["tiny-hubert"]["resolved"]["train_batch_size"] == 8
 
 
