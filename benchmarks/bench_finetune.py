@@ -16,10 +16,10 @@ there is no time but a problem. Originals of 48 kHz in --audio are what the publ
 brought to that rate first. Stops before the next model once --minutes are over, for each of the two tables, and says
 which are left out. Prints tables and writes benchmarks/results/runtime.json and benchmarks/results/extract.json.
 
-    python benchmarks/bench_finetune.py --models hubert-base --checkpoints 5
+    python benchmarks/bench_finetune.py --models hubert-base --checkpoints 5 --lora 8
 
-times checkpoints instead, the Trainer's in the foreground and those behind the training by turns, each while the model
-steps on, and writes benchmarks/results/checkpoints.json.
+times checkpoints instead, the Trainer's in the foreground and those behind the training by turns, of all weights and
+of adapters, and steps between them, and writes benchmarks/results/checkpoints.json.
 """
 
 import argparse
@@ -74,6 +74,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--without-extraction", action="store_true")
     parser.add_argument("--checkpoints", type=int, metavar="N", help="time N checkpoints each way instead, by turns")
+    parser.add_argument("--lora", type=int, metavar="R", help="time checkpoints of adapters of this rank, too")
     parser.add_argument("--without-notebook", action="store_true", help="leave the published way to train out")
     parser.add_argument("--batch-size", type=int, default=8, help="of extraction")
     parser.add_argument("--minutes", type=float, default=8)
@@ -102,7 +103,7 @@ def main() -> None:
     models = list_models(args)
     if args.checkpoints:
         written = compare_checkpoints(
-            models or list_tiny_models(), args.checkpoints, seed=args.seed, folder=args.folder
+            models or list_tiny_models(), args.checkpoints, lora=args.lora, seed=args.seed, folder=args.folder
         )
         args.results.mkdir(parents=True, exist_ok=True)
         (args.results / "checkpoints.json").write_text(json.dumps(written, indent=1) + "\n")

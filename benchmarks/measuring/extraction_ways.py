@@ -117,11 +117,14 @@ def list_ways(store: Store, folder: Path, *, size: int) -> dict[str, Way]:
 
     from transformers import AutoConfig
 
-    is_whisper = AutoConfig.from_pretrained(folder).model_type == "whisper"
+    config = AutoConfig.from_pretrained(folder)
+    is_whisper = config.model_type == "whisper"
+    # Where convolutions are normalised over time, what transformers says of an utterance depends on its padding.
+    padding_matters = " (other numbers)" if getattr(config, "feat_extract_norm", None) == "group" else ""
     context = {"whisper_context": "full"} if is_whisper else {}
     ways: dict[str, Way] = {
         "one at a time": lambda: PlainLoop(store, folder).run(1),
-        f"padded, {size} at a time": lambda: PlainLoop(store, folder).run(size),
+        f"padded, {size} at a time{padding_matters}": lambda: PlainLoop(store, folder).run(size),
         "pipeline": lambda: PipelineLoop(store, folder).run(1),
         "serstore": lambda: serstore(**context),
     }

@@ -104,7 +104,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers ships no
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self._steps:
             return
-        seconds = _read_clock() - self._started
+        seconds = read_clock() - self._started
         self._stretches.append(Stretch(seconds, tuple(self._batches), tuple(torch.cat(self._labels).tolist())))
         self._batches, self._labels = [], []
         self._after_stretch()
@@ -115,12 +115,12 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers ships no
             self._losses.append(float(logs["loss"]))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._evaluated = _read_clock()
+        self._evaluated = read_clock()
         self._evaluation = self._evaluated - self._started
         self._started = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._saving = _read_clock() - self._evaluated
+        self._saving = read_clock() - self._evaluated
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         for hook in self._hooks:
@@ -131,7 +131,8 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers ships no
         return Way(tuple(self._stretches), tuple(self._losses), self._evaluation, self._saving, self._startup)
 
 
-def _read_clock() -> float:
+def read_clock() -> float:
+    """Seconds, once an accelerator has done what it was asked for."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()

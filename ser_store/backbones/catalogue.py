@@ -272,8 +272,8 @@ class Models(Result):
         yield Table(["key", "architecture", "parameters", "float32", "pretraining data", "hub id"], rows)
         newest = [one.key for one in self.models if one.hub_id is not None and one.revision is None]
         yield (
-            f"Not pinned, but what the hub's main branch has: {', '.join(newest)}. A run's record says which commit "
-            "that was; --model KEY@COMMIT pins one."
+            f"\nNot pinned, but what the hub's main branch has: {', '.join(newest)}. A run's record says which commit "
+            "that was; KEY@COMMIT names one."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ser_store.backbones.catalogue import Backbone, is_acoustic, list_backbones, lookup
+from ser_store.backbones.catalogue import Backbone, is_acoustic, list_backbones, lookup, models
 from ser_store.errors import UnknownNameError
 
 PUBLISHED = ("w2v2-large", "xlsr53", "hubert-base", "hubert-xlarge", "unispeech-large", "unispeech-ml")
@@ -15,9 +15,9 @@ CONVOLUTIONAL = [backbone for backbone in TRANSFORMERS if backbone.architecture 
 
 
 def test_names_and_hub_ids_are_those_of_the_paper(published_tables: dict[str, Any]) -> None:
-    models = published_tables["models"]
-    assert tuple(models) == PUBLISHED
-    for key, published in models.items():
+    stated = published_tables["models"]
+    assert tuple(stated) == PUBLISHED
+    for key, published in stated.items():
         assert (lookup(key).name, lookup(key).hub_id) == (published["name"], published["hub_id"])
 
 
@@ -93,6 +93,12 @@ def test_only_feature_sets_are_acoustic() -> None:
     assert is_acoustic("mfcc")
     assert not is_acoustic("tiny-hubert")
     assert not is_acoustic("nobody/knows")
+
+
+def test_what_follows_a_branch_is_said_where_it_is_chosen() -> None:
+    said = str(models())
+    assert "Not pinned, but what the hub's main branch has: unispeech-large, unispeech-ml, whisper-tiny" in said
+    assert "KEY@COMMIT names one" in said
 
 
 def test_keys_are_unique() -> None:

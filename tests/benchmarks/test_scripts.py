@@ -50,6 +50,35 @@ def test_the_correction_is_timed_where_both_ways_choose_as_well(monkeypatch, tmp
     assert all(row["found"]["apparent"] >= row["found"]["corrected"] for row in document["rows"])
 
 
+def test_what_a_gpu_is_to_measure_is_measured_in_small_and_gone_on_with(monkeypatch, tmp_path, capsys):
+    recipe, result = tmp_path / "tiny.toml", tmp_path / "result.json"
+    recipe.write_text("eval_steps = 2\nsave_steps = 2\nlogging_steps = 2\n")
+    options = dict.fromkeys(("models", "whole", "tuned"), "tiny-hubert") | {"recipe": recipe, "result": result}
+    options |= {"store": tmp_path / "kept.store", "folder": tmp_path, "folds": "speaker-folds-2-folds"}
+    options |= {"steps": 3, "repeats": 1, "seeds": 1, "max-steps": 2, "batch-size": 8}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    for module in ("measuring.training_corpus", "bench_gpu"):
+        monkeypatch.setattr(f"{module}.SYNTHETIC_SPEAKERS", 2)
+    main = import_module("bench_gpu").main
+    monkeypatch.setattr(sys, "argv", ["bench_gpu", *words, "--minutes", "0"])
+    main()
+    assert "left: models tiny-hubert, whole tiny-hubert, tuned 1; call again" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["bench_gpu", *words])
+    main()
+    document = json.loads(result.read_text())
+    main()
+    said = capsys.readouterr().out
+    assert said.count("models tiny-hubert …") == 1
+    assert "tiny-hubert, 2 steps, 1 evaluations" in said
+    assert "all folds, seed 1" in said
+    assert document == json.loads(result.read_text())
+    (runtime,) = document["models"]["tiny-hubert"]["training"]["runtimes"]
+    assert min(runtime["ratio"], runtime["floor_share"]) > 0
+    ways = {way["way"] for way in document["models"]["tiny-hubert"]["extraction"]}
+    assert ways >= {"one at a time", "padded, 8 at a time (other numbers)", "pipeline", "serstore"}
+    assert document["whole"]["tiny-hubert"]["resolved"]["train_batch_size"] == 8
+
+
 def test_full_size_without_a_gpu_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["bench_finetune", "--full"])
