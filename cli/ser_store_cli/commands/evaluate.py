@@ -1,4 +1,4 @@
-"""evaluate, compare, steps and paper."""
+"""evaluate, compare, steps, paper and calibrate."""
 
 from itertools import chain
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from ser_store.common.display import Result
 from ser_store_cli import option
 from ser_store_cli.command import command
-from ser_store_cli.completion import complete_members, complete_runs
+from ser_store_cli.completion import complete_members, complete_parts, complete_runs
 from ser_store_cli.output import print_blocks, print_result, show_reports, warn, warn_cautions
 from ser_store_h5.errors import StoreError
 
@@ -193,3 +193,32 @@ def paper(
     from ser_store.reproduction.tables import paper as compute
 
     return compute(store, on=on, split=split)
+
+
+@command()
+def calibrate(
+    members: Annotated[
+        list[str],
+        typer.Argument(help="Members with logits or other scores.", autocompletion=complete_members),
+    ],
+    select_on: Annotated[
+        str | None,
+        typer.Option(
+            "--select-on",
+            help="Fit on this part, and score all that the members cover.",
+            show_default="other speakers of --on",
+            autocompletion=complete_parts,
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The name of the new run.", show_default="SOURCE-calibrated")
+    ] = None,
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
+    """Fit a temperature for each member on speakers that it does not score, and keep the result as a member."""
+    from ser_store.ensembles.fitted.calibrate import calibrate as fit
+
+    show_reports()
+    return fit(store, members, on=on, split=split, select_on=select_on, run=run)

@@ -1,4 +1,4 @@
-"""head, sweep and calibrate."""
+"""head and sweep."""
 
 from itertools import chain
 from pathlib import Path
@@ -6,10 +6,9 @@ from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
-from ser_store.common.display import Result
 from ser_store_cli import option
 from ser_store_cli.command import command
-from ser_store_cli.completion import complete_members, complete_parts
+from ser_store_cli.completion import complete_members
 from ser_store_cli.output import print_either, print_result, show_reports, warn_cautions
 from ser_store_h5.errors import StoreError
 
@@ -282,32 +281,3 @@ def _parse(name: str, text: str | None, kind: type[Number]) -> list[Number] | No
     except ValueError:
         what = "whole numbers, as 1,5,10" if kind is int else "shares, as 0.1,0.5,1"
         raise StoreError(f"`{name}` is {text!r}: expected {what}") from None
-
-
-@command()
-def calibrate(
-    members: Annotated[
-        list[str],
-        typer.Argument(help="Members with logits or other scores.", autocompletion=complete_members),
-    ],
-    select_on: Annotated[
-        str | None,
-        typer.Option(
-            "--select-on",
-            help="Fit on this part, and score all that the members cover.",
-            show_default="other speakers of --on",
-            autocompletion=complete_parts,
-        ),
-    ] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="The name of the new run.", show_default="SOURCE-calibrated")
-    ] = None,
-    on: option.On = None,
-    split: option.Split = None,
-    store: option.Store = option.HERE,
-) -> Result:
-    """Fit a temperature for each member on speakers that it does not score, and keep the result as a member."""
-    from ser_store.ensembles.fitted.calibrate import calibrate as fit
-
-    show_reports()
-    return fit(store, members, on=on, split=split, select_on=select_on, run=run)
