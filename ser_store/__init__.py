@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from ser_store.prediction.predict import predict as predict
     from ser_store.recipes.recipe import Recipe as Recipe
     from ser_store.reporting.report import report as report
-    from ser_store.reproduction.example import open_example as open_example
+    from ser_store.reproduction.published import open_example as open_example
     from ser_store.reproduction.reproduce import finetune_all as finetune_all
     from ser_store.reproduction.tables import paper as paper
     from ser_store.training.estimate import estimate as estimate
@@ -120,7 +120,7 @@ _HOMES = {
         "ser_store.prediction.predict": "predict",
         "ser_store.recipes.recipe": "Recipe",
         "ser_store.reporting.report": "report",
-        "ser_store.reproduction.example": "open_example",
+        "ser_store.reproduction.published": "open_example",
         "ser_store.reproduction.reproduce": "finetune_all",
         "ser_store.reproduction.tables": "paper",
         "ser_store.training.estimate": "estimate",

@@ -6,59 +6,26 @@ import sys
 import typer
 
 from ser_store_cli import INTERRUPTED
-from ser_store_cli.commands import across as across_commands
-from ser_store_cli.commands import calibrate as calibrate_command
-from ser_store_cli.commands import compare as compare_command
-from ser_store_cli.commands import corpus as corpus_commands
-from ser_store_cli.commands import demo as demo_command
-from ser_store_cli.commands import evaluate as evaluate_command
-from ser_store_cli.commands import finetune as finetune_command
-from ser_store_cli.commands import head as head_command
-from ser_store_cli.commands import interchange as interchange_commands
-from ser_store_cli.commands import models as model_commands
-from ser_store_cli.commands import paper as paper_command
-from ser_store_cli.commands import plot as plot_command
-from ser_store_cli.commands import predict as predict_command
-from ser_store_cli.commands import push_store as push_store_command
-from ser_store_cli.commands import report as report_command
-from ser_store_cli.commands import reproduce as reproduce_command
-from ser_store_cli.commands import steps as steps_command
-from ser_store_cli.commands import store as store_commands
-from ser_store_cli.commands import sweep as sweep_command
-from ser_store_cli.commands import vote as vote_command
-from ser_store_cli.help import describe_commands
-from ser_store_cli.options import speaks_for_all, warn
-
-app = typer.Typer(
-    name="serstore",
-    help="Fine-tune speech transformers for emotion recognition once; answer every later question from a file.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+from ser_store_cli.command import app
+from ser_store_cli.commands import (  # noqa: F401 - each adds its commands
+    across,
+    corpus,
+    demo,
+    evaluate,
+    figures,
+    finetune,
+    heads,
+    interchange,
+    models,
+    predict,
+    reproduce,
+    sharing,
+    store,
+    vote,
 )
-for module in (
-    corpus_commands,
-    finetune_command,
-    model_commands,
-    store_commands,
-    interchange_commands,
-    push_store_command,
-    evaluate_command,
-    compare_command,
-    steps_command,
-    vote_command,
-    head_command,
-    sweep_command,
-    calibrate_command,
-    across_commands,
-    predict_command,
-    plot_command,
-    report_command,
-    paper_command,
-    reproduce_command,
-    demo_command,
-):
-    module.register(app)
+from ser_store_cli.help import describe_commands
+from ser_store_cli.output import speaks_for_all, warn
+
 describe_commands(app)
 
 

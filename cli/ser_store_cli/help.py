@@ -6,14 +6,14 @@ from typing import Final
 import typer
 
 PANELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Bring in a corpus": ("corpora", "init", "splits", "audit", "import"),
-    "Train and cache": ("finetune", "extract", "head", "sweep", "calibrate", "models"),
+    "Bring in a corpus": ("init", "corpora", "audit", "splits", "import"),
+    "Train and cache": ("finetune", "extract", "models", "head", "sweep", "calibrate"),
+    "Keep and share the store": (
+        *("export-onnx", "verify", "export", "pack", "unpack", "merge", "rm", "gc", "push-store", "join"),
+    ),
     "Ask the store": ("ls", "info", "evaluate", "compare", "steps", "vote", "cross", "plot", "report"),
     "Listen to any recording": ("predict",),
-    "Keep and share the store": (
-        *("verify", "export", "export-onnx", "pack", "unpack", "push-store", "merge", "join", "rm", "gc"),
-    ),
-    "See it at work": ("demo", "paper", "reproduce"),
+    "See it at work": ("paper", "reproduce", "demo"),
 }
 
 # What each does, and the words after `serstore`. The tests run all of them, in this order, in one folder.
@@ -188,11 +188,12 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 
 def describe_commands(app: typer.Typer) -> None:
-    """Give every command of ``app`` its panel in the overview and the examples at the end of its help."""
+    """Give every command of ``app`` its place and panel in the overview, and the examples at the end of its help."""
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    app.registered_commands.sort(key=lambda command: [*panels].index(str(command.name)))
     for command in app.registered_commands:
-        name = str(command.name or getattr(command.callback, "__name__", ""))
-        command.rich_help_panel = next(panel for panel, names in PANELS.items() if name in names)
-        command.epilog = format_examples(name)
+        command.rich_help_panel = panels[str(command.name)]
+        command.epilog = format_examples(str(command.name))
 
 
 def format_examples(name: str) -> str:

@@ -1,6 +1,7 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -134,7 +135,7 @@ def print_styled(text: str, **style: Any) -> None:
 
 
 def print_result(
-    result: Result, *, json: bool, form: str | None, document: Any = None, blocks: Iterable[Block] | None = None
+    result: Result, *, json: bool, form: str | None = None, document: Any = None, blocks: Iterable[Block] | None = None
 ) -> None:
     """Print a result as JSON, as tables of a paper in the format ``form``, or as it looks in a terminal.
 
@@ -156,5 +157,48 @@ def print_result(
         print_blocks(result.describe() if blocks is None else blocks)
 
 
+def print_either(document: Any, blocks: Iterable[Block], *, json: bool) -> None:
+    """Print the document where JSON was asked for, else lines and tables."""
+    if json:
+        print_json(document)
+    else:
+        print_blocks(blocks)
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     print_blocks([Table(header, rows)])
+
+
+def speaks_for_all() -> bool:
+    """Return whether this process is the one to say why the command ends; under ``torchrun``, the first that has to."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    from ser_store.training.distributed.processes import claim_last_word
+
+    return claim_last_word()
+
+
+def show_reports() -> None:
+    """Send what the library reports while it works, such as weights that were missing, to stderr."""
+
+    class Named(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return name_options(super().format(record))
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Named("serstore: %(message)s"))
+    logger = logging.getLogger("ser_store")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr."""
+    typer.echo(f"serstore: {name_options(text)}", err=True)
+
+
+def warn_cautions(cautions: Iterable[str]) -> None:
+    """Print why figures may mislead, a line each on stderr, before the figures."""
+    for caution in cautions:
+        warn(f"caution: {caution}")

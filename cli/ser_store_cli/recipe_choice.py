@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ser_store_cli.options import warn
-from ser_store_cli.output import print_json
+from ser_store_cli.output import print_json, warn
 
 if TYPE_CHECKING:
     from ser_store.recipes.recipe import Recipe

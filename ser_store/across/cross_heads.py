@@ -7,8 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.across.crossed import CrossedPair, judge_pair
-from ser_store.across.sites import Site
+from ser_store.across.pairs import CrossedPair, Site, judge_pair
 from ser_store.corpora.class_pairing import KEY as APPLIED
 from ser_store.corpora.splits.fitted import count_same_speakers, find_fitted, find_same
 from ser_store.corpora.splits.train_eval_rows import Rows, is_folded

@@ -8,7 +8,7 @@ from typing import Any
 
 from ser_store.across.joined_corpus import join_corpora
 from ser_store.across.joined_members import find_joint, write_joint
-from ser_store.across.sites import name_sites
+from ser_store.across.pairs import name_sites
 from ser_store.common.display import Block, Result, format_count
 from ser_store.corpora.label_map import read_label_map
 from ser_store.errors import StoreError, list_some

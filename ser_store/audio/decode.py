@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.audio.containers.chunks import UNSTATED, Extent, truncated
 from ser_store.audio.containers.detection import measure_extent, name_foreign
-from ser_store.audio.containers.extent import UNSTATED, Extent, truncated
 from ser_store.errors import AudioError, require
 
 SAMPLE_RATE = 16_000

@@ -11,9 +11,9 @@ from ser_store.common.display import Percent
 from ser_store.errors import StoreError, require
 from ser_store.evaluation import evaluate, find_groups, name_part
 from ser_store.evaluation.uncertainty import correct_choice
-from ser_store.figures.drawing.learning import draw_learning_curves
-from ser_store.figures.drawing.maps import draw_map
+from ser_store.figures.drawing.curves import draw_learning_curves
 from ser_store.figures.drawing.matrices import draw_matrix
+from ser_store.figures.drawing.points import draw_map
 from ser_store.figures.question import (
     Document,
     Drawn,

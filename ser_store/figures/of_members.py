@@ -8,11 +8,8 @@ from ser_store.evaluation import Evaluations, evaluate
 from ser_store.evaluation.choice.ensemble_names import load_members, load_predictions
 from ser_store.evaluation.hard_utterances import compute_difficulty
 from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
-from ser_store.figures.drawing.accuracy import draw_accuracies
-from ser_store.figures.drawing.calibration import draw_reliability
-from ser_store.figures.drawing.confusion import draw_confusions
-from ser_store.figures.drawing.difficulty import draw_difficulty
-from ser_store.figures.drawing.matrices import draw_matrix
+from ser_store.figures.drawing.matrices import draw_confusions, draw_matrix
+from ser_store.figures.drawing.members import draw_accuracies, draw_difficulty, draw_reliability
 from ser_store.figures.question import (
     Drawn,
     Question,

@@ -47,7 +47,7 @@ _KINDS: Final[Mapping[Kind, tuple[str, frozenset[str]]]] = {
     "confusion": ("of_members:draw_confusion", _OF_VOTES),
     "curves": ("of_runs:draw_training", _OF_RUNS),
     "steps": ("of_runs:draw_steps", _OF_RUNS),
-    "ensembles": ("of_ensembles:draw_ensembles", _OF_VOTES | {"k"}),
+    "ensembles": ("of_runs:draw_ensembles", _OF_VOTES | {"k"}),
     "accuracy": ("of_members:draw_accuracy", _OF_VOTES | {"by"}),
     "calibration": ("of_members:draw_calibration", _OF_VOTES),
     "disagreement": ("of_members:draw_disagreement", _OF_VOTES),

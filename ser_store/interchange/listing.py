@@ -129,6 +129,10 @@ class Removed(Result):
         """Return a row for each member that was removed."""
         return [{"member": name} for name in self.members]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``serstore rm --json``."""
+        return {"removed": list(self.members)}
+
 
 def rm(store: StoreLike, name: str) -> Removed:
     """Remove a member, ``run@step``, or a run with all its members, curves and checkpoints.

@@ -1,23 +1,82 @@
 """``report``: all that people look at first, of a store, in one page of HTML."""
 
+import hashlib
 import os
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
 from ser_store.common.checks import check_choice
-from ser_store.common.display import Block, Percent, Result, format_bytes, format_count, format_interval
+from ser_store.common.display import Block, Percent, Points, Result, format_bytes, format_count, format_interval
 from ser_store.errors import StoreError
 from ser_store.evaluation.choice.member_choice import Steps
 from ser_store.reporting.gathering import gather
 from ser_store.reporting.question import Asked, settle
-from ser_store.reporting.rendering import render
 from ser_store.reporting.utterances import Audio
+from ser_store_h5 import __version__
 from ser_store_h5.disk.atomic import write_text_atomically
 from ser_store_h5.names import Ensemble, list_names
 from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import StoreLike, open_store
+
+PAGE = Path(__file__).parent / "page"
+# In this order they are one script: what comes later calls what came before.
+SCRIPTS = ("shares.js", "vote.js", "metrics.js", "charts.js", "tables.js", "pick.js")
+# What scripts read; all else is in the page already.
+_READ = ("question", "choice", "members", "curves", "disagreement", "votes")
+
+
+def render(content: dict[str, Any]) -> str:
+    """Return the page, whatever names are in it: all of them stay text."""
+    environment = Environment(
+        loader=FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": _percent, "points": _points, "interval": _interval, "marked": _mark}
+    environment.filters["size"] = format_bytes
+    script = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return environment.get_template("page.html.jinja").render(
+        content,
+        version=__version__,
+        style=Markup((PAGE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        # The one script that a browser runs in this page; what else may look like one stays text.
+        script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        read={
+            **{name: content[name] for name in _READ},
+            "n_by_right": content["hard"]["n_by_right"],
+            "store": content["provenance"]["store"],
+        },
+    )
+
+
+def _percent(share: float) -> str:
+    return str(Percent(share))
+
+
+def _points(share: float) -> str:
+    return str(Points(share))
+
+
+def _interval(bounds: list[float]) -> str:
+    return f"{bounds[0] * 100:.1f} – {bounds[1] * 100:.1f}"
+
+
+def _mark(text: str) -> Markup:
+    """Text with what stands in backticks set as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from ser_store_cli.app import app
 from ser_store_cli.help import EXAMPLES, PANELS
-from ser_store_cli.options import EXAMPLE
+from ser_store_cli.option import EXAMPLE
 
 ROOT = Path(__file__).parents[2]
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)

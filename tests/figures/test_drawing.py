@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 from ser_store.errors import MetricError, StoreError, UnknownNameError
-from ser_store.figures.drawing.accuracy import draw_accuracies
-from ser_store.figures.drawing.calibration import draw_reliability
-from ser_store.figures.drawing.confusion import draw_confusions
-from ser_store.figures.drawing.curves import draw_curves, draw_steps, make_curve
-from ser_store.figures.drawing.difficulty import draw_difficulty
-from ser_store.figures.drawing.distribution import Mark, draw_distribution
-from ser_store.figures.drawing.learning import draw_learning_curves
-from ser_store.figures.drawing.maps import draw_map
-from ser_store.figures.drawing.matrices import draw_matrix
+from ser_store.figures.drawing.curves import draw_curves, draw_learning_curves, draw_steps, make_curve
+from ser_store.figures.drawing.matrices import draw_confusions, draw_matrix
+from ser_store.figures.drawing.members import draw_accuracies, draw_difficulty, draw_reliability
+from ser_store.figures.drawing.points import Mark, draw_distribution, draw_map
 from ser_store.figures.drawing.style import check_suffix, check_width, choose_ink, make_figure, save_figure
 from ser_store.figures.drawing.text import wrap_text
 from ser_store.metrics.calibration import compute_calibration_error, compute_reliability
@@ -183,8 +178,8 @@ def test_reader_settings_neither_change_a_figure_nor_are_changed():
 def test_figures_load_no_pyplot():
     program = (
         "import sys\n"
-        "from ser_store.figures.drawing import confusion, curves, maps, matrices\n"
-        "confusion.draw_confusions([[[1]]], ['a'], ['m'], title='t')\n"
+        "from ser_store.figures.drawing import curves, matrices, members, points\n"
+        "matrices.draw_confusions([[[1]]], ['a'], ['m'], title='t')\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

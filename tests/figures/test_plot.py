@@ -10,7 +10,7 @@ import pytest
 
 import ser_store as ss
 from ser_store.figures.plot import _KINDS, Kind
-from ser_store_cli.commands.plot import KINDS, _complete_kinds
+from ser_store_cli.commands.figures import KINDS, _complete_kinds
 
 SWEPT = {
     "source": "mfcc@0", "normalise": "train", "protocol": "paper", "train": "all", "n": 288,

@@ -1,7 +1,7 @@
 """The store of real models that comes with the package: small, whole, and with the figures that the README prints."""
 
 import ser_store as ss
-from ser_store.reproduction.example import SAMPLES
+from ser_store.reproduction.published import SAMPLES
 from ser_store_h5.integrity.verify import verify_store
 
 

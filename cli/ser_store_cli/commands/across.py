@@ -5,27 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    AudioOption,
-    DebugOption,
-    FormatOption,
-    JsonOption,
-    LabelsOption,
-    StoreOption,
-    show_reports,
-    stated,
-    warn_cautions,
-)
-from ser_store_cli.output import print_blocks, print_json, print_result
+from ser_store.common.display import Result
+from ser_store_cli import option
+from ser_store_cli.command import command
+from ser_store_cli.output import show_reports
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(cross)
-    app.command()(join)
-
-
-@stated
+@command(form=True)
 def cross(
     stores: Annotated[list[Path], typer.Argument(help="Two or more stores, of different corpora.")],
     source: Annotated[
@@ -55,10 +41,7 @@ def cross(
             "speaker's own, without labels) or corpus.",
         ),
     ] = "train",
-    class_weight: Annotated[
-        str | None,
-        typer.Option("--class-weight", help="balanced: every class weighs the same.", show_default="none"),
-    ] = None,
+    class_weight: option.ClassWeight = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -67,37 +50,26 @@ def cross(
             show_default="fit and judge on all; in the same corpus over five folds of whole speakers",
         ),
     ] = None,
-    labels: LabelsOption = None,
-    audio: AudioOption = None,
+    labels: option.Labels = None,
+    audio: option.Audio = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the head and of the folds.")] = 42,
-    form: FormatOption = None,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+) -> Result:
     """Train on each of several corpora and test on each, on the classes that all have."""
     from ser_store.across.cross import cross as compute
 
     show_reports()
     options: dict[str, Any] = {"kind": kind, "layer": layer, "normalise": normalise, "class_weight": class_weight}
     options |= {"source": source, "model": model, "split": split, "labels": labels, "audio": audio, "seed": seed}
-    crossed = compute(stores, progress=True, **options)
-    warn_cautions(crossed.list_cautions())
-    print_result(crossed, json=json, form=form)
+    return compute(stores, progress=True, **options)
 
 
-@stated
+@command()
 def join(
     stores: Annotated[list[Path], typer.Argument(help="The stores; one alone with --labels gets other classes.")],
-    labels: LabelsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+    labels: option.Labels = None,
+    store: option.Store = option.HERE,
+) -> Result:
     """Make one store, --store, of several corpora, with what the same models said of each."""
     from ser_store.across.joining import join as make
 
-    joined = make(stores, store, labels=labels, progress=True)
-    if json:
-        print_json(joined.to_json())
-        return
-    print_blocks(joined.describe())
+    return make(stores, store, labels=labels, progress=True)

@@ -6,21 +6,13 @@ from typing import Annotated
 
 import typer
 
+from ser_store.common.display import Result
+from ser_store_cli import option
+from ser_store_cli.command import command
 from ser_store_cli.completion import complete_corpora, complete_splits
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    AudioOption,
-    DebugOption,
-    JsonOption,
-    SplitOption,
-    StoreOption,
-    stated,
-    warn,
-    warn_cautions,
-)
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_result, warn, warn_cautions
 
-RepeatsOption = Annotated[
+Repeats = Annotated[
     int | None,
     typer.Option("--repeats", help="Draw so many of the split, by the seeds that follow: speaker, speaker-1, …"),
 ]
@@ -28,14 +20,7 @@ RepeatsOption = Annotated[
 _TOLD = 5
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(init)
-    app.command()(corpora)
-    app.command()(audit)
-    app.command()(splits)
-
-
-@stated
+@command()
 def init(
     corpus: Annotated[
         str,
@@ -46,7 +31,7 @@ def init(
             autocompletion=complete_corpora,
         ),
     ],
-    audio: AudioOption = None,
+    audio: option.Audio = None,
     no_audio: Annotated[
         bool, typer.Option("--no-audio", help="Make the corpus of the table alone: there are no recordings.")
     ] = False,
@@ -72,17 +57,15 @@ def init(
         int | None,
         typer.Option("--folds", help="Number of folds, which becomes part of the split's name: kfold-10-folds."),
     ] = None,
-    repeats: RepeatsOption = None,
+    repeats: Repeats = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out recordings that cannot be read, instead of stopping.")
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Count a recording as bad if its length differs from what its header says.")
     ] = False,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+    store: option.Store = option.HERE,
+) -> Result:
     """Create a store for a corpus, or add a split to the store that is there.
 
     A table has a row for each utterance; commas, semicolons, tabs or bars separate. Its columns:
@@ -115,14 +98,10 @@ def init(
     _tell("note", made.notes)
     if made.ignored:
         warn(f"{made.ignored} {made.ignored_as}")
-    warn_cautions(made.cautions)
-    if json:
-        print_json(made.to_json())
-    else:
-        print_blocks(made.describe())
+    return made
 
 
-@stated
+@command()
 def corpora(
     corpus: Annotated[
         str | None,
@@ -135,20 +114,14 @@ def corpora(
     page: Annotated[
         bool, typer.Option("--page", help="Print the page of the corpus as it is written, to begin your own with.")
     ] = False,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+) -> Result | None:
     """List the published corpora that `serstore init` knows by name, or describe one."""
     from ser_store.corpora.published.listing import list_corpora, load_page_text
 
     if page:
         typer.echo(load_page_text(corpus or "ravdess"), nl=False)
-        return
-    found = list_corpora(corpus)
-    if json:
-        print_json(found.to_json())
-    else:
-        print_blocks(found.describe())
+        return None
+    return list_corpora(corpus)
 
 
 def _tell(what: str, lines: Sequence[str]) -> None:
@@ -158,26 +131,19 @@ def _tell(what: str, lines: Sequence[str]) -> None:
         warn(f"{what}: {len(lines):,} in all, of which these are the first; --json lists all")
 
 
-@stated
+@command()
 def audit(
-    split: SplitOption = None,
-    audio: AudioOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+    split: option.Split = None,
+    audio: option.Audio = None,
+    store: option.Store = option.HERE,
+) -> Result:
     """Check a split for leaks: speakers, twins and duplicate audio on both sides; class balance and bad files."""
     from ser_store.evaluation.audit import audit as compute
 
-    report = compute(store, split=split, audio=audio, progress=True)
-    warn_cautions(report.cautions)
-    if json:
-        print_json(report.to_json())
-    else:
-        print_blocks(report.describe())
+    return compute(store, split=split, audio=audio, progress=True)
 
 
-@stated
+@command()
 def splits(
     describe: Annotated[
         str | None,
@@ -189,7 +155,7 @@ def splits(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the split to add.")] = None,
     folds: Annotated[int | None, typer.Option("--folds", help="Number of folds of the split to add.")] = None,
-    repeats: RepeatsOption = None,
+    repeats: Repeats = None,
     default: Annotated[
         str | None,
         typer.Option("--default", help="Use this split where no other is named.", autocompletion=complete_splits),
@@ -198,9 +164,8 @@ def splits(
         str | None,
         typer.Option("--remove", help="Remove a split that no run was made by.", autocompletion=complete_splits),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
+    store: option.Store = option.HERE,
+    json: bool = False,
 ) -> None:
     """List the splits of a store, describe, add or remove one, or choose the default."""
     from ser_store.corpora.splits.listing import splits as find
@@ -208,7 +173,4 @@ def splits(
     found = find(store, describe, add=add, seed=seed, folds=folds, repeats=repeats, default=default, remove=remove)
     _tell("note", found.notes)
     warn_cautions(found.cautions)
-    if json:
-        print_json(found.to_json())
-    else:
-        print_blocks(found.describe() if describe is None else found.splits[0].describe())
+    print_result(found, json=json, blocks=None if describe is None else found.splits[0].describe())

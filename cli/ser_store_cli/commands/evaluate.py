@@ -1,4 +1,4 @@
-"""evaluate."""
+"""evaluate, compare, steps, paper and calibrate."""
 
 from itertools import chain
 from pathlib import Path
@@ -6,74 +6,51 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    AudioOption,
-    DebugOption,
-    ExcludeOption,
-    FormatOption,
-    JsonOption,
-    LabelsOption,
-    MembersArgument,
-    OnOption,
-    RuleOption,
-    SplitOption,
-    StoreOption,
-    TieOption,
-    show_reports,
-    stated,
-    warn,
-    warn_cautions,
-)
-from ser_store_cli.output import print_blocks, print_result
+from ser_store.common.display import Result
+from ser_store_cli import option
+from ser_store_cli.command import command
+from ser_store_cli.completion import complete_members, complete_parts, complete_runs
+from ser_store_cli.output import print_blocks, print_result, show_reports, warn, warn_cautions
 from ser_store_h5.errors import StoreError
 
 if TYPE_CHECKING:
     from ser_store.across.applying import Applied
     from ser_store_h5.store import Store
 
-IntervalOption = Annotated[
-    str,
-    typer.Option(
-        "--interval",
-        help="Method of the confidence intervals: wilson, bootstrap (resamples utterances), speaker (resamples whole "
-        "speakers), or auto: speaker where at least three are known, else wilson.",
-    ),
-]
-NormaliseOption = Annotated[
-    str | None,
-    typer.Option(
-        "--normalise",
-        help="Show the confusion matrix as shares of the true class (true), of the predicted class (predicted) or of "
-        "all.",
-    ),
-]
-NamesOption = Annotated[
-    str, typer.Option("--names", help="Names of the metrics: plain, or paper, which adds the paper's UA and WA.")
-]
 
-
-def register(app: typer.Typer) -> None:
-    app.command()(evaluate)
-
-
-@stated
+@command(form=True)
 def evaluate(
-    members: MembersArgument = None,
-    on: OnOption = None,
+    members: option.Members = None,
+    on: option.On = None,
     by: Annotated[
         str | None, typer.Option("--by", help="Report by group too: speaker, label or a column of the corpus.")
     ] = None,
     hard: Annotated[
         bool, typer.Option("--hard", help="List the utterances that no member, or only one, predicts correctly.")
     ] = (False),
-    steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
-    exclude: ExcludeOption = None,
-    rule: RuleOption = "hard",
-    tie: TieOption = "lowest",
-    interval: IntervalOption = "auto",
-    normalise: NormaliseOption = None,
-    names: NamesOption = "plain",
+    steps: option.Steps = "selected",
+    exclude: option.Exclude = None,
+    rule: option.Rule = "hard",
+    tie: option.Tie = "lowest",
+    interval: Annotated[
+        str,
+        typer.Option(
+            "--interval",
+            help="Method of the confidence intervals: wilson, bootstrap (resamples utterances), speaker (resamples "
+            "whole speakers), or auto: speaker where at least three are known, else wilson.",
+        ),
+    ] = "auto",
+    normalise: Annotated[
+        str | None,
+        typer.Option(
+            "--normalise",
+            help="Show the confusion matrix as shares of the true class (true), of the predicted class (predicted) "
+            "or of all.",
+        ),
+    ] = None,
+    names: Annotated[
+        str, typer.Option("--names", help="Names of the metrics: plain, or paper, which adds the paper's UA and WA.")
+    ] = "plain",
     into: Annotated[
         Path | None,
         typer.Option(
@@ -83,13 +60,12 @@ def evaluate(
             "recordings, --on is all of them by default.",
         ),
     ] = None,
-    labels: LabelsOption = None,
-    audio: AudioOption = None,
-    split: SplitOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    form: FormatOption = None,
-    json: JsonOption = False,
-    debug: DebugOption = False,
+    labels: option.Labels = None,
+    audio: option.Audio = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+    form: str | None = None,
+    json: bool = False,
 ) -> None:
     """Report accuracy and other metrics of members. Named members are reported in full, by class."""
     from ser_store.evaluation import evaluate as compute
@@ -144,3 +120,111 @@ def _apply(
         for line in one.describe():
             warn(str(line))
     return done
+
+
+@command(form=True)
+def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Two or more members, or ensembles such as a@1+b@2+c@3.",
+            autocompletion=complete_members,
+            show_default="every run",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Compare all others with this one only; best is the most accurate.")
+    ] = None,
+    unit: Annotated[
+        str,
+        typer.Option(
+            "--unit", help="What counts as independent: utterance, speaker, or auto (speakers where they are known)."
+        ),
+    ] = "auto",
+    rule: option.Rule = "hard",
+    tie: option.Tie = "lowest",
+    exclude: option.Exclude = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="Significance level of the verdicts.")] = 0.05,
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
+    """Test whether one member or ensemble is better than another on the same utterances."""
+    from ser_store.evaluation.comparing import compare as compute
+
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"unit": unit, "rule": rule, "tie": tie, "exclude": exclude or []}
+    return compute(store, names or [], on=on, split=split, against=against, alpha=alpha, **choices)
+
+
+@command(form=True)
+def steps(
+    runs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            help="The run, or runs a+b+c that vote at each step that all have; repeat for several.",
+            show_default="every run",
+            autocompletion=complete_runs,
+        ),
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            "--select",
+            help="Select a step and record it in the run: best (highest accuracy), min-loss (lowest evaluation loss), "
+            "divergence (lowest evaluation loss before it parts from the training loss), last, or a number.",
+        ),
+    ] = None,
+    rule: option.Rule = "hard",
+    tie: option.Tie = "lowest",
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
+    """Compare the cached steps of each run, and select one of them."""
+    from ser_store.evaluation.steps import steps as compare
+
+    choices: dict[str, Any] = {"rule": rule, "tie": tie}  # whether these are known is for the library to say
+    return compare(store, runs or [], on=on, split=split, select=select, **choices)
+
+
+@command(form=True)
+def paper(
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
+    """Print the tables of Gavali & Verma (2025) from the six runs, beside the published figures."""
+    from ser_store.reproduction.tables import paper as compute
+
+    return compute(store, on=on, split=split)
+
+
+@command()
+def calibrate(
+    members: Annotated[
+        list[str],
+        typer.Argument(help="Members with logits or other scores.", autocompletion=complete_members),
+    ],
+    select_on: Annotated[
+        str | None,
+        typer.Option(
+            "--select-on",
+            help="Fit on this part, and score all that the members cover.",
+            show_default="other speakers of --on",
+            autocompletion=complete_parts,
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The name of the new run.", show_default="SOURCE-calibrated")
+    ] = None,
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
+    """Fit a temperature for each member on speakers that it does not score, and keep the result as a member."""
+    from ser_store.ensembles.fitted.calibrate import calibrate as fit
+
+    show_reports()
+    return fit(store, members, on=on, split=split, select_on=select_on, run=run)

@@ -8,49 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    AudioOption,
-    CheckpointOption,
-    DebugOption,
-    InitOption,
-    JsonOption,
-    RunOption,
-    SplitOption,
-    StoreOption,
-    show_reports,
-    stated,
-)
+from ser_store_cli import option
+from ser_store_cli.command import command
 from ser_store_cli.origin_choice import Origin, find_like, read_begun, refuse_begun
+from ser_store_cli.output import show_reports
 from ser_store_cli.recipe_choice import print_recipe_text, resolve_recipe
 from ser_store_cli.recipe_options import shorten, with_recipe_options
-from ser_store_cli.tables.finetune import print_dry_run, train_all, train_one, train_seeds
+from ser_store_cli.training import print_dry_run, train_all, train_one, train_seeds
 
 if TYPE_CHECKING:
     from ser_store.training.request import Fold, Request
     from ser_store_h5.store import Store
 
 
-def register(app: typer.Typer) -> None:
-    app.command(context_settings={"token_normalize_func": shorten})(finetune)
-
-
-@stated
+@command(context_settings={"token_normalize_func": shorten})
 @with_recipe_options
 def finetune(
     context: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A name that `serstore models` lists, a Hugging Face id, or a local folder."),
-    ] = None,
+    model: option.Model = None,
     all_models: Annotated[
         bool,
         typer.Option(
             "--all", help="Train the six models of the paper, one after the other; finished ones are skipped."
         ),
     ] = False,
-    run: RunOption = None,
-    split: SplitOption = None,
+    run: option.Run = None,
+    split: option.Split = None,
     fold: Annotated[
         str | None,
         typer.Option(
@@ -70,13 +53,13 @@ def finetune(
         int | None,
         typer.Option("--seeds", help="Train with the seeds 1 to N, in a run each, and say how far they differ."),
     ] = None,
-    init: InitOption = "pretrained",
-    checkpoint: CheckpointOption = None,
+    init: option.Init = "pretrained",
+    checkpoint: option.Checkpoint = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option("--checkpoints", help="The folder for checkpoints.", show_default="in the run's folder"),
     ] = None,
-    audio: AudioOption = None,
+    audio: option.Audio = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Continue a run that was interrupted, with the settings it was started with."),
@@ -99,9 +82,8 @@ def finetune(
             "--push-to-hub", help="Upload the model to OWNER/NAME on the Hugging Face hub, as a private repository."
         ),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
+    store: option.Store = option.HERE,
+    json: bool = False,
     **_: Any,
 ) -> None:
     """Fine-tune a backbone and cache its answers at every evaluation. Defaults: the paper's settings."""

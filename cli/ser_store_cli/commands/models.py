@@ -1,51 +1,26 @@
-"""extract, export-onnx and models."""
+"""extract and models."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ser_store_cli.completion import complete_members
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    AudioOption,
-    CheckpointOption,
-    DebugOption,
-    InitOption,
-    JsonOption,
-    LabelsOption,
-    RunOption,
-    StoreOption,
-    show_reports,
-    stated,
-)
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli import option
+from ser_store_cli.command import command
+from ser_store_cli.output import print_either, print_result, show_reports
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(extract)
-    app.command("export-onnx")(export_onnx)
-    app.command()(models)
-
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="A name that `serstore models` lists, a Hugging Face id, or a local folder."),
-]
-
-
-@stated
+@command()
 def extract(
-    model: ModelOption = None,
-    run: RunOption = None,
+    model: option.Model = None,
+    run: option.Run = None,
     step: Annotated[
         int | None,
         typer.Option("--step", help="The step whose checkpoint is used.", show_default="every checkpoint of the run"),
     ] = None,
-    audio: AudioOption = None,
-    checkpoint: CheckpointOption = None,
-    labels: LabelsOption = None,
-    init: InitOption = "pretrained",
+    audio: option.Audio = None,
+    checkpoint: option.Checkpoint = None,
+    labels: option.Labels = None,
+    init: option.Init = "pretrained",
     pooling: Annotated[
         str, typer.Option("--pooling", help="How frames become one vector: mean, sum or max. For --model only.")
     ] = "mean",
@@ -109,10 +84,7 @@ def extract(
             show_default="fp32, or what the run was trained in",
         ),
     ] = None,
-    on_bad: Annotated[
-        str,
-        typer.Option("--on-bad", help="What recordings do that cannot be used: fail, or skip, which leaves them out."),
-    ] = "fail",
+    on_bad: option.OnBad = "fail",
     classifier: Annotated[
         bool,
         typer.Option(
@@ -128,21 +100,19 @@ def extract(
             show_default="unknown",
         ),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
+    store: option.Store = option.HERE,
+    json: bool = False,
 ) -> None:
     """Cache representations of all recordings: by a frozen backbone or features (--model), or by fine-tuned runs."""
     from ser_store.extraction.extract import extract as compute
     from ser_store.training.distributed.processes import is_main
-    from ser_store_h5.store import Store
 
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
     options |= {"precision": precision, "on_bad": on_bad, "window_seconds": window_seconds, "speed": speed}
     options |= {"classifier": classifier, "trained_on": trained_on}
     done = compute(
-        Store(store),
+        store,
         model=model,
         run=run,
         step=step,
@@ -156,50 +126,16 @@ def extract(
         progress=True,
         **options,
     )
-    if not is_main():
-        return
-    if json:
-        print_json({"members": [vars(one) for one in done]})
-        return
-    for one in done:
-        print_blocks(one.describe())
+    if is_main():
+        blocks = (block for one in done for block in one.describe())
+        print_either({"members": [vars(one) for one in done]}, blocks, json=json)
 
 
-@stated
-def export_onnx(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A fine-tuned run, or run@step, whose checkpoint is kept; or a folder or hub id of a pushed model.",
-            autocompletion=complete_members,
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file, such as model.onnx.")],
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Write a fine-tuned model as one ONNX file, from waveforms to logits, for programs without torch."""
-    from ser_store.errors import require
-
-    require("transformers")
-    from ser_store.hub.onnx_export import export_onnx as export
-
-    written = export(model, output, store=store)
-    if json:
-        print_json(written.to_json())
-    else:
-        print_blocks(written.describe())
-
-
-@stated
-def models(store: StoreOption = DEFAULT_STORE, json: JsonOption = False, debug: DebugOption = False) -> None:
+@command()
+def models(store: option.Store = option.HERE, json: bool = False) -> None:
     """List the backbones that are known by name."""
     from ser_store.backbones.catalogue import models as list_models
 
     listed = list_models()
-    if json:
-        print_json(listed.to_json())
-        return
     others = "\nAny other hub id or local folder of these families works too: --model org/name or --model DIR."
-    print_blocks([*listed.describe(), others])
+    print_result(listed, json=json, blocks=[*listed.describe(), others])

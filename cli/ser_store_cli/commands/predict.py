@@ -6,28 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_store_cli import option
+from ser_store_cli.command import command
 from ser_store_cli.completion import complete_members
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    AudioOption,
-    CheckpointOption,
-    DebugOption,
-    JsonOption,
-    StoreOption,
-    show_reports,
-    stated,
-    warn,
-)
-from ser_store_cli.output import find_screen, print_blocks, print_json
+from ser_store_cli.output import find_screen, print_blocks, print_json, show_reports, warn
 
 _STANDARD_INPUT = "-"
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(predict)
-
-
-@stated
+@command()
 def predict(
     model: Annotated[
         str,
@@ -74,8 +61,8 @@ def predict(
             show_default="lowest",
         ),
     ] = None,
-    audio: AudioOption = None,
-    checkpoint: CheckpointOption = None,
+    audio: option.Audio = None,
+    checkpoint: option.Checkpoint = None,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu or cuda.", show_default="the GPU where there is one")
     ] = None,
@@ -90,13 +77,9 @@ def predict(
             show_default="what the member was computed in",
         ),
     ] = None,
-    on_bad: Annotated[
-        str,
-        typer.Option("--on-bad", help="What recordings do that cannot be used: fail, or skip, which leaves them out."),
-    ] = "fail",
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
+    on_bad: option.OnBad = "fail",
+    store: option.Store = option.HERE,
+    json: bool = False,
 ) -> None:
     """Say which class any recordings are of, by a member or an ensemble of the store, or by a published model."""
     from ser_store.prediction.predict import predict as compute

@@ -7,29 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    TIE_HELP,
-    DebugOption,
-    FormatOption,
-    JsonOption,
-    MembersArgument,
-    OnOption,
-    SplitOption,
-    StoreOption,
-    show_reports,
-    stated,
-    warn,
-    warn_cautions,
-)
-from ser_store_cli.output import print_blocks, print_result
+from ser_store_cli import option
+from ser_store_cli.command import command
+from ser_store_cli.output import print_blocks, print_result, show_reports, warn, warn_cautions
 
 if TYPE_CHECKING:
     from ser_store.ensembles import VoteReport
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(vote)
 
 
 def parse_sizes(text: str | None) -> list[int] | None:
@@ -48,9 +31,9 @@ _SEARCH = {"rich_help_panel": "Search"}
 _CORRECTION = {"rich_help_panel": "Correction"}
 
 
-@stated
+@command(form=True)
 def vote(
-    members: MembersArgument = None,
+    members: option.Members = None,
     k: Annotated[
         str | None,
         typer.Option(
@@ -99,7 +82,7 @@ def vote(
         str,
         typer.Option(
             "--tie",
-            help=TIE_HELP,
+            help=option.TIE_HELP,
             **_RULES,
         ),
     ] = "lowest",
@@ -193,12 +176,11 @@ def vote(
         str | None,
         typer.Option("--save", metavar="NAME", help="Keep the best ensemble as a member of this name."),
     ] = None,
-    on: OnOption = None,
-    split: SplitOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    form: FormatOption = None,
-    json: JsonOption = False,
-    debug: DebugOption = False,
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+    form: str | None = None,
+    json: bool = False,
 ) -> None:
     """Let one ensemble vote, or find the best of all k-member ensembles.
 

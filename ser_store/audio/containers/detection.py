@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from ser_store.audio.containers.chunks import LAYOUTS, measure_au, measure_chunks, measure_nist
-from ser_store.audio.containers.extent import Extent, truncated
+from ser_store.audio.containers.chunks import LAYOUTS, Extent, measure_au, measure_chunks, measure_nist, truncated
 from ser_store.audio.containers.streams import check_flac, check_ogg, find_mp3_frame, measure_mp3
 
 _HEAD = 1_024

@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from ser_store.audio.containers.extent import Extent
+from ser_store.audio.containers.chunks import Extent
 from ser_store.errors import AudioError
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ser_store.common.display import Table
-from ser_store_cli.options import warn, warn_cautions
-from ser_store_cli.output import print_blocks, print_json
+from ser_store_cli.output import print_blocks, print_json, warn, warn_cautions
 
 if TYPE_CHECKING:
     from ser_store.recipes.recipe import Recipe

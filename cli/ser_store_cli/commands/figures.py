@@ -1,25 +1,13 @@
-"""plot."""
+"""plot and report."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ser_store_cli.options import (
-    DEFAULT_STORE,
-    DebugOption,
-    ExcludeOption,
-    JsonOption,
-    MembersArgument,
-    OnOption,
-    RuleOption,
-    SplitOption,
-    StoreOption,
-    TieOption,
-    stated,
-    warn_cautions,
-)
-from ser_store_cli.output import print_blocks, print_json
+from ser_store.common.display import Result
+from ser_store_cli import option
+from ser_store_cli.command import command
 
 # What each kind shows, for the help and for shells.
 KINDS = {
@@ -42,20 +30,12 @@ def _complete_kinds(incomplete: str) -> list[tuple[str, str]]:
     return [(kind, text) for kind, text in KINDS.items() if kind.startswith(incomplete)]
 
 
-KindArgument = Annotated[
-    str, typer.Argument(help="What is seen, see above.", metavar="KIND", autocompletion=_complete_kinds)
-]
-
-
-def register(app: typer.Typer) -> None:
-    listed = "\n".join(f"{kind:<16}{text}" for kind, text in KINDS.items())
-    app.command(help=f"{plot.__doc__}\n\n\b\n{listed}")(plot)
-
-
-@stated
+@command(listed="\n".join(f"{kind:<16}{text}" for kind, text in KINDS.items()))
 def plot(
-    kind: KindArgument,
-    members: MembersArgument = None,
+    kind: Annotated[
+        str, typer.Argument(help="What is seen, see above.", metavar="KIND", autocompletion=_complete_kinds)
+    ],
+    members: option.Members = None,
     file: Annotated[
         Path, typer.Option("--output", "-o", help="The figure's file: SVG, PDF or PNG by the end of its name.")
     ] = ...,  # type: ignore[assignment]  # typer's word for an option that must be given
@@ -79,23 +59,21 @@ def plot(
             "printed.",
         ),
     ] = None,
-    steps: Annotated[str, typer.Option("--steps", help="Which steps of each run: selected or all.")] = "selected",
-    exclude: ExcludeOption = None,
-    rule: RuleOption = "hard",
-    tie: TieOption = "lowest",
-    on: OnOption = None,
-    split: SplitOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+    steps: option.Steps = "selected",
+    exclude: option.Exclude = None,
+    rule: option.Rule = "hard",
+    tie: option.Tie = "lowest",
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
     """Draw a figure for a paper: confusions, curves, all ensembles, accuracy by speaker, and more."""
     from ser_store.figures.plot import plot as draw
 
     # Whether these are known is for the library to say.
     choices: dict[str, Any] = {"width": width, "steps": steps, "rule": rule, "tie": tie, "method": method}
     what: Any = kind
-    drawn = draw(
+    return draw(
         store,
         what,
         members or [],
@@ -110,8 +88,51 @@ def plot(
         progress=True,
         **choices,
     )
-    warn_cautions(drawn.cautions)
-    if json:
-        print_json(drawn.to_json())
-    else:
-        print_blocks(drawn.describe())
+
+
+@command()
+def report(
+    members: option.Members = None,
+    file: Annotated[
+        Path, typer.Option("--output", "-o", help="The page, such as report.html; replaced if there.")
+    ] = ...,  # type: ignore[assignment]  # typer's word for an option that must be given
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "--k",
+            help="Members of the ensembles that are searched.",
+            show_default="3; of three members or fewer the best one is chosen",
+        ),
+    ] = None,
+    steps: option.Steps = "selected",
+    exclude: option.Exclude = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            "--audio",
+            help="Recordings of the hard utterances: embed (in the page) or link (to where they are).",
+            show_default="none",
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="The heading.", show_default="the corpus' name")] = None,
+    on: option.On = None,
+    split: option.Split = None,
+    store: option.Store = option.HERE,
+) -> Result:
+    """Write one page of HTML about the members: figures, charts, hard utterances, and votes by whoever reads it."""
+    from ser_store.reporting.report import report as write
+
+    # Whether these are known is for the library to say.
+    choices: dict[str, Any] = {"steps": steps, "audio": audio}
+    return write(
+        store,
+        file,
+        members or [],
+        on=on,
+        split=split,
+        exclude=exclude or [],
+        k=k,
+        title=title,
+        progress=True,
+        **choices,
+    )

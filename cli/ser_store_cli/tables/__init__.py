@@ -1,1 +1,0 @@
-"""Results of the library in, tables for people out."""

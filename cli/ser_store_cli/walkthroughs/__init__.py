@@ -1,1 +1,0 @@
-"""Commands run one after the other, each printed before it runs: the demonstration and the reproduction."""
