@@ -133,7 +133,6 @@ def _correct(
             _ChoiceInSamples(pool, progress),
             _tell_right(pool.problem, order_best(found, options.objective)[0][1].members),
             repeats=correction.repeats or SEARCH_REPEATS,
-            error=None if correction.repeats else REPEAT_ERROR,
             **shared,
         )
     else:
