@@ -1,25 +1,25 @@
-"""How long the correction of a choice among all ensembles takes, beside the same with every ensemble voted each time.
+"""How long the correction of a choice among all ensembles takes, beside the same search repeated in each sample.
 
-    python benchmarks/bench_correction.py [--k 5] [--repeats 200] [--utterances 288] [--parts hard,soft]
+    python benchmarks/bench_correction.py [--k 5] [--repeats 200] [--plain 10] [--parts hard,soft]
 
 5 of 84 members (6 runs at 14 steps) on 288 utterances of 24 speakers, 30,872,016 ensembles, whose best is chosen again
-in each of 200 bootstrap samples of the speakers: once by ``find_best``, which leaves out what cannot be the best of
-the sample, and once by ``search_problem``, which votes all. Both are the same to the last bit, which is checked before
-a time is printed. Members of several accuracies, as the bounds leave out less where fewer are right.
+in bootstrap samples of the speakers, as many as `vote` takes: until the standard error of the figure by their number is
+about half a point, 200 at most. Members of several accuracies, and weak ones that err independently; by hard votes, by
+soft votes, and by soft votes with one step of each run.
 
-Then as `vote` does it unless it is told how often: until the standard error of the figure by the number of repeats is
-half a point. Hard voting so has the figure of 200 repeats within twice that error, which is checked; soft voting, of
-all ensembles and of those with one step of each run, that of as many searches of all, to the last bit, of which the
-first are run. The figures also go to benchmarks/results/correction.json.
+Beside it the plain way, ``search_problem`` on each sample, which votes all; of the first few samples, since each takes
+as long as the next. Before a time is printed, what both choose in these samples must have equally many right there: of
+equals the plain way takes the better balanced, the pass the first. Times are those of the processors together, which
+others that work on the machine lengthen less, and by the clock. Figures also go to benchmarks/results/correction.json.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,129 +27,122 @@ from numpy.typing import NDArray
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.voting_problem import VotingProblem
 from ser_store.ensembles.correction import REPEAT_ERROR
-from ser_store.statistics.repeated_choice import SelectionBias
-from ser_store.statistics.selection import correct_search
+from ser_store.statistics.selection import correct_choices
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.pruned import find_best
-from ser_store.voting.search import EnsembleScore, search_problem
+from ser_store.voting.resampled import find_bests
+from ser_store.voting.search import search_problem
 
 RESULT = Path(__file__).parent / "results" / "correction.json"
 N_SPEAKERS = 24
 # Shares of the answers that are drawn anew, which lowers the members' accuracy.
 REDRAWN = (0.0, 0.2, 0.4)
-# Repeats of soft votes of all ensembles.
-FEW = 10
-_BY_UTTERANCE = ("predictions", "probabilities")
+# Accuracies of weak members.
+WEAK = (0.3, 0.6)
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Timed:
-    """A correction, and what it took.
-
-    Attributes:
-        found: the figures.
-        wall: seconds.
-        processor: seconds of all processors together.
-    """
-
-    found: SelectionBias
-    wall: float
-    processor: float
-
-
-def draw_answers(posed: VotingProblem, redrawn: float) -> NDArray[np.int16]:
-    """Return the members' answers, ``(m, n)``, a share of them drawn anew."""
+def iter_problems(posed: VotingProblem, parts: list[str]) -> Iterator[tuple[str, Problem]]:
+    """Yield what is searched, by a name."""
+    shared: dict[str, Any] = {"truth": posed.truth, "k": posed.k, "n_classes": posed.n_classes}
     rng = np.random.default_rng([posed.seed, 3])
-    answers = posed.predictions
-    return np.where(rng.random(answers.shape) < redrawn, rng.integers(posed.n_classes, size=answers.shape), answers)
+    if "hard" in parts:
+        for redrawn in REDRAWN:
+            anew = rng.integers(posed.n_classes, size=posed.predictions.shape)
+            answers = np.where(rng.random(anew.shape) < redrawn, anew, posed.predictions)
+            yield f"hard, {redrawn:.0%} redrawn", pose_problem(answers, **shared)
+        wrong = (posed.truth + rng.integers(1, posed.n_classes, size=posed.predictions.shape)) % posed.n_classes
+        is_right = rng.random(wrong.shape) < rng.uniform(*WEAK, size=(posed.m, 1))
+        yield "hard, weak and independent", pose_problem(np.where(is_right, posed.truth, wrong), **shared)
+    if "soft" in parts:
+        shared |= {"predictions": posed.predictions, "probabilities": posed.probabilities, "rule": "soft"}
+        yield "soft", pose_problem(**shared)
+        yield "soft, one step of each run", pose_problem(**shared, groups=np.arange(posed.m) // posed.steps)
 
 
-def time_correction(
-    posed: VotingProblem, voting: dict[str, Any], find: Callable[[Problem], EnsembleScore], **repeats: Any
-) -> Timed:
-    """Correct the choice of the best of all ensembles, of ``predictions`` and what else a problem is posed by."""
+def measure(name: str, problem: Problem, *, repeats: int, plain: int) -> dict[str, Any]:
+    """Correct the choice of the best in one pass, and choose again in the first samples by a search of all."""
+    samples: list[NDArray[np.intp]] = []
+    chosen: list[NDArray[np.intp]] = []
 
-    def pose(rows: NDArray[np.intp]) -> Problem:
-        own = {name: value[:, rows] if name in _BY_UTTERANCE else value for name, value in voting.items()}
-        return pose_problem(truth=posed.truth[rows], k=posed.k, n_classes=posed.n_classes, **own)
+    def choose(drawn: NDArray[np.intp], speakers: NDArray[np.intp]) -> NDArray[np.bool_]:
+        chosen[:], samples[:] = find_bests(problem, drawn, speakers), drawn[:, speakers]
+        return np.array([tell_right(problem, members) for members in chosen])
 
-    def choose(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        right: NDArray[np.bool_] = everything.vote(list(find(pose(rows)).members)).predicted == posed.truth
-        return right
-
-    everything = pose(np.arange(posed.n))
-    speakers = np.arange(posed.n) % N_SPEAKERS
-    wall, processor = time.perf_counter(), time.process_time()
-    found = correct_search(choose, n_utterances=posed.n, groups=speakers, **repeats)
-    return Timed(found, time.perf_counter() - wall, time.process_time() - processor)
-
-
-def find_by_all(problem: Problem) -> EnsembleScore:
-    """Return the best after a vote of all."""
-    return search_problem(problem, top=1, backend="bitsliced" if problem.rule == "hard" else "summed").results[0]
-
-
-def find_by_bounds(problem: Problem) -> EnsembleScore:
-    """Return the best without those that cannot be it."""
-    return find_best(problem, backend="bitsliced" if problem.rule == "hard" else "summed")
-
-
-def measure_hard(posed: VotingProblem, redrawn: float, repeats: int) -> dict[str, Any]:
-    """Correct hard voting by all, by bounds, and by bounds until the error is reached."""
-    answers = {"predictions": draw_answers(posed, redrawn)}
-    for find in (find_by_all, find_by_bounds):  # loads the compiled code
-        time_correction(posed, answers, find, repeats=1)
-    plain, quick = (time_correction(posed, answers, find, repeats=repeats) for find in (find_by_all, find_by_bounds))
-    check(plain.found, quick.found)
-    ended = time_correction(posed, answers, find_by_bounds, repeats=repeats, error=REPEAT_ERROR)
-    if ended.found.repeats < repeats and abs(ended.found.corrected - plain.found.corrected) > 2 * REPEAT_ERROR:
-        raise SystemExit(f"further than twice the error: {ended.found} and {plain.found}")
-    return {"rule": "hard", "redrawn": redrawn, "all": plain, "bounds": quick, "until the error": ended}
+    speakers = np.arange(problem.n) % N_SPEAKERS
+    best = tell_right(problem, find_by_all(problem))
+    find_bests(problem.keep(np.arange(problem.k + 1)), np.ones((1, N_SPEAKERS), dtype=np.intp), speakers)  # compiles
+    found, *one_pass = clock(
+        lambda: correct_choices(choose, best, groups=speakers, repeats=repeats, error=REPEAT_ERROR)
+    )
+    few = samples[:plain]
+    searched, *each = clock(lambda: [find_by_all(take(problem, np.repeat(np.arange(problem.n), one))) for one in few])
+    for sample, members, by_all in zip(few, chosen, searched, strict=False):
+        right = [int(tell_right(problem, one) @ sample) for one in (members, by_all)]
+        if right[0] != right[1]:
+            raise SystemExit(
+                f"{name}: the pass chooses {members} with {right[0]} right, the search {by_all}: {right[1]}"
+            )
+    wall, processors = (seconds / len(few) for seconds in each)
+    ratio = found.repeats * processors / one_pass[1]
+    print(
+        f"{name}: {found.apparent:.2%} apparent, {found.corrected:.2%} corrected ({found.describe()}): "
+        f"{one_pass[0]:.1f} s, {one_pass[1]:.1f} s of processors; a search takes {wall:.2f} s, {processors:.2f} s of "
+        f"processors, and {found.repeats} of them {ratio:.0f} times as long",
+        flush=True,
+    )
+    return {
+        "rule": name,
+        "found": asdict(found),
+        "one_pass": {"wall": one_pass[0], "processors": one_pass[1]},
+        "one_search": {"wall": wall, "processors": processors, "of": len(few)},
+        "searches_to_pass": ratio,
+    }
 
 
-def measure_soft(posed: VotingProblem, repeats: int, *, one_step_per_run: bool) -> dict[str, Any]:
-    """Correct soft voting by bounds until the error is reached, and the first of these repeats by a vote of all."""
-    groups = np.arange(posed.m) // posed.steps if one_step_per_run else None
-    voting = {"predictions": posed.predictions, "probabilities": posed.probabilities, "rule": "soft", "groups": groups}
-    time_correction(posed, voting, find_by_bounds, repeats=1)
-    ended = time_correction(posed, voting, find_by_bounds, repeats=repeats, error=REPEAT_ERROR)
-    row = {"rule": "soft, one step of each run" if one_step_per_run else "soft", "until the error": ended}
-    if one_step_per_run:  # only numpy votes all of these
-        return row
-    few = min(FEW, repeats)
-    plain, quick = (time_correction(posed, voting, find, repeats=few) for find in (find_by_all, find_by_bounds))
-    check(plain.found, quick.found)
-    return {**row, "all": plain, "bounds": quick}
+def clock(run: Callable[[], T]) -> tuple[T, float, float]:
+    """Return what ``run`` returns, and the seconds that it takes: by the clock, and of all processors together."""
+    wall, processors = time.perf_counter(), time.process_time()
+    returned = run()
+    return returned, time.perf_counter() - wall, time.process_time() - processors
 
 
-def check(plain: SelectionBias, quick: SelectionBias) -> None:
-    if plain != quick:
-        raise SystemExit(f"the two ways differ: {plain} and {quick}")
+def take(problem: Problem, rows: NDArray[np.intp]) -> Problem:
+    """Return the problem on some of its utterances."""
+    steps = None if problem.steps is None else problem.steps[:, rows]
+    return replace(problem, predictions=problem.predictions[:, rows], truth=problem.truth[rows], steps=steps)
+
+
+def tell_right(problem: Problem, members: Any) -> NDArray[np.bool_]:
+    """Return which utterances an ensemble gets right, ``(n,)``."""
+    right: NDArray[np.bool_] = problem.vote(list(members)).predicted == problem.truth
+    return right
+
+
+def find_by_all(problem: Problem) -> tuple[int, ...]:
+    """Return the best after a vote of all; of sums with constraints, which only numpy votes all of, by bounds."""
+    if problem.constraints is not None:
+        return find_best(problem, backend="summed").members
+    backend = "bitsliced" if problem.rule == "hard" else "summed"
+    return search_problem(problem, top=1, backend=backend).results[0].members
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"runs": 6, "steps": 14, "k": 5, "utterances": 288, "classes": 8, "repeats": 200}.items():
+    sizes = {"runs": 6, "steps": 14, "k": 5, "utterances": 288, "classes": 8, "repeats": 200, "plain": 10}
+    for name, value in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--parts", default="hard,soft")
     parser.add_argument("--result", type=Path, default=RESULT)
     args = parser.parse_args()
     posed = VotingProblem(runs=args.runs, steps=args.steps, n=args.utterances, n_classes=args.classes, k=args.k)
-    parts = args.parts.split(",")
-    rows = [measure_hard(posed, redrawn, args.repeats) for redrawn in REDRAWN if "hard" in parts]
-    rows += [measure_soft(posed, args.repeats, one_step_per_run=one) for one in (False, True) if "soft" in parts]
-    for row in rows:
-        for way, own in row.items():
-            if isinstance(own, Timed):
-                print(
-                    f"{row['rule']}, {way}: {own.found.apparent:.2%} apparent, {own.found.corrected:.2%} corrected "
-                    f"({own.found.describe()}): {own.wall:.1f} s, {own.processor:.1f} s of processors"
-                )
-    document = {"voting_problem": {"m": posed.m, "n": posed.n, "k": posed.k, "ensembles": posed.total}}
-    document |= {
+    problems = iter_problems(posed, args.parts.split(","))
+    document = {
+        "voting_problem": {"m": posed.m, "n": posed.n, "k": posed.k, "ensembles": posed.total},
         "machine": describe_machine(),
         "versions": list_package_versions(("numpy", "numba")),
-        "rows": [{name: asdict(own) if isinstance(own, Timed) else own for name, own in row.items()} for row in rows],
+        "rows": [measure(name, problem, repeats=args.repeats, plain=args.plain) for name, problem in problems],
     }
     args.result.write_text(json.dumps(document, indent=1) + "\n")
     print(f"wrote {args.result}")

@@ -9,7 +9,8 @@ ensembles of three to seven of them by soft-log voting. Reported are
 - every head, the average of all of them, of which nothing was chosen, and the best ensemble, apparent and corrected for
   having been chosen on the speakers that it is judged on;
 - what training speakers alone choose, for each fold anew: one linear discriminant (its layer and shrinkage), and pools
-  of all of them, with fitted weights, on means alone and on means and standard deviations too.
+  of all of them, with fitted weights, on means alone and on means and standard deviations too; and the same of heads
+  that are fitted on each recording at three speeds, and score the mean over these.
 
 What the store has already is not computed again. Prints a table and writes benchmarks/results/unseen_speakers.json.
 
@@ -18,6 +19,8 @@ Source of the folds: EmoBox (Ma et al., Interspeech 2024), which reports 75.87% 
 
 import argparse
 import json
+import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from ser_store.common.display import Table
 
 RESULT = Path(__file__).parent / "results" / "unseen_speakers.json"
 SPLIT, KINDS, SIZES = "emobox", ("logreg", "lda"), [3, 4, 5, 6, 7]
+SPEEDS = (0.9, 1.1)
 GRID = {"shrinkage": [0.6, 0.3, 0.1]}
 PACKAGES = ("ser-store", "numpy", "scikit-learn", "torch", "transformers")
 
@@ -45,6 +49,9 @@ def main() -> None:
     cached = {"model": args.model, "layers": "all", "audio": args.audio, "progress": True}
     source = ss.extract(store, run=name, **cached)[0].member
     ss.extract(store, run=f"{name}-std", statistics="std", **cached)
+    for speed in SPEEDS:
+        ss.extract(store, run=f"{name}-{speed:g}", speed=speed, **cached)
+        ss.extract(store, run=f"{name}-std-{speed:g}", speed=speed, statistics="std", **cached)
     measured = {way: measure(store, source, name, way) for way in ("train", "speaker")}
     for way, found in measured.items():
         print(f"\n{name}, frozen, inputs standardised by {way}, {SPLIT}:")
@@ -92,19 +99,21 @@ def measure(store: ss.Store, source: str, name: str, way: Any) -> dict[str, Any]
 
 def choose_within(store: ss.Store, name: str, way: Any, suffix: str) -> dict[str, dict[str, Any]]:
     """Return the figures of what is chosen on the training speakers of each fold, and what that is."""
-    means, both = [name], [name, f"{name}+{name}-std"]
-    asked: dict[str, tuple[list[str], Any]] = {
-        "one lda, its layer and shrinkage chosen within": (means, None),
-        "a pool of all lda on means, weighed within": (means, "pool"),
-        "a pool of all lda on means and deviations, weighed within": (both, "pool"),
+    source = {"means": name, "means and deviations": f"{name}+{name}-std"}
+    asked: dict[str, tuple[str, Any]] = {
+        "one lda, its layer and shrinkage chosen within": ("means", None),
+        "a pool of all lda on means, weighed within": ("means", "pool"),
+        "a pool of all lda on means and deviations, weighed within": ("means and deviations", "pool"),
     }
     found = {}
-    for what, (sources, combine) in asked.items():
-        run = f"{name}-{'std-' if sources is both else ''}{combine or 'tuned'}{suffix}"
+    for (what, (held, combine)), at_speeds in product(asked.items(), (False, True)):
+        augment = [re.sub(r"(?=\+|$)", f"-{speed:g}", source[held]) for speed in SPEEDS] if at_speeds else []
+        marks = [*(["std"] if held != "means" else []), combine or "tuned", *(["speeds"] if at_speeds else [])]
+        run = f"{name}-{'-'.join(marks)}{suffix}"
         if run not in store.runs():
             options = {"layer": "all", "tune": GRID, "combine": combine, "cv": SPLIT, "normalise": way}
-            ss.head(store, sources, kind="lda", run=run, progress=True, **options)
-        found[what] = {
+            ss.head(store, source[held], kind="lda", augment=augment, run=run, progress=True, **options)
+        found[f"{what}{', at three speeds' if at_speeds else ''}"] = {
             **ss.evaluate(store, run, on="all").records()[0],
             "chosen": [[_shorten(one) for one in heads] for heads in store.run(run).details["chosen"]],
         }

@@ -31,8 +31,9 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
     from dataclasses import fields
 
     from ser_store.recipes.augmentation import Augmentation
+    from ser_store.recipes.class_weights import parse_class_weights
     from ser_store.recipes.masking import Masking
-    from ser_store.recipes.recipe import Recipe, parse_class_weights
+    from ser_store.recipes.recipe import Recipe
 
     names = {entry.name for kind in (Recipe, Masking, Augmentation) for entry in fields(kind)}
     options = {name: value for name, value in asked.items() if name in names}
@@ -63,6 +64,8 @@ def _warn_of_idle(options: Mapping[str, Any], resolved: "Recipe") -> "Recipe":
             warn(f"`{name}` is of no effect without `{needed}`")
     if "num_train_epochs" in options and resolved.max_steps is not None:
         warn(f"`num_train_epochs` is of no effect beside `max_steps` {resolved.max_steps}")
+    if "per_device_train_batch_size" in options and resolved.batch_seconds is not None:
+        warn(f"`per_device_train_batch_size` is of no effect beside `batch_seconds` {resolved.batch_seconds:g}")
     return resolved
 
 

@@ -30,6 +30,12 @@ _OPTIONS: dict[str, tuple[tuple[Any, ...], ...]] = {
             "2",
             "--accumulation",
         ),
+        (
+            "batch_seconds",
+            float,
+            "Fill each batch with utterances of similar length up to this many seconds; replaces --train-batch-size.",
+            None,
+        ),
         ("group_by_length", bool, "Put utterances of similar length into one batch, which saves padding.", None),
         ("early_stopping_patience", int, "Stop after this many evaluations without improvement.", None),
         ("early_stopping_metric", str, "What has to improve: eval_loss, accuracy or balanced_accuracy.", "eval_loss"),
@@ -100,6 +106,12 @@ _OPTIONS: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("report_to", str, "Also log to tensorboard or wandb, in STORE.tracking/ beside the store.", "none"),
     ),
     "Machine": (
+        (
+            "micro_batch",
+            str,
+            "One forward pass: a batch, or with auto all batches of an optimizer step where memory allows.",
+            "batch",
+        ),
         (
             "precision",
             str,

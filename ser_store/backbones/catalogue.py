@@ -270,6 +270,11 @@ class Models(Result):
             for one in self.models
         ]
         yield Table(["key", "architecture", "parameters", "float32", "pretraining data", "hub id"], rows)
+        newest = [one.key for one in self.models if one.hub_id is not None and one.revision is None]
+        yield (
+            f"Not pinned, but what the hub's main branch has: {', '.join(newest)}. A run's record says which commit "
+            "that was; --model KEY@COMMIT pins one."
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {"models": self.records()}

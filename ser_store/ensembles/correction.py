@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 
 from ser_store.ensembles.candidate_pool import CandidatePool, pose_pool
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.cost import guess_seconds, name_backend, name_repeated
+from ser_store.ensembles.cost import guess_pass_seconds, guess_seconds, name_backend, name_repeated
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import Ranking
 from ser_store.ensembles.search import Found, choose_best, is_choice, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
 from ser_store.statistics.repeated_choice import SelectionBias, weigh_alike, weigh_classes_alike
-from ser_store.statistics.selection import (
-    correct_search,
-    correct_selection_by_bootstrap,
-)
+from ser_store.statistics.selection import correct_choices, correct_search, correct_selection_by_bootstrap
 from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import compute_outcomes
+from ser_store.voting.problem import Problem
+from ser_store.voting.resampled import find_bests
 from ser_store.voting.subsets import unrank_lexicographic
 from ser_store_h5.progress import Progress
 
@@ -128,6 +127,15 @@ def _correct(
     if correction.method == "bootstrap" and _fits_in_memory(pool):
         repeats = correction.repeats or OUTCOME_REPEATS
         selection = correct_selection_by_bootstrap(list_outcomes(pool), repeats=repeats, **shared)
+    elif _is_one_pass(pool, utterances):
+        del shared["weigh"]
+        selection = correct_choices(
+            _ChoiceInSamples(pool, progress),
+            _tell_right(pool.problem, order_best(found, options.objective)[0][1].members),
+            repeats=correction.repeats or SEARCH_REPEATS,
+            error=None if correction.repeats else REPEAT_ERROR,
+            **shared,
+        )
     else:
         repeats = correction.repeats or count_repeats(pool, found)
         if repeats < LEAST_REPEATS and correction.repeats is None:
@@ -183,6 +191,48 @@ def _fits_in_memory(pool: CandidatePool) -> bool:
     return sum(comb(pool.problem.m, k) for k in pool.ks) * pool.problem.n <= MAX_OUTCOMES
 
 
+def _is_one_pass(pool: CandidatePool, utterances: Utterances) -> bool:
+    """Return whether one pass over all ensembles chooses in all samples, and takes no longer than anybody waits."""
+    options = pool.options
+    if options.takes_from_truth or options.objective != "accuracy" or options.correction.method != "bootstrap":
+        return False
+    if not options.search.votes_all or options.search.backend == "batched" or find_obstacle() is not None:
+        return False
+    n_units = pool.problem.n if utterances.groups is None else len(set(utterances.groups))
+    repeats = options.correction.repeats or SEARCH_REPEATS
+    problems = list(pool.iter_problems())
+    seconds = sum(guess_pass_seconds(problem, n_units=n_units, n_samples=repeats) for problem in problems)
+    return all(problem.is_added_up for problem in problems) and seconds <= MAX_SECONDS
+
+
+def _tell_right(problem: Problem, members: Sequence[int]) -> NDArray[np.bool_]:
+    right: NDArray[np.bool_] = problem.vote(list(members)).predicted == problem.truth
+    return right
+
+
+@dataclass(frozen=True, eq=False)
+class _ChoiceInSamples:
+    """The choice of an ensemble of all sizes in many samples at once; Ctrl-C ends it."""
+
+    pool: CandidatePool
+    progress: Progress
+
+    def __call__(self, samples: NDArray[np.intp], units: NDArray[np.intp]) -> NDArray[np.bool_]:
+        threads = self.pool.options.search.threads
+        by_size = np.stack(
+            [
+                [
+                    _tell_right(problem, one)
+                    for one in find_bests(problem, samples, units, threads=threads, progress=self.progress)
+                ]
+                for problem in self.pool.iter_problems()
+            ]
+        )
+        counts = (by_size * samples[:, units]).sum(axis=2)
+        outcomes: NDArray[np.bool_] = by_size[counts.argmax(axis=0), np.arange(len(samples))]
+        return outcomes
+
+
 @dataclass(frozen=True, eq=False)
 class _RepeatedChoice:
     """The whole choice, as a function of the utterances it sees; Ctrl-C ends it."""
@@ -194,9 +244,7 @@ class _RepeatedChoice:
     def __call__(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         pool = _pose_lowered(self.everything.at(rows), self.options)
         members = list(choose_best(pool, backend=self.backend).members)
-        problem = pool.pose_on(self.everything)
-        right: NDArray[np.bool_] = problem.vote(members).predicted == problem.truth
-        return right
+        return _tell_right(pool.pose_on(self.everything), members)
 
 
 def _pose_lowered(seen: Candidates, options: VoteOptions) -> CandidatePool:

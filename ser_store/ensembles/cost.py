@@ -23,6 +23,8 @@ _BITSLICED = 0.012
 # The same of a search for the best alone, by bounds; on candidates of 57% (``benchmarks/bench_correction.py``).
 _BOUNDED = 0.005
 _SUMMED = 0.03
+# What an ensemble takes in one pass that chooses in all samples: for each rival of each utterance, and unit and sample.
+_ADDED, _WEIGHED = 0.015, 0.012
 _BATCHED, _BATCHED_TIES, _BATCHED_SUMS = 2.5, 12.0, 4.5
 # Ensembles of which a rate is measured, in numpy and in compiled code.
 _SAMPLES = {"batched": 20_000, "bitsliced": 2_000_000, "summed": 500_000}
@@ -81,6 +83,12 @@ def guess_seconds(problem: Problem, *, backend: str) -> float:
     else:
         each = _BATCHED_TIES if problem.tie in ("best", "confidence") else _BATCHED
     return problem.total * problem.n * each * 1e-9
+
+
+def guess_pass_seconds(problem: Problem, *, n_units: int, n_samples: int) -> float:
+    """Return about how long one pass takes that finds the best ensemble in each of several samples of the units."""
+    each = problem.n * (problem.n_classes - 1) * _ADDED + n_units * n_samples * _WEIGHED
+    return problem.total * each * 1e-9
 
 
 def measure_rate(problem: Problem, search: Search, backend: str) -> float:

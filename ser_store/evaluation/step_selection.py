@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import StoreError
+from ser_store.metrics import evaluate_predictions
 from ser_store_h5.runs import Selection
 
 RULES = ("best", "divergence", "min-loss", "last")
@@ -35,6 +36,35 @@ class StepScore:
     eval_loss: float | None
     train_loss: float | None
     agreement: float | None = None
+
+
+def score_steps(
+    truth: NDArray[np.integer[Any]],
+    predictions: NDArray[np.integer[Any]],
+    steps: Sequence[int],
+    eval_losses: Sequence[float | None],
+    train_losses: Sequence[tuple[int, float]],
+    n_classes: int,
+) -> list[StepScore]:
+    """Return the scores of a run's steps, from arrays.
+
+    Args:
+        truth: ``(n,)`` class indices.
+        predictions: ``(n_steps, n)`` class indices, in the order of ``steps``.
+        steps: optimizer steps, ascending.
+        eval_losses: mean cross-entropy in nats of each step, or None.
+        train_losses: step and loss of each logging step, ascending; a score carries the last one up to its step.
+        n_classes: number of classes.
+    """
+    scores = []
+    for place, (step, predicted, eval_loss) in enumerate(zip(steps, predictions, eval_losses, strict=True)):
+        evaluation = evaluate_predictions(truth, predicted, n_classes=n_classes)
+        train_loss = next((loss for logged, loss in reversed(train_losses) if logged <= step), None)
+        agreement = float((predicted == predictions[place - 1]).mean()) if place else None
+        scores.append(
+            StepScore(step, evaluation.accuracy, evaluation.balanced_accuracy, eval_loss, train_loss, agreement)
+        )
+    return scores
 
 
 def choose_step(run: str, scores: Sequence[StepScore], rule: str, on: str) -> Selection:

@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 from ser_store.backbones.description import Pooling, Statistic
 from ser_store.errors import ModelError, require
 from ser_store.extraction.network import Passes, prepare_network
+from ser_store.extraction.playing import play
 from ser_store.extraction.sources import (
     Extractor,
     prepare_backbone,
@@ -41,6 +42,7 @@ def prepare_again(
     """
     run, step = store.resolve(member)
     record, made = store.run(run), store.describe_member(member).provenance
+    passes = replace(passes, recordings=play(passes.recordings, made.get("speed", 1)))
     features = find_feature_set(store, member)
     require("torch" if features else "transformers")
     if features:

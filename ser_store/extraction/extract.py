@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +23,7 @@ from ser_store.extraction.classifier import check_classifier, prepare_classifier
 from ser_store.extraction.filling import Extraction, OnBad, fill
 from ser_store.extraction.layers import parse_layers, parse_statistics
 from ser_store.extraction.network import Passes
+from ser_store.extraction.playing import play
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
 from ser_store.recipes.recipe import Precision
 from ser_store.training.checkpointing.checkpoints import list_checkpoints
@@ -47,6 +49,7 @@ def extract(
     batch_size: int | None = None,
     batch_seconds: float | None = None,
     window_seconds: float | None = None,
+    speed: float = 1.0,
     precision: Precision | None = None,
     on_bad: OnBad = "fail",
     classifier: bool = False,
@@ -89,6 +92,9 @@ def extract(
             which looks at itself alone; their frames are pooled together. It belongs to what an extraction is known by.
             Memory is that of a window then, and of the samples: an hour takes less than 2 GB. Whisper cuts into its
             thirty seconds by itself, all of them in memory.
+        speed: of a model, play the recordings so many times as fast, 0.5 to 2 in whole hundredths, which changes pitch
+            and length, under a ``run`` of its own: other versions of the same utterances, which a head can be fitted
+            on too, see ``augment`` of :func:`ser_store.head`.
         precision: number format of the forward passes: ``fp32``, ``tf32``, ``fp16`` or ``bf16``, the fastest on CPUs
             that have it. Default: ``fp32``; of a run's checkpoint, what the run was trained in.
         on_bad: what a recording does that is missing, damaged, too short or not finite: ``fail`` ends the extraction;
@@ -121,6 +127,7 @@ def extract(
         others = {"init": (init, "pretrained"), "pooling": (pooling, "mean"), "window_seconds": (window_seconds, None)}
         check_classifier(model, classifier, **others)
     _check_windows(model, window_seconds, whisper_context)
+    _check_speed(speed, model, run)
     _check_combination(model, step, whisper_context, layers=whole, statistics=measured, precision=precision)
     store, weights = open_store(store), None if checkpoint is None else Path(checkpoint)
     model = _name_model(store, model, run, weights)
@@ -128,7 +135,7 @@ def extract(
     runs = [] if model is not None else _list_extractable(store) if run is None else [run]
     recordings = CorpusRecordings(store.corpus, resolve_audio(store.corpus, None if audio is None else Path(audio)))
     passes = Passes(
-        recordings,
+        play(recordings, speed),
         size,
         batch_seconds or math.inf,
         precision,
@@ -150,7 +157,17 @@ def extract(
         options: dict[str, Any] = {"pooling": pooling, "init": init, "checkpoint": weights, "labels": meant}
         options |= {"seed": seed, "context": whisper_context}
         extractors = [prepare_backbone(store, model, run=run, passes=passes, **options)]
-    return [fill(store, one, recordings, on_bad=on_bad, progress=passes.progress) for one in extractors]
+    stated = {} if speed == 1 else {"speed": speed}
+    return [
+        fill(
+            store,
+            replace(one, identity={**one.identity, **stated}),
+            recordings,
+            on_bad=on_bad,
+            progress=passes.progress,
+        )
+        for one in extractors
+    ]
 
 
 def _name_model(store: Store, model: str | None, run: str | None, checkpoint: Path | None) -> str | None:
@@ -189,6 +206,17 @@ def _check_windows(model: str | None, seconds: float | None, whisper_context: st
         raise ModelError(
             f"`window_seconds` with `whisper_context` {whisper_context}: its windows are Whisper's thirty seconds; "
             "leave one of the two out"
+        )
+
+
+def _check_speed(speed: float, model: str | None, run: str | None) -> None:
+    check_number("speed", speed, ModelError, least=0.5, most=2)
+    if round(100 * speed) != round(100 * speed, 6):
+        raise ModelError(f"`speed` is {speed}: expected whole hundredths, such as {round(speed, 2)}")
+    if speed != 1 and (model is None or run is None):
+        raise ModelError(
+            f"`speed` {speed:g} without `{'run' if model else 'model'}`: expected a `model` and a `run` of its own, "
+            "beside that of the recordings as they are"
         )
 
 

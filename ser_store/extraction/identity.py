@@ -17,6 +17,7 @@ IDENTITY = {
     "layers": "layers",
     "precision": "precision",
     "window_seconds": "windows",
+    "speed": "speed",
     "classes": "classes",
 }
 
@@ -59,7 +60,7 @@ def list_options(record: RunRecord, provenance: Mapping[str, Any]) -> dict[str, 
     pooling = str(provenance.get("pooling", "mean"))
     options["pooling" if pooling in ("mean", "sum", "max") else "statistics"] = pooling
     options |= {key: origin[key] for key in ("init", "seed") if key in origin}
-    options |= {key: provenance[key] for key in ("layers", "precision", "window_seconds") if key in provenance}
+    options |= {key: provenance[key] for key in ("layers", "precision", "window_seconds", "speed") if key in provenance}
     if "whisper_context" in record.details:
         options["whisper_context"] = record.details["whisper_context"]
     return options

@@ -9,7 +9,7 @@ from ser_store.ensembles import Limits
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.vote import vote
 from ser_store.errors import EnsembleError
-from ser_store.evaluation.steps import RunSteps, StepComparison
+from ser_store.evaluation.step_comparison import RunSteps, StepComparison
 from ser_store.evaluation.steps import steps as compare_steps
 from ser_store.evaluation.tables.evaluation import describe_intervals
 from ser_store.figures.drawing.curves import Curve, draw_curves, make_curve
@@ -23,7 +23,7 @@ from ser_store.figures.question import (
     name_members,
     name_scope,
 )
-from ser_store_h5.names import format_member
+from ser_store_h5.names import PLUS, format_member
 from ser_store_h5.store import Store
 
 
@@ -120,9 +120,8 @@ def draw_steps(asked: Question) -> Drawn:
 
 
 def _make_curve(store: Store, run: RunSteps) -> Curve:
-    logged = [
-        (point["step"], point["train_loss"]) for point in store.curves(run.run) if point.get("train_loss") is not None
-    ]
+    points = [] if PLUS in run.run else store.curves(run.run)
+    logged = [(point["step"], point["train_loss"]) for point in points if point.get("train_loss") is not None]
     carried = [(score.step, score.train_loss) for score in run.steps if score.train_loss is not None]
     return make_curve(
         run.run,

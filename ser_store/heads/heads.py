@@ -26,6 +26,7 @@ from ser_store.heads.folds import DRAWN, Pairs, Protocol
 from ser_store.heads.inputs import (
     Layers,
     Normalise,
+    add_versions,
     find_covered,
     find_sources,
     list_inputs,
@@ -54,7 +55,7 @@ from ser_store_h5.store import Store, StoreLike, open_store
 
 # What all steps of a run have in common.
 _IDENTITY = (
-    *("head", "estimator", "class_weight", "layer", "normalise", "pca", "combine", "tune"),
+    *("head", "estimator", "class_weight", "layer", "augment", "normalise", "pca", "combine", "tune"),
     *("split", "fold", "cv", "folds", "seed"),
 )
 LOGGER = logging.getLogger("ser_store")
@@ -67,6 +68,7 @@ def head(
     kind: HeadKind | Sequence[HeadKind] | None = None,
     estimator: Any = None,
     layer: Layers = None,
+    augment: str | Sequence[str] = (),
     tune: Tune = False,
     combine: Combine | None = None,
     normalise: Normalise = "train",
@@ -103,6 +105,9 @@ def head(
         layer: of members that were extracted with several layers, the number of one, several of them (a list, or
             ``"3,4"``), or ``all``. Those that are joined by ``+`` stand side by side in one input, as in ``"2+3+4"``.
             Default: the last layer.
+        augment: members that hold the source of other versions of the same recordings, such as ``extract()`` makes at
+            another ``speed``: heads are fitted on all versions of their training utterances, and score the mean over
+            all versions of the others. Where a source is ``a+b``, so is each of these. For one source.
         tune: choose the settings of each kind from a small grid, and the kind and the layer where there are several:
             by accuracy over speakers that are left out in turn, five groups of them, among the training utterances
             alone, for every fold anew; of equals the first. A dictionary of lists takes the place of the grid, for one
@@ -175,10 +180,20 @@ def head(
     store = open_store(store)
     names = list_names(sources) or find_sources(store, layer)
     inputs = [list_inputs(store, one, layer) for one in names]
+    versions = list_names(augment)
+    if versions and (keep or len(names) > 1):
+        what = f"{len(names)} sources ({', '.join(names)})" if len(names) > 1 else "`keep`"
+        raise StoreError(f"`augment` with {what}: expected one source, of which no head is kept; leave one of them out")
+    if versions:
+        inputs = [add_versions(store, inputs[0], versions, layer)]
     details: dict[str, Any] = {} if normalise == "train" else {"normalise": normalise}
     given = {"class_weight": class_weight, "pca": pca}
     details |= {name: value for name, value in given.items() if value is not None}
-    marks = [*([class_weight] if class_weight else []), *([f"pca{pca:g}"] if pca else [])]
+    marks = [
+        *(["augmented"] if versions else []),
+        *([class_weight] if class_weight else []),
+        *([f"pca{pca:g}"] if pca else []),
+    ]
     planned = []
     for number in [seed] if seeds is None else range(1, seeds + 1):
         chosen = choose_classifiers(kind, estimator, class_weight=class_weight, seed=number)
@@ -280,7 +295,8 @@ def describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, det
     known of the head either.
     """
     runs = list(dict.fromkeys(parse_member(member)[0] for member in request.members))
-    below = [find_fitted(store, one) for one in runs]
+    versions = [parse_member(member)[0] for joined in request.augment for member in joined.split("+")]
+    below = [find_fitted(store, one) for one in dict.fromkeys([*runs, *versions])]
     stated = [one for one in below if one is not None]
     learned = [
         (np.concatenate([train, *(one.list_learned_through(train) for one in stated)]), scored)
@@ -319,9 +335,15 @@ def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
         return
     if not differing:
         store.refuse_run(record.run)
-    before, now = (", ".join(f"{name} {one.details.get(name)}" for name in differing) for one in (there, record))
+    before, now = (_state(one, differing) for one in (there, record))
     marks = [str(record.details[name]) for name in ("split", "fold", "cv") if record.details[name] is not None]
     raise ExistsError(
         f"run {record.run} is in {store.path} already, fitted with {before}: this one has {now}; keep both with "
         f"`run` {'-'.join([record.run, *marks])}"
     )
+
+
+def _state(record: RunRecord, names: Sequence[str]) -> str:
+    """Return what a record has of ``names``, in words."""
+    stated = [f"{name} {record.details[name]}" for name in names if record.details.get(name) is not None]
+    return ", ".join(stated) or f"no {' or '.join(names)}"

@@ -1,6 +1,7 @@
 """What heads are fitted on: which members of a store, which of their layers, and the numbers themselves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +67,30 @@ def list_inputs(store: Store, source: str, layer: Layers) -> list[Input]:
     return [Input(members, tuple(map(int, group))) for group in groups]
 
 
+def add_versions(store: Store, inputs: Sequence[Input], augment: Sequence[str], layer: Layers) -> list[Input]:
+    """Return the same inputs with further versions of the utterances, each held by a source as theirs.
+
+    Raises:
+        StoreError: if a version has other members, layers or numbers than the inputs.
+    """
+    others = [list_inputs(store, one, layer) for one in augment]
+    for name, own in zip(augment, others, strict=True):
+        for one, version in zip(inputs, own, strict=False):
+            widths = [[_find_width(store, member) for member in held.members] for held in (one, version)]
+            if len(own) != len(inputs) or one.layers != version.layers or widths[0] != widths[1]:
+                raise StoreError(
+                    f"`augment` {name} holds other layers or numbers than {one.source}: expected the same backbone, "
+                    "layers and statistics, extracted from the recordings at another `speed`"
+                )
+    return [replace(one, versions=tuple(own[place].members for own in others)) for place, one in enumerate(inputs)]
+
+
+def _find_width(store: Store, member: str) -> int:
+    info = store.describe_member(member)
+    shape = info.pooled or info.logits
+    return 0 if shape is None else int(shape[1])
+
+
 def _list_held(store: Store, source: str, layer: Layers) -> tuple[int, ...]:
     held = store.describe_member(source).layers
     if not held:
@@ -79,13 +104,15 @@ def _list_held(store: Store, source: str, layer: Layers) -> tuple[int, ...]:
 def find_covered(store: Store, inputs: Sequence[Input]) -> Rows:
     """Return the utterances that there are representations of in all inputs, ascending."""
     covered = store.covered(inputs[0].members[0])
-    for member in dict.fromkeys(member for one in inputs for member in one.members):
+    for member in dict.fromkeys(member for one in inputs for own in (one.members, *one.versions) for member in own):
         covered = np.intersect1d(covered, store.covered(member))
     return covered
 
 
 def load_input(store: Store, one: Input, rows: Rows, normalise: Normalise = "train") -> NDArray[np.floating]:
     """Return the pooled representations of members, or the logits of those that hold no others, ``(n, d)``.
+
+    With versions, ``(n, v, d)``: the utterances as they are first.
 
     Args:
         normalise: ``speaker`` or ``corpus`` standardise each dimension on all utterances that the member covers, of
@@ -94,6 +121,9 @@ def load_input(store: Store, one: Input, rows: Rows, normalise: Normalise = "tra
     Raises:
         CorpusError: if the speakers are to be standardised and the corpus does not know them all.
     """
+    if one.versions:
+        held = [replace(one, members=members, versions=()) for members in (one.members, *one.versions)]
+        return np.stack([load_input(store, version, rows, normalise) for version in held], axis=1)
     blocks = [_load_block(store, member, rows, layer, normalise) for member in one.members for layer in one.layers]
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 

@@ -42,6 +42,11 @@ class HeadRequest:
         return "+".join(self.members)
 
     @property
+    def augment(self) -> tuple[str, ...]:
+        """What holds further versions of the utterances, each joined by ``+``."""
+        return tuple("+".join(version) for version in self.inputs[0].versions)
+
+    @property
     def is_chosen(self) -> bool:
         """Whether anything is chosen or fitted on training utterances beside the heads themselves."""
         return self.is_tuned or self.combine == "pool"
@@ -65,6 +70,8 @@ class HeadRequest:
         details: dict[str, Any] = {"source": self.members[0], "head": self.kind}
         if len(self.members) > 1:
             details["sources"] = list(self.members)
+        if self.augment:
+            details["augment"] = list(self.augment)
         layers = [one.layer for one in self.inputs if one.layer is not None]
         if layers:
             details["layer"] = layers[0] if len(layers) == 1 else layers

@@ -24,10 +24,12 @@ class Input:
     Attributes:
         members: full names.
         layers: the layers of each; None for the last one where none was named.
+        versions: what holds further versions of the same utterances, each as many members.
     """
 
     members: tuple[str, ...]
     layers: tuple[int | None, ...] = (None,)
+    versions: tuple[tuple[str, ...], ...] = ()
 
     @property
     def source(self) -> str:
@@ -70,7 +72,7 @@ class Examples:
     """The utterances that heads are fitted on and score, all in one order.
 
     Attributes:
-        features: ``(n, d)`` for each input.
+        features: ``(n, d)`` for each input, ``(n, v, d)`` for one with v versions of each utterance.
         labels: ``(n,)`` class indices.
         speakers: ``(n,)``; None if the corpus knows none.
         n_classes: of the corpus.
@@ -130,13 +132,23 @@ class FittedTrial:
     n_classes: int
 
     def score(self, features: NDArray[np.floating]) -> tuple[NDArray[Any], str]:
-        """Return what it says of ``(n, d)`` features, and what that is.
+        """Return what it says of ``(n, d)`` features, on average of ``(n, v, d)``, and what that is.
 
         Raises:
             CorpusError: if it says nothing of them.
+            StoreError: if it predicts classes alone of several versions.
         """
+        flat = features.reshape(-1, features.shape[-1])
         with _stated_refusal(self.trial, self.n_train):
-            return score_classes(self.pipeline, features, known=self.known, n_classes=self.n_classes)
+            said, what = score_classes(self.pipeline, flat, known=self.known, n_classes=self.n_classes)
+        if features.ndim == 2:
+            return said, what
+        if what == "predicted":
+            raise StoreError(f"`augment` with {self.trial.kind}, which predicts classes alone: expected scores")
+        versions = np.moveaxis(said.reshape(*features.shape[:2], -1), 1, 0)
+        if what == "scores":
+            return versions.mean(axis=0), what
+        return sum_weighted(versions, [1 / len(versions)] * len(versions)).astype(np.float32), what
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +190,10 @@ def fit_trial(trial: Trial, examples: Examples, train: Places) -> FittedTrial:
     Raises:
         CorpusError: if it cannot be fitted.
     """
-    features, labels = examples.features[trial.input], examples.labels[train]
+    features, labels = examples.features[trial.input][train], examples.labels[train]
+    flat = features.reshape(-1, features.shape[-1])
     with _stated_refusal(trial, len(train)):
-        fitted = fit_classifier(trial.estimator, features[train], labels, trial.components)
+        fitted = fit_classifier(trial.estimator, flat, labels.repeat(len(flat) // len(labels)), trial.components)
     return FittedTrial(trial, fitted, np.unique(labels), len(train), examples.n_classes)
 
 

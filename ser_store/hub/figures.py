@@ -7,7 +7,8 @@ import numpy as np
 
 from ser_store.corpora.splits.fitted import find_fitted_by
 from ser_store.evaluation import Evaluations, MemberEvaluation, evaluate
-from ser_store.evaluation.steps import RunSteps, steps
+from ser_store.evaluation.step_comparison import RunSteps
+from ser_store.evaluation.steps import steps
 from ser_store_h5.names import format_member
 from ser_store_h5.runs import RunRecord, Selection
 from ser_store_h5.store import Store

@@ -3,7 +3,7 @@
 import ctypes
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ser_store.errors import MemoryLimitError
@@ -16,6 +16,7 @@ _WANT_OF_MEMORY = re.compile(
     r"|_(ALLOC_FAILED|OUT_OF_((DEVICE|HOST)_)?MEMORY|ERROR_MEMORY_ALLOCATION)\b|\b(cuda|hip)Error(MemoryAllocation|OutOfMemory)\b",
     re.IGNORECASE,
 )
+_PADDED = ("input_values", "attention_mask")
 # How oneDNN, which convolves on a CPU, and C++ call it; neither says more.
 _WORDLESS = frozenset(
     {
@@ -66,9 +67,26 @@ def take_utterances(batch: Batch, start: int, stop: int) -> Batch:
         return batch
     part = {name: values[start:stop] for name, values in batch.items()}
     longest = max(part["lengths"])
-    for name in ("input_values", "attention_mask"):
+    for name in _PADDED:
         part[name] = part[name][:, :longest]
     return part
+
+
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """Return batches as one, padded to the longest utterance of all."""
+    if len(batches) == 1:
+        return batches[0]
+    from torch import Tensor, cat
+    from torch.nn.functional import pad
+
+    longest = max(length for batch in batches for length in batch["lengths"])
+    joined: dict[str, Any] = {}
+    for name in batches[0]:
+        parts = [batch[name] for batch in batches]
+        if name in _PADDED:
+            parts = [pad(part, (*(0, 0) * (part.ndim - 2), 0, longest - part.shape[1])) for part in parts]
+        joined[name] = cat(parts) if isinstance(parts[0], Tensor) else [one for part in parts for one in part]
+    return joined
 
 
 def halve(size: int) -> int:

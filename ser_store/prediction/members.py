@@ -3,12 +3,16 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from ser_store.ensembles.fitted.calibrate import HEAD as TEMPERATURE
+from ser_store.ensembles.fitted.report import summarize_weights
+from ser_store.ensembles.options import WEIGHTED
 from ser_store.errors import EnsembleError, StoreError
-from ser_store.evaluation.choice.ensemble_names import check_voting_rule, format_ensemble
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, format_ensemble
 from ser_store.evaluation.choice.member_choice import name_part, resolve_ensemble
 from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
+from ser_store.evaluation.fitted.task import pose_task
 from ser_store.evaluation.repeats.fold_runs import KIND as FOLDS
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores, describe_scores, find_kind
 from ser_store.heads.inputs import standardise_like, takes_logits
@@ -16,22 +20,22 @@ from ser_store.heads.kept_heads import load_kept
 from ser_store.prediction.answers import HARD, SUMMED, Answerer, Ensemble, FoldMean, Head, Network, Tempered
 from ser_store.training.checkpointing.checkpoints import find_checkpoint
 from ser_store.voting.checks import Tie
-from ser_store.voting.fitted import FITTED_RULES
-from ser_store.voting.rules import RULES, Rule
+from ser_store.voting.fitted import FittedRule
+from ser_store.voting.rules import RULES
 from ser_store_h5.names import PLUS, format_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 
 def find_answerer(
-    store: Store, name: str, *, rule: Rule | None = None, tie: Tie | None = None, checkpoint: Path | None = None
+    store: Store, name: str, *, rule: EnsembleRule | None = None, tie: Tie | None = None, checkpoint: Path | None = None
 ) -> Answerer:
     """Return what answers by the name of a member or an ensemble.
 
     Args:
         store: has the members.
         name: of a member; of several, joined by plus signs; or of a saved ensemble.
-        rule: by which members that are named vote. Default: hard.
+        rule: by which members that are named vote; weights are fitted where `evaluate()` fits them. Default: hard.
         tie: of hard votes. Default: the lowest class.
         checkpoint: has the weights of the one network that answers; then the store need not have them.
 
@@ -45,20 +49,43 @@ def find_answerer(
             f"{store.path} is a packed store, which leaves models behind: expected the folder it was made of"
         )
     names = resolve_ensemble(store, name)
-    if rule in FITTED_RULES and PLUS in name:
-        raise EnsembleError(
-            f"`rule` {rule} with {name}, whose weights no recording of unknown speakers can be fitted on: expected one "
-            f"of {', '.join(RULES)}, or the name of an ensemble that `vote()` with `rule` {rule} and `save` has kept"
-        )
     if PLUS in name:
         voting = check_voting_rule(rule or "hard", tie or "lowest")
         if voting.rule != "hard" and voting.tie != "lowest":
             raise EnsembleError(f"`tie` {tie} with `rule` {rule}: expected ties by lowest; leave `tie` out")
-        return _find_voters(store, sorted(names), voting.rule, voting.tie, judged=(None, None), checkpoint=checkpoint)
+        weights, how = _fit_weights(store, sorted(names), voting.rule) if voting.fits_weights else ({}, ())
+        names = sorted(weights or names)
+        found = _find_voters(store, names, voting.rule, voting.tie, judged=(None, None), checkpoint=checkpoint)
+        fitted = tuple(weights[one] for one in names) if weights else None
+        return replace(found, weights=fitted, cautions=(*how, *found.cautions))
     if rule is not None or tie is not None:
         what = f"`rule` {rule}" if rule is not None else f"`tie` {tie}"
         raise EnsembleError(f"{what} with {name}: expected members that vote, such as a@1+b@2; leave it out")
     return _find_member(store, names[0], checkpoint)
+
+
+def _fit_weights(store: Store, names: list[str], rule: EnsembleRule) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the weights above 0 of members, as a vote that is saved keeps them, and a line that says of what.
+
+    Raises:
+        CorpusError, EnsembleError, StoreError: if they cannot be fitted, or none is for each member.
+    """
+    if rule == "stack":
+        raise EnsembleError(
+            "`rule` stack, of which what is fitted is not kept: expected one of "
+            f"{', '.join(one for one in (*HARD, *SUMMED) if one != WEIGHTED)}"
+        )
+    on = name_part(store.corpus, None)
+    task = pose_task(store, names, store.corpus.rows(on), on=on, split=None, way_out="take `rule` soft-log")
+    if obstacle := task.find_obstacle(cast(FittedRule, rule), store.corpus.classes):
+        raise EnsembleError(obstacle)
+    fitted = summarize_weights(names, task.solve(cast(FittedRule, rule))[1])
+    every = {one.member: one.mean for one in fitted}
+    weights = {name: weight for name, weight in every.items() if weight > 0} or every
+    stated = ", ".join(f"{name} {weight:.3f}" for name, weight in weights.items())
+    return weights, (
+        f"weights: {stated}: the mean of {task.groups.count} fits on {on}, each without one {task.groups.one}",
+    )
 
 
 def _find_member(store: Store, name: str, checkpoint: Path | None) -> Answerer:

@@ -12,6 +12,7 @@ from ser_store.audio.recordings import resolve_audio
 from ser_store.common.checks import check_choice, check_number
 from ser_store.common.display import format_count
 from ser_store.errors import AudioError, EnsembleError, ModelError, SerstoreError, StoreError, require
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule
 from ser_store.extraction.again import find_classifier, find_feature_set, prepare_again, prepare_classifier
 from ser_store.extraction.filling import OnBad
 from ser_store.extraction.network import Passes
@@ -33,7 +34,6 @@ from ser_store.prediction.recordings import (
 from ser_store.recipes.recipe import Precision
 from ser_store.training.distributed.processes import count_processes
 from ser_store.voting.checks import Tie
-from ser_store.voting.rules import Rule
 from ser_store_h5.names import PLUS, parse_member
 from ser_store_h5.progress import ProgressLike, to_progress
 from ser_store_h5.store import Store, StoreLike, open_store
@@ -68,7 +68,7 @@ def predict(
     store: StoreLike | None = None,
     window: float | None = None,
     hop: float | None = None,
-    rule: Rule | None = None,
+    rule: EnsembleRule | None = None,
     tie: Tie | None = None,
     audio: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -94,8 +94,9 @@ def predict(
         window: say something of each window of so many seconds in place of whole recordings; the last one ends with its
             recording, and shorter recordings are a window of their own.
         hop: seconds from one window's beginning to the next one's. Default: the window, so that none overlap.
-        rule: by which members that are joined by ``+`` vote: ``hard``, ``soft`` or ``soft-log``. Default: hard; a saved
-            ensemble has its own.
+        rule: by which members that are joined by ``+`` vote: ``hard``, ``soft`` or ``soft-log``; or ``pool`` or
+            ``greedy-pool``, whose weights are fitted on what the members say of the store's test part, of the default
+            split, else of all. Default: hard; a saved ensemble has its own.
         tie: how their hard votes break ties. Default: ``lowest``. ``best`` goes by accuracy on the store's test part.
         audio: the folder of the store's recordings, if these are meant. Default: where they lay.
         checkpoint: a folder with the weights of the one network below, where they do not lie where they did.
@@ -185,7 +186,7 @@ def _find_model(
     model: str | os.PathLike[str],
     store: StoreLike | None,
     *,
-    rule: Rule | None,
+    rule: EnsembleRule | None,
     tie: Tie | None,
     checkpoint: Path | None,
 ) -> _Model:

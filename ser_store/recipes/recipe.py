@@ -9,8 +9,11 @@ from ser_store.backbones.description import Head, Pooling
 from ser_store.common.checks import check_choice
 from ser_store.errors import SerstoreError
 from ser_store.recipes.augmentation import Augmentation
+from ser_store.recipes.class_weights import ClassWeights, check_class_weights, parse_class_weights
 from ser_store.recipes.masking import Masking
 from ser_store.recipes.validation import (
+    LEAST,
+    MOST,
     check_between,
     check_flag,
     check_names,
@@ -23,20 +26,20 @@ from ser_store.recipes.validation import (
 )
 
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
-ClassWeights = Literal["none", "balanced"]
 Crop = Literal["random", "head"]
+MicroBatch = Literal["batch", "auto"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 TrainingPrecision = Literal[Precision, "auto"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Monitored = Literal["eval_loss", "accuracy", "balanced_accuracy"]
 Reporter = Literal["none", "tensorboard", "wandb"]
-_EXPECTED_WEIGHTS = "expected none, balanced, or weights by class such as angry=2,calm=0.5"
 
 _CHOICES = {
     "lr_scheduler_type": Schedule,
     "pooling": Pooling,
     "classification_head": Head,
     "crop": Crop,
+    "micro_batch": MicroBatch,
     "precision": TrainingPrecision,
     "early_stopping_metric": Monitored,
     "report_to": Reporter,
@@ -62,7 +65,6 @@ _INSTEAD = {
     "warmup_ratio": ("warmup_steps", 0),
 }
 _MAX_SEED = 2**32 - 1  # numpy's
-_LEAST, _MOST = 1e-6, 1e6
 
 
 @take_old_names
@@ -81,6 +83,14 @@ class Recipe:
         per_device_train_batch_size: utterances for each device and forward pass.
         per_device_eval_batch_size: utterances for each device and forward pass in evaluation.
         gradient_accumulation_steps: batches for each optimizer step.
+        batch_seconds: fill each training batch with utterances of similar length up to so many seconds, padding
+            counted, in place of ``per_device_train_batch_size``: many short utterances or few long ones, and as many
+            batches in every epoch; one process alone. An optimizer step is the mean over its batches, so that an
+            utterance of a batch of few counts for more. None for batches of a number.
+        micro_batch: what passes the model at once: ``batch``, or with ``auto`` all batches of an optimizer step where
+            memory allows, fewer where it runs out, and evaluation by as much sound as two such passes; one process
+            alone. Losses and gradients are those of one batch after the other, to rounding, but dropout and masks are
+            drawn for other shapes.
         learning_rate: peak learning rate of AdamW.
         head_learning_rate: that of the head; None for the same.
         lr_scheduler_type: how the learning rate changes: ``linear`` or ``cosine`` (to zero), ``constant``, or
@@ -142,6 +152,8 @@ class Recipe:
     per_device_train_batch_size: int = 4
     per_device_eval_batch_size: int = 4
     gradient_accumulation_steps: int = 2
+    batch_seconds: float | None = None
+    micro_batch: MicroBatch = "batch"
     learning_rate: float = 1e-4
     head_learning_rate: float | None = None
     lr_scheduler_type: Schedule = "linear"
@@ -190,8 +202,8 @@ class Recipe:
         for name in _POSITIVE:
             check_positive(name, getattr(self, name))
         check_whole("seed", self.seed, at_least=0, at_most=_MAX_SEED)
-        check_between("num_train_epochs", self.num_train_epochs, lowest=_LEAST, highest=_MOST)
-        check_between("layer_decay", self.layer_decay, lowest=_LEAST, highest=1)
+        check_between("num_train_epochs", self.num_train_epochs, lowest=LEAST, highest=MOST)
+        check_between("layer_decay", self.layer_decay, lowest=LEAST, highest=1)
         check_share("warmup_ratio", self.warmup_ratio, below_one=True)
         check_share("label_smoothing_factor", self.label_smoothing_factor, below_one=True)
         check_not_negative("weight_decay", self.weight_decay)
@@ -201,7 +213,7 @@ class Recipe:
             check_choice(f"`{name}`", getattr(self, name), get_args(allowed))
         if self.attn_implementation is not None:
             check_choice("`attn_implementation`", self.attn_implementation, get_args(Attention))
-        _check_class_weights(self.class_weights)
+        check_class_weights(self.class_weights)
         self._check_together()
 
     def _check_together(self) -> None:
@@ -218,6 +230,13 @@ class Recipe:
                 raise SerstoreError(f"`lora_alpha` is {self.lora_alpha} and `lora` is not given: expected both or none")
         if self.lora is not None and self.torch_compile:
             raise SerstoreError("`lora` and `torch_compile` are given: expected one of the two")
+        if self.batch_seconds is not None:
+            check_positive("batch_seconds", self.batch_seconds)
+            if self.group_by_length:
+                raise SerstoreError(
+                    f"`group_by_length` is on and `batch_seconds` is {self.batch_seconds}, which puts similar lengths "
+                    "together itself: expected one of the two"
+                )
         if self.cache_frozen:
             self._check_cached()
         if self.max_seconds is not None:
@@ -303,33 +322,3 @@ def _read_part(name: str, stated: Any) -> Any:
     check_names(f"option of {name}", list(stated), [entry.name for entry in fields(kind)])
     # Files know lists only.
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()})
-
-
-def parse_class_weights(text: str) -> str | dict[str, float]:
-    """Read class weights as they are written on the command line: ``none``, ``balanced``, or weights by class.
-
-    >>> parse_class_weights("angry=2, calm=0.5")
-    {'angry': 2.0, 'calm': 0.5}
-
-    Raises:
-        SerstoreError: for anything else.
-    """
-    if "=" not in text:
-        return text
-    pairs = [part.rpartition("=") for part in text.split(",")]
-    try:
-        weights = {label.strip(): float(weight) for label, _, weight in pairs}
-    except ValueError as problem:
-        raise SerstoreError(f"`class_weights` is {text!r} ({problem}): {_EXPECTED_WEIGHTS}") from problem
-    if len(weights) < len(pairs) or "" in weights:
-        raise SerstoreError(f"`class_weights` is {text!r}: {_EXPECTED_WEIGHTS}, each class once")
-    return weights
-
-
-def _check_class_weights(weights: str | Mapping[str, float]) -> None:
-    if isinstance(weights, str) and weights in get_args(ClassWeights):
-        return
-    if not isinstance(weights, Mapping) or not weights:
-        raise SerstoreError(f"`class_weights` is {weights!r}: {_EXPECTED_WEIGHTS}")
-    for label, weight in weights.items():
-        check_between(f"the weight of {label} in `class_weights`", weight, lowest=_LEAST, highest=_MOST)

@@ -23,6 +23,8 @@ OLD_NAMES: Final[Mapping[str, str]] = {
 _Class = TypeVar("_Class", bound=type)
 # Sizes and counts beyond it are mistyped, and torch fails on some of them only once training has begun.
 _MAX_WHOLE = 2**31 - 1
+# Factors and epochs beyond these are mistyped, too.
+LEAST, MOST = 1e-6, 1e6
 _SHOWN = 60
 
 

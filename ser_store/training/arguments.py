@@ -11,6 +11,7 @@ from ser_store.common.log import report_idle_gpus
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Precision, Recipe
 from ser_store.training.callbacks.tracking import check_reporter
+from ser_store.training.distributed.processes import count_processes
 
 _MIN_WORKERS, _WORKERS_PER_CORE = 16, 4
 
@@ -19,11 +20,13 @@ def build_training_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArgum
     """The Trainer's arguments for a recipe.
 
     Raises:
-        SerstoreError: if this machine cannot compute in the recipe's precision, or load by so many processes.
+        SerstoreError: if this machine cannot compute in the recipe's precision, or load by so many processes; or if
+            several train together and the recipe's batches are for one.
         MissingExtraError: if what the recipe reports to is not installed.
     """
     check_reporter(recipe.report_to)
     _refuse_crowd(recipe.dataloader_num_workers)
+    _refuse_processes(recipe)
     try:
         return _use_one_gpu(_build_arguments(recipe, checkpoints))
     except ValueError as problem:
@@ -59,6 +62,20 @@ def _refuse_crowd(workers: int) -> None:
             f"`dataloader_num_workers` is {workers}: expected at most {most} on the {os.cpu_count()} cores of this "
             "machine"
         )
+
+
+def _refuse_processes(recipe: Recipe) -> None:
+    """Batches filled with sound cannot be dealt out evenly, and no process may take other passes than the others.
+
+    Raises:
+        SerstoreError: if several train together.
+    """
+    for name, alone in (("micro_batch", "batch"), ("batch_seconds", None)):
+        if count_processes() > 1 and getattr(recipe, name) != alone:
+            raise SerstoreError(
+                f"`{name}` is {getattr(recipe, name)} and {count_processes()} processes train together: expected one; "
+                f"leave `{name}` out and choose `per_device_train_batch_size`"
+            )
 
 
 def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:

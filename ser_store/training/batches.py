@@ -1,16 +1,24 @@
-"""Which utterances a batch is of: their order in each epoch, and how they are dealt out to processes, to the last."""
+"""Which utterances a batch is of, and in which order they come; how they are dealt out to processes, to the last."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import TrainerCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.inference.dataset import SpeechDataset
+from ser_store.inference.forward import cut_batches
 from ser_store.recipes.recipe import Recipe
+
+# Utterances whose lengths are rounded to the same are dealt out anew in every epoch.
+_ROUNDED_SECONDS = 0.25
+# Of training passes: so much sound fits in evaluation wherever one of them does, since no activations are kept.
+_EVALUATION_PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,109 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
         state = np.random.SeedSequence((self._seed, self._dataset.epoch)).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(state))
         return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+
+
+def compute_heard_seconds(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
+    """Return the lengths that training hears, at the slowest speed that it may play, ``(n,)`` like ``seconds``."""
+    slowest = recipe.augmentation.speed_range[0] if recipe.augmentation.speed_prob else 1.0
+    return np.minimum(seconds / slowest, recipe.max_seconds or np.inf)
+
+
+def fill_batches(seconds: NDArray[np.float64], most: float) -> list[range]:
+    """Return the places of each batch among the utterances by falling length, rounded up: at most ``most`` seconds.
+
+    They are as many, and as large, whichever of the utterances of the same rounded length are in them.
+    """
+    rounded = np.sort(_round_up(seconds))[::-1]
+    return cut_batches(rounded.tolist(), size=len(seconds), most=most)
+
+
+def _round_up(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded: NDArray[np.float64] = np.minimum(np.ceil(seconds / _ROUNDED_SECONDS) * _ROUNDED_SECONDS, seconds.max())
+    return rounded
+
+
+class FilledBatchSampler(torch.utils.data.Sampler[list[int]]):
+    """Batches of similar length, filled with sound, drawn from seed and epoch alone as those of one number are.
+
+    Utterances of the same rounded length are shuffled, and so are the batches, of which that with the longest
+    utterance is the first, so that memory runs out at once if it does.
+
+    Args:
+        dataset: says which epoch it is.
+        seconds: of each of its utterances, as training hears them.
+        recipe: says how much sound a batch has, and the seed.
+    """
+
+    def __init__(self, dataset: SpeechDataset, seconds: NDArray[np.float64], recipe: Recipe) -> None:
+        self._dataset = dataset
+        self._rounded = _round_up(seconds)
+        self._seed = recipe.seed
+        self.places = fill_batches(seconds, recipe.batch_seconds or np.inf)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng((self._seed, self._dataset.epoch))
+        order = np.lexsort((rng.random(len(self._rounded)), -self._rounded))
+        for number in (0, *(1 + rng.permutation(len(self) - 1))):
+            yield order[self.places[number]].tolist()
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What passes the model at once, as far as it is not a number of utterances in the order of a sampler.
+
+    Attributes:
+        train: the training batches that are filled with sound.
+        evaluated: the places of each evaluation batch that is.
+        largest_train: utterances of the largest training batch.
+        largest_evaluated: utterances of the largest evaluation batch.
+    """
+
+    train: FilledBatchSampler | None
+    evaluated: Sequence[Sequence[int]] | None
+    largest_train: int
+    largest_evaluated: int
+
+
+def make_batches(recipe: Recipe, train: SpeechDataset, evaluated: SpeechDataset) -> Batches:
+    """Return the batches that a recipe asks for."""
+    size = recipe.per_device_train_batch_size
+    heard = compute_heard_seconds(_load_seconds(train), recipe)
+    filled = None if recipe.batch_seconds is None else FilledBatchSampler(train, heard, recipe)
+    largest = size if filled is None else max(map(len, filled.places))
+    if recipe.micro_batch != "auto":
+        return Batches(filled, None, largest, recipe.per_device_eval_batch_size)
+    sound = max(recipe.batch_seconds or size * heard.max(), heard.max())
+    seconds = _load_seconds(evaluated)
+    order = np.argsort(-seconds, kind="stable")
+    most = _EVALUATION_PASSES * recipe.gradient_accumulation_steps * sound
+    cut = cut_batches(seconds[order].tolist(), size=len(order), most=most)
+    return Batches(filled, [order[places].tolist() for places in cut], largest, max(map(len, cut)))
+
+
+def _load_seconds(dataset: SpeechDataset) -> NDArray[np.float64]:
+    return np.array(dataset.load_lengths()) / SAMPLE_RATE
+
+
+def count_steps_per_epoch(recipe: Recipe, seconds: NDArray[np.float64], *, processes: int = 1) -> int:
+    """Return the optimizer steps of an epoch over utterances of these lengths, as training hears them."""
+    if recipe.batch_seconds is None:
+        return make_deal(recipe, len(seconds), processes=processes).steps_per_epoch
+    return -(-len(fill_batches(seconds, recipe.batch_seconds)) // recipe.gradient_accumulation_steps)
+
+
+def compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
+    """Return the mean seconds of a batch with its padding: filled with sound, of similar length, or at random."""
+    if recipe.batch_seconds is not None:
+        order, cut = np.sort(seconds)[::-1], [places.start for places in fill_batches(seconds, recipe.batch_seconds)]
+    else:
+        order = np.sort(seconds)[::-1] if recipe.group_by_length else np.random.default_rng(0).permutation(seconds)
+        together = recipe.gradient_accumulation_steps if recipe.micro_batch == "auto" else 1
+        cut = list(range(0, len(order), recipe.per_device_train_batch_size * together))
+    return float((np.maximum.reduceat(order, cut) * np.diff([*cut, len(order)])).mean())
 
 
 class EpochCallback(TrainerCallback):

@@ -26,7 +26,7 @@ from ser_store.errors import MemoryLimitError
 from ser_store.inference.memory import find_available_memory, read_peak_memory, reset_peak_memory
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import build_training_arguments, choose_precision
-from ser_store.training.batches import make_deal
+from ser_store.training.batches import compute_heard_seconds, compute_padded_mean, count_steps_per_epoch, fill_batches
 from ser_store.training.distributed.processes import choose_device, count_processes, stated_once, tell_all, wait_for_all
 from ser_store.training.finetune import finetune
 from ser_store.training.preparing import count_parameters
@@ -166,9 +166,7 @@ def estimate(
         memory = _count_memory(source.key, *counts)
         runs = [_plan_run(corpus, rows, folder, recipe, processes) for rows in chosen]
     probed = max(runs, key=lambda run: (run.train.max(), len(run.train)))
-    longest = np.argsort(-probed.train)[
-        : recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes * PROBE_STEPS
-    ]
+    longest = np.argsort(-probed.train)[: _count_probed(probed.train, recipe, processes)]
     judged = np.argsort(-probed.evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
     parts = np.full(len(corpus), "", dtype="U5")
     parts[probed.rows.train[longest]], parts[probed.rows.evaluated[judged]] = "train", "valid"
@@ -180,10 +178,10 @@ def estimate(
     place = Path(checkpoints or store.path).absolute()  # which may be made later
     free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
     disk = {"checkpoints": kept, "members": written, "total": kept + written, "free": free}
-    padded, heard = _compute_padded_mean(probed.train[longest], recipe), float(probed.evaluated[judged].sum())
+    padded, heard = compute_padded_mean(probed.train[longest], recipe), float(probed.evaluated[judged].sum())
     is_cuda, total = torch.cuda.is_available(), 0.0
     for run in runs:
-        step = took["step"] * _compute_padded_mean(run.train, recipe) / padded
+        step = took["step"] * compute_padded_mean(run.train, recipe) / padded
         evaluation = took["evaluation"] * float(run.evaluated.sum() / heard)
         total += run.steps * step + run.members * evaluation + run.saves * took["checkpoint"]
     return Estimate(
@@ -232,8 +230,8 @@ def _list_rows(corpus: Corpus, split: str | None, fold: Fold, valid: Valid | Non
 
 
 def _plan_run(corpus: Corpus, rows: TrainEvalRows, audio: Path, recipe: Recipe, processes: int) -> _Plan:
-    train = _vary(load_durations(corpus, rows.train, audio=audio), recipe)
-    per_epoch = make_deal(recipe, len(train), processes=processes).steps_per_epoch
+    train = compute_heard_seconds(load_durations(corpus, rows.train, audio=audio), recipe)
+    per_epoch = count_steps_per_epoch(recipe, train, processes=processes)
     steps = recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
     members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
     evaluated = load_durations(corpus, rows.evaluated, audio=audio)
@@ -256,16 +254,12 @@ def _count_memory(model: str, parameters: int, trained: int) -> dict[str, Any]:
     return {**counted, "available": available}
 
 
-def _vary(seconds: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
-    """The lengths that training hears, at the slowest speed that it may play."""
-    slowest = recipe.augmentation.speed_range[0] if recipe.augmentation.speed_prob else 1.0
-    return np.minimum(seconds / slowest, recipe.max_seconds or np.inf)
-
-
-def _compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
-    """The mean length of the longest utterance of a batch, over batches in random order, or of similar length."""
-    order = np.sort(seconds)[::-1] if recipe.group_by_length else np.random.default_rng(0).permutation(seconds)
-    return float(np.maximum.reduceat(order, np.arange(0, len(order), recipe.per_device_train_batch_size)).mean())
+def _count_probed(seconds: NDArray[np.float64], recipe: Recipe, processes: int) -> int:
+    """How many utterances the steps take that are measured."""
+    batches = recipe.gradient_accumulation_steps * processes * PROBE_STEPS
+    if recipe.batch_seconds is None:
+        return recipe.per_device_train_batch_size * batches
+    return sum(map(len, fill_batches(seconds, recipe.batch_seconds)[:batches]))
 
 
 def _shorten(recipe: Recipe) -> Recipe:

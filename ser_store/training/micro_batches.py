@@ -1,4 +1,4 @@
-"""How many utterances go through the model at once: as many as the recipe says, until memory runs out."""
+"""How many utterances go through the model at once: those of a batch, or of a step, until memory runs out."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from ser_store.common.log import report_out_of_memory
 from ser_store.inference.out_of_memory import explain_processes, explain_single, halve
 from ser_store.recipes.recipe import Recipe
+from ser_store.training.batches import Batches
 from ser_store.training.distributed.processes import count_processes, is_main
 
 
@@ -18,14 +19,22 @@ class MicroBatches:
     """
 
     def __init__(
-        self, recipe: Recipe, *, run: str, note: Callable[..., object], resolved: Mapping[str, Any] | None = None
+        self,
+        recipe: Recipe,
+        batches: Batches,
+        *,
+        run: str,
+        note: Callable[..., object],
+        resolved: Mapping[str, Any] | None = None,
     ) -> None:
         resolved = resolved or {}
-        self._recipe = recipe
+        self._accumulation = recipe.gradient_accumulation_steps
+        self._batch = batches.largest_train
         self._run = run
         self._note = note
-        self.train: int = resolved.get("train_batch_size", recipe.per_device_train_batch_size)
-        self.evaluation: int = resolved.get("eval_batch_size", recipe.per_device_eval_batch_size)
+        together = self._accumulation if recipe.micro_batch == "auto" else 1
+        self.train: int = resolved.get("train_batch_size", together * self._batch)
+        self.evaluation: int = resolved.get("eval_batch_size", batches.largest_evaluated)
 
     def shrink_training(self, step: int) -> None:
         """Halve the micro-batch; the batches of an optimizer step, and so its gradient, stay as they are.
@@ -64,17 +73,17 @@ class MicroBatches:
             self._note(resolved=self.describe())
 
     def _count_passes(self) -> int:
-        return self._recipe.gradient_accumulation_steps * -(-self._recipe.per_device_train_batch_size // self.train)
+        if self.train < self._batch:
+            return self._accumulation * -(-self._batch // self.train)
+        return -(-self._accumulation // (self.train // self._batch))
 
     def describe(self) -> dict[str, int]:
-        """What the run's record says was used."""
+        """What the run's record says was used; of batches filled with sound, what the largest takes."""
         processes = count_processes()
         return {
             "train_batch_size": self.train,
             "accumulation": self._count_passes(),
             "eval_batch_size": self.evaluation,
             "processes": processes,
-            "effective_batch_size": self._recipe.per_device_train_batch_size
-            * self._recipe.gradient_accumulation_steps
-            * processes,
+            "effective_batch_size": self._batch * self._accumulation * processes,
         }

@@ -123,8 +123,8 @@ class Loss:
         return self._weights
 
 
-def make_loss(recipe: Recipe, class_counts: Mapping[str, int]) -> Loss | None:
-    """The loss a recipe asks for; None where it is the model's own, plain cross entropy.
+def make_loss(recipe: Recipe, class_counts: Mapping[str, int]) -> Loss:
+    """The loss a recipe asks for.
 
     Args:
         class_counts: training utterances of each class, in the order of the logits. ``balanced`` weights a class by
@@ -134,8 +134,6 @@ def make_loss(recipe: Recipe, class_counts: Mapping[str, int]) -> Loss | None:
         UnknownNameError: for weights of a class that the corpus does not have.
         SerstoreError: if the weights are to be balanced and a class has no training utterance.
     """
-    if recipe.class_weights == "none" and recipe.label_smoothing_factor == 0:
-        return None
     weights = _compute_class_weights(recipe.class_weights, class_counts)
     return Loss(weights, label_smoothing=recipe.label_smoothing_factor)
 

@@ -22,7 +22,7 @@ from ser_store.inference.memory import kept_heap
 from ser_store.inference.out_of_memory import explain_limit, is_out_of_memory
 from ser_store.inference.transforms import make_variation
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.batches import EpochCallback
+from ser_store.training.batches import Batches, EpochCallback, make_batches
 from ser_store.training.callbacks.curves import CurveCallback, CurveWriter
 from ser_store.training.callbacks.divergence import PATIENCE, DivergenceWatch, compute_chance, explain_divergence
 from ser_store.training.callbacks.early_stopping import EarlyStopping
@@ -147,7 +147,8 @@ class TrainingSession:
         start = tell_all(lambda: find_last(self._checkpoints, training=training)) if begun else None
         wait_for_all()
         resolved = dict(begun.details.get("resolved", {})) if begun else {}
-        micro_batches = MicroBatches(self._request.recipe, run=run, note=journal.note, resolved=resolved)
+        batches = make_batches(self._request.recipe, self._examples.train, self._examples.evaluated)
+        micro_batches = MicroBatches(self._request.recipe, batches, run=run, note=journal.note, resolved=resolved)
         if is_main():
             keep_last(self._checkpoints, self._request.recipe.save_total_limit, last=start.step if start else 0)
             self._note_start(journal, begun, start, micro_batches)
@@ -157,7 +158,7 @@ class TrainingSession:
         cache = MemberCache(self._store, run, self._loaded, self._rows, recipe=self._request.recipe, curves=curves)
         trainer, state = None, "failed"
         try:
-            trainer = self._make_trainer(cache, micro_batches, writer, shown, note=journal.note)
+            trainer = self._make_trainer(cache, batches, micro_batches, writer, shown, note=journal.note)
             with writer.waited_for():
                 self._run(trainer, start)
             state = "failed" if self._watch.reason else "finished"
@@ -188,6 +189,7 @@ class TrainingSession:
     def _make_trainer(
         self,
         cache: MemberCache,
+        batches: Batches,
         micro_batches: MicroBatches,
         writer: CheckpointWriter,
         shown: CurveCallback,
@@ -214,6 +216,7 @@ class TrainingSession:
             loss=make_loss(recipe, count_classes(self._store.corpus, self._rows.train)),
             on_evaluated=cache.add,
             writer=writer,
+            batches=batches,
             micro_batches=micro_batches,
             meter=meter,
             callbacks=[*callbacks, *self._callbacks],

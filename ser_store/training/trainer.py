@@ -1,10 +1,10 @@
 """The Hugging Face Trainer, with three additions.
 
 What an evaluation pass computed is handed on before it is forgotten, a batch that does not fit into memory is taken in
-smaller parts, and no utterance is learned from twice in an epoch, whatever number of processes there is.
+smaller parts, or all batches of a step together where they do, and no utterance is learned from twice in an epoch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
+from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -23,10 +24,11 @@ from ser_store.inference.out_of_memory import (
     free_memory,
     is_out_of_memory,
     iter_parts,
+    join_batches,
     take_utterances,
 )
 from ser_store.recipes.recipe import Recipe
-from ser_store.training.batches import LengthGroupedSampler, LongestFirstSampler, make_deal
+from ser_store.training.batches import Batches, LengthGroupedSampler, LongestFirstSampler, make_deal
 from ser_store.training.callbacks.loss_meter import LossMeter
 from ser_store.training.checkpointing.saving import CheckpointingTrainer
 from ser_store.training.distributed.processes import count_processes, is_sharded
@@ -34,6 +36,8 @@ from ser_store.training.micro_batches import MicroBatches
 from ser_store.training.optimizer import Loss, make_optimizer_groups
 
 OnEvaluated = Callable[..., dict[str, float]]
+# A batch or a part of one, and the factor on its mean loss.
+Piece = tuple[Batch, float | Tensor]
 
 
 class MemberTrainer(CheckpointingTrainer):
@@ -44,6 +48,7 @@ class MemberTrainer(CheckpointingTrainer):
 
     What the Trainer calls a batch stays as it is, and with it the order of the utterances and the optimizer steps, when
     memory runs out: the batch is computed in parts of ``micro_batches`` utterances whose gradients add up to its own.
+    Where the recipe says so, those of a step are held until its last has come, and as many pass at once as may.
     """
 
     optimizer: Any
@@ -52,8 +57,9 @@ class MemberTrainer(CheckpointingTrainer):
         self,
         *,
         recipe: Recipe,
-        loss: Loss | None,
+        loss: Loss,
         on_evaluated: OnEvaluated,
+        batches: Batches,
         micro_batches: MicroBatches,
         meter: LossMeter,
         **arguments: Any,
@@ -62,13 +68,14 @@ class MemberTrainer(CheckpointingTrainer):
         self._recipe = recipe
         self._loss = loss
         self._on_evaluated = on_evaluated
+        self._filled = batches
         self._micro_batches = micro_batches
         self._meter = meter
         self._deal = make_deal(recipe, len(self.train_dataset), processes=count_processes())
-        # Of the optimizer step that is under way, with the factors on their losses.
-        self._batches: list[tuple[Batch, float]] = []
-        self._batches_step = -1
-        self._share: float | Tensor = 1.0
+        # The batches of the optimizer step that is under way, those together that may be computed together.
+        self._groups: list[list[Piece]] = []
+        self._groups_step = -1
+        self._pass: Sequence[Piece] = ()
         self._eval_order: LongestFirstSampler | None = None
         # Both write to stdout, which belongs to the command's result.
         self.remove_callback(ProgressCallback)
@@ -96,6 +103,21 @@ class MemberTrainer(CheckpointingTrainer):
         size = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * processes
         return LengthGroupedSampler(self.train_dataset, batch_size=size, seed=recipe.seed)
 
+    def get_train_dataloader(self) -> Any:
+        """Batches of a number of utterances, or filled with sound."""
+        filled = self._filled.train
+        return super().get_train_dataloader() if filled is None else self._load_filled(self.train_dataset, filled)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Batches of a number of utterances, or filled with sound."""
+        filled = self._filled.evaluated
+        return super().get_eval_dataloader() if filled is None else self._load_filled(self.eval_dataset, filled)
+
+    def _load_filled(self, dataset: Any, batches: Any) -> Any:
+        workers, pinned = self.args.dataloader_num_workers, self.args.dataloader_pin_memory
+        options = {"collate_fn": self.data_collator, "num_workers": workers, "pin_memory": pinned}
+        return self.accelerator.prepare(DataLoader(dataset, batch_sampler=batches, **options))
+
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         """By length: what comes out for an utterance does not depend on the batch that it is in."""
         if self._eval_order is None:
@@ -104,29 +126,42 @@ class MemberTrainer(CheckpointingTrainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One batch forth and back; where memory runs out, again in parts, with all batches of the optimizer step."""
-        if self._batches_step != self.state.global_step:
-            self._batches, self._batches_step = [], self.state.global_step
-        self._batches.append(self._leave_out_repeated(inputs, place=len(self._batches)))
-        loss = self._try_batches(model, self._batches[-1:], num_items_in_batch)
+        if self._groups_step != self.state.global_step:
+            self._groups, self._groups_step = [], self.state.global_step
+        batch = self._leave_out_repeated(inputs, place=sum(map(len, self._groups)))
+        if self._groups and self._are_held:
+            self._groups[-1].append(batch)
+        else:
+            self._groups.append([batch])
+        if self._are_held and not self.accelerator.sync_gradients:
+            return torch.zeros((), device=self.args.device)
+        loss = self._try_groups(model, self._groups[-1:], num_items_in_batch)
         while loss is None:
             self._micro_batches.shrink_training(self.state.global_step)
             # The attempt that failed may have left half of its gradients behind.
             model.zero_grad()
-            loss = self._try_batches(model, self._batches, num_items_in_batch)
+            loss = self._try_groups(model, self._groups, num_items_in_batch)
         self._meter.add(loss)
         return loss
 
-    def _leave_out_repeated(self, batch: Batch, *, place: int) -> tuple[Batch, float]:
+    @property
+    def _are_held(self) -> bool:
+        """Whether batches wait for the last of their optimizer step."""
+        return self._recipe.micro_batch == "auto"
+
+    def _leave_out_repeated(self, batch: Batch, *, place: int) -> Piece:
         """A batch without what its epoch has had before, and the factor on its loss; one utterance is left, with 0."""
+        if self._deal.processes == 1:
+            return batch, 1.0
         where = {"step": self.state.global_step, "place": place, "process": self.args.process_index}
         own = self._deal.count_own(**where)
         return take_utterances(batch, 0, max(own, 1)), self._deal.weigh(**where)
 
-    def _try_batches(self, model: Any, batches: list[tuple[Batch, float]], num_items_in_batch: Any) -> Tensor | None:
-        """The loss of the last of the batches; None if memory ran out."""
+    def _try_groups(self, model: Any, groups: list[list[Piece]], num_items_in_batch: Any) -> Tensor | None:
+        """The loss of the last of the groups; None if memory ran out."""
         try:
-            for batch, weight in batches:
-                loss = self._train_in_parts(model, batch, weight, num_items_in_batch)
+            for group in groups:
+                loss = self._train_in_passes(model, group, num_items_in_batch)
             return loss
         except Exception as problem:
             if not is_out_of_memory(problem):
@@ -136,47 +171,49 @@ class MemberTrainer(CheckpointingTrainer):
         self.writer.wait()
         return None
 
-    def _train_in_parts(self, model: Any, batch: Batch, weight: float, num_items_in_batch: Any) -> Tensor:
-        parts = self._split(batch, weight)
+    def _train_in_passes(self, model: Any, group: list[Piece], num_items_in_batch: Any) -> Tensor:
+        passes = self._cut(group)
         losses = []
-        try:
-            for place, (part, self._share) in enumerate(parts):
-                is_last = place == len(parts) - 1
-                # Gradients are exchanged between processes once for each batch, but not gathered for it in one of them.
-                with nullcontext() if is_last or is_sharded(self.accelerator) else self.accelerator.no_sync(model):
-                    losses.append(super().training_step(model, part, num_items_in_batch))
-        finally:
-            self._share = 1.0
+        for place, self._pass in enumerate(passes):
+            is_last = place == len(passes) - 1
+            inputs = join_batches([batch for batch, _ in self._pass])
+            # Gradients are exchanged between processes once for each batch, but not gathered for it in one of them.
+            with nullcontext() if is_last or is_sharded(self.accelerator) else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, inputs, num_items_in_batch))
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _split(self, batch: Batch, weight: float) -> list[tuple[Batch, float | Tensor]]:
-        """A batch in parts that fit into memory, with the factors on their losses.
+    def _cut(self, group: list[Piece]) -> list[list[Piece]]:
+        """Batches in passes that fit into memory: parts of one, or as many as may be.
 
         Processes that share a model are in as many passes each, however many utterances are left to one of them: what
         it has no utterances for, it computes for the others' sake, with 0.
         """
+        size, passes = self._micro_batches.train, list[list[Piece]]()
+        for piece in (piece for batch, weight in group for piece in self._split(batch, weight)):
+            if passes and sum(count_utterances(one) for one, _ in [*passes[-1], piece]) <= size:
+                passes[-1].append(piece)
+            else:
+                passes.append([piece])
+        if is_sharded(self.accelerator):
+            count = -(-self._recipe.per_device_train_batch_size // size)
+            passes += [[(take_utterances(group[0][0], 0, 1), 0.0)]] * (count - len(passes))
+        return passes
+
+    def _split(self, batch: Batch, weight: float | Tensor) -> list[Piece]:
         parts = list(iter_parts(batch, self._micro_batches.train))
         if len(parts) == 1:
-            split: list[tuple[Batch, float | Tensor]] = [(batch, weight)]
-        else:
-            whole = self._weigh(batch)
-            split = [(part, weight * self._weigh(part) / whole) for part in parts]
-        if is_sharded(self.accelerator):
-            passes = -(-self._recipe.per_device_train_batch_size // self._micro_batches.train)
-            split += [(take_utterances(batch, 0, 1), 0.0)] * (passes - len(split))
-        return split
-
-    def _weigh(self, batch: Batch) -> float | Tensor:
-        """What a batch, or a part of one, counts in a mean loss."""
-        return count_utterances(batch) if self._loss is None else self._loss.weigh(batch["labels"])
+            return [(batch, weight)]
+        whole = self._loss.weigh(batch["labels"])
+        return [(part, weight * self._loss.weigh(part["labels"]) / whole) for part in parts]
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        if self._loss is not None and model.training:
-            loss = self._loss(outputs["logits"], inputs["labels"])
-        loss = loss * self._share
+        if model.training:
+            counts = [count_utterances(batch) for batch, _ in self._pass]
+            parts = zip(outputs["logits"].split(counts), inputs["labels"].split(counts), self._pass, strict=True)
+            loss = sum(self._loss(logits, labels) * share for logits, labels, (_, share) in parts)
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(

@@ -96,9 +96,17 @@ class Problem:
     @property
     def is_summable(self) -> bool:
         """Whether the compiled search by sums can take it: a sum for each class decides, and the tables are not big."""
+        return self._is_tabled and self.constraints is None and self.k >= 2
+
+    @property
+    def is_added_up(self) -> bool:
+        """Whether exact sums for each class decide, of which the tables are not big; also with constraints."""
+        return self._is_tabled and self.fits(self.k)
+
+    @property
+    def _is_tabled(self) -> bool:
         tabled = self.n * (self.n_classes - 1) * (self.m + 7) <= _MAX_MARGINS
-        plain = self.tie in ("lowest", "abstain") and self.constraints is None
-        return plain and self.k >= 2 and tabled
+        return tabled and self.tie in ("lowest", "abstain")
 
     @cached_property
     def most(self) -> int:

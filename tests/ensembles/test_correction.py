@@ -70,6 +70,18 @@ def test_the_conditions_hold_in_the_correction(sample):
     assert report.selection == correct_selection_by_bootstrap(np.array(outcomes), groups=speakers_of(sample))
 
 
+@pytest.mark.parametrize(
+    "options", [{"k": [2, 3]}, {"k": 3, "rule": "soft", "one_step_per_run": True}, {"by": "utterance"}], ids=str
+)
+def test_one_pass_over_all_ensembles_gives_what_all_their_outcomes_give(sample, options, monkeypatch):
+    kept = search(sample, correction="bootstrap", repeats=40, **options)
+    monkeypatch.setattr("ser_store.ensembles.correction.MAX_OUTCOMES", 0)
+    assert search(sample, correction="bootstrap", repeats=40, **options).selection == kept.selection
+    ended = search(sample, correction="bootstrap", **options).selection
+    assert 20 <= ended.repeats <= 200
+    assert 0 < ended.error < 0.02
+
+
 def test_the_objective_is_what_is_corrected(sample):
     report = search(sample, correction="bootstrap", by="desk", objective="balanced_accuracy")
     truth = sample.truth[sample.test]

@@ -199,7 +199,7 @@ def test_steps_of_one_head_run_share_one_protocol(path, serstore):
     assert serstore(*words, "--split", "apart").code == 0
     done = serstore(*words, "--cv", "speaker")
     assert done.code == 1
-    assert "fitted with split apart, cv None, folds None: this one has split None, cv speaker, folds 5" in done.err
+    assert "fitted with split apart: this one has cv speaker, folds 5" in done.err
     assert "--run frozen-lda-speaker" in done.err
     assert serstore(*words, "--cv", "speaker", "--run", "frozen-lda-speaker").code == 0
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ser_store.errors import StoreError, UnknownNameError
-from ser_store.evaluation.step_selection import StepScore, choose_step, find_divergence
-from ser_store.evaluation.steps import score_steps, steps
+from ser_store.errors import EnsembleError, StoreError, UnknownNameError
+from ser_store.evaluation.step_selection import StepScore, choose_step, find_divergence, score_steps
+from ser_store.evaluation.steps import steps
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord
@@ -238,3 +238,25 @@ def test_a_step_selected_on_test_is_cautioned_against(spoken, serstore):
     assert outcome.json["cautions"][0].startswith("selected on test: what is reported on test from now on is too high")
     assert "serstore: caution: selected on test" in outcome.err
     assert "p of best against last: permutation by speaker" in serstore("steps", "--store", spoken.path).out
+
+
+def test_an_ensemble_votes_at_each_step_that_all_its_runs_have(spoken, serstore):
+    right = np.random.default_rng(0).random((3, 3, 400)) < 0.7
+    write_run(spoken, "a", right[0])
+    write_run(spoken, "b", right[1])
+    write_run(spoken, "c", right[2, :2])
+    [votes] = steps(spoken, "a+b+c").runs
+    assert [score.step for score in votes.steps] == [1, 2]
+    majority = (right[:, :2].sum(axis=0) > 1).mean(axis=1)
+    assert [score.accuracy for score in votes.steps] == pytest.approx(majority.tolist())
+    assert (votes.selected, votes.correction.apparent) == (None, majority.max())
+    done = serstore("steps", "--run", "a+b+c", "--run", "a", "--store", spoken.path)
+    assert done.code == 0
+    assert "steps of 2 runs" in done.out
+    with pytest.raises(EnsembleError, match=r"`select` with a\+b: expected runs"):
+        steps(spoken, "a+b", select="best")
+    write_run(spoken, "d", np.zeros((0, 400), dtype=bool))
+    with pytest.raises(StoreError, match="run d has no step that predicts anything"):
+        steps(spoken, "a+d")
+    with pytest.raises(EnsembleError, match=r"a\+a has no step that each of its runs has"):
+        steps(spoken, "a+a")

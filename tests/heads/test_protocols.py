@@ -121,7 +121,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(store, asked, error, words):
 
 def test_a_head_that_is_normalised_otherwise_is_another_one(store):
     ss.head(store, "features", cv="pairs", run="mine")
-    with pytest.raises(ss.ExistsError, match="fitted with normalise None: this one has normalise speaker"):
+    with pytest.raises(ss.ExistsError, match="fitted with no normalise: this one has normalise speaker"):
         ss.head(store, "features", cv="pairs", run="mine", normalise="speaker")
 
 

@@ -73,7 +73,7 @@ def test_kind_layer_and_settings_are_chosen_fold_by_fold_recorded_and_printed(st
 def test_a_name_of_its_own_belongs_to_one_grid(store):
     asked = {"kind": "knn", "layer": 2, "cv": "pairs", "run": "mine"}
     ss.head(store, "frozen", tune={"n_neighbors": [3, 5]}, **asked)
-    with pytest.raises(ss.ExistsError, match=r"fitted with tune \{'knn': .*\[3, 5\]\}\}: this one has tune None"):
+    with pytest.raises(ss.ExistsError, match=r"fitted with tune \{'knn': .*\[3, 5\]\}\}: this one has no tune"):
         ss.head(store, "frozen", **asked)
 
 

@@ -105,6 +105,18 @@ def test_members_that_are_named_vote_as_they_are_evaluated(store, test_files, ru
     np.testing.assert_allclose(said.probabilities, known.probabilities, atol=1e-6)
 
 
+def test_members_that_are_named_are_weighed_as_a_vote_that_is_saved(store, test_files):
+    voters = ["tuned", "low", "mfcc-lda"]
+    fitted = {one.member: one.mean for one in ss.vote(store, voters, rule="pool").fitted_weights}
+    said = predict("+".join(voters), test_files, store=store, rule="pool")
+    known = [weight * np.log(predict(one, test_files, store=store).probabilities) for one, weight in fitted.items()]
+    np.testing.assert_allclose(said.probabilities, softmax(np.sum(known, axis=0)), atol=1e-5)
+    assert said.members == tuple(one for one, weight in fitted.items() if weight)
+    assert any("fits on test, each without one" in note for note in said.notes)
+    with pytest.raises(ss.EnsembleError, match="`rule` greedy-pool with 2 speakers: expected 3 or more to choose on"):
+        predict("+".join(voters), test_files, store=store, rule="greedy-pool")
+
+
 def test_several_models_of_folds_say_their_mean(store, test_files):
     runs = store.run("folded").details["runs"].values()
     alone = np.mean([np.log(predict(run, test_files, store=store).probabilities) for run in runs], axis=0)
@@ -171,8 +183,10 @@ def test_options_that_have_nothing_to_say_are_refused(store, test_files, tmp_pat
             predict("mfcc-lda", test_files, store=store, **options)
     with pytest.raises(ss.AudioError, match="no recordings are named"):
         predict("mfcc-lda", store=store)
-    with pytest.raises(ss.EnsembleError, match=r"`rule` pool with .*: expected one of hard, soft, soft-log, or the"):
-        predict("mfcc-lda+low", test_files, store=store, rule="pool")
+    with pytest.raises(
+        ss.EnsembleError, match="`rule` stack, of which what is fitted is not kept: expected one of hard,"
+    ):
+        predict("mfcc-lda+low", test_files, store=store, rule="stack")
     with pytest.raises(ss.EnsembleError, match="`tie` best with `rule` soft: expected ties by lowest"):
         predict("mfcc-lda+low", test_files, store=store, rule="soft", tie="best")
     with pytest.raises(ss.StoreError, match="saved-hard@0 has labels only"):

@@ -8,8 +8,9 @@ import pytest
 
 from ser_store.errors import SerstoreError, UnknownNameError
 from ser_store.recipes.augmentation import Augmentation
+from ser_store.recipes.class_weights import parse_class_weights
 from ser_store.recipes.masking import Masking
-from ser_store.recipes.recipe import Recipe, parse_class_weights
+from ser_store.recipes.recipe import Recipe
 from ser_store.recipes.validation import OLD_NAMES
 
 
@@ -109,6 +110,13 @@ def test_what_json_leaves_out_is_as_published():
             "`lr_scheduler_type` is constant and a warm-up is given: expected none; choose constant_with_warmup",
         ),
         ({"max_seconds": 0.1}, "`max_seconds` is 0.1: expected at least 0.25"),
+        ({"batch_seconds": 0.0}, "`batch_seconds` is 0.0: expected a finite number above 0"),
+        (
+            {"batch_seconds": 30.0, "group_by_length": True},
+            "`group_by_length` is on and `batch_seconds` is 30.0, which puts similar lengths together itself: expected "
+            "one of the two",
+        ),
+        ({"micro_batch": "8"}, "unknown `micro_batch` '8': expected one of batch, auto"),
         (
             {"class_weights": "even"},
             "`class_weights` is 'even': expected none, balanced, or weights by class such as angry=2,calm=0.5",
@@ -163,7 +171,7 @@ def test_unknown_options_are_answered_with_the_nearest(stated, nearest):
     [
         ("lr", "learning_rate"),
         ("learningrate", "learning_rate"),
-        ("batch_size", "per_device_eval_batch_size"),
+        ("batch_size", "batch_seconds"),
         ("mask_time_probs", "mask_time_prob"),
         ("noise", "noise_db"),
         ("weight_decays", "weight_decay"),

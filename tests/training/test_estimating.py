@@ -10,6 +10,7 @@ from ser_store.errors import MemoryLimitError
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.batches import make_deal
 from ser_store.training.estimate import estimate
+from ser_store.training.finetune import finetune
 from ser_store.training.preparing import count_parameters
 from ser_store_h5.store import Store
 
@@ -72,6 +73,15 @@ def build_config(key):
     entry = lookup(key)
     config = AutoConfig.for_model(entry.architecture, **entry.config)
     return model.build_config(config, [f"class {place}" for place in range(8)], pooling="mean")
+
+
+def test_what_a_step_takes_at_once_is_found_beforehand(path):
+    store, options = Store(path), {"max_steps": 4, "eval_steps": 4, "save_steps": 4}
+    assert estimate(store, "tiny-hubert", recipe=Recipe(**options, micro_batch="auto")).train_batch_size == 8
+    recipe = Recipe(num_train_epochs=1, eval_steps=9, save_steps=9, batch_seconds=3.0, gradient_accumulation_steps=1)
+    said = estimate(store, "tiny-hubert", recipe=recipe)
+    done = finetune(store, "tiny-hubert", run="filled", recipe=recipe).details
+    assert (said.steps, said.train_batch_size) == (done["steps_done"], done["resolved"]["train_batch_size"])
 
 
 def test_what_is_frozen_takes_less(path):

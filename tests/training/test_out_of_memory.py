@@ -9,7 +9,8 @@ import torch
 
 from ser_store.backbones.loading import build_model
 from ser_store.errors import MemoryLimitError
-from ser_store.inference.out_of_memory import halve, is_out_of_memory, iter_parts
+from ser_store.inference.dataset import collate_speech
+from ser_store.inference.out_of_memory import halve, is_out_of_memory, iter_parts, join_batches
 from ser_store.recipes.recipe import Recipe
 from ser_store.training import finetune as finetuning
 from ser_store.training.finetune import finetune
@@ -98,6 +99,37 @@ def test_a_run_goes_on_in_smaller_parts_to_the_same_curve_and_members(where, sto
         np.testing.assert_allclose(member.logits, roomy.logits, atol=1e-3)
 
 
+@pytest.mark.parametrize(("most", "passes"), [(None, 1), (4, 2), (2, 4)])
+def test_a_step_in_as_few_passes_as_memory_allows_is_the_step_of_its_batches(most, passes, store, limit):
+    limit(forward=most)
+    record = finetune(store, "tiny-wav2vec2", run="auto", recipe=Recipe(**RECIPE, micro_batch="auto"))
+    resolved = record.details["resolved"]
+    assert (resolved["train_batch_size"], resolved["accumulation"]) == (8 // passes, passes)
+    assert resolved["eval_batch_size"] > Recipe().per_device_eval_batch_size
+    (curve, members), (roomy_curve, roomy_members) = read_run(store, "auto"), read_run(store, "roomy")
+    np.testing.assert_allclose(curve, roomy_curve, rtol=1e-4)
+    for member, roomy in zip(members, roomy_members, strict=True):
+        np.testing.assert_array_equal(member.rows, roomy.rows)
+        np.testing.assert_allclose(member.logits, roomy.logits, atol=1e-3)
+
+
+def test_so_it_is_where_classes_weigh_differently_and_an_epoch_ends_within_a_step(store):
+    # An epoch has 16 utterances: a step of batches of 3, 3 and 3, and one of 3, 3 and 1.
+    options = {
+        **RECIPE,
+        "per_device_train_batch_size": 3,
+        "gradient_accumulation_steps": 3,
+        "label_smoothing_factor": 0.1,
+    }
+    for run in ("batch", "auto"):
+        recipe = Recipe(**options, class_weights={"angry": 3.0, "happy": 0.5}, micro_batch=run)
+        finetune(store, "tiny-wav2vec2", run=run, recipe=recipe)
+    (curve, members), (batch_curve, batch_members) = read_run(store, "auto"), read_run(store, "batch")
+    np.testing.assert_allclose(curve, batch_curve, rtol=1e-4)
+    for member, batch in zip(members, batch_members, strict=True):
+        np.testing.assert_allclose(member.logits, batch.logits, atol=1e-3)
+
+
 def test_evaluation_goes_on_in_smaller_parts_to_the_same_members(store, limit, caplog):
     limit(evaluation=1)
     with caplog.at_level(logging.INFO, logger="ser_store"):
@@ -136,6 +168,17 @@ def test_parts_are_padded_no_further_than_their_own_longest_utterance():
     assert (first["rows"].tolist(), second["rows"].tolist()) == ([0, 1], [2])
     assert second["attention_mask"].shape == (1, 4)
     assert next(iter_parts(batch, 3)) is batch
+
+
+def test_batches_are_joined_as_if_they_had_been_one():
+    items = [
+        {"input_values": np.full(length, length, dtype=np.float32), "sample_count": length, "label": 1, "row": length}
+        for length in (2, 3, 4)
+    ]
+    joined, whole = join_batches([collate_speech(items[:2]), collate_speech(items[2:])]), collate_speech(items)
+    assert joined.keys() == whole.keys()
+    for name, values in whole.items():
+        np.testing.assert_array_equal(joined[name], values)
 
 
 def test_micro_batches_are_halved_down_to_one():

@@ -162,7 +162,10 @@ def steps(
     runs: Annotated[
         list[str] | None,
         typer.Option(
-            "--run", help="The run; repeat for several.", show_default="every run", autocompletion=complete_runs
+            "--run",
+            help="The run, or runs a+b+c that vote at each step that all have; repeat for several.",
+            show_default="every run",
+            autocompletion=complete_runs,
         ),
     ] = None,
     select: Annotated[
@@ -173,6 +176,8 @@ def steps(
             "divergence (lowest evaluation loss before it parts from the training loss), last, or a number.",
         ),
     ] = None,
+    rule: option.Rule = "hard",
+    tie: option.Tie = "lowest",
     on: option.On = None,
     split: option.Split = None,
     store: option.Store = option.HERE,
@@ -180,7 +185,8 @@ def steps(
     """Compare the cached steps of each run, and select one of them."""
     from ser_store.evaluation.steps import steps as compare
 
-    return compare(store, runs or [], on=on, split=split, select=select)
+    choices: dict[str, Any] = {"rule": rule, "tie": tie}  # whether these are known is for the library to say
+    return compare(store, runs or [], on=on, split=split, select=select, **choices)
 
 
 @command(form=True)

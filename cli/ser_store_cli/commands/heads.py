@@ -30,8 +30,8 @@ def head(
         list[str] | None,
         typer.Option(
             "--from",
-            help="The member whose representations it is fitted on; repeat for several. Those of a+b stand side by "
-            "side in one input.",
+            help="The member whose representations it is fitted on; several as a,b. Those of a+b stand side by side in "
+            "one input.",
             show_default="all that fit",
             autocompletion=complete_members,
         ),
@@ -43,6 +43,16 @@ def head(
             help="Of members with several layers: the number of one, some as 3,4,5, or all; a head each. Those of "
             "3+4+5 stand side by side in one input.",
             show_default="the last one",
+        ),
+    ] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--augment",
+            help="A member that holds the same recordings in another version, as of `serstore extract --speed 0.9`; "
+            "repeat for several. Heads are fitted on all versions, and score their mean.",
+            show_default="none",
+            autocompletion=complete_members,
         ),
     ] = None,
     tune: Annotated[
@@ -132,9 +142,11 @@ def head(
         "tune": tune,
         "combine": combine,
         "layer": layer,
+        "augment": augment or [],
     }
-    kinds = [one.strip() for one in kind.split(",")]
-    fitted = fit(opened, sources or [], kind=cast(Any, kinds), run=run, progress=True, **options)
+    kinds = option.split_names(kind)
+    named = [one for given in sources or [] for one in option.split_names(given)]
+    fitted = fit(opened, named, kind=cast(Any, kinds), run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
     warn_cautions((*evaluations.cautions, *(evaluations.loss_cautions if json else ())))
@@ -156,8 +168,8 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--from",
-            help="The member whose representations heads are fitted on; repeat for several. Those of a+b stand side "
-            "by side in one input.",
+            help="The member whose representations heads are fitted on; several as a,b. Those of a+b stand side by "
+            "side in one input.",
             show_default="all that fit",
             autocompletion=complete_members,
         ),
@@ -242,18 +254,18 @@ def sweep(
     from ser_store.heads.sweep import sweep as compute
 
     show_reports()
-    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else _split(kind)
+    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else option.split_names(kind)
     found = compute(
         store,
-        sources or [],
+        [one for given in sources or [] for one in option.split_names(given)],
         kind=kinds,
         layer=layer,
-        normalise=_split(normalise),
+        normalise=option.split_names(normalise),
         tune=tune,
         class_weight=cast(Any, class_weight),
         split=split,
         fold=fold,
-        cv=None if cv is None else _split(cv),
+        cv=None if cv is None else option.split_names(cv),
         folds=folds,
         train_share=_parse("train_share", train_share, float),
         per_class=_parse("per_class", per_class, int),
@@ -266,11 +278,6 @@ def sweep(
     )
     warn_cautions(found.cautions)
     print_result(found, json=json, form=form, blocks=found.describe(top))
-
-
-def _split(text: str) -> Any:
-    """Return the names in ``a,b``; the library says which ones there are."""
-    return [one.strip() for one in text.split(",")]
 
 
 def _parse(name: str, text: str | None, kind: type[Number]) -> list[Number] | None:

@@ -69,6 +69,13 @@ def extract(
             show_default="never",
         ),
     ] = None,
+    speed: Annotated[
+        float,
+        typer.Option(
+            "--speed",
+            help="Play the recordings so many times as fast, under a --run of its own: versions for `head --augment`.",
+        ),
+    ] = 1.0,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +109,7 @@ def extract(
 
     show_reports()
     options: dict[str, Any] = {"init": init, "pooling": pooling, "whisper_context": whisper_context, "seed": seed}
-    options |= {"precision": precision, "on_bad": on_bad, "window_seconds": window_seconds}
+    options |= {"precision": precision, "on_bad": on_bad, "window_seconds": window_seconds, "speed": speed}
     options |= {"classifier": classifier, "trained_on": trained_on}
     done = compute(
         store,

@@ -46,7 +46,10 @@ def predict(
     rule: Annotated[
         str | None,
         typer.Option(
-            "--rule", help="How a+b+c votes: hard (majority), soft (mean probability) or soft-log.", show_default="hard"
+            "--rule",
+            help="How a+b+c votes: hard (majority), soft (mean probability), soft-log; or pool or greedy-pool, with "
+            "weights that are fitted on the store's test part, else on all.",
+            show_default="hard",
         ),
     ] = None,
     tie: Annotated[

@@ -22,7 +22,7 @@ from ser_store.evaluation.tables.evaluation import (
 )
 
 if TYPE_CHECKING:
-    from ser_store.evaluation.steps import RunSteps, StepComparison
+    from ser_store.evaluation.step_comparison import RunSteps, StepComparison
 
 # Bars of a line, one for a step; of more steps every second or third.
 _BARS = 48

@@ -1,6 +1,6 @@
-"""Eight 64-bit words at a time, for compiled code: a vector type, and what can be done with it.
+"""Eight 64-bit words or 32 of 16 bits at a time, for compiled code: vector types, and what can be done with them.
 
-A loop over a handful of words is not turned into vector instructions by the compiler; this type always is, into
+A loop over a handful of words is not turned into vector instructions by the compiler; these types always are, into
 whatever the machine has (AVX-512 counts the bits of eight words in one instruction; others take a few). Indices are
 not checked and do not count from the end: that, too, would cost more than the work itself.
 """
@@ -26,19 +26,24 @@ _VECTOR = ir.VectorType(_WORD, WIDTH)
 
 
 class LanesType(types.Type):  # type: ignore[misc]  # numba ships no type information
-    """The type of a vector of eight 64-bit words."""
+    """The type of a vector of 512 bits, of words of so many."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Lanes")
+    def __init__(self, bits: int) -> None:
+        super().__init__(name=f"Lanes{bits}")
+        self.vector = ir.VectorType(ir.IntType(bits), 512 // bits)
 
 
 class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # as above
     def __init__(self, manager: Any, frontend_type: Any) -> None:
-        super().__init__(manager, frontend_type, _VECTOR)
+        super().__init__(manager, frontend_type, frontend_type.vector)
 
 
-LANES = LanesType()
+LANES, SHORTS = LanesType(64), LanesType(16)
 register_model(LanesType)(_LanesModel)
+
+
+def _lanes_of(array: Any) -> LanesType:
+    return SHORTS if array.dtype == types.int16 else LANES
 
 
 def _address(context: Any, builder: Any, sig: Any, args: Any, *, of: Any = None) -> Any:
@@ -54,8 +59,9 @@ def _repeat(builder: Any, word: Any) -> Any:
 
 
 def _load(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """Return eight words of ``array`` from ``index`` on."""
-    return builder.load(_address(context, builder, sig, args, of=_VECTOR), align=8)
+    """Return eight words of ``array`` from ``index`` on; of int16 32."""
+    vector = sig.return_type.vector
+    return builder.load(_address(context, builder, sig, args, of=vector), align=vector.element.width // 8)
 
 
 def _load_bytes(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -66,7 +72,8 @@ def _load_bytes(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 def _store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Put ``lanes`` into ``array`` from ``index`` on."""
-    builder.store(args[2], _address(context, builder, sig, args, of=_VECTOR), align=8)
+    vector = sig.args[2].vector
+    builder.store(args[2], _address(context, builder, sig, args, of=vector), align=vector.element.width // 8)
     return context.get_dummy_value()
 
 
@@ -119,10 +126,23 @@ def _find_reaching(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
     return builder.zext(builder.bitcast(reaching, _BYTE), _WORD)
 
 
-def _find_negative(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+def _find_negative(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Return the lanes that are below 0 as signed words, as the bits of a word, lane 0 the lowest."""
-    negative = builder.icmp_signed("<", args[0], ir.Constant(_VECTOR, [0] * WIDTH))
-    return builder.zext(builder.bitcast(negative, _BYTE), _WORD)
+    vector = sig.args[0].vector
+    negative = builder.icmp_signed("<", args[0], ir.Constant(vector, [0] * vector.count))
+    return builder.zext(builder.bitcast(negative, ir.IntType(vector.count)), _WORD)
+
+
+def _find_lower(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+    """Return the lower of both in every lane, as signed words."""
+    return builder.select(builder.icmp_signed("<", *args), *args)
+
+
+def _count_negative(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """Return ``counts``, with 1 added in every lane that is below 0 as a signed word."""
+    vector = sig.args[1].vector
+    bits = vector.element.width - 1
+    return builder.add(args[0], builder.lshr(args[1], ir.Constant(vector, [bits] * vector.count)))
 
 
 def _find_first(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
@@ -139,9 +159,9 @@ def _count_bits(_context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 # What each takes and gives.
-load: Any = intrinsic(lambda _typing, array, _index: (LANES(array, types.int64), _load))
+load: Any = intrinsic(lambda _typing, array, _index: (_lanes_of(array)(array, types.int64), _load))
 load_bytes: Any = intrinsic(lambda _typing, array, _index: (LANES(array, types.int64), _load_bytes))
-store: Any = intrinsic(lambda _typing, array, _index, _lanes: (types.void(array, types.int64, LANES), _store))
+store: Any = intrinsic(lambda _typing, array, _index, lanes: (types.void(array, types.int64, lanes), _store))
 get: Any = intrinsic(lambda _typing, array, _index: (array.dtype(array, types.int64), _get))
 put: Any = intrinsic(lambda _typing, array, _index, _element: (types.void(array, types.int64, array.dtype), _put))
 increment: Any = intrinsic(lambda _typing, array, _index: (types.void(array, types.int64), _increment))
@@ -151,7 +171,9 @@ shift_left: Any = intrinsic(lambda _typing, _lanes, _bits: (LANES(LANES, types.u
 shift_right: Any = intrinsic(lambda _typing, _lanes, _bits: (LANES(LANES, types.uint64), _shift_right))
 equals: Any = intrinsic(lambda _typing, _lanes, _word: (LANES(LANES, types.uint64), _equals))
 find_first: Any = intrinsic(lambda _typing, _word: (types.int64(types.uint64), _find_first))
-find_negative: Any = intrinsic(lambda _typing, _lanes: (types.uint64(LANES), _find_negative))
+find_negative: Any = intrinsic(lambda _typing, lanes: (types.uint64(lanes), _find_negative))
+find_lower: Any = intrinsic(lambda _typing, _one, _other: (SHORTS(SHORTS, SHORTS), _find_lower))
+count_negative: Any = intrinsic(lambda _typing, _counts, _lanes: (SHORTS(SHORTS, SHORTS), _count_negative))
 find_reaching: Any = intrinsic(lambda _typing, _lanes, _word: (types.uint64(LANES, types.uint64), _find_reaching))
 count_bits: Any = intrinsic(
     lambda _typing, lanes: (LANES(LANES) if lanes == LANES else types.uint64(types.uint64), _count_bits)
@@ -160,17 +182,18 @@ count_bits: Any = intrinsic(
 
 def _define_operator(operation: Any, instruction: str, n_operands: int) -> None:
     """Let ``operation`` of the operator module work on lanes by an ``instruction`` of the compiler's."""
-    operands = (LANES,) * n_operands
+    kinds = [(lanes,) * n_operands for lanes in (LANES, SHORTS)]
 
     class Template(AbstractTemplate):  # type: ignore[misc]  # as above
         def generic(self, args: Any, kws: Any) -> Any:
-            return signature(LANES, *operands) if args == operands else None
+            return signature(args[0], *args) if args in kinds else None
 
     def lower(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return getattr(builder, instruction)(*args)
 
     infer_global(operation)(Template)
-    lower_builtin(operation, *operands)(lower)
+    for operands in kinds:
+        lower_builtin(operation, *operands)(lower)
 
 
 _define_operator(operator.and_, "and_", 2)

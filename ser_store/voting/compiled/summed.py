@@ -53,14 +53,8 @@ def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
     Args:
         generosity: where sums are cut off, 1 to take as right what may be, -1 what is for sure.
     """
-    k, m, n, truth = problem.k, problem.m, problem.n, problem.truth
-    margins, slack = _compute_margins(problem)
-    start = np.full((n, problem.n_classes - 1), -1 if not slack else generosity * slack, dtype=np.int64)
-    if problem.tie == "lowest" and not slack:
-        # Rivals are the classes without the truth: the first of them are below it.
-        start = -(np.arange(problem.n_classes - 1) < truth[:, None]).astype(np.int64)
-    is_lost = (start + k * margins.max(axis=2) < 0).any(axis=1)
-    can_win = (start + k * margins.min(axis=2) < 0) & ~is_lost[:, None]
+    m = problem.m
+    margins, start, is_lost, can_win = find_open(problem, generosity=generosity)
     is_open = can_win.any(axis=1)
 
     margins = margins[can_win]
@@ -71,10 +65,10 @@ def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
     for place, extreme in ((1, np.minimum), (2, np.maximum)):
         table[place, :, end - m : -1] = extreme.accumulate(margins[:, :0:-1], axis=1)[:, ::-1]
         table[place, :, : end - m] = extreme.reduce(margins, axis=1, keepdims=True) if len(margins) else 0
-    weights = weigh_utterances(truth, problem.n_classes)
+    weights = weigh_utterances(problem.truth, problem.n_classes)
     is_right = ~is_lost & ~is_open
     return Summands(
-        k=k,
+        k=problem.k,
         first=end - m,
         end=end,
         margins=table[0].ravel(),
@@ -88,6 +82,22 @@ def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
         best_balance=bound_balance(weights),
         by_balance=problem.objective == "balanced_accuracy",
     )
+
+
+def find_open(
+    problem: Problem, *, generosity: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return each truth's margins over its rivals: what candidates add, ``(n, c - 1, m)``, and those of no votes,
+    ``(n, c - 1)``; which utterances all ensembles lose, ``(n,)``, and else which rivals can win, ``(n, c - 1)``.
+    """
+    k, n, truth = problem.k, problem.n, problem.truth
+    margins, slack = _compute_margins(problem)
+    start = np.full((n, problem.n_classes - 1), -1 if not slack else generosity * slack, dtype=np.int64)
+    if problem.tie == "lowest" and not slack:
+        # Rivals are the classes without the truth: the first of them are below it.
+        start = -(np.arange(problem.n_classes - 1) < truth[:, None]).astype(np.int64)
+    is_lost = (start + k * margins.max(axis=2) < 0).any(axis=1)
+    return margins, start, is_lost, (start + k * margins.min(axis=2) < 0) & ~is_lost[:, None]
 
 
 def _compute_margins(problem: Problem) -> tuple[NDArray[np.int64], int]:
