@@ -3,9 +3,9 @@
     python benchmarks/bench_correction.py [--k 5] [--repeats 200] [--plain 10] [--parts hard,soft]
 
 5 of 84 members (6 runs at 14 steps) on 288 utterances of 24 speakers, 30,872,016 ensembles, whose best is chosen again
-in bootstrap samples of the speakers, as many as `vote` takes: until the standard error of the figure by their number is
-about half a point, 200 at most. Members of several accuracies, and weak ones that err independently; by hard votes, by
-soft votes, and by soft votes with one step of each run.
+in 200 bootstrap samples of the speakers, as `vote` does it: in one pass over all ensembles. Members of several
+accuracies, and weak ones that err independently; by hard votes, by soft votes, and by soft votes with one step of each
+run.
 
 Beside it the plain way, ``search_problem`` on each sample, which votes all; of the first few samples, since each takes
 as long as the next. Before a time is printed, what both choose in these samples must have equally many right there: of
@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from measuring.surroundings import describe_machine, list_package_versions
 from measuring.voting_problem import VotingProblem
-from ser_store.ensembles.correction import REPEAT_ERROR
 from ser_store.statistics.selection import correct_choices
 from ser_store.voting.problem import Problem, pose_problem
 from ser_store.voting.pruned import find_best
@@ -73,9 +72,7 @@ def measure(name: str, problem: Problem, *, repeats: int, plain: int) -> dict[st
     speakers = np.arange(problem.n) % N_SPEAKERS
     best = tell_right(problem, find_by_all(problem))
     find_bests(problem.keep(np.arange(problem.k + 1)), np.ones((1, N_SPEAKERS), dtype=np.intp), speakers)  # compiles
-    found, *one_pass = clock(
-        lambda: correct_choices(choose, best, groups=speakers, repeats=repeats, error=REPEAT_ERROR)
-    )
+    found, *one_pass = clock(lambda: correct_choices(choose, best, groups=speakers, repeats=repeats))
     few = samples[:plain]
     searched, *each = clock(lambda: [find_by_all(take(problem, np.repeat(np.arange(problem.n), one))) for one in few])
     for sample, members, by_all in zip(few, chosen, searched, strict=False):

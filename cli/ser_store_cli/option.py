@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,11 @@ def find_store(store: Path) -> Path:
         return find_example(name)
     except SerstoreError as problem:
         raise typer.BadParameter(str(problem)) from problem
+
+
+def split_names(text: str) -> Any:
+    """Return the names in ``a,b``; the library says which ones there are."""
+    return [one.strip() for one in text.split(",")]
 
 
 Store = Annotated[

@@ -31,6 +31,8 @@ MAX_OUTCOMES = 20_000_000
 OUTCOME_REPEATS = 1000
 SEARCH_REPEATS = 200
 HALVES_REPEATS = 50
+# Samples of utterances take longer to choose in at once than those of speakers, and scatter less.
+UTTERANCE_REPEATS = 60
 # Searches are repeated until the standard error of the figure by their number is no more than this.
 REPEAT_ERROR = 0.005
 # Searches that are repeated take so long together, by a guess that is the same on all machines; where fewer than the
@@ -132,8 +134,7 @@ def _correct(
         selection = correct_choices(
             _ChoiceInSamples(pool, progress),
             _tell_right(pool.problem, order_best(found, options.objective)[0][1].members),
-            repeats=correction.repeats or SEARCH_REPEATS,
-            error=None if correction.repeats else REPEAT_ERROR,
+            repeats=_count_samples(options, utterances),
             **shared,
         )
     else:
@@ -199,10 +200,14 @@ def _is_one_pass(pool: CandidatePool, utterances: Utterances) -> bool:
     if not options.search.votes_all or options.search.backend == "batched" or find_obstacle() is not None:
         return False
     n_units = pool.problem.n if utterances.groups is None else len(set(utterances.groups))
-    repeats = options.correction.repeats or SEARCH_REPEATS
+    n_samples = _count_samples(options, utterances)
     problems = list(pool.iter_problems())
-    seconds = sum(guess_pass_seconds(problem, n_units=n_units, n_samples=repeats) for problem in problems)
+    seconds = sum(guess_pass_seconds(problem, n_units=n_units, n_samples=n_samples) for problem in problems)
     return all(problem.is_added_up for problem in problems) and seconds <= MAX_SECONDS
+
+
+def _count_samples(options: VoteOptions, utterances: Utterances) -> int:
+    return options.correction.repeats or (UTTERANCE_REPEATS if utterances.groups is None else SEARCH_REPEATS)
 
 
 def _tell_right(problem: Problem, members: Sequence[int]) -> NDArray[np.bool_]:

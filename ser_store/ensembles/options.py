@@ -109,9 +109,9 @@ class Correction:
         method: choose on ``bootstrap`` samples, or on random ``halves``; or ``none``: no correction.
         by: the groups that are resampled: ``speaker``, another column, or ``utterance``. Default: by speaker where the
             store knows them. With fewer than 8 groups or 10 utterances nothing is corrected.
-        repeats: how often the choice is repeated. Default: 1000 where the outcomes of all ensembles fit in memory; else
-            until the figure's standard error by their number is half a point, after 20 searches at least, and
-            200 or as many as fit into about a minute at most.
+        repeats: how often the choice is repeated. Default: 1000 where the outcomes of all ensembles fit in memory; 200
+            (60 by utterance) where one pass over them chooses in all samples; else until the figure's standard error by
+            their number is half a point, after 20 searches at least, 200 or what fits into about a minute at most.
         seed: the seed of the samples.
 
     >>> import ser_store as ss

@@ -13,7 +13,6 @@ All refuse, by an :class:`UncorrectableError`, to give a figure of fewer than 8 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import ceil
 from typing import Any, Literal
 
 import numpy as np
@@ -41,8 +40,6 @@ BOOTSTRAP_REPEATS = 1000
 SEARCH_REPEATS = {"bootstrap": 200, "halves": 100}
 # Repeats that end by their error are so many at least.
 _LEAST_REPEATS = 20
-# What is chosen anew in each sample scatters more over these than one candidate does, by its standard deviation.
-_SCATTER = 1.1
 
 Groups = ArrayLike | Sequence[Any] | None
 # Takes the utterances to choose on, ascending, and gives the outcomes of the chosen on all utterances.
@@ -134,17 +131,16 @@ def correct_choices(
     group_name: str = "speaker",
     repeats: int = SEARCH_REPEATS["bootstrap"],
     seed: int = 0,
-    error: float | None = None,
 ) -> SelectionBias:
     """Return the figure of :func:`correct_selection_by_bootstrap` where what all samples choose is found at once.
+
+    With it comes its standard error by the number of samples.
 
     Args:
         choose: takes how often each sample holds each unit, ``(s, n_units)`` int, and the unit of every utterance,
             ``(n,)`` int; returns which utterances are right of what each sample chooses, ``(s, n)`` bool.
         best: ``(n,)`` bool, the same of what all utterances choose.
         groups, group_name, repeats, seed: as for :func:`correct_selection_by_bootstrap`.
-        error: take only as many samples, 20 at least, as make the standard error of the figure about this, judged by
-            how ``best`` scores outside them. Default: all.
 
     Raises:
         UncorrectableError, MetricError: as :func:`correct_search`.
@@ -153,28 +149,30 @@ def correct_choices(
     >>> def choose(samples, units):
     ...     return right[(samples[:, units] @ right.T).argmax(axis=1)]
     >>> found = correct_choices(choose, right[right.sum(axis=1).argmax()], repeats=200)
-    >>> found == correct_selection_by_bootstrap(right, repeats=200)
+    >>> replace(found, error=None) == correct_selection_by_bootstrap(right, repeats=200)
     True
     """
     check_repeats(repeats)
     right = np.asarray(best)
     units = find_chosen_units(right.size, groups, group_name)
-    numbers = units.expand(np.arange(units.count))
     splits = list(_iter_samples(units.count, repeats, seed))
     if not splits:
         raise MetricError(f"all {repeats} samples drew all {units.count} units: expected more repeats or more units")
     samples, outside = (np.array(parts) for parts in zip(*splits, strict=True))
-    weights = outside[:, numbers].astype(np.intp)
-    if error is not None:
-        scatter = _SCATTER * float(score_outcomes(right, weights).std())
-        repeats = min(repeats, max(_LEAST_REPEATS, ceil((scatter / error) ** 2)))
-    outcomes = np.asarray(choose(samples[:repeats], numbers))
-    if outcomes.shape != (shape := weights[:repeats].shape) or outcomes.dtype != np.bool_:
+    outcomes = np.asarray(choose(samples, units.expand(np.arange(units.count))))
+    if outcomes.shape != (shape := (len(samples), units.n)) or outcomes.dtype != np.bool_:
         raise MetricError(f"chosen are {outcomes.dtype} of shape {outcomes.shape}: expected bool of shape {shape}")
-    scores, n_outside = score_outcomes(outcomes, weights[:repeats]), np.count_nonzero(outside[:repeats], axis=1)
-    shared: dict[str, Any] = {"units": units, "limits": (0.0, 1.0), "repeats": repeats, "method": "bootstrap"}
-    found = summarise_scores(float(right.mean()), scores, n_outside, **shared)
-    return found if error is None else replace(found, error=float(np.std(scores, ddof=1)) / len(scores) ** 0.5)
+    scores = score_outcomes(outcomes, units.expand(outside).astype(np.intp))
+    found = summarise_scores(
+        float(right.mean()),
+        scores,
+        np.count_nonzero(outside, axis=1),
+        units=units,
+        limits=(0.0, 1.0),
+        repeats=repeats,
+        method="bootstrap",
+    )
+    return replace(found, error=float(np.std(scores, ddof=1)) / len(scores) ** 0.5 if len(scores) > 1 else None)
 
 
 def correct_search(

@@ -54,7 +54,7 @@ def test_what_a_gpu_is_to_measure_is_measured_in_small_and_gone_on_with(monkeypa
     recipe, result = tmp_path / "tiny.toml", tmp_path / "result.json"
     recipe.write_text("eval_steps = 2\nsave_steps = 2\nlogging_steps = 2\n")
     options = dict.fromkeys(("models", "whole", "tuned"), "tiny-hubert") | {"recipe": recipe, "result": result}
-    options |= {"store": tmp_path / "kept.store", "folder": tmp_path, "folds": "speaker-folds-2-folds"}
+    options |= {"store": tmp_path / "kept.store", "folder": tmp_path, "folds": "speaker-folds"}
     options |= {"steps": 3, "repeats": 1, "seeds": 1, "max-steps": 2, "batch-size": 8}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     for module in ("measuring.training_corpus", "bench_gpu"):

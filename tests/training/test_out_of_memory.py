@@ -169,10 +169,11 @@ def test_parts_are_padded_no_further_than_their_own_longest_utterance():
     assert next(iter_parts(batch, 3)) is batch
 
 
-def test_batches_are_joined_as_if_they_had_been_one():
+@pytest.mark.parametrize("bins", [(), (3,)])
+def test_batches_are_joined_as_if_they_had_been_one(bins):
     items = [
-        {"input_values": np.full(length, length, dtype=np.float32), "sample_count": length, "label": 1, "row": length}
-        for length in (2, 3, 4)
+        {"input_values": np.full((n, *bins), n, dtype=np.float32), "sample_count": n, "label": 1, "row": n}
+        for n in (2, 3, 4)
     ]
     joined, whole = join_batches([collate_speech(items[:2]), collate_speech(items[2:])]), collate_speech(items)
     assert joined.keys() == whole.keys()

@@ -144,7 +144,7 @@ def head(
         "layer": layer,
         "augment": _split_all(augment),
     }
-    kinds = cast(Any, _split(kind))
+    kinds = cast(Any, option.split_names(kind))
     fitted = fit(opened, _split_all(sources), kind=kinds, run=run, progress=True, **options)
     on = "all" if cv else f"fold-{fold}" if fold else None
     evaluations = compute(opened, [one.member for one in fitted], on=on, split=split)
@@ -253,18 +253,18 @@ def sweep(
     from ser_store.heads.sweep import sweep as compute
 
     show_reports()
-    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else _split(kind)
+    kinds: Any = None if kind is None else tuple(HEADS) if kind == "all" else option.split_names(kind)
     found = compute(
         store,
         _split_all(sources),
         kind=kinds,
         layer=layer,
-        normalise=_split(normalise),
+        normalise=option.split_names(normalise),
         tune=tune,
         class_weight=cast(Any, class_weight),
         split=split,
         fold=fold,
-        cv=None if cv is None else _split(cv),
+        cv=None if cv is None else option.split_names(cv),
         folds=folds,
         train_share=_parse("train_share", train_share, float),
         per_class=_parse("per_class", per_class, int),
@@ -279,13 +279,8 @@ def sweep(
     print_result(found, json=json, form=form, blocks=found.describe(top))
 
 
-def _split(text: str) -> Any:
-    """Return the names in ``a,b``; the library says which ones there are."""
-    return [one.strip() for one in text.split(",")]
-
-
 def _split_all(named: list[str] | None) -> list[str]:
-    return [one for text in named or [] for one in _split(text)]
+    return [one for text in named or [] for one in option.split_names(text)]
 
 
 def _parse(name: str, text: str | None, kind: type[Number]) -> list[Number] | None:
