@@ -154,14 +154,21 @@ def tell(operation: str, path: Path) -> str:
     return str(run_into(operation, path) or "")
 
 
+def _find_descriptors(n: int) -> list[int]:
+    """The first that are free; other tests of this process may hold some in between."""
+    found = [os.dup(0) for _ in range(n)]
+    for one in found:
+        os.close(one)
+    return found
+
+
 @operations
 def test_where_no_more_files_can_be_opened_one_line_says_so_and_nothing_changes(store: Store, operation: str) -> None:
     import resource
 
     def attempt(spare: int) -> str:
-        free = os.dup(0)
-        os.close(free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free + spare, free + spare))
+        limit = _find_descriptors(spare + 1)[-1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         return tell(operation, store.path)
 
     old, new = get_bytes(store.path), find_new_state(store, operation)

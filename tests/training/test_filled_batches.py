@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from training_kills import assert_same_run, forking_trainer, save_backbone
+from training_kills import assert_same_run, save_backbone
 
 from ser_store.errors import SerstoreError
 from ser_store.recipes.recipe import Recipe
@@ -54,7 +54,7 @@ def test_several_processes_are_refused(tmp_path, monkeypatch):
             build_training_arguments(Recipe(**options), tmp_path)
 
 
-def test_a_run_that_is_killed_within_an_epoch_goes_on_with_the_batches_that_it_would_have_had(empty, tmp_path):
+def test_a_run_that_is_killed_within_an_epoch_goes_on_with_the_batches_that_it_would_have_had(empty, trainer, tmp_path):
     recipe = {
         "num_train_epochs": 3,
         "batch_seconds": 2.5,
@@ -66,10 +66,10 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_with_the_batches_that_it_w
         "max_seconds": 0.8,
     }
     through, killed = (shutil.copytree(empty, tmp_path / name) for name in ("through.store", "killed.store"))
-    with forking_trainer(save_backbone(tmp_path / "tiny")) as train:
-        assert train(through, recipe)["state"] == "finished"
-        assert train(killed, recipe, kill_in=("training_step", 9), wait=True)["killed"]
-        assert train(killed, recipe, resume=True)["state"] == "finished"
+    model = save_backbone(tmp_path / "tiny")
+    assert trainer(through, recipe, model=model)["state"] == "finished"
+    assert trainer(killed, recipe, model=model, kill_in=("training_step", 9), wait=True)["killed"]
+    assert trainer(killed, recipe, model=model, resume=True)["state"] == "finished"
     assert_same_run(killed, through)
     details = Store(killed).run("r").details
     assert [session["step"] for session in details["resumed"]] == [3]

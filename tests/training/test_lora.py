@@ -47,7 +47,8 @@ def test_adapters_merge_to_plain_names_and_the_same_answers(variant):
     assert compute_model_digest(plain) == compute_model_digest(model)
     with torch.no_grad():
         merged = plain(**batch).logits
-        assert torch.equal(model(**batch).logits, merged)
+        # The same weights at other places in memory: on some processors a matrix product rounds otherwise.
+        torch.testing.assert_close(model(**batch).logits, merged, rtol=1e-5, atol=1e-6)
         if variant != "hubert-batch":  # which normalises over the batch while it trains; nothing else is random
             torch.testing.assert_close(model.train()(**batch).logits, merged, rtol=1e-4, atol=1e-4)
         assert not torch.allclose(make_model(variant)(**batch).logits, merged, atol=1e-3)
