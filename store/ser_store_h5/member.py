@@ -146,10 +146,10 @@ def check_member(member: Member, corpus: Corpus | CorpusHeader) -> None:
             f"{name}: logits have shape {member.logits.shape}: expected ({m}, {len(corpus.classes)}), one row for each "
             "of its utterances and one column for each class"
         )
-    if member.logits is not None and not _is_finite(member.logits):
-        raise StoreError(f"{name}: logits hold NaN or infinity: expected finite numbers; has the training diverged?")
+    if member.logits is not None:
+        _check_finite(member, "logits", member.logits, corpus)
     if member.pooled is not None:
-        _check_pooled(member, member.pooled)
+        _check_pooled(member, member.pooled, corpus)
     if member.predicted is not None and (
         member.predicted.shape != (m,)
         or not NO_ANSWER <= member.predicted.min() <= member.predicted.max() < len(corpus.classes)
@@ -159,7 +159,18 @@ def check_member(member: Member, corpus: Corpus | CorpusHeader) -> None:
         )
 
 
-def _check_pooled(member: Member, pooled: NDArray[Any]) -> None:
+def _check_finite(member: Member, what: str, array: NDArray[Any], corpus: Corpus | CorpusHeader) -> None:
+    if _is_finite(array):
+        return
+    row = int(member.rows[next(place for place, values in enumerate(array) if not _is_finite(values))])
+    first = corpus.ids[row] if isinstance(corpus, Corpus) else f"number {row}"
+    raise StoreError(
+        f"{member.name}: {what} {'hold' if what == 'logits' else 'holds'} NaN or infinity, of utterance {first} first: "
+        "expected finite numbers; leave such utterances out, or, of a model, has its training diverged?"
+    )
+
+
+def _check_pooled(member: Member, pooled: NDArray[Any], corpus: Corpus | CorpusHeader) -> None:
     m, name = len(member.rows), member.name
     if pooled.ndim != 2 or len(pooled) != m or not pooled.size:
         raise StoreError(f"{name}: pooled has shape {pooled.shape}: expected ({m}, hidden)")
@@ -176,7 +187,4 @@ def _check_pooled(member: Member, pooled: NDArray[Any]) -> None:
             raise StoreError(f"{name}: {what} has shape {array.shape}: expected {pooled.shape}, as pooled has")
         if array.dtype.str not in ("<f2", "<f4"):
             raise StoreError(f"{name}: {what} has dtype {array.dtype}: expected float16 or float32")
-        if not _is_finite(array):
-            raise StoreError(
-                f"{name}: {what} holds NaN or infinity: expected finite numbers; has the training diverged?"
-            )
+        _check_finite(member, what, array, corpus)

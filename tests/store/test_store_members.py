@@ -269,7 +269,7 @@ ONE = np.zeros(1, dtype=np.int32)
         ({"logits": np.zeros((11, 3), np.float32)}, r"logits have shape \(11, 3\): expected \(12, 3\)"),
         (
             {"logits": np.full((12, 3), np.nan, np.float32)},
-            r"logits hold NaN or infinity: .* has the training diverged",
+            r"logits hold NaN or infinity, of utterance .* first: .* has its training diverged",
         ),
         ({"logits": np.full((12, 3), 1e300)}, r"logits hold NaN or infinity"),
         ({"pooled": np.zeros((11, 4), np.float16)}, r"pooled has shape \(11, 4\): expected \(12, hidden\)"),
