@@ -78,8 +78,8 @@ def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None)
         standardise_speakers(store)
     both = f"{RUN}+{CHOSEN}@{store.steps(CHOSEN)[-1]}"
     members = [RUN, f"{RUN}-by-speaker", CHOSEN, f"{CHOSEN}-selected", both]
-    for suffix in ("", "-by-speaker") if heads else ():
-        pool = f"whisper-base-pool{suffix}"
+    for suffix, kind in product(("", "-by-speaker"), ("pool", "pool-speeds")) if heads else ():
+        pool = f"whisper-base-{kind}{suffix}"
         if not store.has_run(pool):
             copy_member(ss.Store(heads), store, pool)
         members += [pool, f"{RUN}{suffix}+{pool}", *([] if suffix else [f"{both}+{pool}"])]
