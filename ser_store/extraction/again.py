@@ -9,13 +9,13 @@ from typing import Any, cast, get_args
 from ser_store.backbones.description import Pooling, Statistic
 from ser_store.errors import ModelError, require
 from ser_store.extraction.network import Passes, prepare_network
-from ser_store.extraction.playing import play
 from ser_store.extraction.sources import (
     Extractor,
     prepare_backbone,
     prepare_checkpoint,
     prepare_feature_set,
 )
+from ser_store.inference.transforms import play
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 

@@ -23,8 +23,8 @@ from ser_store.extraction.classifier import check_classifier, prepare_classifier
 from ser_store.extraction.filling import Extraction, OnBad, fill
 from ser_store.extraction.layers import parse_layers, parse_statistics
 from ser_store.extraction.network import Passes
-from ser_store.extraction.playing import play
 from ser_store.extraction.sources import Extractor, prepare_backbone, prepare_checkpoint, prepare_feature_set
+from ser_store.inference.transforms import play
 from ser_store.recipes.recipe import Precision
 from ser_store.training.checkpointing.checkpoints import list_checkpoints
 from ser_store_h5.progress import ProgressLike, to_progress
