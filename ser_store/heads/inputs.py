@@ -76,19 +76,20 @@ def add_versions(store: Store, inputs: Sequence[Input], augment: Sequence[str], 
     others = [list_inputs(store, one, layer) for one in augment]
     for name, own in zip(augment, others, strict=True):
         for one, version in zip(inputs, own, strict=False):
-            widths = [[_find_width(store, member) for member in held.members] for held in (one, version)]
-            if len(own) != len(inputs) or one.layers != version.layers or widths[0] != widths[1]:
+            made = [[_identify(store, member) for member in held.members] for held in (one, version)]
+            if len(own) != len(inputs) or one.layers != version.layers or made[0] != made[1]:
                 raise StoreError(
-                    f"`augment` {name} holds other layers or numbers than {one.source}: expected the same backbone, "
-                    "layers and statistics, extracted from the recordings at another `speed`"
+                    f"`augment` {name} holds what another model, layer or statistic gives than {one.source}: expected "
+                    "the same, extracted from the recordings at another `speed`"
                 )
     return [replace(one, versions=tuple(own[place].members for own in others)) for place, one in enumerate(inputs)]
 
 
-def _find_width(store: Store, member: str) -> int:
+def _identify(store: Store, member: str) -> tuple[object, ...]:
+    """What versions of the same utterances have in common: how many numbers, and what gave them, if known."""
     info = store.describe_member(member)
     shape = info.pooled or info.logits
-    return 0 if shape is None else int(shape[1])
+    return (shape and shape[1], *(info.provenance.get(key) for key in ("model_digest", "preprocessing", "pooling")))
 
 
 def _list_held(store: Store, source: str, layer: Layers) -> tuple[int, ...]:

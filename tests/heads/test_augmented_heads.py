@@ -83,7 +83,7 @@ def test_tuning_and_pools_take_them_and_the_record_says_so(store, serstore):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"augment": "wide"}, "`augment` wide holds other layers or numbers than plain@0: expected the same"),
+        ({"augment": "wide"}, "`augment` wide holds what another model, layer or statistic gives than plain@0"),
         ({"augment": "slow", "keep": True}, "`augment` with `keep`: expected one source, of which no head is kept"),
         ({"augment": "slow", "sources": ["plain", "fast"]}, "`augment` with 2 sources (plain, fast)"),
     ],

@@ -10,6 +10,7 @@ import ser_store as ss
 from ser_store.audio.recordings import CorpusRecordings
 from ser_store.backbones.acoustic import FEATURE_SETS
 from ser_store.recipes.augmentation import change_speed
+from ser_store_h5.errors import StoreError
 from ser_store_h5.store import Store
 
 
@@ -36,6 +37,9 @@ def test_other_recordings_are_played_as_those_of_the_corpus(store, serstore):
     ss.head(store, "slow", kind="lda", cv="speaker", folds=2, run="voice", keep=True)
     said = ss.predict("voice", [str(store.corpus.audio_root)], store=store)
     assert len(said.records()) == len(store.corpus)
+    ss.extract(store, model="tiny-wav2vec2", init="random", run="other", speed=0.9)
+    with pytest.raises(StoreError, match="other holds what another model, layer or statistic gives than slow@0"):
+        ss.head(store, "slow", augment="other", cv="speaker", folds=2)
     again = ss.extract(store, model="tiny-whisper", run="slow", speed=0.9)[0]
     assert (again.computed, again.kept) == (0, len(store.corpus))
     refused = serstore("extract", "--model", "tiny-whisper", "--run", "slow", "--speed", 1.2, "--store", store.path)
