@@ -16,9 +16,8 @@ from ser_store.evaluation.leakage import iter_leakage
 from ser_store.extraction.identity import list_identity_differences
 from ser_store.heads.classifiers import Classifier
 from ser_store.heads.folds import DEFAULT_FOLDS, Protocol
-from ser_store.heads.heads import describe_run
 from ser_store.heads.inputs import Layers, Normalise, find_covered, list_inputs, load_input
-from ser_store.heads.requests import HeadRequest
+from ser_store.heads.requests import HeadRequest, describe_run
 from ser_store.heads.sweep_cells import deal_rows
 from ser_store.heads.trials import Examples, FittedTrial, Input, Trial, fit_trial, list_trials
 from ser_store_h5.fitted import KEY as FITTED

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
-from ser_store.common.provenance import list_versions
-from ser_store.corpora.splits.fitted import find_fitted
-from ser_store.errors import ExistsError, StoreError
+from ser_store.errors import StoreError
 from ser_store.evaluation.repeats.seeds import name_seed
 from ser_store.heads.classifiers import (
     ClassWeight,
@@ -22,7 +20,7 @@ from ser_store.heads.classifiers import (
     refuse_certain,
 )
 from ser_store.heads.fitted_heads import FittedHead, list_choices
-from ser_store.heads.folds import DRAWN, Pairs, Protocol
+from ser_store.heads.folds import DRAWN, Protocol
 from ser_store.heads.inputs import (
     Layers,
     Normalise,
@@ -35,7 +33,14 @@ from ser_store.heads.inputs import (
     takes_logits,
 )
 from ser_store.heads.kept_heads import WeighedTrial, keep_fitted, refuse_keeping
-from ser_store.heads.requests import HeadRequest, list_requests, refuse_one_name
+from ser_store.heads.requests import (
+    HeadRequest,
+    describe_run,
+    list_requests,
+    name_scores,
+    refuse_one_name,
+    refuse_other,
+)
 from ser_store.heads.trials import (
     Combine,
     Examples,
@@ -46,18 +51,11 @@ from ser_store.heads.trials import (
     sum_scores,
 )
 from ser_store.heads.tuning import Chosen, choose_heads
-from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.member import Member
-from ser_store_h5.names import format_member, list_names, parse_member
+from ser_store_h5.names import format_member, list_names
 from ser_store_h5.progress import Progress, ProgressLike, to_progress
-from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
-# What all steps of a run have in common.
-_IDENTITY = (
-    *("head", "estimator", "class_weight", "layer", "augment", "normalise", "pca", "combine", "tune"),
-    *("split", "fold", "cv", "folds", "seed"),
-)
 LOGGER = logging.getLogger("ser_store")
 
 
@@ -238,14 +236,14 @@ def _make_head(
         LOGGER.info("%s has no representations: the head is fitted on its logits", request.source)
     record = describe_run(store, run, request, pairs, details)
     if store.has_run(run):
-        _refuse_other(store, record, step)
+        refuse_other(store, record, step)
     report_absent_classes(run, store.corpus, [train for train, _ in pairs])
     examples, places = load_examples(store, request.inputs, pairs, normalise)
     chosen, fitted, (said, what) = _fit_folds(request, examples, places, seed=protocol.seed, show=show)
     scored = np.concatenate([held_out for _, held_out in pairs])
     order = np.argsort(scored)
     if not store.has_run(run):
-        found: dict[str, Any] = _name_scores(request, what)
+        found: dict[str, Any] = name_scores(request, what)
         if request.is_chosen:
             found["trials"] = [[trial.to_json() for trial in trials] for trials in request.heads]
             found["chosen"] = [[one.to_json() for one in heads] for heads in chosen]
@@ -285,65 +283,3 @@ def _fit_folds(
         parts.append(sum_scores(answers, [one.weight for one in fitted], request.combine))
         folds.append(fitted)
     return chosen, folds, join_folds(parts)
-
-
-def describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:
-    """Return the record of a head's run, which has learned from all that its sources have learned from.
-
-    That is what the models have learned from that made the inputs it is fitted on, and those of what it scores: other
-    models, where a source is cross-validated itself. Of a source that does not say what it has learned from, nothing is
-    known of the head either.
-    """
-    runs = list(dict.fromkeys(parse_member(member)[0] for member in request.members))
-    versions = [parse_member(member)[0] for joined in request.augment for member in joined.split("+")]
-    below = [find_fitted(store, one) for one in dict.fromkeys([*runs, *versions])]
-    stated = [one for one in below if one is not None]
-    learned = [
-        (np.concatenate([train, *(one.list_learned_through(train) for one in stated)]), scored)
-        for train, scored in pairs
-    ]
-    fitted = Fitted.by_fold(learned, len(store.corpus))
-    for one in stated:
-        fitted = fitted.joined(one)
-    known = {} if None in below else {KEY: fitted.to_json()}
-    return RunRecord(
-        run=run, kind="head", backbone="+".join(runs), details={**details, **known, "versions": list_versions()}
-    )
-
-
-def _name_scores(request: HeadRequest, found: str) -> dict[str, str]:
-    """Return what the record says of the scores: nothing where only classes are predicted.
-
-    Shares of nearest neighbours are no probabilities, though scikit-learn calls them so.
-    """
-    kinds = {trial.kind for trials in request.heads for trial in trials}
-    shares = "knn" in kinds and request.combine != "pool"
-    return {} if found == "predicted" else {"scores": "scores" if shares else found}
-
-
-def _refuse_other(store: Store, record: RunRecord, step: int) -> None:
-    """Refuse a run of the name that has this step, or was fitted otherwise: its steps share one protocol.
-
-    Raises:
-        ExistsError: saying what differs.
-    """
-    there = store.run(record.run)
-    differing = [name for name in _IDENTITY if there.details.get(name) != record.details.get(name)]
-    if (there.kind, there.backbone) != (record.kind, record.backbone):
-        differing = []
-    elif not differing and step not in store.steps(record.run):
-        return
-    if not differing:
-        store.refuse_run(record.run)
-    before, now = (_state(one, differing) for one in (there, record))
-    marks = [str(record.details[name]) for name in ("split", "fold", "cv") if record.details[name] is not None]
-    raise ExistsError(
-        f"run {record.run} is in {store.path} already, fitted with {before}: this one has {now}; keep both with "
-        f"`run` {'-'.join([record.run, *marks])}"
-    )
-
-
-def _state(record: RunRecord, names: Sequence[str]) -> str:
-    """Return what a record has of ``names``, in words."""
-    stated = [f"{name} {record.details[name]}" for name in names if record.details.get(name) is not None]
-    return ", ".join(stated) or f"no {' or '.join(names)}"

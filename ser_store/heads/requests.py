@@ -1,16 +1,29 @@
-"""Which heads are asked for: every classifier on every input a member of its own, or one chosen or made of them."""
+"""Which heads are asked for, each a member, one chosen or made of several; and what the record of its run says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ser_store.errors import StoreError
+import numpy as np
+
+from ser_store.common.provenance import list_versions
+from ser_store.corpora.splits.fitted import find_fitted
+from ser_store.errors import ExistsError, StoreError
 from ser_store.heads.classifiers import Classifier, describe_settings
+from ser_store.heads.folds import Pairs
 from ser_store.heads.inputs import Normalise
 from ser_store.heads.trials import Combine, Input, Trial, Tune, list_trials
+from ser_store_h5.fitted import KEY, Fitted
 from ser_store_h5.names import parse_member
+from ser_store_h5.runs import RunRecord
+from ser_store_h5.store import Store
 
-# What the folds of a cross-validation keep together.
+# What all steps of a run have in common.
+_IDENTITY = (
+    *("head", "estimator", "class_weight", "layer", "augment", "normalise", "pca", "combine", "tune"),
+    *("split", "fold", "cv", "folds", "seed"),
+)
+# How the names of runs say what inputs were standardised on.
 _SUFFIXES = {"train": "", "speaker": "-by-speaker", "corpus": "-by-corpus"}
 
 
@@ -144,3 +157,65 @@ def list_requests(
         raise StoreError(f"`combine` {combine} of one head: expected several layers, sources or kinds")
     all_inputs = tuple(one for of_source in inputs for one in of_source)
     return [HeadRequest("+".join(kinds), all_inputs, every, combine, is_tuned)]
+
+
+def describe_run(store: Store, run: str, request: HeadRequest, pairs: Pairs, details: dict[str, Any]) -> RunRecord:
+    """Return the record of a head's run, which has learned from all that its sources have learned from.
+
+    That is what the models have learned from that made the inputs it is fitted on, and those of what it scores: other
+    models, where a source is cross-validated itself. Of a source that does not say what it has learned from, nothing is
+    known of the head either.
+    """
+    runs = list(dict.fromkeys(parse_member(member)[0] for member in request.members))
+    versions = [parse_member(member)[0] for joined in request.augment for member in joined.split("+")]
+    below = [find_fitted(store, one) for one in dict.fromkeys([*runs, *versions])]
+    stated = [one for one in below if one is not None]
+    learned = [
+        (np.concatenate([train, *(one.list_learned_through(train) for one in stated)]), scored)
+        for train, scored in pairs
+    ]
+    fitted = Fitted.by_fold(learned, len(store.corpus))
+    for one in stated:
+        fitted = fitted.joined(one)
+    known = {} if None in below else {KEY: fitted.to_json()}
+    return RunRecord(
+        run=run, kind="head", backbone="+".join(runs), details={**details, **known, "versions": list_versions()}
+    )
+
+
+def name_scores(request: HeadRequest, found: str) -> dict[str, str]:
+    """Return what the record says of the scores: nothing where only classes are predicted.
+
+    Shares of nearest neighbours are no probabilities, though scikit-learn calls them so.
+    """
+    kinds = {trial.kind for trials in request.heads for trial in trials}
+    shares = "knn" in kinds and request.combine != "pool"
+    return {} if found == "predicted" else {"scores": "scores" if shares else found}
+
+
+def refuse_other(store: Store, record: RunRecord, step: int) -> None:
+    """Refuse a run of the name that has this step, or was fitted otherwise: its steps share one protocol.
+
+    Raises:
+        ExistsError: saying what differs.
+    """
+    there = store.run(record.run)
+    differing = [name for name in _IDENTITY if there.details.get(name) != record.details.get(name)]
+    if (there.kind, there.backbone) != (record.kind, record.backbone):
+        differing = []
+    elif not differing and step not in store.steps(record.run):
+        return
+    if not differing:
+        store.refuse_run(record.run)
+    before, now = (_state(one, differing) for one in (there, record))
+    marks = [str(record.details[name]) for name in ("split", "fold", "cv") if record.details[name] is not None]
+    raise ExistsError(
+        f"run {record.run} is in {store.path} already, fitted with {before}: this one has {now}; keep both with "
+        f"`run` {'-'.join([record.run, *marks])}"
+    )
+
+
+def _state(record: RunRecord, names: Sequence[str]) -> str:
+    """Return what a record has of ``names``, in words."""
+    stated = [f"{name} {record.details[name]}" for name in names if record.details.get(name) is not None]
+    return ", ".join(stated) or f"no {' or '.join(names)}"

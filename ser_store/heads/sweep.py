@@ -15,7 +15,7 @@ from ser_store.evaluation.choice.saved_ensembles import SWEPT
 from ser_store.evaluation.leakage import iter_leakage, summarize_cautions
 from ser_store.heads.classifiers import HEADS, ClassWeight, HeadKind, choose_classifiers
 from ser_store.heads.folds import Pairs, Protocol
-from ser_store.heads.heads import describe_run, head
+from ser_store.heads.heads import head
 from ser_store.heads.inputs import (
     Layers,
     Normalise,
@@ -25,7 +25,7 @@ from ser_store.heads.inputs import (
     load_examples,
     report_absent_classes,
 )
-from ser_store.heads.requests import HeadRequest
+from ser_store.heads.requests import HeadRequest, describe_run
 from ser_store.heads.sweep_cells import (
     Amount,
     Cell,
