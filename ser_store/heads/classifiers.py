@@ -90,12 +90,33 @@ HEADS: dict[HeadKind, Kind] = {
 
 
 @dataclass(frozen=True)
+class Unmade:
+    """An estimator of a kind that is made where it is fitted: what only hands it on need not load scikit-learn.
+
+    Attributes:
+        kind: one of the ``HEADS``.
+        class_weight: ``balanced`` or None.
+        seed: of all that is drawn.
+    """
+
+    kind: HeadKind
+    class_weight: ClassWeight | None
+    seed: int
+
+    def make(self) -> Any:
+        own = HEADS[self.kind].make()
+        if self.class_weight is not None:
+            own.set_params(class_weight=self.class_weight)
+        return _seed(own, self.seed)
+
+
+@dataclass(frozen=True)
 class Classifier:
     """What a head is before it is fitted.
 
     Attributes:
         kind: its name among the ``HEADS``; of a given estimator its class in small letters.
-        estimator: what is cloned for each fit.
+        estimator: what is made, or cloned, for each fit; see :func:`make_estimator`.
         grid: the settings that tuning tries.
         draws: whether fits with other seeds can differ.
         components: principal components of its inputs, see :func:`fit_classifier`; None for the inputs themselves.
@@ -138,14 +159,12 @@ def choose_classifiers(
 def _make_classifier(kind: Any, class_weight: ClassWeight | None, seed: int) -> Classifier:
     check_choice("head", kind, HEADS)
     described: Kind = HEADS[kind]
-    own = described.make()
     if class_weight is not None:
         check_choice("class weight", class_weight, ["balanced"])
         if not described.weighs:
             able = ", ".join(name for name, other in HEADS.items() if other.weighs)
             raise StoreError(f"`class_weight` is {class_weight}, and {kind} weighs no classes: expected one of {able}")
-        own.set_params(class_weight=class_weight)
-    return Classifier(kind, _seed(own, seed), described.grid, described.draws)
+    return Classifier(kind, Unmade(kind, class_weight, seed), described.grid, described.draws)
 
 
 def _take_estimator(estimator: Any, seed: int) -> Classifier:
@@ -203,6 +222,13 @@ def check_components(pca: float, estimator: Any) -> float:
     return number
 
 
+def make_estimator(estimator: Any) -> Any:
+    """Return an estimator of its own: an unmade one made, any other cloned."""
+    from sklearn.base import clone
+
+    return estimator.make() if isinstance(estimator, Unmade) else clone(estimator)
+
+
 def describe_estimator(estimator: Any) -> dict[str, Any]:
     """Return what a record keeps of an estimator: its class and its parameters, as far as JSON can say them.
 
@@ -210,6 +236,9 @@ def describe_estimator(estimator: Any) -> dict[str, Any]:
     >>> describe_estimator(LogisticRegression(C=1))["parameters"]["C"]
     1
     """
+    if isinstance(estimator, Unmade):
+        described = HEADS[estimator.kind]
+        return {"class": described.name, "parameters": {**described.parameters, **vars(estimator)}}
     name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
     return {"class": name, "parameters": describe_settings(estimator.get_params())}
 
@@ -226,7 +255,7 @@ def fit_classifier(
     labels: NDArray[np.integer[Any]],
     components: float | None = None,
 ) -> Any:
-    """Fit a clone of an estimator, with standardised inputs unless it is a pipeline; return the fitted pipeline.
+    """Fit an estimator of its own, with standardised inputs unless it is a pipeline; return the fitted pipeline.
 
     Args:
         estimator: of scikit-learn, or one that follows its rules.
@@ -238,14 +267,13 @@ def fit_classifier(
     Raises:
         ValueError: if scikit-learn refuses, as for too few utterances.
     """
-    from sklearn.base import clone
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    own = clone(estimator)
+    own = make_estimator(estimator)
     reduced = [] if components is None else [PCA(components, svd_solver="full")]
     pipeline = own if isinstance(own, Pipeline) else make_pipeline(StandardScaler(), *reduced, own)
     # Small matrices: threads of the linear algebra would spend their time waiting for each other.

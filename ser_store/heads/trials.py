@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import CorpusError, StoreError
-from ser_store.heads.classifiers import Classifier, describe_settings, fit_classifier, score_classes
+from ser_store.heads.classifiers import Classifier, describe_settings, fit_classifier, make_estimator, score_classes
 from ser_store.voting.fitted import sum_weighted
 
 Combine = Literal["average", "pool"]
@@ -47,7 +47,7 @@ class Trial:
     Attributes:
         kind: of the classifier.
         input: what it is fitted on.
-        estimator: what is cloned for each fit, its settings among it.
+        estimator: what is made or cloned for each fit, its settings among it.
         settings: those that tuning tries; nothing where it does not.
         components: principal components of the input, see :func:`~ser_store.heads.classifiers.fit_classifier`.
     """
@@ -90,13 +90,12 @@ def list_trials(classifier: Classifier, one: Input, tune: Tune) -> list[Trial]:
     Raises:
         StoreError: if the grid names no parameter of the classifier.
     """
-    from sklearn.base import clone
-    from sklearn.model_selection import ParameterGrid
-
     if tune is False:
         return [Trial(classifier.kind, one, classifier.estimator, {}, classifier.components)]
+    from sklearn.model_selection import ParameterGrid
+
     grid = classifier.grid if tune is True else tune
-    known = classifier.estimator.get_params()
+    known = make_estimator(classifier.estimator).get_params()
     for name, values in grid.items():
         if name not in known or not isinstance(values, list | tuple | np.ndarray) or not len(values):
             raise StoreError(
@@ -104,7 +103,13 @@ def list_trials(classifier: Classifier, one: Input, tune: Tune) -> list[Trial]:
                 f"{classifier.kind}: {', '.join(known)}"
             )
     return [
-        Trial(classifier.kind, one, clone(classifier.estimator).set_params(**settings), settings, classifier.components)
+        Trial(
+            classifier.kind,
+            one,
+            make_estimator(classifier.estimator).set_params(**settings),
+            settings,
+            classifier.components,
+        )
         for settings in ParameterGrid({name: _list_values(values) for name, values in grid.items()})
     ]
 
