@@ -13,6 +13,16 @@ from ser_store_cli.output import print_either, print_result, show_reports, warn_
 from ser_store_h5.errors import StoreError
 
 Number = TypeVar("Number", int, float)
+_Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        help="The member whose representations heads are fitted on; several as a,b. Those of a+b stand side by side in "
+        "one input.",
+        show_default="all that fit",
+        autocompletion=complete_members,
+    ),
+]
 
 
 @command()
@@ -26,16 +36,7 @@ def head(
             "several as lda,svm.",
         ),
     ] = "logreg",
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            help="The member whose representations it is fitted on; several as a,b. Those of a+b stand side by side in "
-            "one input.",
-            show_default="all that fit",
-            autocompletion=complete_members,
-        ),
-    ] = None,
+    sources: _Sources = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -163,16 +164,7 @@ def sweep(
             show_default="all but boosting, which takes longer than the others together",
         ),
     ] = None,
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            help="The member whose representations heads are fitted on; several as a,b. Those of a+b stand side by "
-            "side in one input.",
-            show_default="all that fit",
-            autocompletion=complete_members,
-        ),
-    ] = None,
+    sources: _Sources = None,
     layer: Annotated[
         str | None,
         typer.Option(
