@@ -3,16 +3,16 @@
     python benchmarks/finetuned.py --audio RAVDESS [--model whisper-base] [--store MINE.store] [--heads HEADS.store]
 
 1. Unseen speakers, the six published folds of the split `emobox`: `recipes/unseen-speakers.toml`, at its last step, of
-   which nothing was chosen; the same with each speaker's representations standardised by his own recordings, labels
-   unseen; and both together with the pools of frozen heads that `unseen_speakers.py` leaves in its store (`--heads`),
-   with equal weights. Once more with a step that is chosen on the fold after the one that is judged, `--valid next`,
-   which then is not trained on; and both trainings together.
+   which nothing was chosen; `recipes/unseen-speakers-by-speaker.toml`, which hears how utterances differ from others
+   of their speaker, labels unseen; and each together with the pools of frozen heads that `unseen_speakers.py` leaves in
+   its store (`--heads`), with equal weights. The first once more with a step that is chosen on the fold after the one
+   that is judged, `--valid next`, which then is not trained on; and both trainings together.
 2. The paper's split, every actor on both sides: `recipes/paper-*.toml`, evaluated every 36 steps, beside heads on the
    layers of the frozen and of the fine-tuned models; the best member, and the best vote of three and of five of all,
    apparent and corrected.
 
 What the stores have already is not computed again: a call that was cut off goes on. Prints both tables and writes
-benchmarks/results/finetuned.json. On one core of a CPU, each of the fourteen trainings takes 10 to 12 minutes.
+benchmarks/results/finetuned.json. On one core of a CPU, each of the 22 trainings takes 10 to 15 minutes.
 """
 
 import argparse
@@ -25,20 +25,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 import ser_store as ss
 from measuring.surroundings import describe_machine, list_package_versions
-from ser_store.backbones.loading import load_classifier
 from ser_store.common.display import Table
 from ser_store.recipes.recipe_file import find_recipe
 from ser_store_h5.member import Member
-from ser_store_h5.runs import RunRecord
 from unseen_speakers import describe_figures, describe_vote
 
 RESULT = Path(__file__).parent / "results" / "finetuned.json"
 RECIPES = Path(__file__).parents[1] / "recipes"
-RUN, CHOSEN, HEADS = "whisper-base-ft", "whisper-base-ftv", ("logreg", "svm", "lda")
+RUN, CHOSEN, BY_SPEAKER = "whisper-base-ft", "whisper-base-ftv", "whisper-base-fts"
+HEADS = ("logreg", "svm", "lda")
 PACKAGES = ("ser-store", "numpy", "scikit-learn", "torch", "transformers")
 Row = tuple[str, ...]
 
@@ -71,45 +68,28 @@ def main() -> None:
 
 def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None) -> tuple[list[Row], Any]:
     """Return the rows of the table and the figures of all members over the six folds."""
-    recipe = find_recipe(str(RECIPES / "unseen-speakers.toml"), store=store.path)
+    recipe, by_speaker = (
+        find_recipe(str(RECIPES / f"unseen-speakers{suffix}.toml"), store=store.path) for suffix in ("", "-by-speaker")
+    )
     ss.finetune(store, run=RUN, split="emobox", fold="all", recipe=recipe, **options)
     ss.finetune(store, run=CHOSEN, split="emobox", fold="all", valid="next", recipe=recipe, **options)
-    if not store.has_run(f"{RUN}-by-speaker"):
-        standardise_speakers(store)
+    ss.finetune(store, run=BY_SPEAKER, split="emobox", fold="all", recipe=by_speaker, **options)
     both = f"{RUN}+{CHOSEN}@{store.steps(CHOSEN)[-1]}"
-    members = [RUN, f"{RUN}-by-speaker", CHOSEN, f"{CHOSEN}-selected", both]
-    for suffix, kind in product(("", "-by-speaker"), ("pool", "pool-speeds")) if heads else ():
+    members = [RUN, CHOSEN, f"{CHOSEN}-selected", both, BY_SPEAKER]
+    for kind, (suffix, tuned) in product(("pool", "pool-speeds"), (("", (RUN, both)), ("-by-speaker", (BY_SPEAKER,)))):
         pool = f"whisper-base-{kind}{suffix}"
-        if not store.has_run(pool):
+        if heads and not store.has_run(pool):
             copy_member(ss.Store(heads), store, pool)
-        members += [pool, f"{RUN}{suffix}+{pool}", *([] if suffix else [f"{both}+{pool}"])]
+        if store.has_run(pool):
+            members += [pool, *(f"{one}+{pool}" for one in tuned)]
     found = [ss.evaluate(store, one, on="all", split="emobox", rule="soft-log").records()[0] for one in members]
     return [describe_figures(one) for one in found], found
 
 
-def standardise_speakers(store: ss.Store) -> None:
-    """Add a member: each fold's head on representations that are standardised by the recordings of each speaker."""
-    corpus, logits = store.corpus, np.zeros((len(store.corpus), len(store.corpus.classes)), dtype=np.float32)
-    for run in (one for one in store.runs() if one.startswith(f"{RUN}-fold-") or f"{RUN}-emobox-fold-" in one):
-        step = store.steps(run)[-1]
-        member = store.read_member(f"{run}@{step}")
-        head = load_classifier(Path(store.run(run).details["checkpoints"]) / f"checkpoint-{step}").model.classifier
-        weight, bias = (one.detach().numpy() for one in (head.out_proj.weight, head.out_proj.bias))
-        pooled = member.pooled.astype(np.float64)
-        for speaker in np.unique(corpus.speakers[member.rows]):
-            own = corpus.speakers[member.rows] == speaker
-            standardised = (pooled[own] - pooled[own].mean(axis=0)) / pooled[own].std(axis=0)
-            logits[member.rows[own]] = standardised @ weight.T + bias
-    pooled_run = store.run(RUN)
-    details = {"source": RUN, "head": "linear", "normalise": "speaker", "cv": "emobox"}
-    details |= {"fitted": pooled_run.details["fitted"], "seed": 42}
-    store.add_run(RunRecord(f"{RUN}-by-speaker", "head", pooled_run.backbone, details=details))
-    store.write_member(Member(f"{RUN}-by-speaker", 0, np.arange(len(corpus), dtype=np.int32), logits))
-
-
 def copy_member(source: ss.Store, target: ss.Store, run: str) -> None:
-    member = source.read_member(f"{run}@0")
-    target.add(run, ids=source.corpus.ids[member.rows], logits=member.logits, trained_on="others")
+    """Take a run along from a store of the same corpus, with what its record says of speakers."""
+    target.add_run(source.run(run))
+    target.write_member(source.read_member(f"{run}@0"))
 
 
 def measure_paper(store: ss.Store, options: dict[str, Any], _: Path | None) -> tuple[list[Row], Any]:

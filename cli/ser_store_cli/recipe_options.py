@@ -75,10 +75,12 @@ _OPTIONS: dict[str, tuple[tuple[Any, ...], ...]] = {
         (
             "classification_head",
             str,
-            "The head: dense, random at first; or linear, fitted to the backbone at first.",
+            "The head: dense, random at first; linear, fitted to the backbone at first; or linear-by-speaker, on how "
+            "an utterance differs from the others of its speaker.",
             "dense",
         ),
         ("pooling", str, "How frames become one vector: mean, sum or max.", "mean"),
+        ("pooled_layers", int, "Pool the frames of the N highest layers, side by side.", "1"),
     ),
     "Augmentation": (
         ("max_seconds", float, "Crop longer utterances to this many seconds.", None),

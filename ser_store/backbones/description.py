@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from ser_store.errors import ModelError
+
 Kind = Literal["pretrained", "tiny", "acoustic"]
 Init = Literal["pretrained", "random"]
 Pooling = Literal["mean", "sum", "max"]
-Head = Literal["dense", "linear"]
+Head = Literal["dense", "linear", "linear-by-speaker"]
 Statistic = Literal["mean", "sum", "max", "std"]
 Context = Literal["utterance", "full"]
 INITS: Final[tuple[str, ...]] = get_args(Init)
@@ -20,6 +22,20 @@ FAMILIES = ("wav2vec2", "hubert", "unispeech", "wavlm", "data2vec-audio", "whisp
 # The paper's tasks have eight emotions; its Table 6 counts their heads too.
 HEAD_CLASSES = 8
 BYTES_PER_FLOAT32 = 4
+
+
+def refuse_speaker_head(head: Head, name: str) -> None:
+    """Refuse to have utterances answered by a head that hears them among the others of their speaker.
+
+    Raises:
+        ModelError: naming the model.
+    """
+    if head == "linear-by-speaker":
+        raise ModelError(
+            f"the head of {name} hears how an utterance differs from the others of its speaker, and answers none "
+            "alone: expected one that was trained as dense or linear; what it represents is had by `extract()` with "
+            "the checkpoint's folder as `model` and a `run` of its own"
+        )
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,22 @@ def compute_lower(backbone: Any, layer: int, input_values: Tensor, attention_mas
     raise RuntimeError("the layer was not reached")
 
 
-def compute_upper(backbone: Any, layer: int, hidden: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Return the last hidden states ``(b, f, h)`` of what enters a transformer layer.
+def compute_upper(
+    backbone: Any, layer: int, hidden: Tensor, lengths: Sequence[int], *, output_hidden_states: bool = False
+) -> tuple[Tensor, ...]:
+    """Return what comes of what enters a transformer layer: the last hidden states ``(b, f, h)``, in a tuple.
 
     Args:
         hidden: ``(b, f, h)``, padded at the end.
         lengths: frames of each utterance, without the padding.
+        output_hidden_states: whether what enters each of the layers comes first, or the last hidden states alone.
     """
     encoder, mask = backbone.encoder, mark_frames(backbone, lengths, hidden)
+    layers, entering = encoder.layers[layer:], list[Tensor]()
     if backbone.config.model_type == "whisper":
-        last: Tensor = encoder.run_layers(hidden, mask, encoder.layers[layer:])[-1]
-        return last
-    instead: dict[str, nn.Module] = {"layers": encoder.layers[layer:], "pos_conv_embed": _NoPositions()}
+        states: tuple[Tensor, ...] = encoder.run_layers(hidden, mask, layers, output_hidden_states=output_hidden_states)
+        return states
+    instead: dict[str, nn.Module] = {"layers": layers, "pos_conv_embed": _NoPositions()}
     instead["dropout"] = nn.Identity()
     if not getattr(backbone.config, "do_stable_layer_norm", False):
         instead["layer_norm"] = nn.Identity()  # it comes before the layers
@@ -72,10 +76,17 @@ def compute_upper(backbone: Any, layer: int, hidden: Tensor, lengths: Sequence[i
         # All layers share what the first has learned of distances; it stays that layer's own.
         attention = encoder.layers[layer].attention
         attention.__dict__["rel_attn_embed"] = encoder.layers[0].attention.rel_attn_embed
-    with _replaced(encoder, **instead):
-        # It writes zeros over the padding.
-        last = encoder(hidden.clone(), attention_mask=mask).last_hidden_state
-    return last
+    # The encoder alone has no hidden states to give: transformers collects them around the whole model.
+    hooked = layers if output_hidden_states else ()
+    hooks = [one.register_forward_pre_hook(lambda _, given: entering.append(given[0])) for one in hooked]
+    try:
+        with _replaced(encoder, **instead):
+            # It writes zeros over the padding.
+            last = encoder(hidden.clone(), attention_mask=mask).last_hidden_state
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return (*entering, last)
 
 
 def mask_frames(hidden: Tensor, lengths: Sequence[int], config: Any) -> Tensor:

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Where all utterances of a speaker are alike, they differ in nothing.
+_LEAST_VARIANCE = 1e-12
+
 
 class ClassificationHead(nn.Module):
     """``dropout → dense → tanh → dropout → out_proj``, in float32 whatever the precision around it.
@@ -48,6 +51,27 @@ class LinearHead(nn.Module):
         with torch.autocast(pooled.device.type, enabled=False):
             standardised = (pooled.float() - self.mean.float()) / self.scale.float()
             return _apply(self.out_proj, self.dropout(standardised))
+
+
+class SpeakerHead(nn.Module):
+    """``standardise over the batch → dropout → out_proj``, in float32, of a batch whose utterances are of one speaker.
+
+    What it hears of an utterance is how it differs from the others of its speaker. One alone differs from none: its
+    logits are NaN, but in training, where it stands at the speaker's mean.
+    """
+
+    def __init__(self, hidden_size: int, classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(hidden_size, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return the logits ``(b, c)`` float32 of pooled representations ``(b, h)``."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            variance, mean = torch.var_mean(pooled.float(), dim=0, correction=0)
+            standardised = (pooled.float() - mean) / (variance + _LEAST_VARIANCE).sqrt()
+            logits = _apply(self.out_proj, self.dropout(standardised))
+        return logits if self.training or len(pooled) > 1 else torch.full_like(logits, torch.nan)
 
 
 def _apply(layer: nn.Linear, values: Tensor) -> Tensor:

@@ -69,7 +69,9 @@ class LoadedModel:
         )
         configuration = {**describe_configuration(config), **prepared}
         attention = config._attn_implementation
-        return {"configuration": configuration, "attention": attention, "pooling": self.model.config.pooling}
+        own = self.model.config
+        pooled = {"pooling": own.pooling, **({"pooled_layers": own.pooled_layers} if own.pooled_layers > 1 else {})}
+        return {"configuration": configuration, "attention": attention, **pooled}
 
 
 def build_model(
@@ -77,6 +79,7 @@ def build_model(
     *,
     classes: Sequence[str],
     pooling: Pooling = "mean",
+    pooled_layers: int = 1,
     head: Head = "dense",
     num_hidden_layers: int | None = None,
     init: Init = "pretrained",
@@ -90,7 +93,8 @@ def build_model(
         name: key of the catalogue, hub id or local folder; or what that was found to mean.
         classes: in the order of the logits.
         pooling: ``mean``, ``sum`` or ``max``.
-        head: ``dense`` or ``linear``, see :class:`~ser_store.backbones.model.SpeechClassifierConfig`.
+        pooled_layers: as the head, see :class:`~ser_store.backbones.model.SpeechClassifierConfig`.
+        head: ``dense``, ``linear`` or ``linear-by-speaker``.
         num_hidden_layers: how many transformer layers are kept, from the lowest; default: all.
         init: ``pretrained`` or ``random`` backbone weights; the ``tiny-*`` presets know only random ones.
         checkpoint: a local folder that has the pretrained weights, instead of the hub.
@@ -119,7 +123,12 @@ def build_model(
         backbone_config = source.config if loaded.backbone is None else loaded.backbone.config
         if num_hidden_layers is not None:
             keep_layers(loaded.backbone, backbone_config, num_hidden_layers)
-        described = {"head": head, "backbone_key": source.key, "origin": origin}
+        if pooled_layers > backbone_config.num_hidden_layers + 1:
+            raise ModelError(
+                f"`pooled_layers` is {pooled_layers}: expected at most {backbone_config.num_hidden_layers + 1}, the "
+                "layers of the backbone and what enters them"
+            )
+        described = {"pooled_layers": pooled_layers, "head": head, "backbone_key": source.key, "origin": origin}
         config = build_config(backbone_config, classes, pooling=pooling, **described)
         model = SpeechClassifier(config, loaded.backbone).eval()
     extractor = load_feature_extractor(source.folder, model.backbone.config)
@@ -197,6 +206,7 @@ def _load_adapted(folder: Path, config: Any) -> tuple[SpeechClassifier, dict[str
         adapted = build_model(
             base,
             classes=config.classes,
+            pooled_layers=config.pooled_layers,
             head=config.head,
             num_hidden_layers=config.backbone_config.num_hidden_layers,
             init=origin["init"],

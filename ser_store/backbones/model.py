@@ -24,9 +24,11 @@ from ser_store.backbones.description import POOLINGS, Head, Pooling, Statistic
 from ser_store.backbones.families.invariance import count_samples, known_lengths, make_invariant
 from ser_store.backbones.families.mel import UtteranceMelExtractor
 from ser_store.backbones.halves import compute_upper, mask_frames
-from ser_store.backbones.heads import ClassificationHead, LinearHead
+from ser_store.backbones.heads import ClassificationHead, LinearHead, SpeakerHead
 from ser_store.common.auto_classes import MODEL_TYPE
 from ser_store.errors import UnknownNameError, describe_unknown
+
+_HEADS: dict[Head, Any] = {"dense": ClassificationHead, "linear": LinearHead, "linear-by-speaker": SpeakerHead}
 
 
 class SpeechClassifierConfig(PreTrainedConfig):
@@ -35,8 +37,11 @@ class SpeechClassifierConfig(PreTrainedConfig):
     Args:
         backbone_config: the family's configuration, or its dictionary with ``model_type``.
         pooling: ``mean``, ``sum`` or ``max`` over the frames of the last hidden states.
+        pooled_layers: of how many layers the hidden states are pooled, counted from the highest; the vectors stand one
+            after the other, that of the lowest first.
         head_dropout: default: the backbone's ``final_dropout``.
-        head: ``dense`` for :class:`ClassificationHead`, ``linear`` for :class:`LinearHead`.
+        head: ``dense`` for :class:`ClassificationHead`, ``linear`` for :class:`LinearHead`, ``linear-by-speaker`` for
+            :class:`SpeakerHead`.
         backbone_key: the name the backbone was asked for by.
         origin: where its weights come from, see :class:`ser_store.backbones.loading.LoadedModel`.
         trained_on: ids of the utterances that the weights learned from, by way of their labels.
@@ -50,6 +55,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         self,
         backbone_config: Mapping[str, Any] | PreTrainedConfig | None = None,
         pooling: Pooling = "mean",
+        pooled_layers: int = 1,
         head_dropout: float | None = None,
         head: Head = "dense",
         backbone_key: str = "",
@@ -61,6 +67,7 @@ class SpeechClassifierConfig(PreTrainedConfig):
         backbone = settle(_resolve_config(backbone_config))
         self.backbone_config = backbone
         self.pooling = pooling
+        self.pooled_layers = pooled_layers
         self.head_dropout = getattr(backbone, "final_dropout", 0.1) if head_dropout is None else head_dropout
         self.head = head
         self.initializer_range = backbone.initializer_range
@@ -86,7 +93,7 @@ def _resolve_config(given: Mapping[str, Any] | PreTrainedConfig | None) -> Any:
 
 @dataclass
 class SpeechClassifierOutput(ModelOutput):
-    """``loss`` scalar or None, ``logits`` ``(b, c)``, ``pooled`` ``(b, h)``; hidden states are not kept.
+    """``loss`` scalar or None, ``logits`` ``(b, c)``, ``pooled`` ``(b, d)``; hidden states are not kept.
 
     ``layers`` ``(b, n_layers, h · n_statistics)`` or None: what was asked for of each layer.
     """
@@ -141,11 +148,10 @@ class SpeechClassifier(PreTrainedModel):
     def __init__(self, config: SpeechClassifierConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         self.backbone = make_invariant(build_backbone(config.backbone_config) if backbone is None else backbone)
-        size: int = self.config.backbone_config.hidden_size
-        kind = LinearHead if config.head == "linear" else ClassificationHead
-        self.classifier = kind(size, len(config.classes), dropout=config.head_dropout)
-        # Whether the hidden states of all layers are classified.
-        self.needs_states = False
+        size: int = config.backbone_config.hidden_size * config.pooled_layers
+        self.classifier = _HEADS[config.head](size, len(config.classes), dropout=config.head_dropout)
+        # Whether the hidden states of other layers than the last are classified.
+        self.needs_states = config.pooled_layers > 1
         # Where it is above 0, what enters that layer is given instead of samples, and its frames are counted.
         self.entry_layer = 0
         # What the number of frames of a batch is a multiple of; compiled layers want few different ones.
@@ -190,24 +196,25 @@ class SpeechClassifier(PreTrainedModel):
         if sample_counts is None:
             samples_per_value = 1 if self.entry_layer else getattr(self.backbone, "samples_per_value", 1)
             sample_counts = (attention_mask.sum(dim=1) * samples_per_value).tolist()
+        wanted = {"output_hidden_states": True} if layers is not None or self.needs_states else {}
         if self.entry_layer:
             frame_counts: Sequence[int] = sample_counts
             input_values = _pad_time(input_values, -input_values.shape[1] % self.frame_multiple)
             if self.training:
                 input_values = mask_frames(input_values, frame_counts, self.config.backbone_config)
-            said = BaseModelOutput(compute_upper(self.backbone, self.entry_layer, input_values, frame_counts))
+            states = compute_upper(self.backbone, self.entry_layer, input_values, frame_counts, **wanted)
+            said = BaseModelOutput(states[-1], hidden_states=states)
         else:
             input_values, attention_mask = self._pad(input_values, attention_mask)
-            wanted = {"output_hidden_states": True} if layers is not None or self.needs_states else {}
             with known_lengths(self.backbone, sample_counts) as frame_counts:
                 said = self.backbone(input_values, attention_mask=attention_mask, **wanted)
-        pooled = pool_frames(said.last_hidden_state, frame_counts, self.config.pooling)
+        # Its releases do not agree on whether the last of the hidden states is behind the final layer norm.
+        states = (*(said.hidden_states or ())[:-1], said.last_hidden_state)
+        highest = states[-self.config.pooled_layers :]
+        pooled = torch.cat([pool_frames(one, frame_counts, self.config.pooling) for one in highest], dim=1)
         logits = self.classify(said, pooled, frame_counts, attention_mask)
         loss = None if labels is None else functional.cross_entropy(logits, labels)
-        chosen = None
-        if layers is not None:
-            # Its releases do not agree on whether the last of the hidden states is behind the final layer norm.
-            chosen = layers.pool((*said.hidden_states[:-1], said.last_hidden_state), frame_counts)
+        chosen = None if layers is None else layers.pool(states, frame_counts)
         return SpeechClassifierOutput(loss=loss, logits=logits, pooled=pooled, layers=chosen)
 
     def classify(self, said: Any, pooled: Tensor, frame_counts: Sequence[int], attention_mask: Tensor) -> Tensor:

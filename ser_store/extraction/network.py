@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.audio.recordings import Recordings
-from ser_store.backbones.description import Statistic
+from ser_store.backbones.description import Statistic, refuse_speaker_head
 from ser_store.common.display import format_bytes
 from ser_store.common.log import LOGGER
 from ser_store.corpora.splits.train_eval_rows import Rows
@@ -80,10 +80,15 @@ def prepare_network(
         member: what is extracted, by the name it has in messages.
         with_logits: whether its head has been trained.
         precision: as in :class:`~ser_store.recipes.recipe.Recipe`.
+
+    Raises:
+        ModelError: if its head answers no utterance alone.
     """
     from ser_store.backbones.digest import compute_model_digest
     from ser_store.inference.features import describe_preprocessing
 
+    if with_logits:
+        refuse_speaker_head(loaded.model.config.head, member)
     choice = _choose_layers(loaded, passes)
     # The head of a frozen backbone is random and says nothing, so its weights do not tell models apart.
     identity = {

@@ -120,6 +120,8 @@ def _pair_trained(
     why = ""
     if len(pairing.shared) < 2:
         why = f"of its classes {', '.join(own.classes)} corpus {corpus.name} has {len(pairing.shared)}, two are needed"
+    elif own.head == "linear-by-speaker":
+        why = "its head hears how an utterance differs from the others of its speaker"
     elif (options["pooling"], options["context"]) != (own.pooling, "utterance"):
         why = f"it was trained with `pooling` {own.pooling} and `whisper_context` utterance"
     if not why:

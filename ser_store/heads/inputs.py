@@ -13,7 +13,7 @@ from ser_store.errors import CorpusError, StoreError
 from ser_store.evaluation.choice.member_choice import list_readable
 from ser_store.heads.folds import Pairs
 from ser_store.heads.trials import Examples, Input, Places
-from ser_store_h5.corpus import Corpus
+from ser_store_h5.corpus import Corpus, StrArray
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -135,13 +135,24 @@ def _load_block(store: Store, member: str, rows: Rows, layer: int | None, normal
     if normalise == "train":
         return _read_block(store, member, rows, layer)
     covered = store.covered(member)
-    groups = np.zeros(len(covered)) if normalise == "corpus" else store.corpus.speaker_groups(covered)
-    if groups is None:
-        raise CorpusError(
-            f"corpus {store.corpus.name} knows no speakers: expected some for `normalise` speaker; take train or corpus"
-        )
+    groups = np.zeros(len(covered)) if normalise == "corpus" else find_speakers(store.corpus, covered)
     values = standardise_within(_read_block(store, member, covered, layer), groups)
     return values[np.searchsorted(covered, rows)]
+
+
+def find_speakers(corpus: Corpus, rows: Rows) -> StrArray:
+    """Return the speakers ``(m,)`` of ``rows``, each unknown one a group of his own, to standardise within.
+
+    Raises:
+        CorpusError: if no speaker is known.
+    """
+    groups = corpus.speaker_groups(rows)
+    if groups is None:
+        raise CorpusError(
+            f"corpus {corpus.name} knows no speakers: expected some, to standardise by speaker; standardise on train "
+            "or corpus, of which a fine-tuning takes train by a `classification_head` dense or linear"
+        )
+    return groups
 
 
 def takes_logits(store: Store, member: str) -> bool:

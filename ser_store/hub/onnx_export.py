@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ser_store.audio.decode import SAMPLE_RATE
+from ser_store.backbones.description import refuse_speaker_head
 from ser_store.backbones.families.invariance import count_samples
 from ser_store.backbones.loading import LoadedModel, load_classifier
 from ser_store.backbones.source import find_source
@@ -104,6 +105,7 @@ def export_onnx(
         if os.path.lexists(taken):
             raise ExistsError(f"{taken} is there already: expected a new file; remove it, or name another")
     name, loaded, said = _load(os.fspath(model), store)
+    refuse_speaker_head(loaded.model.config.head, name)
     classes = loaded.model.config.classes
     described = {**_describe_graph(loaded), **said}
     classifier = WaveformClassifier(loaded).eval()

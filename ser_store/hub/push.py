@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd
 
 from ser_store.backbones.checkpoint import load_config, load_feature_extractor
+from ser_store.backbones.description import refuse_speaker_head
 from ser_store.backbones.loading import load_classifier
 from ser_store.errors import ModelError
 from ser_store.hub.model_card import write_card
@@ -80,7 +81,8 @@ def push_to_hub(
         private: whether others see a repository that is made now.
 
     Raises:
-        ModelError: if there is no checkpoint, or the hub refuses; says what to do.
+        ModelError: if there is no checkpoint, its head answers no utterance alone, or the hub refuses; says what to
+            do.
 
     >>> import ser_store as ss
     >>> ss.push_to_hub("my.store", "xlsr53", "me/xlsr53-emotions").url  # doctest: +SKIP
@@ -89,6 +91,7 @@ def push_to_hub(
     store = open_store(store)
     record = store.run(run)
     step, checkpoint = find_checkpoint(store, record, step)
+    refuse_speaker_head(load_config(checkpoint).head, run)
     card, message = write_card(store, record, step, repository=repository), f"{format_member(run, step)} of ser-store"
     try:
         claimed = _claim(repository, private=private)

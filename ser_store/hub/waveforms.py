@@ -22,7 +22,7 @@ class WaveformClassifier(nn.Module):
     def __init__(self, loaded: Any) -> None:
         super().__init__()
         self.backbone, self.head = loaded.model.backbone, loaded.model.classifier
-        self.pooling = loaded.model.config.pooling
+        self.pooling, self.pooled_layers = loaded.model.config.pooling, loaded.model.config.pooled_layers
         self.is_whisper = loaded.is_whisper
         self.prepare: nn.Module = nn.Identity()
         if self.is_whisper:
@@ -35,26 +35,28 @@ class WaveformClassifier(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return the logits ``(b, c)`` of waveforms ``(b, t)`` float32, mono at 16 kHz, full scale ±1."""
-        hidden = self._encode(self.prepare(waveform))
-        if self.pooling == "max":
-            pooled = hidden.amax(dim=1)
-        else:
-            pooled = hidden.sum(dim=1) if self.pooling == "sum" else hidden.mean(dim=1)
-        logits: Tensor = self.head(pooled)
+        states = self._encode(self.prepare(waveform))[-self.pooled_layers :]
+        logits: Tensor = self.head(torch.cat([self._pool(one) for one in states], dim=1))
         return logits
 
-    def _encode(self, values: Tensor) -> Tensor:
-        """The last hidden states ``(b, f, h)``."""
+    def _pool(self, hidden: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return hidden.amax(dim=1)
+        return hidden.sum(dim=1) if self.pooling == "sum" else hidden.mean(dim=1)
+
+    def _encode(self, values: Tensor) -> tuple[Tensor, ...]:
+        """The hidden states ``(b, f, h)``, the last ones after all normalisation."""
         if not self.is_whisper:
-            last: Tensor = self.backbone(values).last_hidden_state
-            return last
+            said = self.backbone(values, output_hidden_states=True)
+            return (*said.hidden_states[:-1], said.last_hidden_state)
         encoder = self.backbone.encoder
         hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(values)))).permute(0, 2, 1)
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        entering = []
         for layer in encoder.layers:
+            entering.append(hidden)
             hidden = layer(hidden, None)
-        normalised: Tensor = encoder.layer_norm(hidden)
-        return normalised
+        return (*entering, encoder.layer_norm(hidden))
 
 
 class Normalisation(nn.Module):

@@ -75,7 +75,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         frozen: FrozenStates | None = None,
     ) -> None:
         self._recordings = recordings
-        self._labels = [0] * len(rows) if labels is None else labels[rows].tolist()
+        self.labels = np.zeros(len(rows), dtype=np.int16) if labels is None else labels[rows]
         self._rows = rows.tolist()
         self._extractor = feature_extractor
         self._variation = variation
@@ -151,7 +151,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
         return list(open_pool(os.getpid(), "readers", _READERS).map(self._read, indices))
 
     def _describe(self, index: int, kept: Any) -> dict[str, Any]:
-        item = {"label": self._labels[index], "row": self._rows[index]}
+        item = {"label": int(self.labels[index]), "row": self._rows[index]}
         if not self._keeps_samples:
             return {"input_values": kept, "sample_count": len(kept) * count_samples_per_value(self._extractor), **item}
         varied = kept
@@ -161,7 +161,7 @@ class SpeechDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     def _describe_states(self, index: int, frozen: FrozenStates) -> dict[str, Any]:
         frames = frozen.load(self.name_states(index))
-        item = {"label": self._labels[index], "row": self._rows[index]}
+        item = {"label": int(self.labels[index]), "row": self._rows[index]}
         return {"input_values": frames, "sample_count": len(frames), **item}
 
     def _prepare(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -52,6 +52,7 @@ _WHOLE = (
     "logging_steps",
     "save_steps",
     "save_total_limit",
+    "pooled_layers",
 )
 _MAYBE_WHOLE = ("max_steps", "early_stopping_patience", "num_hidden_layers", "lora")
 _COUNTS = ("warmup_steps", "frozen_layers", "dataloader_num_workers")
@@ -120,9 +121,14 @@ class Recipe:
         early_stopping_metric: ``eval_loss``, ``accuracy`` or ``balanced_accuracy`` of the monitored part.
         num_hidden_layers: how many transformer layers are kept, counted from the lowest; None for all.
         pooling: how frames become one vector: ``mean``, ``sum`` or ``max``.
+        pooled_layers: of how many layers, counted from the highest, the frames are pooled; the head hears their vectors
+            side by side.
         classification_head: ``dense``, the published one with two layers, which begins at random; or ``linear``, which
             begins as a logistic regression on what the backbone says of the training part as it is, so that the first
-            steps do not spoil the backbone for a head that knows nothing; see :mod:`ser_store.training.probe`.
+            steps do not spoil the backbone for a head that knows nothing; see :mod:`ser_store.training.probe`. With
+            ``linear-by-speaker`` it hears how an utterance differs from the others of its speaker: training batches
+            are of one speaker each, with his classes as evenly as may be, and standardised over the batch; evaluation
+            standardises on all utterances of each speaker that are evaluated, without their labels. One process alone.
         max_seconds: longer training utterances are cropped to this; None for no limit.
         crop: which part is kept: ``random``, another one in each epoch, or ``head``.
         masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
@@ -177,6 +183,7 @@ class Recipe:
     early_stopping_metric: Monitored = "eval_loss"
     num_hidden_layers: int | None = None
     pooling: Pooling = "mean"
+    pooled_layers: int = 1
     classification_head: Head = "dense"
     max_seconds: float | None = None
     crop: Crop = "random"
@@ -237,6 +244,13 @@ class Recipe:
                     f"`group_by_length` is on and `batch_seconds` is {self.batch_seconds}, which puts similar lengths "
                     "together itself: expected one of the two"
                 )
+        if self.pooled_layers > 1 and self.torch_compile:
+            raise SerstoreError(
+                f"`pooled_layers` is {self.pooled_layers} and `torch_compile` is on, after which no layer is listened "
+                "to on its own: expected one of the two"
+            )
+        if self.is_by_speaker:
+            self._check_by_speaker()
         if self.cache_frozen:
             self._check_cached()
         if self.max_seconds is not None:
@@ -254,6 +268,20 @@ class Recipe:
             raise SerstoreError(
                 f"`attn_implementation` is flash_attention_2 and `precision` is {self.precision}: expected fp16 or bf16"
             )
+
+    @property
+    def is_by_speaker(self) -> bool:
+        """Whether the head hears how utterances differ from the others of their speaker."""
+        return self.classification_head == "linear-by-speaker"
+
+    def _check_by_speaker(self) -> None:
+        """Batches are of one speaker, however long his utterances are, and pass one by one."""
+        for name, usual in (("batch_seconds", None), ("group_by_length", False), ("micro_batch", "batch")):
+            if getattr(self, name) != usual:
+                raise SerstoreError(
+                    f"`{name}` is {getattr(self, name)} and `classification_head` is {self.classification_head}, whose "
+                    f"batches are the utterances of one speaker: expected one of the two; leave `{name}` out"
+                )
 
     def _check_cached(self) -> None:
         """What the frozen layers say can be kept only where there is an end to what they hear."""

@@ -65,17 +65,24 @@ def _refuse_crowd(workers: int) -> None:
 
 
 def _refuse_processes(recipe: Recipe) -> None:
-    """Batches filled with sound cannot be dealt out evenly, and no process may take other passes than the others.
+    """Batches of sound or of a speaker cannot be dealt out evenly, and all processes have to take the same passes.
 
     Raises:
         SerstoreError: if several train together.
     """
+    if count_processes() == 1:
+        return
     for name, alone in (("micro_batch", "batch"), ("batch_seconds", None)):
-        if count_processes() > 1 and getattr(recipe, name) != alone:
+        if getattr(recipe, name) != alone:
             raise SerstoreError(
                 f"`{name}` is {getattr(recipe, name)} and {count_processes()} processes train together: expected one; "
                 f"leave `{name}` out and choose `per_device_train_batch_size`"
             )
+    if recipe.is_by_speaker:
+        raise SerstoreError(
+            f"`classification_head` is {recipe.classification_head} and {count_processes()} processes train together: "
+            "expected one; or choose linear"
+        )
 
 
 def _build_arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:

@@ -14,6 +14,7 @@ from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.inference.forward import cut_batches
 from ser_store.recipes.recipe import Recipe
+from ser_store_h5.corpus import StrArray
 
 # Utterances whose lengths are rounded to the same are dealt out anew in every epoch.
 _ROUNDED_SECONDS = 0.25
@@ -169,27 +170,65 @@ class FilledBatchSampler(torch.utils.data.Sampler[list[int]]):
             yield order[self.places[number]].tolist()
 
 
+class SpeakerBatchSampler(torch.utils.data.Sampler[list[int]]):
+    """Batches of one speaker each, his classes as evenly as may be, drawn from seed and epoch alone.
+
+    Args:
+        dataset: says which epoch it is, and the classes.
+        speakers: ``(n,)``, of each of its utterances.
+        recipe: says how many utterances a batch has at most, and the seed.
+    """
+
+    def __init__(self, dataset: SpeechDataset, speakers: StrArray, recipe: Recipe) -> None:
+        self._dataset = dataset
+        self._rows = [np.flatnonzero(speakers == one) for one in np.unique(speakers)]
+        self._size = recipe.per_device_train_batch_size
+        self._seed = recipe.seed
+
+    def __len__(self) -> int:
+        return count_speaker_batches([len(rows) for rows in self._rows], self._size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng, labels = np.random.default_rng((self._seed, self._dataset.epoch)), self._dataset.labels
+        batches = []
+        for rows in self._rows:
+            dealt = rows[np.lexsort((rng.random(len(rows)), labels[rows]))]
+            apart = count_speaker_batches([len(rows)], self._size)
+            batches += [dealt[place::apart].tolist() for place in range(apart)]
+        for number in rng.permutation(len(batches)):
+            yield batches[number]
+
+
+def count_speaker_batches(counts: Sequence[int], size: int) -> int:
+    """Return how many batches there are of the speakers, of whom there are so many utterances each."""
+    return sum(-(-count // size) for count in counts)
+
+
 @dataclass(frozen=True)
 class Batches:
     """What passes the model at once, as far as it is not a number of utterances in the order of a sampler.
 
     Attributes:
-        train: the training batches that are filled with sound.
+        train: the training batches that are filled with sound, or of one speaker each.
         evaluated: the places of each evaluation batch that is.
         largest_train: utterances of the largest training batch.
         largest_evaluated: utterances of the largest evaluation batch.
     """
 
-    train: FilledBatchSampler | None
+    train: FilledBatchSampler | SpeakerBatchSampler | None
     evaluated: Sequence[Sequence[int]] | None
     largest_train: int
     largest_evaluated: int
 
 
-def make_batches(recipe: Recipe, train: SpeechDataset, evaluated: SpeechDataset) -> Batches:
-    """Return the batches that a recipe asks for."""
+def make_batches(
+    recipe: Recipe, train: SpeechDataset, evaluated: SpeechDataset, speakers: StrArray | None = None
+) -> Batches:
+    """Return the batches that a recipe asks for; ``speakers`` ``(n,)`` of those that are trained on, to keep apart."""
     size = recipe.per_device_train_batch_size
     heard = compute_heard_seconds(_load_seconds(train), recipe)
+    if speakers is not None:
+        return Batches(SpeakerBatchSampler(train, speakers, recipe), None, size, recipe.per_device_eval_batch_size)
     filled = None if recipe.batch_seconds is None else FilledBatchSampler(train, heard, recipe)
     largest = size if filled is None else max(map(len, filled.places))
     if recipe.micro_batch != "auto":
@@ -206,8 +245,14 @@ def _load_seconds(dataset: SpeechDataset) -> NDArray[np.float64]:
     return np.array(dataset.load_lengths()) / SAMPLE_RATE
 
 
-def count_steps_per_epoch(recipe: Recipe, seconds: NDArray[np.float64], *, processes: int = 1) -> int:
+def count_steps_per_epoch(
+    recipe: Recipe, seconds: NDArray[np.float64], speakers: StrArray | None = None, *, processes: int = 1
+) -> int:
     """Return the optimizer steps of an epoch over utterances of these lengths, as training hears them."""
+    if recipe.is_by_speaker and speakers is not None:
+        counts = np.unique(speakers, return_counts=True)[1].tolist()
+        batches = count_speaker_batches(counts, recipe.per_device_train_batch_size)
+        return -(-batches // recipe.gradient_accumulation_steps)
     if recipe.batch_seconds is None:
         return make_deal(recipe, len(seconds), processes=processes).steps_per_epoch
     return -(-len(fill_batches(seconds, recipe.batch_seconds)) // recipe.gradient_accumulation_steps)

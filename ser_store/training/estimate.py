@@ -162,7 +162,8 @@ def estimate(
         if recipe.num_hidden_layers is not None:
             keep_layers(None, backbone, recipe.num_hidden_layers)
         head = recipe.classification_head
-        counts = count_parameters(build_config(backbone, corpus.classes, pooling=recipe.pooling, head=head), recipe)
+        pooled: Any = {"pooling": recipe.pooling, "pooled_layers": recipe.pooled_layers}
+        counts = count_parameters(build_config(backbone, corpus.classes, **pooled, head=head), recipe)
         memory = _count_memory(source.key, *counts)
         runs = [_plan_run(corpus, rows, folder, recipe, processes) for rows in chosen]
     probed = max(runs, key=lambda run: (run.train.max(), len(run.train)))
@@ -170,10 +171,13 @@ def estimate(
     judged = np.argsort(-probed.evaluated)[: recipe.per_device_eval_batch_size * processes * _PROBE_EVALUATION_BATCHES]
     parts = np.full(len(corpus), "", dtype="U5")
     parts[probed.rows.train[longest]], parts[probed.rows.evaluated[judged]] = "train", "valid"
-    excerpt, init = replace(corpus, splits={"probe": parts}, default_split="probe"), source.origin["init"]
+    # The longest are of many speakers, and batches of one are to be as large as they will be.
+    speakers = np.full(len(corpus), "one") if recipe.is_by_speaker else corpus.speakers
+    excerpt = replace(corpus, splits={"probe": parts}, default_split="probe", speakers=speakers)
+    init = source.origin["init"]
     took, peak, batch_sizes = _train_probe(excerpt, model, recipe, init=init, checkpoint=weights, audio=folder)
     kept = max(recipe.save_total_limit, 2) * (memory["weights"] + memory["optimizer"]) * len(runs) * seeds
-    row_bytes = backbone.hidden_size * 2 + len(corpus.classes) * 4 + 4
+    row_bytes = backbone.hidden_size * recipe.pooled_layers * 2 + len(corpus.classes) * 4 + 4
     written = seeds * row_bytes * sum(run.members * len(run.evaluated) for run in runs)
     place = Path(checkpoints or store.path).absolute()  # which may be made later
     free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
@@ -231,7 +235,7 @@ def _list_rows(corpus: Corpus, split: str | None, fold: Fold, valid: Valid | Non
 
 def _plan_run(corpus: Corpus, rows: TrainEvalRows, audio: Path, recipe: Recipe, processes: int) -> _Plan:
     train = compute_heard_seconds(load_durations(corpus, rows.train, audio=audio), recipe)
-    per_epoch = count_steps_per_epoch(recipe, train, processes=processes)
+    per_epoch = count_steps_per_epoch(recipe, train, corpus.speaker_groups(rows.train), processes=processes)
     steps = recipe.max_steps or math.ceil(recipe.num_train_epochs * per_epoch)
     members, saves = math.ceil(steps / recipe.eval_steps), math.ceil(steps / recipe.save_steps)
     evaluated = load_durations(corpus, rows.evaluated, audio=audio)

@@ -202,6 +202,7 @@ def _load(request: Request, begun: RunRecord | None, *, classes: tuple[str, ...]
         request.model if begun is None else pin_model(begun),
         classes=classes,
         pooling=recipe.pooling,
+        pooled_layers=recipe.pooled_layers,
         head=recipe.classification_head,
         num_hidden_layers=recipe.num_hidden_layers,
         init=request.init,

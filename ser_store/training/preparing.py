@@ -33,6 +33,12 @@ def prepare(model: Any, recipe: Recipe) -> None:
         SerstoreError: if the recipe does not fit the backbone.
     """
     mask(model, recipe.masking, seed=recipe.seed)
+    skipped = read_masking(model).layerdrop
+    if recipe.pooled_layers > 1 and skipped:
+        raise SerstoreError(
+            f"`pooled_layers` is {recipe.pooled_layers} and layers are skipped with `layerdrop` {skipped}, of which "
+            "there is nothing to pool: expected 0; choose `layerdrop` 0"
+        )
     freeze(model, recipe)
     if recipe.lora is not None:
         alpha = 2 * recipe.lora if recipe.lora_alpha is None else recipe.lora_alpha
@@ -62,7 +68,7 @@ def open_frozen_states(store: Path, loaded: LoadedModel, recipe: Recipe) -> Froz
     None where the recipe does not ask for it.
 
     Raises:
-        SerstoreError: if the model masks channels of what the frozen layers hear.
+        SerstoreError: if the model masks channels of what the frozen layers hear, or pools frozen layers.
     """
     if not recipe.cache_frozen:
         return None
@@ -71,6 +77,12 @@ def open_frozen_states(store: Path, loaded: LoadedModel, recipe: Recipe) -> Froz
         raise SerstoreError(
             f"`cache_frozen` is on and `mask_feature_prob` is {features}, which hides from the frozen layers something "
             "else in each epoch: expected 0; `mask_time_prob` masks what they say"
+        )
+    above = loaded.model.config.backbone_config.num_hidden_layers - recipe.frozen_layers
+    if recipe.pooled_layers > above + 1:
+        raise SerstoreError(
+            f"`cache_frozen` is on and `pooled_layers` is {recipe.pooled_layers}: expected at most {above + 1}, the "
+            f"layers above the {recipe.frozen_layers} frozen ones and what enters them"
         )
     loaded.model.entry_layer = recipe.frozen_layers
     identity = f"{digest_frozen(loaded.model)} {describe_preprocessing(loaded.feature_extractor)}"

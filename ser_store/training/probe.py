@@ -8,15 +8,19 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from ser_store.heads.inputs import standardise_within
 from ser_store.inference.dataset import SpeechDataset
 from ser_store.inference.forward import cut_batches, iter_batches
 from ser_store.recipes.recipe import Recipe
+from ser_store_h5.corpus import StrArray
 
 # So weak a probe leaves a loss to learn from: with scikit-learn's 1, it knows all of a thousand utterances by heart.
 PROBE_C = 0.003
 
 
-def fit_probe(model: Any, utterances: SpeechDataset, labels: NDArray[np.int16], recipe: Recipe) -> None:
+def fit_probe(
+    model: Any, utterances: SpeechDataset, labels: NDArray[np.int16], recipe: Recipe, speakers: StrArray | None = None
+) -> None:
     """Fit a classifier's linear head to its backbone, in place; all processes do so alike.
 
     Source: Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022:
@@ -26,18 +30,19 @@ def fit_probe(model: Any, utterances: SpeechDataset, labels: NDArray[np.int16], 
         model: a :class:`~ser_store.backbones.model.SpeechClassifier` with a linear head.
         utterances: those that are trained on, as they were recorded.
         labels: ``(n,)``, their classes.
+        speakers: ``(n,)``, theirs, for a head by speaker; else None.
     """
-    scaler = StandardScaler()
-    standardised = scaler.fit_transform(_pool(model, utterances, recipe))
-    weight, bias = _fit(standardised, labels, model.classifier.out_proj.out_features)
-    head = model.classifier
+    pooled, head = _pool(model, utterances, recipe), model.classifier
+    begun: list[tuple[Any, Any]] = []
+    if speakers is not None:
+        standardised = standardise_within(pooled, speakers)
+    else:
+        scaler = StandardScaler()
+        standardised = scaler.fit_transform(pooled)
+        begun = [(head.mean, scaler.mean_), (head.scale, scaler.scale_)]
+    weight, bias = _fit(standardised, labels, head.out_proj.out_features)
     with torch.no_grad():
-        for parameter, values in (
-            (head.mean, scaler.mean_),
-            (head.scale, scaler.scale_),
-            (head.out_proj.weight, weight),
-            (head.out_proj.bias, bias),
-        ):
+        for parameter, values in (*begun, (head.out_proj.weight, weight), (head.out_proj.bias, bias)):
             parameter.copy_(torch.from_numpy(np.asarray(values)))
 
 
@@ -51,7 +56,7 @@ def _pool(model: Any, utterances: SpeechDataset, recipe: Recipe) -> NDArray[np.f
     return pooled[np.argsort(order)]
 
 
-def _fit(inputs: NDArray[np.float32], labels: NDArray[np.int16], n_classes: int) -> tuple[NDArray[np.float64], ...]:
+def _fit(inputs: NDArray[np.floating], labels: NDArray[np.int16], n_classes: int) -> tuple[NDArray[np.float64], ...]:
     """Weights ``(c, d)`` and biases ``(c,)`` over all classes; one without utterances has the lowest bias."""
     present = np.unique(labels)
     weight, bias = np.zeros((n_classes, inputs.shape[1])), np.zeros(n_classes)

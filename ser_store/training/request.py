@@ -10,6 +10,7 @@ from ser_store.backbones.description import Init
 from ser_store.common.log import report_precision
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows, Valid, choose_train_eval_rows
 from ser_store.errors import ExistsError, SerstoreError, StoreError
+from ser_store.heads.inputs import find_speakers
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.arguments import choose_precision
 from ser_store.training.distributed.processes import is_main
@@ -54,6 +55,8 @@ class Request:
         stated = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "run"}
         if self.valid is None:
             del stated["valid"]
+        if self.recipe.is_by_speaker:
+            stated["normalise"] = "speaker"
         return {**stated, "recipe": self.recipe.to_json()}
 
 
@@ -242,12 +245,15 @@ def choose_request_rows(corpus: Corpus, request: Request) -> TrainEvalRows:
     """The rows of the corpus that are trained on and evaluated.
 
     Raises:
-        CorpusError: if the split has no such parts.
+        CorpusError: if the split has no such parts, or speakers are asked for and none are known.
         SerstoreError: if the request is that of a run which is pooled over folds.
     """
     if request.fold == "all":
         raise SerstoreError(f"run {request.run} is pooled over folds: expected `fold` all to go on with it")
-    return choose_train_eval_rows(corpus, split=request.split, fold=request.fold, valid=request.valid)
+    rows = choose_train_eval_rows(corpus, split=request.split, fold=request.fold, valid=request.valid)
+    if request.recipe.is_by_speaker:
+        find_speakers(corpus, rows.train)
+    return rows
 
 
 def refuse_contradictions(begun: Request, asked: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from ser_store.backbones.loading import LoadedModel
 from ser_store.common.provenance import list_versions
 from ser_store.corpora.splits.train_eval_rows import TrainEvalRows
 from ser_store.errors import StoreError, UnknownNameError
+from ser_store.heads.inputs import find_speakers
 from ser_store.inference.dataset import SpeechCache, SpeechDataset
 from ser_store.inference.forward import fill_frozen, stated_rounding
 from ser_store.inference.frozen_states import FrozenStates
@@ -130,6 +131,7 @@ class TrainingSession:
         self._checkpoints = Path(arguments.output_dir)
         self.is_taken_back = False
         self.ending = EndingCallback()
+        self._speakers = find_speakers(store.corpus, rows.train) if request.recipe.is_by_speaker else None
         labels = store.corpus.labels
         self._watch = DivergenceWatch(compute_chance(labels[rows.train], labels[rows.monitored]), patience=PATIENCE)
 
@@ -147,7 +149,7 @@ class TrainingSession:
         start = tell_all(lambda: find_last(self._checkpoints, training=training)) if begun else None
         wait_for_all()
         resolved = dict(begun.details.get("resolved", {})) if begun else {}
-        batches = make_batches(self._request.recipe, self._examples.train, self._examples.evaluated)
+        batches = make_batches(self._request.recipe, self._examples.train, self._examples.evaluated, self._speakers)
         micro_batches = MicroBatches(self._request.recipe, batches, run=run, note=journal.note, resolved=resolved)
         if is_main():
             keep_last(self._checkpoints, self._request.recipe.save_total_limit, last=start.step if start else 0)
@@ -238,10 +240,10 @@ class TrainingSession:
         try:
             with quiet_transformers(), kept_heap(), stated_rounding(self._request.recipe.precision):
                 self._fill(self._examples.evaluated)
-                if start is None and self._request.recipe.classification_head == "linear":
+                if start is None and self._request.recipe.classification_head != "dense":
                     self._fill(self._examples.unvaried)
                     labels = self._store.corpus.labels[self._rows.train]
-                    fit_probe(self._loaded.model, self._examples.unvaried, labels, self._request.recipe)
+                    fit_probe(self._loaded.model, self._examples.unvaried, labels, self._request.recipe, self._speakers)
                 trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
         except Exception as problem:
             if is_lost_connection(problem):

@@ -21,8 +21,13 @@ def test_both_halves_are_the_whole(variant: str, layer: int) -> None:
     counts = (mask.sum(dim=1) * getattr(model.backbone, "samples_per_value", 1)).tolist()
     with known_lengths(model.backbone, counts) as frames:
         lower = compute_lower(model.backbone, layer, values, mask)
+        whole = model.backbone(values, attention_mask=mask, output_hidden_states=True).hidden_states
     kept = [states[:count] for states, count in zip(lower, frames, strict=True)]
     states, is_frame = pad(kept, with_value=5.0)
+    upper = compute_upper(model.backbone, layer, states, frames, output_hidden_states=True)
+    for one, other in zip(upper[:-1], whole[layer:-1], strict=True):
+        for place, count in enumerate(frames):
+            torch.testing.assert_close(one[place, :count], other[place, :count], rtol=1e-4, atol=1e-4)
     model.entry_layer = layer
     said = model(states, attention_mask=is_frame, sample_counts=frames)
     torch.testing.assert_close(said.logits, expected.logits, rtol=1e-5, atol=1e-5)
@@ -36,7 +41,7 @@ def test_both_halves_are_the_whole(variant: str, layer: int) -> None:
 
 def test_gradients_reach_the_upper_half_alone() -> None:
     model = make_model("wav2vec2-layer-stable")
-    compute_upper(model.backbone, 1, torch.randn(2, 30, 32), [30, 30]).sum().backward()
+    compute_upper(model.backbone, 1, torch.randn(2, 30, 32), [30, 30])[-1].sum().backward()
     reached = {name for name, one in model.backbone.named_parameters() if one.grad is not None}
     assert {name.partition(".layers.1.")[0] for name in reached} == {
         "encoder",

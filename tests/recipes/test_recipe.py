@@ -73,7 +73,7 @@ def test_what_json_leaves_out_is_as_published():
         ),
         (
             {"classification_head": "liner"},
-            "unknown `classification_head` 'liner': expected one of linear (nearest), dense",
+            "unknown `classification_head` 'liner': expected one of linear (nearest), dense, linear-by-speaker",
         ),
         ({"max_steps": 0}, "`max_steps` is 0: expected a whole number of at least 1"),
         ({"learning_rate": 0.0}, "`learning_rate` is 0.0: expected a finite number above 0"),

@@ -1,0 +1,154 @@
+"""The head that hears how an utterance differs from the others of its speaker: its batches, its numbers, its limits."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+from training_kills import assert_same_run, save_backbone
+
+import ser_store as ss
+from ser_store.backbones.heads import SpeakerHead
+from ser_store.backbones.loading import load_classifier
+from ser_store.errors import CorpusError, ModelError, SerstoreError, StoreError
+from ser_store.recipes.recipe import Recipe
+from ser_store.training.arguments import build_training_arguments
+from ser_store.training.batches import SpeakerBatchSampler, count_steps_per_epoch
+from ser_store_h5.store import Store
+
+HEAD = {"classification_head": "linear-by-speaker"}
+SHORT = {**HEAD, "max_steps": 4, "eval_steps": 2, "logging_steps": 2, "save_steps": 2, "max_seconds": 0.8}
+
+
+def sample(speakers, labels, size, *, epoch=0, seed=42):
+    recipe = Recipe(per_device_train_batch_size=size, seed=seed, **HEAD)
+    dataset = SimpleNamespace(epoch=epoch, labels=np.array(labels))
+    return list(SpeakerBatchSampler(dataset, np.array(speakers), recipe))
+
+
+@given(
+    who=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=60),
+    size=st.integers(1, 9),
+    epoch=st.integers(0, 3),
+)
+def test_batches_are_of_one_speaker_and_share_out_his_classes(who, size, epoch):
+    speakers, labels = (np.array(one) for one in zip(*who, strict=True))
+    batches = sample(speakers, labels, size, epoch=epoch)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(who)))
+    for speaker in np.unique(speakers):
+        own = [batch for batch in batches if speakers[batch[0]] == speaker]
+        assert all((speakers[batch] == speaker).all() for batch in own)
+        assert len(own) == -(-(speakers == speaker).sum() // size)
+        counts = np.array([np.bincount(labels[batch], minlength=4) for batch in own])
+        assert (np.ptp(counts, axis=0) <= 1).all()
+        assert np.ptp(counts.sum(axis=1)) <= 1
+    recipe = Recipe(per_device_train_batch_size=size, **HEAD)
+    assert count_steps_per_epoch(recipe, np.ones(len(who)), speakers) == -(-len(batches) // 2)
+
+
+def test_epochs_and_seeds_draw_others_and_the_same_draw_the_same():
+    speakers, labels = np.repeat(["a", "b"], 30), np.tile(np.arange(6), 10)
+    first = sample(speakers, labels, 8)
+    assert first == sample(speakers, labels, 8)
+    assert first != sample(speakers, labels, 8, epoch=1)
+    assert first != sample(speakers, labels, 8, seed=1)
+
+
+def test_the_head_standardises_over_its_batch_and_says_nothing_of_one_utterance():
+    head, pooled = SpeakerHead(5, 3, dropout=0.0).eval(), 100 * torch.randn(7, 5)
+    expected = torch.from_numpy(StandardScaler().fit_transform(pooled.numpy())).float()
+    assert torch.allclose(head(pooled), head.out_proj(expected), atol=1e-4)
+    assert head(pooled[:1]).isnan().all()
+    alone = head.train()(pooled[:1].requires_grad_())
+    assert torch.equal(alone[0], head.out_proj.bias)
+    alike = pooled[:1].detach().repeat(4, 1).requires_grad_()
+    head(alike).sum().backward()
+    assert alike.grad.isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def trained(empty, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("by-speaker")
+    path = shutil.copytree(empty, folder / "own.store")
+    record = ss.finetune(path, str(save_backbone(folder / "tiny")), run="r", recipe=Recipe().changed(**SHORT))
+    return Store(path), record
+
+
+def test_members_hold_what_the_head_says_of_all_utterances_of_each_speaker(trained, caplog):
+    store, record = trained
+    for step in store.steps("r"):
+        member = store.read_member(f"r@{step}")
+        speakers = store.corpus.speakers[member.rows]
+        pooled = member.pooled.astype(np.float64)
+        for speaker in np.unique(speakers):
+            pooled[speakers == speaker] = StandardScaler().fit_transform(pooled[speakers == speaker])
+        if step == store.steps("r")[-1]:
+            head = load_classifier(store.path / "runs" / "r" / "checkpoints" / f"checkpoint-{step}").model.classifier
+            expected = pooled @ head.out_proj.weight.detach().numpy().T + head.out_proj.bias.detach().numpy()
+            # Pooled representations are kept in half precision.
+            assert np.allclose(member.logits, expected, atol=0.02)
+    assert record.details["normalise"] == "speaker"
+    found = ss.evaluate(store, "r", on="valid")
+    assert any("standardised by speaker on all recordings, these among them" in one for one in found.cautions)
+
+
+def test_it_answers_no_recording_alone_and_gives_representations(trained):
+    store, _ = trained
+    folder = store.path / "runs" / "r" / "checkpoints" / f"checkpoint-{store.steps('r')[-1]}"
+    recording = sorted(Path(store.corpus.audio_root).rglob("*.wav"))[0]
+    message = "the head of .* hears how an utterance differs from the others of its speaker, and answers none alone"
+    for ask in (
+        lambda: ss.predict("r", recording, store=store),
+        lambda: ss.predict(str(folder), recording),
+        lambda: ss.extract(store, run="r"),
+        lambda: ss.push_to_hub(store, "r", "me/mine"),
+    ):
+        with pytest.raises((ModelError, StoreError), match=message):
+            ask()
+    made = ss.extract(store, run="layers", model=str(folder), layers="all")[0]
+    assert store.describe_member(made.member).logits is None
+    assert store.describe_member(made.member).layers
+
+
+def test_what_does_not_go_with_it_is_refused(empty, tmp_path, monkeypatch):
+    for options, message in (
+        ({"batch_seconds": 30.0}, "`batch_seconds` is 30.0 and `classification_head` is linear-by-speaker"),
+        ({"group_by_length": True}, "`group_by_length` is True and `classification_head` is linear-by-speaker"),
+        ({"micro_batch": "auto"}, "`micro_batch` is auto and `classification_head` is linear-by-speaker"),
+    ):
+        with pytest.raises(SerstoreError, match=message):
+            Recipe(**HEAD, **options)
+    recordings = sorted(ss.write_synthetic_corpus(tmp_path / "recordings", speakers=2))
+    lines = [f"{one},{one.stem.split('-')[2]},{('train', 'valid')[place % 2]}" for place, one in enumerate(recordings)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,split", *lines]) + "\n")
+    store = Store(ss.init(tmp_path / "nobody.store", corpus=str(table), split="split").path)
+    with pytest.raises(CorpusError, match="knows no speakers: expected some, to standardise by speaker"):
+        ss.finetune(store, "tiny-wav2vec2", recipe=Recipe().changed(**SHORT))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SerstoreError, match="`classification_head` is linear-by-speaker and 2 processes"):
+        build_training_arguments(Recipe(**HEAD), tmp_path)
+
+
+def test_a_run_that_is_killed_within_an_epoch_goes_on_with_the_batches_that_it_would_have_had(empty, trainer, tmp_path):
+    recipe = {**SHORT, "max_steps": 6, "save_steps": 3, "per_device_train_batch_size": 5}
+    through, killed = (shutil.copytree(empty, tmp_path / name) for name in ("through.store", "killed.store"))
+    model = save_backbone(tmp_path / "tiny")
+    assert trainer(through, recipe, model=model)["state"] == "finished"
+    assert trainer(killed, recipe, model=model, kill_in=("training_step", 9), wait=True)["killed"]
+    assert trainer(killed, recipe, model=model, resume=True)["state"] == "finished"
+    assert_same_run(killed, through)
+    assert [session["step"] for session in Store(killed).run("r").details["resumed"]] == [3]
+
+
+def test_a_dry_run_counts_its_steps(empty):
+    store = Store(empty)
+    recipe = Recipe(**{**HEAD, "num_train_epochs": 2, "per_device_train_batch_size": 5})
+    train = store.corpus.speakers[store.corpus.rows("train")]
+    batches = sum(-(-count // 5) for count in np.unique(train, return_counts=True)[1])
+    assert ss.estimate(store, "tiny-wav2vec2", recipe=recipe).steps == 2 * -(-batches // 2)
