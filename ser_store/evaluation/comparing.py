@@ -27,6 +27,7 @@ from ser_store.evaluation.choice.member_choice import (
 )
 from ser_store.evaluation.comparison import Compared, Comparison, Pair
 from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import (
     IntervalKind,
@@ -151,9 +152,9 @@ def _choose(
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return those that are named; else every run's selected step that covers the rows, and why others are left out."""
     if names:
-        if is_excluded.patterns:
-            names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
-            is_excluded.check(names)
+        names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
+        is_excluded.check(names)
+        refuse_single_folds(store, names, rows)
         return names, ()
     names, unread = choose_members(store, leave_out=is_excluded)
     is_excluded.check(names)

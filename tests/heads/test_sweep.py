@@ -61,6 +61,7 @@ def test_each_figure_is_that_of_the_head_alone(store, sources, kinds, options):
         figure = ss.evaluate(store, alone.member, on="all").records()[0]
         shown = (one.accuracy, one.balanced_accuracy, *one.ci95)
         assert shown == tuple(figure[name] for name in ("accuracy", "balanced_accuracy", "low", "high"))
+        assert one.balanced_ci95 == ss.evaluate(store, alone.member, on="all").members[0].balanced_interval.bounds
 
 
 def test_several_processes_find_the_same(store, tmp_path):
@@ -176,8 +177,8 @@ def test_the_command_prints_the_best_first_and_says_all_of_it_in_json(store, ser
     words = ("sweep", "--kind", "lda,knn", "--workers", "1", "--store", store.path)
     lines = serstore(*words, "--train-share", "0.5,1", "--top", "3").out.splitlines()
     assert lines[0].startswith("best by pairs: ")
-    header = "kind inputs fitted on utterances accuracy 95% interval ± over draws balanced accuracy core seconds"
-    assert " ".join(lines[1].split()) == header
+    header = "kind inputs fitted on utterances accuracy 95% interval ± over draws balanced accuracy 95% interval "
+    assert " ".join(lines[1].split()) == f"{header}core seconds"
     assert lines[-2] == "… and 5 more"
     assert lines[-1] == f"{store.path.with_suffix('.sweep.jsonl')}: 24 figures, 24 of them computed now"
     document = serstore(*words, "--json").json
