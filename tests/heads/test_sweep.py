@@ -72,6 +72,16 @@ def test_several_processes_find_the_same(store, tmp_path):
     assert [best.head.protocol for best in shared.best] == ["pairs", "speaker"]
 
 
+def test_of_equal_heads_the_first_that_is_asked_for_is_the_best_whichever_is_fitted_first(store):
+    certain = 99 * np.eye(3, WIDTH, dtype=np.float32)[LABELS]
+    store.add("certain", ids=store.corpus.ids.tolist(), pooled=certain, trained_on="nothing")
+    asked = {"cv": "pairs", "workers": 1}
+    ss.sweep(store, "certain", kind="knn", **asked)
+    found = ss.sweep(store, "certain", kind=["centroid", "knn"], **asked)
+    assert [(one.kind, one.accuracy) for one in found.heads] == [("centroid", 1), ("knn", 1)]
+    assert (found.fitted, found.best[0].head.kind) == (1, "centroid")
+
+
 def test_an_interrupted_sweep_goes_on_with_what_is_missing(store):
     asked = {"kind": ["lda", "knn", "ridge"], "workers": 1}
     first = ss.sweep(store, **asked)
