@@ -110,6 +110,7 @@ def compare(
     chosen, left_out = _choose(store, list_names(names), rows, on, Exclusion(list_names(exclude)))
     other = None if against is None else str(against)
     ensembles = _resolve(store, chosen, other)
+    refuse_single_folds(store, [one for members in ensembles for one in members], rows)
     truth = corpus.labels[rows]
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
     correct = predicted == truth
@@ -152,9 +153,9 @@ def _choose(
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return those that are named; else every run's selected step that covers the rows, and why others are left out."""
     if names:
-        names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
-        is_excluded.check(names)
-        refuse_single_folds(store, names, rows)
+        if is_excluded.patterns:
+            names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
+            is_excluded.check(names)
         return names, ()
     names, unread = choose_members(store, leave_out=is_excluded)
     is_excluded.check(names)
