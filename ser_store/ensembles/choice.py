@@ -11,6 +11,7 @@ from ser_store.errors import EnsembleError, StoreError, UnknownNameError
 from ser_store.evaluation.choice.exclusion import Exclusion, describe_nobody, matches, name_run
 from ser_store.evaluation.choice.member_choice import Steps, choose_members, keep_covering
 from ser_store.evaluation.choice.saved_ensembles import is_saved_ensemble
+from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 
@@ -126,7 +127,10 @@ def choose_candidates(
         raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
     uncovered: list[Cut] = []
     left_out = unread
-    for on, rows in {} if members else parts.items():
+    for on, rows in parts.items():
+        if members:
+            refuse_single_folds(store, names, rows)
+            continue
         before = len(names)
         names, line = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *line)

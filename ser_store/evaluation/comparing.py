@@ -27,6 +27,7 @@ from ser_store.evaluation.choice.member_choice import (
 )
 from ser_store.evaluation.comparison import Compared, Comparison, Pair
 from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import (
     IntervalKind,
@@ -109,6 +110,7 @@ def compare(
     chosen, left_out = _choose(store, list_names(names), rows, on, Exclusion(list_names(exclude)))
     other = None if against is None else str(against)
     ensembles = _resolve(store, chosen, other)
+    refuse_single_folds(store, [one for members in ensembles for one in members], rows)
     truth = corpus.labels[rows]
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
     correct = predicted == truth

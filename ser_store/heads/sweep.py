@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -48,6 +49,8 @@ from ser_store_h5.store import Store, StoreLike, open_store
 KINDS: tuple[HeadKind, ...] = tuple(kind for kind in HEADS if kind != "boosting")
 # Bytes of the inputs of several sources that are fitted on side by side, so that no core waits for the next source.
 _AT_ONCE = 1 << 30
+
+_Told = tuple[int, Cell, Outcome | str, bool]
 
 
 @dataclass(frozen=True)
@@ -206,26 +209,23 @@ def _judge(plan: _Plan, protocol: Protocol, pairs: Pairs, path: Path, show: Prog
         n_classes=len(corpus.classes),
     )
     report_absent_classes(judged.name, corpus, [train for train, _ in pairs])
-    found, problems, fitted = {}, [], 0
     outcomes = _iter_outcomes(plan, protocol, pairs, path, n=len(rows))
-    for cell, outcome, is_new in show(outcomes, total=plan.count_cells(), label=f"heads by {judged.name}"):
-        if isinstance(outcome, str):
-            problems.append(outcome)
-            continue
-        found[cell] = outcome
-        fitted += is_new
+    told = show(outcomes, total=plan.count_cells(), label=f"heads by {judged.name}")
+    # Of equally accurate heads the first is the best: as they were asked for, not as they happened to be fitted.
+    told = sorted(told, key=lambda one: one[0])
+    found = {cell: outcome for _, cell, outcome, _ in told if isinstance(outcome, Outcome)}
+    problems = [outcome for _, _, outcome, _ in told if isinstance(outcome, str)]
     if not found:
         raise CorpusError(problems[0])
     ranked, best = rank_heads(judged, found)
+    fitted = sum(is_new for _, cell, _, is_new in told if cell in found)
     return _Found(ranked, best, fitted, problems, _caution(plan, protocol, pairs, np.sort(rows)))
 
 
-def _iter_outcomes(
-    plan: _Plan, protocol: Protocol, pairs: Pairs, path: Path, *, n: int
-) -> Iterator[tuple[Cell, Outcome | str, bool]]:
-    """Yield each cell with what its heads say, or why nothing, and whether that was not in the table."""
-    known, held = read_outcomes(path), 0
-    missing: list[tuple[Cell, str]] = []
+def _iter_outcomes(plan: _Plan, protocol: Protocol, pairs: Pairs, path: Path, *, n: int) -> Iterator[_Told]:
+    """Yield each cell by its number, with what its heads say, or why nothing, and whether that was not in the table."""
+    known, held, numbers = read_outcomes(path), 0, count()
+    missing: list[tuple[int, Cell, str]] = []
     fits: list[Fold] = []
     for requests in plan.requests:
         inputs = list(dict.fromkeys(request.inputs[0] for request in requests))
@@ -235,12 +235,12 @@ def _iter_outcomes(
             digests = {one: digest_examples(own[one]) for one in inputs}
             held += sum(features.nbytes for features in examples.features.values())
             for cell in plan.list_cells(requests, normalise, protocol):
-                key = cell.identify(digests[cell.input], pairs)
+                key, number = cell.identify(digests[cell.input], pairs), next(numbers)
                 if key in known and len(known[key].predicted) == n:
-                    yield cell, known[key], False
+                    yield number, cell, known[key], False
                     continue
                 fits += list_fits(len(missing), cell, own[cell.input], places)
-                missing.append((cell, key))
+                missing.append((number, cell, key))
         if held > _AT_ONCE:
             yield from _fit_missing(plan, path, missing, fits)
             missing, fits, held = [], [], 0
@@ -248,14 +248,14 @@ def _iter_outcomes(
 
 
 def _fit_missing(
-    plan: _Plan, path: Path, missing: Sequence[tuple[Cell, str]], fits: Sequence[Fold]
-) -> Iterator[tuple[Cell, Outcome | str, bool]]:
+    plan: _Plan, path: Path, missing: Sequence[tuple[int, Cell, str]], fits: Sequence[Fold]
+) -> Iterator[_Told]:
     """Fit what the table has not, and add it."""
-    for number, outcome in fit_cells(fits, workers=plan.workers):
-        cell, key = missing[number]
+    for place, outcome in fit_cells(fits, workers=plan.workers):
+        number, cell, key = missing[place]
         if isinstance(outcome, Outcome):
             append_outcome(path, key, cell.describe(), outcome)
-        yield cell, outcome, True
+        yield number, cell, outcome, True
 
 
 def _caution(plan: _Plan, protocol: Protocol, pairs: Pairs, rows: NDArray[np.int32]) -> tuple[str, ...]:

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Aside, Block, Percent, Result, Table, format_count, format_interval
-from ser_store.evaluation.uncertainty import choose_rule, correct_choice, find_accuracy_intervals
+from ser_store.evaluation.uncertainty import (
+    choose_rule,
+    correct_choice,
+    find_accuracy_intervals,
+    find_balanced_intervals,
+)
 from ser_store.heads.sweep_cells import Cell
 from ser_store.heads.sweep_table import Outcome
 from ser_store.metrics import compute_balanced_accuracy
@@ -17,6 +22,8 @@ from ser_store.statistics.bootstrap import Interval
 from ser_store.statistics.repeated_choice import SelectionBias
 
 _SHOWN = 20
+_INTERVAL = "95% interval"
+_BALANCED = f"{_INTERVAL} of the balanced accuracy"
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class SweptHead:
         accuracy: of several draws the mean.
         balanced_accuracy: mean recall over classes; of several draws the mean.
         ci95: interval of the accuracy; None of several draws.
+        balanced_ci95: of the balanced accuracy likewise.
         std: standard deviation of the accuracy over draws of the training utterances; None of one.
         draws: how often the training utterances were drawn.
         seconds: of one core, all fits together.
@@ -51,6 +59,7 @@ class SweptHead:
     accuracy: float
     balanced_accuracy: float
     ci95: tuple[float, float] | None
+    balanced_ci95: tuple[float, float] | None
     std: float | None
     draws: int
     seconds: float
@@ -136,9 +145,11 @@ class Sweep(Result):
 
     def records(self) -> list[dict[str, Any]]:
         return [
-            {**{name: value for name, value in vars(one).items() if name != "ci95"}, "low": low, "high": high}
+            {name: value for name, value in vars(one).items() if name not in ("ci95", "balanced_ci95")}
+            | {"low": low, "high": high, "balanced_low": balanced_low, "balanced_high": balanced_high}
             for one in self.heads
             for low, high in [one.ci95 or (None, None)]
+            for balanced_low, balanced_high in [one.balanced_ci95 or (None, None)]
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -162,17 +173,23 @@ def _tabulate(heads: Sequence[SweptHead]) -> Table:
         "fitted on": [one.train for one in heads],
         "utterances": [one.n_train for one in heads],
         "accuracy": [Percent(one.accuracy) for one in heads],
-        "95% interval": ["" if one.ci95 is None else format_interval(one.ci95) for one in heads],
+        _INTERVAL: [_format(one.ci95) for one in heads],
         "± over draws": ["" if one.std is None else f"{one.std * 100:.2f}" for one in heads],
         "balanced accuracy": [Percent(one.balanced_accuracy) for one in heads],
+        _BALANCED: [_format(one.balanced_ci95) for one in heads],
         "core seconds": [f"{one.seconds:.1f}" for one in heads],
     }
-    usual = {"standardised by": "train", "fitted on": "all", "95% interval": "", "± over draws": ""}
+    usual = {"standardised by": "train", "fitted on": "all", _INTERVAL: "", "± over draws": "", _BALANCED: ""}
     shown = {name: cells for name, cells in columns.items() if name not in usual or {*cells} != {usual[name]}}
     if "fitted on" not in shown:
         del shown["utterances"]
     best = {"accuracy": max, "balanced accuracy": max}
-    return Table(list(shown), list(zip(*shown.values(), strict=True)), best=best, keys=2)
+    names = [_INTERVAL if name == _BALANCED else name for name in shown]
+    return Table(names, list(zip(*shown.values(), strict=True)), best=best, keys=2)
+
+
+def _format(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else format_interval(interval)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,15 +237,22 @@ def _describe_heads(
     judged: Judged, draws: Sequence[Mapping[Cell, Outcome]], right: NDArray[np.float64]
 ) -> list[tuple[SweptHead, Cell]]:
     once = [place for place, own in enumerate(draws) if len(own) == 1]
-    found = find_accuracy_intervals(right[once] > 0, choose_rule(judged.speakers)) if once else []
-    intervals = dict(zip(once, found, strict=True))
+    intervals: dict[int, tuple[Interval, Interval]] = {}
+    if once:
+        rule = choose_rule(judged.speakers)
+        said = np.stack([next(iter(draws[place].values())).predicted for place in once])
+        balanced = find_balanced_intervals(judged.truth, said, n_classes=judged.n_classes, rule=rule)
+        found = zip(find_accuracy_intervals(right[once] > 0, rule), balanced, strict=True)
+        intervals = dict(zip(once, found, strict=True))
     return [
         (_describe(judged, next(iter(own)), list(own.values()), intervals.get(place)), next(iter(own)))
         for place, own in enumerate(draws)
     ]
 
 
-def _describe(judged: Judged, cell: Cell, draws: Sequence[Outcome], interval: Interval | None) -> SweptHead:
+def _describe(
+    judged: Judged, cell: Cell, draws: Sequence[Outcome], intervals: tuple[Interval, Interval] | None
+) -> SweptHead:
     accuracies = [float((one.predicted == judged.truth).mean()) for one in draws]
     balanced = [compute_balanced_accuracy(judged.truth, one.predicted, n_classes=judged.n_classes) for one in draws]
     return SweptHead(
@@ -242,7 +266,8 @@ def _describe(judged: Judged, cell: Cell, draws: Sequence[Outcome], interval: In
         n=len(judged.truth),
         accuracy=float(np.mean(accuracies)),
         balanced_accuracy=float(np.mean(balanced)),
-        ci95=None if interval is None else interval.bounds,
+        ci95=None if intervals is None else intervals[0].bounds,
+        balanced_ci95=None if intervals is None else intervals[1].bounds,
         std=float(np.std(accuracies, ddof=1)) if len(draws) > 1 else None,
         draws=len(draws),
         seconds=sum(one.seconds for one in draws),

@@ -19,6 +19,7 @@ from ser_store.evaluation.choice.member_choice import (
     name_part,
 )
 from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.interchange.export_files import PREPARE, ExportRequest
 from ser_store.voting.checks import Tie
 from ser_store_h5.disk.atomic import write_atomically
@@ -127,7 +128,9 @@ def export(
     names, left_out = choose_exported(
         store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
     )
-    if not members:
+    if members:
+        refuse_single_folds(store, names, rows)
+    else:
         names, short = keep_covering(store, names, rows, on=on)
         left_out = (*left_out, *short)
     check_ensembles(path, names, content)

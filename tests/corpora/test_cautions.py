@@ -27,7 +27,7 @@ def make_split(
     ).with_split("s", np.array([PARTS[part] for part in parts]))
 
 
-APART = "figures are of voices that were trained on, too good for new ones; `split`"
+APART = "figures are of voices that were trained on, too good for new ones; the split"
 
 
 @pytest.mark.parametrize(

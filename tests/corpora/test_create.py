@@ -136,7 +136,7 @@ def test_a_corpus_of_known_speakers_on_both_sides_is_said_in_one_line(speech, ma
     shared = [line for line in outcome.json["cautions"] if "speakers" in line]
     assert shared == [
         "split paper: of the speakers, 3 of 3 of test are in train too: figures are of voices that were trained on, "
-        "too good for new ones; --split speaker or speaker-folds keeps speakers apart"
+        "too good for new ones; the split speaker or speaker-folds keeps speakers apart"
     ]
     assert outcome.err.splitlines() == [f"serstore: caution: {line}" for line in outcome.json["cautions"]]
     assert serstore("audit", "--json", "--store", make.store).json["cautions"] == outcome.json["cautions"]

@@ -258,6 +258,18 @@ def test_speaker_folds_of_ravdess_are_six_of_four_actors(ravdess: Corpus) -> Non
         assert speakers_of(corpus, "speaker-folds", f"fold-{fold + 1}") == expected
 
 
+def test_speaker_folds_of_other_seeds_are_other_whole_speakers(ravdess: Corpus) -> None:
+    dealt = []
+    for seed in range(3):
+        name = name_split(ravdess, "speaker-folds", seed=seed)
+        corpus = add_split(ravdess, name)
+        folds = [speakers_of(corpus, name, f"fold-{fold}") for fold in range(1, 7)]
+        assert [len(own) for own in folds] == [4] * 6
+        assert len(set.union(*map(set, folds))) == 24
+        dealt.append(folds)
+    assert dealt[0] != dealt[1] != dealt[2] != dealt[0]
+
+
 def test_loso_is_a_fold_for_each_actor(ravdess: Corpus) -> None:
     split = add_split(ravdess, "loso")
     assert split.part_names("loso") == [f"fold-{actor}" for actor in range(1, 25)]
@@ -380,6 +392,8 @@ def test_kfold_has_every_class_in_every_fold(ravdess: Corpus) -> None:
         ("kfold", {"seed": 10}, "kfold-10"),
         ("speaker-folds", {"folds": 6}, "speaker-folds"),
         ("speaker-folds", {"folds": 24}, "speaker-folds-24-folds"),
+        ("speaker-folds", {"seed": 0}, "speaker-folds"),
+        ("speaker-folds-4-folds", {"seed": 7}, "speaker-folds-4-folds-7"),
         ("emobox", {}, "emobox"),
         ("repetition", {}, "repetition"),
     ],
@@ -397,7 +411,7 @@ def test_a_seed_or_number_of_folds_that_is_not_the_default_is_part_of_the_name(
 DRAWN = st.one_of(
     st.tuples(st.sampled_from(["paper", "paper-valid", "speaker", "twin"]), st.integers(0, 102), st.none()),
     st.tuples(st.just("kfold"), st.integers(0, 12), st.integers(2, 12)),
-    st.tuples(st.just("speaker-folds"), st.none(), st.integers(2, 8)),
+    st.tuples(st.just("speaker-folds"), st.integers(0, 12), st.integers(2, 8)),
 )
 
 
@@ -515,7 +529,7 @@ def test_an_unknown_split_offers_the_nearest_and_the_columns(ravdess: Corpus) ->
         ("kfold-7", {"seed": 8}, "split 'kfold-7' has another seed in its name than 8"),
         ("kfold-7-folds", {"folds": 8}, "split 'kfold-7-folds' has another number of folds in its name than 8"),
         ("paper-7-folds", {}, "split 'paper-7-folds' has no number of folds, got 7"),
-        ("speaker-folds", {"seed": 7}, "split 'speaker-folds' has no seed, got 7: expected none"),
+        ("loso", {"seed": 7}, "split 'loso' has no seed, got 7: expected none"),
         ("take", {"seed": 7}, "split 'take' has no seed, got 7"),
         ("take", {"folds": 7}, "split 'take' has no number of folds, got 7"),
         ("said", {}, "split said has the parts test, dogs: expected train and others, or folds"),

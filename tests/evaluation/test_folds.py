@@ -126,5 +126,17 @@ def test_heads_of_single_folds_are_no_member_of_all(store):
     for fold in (1, 2):
         ss.head(store, "frozen", split="thirds", fold=fold, run=f"one-{fold}")
     told = "^one-1@0, one-2@0 each score one fold of split thirds: expected .* of heads `.*` with `cv` thirds makes it"
+    for ask in (
+        lambda: ss.evaluate(store, ["one-1", "one-2"], on="all"),
+        lambda: ss.evaluate(store, "one-1+one-2", on="all"),
+        lambda: ss.compare(store, ["one-1", "one-2"], on="all"),
+        lambda: ss.vote(store, ["one-1", "one-2"], k=2, on="all"),
+        lambda: ss.calibrate(store, ["one-1", "one-2"], on="all"),
+        lambda: ss.export(store, store.path.with_name("said.csv"), ["one-1", "one-2"], on="all"),
+    ):
+        with pytest.raises(ss.StoreError, match=told):
+            ask()
+    ss.head(store, "frozen", cv="thirds", run="whole")
+    told = r"^one-1@0 scores fold 1 of split thirds: .*; fold 1 alone is `on` fold-1$"
     with pytest.raises(ss.StoreError, match=told):
-        ss.evaluate(store, ["one-1", "one-2"], on="all")
+        ss.evaluate(store, ["one-1", "whole"], on="all")

@@ -61,6 +61,7 @@ def test_each_figure_is_that_of_the_head_alone(store, sources, kinds, options):
         figure = ss.evaluate(store, alone.member, on="all").records()[0]
         shown = (one.accuracy, one.balanced_accuracy, *one.ci95)
         assert shown == tuple(figure[name] for name in ("accuracy", "balanced_accuracy", "low", "high"))
+        assert one.balanced_ci95 == ss.evaluate(store, alone.member, on="all").members[0].balanced_interval.bounds
 
 
 def test_several_processes_find_the_same(store, tmp_path):
@@ -69,6 +70,16 @@ def test_several_processes_find_the_same(store, tmp_path):
     shared = ss.sweep(store, **asked, workers=2, table=tmp_path / "shared.jsonl")
     assert figures(alone) == figures(shared)
     assert [best.head.protocol for best in shared.best] == ["pairs", "speaker"]
+
+
+def test_of_equal_heads_the_first_that_is_asked_for_is_the_best_whichever_is_fitted_first(store):
+    certain = 99 * np.eye(3, WIDTH, dtype=np.float32)[LABELS]
+    store.add("certain", ids=store.corpus.ids.tolist(), pooled=certain, trained_on="nothing")
+    asked = {"cv": "pairs", "workers": 1}
+    ss.sweep(store, "certain", kind="knn", **asked)
+    found = ss.sweep(store, "certain", kind=["centroid", "knn"], **asked)
+    assert [(one.kind, one.accuracy) for one in found.heads] == [("centroid", 1), ("knn", 1)]
+    assert (found.fitted, found.best[0].head.kind) == (1, "centroid")
 
 
 def test_an_interrupted_sweep_goes_on_with_what_is_missing(store):
@@ -176,8 +187,8 @@ def test_the_command_prints_the_best_first_and_says_all_of_it_in_json(store, ser
     words = ("sweep", "--kind", "lda,knn", "--workers", "1", "--store", store.path)
     lines = serstore(*words, "--train-share", "0.5,1", "--top", "3").out.splitlines()
     assert lines[0].startswith("best by pairs: ")
-    header = "kind inputs fitted on utterances accuracy 95% interval ± over draws balanced accuracy core seconds"
-    assert " ".join(lines[1].split()) == header
+    header = "kind inputs fitted on utterances accuracy 95% interval ± over draws balanced accuracy 95% interval "
+    assert " ".join(lines[1].split()) == f"{header}core seconds"
     assert lines[-2] == "… and 5 more"
     assert lines[-1] == f"{store.path.with_suffix('.sweep.jsonl')}: 24 figures, 24 of them computed now"
     document = serstore(*words, "--json").json

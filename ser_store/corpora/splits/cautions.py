@@ -79,7 +79,7 @@ def _caution_speakers(corpus: Corpus, split: str | None) -> list[str]:
     if not shared:
         return []
     apart = list_splits_apart(corpus)
-    way_out = f"`split` {apart} keeps speakers apart" if apart else "one speaker cannot be kept apart"
+    way_out = f"the split {apart} keeps speakers apart" if apart else "one speaker cannot be kept apart"
     return [f"of the speakers, {shared}: figures are of voices that were trained on, too good for new ones; {way_out}"]
 
 

@@ -33,8 +33,8 @@ def add_split(corpus: Corpus, name: str, *, seed: int | None = None, folds: int 
     Args:
         name: one of ``SPLITS``, the name of one that was drawn otherwise (``paper-7``), a column of the corpus, whose
             values are the parts, or a split that the corpus has.
-        seed: default: 101 for ``paper`` and ``paper-valid``, 0 for ``speaker``, ``twin`` and ``kfold``; the others
-            leave nothing to chance.
+        seed: default: 101 for ``paper`` and ``paper-valid``, 0 for ``speaker``, ``speaker-folds``, ``twin`` and
+            ``kfold``; the others leave nothing to chance.
         folds: how many, for ``speaker-folds`` (default: 6, or one per speaker where there are fewer) and ``kfold``
             (default: 5).
 
@@ -146,7 +146,7 @@ def _draw_parts(corpus: Corpus, draw: Draw) -> StrArray:
     if draw.kind == "speaker":
         return draw_speakers(corpus, seed=seed)
     if draw.kind == "speaker-folds":
-        return fold_speakers(corpus, folds=folds)
+        return fold_speakers(corpus, folds=folds, seed=seed)
     if draw.kind == "loso":
         return leave_one_speaker_out(corpus)
     if draw.kind == "emobox":

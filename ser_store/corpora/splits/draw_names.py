@@ -14,8 +14,8 @@ SPLITS: Mapping[str, str] = {
     "paper-valid": "as paper, with an eighth of train carved out as valid",
     "speaker": "train, valid and test (a sixth of the speakers each) without a speaker on two sides; of many "
     "draws the one with the most even classes",
-    "speaker-folds": "folds of whole speakers (default 6; RAVDESS: four actors each, in their order), classes as "
-    "even as may be",
+    "speaker-folds": "folds of whole speakers (default 6; RAVDESS: four actors each, in their order unless a seed is "
+    "named), classes as even as may be",
     "loso": "leave one speaker out: a fold for each speaker, in their order",
     "emobox": "the six published folds of RAVDESS (EmoBox), four actors each, other than in speaker-folds",
     "twin": "80:20 train and test with both takes of an utterance on one side, stratified by label",
@@ -24,7 +24,10 @@ SPLITS: Mapping[str, str] = {
 """What ``add_split`` in :mod:`.draw` makes, in one line each. Any column of the corpus can be a split too."""
 
 PAPER_SEED = 101
-_DEFAULT_SEEDS = {"paper": PAPER_SEED, "paper-valid": PAPER_SEED, "speaker": 0, "twin": 0, "kfold": 0}
+_DEFAULT_SEEDS = {
+    **dict.fromkeys(("paper", "paper-valid"), PAPER_SEED),
+    **dict.fromkeys(("speaker", "speaker-folds", "twin", "kfold"), 0),
+}
 _DEFAULT_FOLDS = {"speaker-folds": 6, "kfold": 5}
 _DRAWN_NAME = re.compile(
     rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?:-([0-9]{{1,9}})-folds)?(?:-([0-9]{{1,10}}))?"

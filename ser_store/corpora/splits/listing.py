@@ -14,6 +14,9 @@ from ser_store.errors import SerstoreError, StoreError, UnknownNameError, descri
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.store import Store, StoreLike, open_store
 
+# A table names so many parts of a split.
+_SHOWN = 6
+
 
 @dataclass(frozen=True)
 class SplitPart:
@@ -63,6 +66,14 @@ class SplitDescription(Result):
             [[name, *(part.classes[name] for part in self.parts)] for name in self.parts[0].classes],
         )
 
+    def describe_parts(self) -> str:
+        """Return how many utterances are in which part, in one line."""
+        sizes = sorted({part.n for part in self.parts})
+        if len(self.parts) > _SHOWN:
+            of = " to ".join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))
+            return f"{len(self.parts)} parts of {of}, {self.parts[0].part} … {self.parts[-1].part}"
+        return ", ".join(f"{part.n} {part.part}" for part in self.parts)
+
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each class in each part."""
         return [{"part": part.part, "class": name, "n": n} for part in self.parts for name, n in part.classes.items()]
@@ -89,10 +100,7 @@ class Splits(Result):
 
     def describe(self) -> Iterator[Block]:
         """Yield a table with a line for each split."""
-        rows = [
-            [one.name, "default" if one.default else "", one.kind, ", ".join(f"{p.n} {p.part}" for p in one.parts)]
-            for one in self.splits
-        ]
+        rows = [[one.name, "default" if one.default else "", one.kind, one.describe_parts()] for one in self.splits]
         yield Table(["split", "", "kind", "parts"], rows) if rows else "no splits: `splits()` with `add` makes one"
 
     def records(self) -> list[dict[str, Any]]:

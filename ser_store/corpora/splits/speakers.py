@@ -75,9 +75,10 @@ def _iter_speaker_draws(sexes: StrArray, seed: int) -> Iterator[StrArray]:
         yield part_of
 
 
-def _iter_fold_draws(n_speakers: int, folds: int) -> Iterator[StrArray]:
-    """Speakers in their order, as many in each fold; then in any other."""
-    rng, order = np.random.default_rng(0), np.arange(n_speakers)
+def _iter_fold_draws(n_speakers: int, folds: int, seed: int = 0) -> Iterator[StrArray]:
+    """As many speakers in each fold: in their order first where the seed is 0, then in any other."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n_speakers) if seed else np.arange(n_speakers)
     while True:
         fold_of = np.empty(n_speakers, dtype=f"<U{len(f'fold-{folds}')}")
         for fold, own in enumerate(np.array_split(order, folds), start=1):
@@ -107,11 +108,11 @@ def _choose_most_even(draws: Iterator[StrArray], counts: NDArray[np.int64]) -> S
     return best
 
 
-def fold_speakers(corpus: Corpus, *, folds: int) -> StrArray:
+def fold_speakers(corpus: Corpus, *, folds: int, seed: int = 0) -> StrArray:
     """Return the split ``speaker-folds``, ``(n,)`` str: as many speakers in each fold, the unknown outside.
 
-    They are in their order, unless another order has classes spread more evenly over the folds: the most even of a
-    fixed series of orders is taken, rated as :func:`draw_speakers` rates.
+    The most even of the seed's orders is taken, rated as :func:`draw_speakers` rates, of equals the first: with the
+    seed 0 that in which they are.
 
     Raises:
         CorpusError: if speakers are unknown, or fewer than folds.
@@ -120,7 +121,7 @@ def fold_speakers(corpus: Corpus, *, folds: int) -> StrArray:
     number = len(set(speakers.tolist()) - {""})
     if not 2 <= folds <= number:
         raise CorpusError(f"split 'speaker-folds' got {folds} folds: expected 2 to {number}, one speaker each")
-    return _assign(corpus, _choose_most_even(_iter_fold_draws(number, folds), _count_classes(corpus)))
+    return _assign(corpus, _choose_most_even(_iter_fold_draws(number, folds, seed), _count_classes(corpus)))
 
 
 def leave_one_speaker_out(corpus: Corpus) -> StrArray:

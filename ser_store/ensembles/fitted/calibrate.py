@@ -14,6 +14,7 @@ from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.choice.member_choice import resolve_members
 from ser_store.evaluation.fitted.task import Task, pose_task
 from ser_store.evaluation.leakage import caution_leakage
+from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.evaluation.tables.evaluation import caption_utterances
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits, log_softmax
 from ser_store_h5.member import Member
@@ -169,6 +170,8 @@ def calibrate(
     if run is not None and len(runs) > 1:
         raise StoreError(f"`run` {run} for members of {len(runs)} runs: expected those of one; leave `run` out")
     utterances = find_utterances(store.corpus, on=on, split=split, select_on=select_on, correction=Correction())
+    for rows in utterances.parts.values():
+        refuse_single_folds(store, names, rows)
     tasks = [pose_task(store, (name,), **utterances.fitted, way_out=_WAY_OUT) for name in names]
     records = [_describe_run(store, one, run or one[0] + _SUFFIX, tasks[0], utterances) for one in sources]
     for record, (_, step) in zip(records, sources, strict=True):

@@ -258,6 +258,7 @@ def _choose_alone(store: Store, name: str, rows: NDArray[np.int32], *, on: str) 
     if n == len(rows):
         return Chosen([name], rows)
     if not n:
+        refuse_single_folds(store, [name], rows)
         raise StoreError(
             f"{name} covers none of the {len(rows)} utterances of {on}: expected some; choose another `on` or `split`, "
             "or make the missing ones with `extract()`"

@@ -116,21 +116,23 @@ def find_fold_figures(store: Store, name: str, rows: NDArray[np.int32], right: N
 
 
 def refuse_single_folds(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> None:
-    """Refuse members that each score another fold of a split, where they cover only these of ``rows``.
+    """Refuse members, alone or in ensembles, that score one fold of a split and so not all of ``rows``.
 
     Raises:
         StoreError: naming what makes one member of all folds.
     """
-    alone = [name for name in names if PLUS not in name]
+    members = dict.fromkeys(member for name in names for member in name.split(PLUS))
+    details = {name: store.run(parse_member(name)[0]).details for name in members}
+    single = [name for name, own in details.items() if isinstance(own.get("fold"), int)]
     by_split: dict[str, dict[int, str]] = {}
-    for name, n in zip(alone, store.count_covered(alone, rows), strict=True):
-        details = store.run(parse_member(name)[0]).details
-        if n < len(rows) and isinstance(details.get("fold"), int):
-            by_split.setdefault(str(details.get("split")), {})[details["fold"]] = name
+    for name, n in zip(single, store.count_covered(single, rows), strict=True):
+        if n < len(rows):
+            by_split.setdefault(str(details[name].get("split")), {})[details[name]["fold"]] = name
     for split, folds in by_split.items():
-        if len(folds) > 1:
-            raise StoreError(
-                f"{list_some(list(folds.values()))} each score one fold of split {split}: expected a member that "
-                f"scores all; of heads `head()` with `cv` {split} makes it, of fine-tuned runs `finetune()` with "
-                "`fold` all, which takes the folds that are there"
-            )
+        [*others, fold] = sorted(folds)
+        alone = "" if others else f"; fold {fold} alone is `on` fold-{fold}"
+        raise StoreError(
+            f"{list_some(list(folds.values()))} {'each score one fold' if others else f'scores fold {fold}'} of split "
+            f"{split}: expected a member that scores all; of heads `head()` with `cv` {split} makes it, of fine-tuned "
+            f"runs `finetune()` with `fold` all, which takes the folds that are there{alone}"
+        )
