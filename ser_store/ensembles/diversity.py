@@ -91,24 +91,12 @@ def measure_diversity(pool: CandidatePool, reported: Candidates, found: Sequence
     candidates, options = reported.keep(pool.places), pool.options
     chosen = list(order_best(found, options.objective)[0][1].members)
     truth, n_classes = candidates.truth, candidates.n_classes
-    contributions = None
-    if len(chosen) > 1:
-        contributions = compute_contributions(
-            candidates.predictions,
-            truth,
-            members=chosen,
-            n_classes=n_classes,
-            rule=options.voting_rule,
-            tie=options.tie,
-            probabilities=candidates.shares,
-            weights=pool.weights,
-        )
     return DiversityReport(
         candidates=candidates.names,
         pairs=compute_pair_diversity(candidates.predictions, truth, n_classes=n_classes),
         members=tuple(candidates.names[place] for place in chosen),
         ensemble=compute_ensemble_diversity(candidates.predictions[chosen], truth, n_classes=n_classes),
-        contributions=contributions,
+        contributions=compute_contributions(pool.pose_on(reported), chosen) if len(chosen) > 1 else None,
     )
 
 

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, pose_problem
-from ser_store.voting.quantize import Logits
 
 Matrix = NDArray[np.float64]
 
@@ -198,46 +196,21 @@ class Contributions:
     rows: tuple[Contribution, ...]
 
 
-def compute_contributions(
-    predictions: ArrayLike,
-    truth: ArrayLike,
-    *,
-    members: Sequence[int],
-    n_classes: int,
-    rule: str = "hard",
-    tie: str = "lowest",
-    probabilities: ArrayLike | Logits | None = None,
-    weights: ArrayLike | None = None,
-) -> Contributions:
+def compute_contributions(problem: Problem, members: Sequence[int]) -> Contributions:
     """Leave every member of an ensemble out once, and vote without it.
 
     A candidate that is named several times has several votes, and loses one of them at a time.
 
     Args:
-        predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per candidate.
-        truth: ``(n,)`` class indices.
+        problem: who votes by which rule, whatever its ``k`` and constraints.
         members: the ensemble, two or more indices of candidates. Between equally accurate members the tie rule
             ``best`` goes by this order.
-        n_classes: number of classes, ``c``.
-        rule: ``hard``, ``soft`` or ``soft-log``.
-        tie: the tie rule of hard voting; ``best`` goes by the candidates' accuracy on these utterances.
-        probabilities: ``(m, n, c)`` in 0..1, or :class:`~ser_store.voting.quantize.Logits`, for soft voting and the tie
-            rule ``confidence``.
-        weights: ``(m,)`` of the candidates, as in :func:`~ser_store.voting.search.search_ensembles`.
 
-    Raises:
-        EnsembleError: if there are fewer than two members, or one that there is not; if the arrays do not fit each
-            other, leave their ranges, or one that is needed is missing.
-        UnknownNameError: if there is no such rule or tie rule.
-
-    >>> table = compute_contributions([[0, 1], [0, 0], [1, 1]], [0, 1], members=[0, 1, 2], n_classes=2)
-    >>> [(row.member, row.gain) for row in table.rows]
+    >>> problem = pose_problem([[0, 1], [0, 0], [1, 1]], [0, 1], k=3, n_classes=2)
+    >>> [(row.member, row.gain) for row in compute_contributions(problem, [0, 1, 2]).rows]
     [(0, 0.5), (1, 0.0), (2, 0.5)]
     """
-    problem = pose_problem(
-        predictions, truth, k=1, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities, weights=weights
-    )
-    chosen = _check_members(members, problem.m)
+    chosen = list(members)
     right = _find_right(problem, chosen)
     rows = []
     for place, member in enumerate(chosen):
@@ -260,13 +233,3 @@ def compute_contributions(
 def _find_right(problem: Problem, members: list[int]) -> NDArray[np.bool_]:
     right: NDArray[np.bool_] = problem.vote(members).predicted == problem.truth
     return right
-
-
-def _check_members(members: Sequence[int], m: int) -> list[int]:
-    chosen = [int(member) for member in members]
-    if len(chosen) < 2:
-        raise EnsembleError(f"an ensemble of {len(chosen)}: expected at least 2 members, to leave one out")
-    unknown = [member for member in chosen if not 0 <= member < m]
-    if unknown:
-        raise EnsembleError(f"there is no candidate {unknown[0]}: expected indices in 0..{m - 1}")
-    return chosen

@@ -1,5 +1,7 @@
 """Votes from a store, against trying every ensemble by the definitions of the rules."""
 
+from itertools import combinations
+
 import numpy as np
 import polars as pl
 import pytest
@@ -229,6 +231,16 @@ def test_diversity_says_who_brings_what(sample):
     pair = next(one for one in document["pairs"] if one["members"] == list(sample.names[:2]))
     assert pair["kappa"] == pairs.kappa[0, 1]
     assert pair["disagreement"] == pairs.disagreement[0, 1]
+
+
+def test_contributions_are_of_the_ensemble_as_it_voted_where_others_chose_its_best(sample):
+    apart = 0
+    for pair in combinations(sample.names, 2):
+        asked = {"k": 2, "tie": "best", "correction": "none"}
+        report = search(sample, *pair, diversity=True, select_on="valid", **asked)
+        assert report.diversity.contributions.correct == report.ensembles[0].score.correct
+        apart += search(sample, *pair, **asked).ensembles[0].score.correct != report.ensembles[0].score.correct
+    assert apart, "valid and test prefer others"
 
 
 def test_an_interrupt_leaves_the_best_so_far(sample, monkeypatch):

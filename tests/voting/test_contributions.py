@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ser_store.errors import EnsembleError, UnknownNameError
-from ser_store.voting import TIES, hard_vote, soft_log_vote, soft_vote
+from ser_store.voting import TIES, hard_vote, pose_problem, soft_log_vote, soft_vote
 from ser_store.voting.diversity import compute_contributions
 
 
@@ -38,9 +37,8 @@ def vote_by_rule(case, members, rule, tie):
 @given(case=ensembles())
 def test_a_member_brings_the_difference_between_voting_with_and_without_it(case, rule, tie):
     predictions, truth, probabilities, members, n_classes = case
-    table = compute_contributions(
-        predictions, truth, members=members, n_classes=n_classes, rule=rule, tie=tie, probabilities=probabilities
-    )
+    asked = {"k": 1, "n_classes": n_classes, "rule": rule, "tie": tie, "probabilities": probabilities}
+    table = compute_contributions(pose_problem(predictions, truth, **asked), members)
     right = vote_by_rule(case, members, rule, tie)
     assert (table.n, table.correct, table.accuracy) == (len(truth), right.sum(), right.mean())
     assert [row.member for row in table.rows] == members
@@ -51,18 +49,3 @@ def test_a_member_brings_the_difference_between_voting_with_and_without_it(case,
         assert row.gain == pytest.approx(right.mean() - without.mean())
         assert row.gained == sum(with_it and not w for with_it, w in zip(right, without, strict=True))
         assert row.lost == sum(w and not with_it for with_it, w in zip(right, without, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"members": [0]}, EnsembleError, "an ensemble of 1: expected at least 2 members, to leave one out"),
-        ({"members": [0, 3]}, EnsembleError, r"there is no candidate 3: expected indices in 0\.\.2"),
-        ({"members": [0, -1]}, EnsembleError, "there is no candidate -1"),
-        ({"members": [0, 1], "rule": "soft"}, EnsembleError, "this voting rule needs probabilities"),
-        ({"members": [0, 1], "tie": "lowst"}, UnknownNameError, r"unknown tie rule 'lowst': .* lowest \(nearest\)"),
-    ],
-)
-def test_an_ensemble_that_cannot_be_taken_apart_is_refused_in_one_line(options, error, message):
-    with pytest.raises(error, match=message):
-        compute_contributions([[0, 1], [1, 1], [0, 0]], [0, 1], n_classes=2, **options)
