@@ -161,13 +161,14 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         bare = ss.Store.create(Path(folder) / "bare.store", corpus)
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
-            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools.
+            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools; one
+            # pool is left out for the size.
             is_layer = re.search(r"-l\d", run) and (not re.search(r"-l\d+-[a-z]+-paper$", run) or "-layers-l" in run)
-            is_part = "-fold-" in run or is_layer
+            is_part = "-fold-" in run or is_layer or run == "whisper-base-pool-speeds"
             if record.kind == "frozen" or is_part or not steps:
                 continue
             bare.add_run(replace(record, details=_without_places(record.details)))
-            for step in steps[-1:] if run == CHOSEN else steps:
+            for step in steps[-1:] if run in (CHOSEN, BY_SPEAKER) else steps:
                 member = store.read_member(f"{run}@{step}")
                 bare.write_member(Member(run, step, member.rows, member.logits))
         file.unlink(missing_ok=True)

@@ -12,9 +12,11 @@ def test_it_is_small_and_whole():
 
 def test_its_figures_are_those_that_are_printed():
     store = ss.open_example("whisper-base")
-    said = ss.evaluate(store, ["whisper-base-ft", "whisper-base-ft-by-speaker"], on="all", split="emobox").to_json()
-    assert [one["correct"] for one in said["members"]] == [1113, 1187]
+    said = ss.evaluate(store, ["whisper-base-ft", "whisper-base-fts"], on="all", split="emobox").to_json()
+    assert [one["correct"] for one in said["members"]] == [1113, 1232]
     assert [one["n"] for one in said["members"][0]["folds"]] == [240] * 6
     assert "standardised by speaker" in " ".join(said["members"][1]["cautions"])
+    together = "whisper-base-fts+whisper-base-pool-speeds-by-speaker"
+    assert ss.evaluate(store, together, on="all", split="emobox", rule="soft-log").records()[0]["correct"] == 1264
     assert store.corpus.paths is None
     assert len(store.steps("whisper-base-ft")) == 8
