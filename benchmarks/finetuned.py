@@ -12,7 +12,7 @@
    apparent and corrected.
 
 What the stores have already is not computed again: a call that was cut off goes on. Prints both tables and writes
-benchmarks/results/finetuned.json. On one core of a CPU, each of the 22 trainings takes 10 to 15 minutes.
+benchmarks/results/finetuned.json. On one core of a CPU, each of the 21 trainings takes 10 to 15 minutes.
 """
 
 import argparse

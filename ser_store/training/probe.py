@@ -26,8 +26,9 @@ def fit_probe(
     Source: Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022:
     a head that begins at random pulls the backbone about before it knows where to.
 
-    Of several layers side by side, each has a probe of its own, and the head begins as their mean: one on all of them
-    would share out among them what each can tell, and be right in three points less of unseen speakers in the end.
+    Of several layers side by side, each has a probe of its own, and the head begins as their mean. After one on all of
+    them, which shares out among them what each can tell, training ended with 85.4% of two folds of unseen speakers in
+    place of 86.9% (whisper-base on RAVDESS).
 
     Args:
         model: a :class:`~ser_store.backbones.model.SpeechClassifier` with a linear head.
