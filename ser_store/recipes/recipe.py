@@ -127,8 +127,9 @@ class Recipe:
             begins as a logistic regression on what the backbone says of the training part as it is, so that the first
             steps do not spoil the backbone for a head that knows nothing; see :mod:`ser_store.training.probe`. With
             ``linear-by-speaker`` it hears how an utterance differs from the others of its speaker: training batches
-            are of one speaker each, with his classes as evenly as may be, and standardised over the batch; evaluation
-            standardises on all utterances of each speaker that are evaluated, without their labels. One process alone.
+            are of one speaker each, with his classes as evenly as may be, and standardised over the batch, or over its
+            parts where memory runs out; evaluation standardises on all utterances of each speaker that are evaluated,
+            without their labels. One process alone.
         max_seconds: longer training utterances are cropped to this; None for no limit.
         crop: which part is kept: ``random``, another one in each epoch, or ``head``.
         masking: SpecAugment and layer drop, where they are to differ from the backbone's configuration.
