@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -42,9 +43,11 @@ def _iter_hashed(weights: Mapping[str, Tensor]) -> Iterator[tuple[bytes, bytes]]
     ahead: deque[tuple[bytes, Callable[[], bytes]]] = deque()
     for name, tensor in _iter_whole_entries(weights):
         header = f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{tuple(tensor.shape)}\0".encode()
-        hash_bytes = partial(_hash, view_bytes(tensor))
-        is_small = tensor.nbytes <= _SMALL_BYTES
-        ahead.append((header, hash_bytes if is_small else pool.submit(hash_bytes).result))
+        take_hash: Callable[[], bytes] = partial(_hash, view_bytes(tensor))
+        if tensor.nbytes > _SMALL_BYTES:
+            with suppress(RuntimeError):  # no memory for a thread: it is hashed in this one
+                take_hash = pool.submit(take_hash).result
+        ahead.append((header, take_hash))
         if len(ahead) > 2 * _THREADS:
             before, take_hash = ahead.popleft()
             yield before, take_hash()

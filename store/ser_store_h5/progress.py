@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -88,7 +89,8 @@ class _LateBar:
         self._timer = threading.Timer(DELAY_SECONDS, self._open)
         self._timer.daemon = True
         self._is_closed = False
-        self._timer.start()
+        with suppress(RuntimeError):  # no memory for a thread: nothing is shown
+            self._timer.start()
 
     def _open(self) -> None:
         with self._lock:

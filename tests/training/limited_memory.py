@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -57,4 +58,5 @@ def run(mebibytes: int | None, words: list[str]) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    threading.stack_size(1 << 20)  # the limit is to be met by what is computed, not by threads
     print(json.dumps([run(mebibytes, words) for mebibytes, words in json.load(sys.stdin)]))

@@ -1,9 +1,9 @@
 """Under a real limit of the operating system, torch's own allocator fails, and training and extraction go on smaller.
 
-What is freed in pieces is lost to the C library now and then, so each limit lies 70 MiB or more from where the outcome
-turns. Eight recordings of 20 s at once through the small model, with all attention weights kept, take 600 to 700 MiB in
-training, and below 450 now and then not even one goes on. Without gradients eight take 320, and one goes on in 130; one
-of 120 s takes 300 to 400.
+What is freed in pieces is lost to the C library now and then. Eight recordings of 20 s at once through the small model,
+with all attention weights kept, take 550 to 700 MiB in training, and below 530 now and then not even one goes on: so
+training has several limits, and is looked at under the first that it went on with fewer under. Without gradients eight
+take 320, and one goes on in 130, now and then in no less than 250; one of 120 s takes 300 to 400.
 """
 
 import json
@@ -24,12 +24,13 @@ TRAINING = ("--max-steps", 1, "--eval-steps", 1, "--save-steps", 1, "--logging-s
 TRAINING = (*TRAINING, "--train-batch-size", 8, "--accumulation", 1, "--attention", "eager")
 FINETUNE = ("finetune", "--model", "tiny-wav2vec2", *TRAINING)
 EXTRACT = ("extract", "--model", "tiny-hubert", "--batch-size", 8)
+LIMITS = (600, 570, 540, 510)
 # Mebibytes that a command may take beyond its libraries (None for no limit), the command, and the store.
 JOBS = {
     "roomy": (None, (*FINETUNE, "--run", "roomy"), "short"),
-    "tight": (525, (*FINETUNE, "--run", "tight"), "short"),
+    **{f"tight-{most}": (most, (*FINETUNE, "--run", f"tight-{most}"), "short") for most in LIMITS},
     "roomy frozen": (None, (*EXTRACT, "--run", "roomy-frozen"), "short"),
-    "tight frozen": (210, (*EXTRACT, "--run", "tight-frozen"), "short"),
+    "tight frozen": (280, (*EXTRACT, "--run", "tight-frozen"), "short"),
     "hopeless frozen": (200, (*EXTRACT, "--run", "hopeless-frozen"), "long"),
 }
 
@@ -78,20 +79,29 @@ def ended(paths):
     return dict(zip(JOBS, json.loads(done.stdout), strict=True))
 
 
+@pytest.fixture(scope="module")
+def tight(ended):
+    """The name of a run that went on with fewer utterances at a time."""
+    names = [name for name in (f"tight-{most}" for most in LIMITS) if list_reports(ended[name])]
+    return next((name for name in names if ended[name]["code"] == 0), names[0] if names else f"tight-{LIMITS[-1]}")
+
+
 def list_reports(outcome):
     return [line[line.index("serstore: ") :] for line in outcome["err"].splitlines() if "serstore: " in line]
 
 
-def test_training_goes_on_with_half_of_the_batch_and_says_so_once(ended, path):
-    assert ended["tight"]["code"] == 0, ended["tight"]["err"]
+def test_training_goes_on_with_half_of_the_batch_and_says_so_once(ended, path, tight):
+    assert ended[tight]["code"] == 0, ended[tight]["err"]
     assert list_reports(ended["roomy"]) == []
-    said = "serstore: tight: out of memory in training after step 0: goes on with {} at a time, {} times for each "
+    said = (
+        f"serstore: {tight}: out of memory in training after step 0: goes on with {{}} at a time, {{}} times for each "
+    )
     said += "optimizer step as large as before"
     # How much the C library loses between blocks is its own affair: now and then, a quarter or less is what fits.
-    reports = list_reports(ended["tight"])
+    reports = list_reports(ended[tight])
     assert reports
     assert reports == [said.format(4, 2), said.format(2, 4), said.format(1, 8)][: len(reports)]
-    record = Store(path).run("tight")
+    record = Store(path).run(tight)
     assert record.state == "finished"
     assert record.details["recipe"]["per_device_train_batch_size"] == 8
     assert record.details["resolved"] == {
@@ -103,12 +113,12 @@ def test_training_goes_on_with_half_of_the_batch_and_says_so_once(ended, path):
     }
 
 
-def test_training_short_of_memory_takes_the_same_step(ended, path):
+def test_training_short_of_memory_takes_the_same_step(path, tight):
     store = Store(path)
-    tight, roomy = store.read_member("tight@1"), store.read_member("roomy@1")
-    np.testing.assert_array_equal(tight.rows, roomy.rows)
-    np.testing.assert_allclose(tight.logits, roomy.logits, atol=1e-4)
-    for point, same in zip(store.curves("tight"), store.curves("roomy"), strict=True):
+    short, roomy = store.read_member(f"{tight}@1"), store.read_member("roomy@1")
+    np.testing.assert_array_equal(short.rows, roomy.rows)
+    np.testing.assert_allclose(short.logits, roomy.logits, atol=1e-4)
+    for point, same in zip(store.curves(tight), store.curves("roomy"), strict=True):
         for figure in {"train_loss", "grad_norm", "eval_loss"} & point.keys():
             assert point[figure] == pytest.approx(same[figure], rel=1e-4)
 
