@@ -68,8 +68,11 @@ def train_one(
     from ser_store.training.finetune import finetune
 
     if push_to_hub is not None and is_main():
+        from ser_store.backbones.description import refuse_speaker_head
         from ser_store.hub.push import reserve_repository
 
+        if request["recipe"] is not None:
+            refuse_speaker_head(request["recipe"].classification_head, push_to_hub)
         reserve_repository(push_to_hub)
     record = finetune(store, model, **request, progress=True)
     if not is_main():

@@ -115,6 +115,21 @@ def test_it_answers_no_recording_alone_and_gives_representations(trained):
     assert store.describe_member(made.member).layers
 
 
+def test_what_could_not_be_published_is_not_trained(empty, serstore):
+    words = (
+        "--model",
+        "tiny-wav2vec2",
+        "--classification-head",
+        HEAD["classification_head"],
+        "--push-to-hub",
+        "me/mine",
+    )
+    refused = serstore("finetune", *words, "--store", empty)
+    assert refused.code == 1
+    assert "the head of me/mine hears how an utterance differs" in refused.err
+    assert Store(empty).runs() == []
+
+
 def test_what_does_not_go_with_it_is_refused(empty, tmp_path, monkeypatch):
     for options, message in (
         ({"batch_seconds": 30.0}, "`batch_seconds` is 30.0 and `classification_head` is linear-by-speaker"),
