@@ -176,6 +176,20 @@ def test_a_removed_folder_is_gone(tmp_path: Path) -> None:
         remove_folder(tmp_path / "run")
 
 
+def test_an_interrupt_while_a_folder_is_closed_is_still_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    close, interrupts = os.close, iter([KeyboardInterrupt()])
+
+    def close_interrupted(handle: int) -> None:
+        close(handle)
+        for interrupt in interrupts:
+            raise interrupt
+
+    monkeypatch.setattr(os, "close", close_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(tmp_path / "run")
+
+
 @pytest.mark.parametrize("torn", ["", "x", "x" * 70_000, "x" * 200_000])
 def test_an_appended_line_takes_the_place_of_a_torn_one_of_any_length(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "lines"

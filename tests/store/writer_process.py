@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -279,6 +280,8 @@ def fork(task: str, arguments: State) -> None:
         status = 0
     except KeyboardInterrupt:
         status = 130
+    except BaseException:  # noqa: BLE001 a test is to see what it was
+        traceback.print_exc()
     finally:
         os._exit(status)
 

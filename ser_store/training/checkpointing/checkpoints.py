@@ -7,7 +7,6 @@ mark, written when all processes are done with it, that names the training, ever
 import json
 import os
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from ser_store.common.log import report_damaged_checkpoint
 from ser_store.errors import ModelError, SerstoreError, StoreError
-from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, remove_folder, write_text_atomically
+from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, remove_folder, remove_tree, write_text_atomically
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -185,11 +184,7 @@ def keep_last(checkpoints: Path, limit: int, *, last: int | None = None) -> None
         if folder not in kept:
             remove_folder(folder)
     for leftover in checkpoints.glob(f".checkpoint-*{LEFTOVER_SUFFIX}"):
-        _remove_tree(leftover)
-
-
-def _remove_tree(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(leftover)
 
 
 def _compute_checksums(folder: Path, names: list[str]) -> dict[str, int]:

@@ -136,9 +136,7 @@ def growing_folder(folder: Path) -> Iterator[Path]:
         growing.rename(folder)
         sync_folder(folder.parent)
     except BaseException:
-        import shutil  # with its compressors it takes longer to import than a small store to read
-
-        shutil.rmtree(growing, ignore_errors=True)
+        remove_tree(growing)
         raise
     finally:
         _close(handle)
@@ -273,6 +271,16 @@ def remove_folder(folder: Path) -> None:
     leftover = name_leftover(folder)
     with stated_disk_problems(folder):
         folder.rename(leftover)
+    remove_tree(leftover)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it; what cannot be removed stays."""
     import shutil  # with its compressors it takes longer to import than a small store to read
 
-    shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError as problem:  # interrupted while it closes a folder, it closes it again and says that it is not open
+        if isinstance(problem.__context__, KeyboardInterrupt):
+            raise problem.__context__ from None
+        raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser_store_h5.disk.appending import cut_torn_line, measure_torn_line
-from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, is_leftover
+from ser_store_h5.disk.atomic import LEFTOVER_SUFFIX, is_leftover, remove_tree
 from ser_store_h5.disk.locking import act_if_free
 from ser_store_h5.errors import SerstoreError, StoreError
 from ser_store_h5.names import is_run_name
@@ -200,9 +200,7 @@ def _remove_folder(leftover: Path, inside: list[Path]) -> None:
             _remove_file(found, dry_run=False)
         leftover.rmdir()
         return
-    import shutil  # with its compressors it takes longer to import than a small store to read
-
-    shutil.rmtree(leftover, ignore_errors=True)  # somebody else may be removing it as well
+    remove_tree(leftover)  # somebody else may be removing it as well
     if leftover.exists():
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
