@@ -88,7 +88,7 @@ def train_one(
 def train_seeds(store: "Store", model: str | None, seeds: int, request: Mapping[str, Any], *, json: bool) -> None:
     """Train a run with each seed, and say how far they differ."""
     from ser_store.evaluation import evaluate
-    from ser_store.evaluation.tables.evaluation import tabulate_evaluations
+    from ser_store.evaluation.tables import tabulate_evaluations
     from ser_store.training.distributed.processes import is_main
     from ser_store.training.seeds import finetune_seeds
 

@@ -10,9 +10,7 @@ from ser_store.errors import EnsembleError, StoreError, UnknownNameError, descri
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
     VotingRule,
-    check_voting_rule,
     describe_fits,
-    format_ensemble,
     load_members,
 )
 from ser_store.evaluation.choice.member_choice import choose_members, keep_covering, name_part
@@ -25,7 +23,7 @@ from ser_store.metrics import caution_absent_classes, compute_log_loss
 from ser_store.statistics.comparisons import caution_few_groups, compare_pairs
 from ser_store.voting.checks import Tie
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import PLUS, format_member, list_names, parse_member
+from ser_store_h5.names import PLUS, Ensemble, format_member, list_names, parse_member
 from ser_store_h5.runs import Selection
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -81,7 +79,7 @@ def steps(
         on = "valid"
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     ensembles = [run for run in runs if PLUS in run]
     if ensembles and select is not None:
         raise EnsembleError(
@@ -171,7 +169,7 @@ def _list_at_each_step(ensemble: str, of_run: Mapping[str, Sequence[str]]) -> li
             f"{ensemble} has no step that each of its runs has: expected two different runs or more of the same steps; "
             "`evaluate()` takes members of different ones, such as a@100+b@200"
         )
-    return [format_ensemble([format_member(run, step) for run in runs]) for step in common]
+    return [str(Ensemble(format_member(run, step) for run in runs)) for step in common]
 
 
 def _compare_steps(

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, describe_fits
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, describe_fits
 from ser_store.evaluation.choice.exclusion import Exclusion
 from ser_store.evaluation.choice.member_choice import (
     Steps,
@@ -124,7 +124,7 @@ def export(
         raise StoreError(f"`layer` is {layer} and `what` is {content}: expected pooled, which layers are of")
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     names, left_out = choose_exported(
         store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
     )

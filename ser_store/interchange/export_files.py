@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import MissingExtraError, StoreError
-from ser_store.evaluation.choice.ensemble_names import VotingRule, load_predictions
+from ser_store.evaluation.choice.ensemble_names import VotingRule, load_members
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.per_utterance import tabulate_answers
@@ -60,7 +60,7 @@ def _prepare_npz(request: ExportRequest) -> Callable[[Path], None]:
         yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
         for name in request.names:
             if request.what == "predicted":
-                yield name, load_predictions(store, [name], rows, rule=request.voting)[0]
+                yield name, load_members(store, [name], rows, rule=request.voting)[0][0]
             else:
                 pooled = request.what == "pooled"
                 yield name, store.pooled(name, rows, layer=request.layer) if pooled else store.logits([name], rows)[0]
@@ -91,7 +91,7 @@ def _make_table(request: ExportRequest) -> Any:
         return _make_number_table(request)
     if request.what == "utterances":
         return tabulate_answers(request.store, request.names, request.rows, split=request.split, voting=request.voting)
-    predicted = load_predictions(request.store, request.names, request.rows, rule=request.voting)
+    predicted = load_members(request.store, request.names, request.rows, rule=request.voting)[0]
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
     )

@@ -14,7 +14,7 @@ from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import VoteReport
 from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
-from ser_store.evaluation.tables.evaluation import caption_utterances, tabulate_accuracies
+from ser_store.evaluation.tables import caption_utterances, tabulate_accuracies
 from ser_store.statistics.comparisons import PairComparison
 from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store.voting.fitted import Combination

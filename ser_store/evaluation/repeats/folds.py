@@ -70,7 +70,7 @@ class FoldFigures:
         yield f"mean ± standard deviation over {len(self.folds)} folds: {self}"
 
 
-def find_folds(store: Store, run: str, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
+def _find_folds(store: Store, run: str, rows: NDArray[np.int32]) -> NDArray[np.str_] | None:
     """Return the name of the fold that each of ``rows`` is in, ``(m,)``; None unless several models share them.
 
     The folds are those of the split that the run's record names, or else numbered from 1: ``fold-1``.
@@ -91,28 +91,22 @@ def find_folds(store: Store, run: str, rows: NDArray[np.int32]) -> NDArray[np.st
     return names
 
 
-def compute_fold_figures(folds: NDArray[np.str_], right: NDArray[np.bool_]) -> FoldFigures:
-    """Return the accuracy of each fold.
+def find_fold_figures(store: Store, name: str, rows: NDArray[np.int32], right: NDArray[np.bool_]) -> FoldFigures | None:
+    """Return the accuracy of each fold of a member; None where it has none on ``rows``, as ensembles have.
 
     Args:
-        folds: ``(n,)`` names.
+        store: the store.
+        name: the member's.
+        rows: ``(n,)`` indices of the utterances.
         right: ``(n,)``: whether the answer is correct.
-
-    >>> print(compute_fold_figures(np.array(["fold-1", "fold-1", "fold-2"]), np.array([True, False, True])))
-    75.00% ± 35.36
     """
-    names = sorted(set(folds.tolist()), key=lambda name: (len(name), name))
-    return FoldFigures(
-        tuple(FoldAccuracy(name, int((folds == name).sum()), int(right[folds == name].sum())) for name in names)
-    )
-
-
-def find_fold_figures(store: Store, name: str, rows: NDArray[np.int32], right: NDArray[np.bool_]) -> FoldFigures | None:
-    """Return the accuracy of each fold of a member; None where it has none on ``rows``, as ensembles have."""
-    if PLUS in name:
+    folds = None if PLUS in name else _find_folds(store, parse_member(name)[0], rows)
+    if folds is None:
         return None
-    folds = find_folds(store, parse_member(name)[0], rows)
-    return None if folds is None else compute_fold_figures(folds, right)
+    names = sorted(set(folds.tolist()), key=lambda fold: (len(fold), fold))
+    return FoldFigures(
+        tuple(FoldAccuracy(fold, int((folds == fold).sum()), int(right[folds == fold].sum())) for fold in names)
+    )
 
 
 def refuse_single_folds(store: Store, names: Sequence[str], rows: NDArray[np.int32]) -> None:
