@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
+from ser_store.corpora.building import Reading
 from ser_store.corpora.label_map import read_label_map
-from ser_store.corpora.sources import Source, load_corpus
+from ser_store.corpora.sources import load_corpus
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds
 from ser_store.corpora.splits.draw_names import name_repeats, name_split
@@ -138,15 +139,14 @@ def init(
     {'train': 60, 'valid': 60, 'test': 60}
     """
     path = Path(store)
-    source = Source(
-        os.fspath(corpus),
-        None if audio is None else Path(audio),
-        no_audio=no_audio,
+    reading = Reading(
         labels=None if labels is None else read_label_map(labels),
         skip_bad=skip_bad,
         strict=strict,
+        progress=to_progress(progress),
     )
-    built = load_corpus(source, progress=to_progress(progress))
+    recordings = None if audio is None else Path(audio)
+    built = load_corpus(os.fspath(corpus), recordings, no_audio=no_audio, reading=reading)
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
     notes = built.notes

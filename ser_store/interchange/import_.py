@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.checks import check_choice
 from ser_store.common.tables import load_table
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.create import judge_all
@@ -21,7 +22,7 @@ from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, co
 from ser_store.interchange.features import ARRAYS, align_features, load_features
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
-from ser_store.interchange.scores import POOLED, Kind, check_kind
+from ser_store.interchange.scores import POOLED, Kind
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, state_fitted
 from ser_store_h5.member import Member
@@ -98,31 +99,51 @@ def import_predictions(
     return store if isinstance(store, Store) else Store(done.store)
 
 
-def import_file(
-    path: str | os.PathLike[str],
-    *,
-    store: StoreLike,
-    label: str | None = None,
-    classes: str | Sequence[str] = (),
-    kind: Kind | None = None,
-    trained_on: str | None = None,
-    split: str | None = None,
-    meta: str | os.PathLike[str] | None = None,
-) -> Imported:
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be imported, by :func:`import_predictions`; ``store`` is what is at ``folder``, opened."""
+
+    path: Path
+    folder: Path
+    store: Store | None
+    label: str | None = None
+    classes: str | Sequence[str] = ()
+    kind: Kind | None = None
+    trained_on: str | None = None
+    split: str | None = None
+    meta: str | os.PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a file holds, in the order of its corpus; the fields are those of :class:`Imported`."""
+
+    corpus: Corpus
+    members: Sequence[Member]
+    n: int
+    scores: dict[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def import_file(path: str | os.PathLike[str], *, store: StoreLike, **options: Any) -> Imported:
     """Import a file and say how it was read; see :func:`import_predictions`, whose arguments these are."""
-    check_kind(kind)
-    path, classes = Path(path), list_names(classes)
     folder = store.path if isinstance(store, Store) else Path(store)
     opened = store if isinstance(store, Store) else None
     if opened is None and (folder.is_file() or (folder / "corpus.h5").is_file()):
         opened = Store(folder)
-    meta = None if meta is None else Path(meta)
-    read = _read_file(path, folder, opened, label=label, classes=classes, kind=kind, meta=meta)
-    stated = {} if trained_on is None else {KEY: state_fitted(read.corpus, trained_on, split=split).to_json()}
-    details: dict[str, dict[str, Any]] = {member.run: {"source": path.name, **stated} for member in read.members}
+    asked = _Asked(Path(path), folder, opened, **options)
+    if asked.kind is not None:
+        check_choice("kind of numbers", asked.kind, get_args(Kind))
+    read = _read_file(asked)
+    stated = {}
+    if asked.trained_on is not None:
+        stated = {KEY: state_fitted(read.corpus, asked.trained_on, split=asked.split).to_json()}
+    details: dict[str, dict[str, Any]] = {member.run: {"source": asked.path.name, **stated} for member in read.members}
     for run in read.scores:
         details[run]["scores"] = read.scores[run]
-    is_unknown = trained_on is None and any(opened is None or not opened.has_run(run) for run in details)
+    is_unknown = not stated and any(opened is None or not opened.has_run(run) for run in details)
     if opened is None:
         same = create_with_members(folder, read.corpus, read.members, details)
     else:
@@ -140,24 +161,15 @@ def import_file(
     )
 
 
-def _read_file(
-    path: Path,
-    folder: Path,
-    store: Store | None,
-    *,
-    label: str | None,
-    classes: Sequence[str],
-    kind: Kind | None,
-    meta: Path | None,
-) -> "_Read":
-    described = None if meta is None else _read_meta(meta, folder, store)
-    if kind == POOLED and described is None:
-        _refuse_labels(folder, store, label, classes)
-    there = described.corpus if described is not None else None if store is None else store.corpus
-    if there is not None and kind == POOLED:
-        read = _read_features(path, there)
+def _read_file(asked: _Asked) -> _Read:
+    described = None if asked.meta is None else _read_meta(Path(asked.meta), asked)
+    if asked.kind == POOLED and described is None:
+        _refuse_labels(asked)
+    there = described.corpus if described is not None else None if asked.store is None else asked.store.corpus
+    if there is not None and asked.kind == POOLED:
+        read = _read_features(asked.path, there)
     else:
-        read = _read_predictions(path, there, folder, label=label, classes=classes, kind=kind, meta=meta)
+        read = _read_predictions(asked, there)
     if described is None:
         return read
     corpus = described.corpus
@@ -167,38 +179,25 @@ def _read_file(
     return replace(read, corpus=corpus, notes=(*described.notes, *read.notes))
 
 
-def _read_meta(meta: Path, folder: Path, store: Store | None) -> BuiltCorpus:
-    if store is not None:
+def _read_meta(meta: Path, asked: _Asked) -> BuiltCorpus:
+    if asked.store is not None:
         raise CorpusError(
-            f"there is a store at {folder}, whose corpus stands: expected `meta` for a new one only; `init()` with the "
-            f"table and no audio adds its columns and splits to this store"
+            f"there is a store at {asked.folder}, whose corpus stands: expected `meta` for a new one only; `init()` "
+            f"with the table and no audio adds its columns and splits to this store"
         )
     return load_manifest(meta, no_audio=True)
 
 
-def _refuse_labels(folder: Path, store: Store | None, label: str | None, classes: Sequence[str]) -> None:
+def _refuse_labels(asked: _Asked) -> None:
     """Refuse what makes no sense for representations."""
-    if store is None:
+    if asked.store is None:
         raise CorpusError(
-            f"there is no store at {folder}: expected one, since representations bring no labels; make it with "
+            f"there is no store at {asked.folder}: expected one, since representations bring no labels; make it with "
             "`init()`, or import predictions first"
         )
-    given = ["`label`"] * (label is not None) + ["`classes`"] * bool(classes)
+    given = ["`label`"] * (asked.label is not None) + ["`classes`"] * bool(list_names(asked.classes))
     if given:
         raise CorpusError(f"{' and '.join(given)} with `kind` {POOLED}: expected none, representations have no labels")
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What a file holds, in the order of its corpus; the fields are those of :class:`Imported`."""
-
-    corpus: Corpus
-    members: Sequence[Member]
-    n: int
-    scores: dict[str, str] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def _read_features(path: Path, corpus: Corpus) -> _Read:
@@ -218,36 +217,30 @@ def _describe_ignored(names: Sequence[str], noun: str) -> Iterator[str]:
         yield f"ignored, since they are neither ids nor {noun}: {', '.join(name or '(no name)' for name in names)}"
 
 
-def _read_predictions(
-    path: Path,
-    there: Corpus | None,
-    folder: Path,
-    *,
-    label: str | None,
-    classes: Sequence[str],
-    kind: str | None,
-    meta: Path | None,
-) -> _Read:
+def _read_predictions(asked: _Asked, there: Corpus | None) -> _Read:
+    path, label, classes = asked.path, asked.label, list_names(asked.classes)
     if path.is_dir() or path.suffix.lower() in ARRAYS:
         raise CorpusError(
             f"{path}: expected a table of predictions, CSV or Parquet; if it holds representations, say `kind` {POOLED}"
         )
     if there is None and label is None:
         raise CorpusError(
-            f"there is no store at {folder}: expected `label` COLUMN, the true labels in {path.name}, to create one "
-            f"(columns: {', '.join(load_table(path).frame.columns[:8])}), or `meta` TABLE, which says them"
+            f"there is no store at {asked.folder}: expected `label` COLUMN, the true labels in {path.name}, to create "
+            f"one (columns: {', '.join(load_table(path).frame.columns[:8])}), or `meta` TABLE, which says them"
         )
     table = load_predictions(path, label=label, corpus=there, classes=classes)
-    table, missing = (table, []) if meta is None or there is None else join_facts(table, there, meta)
+    missing: list[str] = []
+    if asked.meta is not None and there is not None:
+        table, missing = join_facts(table, there, Path(asked.meta))
     known, truth, notes = name_truth(table, there, classes)
     columns = assign_columns(table, known.meant, label=label)
-    read = read_answers(table, columns, kind=kind)
-    known = choose_classes(table, known, columns, read.answers, is_new=there is None)
+    answers, kinds, read_as = read_answers(table, columns, kind=asked.kind)
+    known = choose_classes(table, known, columns, answers, is_new=there is None)
     further = [header for header in table.further if header not in columns and not (columns and header == KIND_COLUMN)]
     facts = Facts(ignored=tuple(further)) if there is not None else collect_facts(table, further)
     corpus = there or _make_corpus(path.stem, truth, known.names, facts)
-    codes, outside = code_answers(read.answers, corpus, known)
-    pairs = list(zip(read.answers, codes, strict=True))
+    codes, outside = code_answers(answers, corpus, known)
+    pairs = list(zip(answers, codes, strict=True))
     kept = {said.member.run for said, own in pairs if own is None}
     used = set(corpus.labels.tolist())
     unlabelled = [name for place, name in enumerate(corpus.classes) if there is None and place not in used]
@@ -258,10 +251,10 @@ def _read_predictions(
         corpus,
         members=[_align(said, own, corpus, path) for said, own in pairs],
         n=len(set(table.ids[np.concatenate([member.rows for member in table.members])].tolist())),
-        scores={run: found for run, found in read.kinds.items() if run in kept},
+        scores={run: found for run, found in kinds.items() if run in kept},
         ignored=facts.ignored,
         unlabelled=tuple(unlabelled),
-        notes=(*table.notes, *missing, *notes, *read.notes, *facts.notes, *outside, *aside),
+        notes=(*table.notes, *missing, *notes, *read_as, *facts.notes, *outside, *aside),
     )
 
 
