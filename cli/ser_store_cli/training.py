@@ -145,7 +145,7 @@ def _print_folds(store: "Store", record: "RunRecord") -> None:
 
 def _list_runs(store: "Store", record: "RunRecord") -> list[str]:
     """A run, and that of the steps that were selected in its folds, where there is one."""
-    from ser_store.evaluation.repeats.fold_runs import name_selected
+    from ser_store.evaluation.folds import name_selected
 
     chosen = name_selected(record.run)
     return [record.run, *([chosen] if store.has_run(chosen) else [])]

@@ -161,7 +161,12 @@ def init(
     if there is None:
         made = Store.create(path, described)
     else:
-        cautions += _describe_default(there.corpus.default_split, name)
+        before = there.corpus.default_split
+        if before not in (None, name):
+            cautions.append(
+                f"the default split is {name} now, it was {before}: questions that name no `split` answer about {name} "
+                "from now on"
+            )
         made = there
         made.update_corpus(described)
     return Initialized(
@@ -225,16 +230,6 @@ def _combine(there: Corpus, described: Corpus) -> Corpus:
     # One part alone is what an import of predictions makes.
     stays = there.default_split is not None and len(there.part_names()) > 1
     return replace(corpus, default_split=there.default_split if stays else described.default_split)
-
-
-def _describe_default(before: str | None, now: str) -> list[str]:
-    """A line where the default split has changed."""
-    if before in (None, now):
-        return []
-    return [
-        f"the default split is {now} now, it was {before}: questions that name no `split` answer about {now} from now "
-        "on"
-    ]
 
 
 def _describe_changes(there: Corpus, described: Corpus) -> list[str]:

@@ -52,7 +52,6 @@ def load_manifest(
             recordings, they are those below it that are called by the ids.
         no_audio: there are no recordings: the corpus is what the table says. Ids are the column ``utterance`` (or
             ``id``), or the names of the recordings.
-        reading: how recordings are read.
 
     Raises:
         CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, is of segments, repeats an

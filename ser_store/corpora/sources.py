@@ -26,7 +26,6 @@ def load_corpus(
         corpus: the name of a published corpus, its page (TOML), or a table (CSV, TSV or Parquet).
         audio: the folder of the recordings.
         no_audio: there are no recordings: the corpus is what the table says.
-        reading: how recordings are read.
 
     Raises:
         UnknownNameError: if there is no such corpus, or none without ``audio``.

@@ -24,8 +24,8 @@ from ser_store.evaluation.choice.member_choice import (
     resolve_ensemble,
 )
 from ser_store.evaluation.comparison import Compared, Comparison, Pair
+from ser_store.evaluation.folds import refuse_single_folds
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import (
     IntervalKind,

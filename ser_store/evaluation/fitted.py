@@ -50,9 +50,7 @@ def group_speakers(corpus: Corpus, rows: NDArray[np.int32], *, split: str | None
     the fewest utterances so far. An utterance of an unknown speaker is a speaker of its own.
 
     Args:
-        corpus: of the store.
         rows: ``(n,)`` indices of the utterances.
-        split: default: the corpus' default split.
         way_out: what a refusal ends with.
 
     Raises:
@@ -60,7 +58,9 @@ def group_speakers(corpus: Corpus, rows: NDArray[np.int32], *, split: str | None
     """
     speakers = corpus.speaker_groups(rows)
     folds = _find_folds(corpus, rows, split)
-    if folds is not None and (speakers is None or _keeps_apart(folds, speakers)):
+    # A speaker in two folds makes a pair more than there are speakers.
+    pairs = () if folds is None or speakers is None else set(zip(speakers.tolist(), folds.tolist(), strict=True))
+    if folds is not None and len(pairs) == len({speaker for speaker, _ in pairs}):
         split = split or corpus.default_split
         return FitGroups(np.unique(folds, return_inverse=True)[1], f"fold of split {split}", split)
     names, own, counts = np.unique([] if speakers is None else speakers, return_inverse=True, return_counts=True)
@@ -84,11 +84,6 @@ def _find_folds(corpus: Corpus, rows: NDArray[np.int32], split: str | None) -> N
     folds = corpus.parts(split)[rows]
     is_folded = np.char.startswith(folds, _FOLD).all() and len(set(folds.tolist())) > 1
     return folds if is_folded else None
-
-
-def _keeps_apart(folds: NDArray[np.str_], speakers: NDArray[np.str_]) -> bool:
-    pairs = set(zip(speakers.tolist(), folds.tolist(), strict=True))
-    return len(pairs) == len({speaker for speaker, _ in pairs})
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +150,6 @@ def pose_task(
     """Return the task of members that are fitted on some utterances.
 
     Args:
-        store: has the members.
         names: full names.
         rows: ``(n,)`` indices of the utterances that are fitted on.
         on: what they are called.

@@ -13,10 +13,10 @@ from ser_store.evaluation.choice.ensemble_names import (
 )
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.leakage import find_cautions, summarize_cautions
-from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
-from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
+from ser_store.evaluation.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.slices import Slices, find_groups, slice_members, tabulate_gaps, tabulate_groups
 from ser_store.evaluation.tables import PLAIN, caption_utterances, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.uncertainty import (

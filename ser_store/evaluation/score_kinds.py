@@ -86,7 +86,6 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
     """Return a line that names the members whose scores are no probabilities, and what they hold; none if all are.
 
     Args:
-        store: the store.
         members: full names, all of which hold scores.
         of: what takes them for probabilities: ``SOFT_VOTES``, ``CONFIDENCE`` or ``LOSSES``. Votes are of all members
             together: the line names the others as well, and the way out.

@@ -156,7 +156,6 @@ def slice_members(
         truth: ``(n,)`` class indices.
         predicted: ``(m, n)`` class indices, or -1, an abstention.
         groups: ``(n,)``, the group of every utterance.
-        by: what groups them.
         n_classes: number of classes, ``c``.
         rule: how intervals are found; within a group of one or two speakers, Wilson's.
         logits: for each member ``(n, c)``, or None where it holds labels only.

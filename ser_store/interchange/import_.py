@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -114,19 +114,6 @@ class _Asked:
     meta: str | os.PathLike[str] | None = None
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What a file holds, in the order of its corpus; the fields are those of :class:`Imported`."""
-
-    corpus: Corpus
-    members: Sequence[Member]
-    n: int
-    scores: dict[str, str] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def import_file(path: str | os.PathLike[str], *, store: StoreLike, **options: Any) -> Imported:
     """Import a file and say how it was read; see :func:`import_predictions`, whose arguments these are."""
     folder = store.path if isinstance(store, Store) else Path(store)
@@ -136,29 +123,29 @@ def import_file(path: str | os.PathLike[str], *, store: StoreLike, **options: An
     asked = _Asked(Path(path), folder, opened, **options)
     if asked.kind is not None:
         check_choice("kind of numbers", asked.kind, get_args(Kind))
-    read = _read_file(asked)
+    corpus, members, read = _read_file(asked)
     stated = {}
     if asked.trained_on is not None:
-        stated = {KEY: state_fitted(read.corpus, asked.trained_on, split=asked.split).to_json()}
-    details: dict[str, dict[str, Any]] = {member.run: {"source": asked.path.name, **stated} for member in read.members}
+        stated = {KEY: state_fitted(corpus, asked.trained_on, split=asked.split).to_json()}
+    details: dict[str, dict[str, Any]] = {member.run: {"source": asked.path.name, **stated} for member in members}
     for run in read.scores:
         details[run]["scores"] = read.scores[run]
     is_unknown = not stated and any(opened is None or not opened.has_run(run) for run in details)
     if opened is None:
-        same = create_with_members(folder, read.corpus, read.members, details)
+        same = create_with_members(folder, corpus, members, details)
     else:
-        same = add_members(opened, read.members, details)
-    return Imported(
-        store=folder,
-        members=tuple(member.name for member in read.members if member.name not in same),
-        n=read.n,
+        same = add_members(opened, members, details)
+    return replace(
+        read,
+        members=tuple(member.name for member in members if member.name not in same),
         created=opened is None,
         identical=same,
-        scores=read.scores,
-        ignored=read.ignored,
-        unlabelled=read.unlabelled,
-        understood=(*read.notes, *((_UNKNOWN,) if is_unknown else ())),
+        understood=(*read.understood, *((_UNKNOWN,) if is_unknown else ())),
     )
+
+
+# What a file holds, in the order of its corpus, and what was understood of it.
+_Read = tuple[Corpus, Sequence[Member], Imported]
 
 
 def _read_file(asked: _Asked) -> _Read:
@@ -167,16 +154,16 @@ def _read_file(asked: _Asked) -> _Read:
         _refuse_labels(asked)
     there = described.corpus if described is not None else None if asked.store is None else asked.store.corpus
     if there is not None and asked.kind == POOLED:
-        read = _read_features(asked.path, there)
+        corpus, members, read = _read_features(asked, there)
     else:
-        read = _read_predictions(asked, there)
+        corpus, members, read = _read_predictions(asked, there)
     if described is None:
-        return read
+        return corpus, members, read
     corpus = described.corpus
     if corpus.default_split is None:
-        answered = np.concatenate([member.rows for member in read.members])
+        answered = np.concatenate([member.rows for member in members])
         corpus = judge_all(corpus, np.isin(np.arange(len(corpus)), answered))
-    return replace(read, corpus=corpus, notes=(*described.notes, *read.notes))
+    return corpus, members, replace(read, understood=(*described.notes, *read.understood))
 
 
 def _read_meta(meta: Path, asked: _Asked) -> BuiltCorpus:
@@ -200,16 +187,16 @@ def _refuse_labels(asked: _Asked) -> None:
         raise CorpusError(f"{' and '.join(given)} with `kind` {POOLED}: expected none, representations have no labels")
 
 
-def _read_features(path: Path, corpus: Corpus) -> _Read:
-    loaded, ignored = load_features(path)
-    members, notes = align_features(loaded, corpus, path)
-    return _Read(
-        corpus,
-        members=[replace(member, provenance={"source": path.name}) for member in members],
+def _read_features(asked: _Asked, corpus: Corpus) -> _Read:
+    loaded, ignored = load_features(asked.path)
+    members, notes = align_features(loaded, corpus, asked.path)
+    read = Imported(
+        store=asked.folder,
         n=len(set(np.concatenate([member.rows for member in members]).tolist())),
         ignored=ignored,
-        notes=(*notes, *_describe_ignored(ignored, "representations")),
+        understood=(*notes, *_describe_ignored(ignored, "representations")),
     )
+    return corpus, [replace(member, provenance={"source": asked.path.name}) for member in members], read
 
 
 def _describe_ignored(names: Sequence[str], noun: str) -> Iterator[str]:
@@ -247,15 +234,15 @@ def _read_predictions(asked: _Asked, there: Corpus | None) -> _Read:
     aside = [*_describe_ignored(facts.ignored, "predictions")]
     if unlabelled and not classes:
         aside.append(f"no utterance is labelled {', '.join(unlabelled)}: classes all the same; `classes` names others")
-    return _Read(
-        corpus,
-        members=[_align(said, own, corpus, path) for said, own in pairs],
+    read = Imported(
+        store=asked.folder,
         n=len(set(table.ids[np.concatenate([member.rows for member in table.members])].tolist())),
         scores={run: found for run, found in kinds.items() if run in kept},
         ignored=facts.ignored,
         unlabelled=tuple(unlabelled),
-        notes=(*table.notes, *missing, *notes, *read_as, *facts.notes, *outside, *aside),
+        understood=(*table.notes, *missing, *notes, *read_as, *facts.notes, *outside, *aside),
     )
+    return corpus, [_align(said, own, corpus, path) for said, own in pairs], read
 
 
 def _make_corpus(name: str, truth: Mapping[str, str], classes: tuple[str, ...], facts: Facts) -> Corpus:

@@ -69,11 +69,9 @@ def tabulate_answers(
     """Return the table of :func:`predictions`.
 
     Args:
-        store: the store.
         names: full names of members and ensembles.
         rows: ``(n,)`` indices of the utterances.
         split: whose parts are named. Default: the corpus' default split.
-        voting: how ensembles vote.
     """
     import polars
 

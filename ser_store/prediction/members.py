@@ -13,7 +13,7 @@ from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule
 from ser_store.evaluation.choice.member_choice import name_part, resolve_ensemble
 from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
 from ser_store.evaluation.fitted import pose_task
-from ser_store.evaluation.repeats.fold_runs import KIND as FOLDS
+from ser_store.evaluation.folds import KIND as FOLDS
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores, describe_scores, find_kind
 from ser_store.heads.inputs import standardise_like, takes_logits
 from ser_store.heads.kept_heads import load_kept

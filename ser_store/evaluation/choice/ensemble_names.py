@@ -68,7 +68,6 @@ def vote_ensemble(
     further class, which comes last.
 
     Args:
-        store: the store.
         members: names; of equally accurate ones the one that comes first by name decides ties by ``best``.
         rows: indices into the corpus.
         rule: how they vote; ties by ``best`` take the members' accuracies on these very utterances.
@@ -123,7 +122,6 @@ def load_members(
     """Load what members and ensembles predict, ``(m, n_rows)`` int16, -1 where there is no answer; and their scores.
 
     Args:
-        store: the store.
         names: full names; of an ensemble those of its members, joined by plus signs.
         rows: indices into the corpus.
         rule: how ensembles vote. Default: hard, ties to the lowest class.
