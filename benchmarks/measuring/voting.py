@@ -195,7 +195,9 @@ def _check(posed: VotingProblem, rule: str) -> int:
     for backend in posed.choose_backends(rule):
         found = search(posed, rule, backend=backend, m=few)
         best = [int(correct[(combos == score.members).all(axis=1)][0]) for score in found.results]
-        agree = np.array_equal(found.histogram, np.bincount(correct, minlength=posed.n + 1))
+        agree = found.histogram is not None and np.array_equal(
+            found.histogram, np.bincount(correct, minlength=posed.n + 1)
+        )
         if not agree or best != sorted(correct.tolist(), reverse=True)[: len(best)]:
             raise EnsembleError(f"back end {backend!r} and the search in numpy do not agree: nothing is timed")
     return len(combos)

@@ -88,7 +88,7 @@ def train_one(
 def train_seeds(store: "Store", model: str | None, seeds: int, request: Mapping[str, Any], *, json: bool) -> None:
     """Train a run with each seed, and say how far they differ."""
     from ser_store.evaluation import evaluate
-    from ser_store.evaluation.tables.evaluation import tabulate_evaluations
+    from ser_store.evaluation.tables import tabulate_evaluations
     from ser_store.training.distributed.processes import is_main
     from ser_store.training.seeds import finetune_seeds
 
@@ -145,7 +145,7 @@ def _print_folds(store: "Store", record: "RunRecord") -> None:
 
 def _list_runs(store: "Store", record: "RunRecord") -> list[str]:
     """A run, and that of the steps that were selected in its folds, where there is one."""
-    from ser_store.evaluation.repeats.fold_runs import name_selected
+    from ser_store.evaluation.folds import name_selected
 
     chosen = name_selected(record.run)
     return [record.run, *([chosen] if store.has_run(chosen) else [])]

@@ -18,7 +18,7 @@ from ser_store.corpora.label_map import LabelMap, read_label_map
 from ser_store.corpora.splits.fitted import find_fitted, find_heard
 from ser_store.errors import ExistsError, StoreError, require
 from ser_store.evaluation.choice.saved_ensembles import list_members
-from ser_store.evaluation.repeats.fold_runs import list_fold_runs
+from ser_store.evaluation.folds import list_fold_runs
 from ser_store.extraction.extract import extract
 from ser_store.extraction.filling import OnBad, fill
 from ser_store.extraction.identity import list_identity_differences, list_options
@@ -186,13 +186,13 @@ def _apply_checkpoint(
 ) -> tuple[str, int]:
     """Return the member, and how many utterances were computed now."""
     step, folder = find_checkpoint(here, record, step)
-    heard = find_heard(here, record.run, there.corpus)
+    fitted, speakers = find_heard(here, record.run, there.corpus)
     applied = {
         "run": format_member(record.run, step),
         "corpus": here.corpus.name,
         "digest": hashlib.sha256((folder / MARK_NAME).read_bytes()).hexdigest(),
         **pairing.to_json(),
-        "same_speakers": heard.speakers,
+        "same_speakers": speakers,
     }
     member = format_member(name, step)
     if _is_there(there, name, applied) and _is_complete(there, member):
@@ -202,7 +202,7 @@ def _apply_checkpoint(
     passes = Passes(recordings, options.batch_size or 8, precision=options.precision, progress=options.progress)
     own = prepare_checkpoint(here, record.run, step=step, checkpoint=None, passes=passes)
     details: dict[str, Any] = {"origin": {"checkpoint": applied["run"]}, "versions": list_versions()}
-    details |= {} if heard.fitted is None else {FITTED: heard.fitted.to_json()}
+    details |= {} if fitted is None else {FITTED: fitted.to_json()}
     extractor = Extractor(RunRecord(name, "frozen", record.backbone, details=details), step, own.identity, own.compute)
     placed = answer_in_corpus(extractor, pairing, applied)
     done = fill(there, placed, recordings, on_bad=options.on_bad, progress=options.progress)

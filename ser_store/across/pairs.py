@@ -12,7 +12,7 @@ from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.corpora.texts import match_names
 from ser_store.errors import CorpusError, StoreError
-from ser_store.evaluation.tables.evaluation import describe_methods, tabulate_accuracies
+from ser_store.evaluation.tables import describe_methods, tabulate_accuracies
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.metrics import caution_absent_classes, compute_balanced_accuracy
 from ser_store.metrics.absent_classes import caution_one_class

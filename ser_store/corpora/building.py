@@ -68,6 +68,23 @@ class BuiltCorpus:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How recordings are read.
+
+    Attributes:
+        labels: what the labels mean; default: what they say.
+        skip_bad: leave out recordings that cannot be used, instead of refusing.
+        strict: a recording that is not as its header says cannot be used.
+        progress: shows how far it is.
+    """
+
+    labels: LabelMap | None = None
+    skip_bad: bool = False
+    strict: bool = False
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
 class Recording:
     """What is kept of a decoded file: its digest, measures, note and, where asked for, fingerprint; or its problem."""
 
@@ -84,12 +101,8 @@ def build_corpus(
     drafts: Sequence[Draft],
     *,
     audio_root: Path,
-    skip_bad: bool = False,
-    strict: bool = False,
+    reading: Reading,
     left_out: Sequence[str] = (),
-    ignored: int = 0,
-    notes: Sequence[str] = (),
-    progress: Progress = silent,
 ) -> BuiltCorpus:
     """Decode every draft's recording and make the corpus, in ascending order of id, classes in alphabetical order.
 
@@ -98,28 +111,25 @@ def build_corpus(
     them all.
 
     Args:
-        skip_bad: leave out recordings that cannot be used, instead of refusing.
-        strict: a recording that is not as its header says cannot be used.
         left_out: one line for each recording of the corpus that is no draft, since it cannot be read.
-        ignored, notes: passed on to the result.
 
     Raises:
         CorpusError: if two drafts share an id, or a name is not allowed.
-        AudioError: if a recording cannot be used (unless ``skip_bad``), or none can; says how many and names the
-            first by path.
+        AudioError: if a recording cannot be used (unless ``reading.skip_bad``), or none can; says how many and names
+            the first by path.
     """
     _check_drafts(drafts)
     by_path = sorted(drafts, key=lambda draft: draft.path)
-    recordings = read_recordings([draft.path for draft in by_path], progress=progress)
-    if strict:
+    recordings = read_recordings([draft.path for draft in by_path], progress=reading.progress)
+    if reading.strict:
         recordings = [replace(recording, problem=recording.problem or recording.note) for recording in recordings]
     problems = (*left_out, *(recording.problem for recording in recordings if recording.problem is not None))
     usable = [pair for pair in zip(by_path, recordings, strict=True) if pair[1].problem is None]
-    if problems and not (skip_bad and usable):
+    if problems and not (reading.skip_bad and usable):
         way_out = "mend them, or leave them out by `skip_bad`" if usable else "check the audio folder"
         count = len(problems) + len(usable)
         raise AudioError(f"{len(problems)} of {count} recordings cannot be used; {way_out}; first: {problems[0]}")
-    notes = (*notes, *(recording.note for _, recording in usable if recording.note is not None))
+    notes = tuple(recording.note for _, recording in usable if recording.note is not None)
     usable.sort(key=lambda pair: pair[0].id)
     kept, read = [draft for draft, _ in usable], [recording for _, recording in usable]
     root = _find_root([draft.path for draft in kept], audio_root)
@@ -135,17 +145,17 @@ def build_corpus(
         audio_root=str(root),
         audio_digests=np.frombuffer(b"".join(recording.digest for recording in read), np.uint8).reshape(-1, 32),
     )
-    return BuiltCorpus(corpus, skipped=problems, ignored=ignored, notes=notes)
+    return BuiltCorpus(corpus, skipped=problems, notes=notes)
 
 
-def build_without_audio(name: str, drafts: Sequence[Draft], *, notes: Sequence[str] = ()) -> BuiltCorpus:
+def build_without_audio(name: str, drafts: Sequence[Draft]) -> BuiltCorpus:
     """Make the corpus of utterances whose recordings are not there; as :func:`build_corpus`, but for what it measures.
 
     Raises:
         CorpusError: if two drafts share an id, or a name is not allowed.
     """
     _check_drafts(drafts)
-    return BuiltCorpus(_describe(name, sorted(drafts, key=lambda draft: draft.id)), notes=tuple(notes))
+    return BuiltCorpus(_describe(name, sorted(drafts, key=lambda draft: draft.id)))
 
 
 def _describe(name: str, drafts: Sequence[Draft]) -> Corpus:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result
+from ser_store.corpora.building import Reading
 from ser_store.corpora.label_map import read_label_map
-from ser_store.corpora.sources import Source, load_corpus
+from ser_store.corpora.sources import load_corpus
 from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.draw import add_split, assign_split, describe_folds
 from ser_store.corpora.splits.draw_names import name_repeats, name_split
@@ -138,15 +139,14 @@ def init(
     {'train': 60, 'valid': 60, 'test': 60}
     """
     path = Path(store)
-    source = Source(
-        os.fspath(corpus),
-        None if audio is None else Path(audio),
-        no_audio=no_audio,
+    reading = Reading(
         labels=None if labels is None else read_label_map(labels),
         skip_bad=skip_bad,
         strict=strict,
+        progress=to_progress(progress),
     )
-    built = load_corpus(source, progress=to_progress(progress))
+    recordings = None if audio is None else Path(audio)
+    built = load_corpus(os.fspath(corpus), recordings, no_audio=no_audio, reading=reading)
     described, there = built.corpus, Store(path) if (path / "corpus.h5").is_file() else None
     cautions: list[str] = []
     notes = built.notes
@@ -161,7 +161,12 @@ def init(
     if there is None:
         made = Store.create(path, described)
     else:
-        cautions += _describe_default(there.corpus.default_split, name)
+        before = there.corpus.default_split
+        if before not in (None, name):
+            cautions.append(
+                f"the default split is {name} now, it was {before}: questions that name no `split` answer about {name} "
+                "from now on"
+            )
         made = there
         made.update_corpus(described)
     return Initialized(
@@ -225,16 +230,6 @@ def _combine(there: Corpus, described: Corpus) -> Corpus:
     # One part alone is what an import of predictions makes.
     stays = there.default_split is not None and len(there.part_names()) > 1
     return replace(corpus, default_split=there.default_split if stays else described.default_split)
-
-
-def _describe_default(before: str | None, now: str) -> list[str]:
-    """A line where the default split has changed."""
-    if before in (None, now):
-        return []
-    return [
-        f"the default split is {now} now, it was {before}: questions that name no `split` answer about {now} from now "
-        "on"
-    ]
 
 
 def _describe_changes(there: Corpus, described: Corpus) -> list[str]:

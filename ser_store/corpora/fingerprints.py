@@ -6,7 +6,7 @@ the last word.
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -85,25 +85,17 @@ def find_near_duplicates(fingerprints: Sequence[Words], load: Callable[[int], Wa
     Args:
         load: decodes the recording at a place; is asked where bits agree.
     """
-    parents = list(range(len(fingerprints)))
+    from scipy.cluster.hierarchy import DisjointSet
 
-    def find(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
-
+    groups = DisjointSet(range(len(fingerprints)))
     for (first, second), offset in _find_candidates(fingerprints):
         if (
-            find(first) != find(second)
+            not groups.connected(first, second)
             and _has_same_bits(fingerprints[first], fingerprints[second], offset)
             and _correlate(load(first), load(second), offset * HOP_SECONDS) >= MIN_CORRELATION
         ):
-            parents[find(second)] = find(first)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for place in range(len(fingerprints)):
-        groups[find(place)].append(place)
-    return [group for group in groups.values() if len(group) > 1]
+            groups.merge(first, second)
+    return sorted(sorted(group) for group in groups.subsets() if len(group) > 1)
 
 
 def _find_candidates(fingerprints: Sequence[Words]) -> list[tuple[tuple[int, int], int]]:

@@ -13,19 +13,20 @@ from ser_store.corpora.building import (
     BuiltCorpus,
     Cell,
     Draft,
+    Reading,
     build_corpus,
     build_without_audio,
     relabel,
 )
 from ser_store.corpora.folders import find_files
-from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.manifest_columns import find_fields, read_cells, read_filled, read_names, refuse_segments
 from ser_store.corpora.splits.draw import describe_folds, normalise_parts
 from ser_store.corpora.splits.speakers import describe_unknown_speakers
 from ser_store.corpora.texts import normalise_text, unite_spellings, unwrap_id
 from ser_store.errors import CorpusError
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.progress import Progress, silent
+
+_PLAIN = Reading()
 
 
 def load_manifest(
@@ -33,10 +34,7 @@ def load_manifest(
     *,
     audio: Path | None = None,
     no_audio: bool = False,
-    labels: LabelMap | None = None,
-    skip_bad: bool = False,
-    strict: bool = False,
-    progress: Progress = silent,
+    reading: Reading = _PLAIN,
 ) -> BuiltCorpus:
     """Load the recordings that a CSV or Parquet table lists, as a corpus named after the file.
 
@@ -54,14 +52,11 @@ def load_manifest(
             recordings, they are those below it that are called by the ids.
         no_audio: there are no recordings: the corpus is what the table says. Ids are the column ``utterance`` (or
             ``id``), or the names of the recordings.
-        labels: what the labels mean; default: what they say.
-        skip_bad: leave out recordings that cannot be used, instead of refusing.
-        strict: a recording that is not as its header says cannot be used.
 
     Raises:
         CorpusError: if the table cannot be read, has no rows, lacks a column or a cell, is of segments, repeats an
             id, or says two things of one recording.
-        AudioError: if a recording cannot be used (unless ``skip_bad``).
+        AudioError: if a recording cannot be used (unless ``reading.skip_bad``).
     """
     table = _strip_headers(load_table(manifest), manifest)
     fields = find_fields(table.frame.columns, manifest, may_lack_path=no_audio or audio is not None)
@@ -71,13 +66,13 @@ def load_manifest(
         raise CorpusError(f"{audio} is not a folder: expected the one that the paths in {manifest} start from")
     root = manifest.parent if audio is None else audio
     drafts, notes = _make_drafts(manifest, table, fields, None if no_audio else root)
-    if labels is not None:
-        drafts, said = relabel(drafts, labels)
+    if reading.labels is not None:
+        drafts, said = relabel(drafts, reading.labels)
         notes += said
     built = (
         build_without_audio(manifest.stem, drafts)
         if no_audio
-        else build_corpus(manifest.stem, drafts, audio_root=root, skip_bad=skip_bad, strict=strict, progress=progress)
+        else build_corpus(manifest.stem, drafts, audio_root=root, reading=reading)
     )
     understood = _describe_columns(manifest, fields, built.corpus)
     corpus, folds = _with_own_split(built.corpus, fields["split"]) if "split" in fields else (built.corpus, ())

@@ -56,14 +56,10 @@ def unite_spellings(names: Sequence[str]) -> tuple[list[str], dict[str, list[str
     (['sad', 'sad', 'sad'], {'sad': ['Sad']})
     """
     kinds: dict[str, list[str]] = {}
-    for spelling in _by_frequency(names):
+    for spelling, _ in sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])):
         kinds.setdefault(fold_text(spelling), []).append(spelling)
     chosen = {spelling: spellings[0] for spellings in kinds.values() for spelling in spellings}
     return [chosen[name] for name in names], {first: others for first, *others in kinds.values() if others}
-
-
-def _by_frequency(names: Iterable[str]) -> list[str]:
-    return [name for name, _ in sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))]
 
 
 def fold_name(name: str) -> str:

@@ -11,7 +11,7 @@ from ser_store.errors import EnsembleError, StoreError, UnknownNameError
 from ser_store.evaluation.choice.exclusion import Exclusion, describe_nobody, matches, name_run
 from ser_store.evaluation.choice.member_choice import Steps, choose_members, keep_covering
 from ser_store.evaluation.choice.saved_ensembles import is_saved_ensemble
-from ser_store.evaluation.repeats.folds import refuse_single_folds
+from ser_store.evaluation.folds import refuse_single_folds
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
 

@@ -13,7 +13,7 @@ from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.cost import guess_pass_seconds, guess_seconds, name_backend, name_repeated
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import Ranking
-from ser_store.ensembles.search import Found, choose_best, is_choice, order_best
+from ser_store.ensembles.search import choose_best, is_choice, order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.errors import UncorrectableError
 from ser_store.statistics.repeated_choice import SelectionBias, weigh_alike, weigh_classes_alike
@@ -22,7 +22,7 @@ from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import compute_outcomes
 from ser_store.voting.problem import Problem
 from ser_store.voting.resampled import find_bests
-from ser_store.voting.subsets import unrank_lexicographic
+from ser_store.voting.search import SearchResult
 from ser_store_h5.progress import Progress
 
 # Outcomes of so many ensembles and utterances are kept at once, at a byte each.
@@ -64,7 +64,7 @@ class Corrected:
 def correct_choice(
     everything: Candidates,
     pool: CandidatePool,
-    found: Sequence[Found],
+    found: Sequence[SearchResult],
     ranking: Ranking,
     utterances: Utterances,
     *,
@@ -111,7 +111,11 @@ def _hold_out(ranking: Ranking, options: VoteOptions, select_on: str) -> Selecti
 
 
 def _correct(
-    everything: Candidates, pool: CandidatePool, found: Sequence[Found], utterances: Utterances, progress: Progress
+    everything: Candidates,
+    pool: CandidatePool,
+    found: Sequence[SearchResult],
+    utterances: Utterances,
+    progress: Progress,
 ) -> Corrected:
     options, correction = pool.options, pool.options.correction
     if not is_choice(found, options):
@@ -128,7 +132,8 @@ def _correct(
     }
     if correction.method == "bootstrap" and _fits_in_memory(pool):
         repeats = correction.repeats or OUTCOME_REPEATS
-        selection = correct_selection_by_bootstrap(list_outcomes(pool), repeats=repeats, **shared)
+        outcomes = np.concatenate([compute_outcomes(problem) for problem in pool.iter_problems()])
+        selection = correct_selection_by_bootstrap(outcomes, repeats=repeats, **shared)
     elif _is_one_pass(pool, utterances):
         del shared["weigh"]
         selection = correct_choices(
@@ -151,7 +156,7 @@ def _correct(
     return Corrected(selection)
 
 
-def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
+def count_repeats(pool: CandidatePool, found: Sequence[SearchResult]) -> int:
     """Return how many repeats fit into ``MAX_SECONDS``, by a guess that is the same on all machines."""
     search, problem = pool.options.search, pool.problem
     # A repeat has two halves, of half the utterances each.
@@ -167,22 +172,6 @@ def count_repeats(pool: CandidatePool, found: Sequence[Found]) -> int:
         if in_numpy * most > MAX_SECONDS and find_obstacle() is not None:
             each = in_numpy
     return min(int(MAX_SECONDS / max(each, 1e-9)), most)
-
-
-def list_outcomes(pool: CandidatePool) -> NDArray[np.bool_]:
-    """Return which utterances every ensemble gets right, ``(ensembles, n)`` bool: by size, then lexicographically."""
-    m = pool.problem.m
-    parts = []
-    for problem in pool.iter_problems():
-        outcomes = compute_outcomes(problem)
-        members = unrank_lexicographic(0, len(outcomes), size=problem.k, n_candidates=m)
-        # The search goes by the last member but one first, then by those before from right to left, then by the last.
-        keys = (members[:, -1], *(members[:, place] for place in range(problem.k - 1)))
-        lexicographic = np.empty_like(outcomes)
-        lexicographic[np.lexsort(keys)] = outcomes
-        constraints = problem.constraints
-        parts.append(lexicographic if constraints is None else lexicographic[constraints.allow(members)])
-    return np.concatenate(parts)
 
 
 def _fits_in_memory(pool: CandidatePool) -> bool:

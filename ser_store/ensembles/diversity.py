@@ -10,7 +10,7 @@ from ser_store.common.display import Block, Result
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
 from ser_store.ensembles.report_text import describe_diversity
-from ser_store.ensembles.search import Found, order_best
+from ser_store.ensembles.search import order_best
 from ser_store.voting.diversity import (
     Contributions,
     EnsembleDiversity,
@@ -19,6 +19,7 @@ from ser_store.voting.diversity import (
     compute_ensemble_diversity,
     compute_pair_diversity,
 )
+from ser_store.voting.search import SearchResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +81,7 @@ class DiversityReport(Result):
         }
 
 
-def measure_diversity(pool: CandidatePool, reported: Candidates, found: Sequence[Found]) -> DiversityReport:
+def measure_diversity(pool: CandidatePool, reported: Candidates, found: Sequence[SearchResult]) -> DiversityReport:
     """Return the diversity of all candidates of the pool, and of the best ensemble that was found.
 
     Args:

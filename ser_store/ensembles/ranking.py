@@ -9,11 +9,11 @@ import numpy as np
 from ser_store.common.display import Block, Percent, Result, format_interval
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.candidates import Candidates
-from ser_store.ensembles.search import Found, order_best
+from ser_store.ensembles.search import order_best
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.uncertainty import choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.statistics.bootstrap import Interval
-from ser_store.voting.search import EnsembleScore, score_votes
+from ser_store.voting.search import EnsembleScore, SearchResult, score_votes
 from ser_store_h5.names import Ensemble
 
 
@@ -94,7 +94,7 @@ class Ranking:
 
 
 def rank(
-    pool: CandidatePool, found: Sequence[Found], reported: Candidates, utterances: Utterances, *, top: int
+    pool: CandidatePool, found: Sequence[SearchResult], reported: Candidates, utterances: Utterances, *, top: int
 ) -> Ranking:
     """Return the ``top`` best of what was found, with names and figures.
 
@@ -111,7 +111,7 @@ def rank(
     rule = choose_rule(utterances.speakers)
     is_elsewhere = utterances.select_on is not None
 
-    def look_up(some: Sequence[Found]) -> tuple[RankedEnsemble, ...]:
+    def look_up(some: Sequence[SearchResult]) -> tuple[RankedEnsemble, ...]:
         ordered = order_best(some, pool.options.objective)[:top]
         votes = [problem.vote(list(chosen.members)) for _, chosen in ordered]
         predicted = np.array([own.predicted for own in votes])

@@ -15,7 +15,6 @@ from ser_store.ensembles.diversity import DiversityReport
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble, Ranking
 from ser_store.ensembles.report_text import caption_vote, describe_best, describe_distribution, describe_report
-from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
@@ -23,6 +22,7 @@ from ser_store.metrics import caution_absent_classes
 from ser_store.metrics.absent_classes import caution_unanswered
 from ser_store.metrics.class_indices import ABSTAINED
 from ser_store.statistics.repeated_choice import SelectionBias
+from ser_store.voting.search import SearchResult
 from ser_store_h5.store import Store
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -64,7 +64,7 @@ class Distribution(Result):
         return {"correct": list(self.correct), "ensembles": list(self.ensembles)}
 
 
-def distribute(found: tuple[Found, ...]) -> Distribution | None:
+def distribute(found: tuple[SearchResult, ...]) -> Distribution | None:
     """Return the distribution over the ensembles of all sizes; None if not all were voted, or none yet."""
     histograms = [one.histogram for one in found if one.histogram is not None]
     if len(histograms) < len(found) or not histograms:
@@ -111,7 +111,7 @@ class VoteReport(Result):
     options: VoteOptions
     candidates: tuple[str, ...]
     weights: tuple[float, ...] | None
-    found: tuple[Found, ...]
+    found: tuple[SearchResult, ...]
     ensembles: tuple[RankedEnsemble, ...]
     best_by_size: dict[int, tuple[RankedEnsemble, ...]]
     best_single: tuple[str, float]
@@ -233,7 +233,7 @@ class VoteReport(Result):
     def _selection_to_json(self, selection: SelectionBias) -> dict[str, Any]:
         return {**selection.to_json(), "of": self.options.objective}
 
-    def _size_to_json(self, one: Found) -> dict[str, Any]:
+    def _size_to_json(self, one: SearchResult) -> dict[str, Any]:
         distribution = distribute((one,))
         return {
             "k": one.k,
@@ -248,7 +248,7 @@ class VoteReport(Result):
 
 def make_report(
     pool: CandidatePool,
-    found: tuple[Found, ...],
+    found: tuple[SearchResult, ...],
     ranking: Ranking,
     utterances: Utterances,
     *,

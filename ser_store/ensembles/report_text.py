@@ -16,7 +16,7 @@ from ser_store.common.display import (
     maybe_figure,
 )
 from ser_store.ensembles.search import is_choice
-from ser_store.evaluation.tables.evaluation import caption_utterances, tabulate_accuracies
+from ser_store.evaluation.tables import caption_utterances, tabulate_accuracies
 
 if TYPE_CHECKING:
     from ser_store.ensembles.diversity import DiversityReport

@@ -1,55 +1,22 @@
 """Searches among the candidates: the best ensembles of each size, and the scores of all ensembles as a file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import Search, VoteOptions
 from ser_store.errors import EnsembleError, ExistsError
 from ser_store.voting.problem import Problem
 from ser_store.voting.scores import compute_scores, write_scores_parquet
-from ser_store.voting.search import EnsembleScore, search_problem
+from ser_store.voting.search import EnsembleScore, SearchResult, search_problem
 from ser_store_h5.progress import Progress, silent
 
 # Scores beyond it are held in a file beside the one to write: half a gigabyte.
 _IN_MEMORY = 2**28
 
 
-@dataclass(frozen=True)
-class Found:
-    """The outcome of a search among the ensembles of one size.
-
-    Attributes:
-        k: members of an ensemble; of a greedy search, the members added.
-        method: ``exhaustive``, ``greedy`` or ``pruned``.
-        total: ensembles that are allowed.
-        searched: ensembles voted.
-        complete: False if the search was interrupted; then it holds the best so far.
-        proved: whether no ensemble is better than the first of ``results``.
-        bound: no ensemble has more utterances right, as far as that is known.
-        seconds: wall-clock time of the search.
-        histogram: ``(n + 1,)``, how many ensembles had 0, 1, …, n utterances right; None if not all were voted.
-        results: the best, best first; members by their place among the candidates searched.
-    """
-
-    k: int
-    method: str
-    total: int
-    searched: int
-    complete: bool
-    proved: bool
-    bound: int | None
-    seconds: float
-    histogram: NDArray[np.int64] | None = field(repr=False)
-    results: tuple[EnsembleScore, ...] = field(repr=False)
-
-
-def search_pool(pool: CandidatePool, *, top: int, progress: Progress = silent) -> tuple[Found, ...]:
+def search_pool(pool: CandidatePool, *, top: int, progress: Progress = silent) -> tuple[SearchResult, ...]:
     """Return the best ensembles of each size, in the order of the sizes; fewer where the search is interrupted.
 
     Args:
@@ -62,7 +29,7 @@ def search_pool(pool: CandidatePool, *, top: int, progress: Progress = silent) -
     """
     search = pool.options.search
     run = {"greedy": _search_greedy, "pruned": _search_pruned}.get(search.method, _search_exhaustively)
-    found: list[Found] = []
+    found: list[SearchResult] = []
     for problem in pool.iter_problems():
         found.append(run(problem, search, top, progress))
         if not found[-1].complete:
@@ -73,74 +40,28 @@ def search_pool(pool: CandidatePool, *, top: int, progress: Progress = silent) -
     return tuple(found)
 
 
-def _search_exhaustively(problem: Problem, search: Search, top: int, progress: Progress) -> Found:
-    if search.runs_on_cluster:
-        from ser_store.voting.cluster.distributed import search_distributed
+def _search_exhaustively(problem: Problem, search: Search, top: int, progress: Progress) -> SearchResult:
+    if not search.runs_on_cluster:
+        return search_problem(problem, top=top, backend=search.backend, threads=search.threads, progress=progress)
+    from ser_store.voting.cluster.distributed import search_distributed
 
-        result = search_distributed(
-            problem,
-            top=top,
-            backend=search.backend,
-            n_jobs=search.threads,
-            scheduler=search.scheduler,
-            progress=progress,
-        )
-    else:
-        result = search_problem(problem, top=top, backend=search.backend, threads=search.threads, progress=progress)
-    return Found(
-        k=problem.k,
-        method="exhaustive",
-        total=problem.total,
-        searched=result.searched,
-        complete=result.complete,
-        proved=result.complete,
-        bound=result.results[0].correct if result.complete and problem.objective == "accuracy" else None,
-        seconds=result.seconds,
-        histogram=result.histogram,
-        results=result.results,
-    )
+    backend, n_jobs, scheduler = search.backend, search.threads, search.scheduler
+    return search_distributed(problem, top=top, backend=backend, n_jobs=n_jobs, scheduler=scheduler, progress=progress)
 
 
-def _search_greedy(problem: Problem, search: Search, top: int, progress: Progress) -> Found:
+def _search_greedy(problem: Problem, search: Search, top: int, progress: Progress) -> SearchResult:
     from ser_store.voting.greedy import search_greedy
 
-    result = search_greedy(problem, progress=progress)
-    path = sorted(result.path, key=lambda score: (-score.correct, -score.balanced_accuracy, len(score.members)))
-    return Found(
-        k=problem.k,
-        method=search.method,
-        total=problem.total,
-        searched=result.voted,
-        complete=result.complete,
-        proved=False,
-        bound=None,
-        seconds=result.seconds,
-        histogram=None,
-        results=tuple(path[:top]),
-    )
+    return search_greedy(problem, top=top, progress=progress)
 
 
-def _search_pruned(problem: Problem, search: Search, top: int, progress: Progress) -> Found:
+def _search_pruned(problem: Problem, search: Search, top: int, progress: Progress) -> SearchResult:
     from ser_store.voting.pruned import search_pruned
 
-    result = search_pruned(problem, top=top, max_seconds=search.max_seconds, threads=search.threads, progress=progress)
-    # Without a proof it either was interrupted, or came to the end of its time.
-    in_time = search.max_seconds is None or result.seconds < search.max_seconds
-    return Found(
-        k=problem.k,
-        method=search.method,
-        total=problem.total,
-        searched=result.visited,
-        complete=result.proved or not in_time,
-        proved=result.proved,
-        bound=result.bound,
-        seconds=result.seconds,
-        histogram=None,
-        results=result.results,
-    )
+    return search_pruned(problem, top=top, max_seconds=search.max_seconds, threads=search.threads, progress=progress)
 
 
-def is_choice(found: Sequence[Found], options: VoteOptions) -> bool:
+def is_choice(found: Sequence[SearchResult], options: VoteOptions) -> bool:
     """Return whether anything is chosen by what is right: an ensemble, its weights, or the member that decides ties."""
     return sum(one.total for one in found) > 1 or options.takes_from_truth
 
@@ -163,7 +84,7 @@ def choose_best(pool: CandidatePool, *, backend: str) -> EnsembleScore:
     return order_best(found, objective)[0][1]
 
 
-def order_best(found: Sequence[Found], objective: str) -> list[tuple[Found, EnsembleScore]]:
+def order_best(found: Sequence[SearchResult], objective: str) -> list[tuple[SearchResult, EnsembleScore]]:
     """Return the ensembles of all sizes, best first: by the objective, the other figure, then fewer members first."""
     # Each size is in order already, and sizes ascend: sorting keeps the order of equals.
     entries = ((one, score) for one in found for score in one.results)
@@ -225,4 +146,4 @@ def write_scores(path: str | PathLike[str], pool: CandidatePool, *, progress: Pr
             progress=progress,
         )
         names = pool.candidates.names
-        write_scores_parquet(path, scores, k=problem.k, n_candidates=len(names), names=names, progress=progress)
+        write_scores_parquet(path, scores, k=problem.k, names=names, progress=progress)

@@ -104,12 +104,13 @@ def audit(
         )
     found, left_out = list_readable(store)
     selected = [member.name for member in found]
+    learned = caution_leakage(store, selected, corpus.rows(split=split)) if corpus.splits else ()
     return StoreAudit(
         computed,
         bad_files,
         leak_effects=_measure_leak_effects(store, selected, split, copies or ()),
         unusual_durations=durations,
-        cautions=(*about_split, *unseen, *cautions, *_caution(store, selected, split), *left_out),
+        cautions=(*about_split, *unseen, *cautions, *learned, *left_out),
     )
 
 
@@ -127,11 +128,6 @@ def _inspect(corpus: Corpus, audio: Path | None, progress: Progress) -> tuple["I
     from ser_store.corpora.inspection import inspect_recordings
 
     return inspect_recordings(corpus, folder, progress=progress), ()
-
-
-def _caution(store: Store, selected: Sequence[str], split: str | None) -> tuple[str, ...]:
-    """Return cautions on what the members have learned from the part that they would be evaluated on."""
-    return caution_leakage(store, selected, store.corpus.rows(split=split)) if store.corpus.splits else ()
 
 
 def _measure_leak_effects(

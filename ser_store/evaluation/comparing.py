@@ -12,9 +12,7 @@ from ser_store.errors import EnsembleError, MetricError
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
     VotingRule,
-    check_voting_rule,
     describe_fits,
-    format_ensemble,
     vote_ensemble,
 )
 from ser_store.evaluation.choice.exclusion import Exclusion
@@ -26,8 +24,8 @@ from ser_store.evaluation.choice.member_choice import (
     resolve_ensemble,
 )
 from ser_store.evaluation.comparison import Compared, Comparison, Pair
+from ser_store.evaluation.folds import refuse_single_folds
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores
 from ser_store.evaluation.uncertainty import (
     IntervalKind,
@@ -101,7 +99,7 @@ def compare(
     check_choice("unit", unit, UNITS)
     expected = "a share between 0 and 1, such as 0.05"
     check_number("alpha", alpha, MetricError, least=nextafter(0, 1), most=nextafter(1, 0), expected=expected)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
@@ -109,17 +107,19 @@ def compare(
     n_speakers = None if drawn.speakers is None else len(set(drawn.speakers.tolist()))
     chosen, left_out = _choose(store, list_names(names), rows, on, Exclusion(list_names(exclude)))
     other = None if against is None else str(against)
-    ensembles = _resolve(store, chosen, other)
+    ensembles, place_of_other = _resolve(store, chosen, other)
     refuse_single_folds(store, [one for members in ensembles for one in members], rows)
     truth = corpus.labels[rows]
     predicted = np.stack([vote_ensemble(store, members, rows, rule=voting) for members in ensembles])
     correct = predicted == truth
+    if other == BEST:
+        place_of_other = int(correct.sum(axis=1).argmax())
     n_classes = len(corpus.classes)
     intervals = find_accuracy_intervals(correct, drawn)
     balanced = find_balanced_intervals(truth, predicted, n_classes=n_classes, rule=drawn)
     compared = tuple(
         Compared(
-            format_ensemble(one),
+            str(Ensemble(one)),
             tuple(one),
             evaluate_predictions(truth, predicted[place], n_classes=n_classes),
             intervals[place],
@@ -137,7 +137,7 @@ def compare(
         alpha=alpha,
         compared=compared,
         cochran=cochran_q(correct) if len(compared) > 2 else None,
-        pairs=_compare(correct, [one.name for one in compared], _find_other(store, other, compared), drawn, alpha),
+        pairs=_compare(correct, [one.name for one in compared], place_of_other, drawn, alpha),
         cautions=(
             *left_out,
             *describe_fits(corpus, [one.name for one in compared], rows, on=on, rule=voting),
@@ -181,31 +181,24 @@ def _caution_scores(
     yield from caution_unanswered(members, store.predictions(members, rows))
 
 
-def _resolve(store: Store, names: Sequence[str], against: str | None) -> list[list[str]]:
-    """Return the members of each that is compared, ``against`` included."""
+def _resolve(store: Store, names: Sequence[str], against: str | None) -> tuple[list[list[str]], int | None]:
+    """Return the members of each that is compared, and the place of ``against`` among them, if one is named."""
     ensembles = [resolve_ensemble(store, name) for name in names]
+    place = None
     if against is not None and against != BEST:
         other = resolve_ensemble(store, against)
         ensembles += [] if other in ensembles else [other]
+        place = ensembles.index(other)
     sets = [frozenset(members) for members in ensembles]
-    for place, members in enumerate(sets):
-        if members in sets[:place]:
-            raise EnsembleError(f"{format_ensemble(ensembles[place])} is named twice: expected every one once")
+    for number, members in enumerate(sets):
+        if members in sets[:number]:
+            raise EnsembleError(f"{Ensemble(ensembles[number])} is named twice: expected every one once")
     if len(ensembles) < 2:
         raise EnsembleError(
-            f"there is only {format_ensemble(ensembles[0])} to compare: expected two members or ensembles or more; an "
+            f"there is only {Ensemble(ensembles[0])} to compare: expected two members or ensembles or more; an "
             "ensemble is written run@step+run@step+run@step"
         )
-    return ensembles
-
-
-def _find_other(store: Store, against: str | None, compared: Sequence[Compared]) -> int | None:
-    """Return the place of the one that all others are compared with, or None."""
-    if against is None:
-        return None
-    if against == BEST:
-        return int(np.argmax([one.metrics.correct for one in compared]))
-    return [one.members for one in compared].index(tuple(resolve_ensemble(store, against)))
+    return ensembles, place
 
 
 def _compare(

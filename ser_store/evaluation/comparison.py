@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ser_store.common.display import Aside, Block, Points, Result, Table
-from ser_store.evaluation.tables.evaluation import (
+from ser_store.evaluation.tables import (
     caption_utterances,
     describe_intervals,
     format_p,
@@ -105,7 +105,7 @@ class Comparison(Result):
 
     def describe(self) -> Iterator[Block]:
         """Yield what ``serstore compare`` prints."""
-        yield from tabulate_comparison(self)
+        yield from _tabulate_comparison(self)
 
     def caption(self) -> str:
         where = caption_utterances(self.on, self.split, self.compared[0].metrics.n)
@@ -148,7 +148,7 @@ class Comparison(Result):
         }
 
 
-def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
+def _tabulate_comparison(comparison: Comparison) -> Iterator[Block]:
     """Yield what is compared, whether they differ at all, and every pair with a verdict."""
     where = caption_utterances(comparison.on, comparison.split, comparison.compared[0].metrics.n)
     yield Aside(f"{len(comparison.compared)} compared {where}")
@@ -168,7 +168,7 @@ def tabulate_comparison(comparison: "Comparison") -> Iterator[Block]:
     yield from _tabulate_pairs(comparison, numbered=numbered)
 
 
-def _tabulate_compared(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:
+def _tabulate_compared(comparison: Comparison, *, numbered: bool) -> Iterator[Block]:
     compared = comparison.compared
     header, cells = tabulate_accuracies(compared, [one.metrics for one in compared])
     rows = [
@@ -179,7 +179,7 @@ def _tabulate_compared(comparison: "Comparison", *, numbered: bool) -> Iterator[
     yield Table(["", "member", *header], rows, best=best, keys=2 if numbered else 1)
 
 
-def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Block]:
+def _tabulate_pairs(comparison: Comparison, *, numbered: bool) -> Iterator[Block]:
     places = {one.name: str(place) for place, one in enumerate(comparison.compared, start=1)}
     several = len(comparison.pairs) > 1
     by_speaker = comparison.unit == "speaker"
@@ -209,7 +209,7 @@ def _tabulate_pairs(comparison: "Comparison", *, numbered: bool) -> Iterator[Blo
     yield _describe_verdicts(comparison)
 
 
-def _describe_verdicts(comparison: "Comparison") -> str:
+def _describe_verdicts(comparison: Comparison) -> str:
     n_pairs = len(comparison.pairs)
     tested = (
         f"swapping {comparison.n_units} speakers whole"

@@ -5,35 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, Table, format_count
-from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, load_predictions
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, load_members
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
-from ser_store.metrics.class_indices import check_pair
 from ser_store.voting.checks import Tie
 from ser_store_h5.names import list_names
 from ser_store_h5.store import StoreLike, open_store
 
 MAX_LINES = 12
-
-
-@dataclass(frozen=True)
-class Difficulty:
-    """How many members predict each utterance correctly.
-
-    Attributes:
-        n_right: ``(n,)`` int64, members that predict the utterance right.
-        all_wrong: ascending indices of the utterances that no member predicts right.
-        one_right: ascending indices of the utterances that exactly one member predicts right.
-        only: for each of ``one_right``, the index of that member.
-    """
-
-    n_right: NDArray[np.int64]
-    all_wrong: NDArray[np.intp]
-    one_right: NDArray[np.intp]
-    only: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -73,7 +55,7 @@ class HardUtterances(Result):
 
     def describe(self) -> Iterator[Block]:
         """Yield what ``serstore evaluate --hard`` prints."""
-        yield from tabulate_hard(self)
+        yield from _tabulate_hard(self)
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each utterance that at most one member predicts correctly; ``only`` is that member."""
@@ -91,32 +73,6 @@ class HardUtterances(Result):
             "all_wrong": [vars(one) for one in self.all_wrong],
             "one_right": [vars(one) for one in self.one_right],
         }
-
-
-def compute_difficulty(truth: ArrayLike, predicted: ArrayLike, *, n_classes: int) -> Difficulty:
-    """Count the members that predict each utterance correctly.
-
-    Args:
-        truth: ``(n,)`` class indices in ``0..n_classes-1``.
-        predicted: ``(m, n)`` class indices, or -1, an abstention, which is wrong.
-        n_classes: number of classes.
-
-    Raises:
-        MetricError: if the arrays are empty, do not fit each other or leave the range.
-
-    >>> compute_difficulty([0, 1, 1], [[0, 0, 1], [0, 0, 0]], n_classes=2).n_right.tolist()
-    [2, 0, 1]
-    """
-    true, guess = check_pair(truth, predicted, n_classes)
-    right = np.atleast_2d(guess) == true
-    n_right = np.count_nonzero(right, axis=0).astype(np.int64, copy=False)
-    one_right = np.flatnonzero(n_right == 1)
-    return Difficulty(
-        n_right=n_right,
-        all_wrong=np.flatnonzero(n_right == 0),
-        one_right=one_right,
-        only=right[:, one_right].argmax(axis=0),
-    )
 
 
 def find_hard_utterances(
@@ -161,8 +117,9 @@ def find_hard_utterances(
     rows, _ = choose_classes(corpus, corpus.rows(on, split=split), classes)
     chosen = choose_covering(store, list_names(members), rows, on=on, steps=steps, exclude=list_names(exclude))
     names, rows = chosen.names, chosen.rows
-    predicted = load_predictions(store, names, rows, rule=check_voting_rule(rule, tie, split=split))
-    difficulty = compute_difficulty(corpus.labels[rows], predicted, n_classes=len(corpus.classes))
+    predicted = load_members(store, names, rows, rule=VotingRule(rule, tie, split))[0]
+    right = predicted == corpus.labels[rows]
+    n_right = np.count_nonzero(right, axis=0)
 
     def describe(place: int, only: str | None) -> HardUtterance:
         return HardUtterance(
@@ -175,11 +132,11 @@ def find_hard_utterances(
     return HardUtterances(
         on=on,
         members=tuple(names),
-        all_wrong=tuple(describe(place, None) for place in difficulty.all_wrong),
+        all_wrong=tuple(describe(place, None) for place in np.flatnonzero(n_right == 0).tolist()),
         one_right=tuple(
-            describe(place, names[member]) for place, member in zip(difficulty.one_right, difficulty.only, strict=True)
+            describe(place, names[right[:, place].argmax()]) for place in np.flatnonzero(n_right == 1).tolist()
         ),
-        n_by_right=tuple(np.bincount(difficulty.n_right, minlength=len(names) + 1).tolist()),
+        n_by_right=tuple(np.bincount(n_right, minlength=len(names) + 1).tolist()),
     )
 
 
@@ -194,7 +151,7 @@ def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Seque
     }
 
 
-def tabulate_hard(hard: "HardUtterances") -> Iterator[Block]:
+def _tabulate_hard(hard: HardUtterances) -> Iterator[Block]:
     """Yield how many members get how many utterances right, and tables of those that none or only one gets right."""
     n_members = len(hard.members)
     yield f"\nright for how many of {format_count(n_members, 'member')}"
@@ -224,6 +181,6 @@ def count_by_right(n_by_right: Sequence[int]) -> list[tuple[object, int]]:
     return [(str(low) if low == high else f"{low} to {high}", n) for low, high, n in counted]
 
 
-def _list_predicted(one: "HardUtterance") -> str:
+def _list_predicted(one: HardUtterance) -> str:
     """Return each class with the number of members that predicted it, as ``calm 4, sad 2``."""
     return ", ".join(f"{label} {len(members)}" for label, members in one.predicted.items())

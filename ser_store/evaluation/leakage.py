@@ -50,7 +50,6 @@ def find_cautions(
     learned from, but of heads on it.
 
     Args:
-        store: the store.
         members: full names.
         rows: ``(m,)`` indices of the utterances judged on.
         chosen: also say whose step was selected on these utterances; not where all steps are shown anyway.

@@ -7,19 +7,18 @@ from typing import Any
 from ser_store.common.display import Block, Result
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
-    check_voting_rule,
+    VotingRule,
     describe_fits,
     load_members,
 )
 from ser_store.evaluation.choice.exclusion import choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.leakage import find_cautions, summarize_cautions
-from ser_store.evaluation.repeats.folds import FoldFigures, find_fold_figures
-from ser_store.evaluation.repeats.seeds import SeedFigures, gather_seeds
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
-from ser_store.evaluation.slices import Slices, find_groups, slice_members
-from ser_store.evaluation.tables.evaluation import PLAIN, caption_utterances, tabulate_evaluations, tabulate_member
-from ser_store.evaluation.tables.groups import tabulate_gaps, tabulate_groups
+from ser_store.evaluation.seeds import SeedFigures, gather_seeds
+from ser_store.evaluation.slices import Slices, find_groups, slice_members, tabulate_gaps, tabulate_groups
+from ser_store.evaluation.tables import PLAIN, caption_utterances, tabulate_evaluations, tabulate_member
 from ser_store.evaluation.uncertainty import (
     IntervalKind,
     choose_rule,
@@ -95,7 +94,8 @@ class MemberEvaluation(Result):
     def describe(self, names: Mapping[str, str] = PLAIN, *, normalise: Normalisation | None = None) -> Iterator[Block]:
         """Yield all figures, the classes, the confusion matrix and the groups; see :meth:`Evaluations.describe`."""
         yield from tabulate_member(self, names, normalise=normalise)
-        yield from tabulate_groups(self, names)
+        if self.sliced is not None:
+            yield from tabulate_groups(self.member, self.sliced, names)
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each class: ``class``, ``precision``, ``recall``, ``f1``, ``support``."""
@@ -140,13 +140,13 @@ class Evaluations(Result):
         """Yield what ``serstore evaluate`` prints: one line for each member, and those that were named in full.
 
         Args:
-            names: what the metrics are called, as :func:`ser_store.evaluation.tables.evaluation.name_metrics` gives it.
+            names: what the metrics are called, as :func:`ser_store.evaluation.tables.name_metrics` gives it.
             normalise: show confusions as shares: of the ``true`` class, the ``predicted`` class, or ``all``.
         """
         yield from tabulate_evaluations(self, names)
         named = [member for member in self.members if member.intervals]
         if self.by is not None and not named:
-            yield from tabulate_gaps(self)
+            yield from tabulate_gaps({one.member: one.sliced for one in self.members if one.sliced is not None})
         for member in named:
             yield from member.describe(names, normalise=normalise)
 
@@ -239,7 +239,7 @@ def evaluate(
     """
     store = open_store(store)
     members = list_names(members)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     corpus = store.corpus
     on = name_part(corpus, on, split)
     rows, without = choose_classes(corpus, corpus.rows(on, split=split), classes)

@@ -42,19 +42,12 @@ def find_kind(store: Store, run: str) -> str:
     kind = record.details.get(KEY)
     if kind is None:
         # Heads that were fitted before their runs said so, and networks.
-        return name_head_scores(_name_head(record)) if record.kind == "head" else "logits"
+        if record.kind != "head":
+            return "logits"
+        return "scores" if _name_head(record) in _DESCRIPTIONS else "log-probabilities"
     if kind not in KINDS:
         raise StoreError(describe_unknown(f"kind of scores in the record of {run}", str(kind), KINDS))
     return str(kind)
-
-
-def name_head_scores(head: str) -> str:
-    """Return the kind of scores of a head: ``log-probabilities``, or ``scores`` that are no probabilities.
-
-    >>> name_head_scores("svm"), name_head_scores("logreg")
-    ('scores', 'log-probabilities')
-    """
-    return "scores" if head in _DESCRIPTIONS else "log-probabilities"
 
 
 def describe_scores(record: RunRecord) -> str:
@@ -93,7 +86,6 @@ def caution_scores(store: Store, members: Sequence[str], *, of: str) -> tuple[st
     """Return a line that names the members whose scores are no probabilities, and what they hold; none if all are.
 
     Args:
-        store: the store.
         members: full names, all of which hold scores.
         of: what takes them for probabilities: ``SOFT_VOTES``, ``CONFIDENCE`` or ``LOSSES``. Votes are of all members
             together: the line names the others as well, and the way out.

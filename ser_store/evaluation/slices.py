@@ -1,13 +1,21 @@
 """Members on each group of utterances, and whether the groups differ in accuracy by more than chance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.display import Block, Figure, Percent, Table
 from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.evaluation.tables import (
+    describe_intervals,
+    format_bounds,
+    format_p,
+    head_intervals,
+    list_interval_cells,
+)
 from ser_store.evaluation.uncertainty import (
     IntervalRule,
     describe_accuracy,
@@ -23,6 +31,9 @@ from ser_store_h5.corpus import Corpus
 
 # Of fewer utterances than this, a single one moves the accuracy by more than ten points.
 SMALL_GROUP = 10
+_ALPHA = 0.05
+# Small groups that are listed before the list is cut short.
+_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,13 @@ class Slices:
         """Accuracy of the best group less that of the worst, in 0..1."""
         return self.best.metrics.accuracy - self.worst.metrics.accuracy
 
+    @property
+    def verdict(self) -> str:
+        """Whether the groups differ: ``yes``, ``cannot tell``, or ``one group only``."""
+        if self.test is None:
+            return "one group only"
+        return "yes" if self.test.p < _ALPHA else "cannot tell"
+
     def describe_gap(self) -> dict[str, Any]:
         """Return the gap and its test as JSON documents have them; None for each figure of a test that there is not."""
         stated = {"best": self.best.group, "worst": self.worst.group, "gap": self.gap}
@@ -138,7 +156,6 @@ def slice_members(
         truth: ``(n,)`` class indices.
         predicted: ``(m, n)`` class indices, or -1, an abstention.
         groups: ``(n,)``, the group of every utterance.
-        by: what groups them.
         n_classes: number of classes, ``c``.
         rule: how intervals are found; within a group of one or two speakers, Wilson's.
         logits: for each member ``(n, c)``, or None where it holds labels only.
@@ -173,3 +190,74 @@ def slice_members(
         )
         for slices, said in zip(by_member, predicted, strict=True)
     ]
+
+
+def tabulate_gaps(by_member: Mapping[str, Slices]) -> Iterator[Block]:
+    """Yield the worst and the best group of every member."""
+    several = list(by_member.values())
+    rows = [
+        [
+            member,
+            sliced.worst.group,
+            Percent(sliced.worst.metrics.accuracy),
+            sliced.best.group,
+            Percent(sliced.best.metrics.accuracy),
+            f"{sliced.gap * 100:.1f}",
+            format_p(None if sliced.test is None else sliced.test.p),
+            sliced.verdict,
+        ]
+        for member, sliced in by_member.items()
+    ]
+    yield ""
+    yield Table([f"by {several[0].by}", "worst", "accuracy", "best", "accuracy", "gap", "p", "groups differ"], rows)
+    tested = _describe_tests(several)
+    yield f"\np: {tested}" if tested else ""
+    yield from _tabulate_small(several[0])
+
+
+def tabulate_groups(member: str, sliced: Slices, names: Mapping[str, str]) -> Iterator[Block]:
+    """Yield one line for each group of utterances, and whether they differ by more than chance."""
+    balanced = sliced.by != "label"  # of one class it is the accuracy
+    bounded = balanced and any(one.balanced_interval is not None for one in sliced.slices)
+    intervals = [one.interval for one in sliced.slices]
+    rows = [
+        [
+            one.group,
+            one.metrics.n,
+            one.metrics.correct,
+            Percent(one.metrics.accuracy),
+            *cells,
+            *([share := Percent(one.metrics.balanced_accuracy)] if balanced else []),
+            *([format_bounds(share, one.balanced_interval)] if bounded else []),
+            None if one.probabilities is None else Figure(one.probabilities.log_loss),
+        ]
+        for one, cells in zip(sliced.slices, list_interval_cells(intervals), strict=True)
+    ]
+    yield f"\n{member} by {sliced.by}"
+    header = [sliced.by, "n", "correct", names["accuracy"], *head_intervals(intervals)]
+    header += [names["balanced_accuracy"]] if balanced else []
+    header += ["95% interval"] if bounded else []
+    yield Table([*header, "log-loss"], rows)
+    yield f"\n95% intervals: {describe_intervals(intervals)}"
+    worst, best = sliced.worst, sliced.best
+    yield (
+        f"worst: {worst.group} with {Percent(worst.metrics.accuracy)}; best: {best.group} with "
+        f"{Percent(best.metrics.accuracy)}; gap {sliced.gap * 100:.1f} points"
+    )
+    tested = "" if sliced.test is None else f", p {format_p(sliced.test.p)} ({_describe_tests([sliced])})"
+    yield f"groups differ: {sliced.verdict}{tested}"
+    yield from _tabulate_small(sliced)
+
+
+def _describe_tests(several: Sequence[Slices]) -> str:
+    """Return how p was found, and what speaks against it, each once."""
+    tests = [sliced.test for sliced in several if sliced.test is not None]
+    cautions = dict.fromkeys(test.caution for test in tests if test.caution)
+    return "; ".join([*dict.fromkeys(test.method for test in tests), *cautions])
+
+
+def _tabulate_small(sliced: Slices) -> Iterator[Block]:
+    small = [one.group for one in sliced.slices if one.is_small]
+    if small:
+        shown = ", ".join(small[:_NAMED]) + (", …" if len(small) > _NAMED else "")
+        yield f"too few to be worst or best, under {SMALL_GROUP} utterances: {shown}"

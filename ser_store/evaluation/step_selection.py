@@ -54,7 +54,6 @@ def score_steps(
         steps: optimizer steps, ascending.
         eval_losses: mean cross-entropy in nats of each step, or None.
         train_losses: step and loss of each logging step, ascending; a score carries the last one up to its step.
-        n_classes: number of classes.
     """
     scores = []
     for place, (step, predicted, eval_loss) in enumerate(zip(steps, predictions, eval_losses, strict=True)):

@@ -1,6 +1,6 @@
 """``steps``: a run's checkpoint steps compared, and one of them selected."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,22 +10,19 @@ from ser_store.errors import EnsembleError, StoreError, UnknownNameError, descri
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
     VotingRule,
-    check_voting_rule,
     describe_fits,
-    format_ensemble,
     load_members,
 )
 from ser_store.evaluation.choice.member_choice import choose_members, keep_covering, name_part
+from ser_store.evaluation.folds import list_fold_runs, pool_selected
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.repeats.fold_runs import list_fold_runs, pool_selected
 from ser_store.evaluation.step_comparison import RunSteps, StepComparison
 from ser_store.evaluation.step_selection import RULES, StepScore, choose_step, find_best, find_divergence, score_steps
 from ser_store.evaluation.uncertainty import choose_rule, correct_choice, find_accuracy_intervals
 from ser_store.metrics import caution_absent_classes, compute_log_loss
 from ser_store.statistics.comparisons import caution_few_groups, compare_pairs
 from ser_store.voting.checks import Tie
-from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import PLUS, format_member, list_names, parse_member
+from ser_store_h5.names import PLUS, Ensemble, format_member, list_names, parse_member
 from ser_store_h5.runs import Selection
 from ser_store_h5.store import Store, StoreLike, open_store
 
@@ -81,7 +78,7 @@ def steps(
         on = "valid"
     on = name_part(corpus, on, split)
     rows = corpus.rows(on, split=split)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     ensembles = [run for run in runs if PLUS in run]
     if ensembles and select is not None:
         raise EnsembleError(
@@ -103,6 +100,9 @@ def steps(
         _compare_steps(store, run, own, on=on, rows=rows, select=rules[run], voting=voting)
         for run, own in by_run.items()
     )
+    speakers = corpus.speaker_groups(rows)
+    n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
+    few = caution_few_groups(n_speakers) if n_speakers > 1 else None
     selected = on == "test" and any(rule is not None for rule in rules.values())
     cautions = (
         *((_SELECTED_ON_TEST,) if selected else ()),
@@ -113,7 +113,7 @@ def steps(
             store, [one for own in by_run.values() for name in own for one in name.split(PLUS)], rows, chosen=False
         ),
         *caution_absent_classes(corpus.labels[rows], corpus.classes),
-        *_iter_test_cautions(corpus, rows, compared),
+        *((few,) if few and any(run.best_against_last is not None for run in compared) else ()),
     )
     return StepComparison(on=on, split=split or corpus.default_split, runs=compared, cautions=cautions, n=len(rows))
 
@@ -132,14 +132,6 @@ def _select_in_folds(store: Store, run: str, select: str | int | None) -> bool:
     if runs:
         pool_selected(store, record)
     return bool(runs)
-
-
-def _iter_test_cautions(corpus: Corpus, rows: NDArray[np.int32], compared: Sequence[RunSteps]) -> Iterator[str]:
-    speakers = corpus.speaker_groups(rows)
-    n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
-    is_by_speaker = n_speakers > 1 and any(run.best_against_last is not None for run in compared)
-    if is_by_speaker and (few := caution_few_groups(n_speakers)):
-        yield few
 
 
 def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -171,7 +163,7 @@ def _list_at_each_step(ensemble: str, of_run: Mapping[str, Sequence[str]]) -> li
             f"{ensemble} has no step that each of its runs has: expected two different runs or more of the same steps; "
             "`evaluate()` takes members of different ones, such as a@100+b@200"
         )
-    return [format_ensemble([format_member(run, step) for run in runs]) for step in common]
+    return [str(Ensemble(format_member(run, step) for run in runs)) for step in common]
 
 
 def _compare_steps(

@@ -108,7 +108,6 @@ def find_accuracy_intervals(correct: NDArray[np.bool_], rule: IntervalRule) -> l
 
     Args:
         correct: ``(m, n)`` bool, which utterances each member predicts right.
-        rule: how intervals are found.
 
     Raises:
         MetricError: if there is no utterance.
@@ -141,7 +140,6 @@ def find_balanced_intervals(
     Args:
         truth: ``(n,)`` class indices.
         predicted: ``(m, n)`` class indices, or -1, an abstention.
-        n_classes: number of classes.
         rule: how intervals are found; without speakers, by bootstrap of utterances.
     """
     return [
@@ -158,7 +156,6 @@ def correct_choice(
     Args:
         right: ``(m, n)``, which utterances each candidate predicts right, or in what share of several draws.
         speakers: ``(n,)``, or None where unknown.
-        noun: what was chosen.
     """
     if len(right) < 2:
         return None, f"not corrected: there is one {noun}, nothing was chosen"
@@ -180,8 +177,6 @@ def find_intervals(
     Args:
         truth: ``(n,)`` class indices.
         predicted: ``(n,)`` class indices, or -1, an abstention.
-        n_classes: number of classes.
-        rule: how intervals are found.
         logits: ``(n, c)``, or None where the member holds labels only.
 
     Raises:

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from ser_store.errors import StoreError
 from ser_store.evaluation import Evaluations, evaluate
-from ser_store.evaluation.choice.ensemble_names import load_members, load_predictions
-from ser_store.evaluation.hard_utterances import compute_difficulty
-from ser_store.evaluation.tables.evaluation import describe_intervals, format_p
+from ser_store.evaluation.choice.ensemble_names import load_members
+from ser_store.evaluation.tables import describe_intervals, format_p
 from ser_store.figures.drawing.matrices import draw_confusions, draw_matrix
 from ser_store.figures.drawing.members import draw_accuracies, draw_difficulty, draw_reliability
 from ser_store.figures.question import (
@@ -142,7 +141,7 @@ def draw_disagreement(asked: Question) -> Drawn:
     rows = find_rows(asked, found)
     names = [one.member for one in found.members]
     corpus = asked.store.corpus
-    answers = load_predictions(asked.store, names, rows, rule=asked.voting_rule)
+    answers = load_members(asked.store, names, rows, rule=asked.voting_rule)[0]
     ballots, n_classes = count_unanswered(answers, len(corpus.classes))
     shares = compute_pair_diversity(ballots, corpus.labels[rows], n_classes=n_classes).disagreement
     title = f"Disagreement of {name_members(names)} {name_scope_of(found)}"
@@ -166,16 +165,13 @@ def draw_hardness(asked: Question) -> Drawn:
     rows = find_rows(asked, found)
     names = [one.member for one in found.members]
     corpus = asked.store.corpus
-    answers = load_predictions(asked.store, names, rows, rule=asked.voting_rule)
-    difficulty = compute_difficulty(corpus.labels[rows], answers, n_classes=len(corpus.classes))
-    easy, hard = (
-        int((difficulty.n_right == len(names)).sum()),
-        [str(one) for one in corpus.ids[rows[difficulty.all_wrong]]],
-    )
+    answers = load_members(asked.store, names, rows, rule=asked.voting_rule)[0]
+    right = answers == corpus.labels[rows]
+    easy, hard = int(right.all(axis=0).sum()), [str(one) for one in corpus.ids[rows[~right.any(axis=0)]]]
     shown = f": {', '.join(hard[:_SHOWN])}{', …' if len(hard) > _SHOWN else ''}" if hard else ""
     title = f"What {name_members(names)} get right {name_scope_of(found)}"
     figure = draw_difficulty(
-        answers == corpus.labels[rows],
+        right,
         [f"{one.member}  {one.metrics.accuracy:.1%}" for one in found.members],
         title=title,
         notes=list_notes(found.cautions, f"dark: wrong; right for all members: {easy}; for none: {len(hard)}{shown}"),

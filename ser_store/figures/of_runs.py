@@ -11,7 +11,7 @@ from ser_store.ensembles.vote import vote
 from ser_store.errors import EnsembleError
 from ser_store.evaluation.step_comparison import RunSteps, StepComparison
 from ser_store.evaluation.steps import steps as compare_steps
-from ser_store.evaluation.tables.evaluation import describe_intervals
+from ser_store.evaluation.tables import describe_intervals
 from ser_store.figures.drawing.curves import Curve, draw_curves, make_curve
 from ser_store.figures.drawing.curves import draw_steps as draw_accuracies
 from ser_store.figures.drawing.points import Mark, draw_distribution

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import StoreError
-from ser_store.evaluation.repeats.seeds import name_seed
+from ser_store.evaluation.seeds import name_seed
 from ser_store.heads.classifiers import (
     ClassWeight,
     HeadKind,

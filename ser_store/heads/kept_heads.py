@@ -288,7 +288,7 @@ def _average(said: Sequence[tuple[NDArray[Any], str]], member: str) -> tuple[NDA
 
 def _state_fitted(here: Store, there: Store, run: str, inputs: Sequence[Input]) -> dict[str, Any]:
     """Return what the head has learned from of the other corpus: utterances of the same ids, and all that is below."""
-    own = find_heard(here, run, there.corpus).fitted
+    own = find_heard(here, run, there.corpus)[0]
     below = [
         find_fitted(there, one) for one in dict.fromkeys(parse_member(m)[0] for one in inputs for m in one.members)
     ]
@@ -301,7 +301,7 @@ def _state_fitted(here: Store, there: Store, run: str, inputs: Sequence[Input]) 
 
 def describe_applied(here: Store, run: str, step: int, there: Store, pairing: Pairing) -> dict[str, Any]:
     """Return what the record of an applied head says of where it comes from; the same as long as it is the same."""
-    speakers = find_heard(here, run, there.corpus).speakers
+    speakers = find_heard(here, run, there.corpus)[1]
     digest = hashlib.sha256(_find_file(here, run, step).read_bytes()).hexdigest()
     applied = {"run": format_member(run, step), "corpus": here.corpus.name, "digest": digest}
     return {**applied, **pairing.to_json(), "same_speakers": speakers}

@@ -36,9 +36,9 @@ class Imported(Result):
     """
 
     store: Path
-    members: tuple[str, ...]
-    n: int
-    created: bool
+    members: tuple[str, ...] = ()
+    n: int = 0
+    created: bool = False
     identical: tuple[str, ...] = ()
     scores: dict[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()

@@ -41,22 +41,12 @@ class Answers:
         return highest
 
 
-@dataclass(frozen=True)
-class Understood:
-    """The answers of all members, and how their numbers were read.
-
-    Attributes:
-        kinds: the kind of numbers that is stored of each run; empty where there are labels.
-        notes: at most one line on what the numbers were taken for.
-    """
-
-    answers: tuple[Answers, ...]
-    kinds: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-
-
-def read_answers(table: PredictionTable, columns: Mapping[str, str], *, kind: str | None) -> Understood:
+def read_answers(
+    table: PredictionTable, columns: Mapping[str, str], *, kind: str | None
+) -> tuple[tuple[Answers, ...], dict[str, str], tuple[str, ...]]:
     """Return the answers of every member: labels, or of a long table without labels the numbers in ``columns``.
+
+    With them come the kind of numbers of each run, none where there are labels, and a line on what they were taken for.
 
     Args:
         columns: header to class, for each column of numbers.
@@ -68,22 +58,22 @@ def read_answers(table: PredictionTable, columns: Mapping[str, str], *, kind: st
     """
     if table.is_long and not table.has_predicted:
         return _read_numbers(table, columns, kind)
-    return Understood(
-        tuple(
-            Answers(
-                member,
-                table.ids[member.rows],
-                names=table.cells.read_text(member.header or "", with_empty=True)[member.rows],
-                numbers=None,
-                classes=(),
-            )
-            for member in table.members
-        ),
-        kinds={},
+    named = tuple(
+        Answers(
+            member,
+            table.ids[member.rows],
+            names=table.cells.read_text(member.header or "", with_empty=True)[member.rows],
+            numbers=None,
+            classes=(),
+        )
+        for member in table.members
     )
+    return named, {}, ()
 
 
-def _read_numbers(table: PredictionTable, columns: Mapping[str, str], kind: str | None) -> Understood:
+def _read_numbers(
+    table: PredictionTable, columns: Mapping[str, str], kind: str | None
+) -> tuple[tuple[Answers, ...], dict[str, str], tuple[str, ...]]:
     headers = list(columns)
     if len(headers) < 2:
         raise CorpusError(f"{table.path}: expected a column predicted, or one column of logits for each class")
@@ -106,7 +96,7 @@ def _read_numbers(table: PredictionTable, columns: Mapping[str, str], kind: str 
         Answers(member, table.ids[member.rows], names=None, numbers=stored[member.rows], classes=classes)
         for member in table.members
     )
-    return Understood(answers, kinds, (_describe(taken, classes),))
+    return answers, kinds, (_describe(taken, classes),)
 
 
 def _find_kind(table: PredictionTable, run: str, numbers: NDArray[np.float64], rows: NDArray[np.intp]) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ser_store.common.checks import check_choice
 from ser_store.common.display import Block, Result, format_count
-from ser_store.errors import StoreError, UnknownNameError, describe_unknown
-from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, describe_fits
+from ser_store.errors import StoreError
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, describe_fits
 from ser_store.evaluation.choice.exclusion import Exclusion
 from ser_store.evaluation.choice.member_choice import (
     Steps,
@@ -18,8 +19,8 @@ from ser_store.evaluation.choice.member_choice import (
     name_ensembles,
     name_part,
 )
+from ser_store.evaluation.folds import refuse_single_folds
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.repeats.folds import refuse_single_folds
 from ser_store.interchange.export_files import PREPARE, ExportRequest
 from ser_store.voting.checks import Tie
 from ser_store_h5.disk.atomic import write_atomically
@@ -124,7 +125,7 @@ def export(
         raise StoreError(f"`layer` is {layer} and `what` is {content}: expected pooled, which layers are of")
     on = name_part(store.corpus, on, split)
     rows = store.corpus.rows(on, split=split)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     names, left_out = choose_exported(
         store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
     )
@@ -162,8 +163,7 @@ def check_type(path: Path, what: str | None) -> str:
         )
     if what is None:
         return _HOLDS[suffix][0]
-    if what not in get_args(What):
-        raise UnknownNameError(describe_unknown("content", what, get_args(What)))
+    check_choice("content", what, get_args(What))
     if what not in _HOLDS[suffix]:
         able = ", ".join(other for other, contents in _HOLDS.items() if what in contents)
         raise StoreError(f"{path.name}: cannot hold {what} as {suffix}: expected {able}")

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import MissingExtraError, StoreError
-from ser_store.evaluation.choice.ensemble_names import VotingRule, load_predictions
+from ser_store.evaluation.choice.ensemble_names import VotingRule, load_members
 from ser_store.evaluation.score_kinds import find_kind
 from ser_store.interchange.columns import KIND_COLUMN
 from ser_store.interchange.per_utterance import tabulate_answers
@@ -60,7 +60,7 @@ def _prepare_npz(request: ExportRequest) -> Callable[[Path], None]:
         yield from (("ids", request.ids), ("labels", request.labels), ("classes", np.array(store.corpus.classes)))
         for name in request.names:
             if request.what == "predicted":
-                yield name, load_predictions(store, [name], rows, rule=request.voting)[0]
+                yield name, load_members(store, [name], rows, rule=request.voting)[0][0]
             else:
                 pooled = request.what == "pooled"
                 yield name, store.pooled(name, rows, layer=request.layer) if pooled else store.logits([name], rows)[0]
@@ -75,15 +75,15 @@ def _prepare_npz(request: ExportRequest) -> Callable[[Path], None]:
 
 
 def _prepare_h5ad(request: ExportRequest) -> Callable[[Path], None]:
+    annotated = _annotate(request)
+    annotated.strings_to_categoricals()
 
-    described = {
-        "on": request.on,
-        "split": request.split or request.store.corpus.default_split or "",
-        "cautions": np.array(request.cautions, dtype=object),
-    }
-    asked: dict[str, Any] = {"what": request.what, "layer": request.layer, "described": described}
-    annotated = annotate(request.store, request.names, request.rows, **asked)
-    return lambda path: write_h5ad(path, annotated)
+    def write(path: Path) -> None:
+        # Into a file that may be there and locked, which AnnData's own writer refuses.
+        with import_module("h5py").File(path, "w", locking=False) as file:
+            import_module("anndata.io").write_elem(file, "/", annotated)
+
+    return write
 
 
 def _make_table(request: ExportRequest) -> Any:
@@ -91,7 +91,7 @@ def _make_table(request: ExportRequest) -> Any:
         return _make_number_table(request)
     if request.what == "utterances":
         return tabulate_answers(request.store, request.names, request.rows, split=request.split, voting=request.voting)
-    predicted = load_predictions(request.store, request.names, request.rows, rule=request.voting)
+    predicted = load_members(request.store, request.names, request.rows, rule=request.voting)[0]
     return (
         _make_wide_table(request, predicted) if predicted.min() > NO_ANSWER else _make_label_table(request, predicted)
     )
@@ -154,29 +154,14 @@ PREPARE: Mapping[str, Callable[[ExportRequest], Callable[[Path], object]]] = {
 }
 
 
-def annotate(
-    store: Store,
-    names: Sequence[str],
-    rows: NDArray[np.int32],
-    *,
-    what: str,
-    described: Mapping[str, Any],
-    layer: int | None = None,
-) -> Any:
+def _annotate(request: ExportRequest) -> Any:
     """Return the AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``.
-
-    Args:
-        store: the store.
-        names: full names of the members.
-        rows: ascending indices of the utterances, ``(n_utterances,)``.
-        what: ``everything``, ``predicted``, ``logits`` or ``pooled``.
-        described: what ``uns`` holds besides classes, corpus and provenance.
-        layer: whose representations are meant; None for the last that was kept.
 
     Raises:
         MissingExtraError: if the package anndata is not installed.
         StoreError: if a member covers not all utterances, or lacks what is asked for.
     """
+    store, rows, what = request.store, request.rows, request.what
     try:
         anndata = import_module("anndata")
     except ModuleNotFoundError as missing:
@@ -184,10 +169,10 @@ def annotate(
     pooled: dict[str, NDArray[Any]] = {}
     further: dict[str, NDArray[Any]] = {}
     predicted: dict[str, NDArray[np.int16]] = {}
-    for name in names:
+    for name in request.names:
         info = store.describe_member(name)
         if what == "pooled" or (what == "everything" and info.pooled is not None):
-            pooled[name] = store.pooled(name, rows, layer=layer)
+            pooled[name] = store.pooled(name, rows, layer=request.layer)
         if what == "logits" or (what == "everything" and info.logits is not None):
             further[f"{name}.logits"] = store.logits([name], rows)[0]
         if what == "predicted" or (what != "pooled" and info.can_vote):
@@ -197,7 +182,7 @@ def annotate(
         X=single,
         obs=_make_observations(store.corpus, rows, predicted),
         obsm=further if single is not None else {**pooled, **further},
-        uns={**_describe(store, names), **described},
+        uns=_describe(request),
     )
 
 
@@ -223,18 +208,14 @@ def _make_observations(corpus: Corpus, rows: NDArray[np.int32], predicted: dict[
     return pandas.DataFrame(columns, index=pandas.Index(corpus.ids[rows].astype(object), name="utterance"))
 
 
-def _describe(store: Store, names: Sequence[str]) -> dict[str, Any]:
+def _describe(request: ExportRequest) -> dict[str, Any]:
+    store, corpus = request.store, request.store.corpus
+    provenance = {name: dict(store.describe_member(name).provenance) for name in request.names}
     return {
-        "classes": np.array(store.corpus.classes, dtype=object),
-        "corpus": {"name": store.corpus.name, "digest": store.corpus.digest},
-        "provenance": {
-            name: json.dumps(dict(store.describe_member(name).provenance), sort_keys=True) for name in names
-        },
+        "classes": np.array(corpus.classes, dtype=object),
+        "corpus": {"name": corpus.name, "digest": corpus.digest},
+        "provenance": {name: json.dumps(own, sort_keys=True) for name, own in provenance.items()},
+        "on": request.on,
+        "split": request.split or corpus.default_split or "",
+        "cautions": np.array(request.cautions, dtype=object),
     }
-
-
-def write_h5ad(path: Path, annotated: Any) -> None:
-    """Write an AnnData into a file that may be there and locked, which its own writer refuses."""
-    annotated.strings_to_categoricals()
-    with import_module("h5py").File(path, "w", locking=False) as file:
-        import_module("anndata.io").write_elem(file, "/", annotated)

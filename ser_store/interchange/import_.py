@@ -3,13 +3,14 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.common.checks import check_choice
 from ser_store.common.tables import load_table
 from ser_store.corpora.building import BuiltCorpus
 from ser_store.corpora.create import judge_all
@@ -21,7 +22,7 @@ from ser_store.interchange.columns import KIND_COLUMN, Facts, assign_columns, co
 from ser_store.interchange.features import ARRAYS, align_features, load_features
 from ser_store.interchange.labels import choose_classes, code_answers, name_truth
 from ser_store.interchange.prediction_table import load_predictions
-from ser_store.interchange.scores import POOLED, Kind, check_kind
+from ser_store.interchange.scores import POOLED, Kind
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.fitted import KEY, state_fitted
 from ser_store_h5.member import Member
@@ -98,119 +99,104 @@ def import_predictions(
     return store if isinstance(store, Store) else Store(done.store)
 
 
-def import_file(
-    path: str | os.PathLike[str],
-    *,
-    store: StoreLike,
-    label: str | None = None,
-    classes: str | Sequence[str] = (),
-    kind: Kind | None = None,
-    trained_on: str | None = None,
-    split: str | None = None,
-    meta: str | os.PathLike[str] | None = None,
-) -> Imported:
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be imported, by :func:`import_predictions`; ``store`` is what is at ``folder``, opened."""
+
+    path: Path
+    folder: Path
+    store: Store | None
+    label: str | None = None
+    classes: str | Sequence[str] = ()
+    kind: Kind | None = None
+    trained_on: str | None = None
+    split: str | None = None
+    meta: str | os.PathLike[str] | None = None
+
+
+def import_file(path: str | os.PathLike[str], *, store: StoreLike, **options: Any) -> Imported:
     """Import a file and say how it was read; see :func:`import_predictions`, whose arguments these are."""
-    check_kind(kind)
-    path, classes = Path(path), list_names(classes)
     folder = store.path if isinstance(store, Store) else Path(store)
     opened = store if isinstance(store, Store) else None
     if opened is None and (folder.is_file() or (folder / "corpus.h5").is_file()):
         opened = Store(folder)
-    meta = None if meta is None else Path(meta)
-    read = _read_file(path, folder, opened, label=label, classes=classes, kind=kind, meta=meta)
-    stated = {} if trained_on is None else {KEY: state_fitted(read.corpus, trained_on, split=split).to_json()}
-    details: dict[str, dict[str, Any]] = {member.run: {"source": path.name, **stated} for member in read.members}
+    asked = _Asked(Path(path), folder, opened, **options)
+    if asked.kind is not None:
+        check_choice("kind of numbers", asked.kind, get_args(Kind))
+    corpus, members, read = _read_file(asked)
+    stated = {}
+    if asked.trained_on is not None:
+        stated = {KEY: state_fitted(corpus, asked.trained_on, split=asked.split).to_json()}
+    details: dict[str, dict[str, Any]] = {member.run: {"source": asked.path.name, **stated} for member in members}
     for run in read.scores:
         details[run]["scores"] = read.scores[run]
-    is_unknown = trained_on is None and any(opened is None or not opened.has_run(run) for run in details)
+    is_unknown = not stated and any(opened is None or not opened.has_run(run) for run in details)
     if opened is None:
-        same = create_with_members(folder, read.corpus, read.members, details)
+        same = create_with_members(folder, corpus, members, details)
     else:
-        same = add_members(opened, read.members, details)
-    return Imported(
-        store=folder,
-        members=tuple(member.name for member in read.members if member.name not in same),
-        n=read.n,
+        same = add_members(opened, members, details)
+    return replace(
+        read,
+        members=tuple(member.name for member in members if member.name not in same),
         created=opened is None,
         identical=same,
-        scores=read.scores,
-        ignored=read.ignored,
-        unlabelled=read.unlabelled,
-        understood=(*read.notes, *((_UNKNOWN,) if is_unknown else ())),
+        understood=(*read.understood, *((_UNKNOWN,) if is_unknown else ())),
     )
 
 
-def _read_file(
-    path: Path,
-    folder: Path,
-    store: Store | None,
-    *,
-    label: str | None,
-    classes: Sequence[str],
-    kind: Kind | None,
-    meta: Path | None,
-) -> "_Read":
-    described = None if meta is None else _read_meta(meta, folder, store)
-    if kind == POOLED and described is None:
-        _refuse_labels(folder, store, label, classes)
-    there = described.corpus if described is not None else None if store is None else store.corpus
-    if there is not None and kind == POOLED:
-        read = _read_features(path, there)
+# What a file holds, in the order of its corpus, and what was understood of it.
+_Read = tuple[Corpus, Sequence[Member], Imported]
+
+
+def _read_file(asked: _Asked) -> _Read:
+    described = None if asked.meta is None else _read_meta(Path(asked.meta), asked)
+    if asked.kind == POOLED and described is None:
+        _refuse_labels(asked)
+    there = described.corpus if described is not None else None if asked.store is None else asked.store.corpus
+    if there is not None and asked.kind == POOLED:
+        corpus, members, read = _read_features(asked, there)
     else:
-        read = _read_predictions(path, there, folder, label=label, classes=classes, kind=kind, meta=meta)
+        corpus, members, read = _read_predictions(asked, there)
     if described is None:
-        return read
+        return corpus, members, read
     corpus = described.corpus
     if corpus.default_split is None:
-        answered = np.concatenate([member.rows for member in read.members])
+        answered = np.concatenate([member.rows for member in members])
         corpus = judge_all(corpus, np.isin(np.arange(len(corpus)), answered))
-    return replace(read, corpus=corpus, notes=(*described.notes, *read.notes))
+    return corpus, members, replace(read, understood=(*described.notes, *read.understood))
 
 
-def _read_meta(meta: Path, folder: Path, store: Store | None) -> BuiltCorpus:
-    if store is not None:
+def _read_meta(meta: Path, asked: _Asked) -> BuiltCorpus:
+    if asked.store is not None:
         raise CorpusError(
-            f"there is a store at {folder}, whose corpus stands: expected `meta` for a new one only; `init()` with the "
-            f"table and no audio adds its columns and splits to this store"
+            f"there is a store at {asked.folder}, whose corpus stands: expected `meta` for a new one only; `init()` "
+            f"with the table and no audio adds its columns and splits to this store"
         )
     return load_manifest(meta, no_audio=True)
 
 
-def _refuse_labels(folder: Path, store: Store | None, label: str | None, classes: Sequence[str]) -> None:
+def _refuse_labels(asked: _Asked) -> None:
     """Refuse what makes no sense for representations."""
-    if store is None:
+    if asked.store is None:
         raise CorpusError(
-            f"there is no store at {folder}: expected one, since representations bring no labels; make it with "
+            f"there is no store at {asked.folder}: expected one, since representations bring no labels; make it with "
             "`init()`, or import predictions first"
         )
-    given = ["`label`"] * (label is not None) + ["`classes`"] * bool(classes)
+    given = ["`label`"] * (asked.label is not None) + ["`classes`"] * bool(list_names(asked.classes))
     if given:
         raise CorpusError(f"{' and '.join(given)} with `kind` {POOLED}: expected none, representations have no labels")
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What a file holds, in the order of its corpus; the fields are those of :class:`Imported`."""
-
-    corpus: Corpus
-    members: Sequence[Member]
-    n: int
-    scores: dict[str, str] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def _read_features(path: Path, corpus: Corpus) -> _Read:
-    loaded, ignored = load_features(path)
-    members, notes = align_features(loaded, corpus, path)
-    return _Read(
-        corpus,
-        members=[replace(member, provenance={"source": path.name}) for member in members],
+def _read_features(asked: _Asked, corpus: Corpus) -> _Read:
+    loaded, ignored = load_features(asked.path)
+    members, notes = align_features(loaded, corpus, asked.path)
+    read = Imported(
+        store=asked.folder,
         n=len(set(np.concatenate([member.rows for member in members]).tolist())),
         ignored=ignored,
-        notes=(*notes, *_describe_ignored(ignored, "representations")),
+        understood=(*notes, *_describe_ignored(ignored, "representations")),
     )
+    return corpus, [replace(member, provenance={"source": asked.path.name}) for member in members], read
 
 
 def _describe_ignored(names: Sequence[str], noun: str) -> Iterator[str]:
@@ -218,51 +204,45 @@ def _describe_ignored(names: Sequence[str], noun: str) -> Iterator[str]:
         yield f"ignored, since they are neither ids nor {noun}: {', '.join(name or '(no name)' for name in names)}"
 
 
-def _read_predictions(
-    path: Path,
-    there: Corpus | None,
-    folder: Path,
-    *,
-    label: str | None,
-    classes: Sequence[str],
-    kind: str | None,
-    meta: Path | None,
-) -> _Read:
+def _read_predictions(asked: _Asked, there: Corpus | None) -> _Read:
+    path, label, classes = asked.path, asked.label, list_names(asked.classes)
     if path.is_dir() or path.suffix.lower() in ARRAYS:
         raise CorpusError(
             f"{path}: expected a table of predictions, CSV or Parquet; if it holds representations, say `kind` {POOLED}"
         )
     if there is None and label is None:
         raise CorpusError(
-            f"there is no store at {folder}: expected `label` COLUMN, the true labels in {path.name}, to create one "
-            f"(columns: {', '.join(load_table(path).frame.columns[:8])}), or `meta` TABLE, which says them"
+            f"there is no store at {asked.folder}: expected `label` COLUMN, the true labels in {path.name}, to create "
+            f"one (columns: {', '.join(load_table(path).frame.columns[:8])}), or `meta` TABLE, which says them"
         )
     table = load_predictions(path, label=label, corpus=there, classes=classes)
-    table, missing = (table, []) if meta is None or there is None else join_facts(table, there, meta)
+    missing: list[str] = []
+    if asked.meta is not None and there is not None:
+        table, missing = join_facts(table, there, Path(asked.meta))
     known, truth, notes = name_truth(table, there, classes)
     columns = assign_columns(table, known.meant, label=label)
-    read = read_answers(table, columns, kind=kind)
-    known = choose_classes(table, known, columns, read.answers, is_new=there is None)
+    answers, kinds, read_as = read_answers(table, columns, kind=asked.kind)
+    known = choose_classes(table, known, columns, answers, is_new=there is None)
     further = [header for header in table.further if header not in columns and not (columns and header == KIND_COLUMN)]
     facts = Facts(ignored=tuple(further)) if there is not None else collect_facts(table, further)
     corpus = there or _make_corpus(path.stem, truth, known.names, facts)
-    codes, outside = code_answers(read.answers, corpus, known)
-    pairs = list(zip(read.answers, codes, strict=True))
+    codes, outside = code_answers(answers, corpus, known)
+    pairs = list(zip(answers, codes, strict=True))
     kept = {said.member.run for said, own in pairs if own is None}
     used = set(corpus.labels.tolist())
     unlabelled = [name for place, name in enumerate(corpus.classes) if there is None and place not in used]
     aside = [*_describe_ignored(facts.ignored, "predictions")]
     if unlabelled and not classes:
         aside.append(f"no utterance is labelled {', '.join(unlabelled)}: classes all the same; `classes` names others")
-    return _Read(
-        corpus,
-        members=[_align(said, own, corpus, path) for said, own in pairs],
+    read = Imported(
+        store=asked.folder,
         n=len(set(table.ids[np.concatenate([member.rows for member in table.members])].tolist())),
-        scores={run: found for run, found in read.kinds.items() if run in kept},
+        scores={run: found for run, found in kinds.items() if run in kept},
         ignored=facts.ignored,
         unlabelled=tuple(unlabelled),
-        notes=(*table.notes, *missing, *notes, *read.notes, *facts.notes, *outside, *aside),
+        understood=(*table.notes, *missing, *notes, *read_as, *facts.notes, *outside, *aside),
     )
+    return corpus, [_align(said, own, corpus, path) for said, own in pairs], read
 
 
 def _make_corpus(name: str, truth: Mapping[str, str], classes: tuple[str, ...], facts: Facts) -> Corpus:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, check_voting_rule, load_members
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, load_members
 from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.metrics import softmax
@@ -57,7 +57,7 @@ def predictions(
     """
     store = open_store(store)
     members = list_names(members)
-    voting = check_voting_rule(rule, tie, split=split)
+    voting = VotingRule(rule, tie, split)
     on = name_part(store.corpus, on, split)
     chosen = choose_covering(store, members, store.corpus.rows(on, split=split), on=on, steps=steps)
     return tabulate_answers(store, chosen.names, chosen.rows, split=split, voting=voting)
@@ -69,11 +69,9 @@ def tabulate_answers(
     """Return the table of :func:`predictions`.
 
     Args:
-        store: the store.
         names: full names of members and ensembles.
         rows: ``(n,)`` indices of the utterances.
         split: whose parts are named. Default: the corpus' default split.
-        voting: how ensembles vote.
     """
     import polars
 

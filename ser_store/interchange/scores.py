@@ -1,11 +1,11 @@
 """The numbers of class columns: logits, probabilities, their logarithms, or scores; and what is stored of each."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.errors import CorpusError, UnknownNameError, describe_unknown
+from ser_store.errors import CorpusError
 from ser_store_h5.from_arrays import take_logarithms
 
 # What stands for the logarithm of 0: that of the smallest normal float32, so that the softmax of it is no 0 again.
@@ -17,16 +17,6 @@ _CENT = 100.0
 POOLED = "pooled"
 Kind = Literal["logits", "probabilities", "log-probabilities", "scores", "pooled"]
 Numbers = NDArray[np.float64]
-
-
-def check_kind(kind: str | None) -> None:
-    """Refuse a kind of numbers that there is not.
-
-    Raises:
-        UnknownNameError: naming the nearest.
-    """
-    if kind not in (None, *get_args(Kind)):
-        raise UnknownNameError(describe_unknown("kind of numbers", str(kind), get_args(Kind)))
 
 
 def find_total(numbers: Numbers, *, rounding: float = _ROUNDED) -> float | None:

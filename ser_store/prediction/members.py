@@ -9,11 +9,11 @@ from ser_store.ensembles.fitted.calibrate import HEAD as TEMPERATURE
 from ser_store.ensembles.fitted.report import summarize_weights
 from ser_store.ensembles.options import WEIGHTED
 from ser_store.errors import EnsembleError, StoreError
-from ser_store.evaluation.choice.ensemble_names import EnsembleRule, check_voting_rule, format_ensemble
+from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule
 from ser_store.evaluation.choice.member_choice import name_part, resolve_ensemble
 from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
-from ser_store.evaluation.fitted.task import pose_task
-from ser_store.evaluation.repeats.fold_runs import KIND as FOLDS
+from ser_store.evaluation.fitted import pose_task
+from ser_store.evaluation.folds import KIND as FOLDS
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores, describe_scores, find_kind
 from ser_store.heads.inputs import standardise_like, takes_logits
 from ser_store.heads.kept_heads import load_kept
@@ -50,7 +50,7 @@ def find_answerer(
         )
     names = resolve_ensemble(store, name)
     if PLUS in name:
-        voting = check_voting_rule(rule or "hard", tie or "lowest")
+        voting = VotingRule(rule or "hard", tie or "lowest")
         if voting.rule != "hard" and voting.tie != "lowest":
             raise EnsembleError(f"`tie` {tie} with `rule` {rule}: expected ties by lowest; leave `tie` out")
         weights, how = _fit_weights(store, sorted(names), voting.rule) if voting.fits_weights else ({}, ())
@@ -178,7 +178,7 @@ def _find_voters(
         if (of is not None or rule in SUMMED) and store.describe_member(name).logits is None:
             raise StoreError(f"{name} has labels only: expected logits or probabilities to add up; take `rule` hard")
     return Ensemble(
-        format_ensemble(names),
+        PLUS.join(names),
         tuple(_find_member(store, name, checkpoint) for name in names),
         len(store.corpus.classes),
         rule,

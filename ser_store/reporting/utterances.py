@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import StoreError
-from ser_store.evaluation.choice.ensemble_names import load_predictions
-from ser_store.evaluation.hard_utterances import compute_difficulty
+from ser_store.evaluation.choice.ensemble_names import load_members
 from ser_store.evaluation.slices import Slice, find_groups, slice_members
 from ser_store.evaluation.uncertainty import choose_rule
 from ser_store.reporting.question import Asked
@@ -38,7 +37,7 @@ def describe_hard(asked: Asked, predicted: NDArray[np.int16], *, audio: Audio | 
         StoreError: if recordings are asked for, and none of them is where the corpus says.
     """
     corpus, m = asked.store.corpus, len(predicted)
-    n_right = compute_difficulty(corpus.labels[asked.rows], predicted, n_classes=len(corpus.classes)).n_right
+    n_right = np.count_nonzero(predicted == corpus.labels[asked.rows], axis=0)
     hard = [place for place in np.argsort(n_right, kind="stable").tolist() if 2 * n_right[place] < m]
     listed = [
         _describe_utterance(corpus, int(asked.rows[place]), predicted[:, place]) | {"n_right": int(n_right[place])}
@@ -90,7 +89,7 @@ def _find_audio(corpus: Corpus, row: int, audio: Audio, beside: Path) -> str | N
 def iter_slices(asked: Asked, compared: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the accuracy of members and ensembles by speaker, by class, and by each column that tells groups apart."""
     corpus, rows = asked.store.corpus, asked.rows
-    truth, predicted = corpus.labels[rows], load_predictions(asked.store, compared, rows)
+    truth, predicted = corpus.labels[rows], load_members(asked.store, compared, rows)[0]
     speakers = corpus.speaker_groups(rows)
     for by in [*(["speaker"] if corpus.speakers is not None else []), "label", *sorted(corpus.columns)]:
         values = _name_values(corpus, by, rows)

@@ -13,7 +13,7 @@ from ser_store.ensembles import vote
 from ser_store.errors import StoreError
 from ser_store.evaluation import name_part
 from ser_store.evaluation.choice.member_choice import describe_unreadable
-from ser_store.evaluation.tables.evaluation import caption_utterances
+from ser_store.evaluation.tables import caption_utterances
 from ser_store.metrics import Evaluation, evaluate_predictions
 from ser_store.reproduction.published import FIGURES, PublishedReport, load_published
 from ser_store.reproduction.text import tabulate_paper

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ser_store.common.display import Aside, Block, Percent, Table, format_bytes, format_count
-from ser_store.evaluation.tables.evaluation import TwoDecimals, caption_utterances
+from ser_store.evaluation.tables import TwoDecimals, caption_utterances
 from ser_store.reproduction.published import FIGURES, load_published
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from ser_store.common.log import report_name
 from ser_store.corpora.splits.train_eval_rows import list_folds
 from ser_store.errors import ExistsError, SerstoreError, StoreError
-from ser_store.evaluation.repeats.fold_runs import KIND, pool_folds
+from ser_store.evaluation.folds import KIND, pool_folds
 from ser_store.evaluation.steps import steps as select_steps
 from ser_store.inference.out_of_memory import free_memory
 from ser_store.training.distributed.lock import is_training

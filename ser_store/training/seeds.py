@@ -12,7 +12,7 @@ from ser_store.backbones.description import Init
 from ser_store.common.checks import check_number
 from ser_store.corpora.splits.train_eval_rows import Valid
 from ser_store.errors import SerstoreError
-from ser_store.evaluation.repeats.seeds import name_seed
+from ser_store.evaluation.seeds import name_seed
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.distributed.processes import stated_once
 from ser_store.training.finetune import finetune

@@ -53,7 +53,6 @@ def count_unanswered(predicted: NDArray[np.int16], n_classes: int) -> tuple[NDAr
 
     Args:
         predicted: ``(m, n)`` class indices, or -1.
-        n_classes: number of classes.
 
     >>> count_unanswered(np.array([[0, -1]], dtype=np.int16), 2)
     (array([[0, 2]], dtype=int16), 3)

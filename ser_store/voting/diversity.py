@@ -78,7 +78,6 @@ def compute_pair_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_classe
     Args:
         predictions: ``(m, n)`` class indices in ``0..n_classes-1``, one row per member.
         truth: ``(n,)`` class indices.
-        n_classes: number of classes.
 
     Raises:
         EnsembleError: if the arrays do not fit each other or leave their ranges.
@@ -117,7 +116,6 @@ def compute_ensemble_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_cl
     Args:
         predictions: ``(k, n)`` class indices in ``0..n_classes-1``, one row per member of the ensemble.
         truth: ``(n,)`` class indices.
-        n_classes: number of classes.
 
     Raises:
         EnsembleError: if the arrays do not fit each other or leave their ranges.
@@ -127,10 +125,7 @@ def compute_ensemble_diversity(predictions: ArrayLike, truth: ArrayLike, *, n_cl
     """
     pairs = compute_pair_diversity(predictions, truth, n_classes=n_classes)
     return EnsembleDiversity(
-        disagreement=_average_pairs(pairs.disagreement),
-        q_statistic=_average_pairs(pairs.q_statistic),
-        double_fault=_average_pairs(pairs.double_fault),
-        kappa=_average_pairs(pairs.kappa),
+        **{name: _average_pairs(matrix) for name, matrix in vars(pairs).items()},
         oracle_accuracy=float((np.asarray(predictions) == np.asarray(truth)).any(axis=0).mean()),
     )
 

@@ -118,7 +118,6 @@ def cross_fit(
     """Return what is said of each utterance by a combination that was fitted without its group, and all of these.
 
     Args:
-        fit: what fits one.
         scores: ``(m, n, c)`` log-probabilities.
         labels: ``(n,)`` class indices.
         groups: ``(n,)`` numbers, two different ones at least.

@@ -9,38 +9,12 @@ from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, check_plain
-from ser_store.voting.rules import ABSTAINED, Votes
-from ser_store.voting.search import EnsembleScore, score_ensemble
+from ser_store.voting.search import EnsembleScore, SearchResult, score_ensemble
 from ser_store.voting.top_k import weigh_utterances
 from ser_store_h5.progress import Progress, silent
 
 # Sums of so many quantized probabilities are exact.
 _MAX_ADDITIONS = 2**14
-
-
-@dataclass(frozen=True)
-class GreedyResult:
-    """The path that the selection took.
-
-    Attributes:
-        added: the candidates in the order in which they were added, of the path with the best ensemble; one may
-            occur several times.
-        path: the ensemble after each addition; its ``members`` ascending, with repetitions.
-        voted: ensembles voted on all paths.
-        complete: False if the selection was interrupted: then it holds the path so far.
-        seconds: wall-clock time of the selection.
-    """
-
-    added: tuple[int, ...]
-    path: tuple[EnsembleScore, ...]
-    voted: int
-    complete: bool
-    seconds: float
-
-    @property
-    def best(self) -> EnsembleScore:
-        """The best ensemble on the path: more right, then the higher balanced accuracy, then fewer members."""
-        return max(self.path, key=_rank)
 
 
 @dataclass(frozen=True)
@@ -57,7 +31,7 @@ class _Sums:
     keys: NDArray[np.int64] | None
 
 
-def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyResult:
+def search_greedy(problem: Problem, *, top: int | None = None, progress: Progress = silent) -> SearchResult:
     """Build an ensemble greedily: add ``problem.k`` times the candidate with which it votes best.
 
     This is done in several ways ("paths"), and the best outcome is returned. Every path begins with the best single
@@ -70,8 +44,9 @@ def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyRes
       than half of the votes is the ensemble.
 
     Of candidates with which the ensemble is equally accurate the one of higher balanced accuracy is taken, then the
-    one of lower index. Accuracy may fall along a path: :attr:`GreedyResult.best` is its best ensemble. Of paths whose
-    best are equally good the first is taken. Nothing proves that there is no better ensemble.
+    one of lower index. Accuracy may fall along a path: its results are the ensembles after each addition, members
+    ascending and with repetitions, the best first: more right, then the higher balanced accuracy, then fewer members.
+    Of paths whose best are equally good the first is taken. Nothing proves that there is no better ensemble.
 
     Ctrl-C ends the selection early with the path so far.
 
@@ -80,14 +55,14 @@ def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyRes
 
     Args:
         problem: without weights or constraints, by accuracy. ``k`` additions, 1 to 16384; may exceed m.
-        progress: shows how far the selection is.
+        top: how many of the path's ensembles to return. Default: all.
 
     Raises:
         EnsembleError: if ``k`` leaves its range, or the problem has weights, constraints or another objective.
 
     >>> from ser_store.voting.problem import pose_problem
     >>> found = search_greedy(pose_problem([[0, 0, 1], [0, 1, 0], [1, 1, 1]], [0, 1, 1], k=3, n_classes=2))
-    >>> found.best.members, found.best.correct
+    >>> found.results[0].members, found.results[0].correct
     ((0, 1, 2), 3)
     """
     k = problem.k
@@ -105,21 +80,26 @@ def search_greedy(problem: Problem, *, progress: Progress = silent) -> GreedyRes
                 path.add_best()
     except KeyboardInterrupt:
         complete = False
-    results = [
-        GreedyResult(
-            added=tuple(path.added),
-            path=tuple(score_ensemble(problem, sorted(path.added[: size + 1])) for size in range(len(path.added))),
-            voted=sum(one.voted for one in paths),
-            complete=complete,
-            seconds=time.perf_counter() - started,
-        )
-        for path in paths
-    ]
-    return max(results, key=lambda result: _rank(result.best) if result.path else (-1, 0.0, 0))
+    ranked = []
+    for path in paths:
+        ensembles = [score_ensemble(problem, sorted(path.added[:size])) for size in range(1, len(path.added) + 1)]
+        ranked.append(sorted(ensembles, key=_rank))
+    return SearchResult(
+        k=k,
+        method="greedy",
+        total=problem.total,
+        searched=sum(path.voted for path in paths),
+        complete=complete,
+        proved=False,
+        bound=None,
+        seconds=time.perf_counter() - started,
+        histogram=None,
+        results=tuple(min(ranked, key=lambda path: _rank(path[0]) if path else (1, 0.0, 0))[:top]),
+    )
 
 
 def _rank(score: EnsembleScore) -> tuple[int, float, int]:
-    return score.correct, score.balanced_accuracy, -len(score.members)
+    return -score.correct, -score.balanced_accuracy, len(score.members)
 
 
 class _Path:
@@ -162,10 +142,11 @@ class _Path:
     def _score(self, sums: _Sums) -> NDArray[Any]:
         """Return for every utterance whether it is right, or how probably by lot, ``(n,)``."""
         problem = self.problem
-        if not self._draws_lots:
-            right: NDArray[np.bool_] = _decide(sums, abstains=problem.tie == "abstain").predicted == problem.truth
-            return right
         at_top = sums.scores == sums.scores.max(axis=1, keepdims=True)
+        if not self._draws_lots:
+            predicted = (at_top if sums.keys is None else np.where(at_top, sums.keys, -1)).argmax(axis=1)
+            abstains = problem.tie == "abstain" and at_top.sum(axis=1) > 1
+            return np.asarray((predicted == problem.truth) & ~np.asarray(abstains))
         chances: NDArray[np.float64] = at_top[np.arange(problem.n), problem.truth] / at_top.sum(axis=1)
         return chances
 
@@ -187,12 +168,3 @@ class _Path:
         keys = keys.copy()
         keys[voted] = np.maximum(keys[voted], self._ranks[candidate])
         return _Sums(scores, keys)
-
-
-def _decide(sums: _Sums, *, abstains: bool) -> Votes:
-    at_top = sums.scores == sums.scores.max(axis=1, keepdims=True)
-    tied = at_top.sum(axis=1) > 1
-    predicted = (at_top if sums.keys is None else np.where(at_top, sums.keys, -1)).argmax(axis=1)
-    if abstains:
-        predicted[tied] = ABSTAINED
-    return Votes(predicted=predicted.astype(np.int16), tied=tied)

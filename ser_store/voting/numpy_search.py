@@ -5,15 +5,14 @@ members above q: one broadcast addition per word votes for all of its ensembles.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import comb
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.voting.margins import Margins, encode_steps, encode_votes
 from ser_store.voting.problem import Problem
-from ser_store.voting.subsets import Constraints, rank_lexicographic, unrank_subsets
+from ser_store.voting.subsets import Constraints, make_constraints, rank_lexicographic
 from ser_store.voting.top_k import Tally, weigh_utterances
 from ser_store_h5.progress import Progress
 
@@ -26,22 +25,18 @@ Members = tuple[int, ...]
 _STARTS = 8
 
 
-@dataclass(frozen=True)
-class Block:
-    """Prefixes of highest index ``q`` (-1: the empty one), of ranks ``start..stop-1``, and lasts ``first..end-1``."""
+class Block(NamedTuple):
+    """Ensembles of each of the ``prefixes``, ``(e, k - 1)`` ascending, with each last member in ``first..end-1``."""
 
-    q: int
-    start: int
-    stop: int
+    prefixes: NDArray[np.intp]
     first: int
     end: int
 
-    def list_prefixes(self, k: int) -> NDArray[np.intp]:
-        """Return the prefixes, ``(stop - start, k - 1)``, members ascending."""
-        if k == 1:
-            return np.empty((1, 0), dtype=np.intp)
-        lower = unrank_subsets(self.start, self.stop, size=k - 2)
-        return np.column_stack([lower, np.full(len(lower), self.q)])
+    def rank(self, n_candidates: int) -> NDArray[np.int64]:
+        """Return the lexicographic ranks among all ensembles, ``(e, end - first)``."""
+        firsts = np.column_stack([self.prefixes, np.full(len(self.prefixes), self.first)])
+        # Those that differ in the last member alone follow each other.
+        return rank_lexicographic(firsts, n_candidates=n_candidates)[:, None] + np.arange(self.end - self.first)
 
 
 def search_batched(
@@ -50,67 +45,52 @@ def search_batched(
     """Vote every ensemble that is allowed, and count it in ``tally``.
 
     Args:
-        problem: what is searched.
         tally: is changed.
-        progress: shows how far the search is.
-        kept: ``(problem.total,)``, takes the utterances right of each ensemble, lexicographically; of a problem with
-            constraints nothing is kept.
+        kept: ``(problem.total,)``, takes the utterances right of each ensemble, lexicographically; only of a problem
+            without constraints.
     """
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
-    size = margins.bytes_per_ensemble
-    if problem.constraints is not None:
-        seconds_last = range(problem.k - 2, problem.m) if problem.k > 1 else [-1]
-        for q in progress(seconds_last, total=len(seconds_last), label="voting"):
-            for prefixes, first, end in _iter_allowed_blocks(problem, problem.constraints, q, size):
-                tally_block(problem, margins, weights, prefixes, first, end, tally)
-        return
-    total = sum(1 for _ in iter_blocks(problem, size))
-    for block in progress(iter_blocks(problem, size), total=total, label="voting"):
-        prefixes = block.list_prefixes(problem.k)
-        correct = tally_block(problem, margins, weights, prefixes, block.first, block.end, tally)
+    total = sum(1 for _ in iter_blocks(problem, margins))
+    for block in progress(iter_blocks(problem, margins), total=total, label="voting"):
+        correct = tally_block(problem, margins, weights, block, tally)
         if kept is not None:
-            firsts = np.column_stack([prefixes, np.full(len(prefixes), block.first)])
-            ranks = rank_lexicographic(firsts, n_candidates=problem.m)
-            # Those that differ in the last member alone follow each other.
-            kept[ranks[:, None] + np.arange(block.end - block.first)] = correct
+            kept[block.rank(problem.m)] = correct
 
 
 def compute_outcomes(problem: Problem) -> NDArray[np.bool_]:
-    """Return which utterances every ensemble gets right, whatever the constraints: ``(ensembles, n)`` bool.
+    """Return which utterances every ensemble that is allowed gets right, lexicographically: ``(ensembles, n)`` bool.
 
-    One byte for each ensemble and utterance. The ensembles are in the order of the search, whatever the size of its
-    blocks: by their last member but one, then colexicographically by those before, then by their last.
+    One byte for each ensemble and utterance.
     """
     margins = encode(problem)
-    blocks = iter_blocks(problem, margins.bytes_per_ensemble)
-    voted = (vote_block(problem, margins, one.list_prefixes(problem.k), one.first, one.end) for one in blocks)
-    return np.concatenate([right.reshape(-1, right.shape[-1])[:, : problem.n] for right in voted])
+    blocks = list(iter_blocks(problem, margins))
+    right = np.concatenate([vote_block(problem, margins, one).reshape(-1, margins.start.shape[1]) for one in blocks])
+    ranks = np.concatenate([one.rank(problem.m).ravel() for one in blocks])
+    return right[np.argsort(ranks), : problem.n]
 
 
 def tally_block(
     problem: Problem,
     margins: Margins,
     weights: NDArray[np.int64],
-    prefixes: NDArray[np.intp],
-    first: int,
-    end: int,
+    block: Block,
     tally: Tally,
     *,
     floor: int = 0,
 ) -> NDArray[np.int64]:
-    """Count each prefix with each last member in ``first..end-1`` in ``tally``; the best need ``floor`` right.
+    """Count the ensembles of a block in ``tally``; the best need ``floor`` right.
 
     Returns ``(prefixes, lasts)``, utterances right.
     """
-    right = vote_block(problem, margins, prefixes, first, end)
+    right = vote_block(problem, margins, block)
     # Bools of an utterance count eight to a word, which beats summing them by far.
     correct: NDArray[np.int64] = np.bitwise_count(right.view(np.uint64)).sum(axis=2, dtype=np.int64)
     prefix, last = np.nonzero(correct >= max(floor, tally.floor))
     tally.offer(
         correct[prefix, last],
         right[prefix, last, : problem.n] @ weights,
-        np.column_stack([prefixes[prefix], last + first]),
+        np.column_stack([block.prefixes[prefix], last + block.first]),
     )
     tally.histogram += np.bincount(correct.ravel(), minlength=problem.n + 1)
     return correct
@@ -132,13 +112,9 @@ def encode(problem: Problem) -> Margins:
     )
 
 
-def vote_block(
-    problem: Problem, margins: Margins, prefixes: NDArray[np.intp], first: int, end: int
-) -> NDArray[np.bool_]:
-    """Return which utterances each prefix with each last member in ``first..end-1`` gets right.
-
-    Returns ``(prefixes, lasts, p)`` bool, ``p`` padded utterances.
-    """
+def vote_block(problem: Problem, margins: Margins, block: Block) -> NDArray[np.bool_]:
+    """Return which utterances the ensembles of a block get right, ``(prefixes, lasts, p)`` bool, ``p`` padded ones."""
+    prefixes, first, end = block
     sums = np.repeat(margins.start[:, None, :], len(prefixes), axis=1)
     for place in range(problem.k - 1):
         sums += margins.codes[:, prefixes[:, place]]
@@ -161,43 +137,27 @@ def _find_unbeaten(margins: Margins, sums: NDArray[np.unsignedinteger], first: i
     return unbeaten
 
 
-def iter_blocks(problem: Problem, size: int) -> Iterator[Block]:
-    """Yield blocks that cover every ensemble once; an ensemble's sums take ``size`` bytes."""
-    per_block = max(1, BLOCK_BYTES // size)
-    m, k = problem.m, problem.k
-    for q in [-1] if k == 1 else range(k - 2, m - 1):
-        n_prefixes = 1 if k == 1 else comb(q, k - 2)
-        width = min(m - 1 - q, per_block)
-        height = per_block // width
-        for start in range(0, n_prefixes, height):
-            for first in range(q + 1, m, width):
-                yield Block(q, start, min(start + height, n_prefixes), first, min(first + width, m))
-
-
-def _iter_allowed_blocks(
-    problem: Problem, constraints: Constraints, q: int, size: int
-) -> Iterator[tuple[NDArray[np.intp], int, int]]:
-    """Yield prefixes whose last member is ``q`` (-1: the empty one), with the last members for all of them.
-
-    An ensemble's sums take ``size`` bytes.
-    """
-    per_block = max(1, BLOCK_BYTES // size)
-    if q < 0:
+def iter_blocks(problem: Problem, margins: Margins) -> Iterator[Block]:
+    """Yield blocks that cover every ensemble that is allowed once."""
+    constraints = problem.constraints or make_constraints(problem.m)
+    per_block = max(1, BLOCK_BYTES // margins.bytes_per_ensemble)
+    if problem.k == 1:
         for first, end in _find_stretches(constraints, 0, 0):
-            yield np.empty((1, 0), dtype=np.intp), first, end
+            yield Block(np.empty((1, 0), dtype=np.intp), first, end)
         return
-    # Nobody of the group of q, which begins where those end that it may follow.
-    stop = int(np.searchsorted(constraints.following, q, side="right"))
-    for lower, held in constraints.iter_subsets(problem.k - 2, stop=stop, held=int(constraints.hits[q])):
-        prefixes = np.column_stack([lower, np.full(len(lower), q)])
-        for hit in sorted(set(held.tolist())):
-            alike = prefixes[held == hit]
-            for first, end in _find_stretches(constraints, int(constraints.following[q]), hit):
-                width = min(end - first, per_block)
-                height = max(1, per_block // width)
-                for begin in range(first, end, width):
-                    for start in range(0, len(alike), height):
-                        yield alike[start : start + height], begin, min(begin + width, end)
+    for q in range(problem.k - 2, problem.m):
+        # Nobody of the group of q, which begins where those end that it may follow.
+        stop = int(np.searchsorted(constraints.following, q, side="right"))
+        for lower, held in constraints.iter_subsets(problem.k - 2, stop=stop, held=int(constraints.hits[q])):
+            prefixes = np.column_stack([lower, np.full(len(lower), q)])
+            for hit in sorted(set(held.tolist())):
+                alike = prefixes[held == hit]
+                for first, end in _find_stretches(constraints, int(constraints.following[q]), hit):
+                    width = min(end - first, per_block)
+                    height = max(1, per_block // width)
+                    for begin in range(first, end, width):
+                        for start in range(0, len(alike), height):
+                            yield Block(alike[start : start + height], begin, min(begin + width, end))
 
 
 def _find_stretches(constraints: Constraints, start: int, held: int) -> list[tuple[int, int]]:
@@ -237,7 +197,7 @@ def search_locally(problem: Problem, *, top: int, starts: int = _STARTS, seed: i
 
 def _count_right(problem: Problem, margins: Margins, rest: list[int]) -> NDArray[np.int64]:
     """Return how many utterances ``rest`` and each candidate get right, ``(m,)``; -1 for those already in it."""
-    right = vote_block(problem, margins, np.array([rest], dtype=np.intp), 0, problem.m)[0]
+    right = vote_block(problem, margins, Block(np.array([rest], dtype=np.intp), 0, problem.m))[0]
     correct: NDArray[np.int64] = np.bitwise_count(right.view(np.uint64)).sum(axis=1, dtype=np.int64)
     correct[rest] = -1
     return correct

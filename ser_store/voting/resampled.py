@@ -1,9 +1,7 @@
 """The best ensemble in each of many samples of the utterances, in one pass over all ensembles."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,8 +40,6 @@ def find_bests(
         problem: one that exact sums decide, see ``Problem.is_added_up``; with or without constraints.
         samples: ``(s, n_units)``, how often each holds each unit.
         units: ``(n,)``, the unit of every utterance.
-        threads: default: as many as there are processors.
-        progress: shows how far the pass is.
 
     >>> from ser_store.voting.problem import pose_problem
     >>> problem = pose_problem([[0, 0], [0, 1], [1, 1]], [0, 1], k=2, n_classes=2)
@@ -53,7 +49,7 @@ def find_bests(
     from threadpoolctl import threadpool_limits
 
     from ser_store.voting.compiled.losses import encode_margins
-    from ser_store.voting.compiled.parts import count_processors
+    from ser_store.voting.compiled.parts import count_processors, run_in_threads
 
     constraints = problem.constraints or make_constraints(problem.m)
     margins, lane_units = encode_margins(problem, units, n_samples=len(samples))
@@ -63,35 +59,16 @@ def find_bests(
     # What is as good as a good ensemble may come before it.
     fewest = _find_in_part(margins, constraints, _list_good_roots(problem, constraints), weights, fewest)[0] + 0.5
     members = np.zeros((len(samples), problem.k), dtype=np.intp)
-    n_threads = threads or count_processors()
-    pool = ThreadPoolExecutor(n_threads)
-    parts = _iter_parts(constraints, problem.k)
-    running: deque[Future[tuple[NDArray[np.float32], NDArray[np.intp]]]] = deque()
-
-    def iter_done() -> Iterator[tuple[NDArray[np.float32], NDArray[np.intp]]]:
-        while True:
-            for roots in islice(parts, 2 * n_threads - len(running)):
-                running.append(pool.submit(_find_in_part, margins, constraints, roots, weights, fewest.copy()))
-            if not running:
-                return
-            yield running.popleft().result()
-
-    total = sum(1 for _ in _iter_parts(constraints, problem.k))
-    try:
-        with threadpool_limits(1):
-            for own_fewest, own_members in progress(iter_done(), total=total, label="correcting for the choice"):
-                better = own_fewest < fewest
-                fewest[better], members[better] = own_fewest[better], own_members[better]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    calls = (
+        partial(_find_in_part, margins, constraints, roots, weights, fewest.copy())
+        for roots in constraints.iter_rows(problem.k - 1, stop=problem.m, n_rows=_ROOTS)
+    )
+    total = -(-constraints.count_beginnings(problem.k - 1, stop=problem.m) // _ROOTS)
+    with threadpool_limits(1), closing(run_in_threads(calls, threads or count_processors(), in_order=True)) as done:
+        for own_fewest, own_members in progress(done, total=total, label="correcting for the choice"):
+            better = own_fewest < fewest
+            fewest[better], members[better] = own_fewest[better], own_members[better]
     return members
-
-
-def _iter_parts(constraints: Constraints, k: int) -> Iterator[NDArray[np.intp]]:
-    """Yield all but the last members of ensembles, in lexicographic order."""
-    for roots, _ in constraints.iter_subsets(k - 1, stop=constraints.m):
-        for start in range(0, len(roots), _ROOTS):
-            yield roots[start : start + _ROOTS]
 
 
 def _list_good_roots(problem: Problem, constraints: Constraints) -> NDArray[np.intp]:

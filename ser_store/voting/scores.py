@@ -4,7 +4,6 @@ They are in lexicographic order, that of ``itertools.combinations``; see ``subse
 """
 
 from collections.abc import Iterator, Sequence
-from math import comb
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError
 from ser_store.voting.problem import Problem, check_countable
-from ser_store.voting.search import choose_backend, make_tally, run_search
+from ser_store.voting.search import choose_backend, run_search
 from ser_store.voting.subsets import unrank_lexicographic
+from ser_store.voting.top_k import Tally
 from ser_store_h5.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def compute_scores(
         scores = np.empty(problem.total, dtype=dtype)
     else:
         scores = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(problem.total,))
-    tally = make_tally(problem, top=1)
+    tally = Tally(problem, top=1)
     run_search(problem, tally, backend=backend, threads=threads, progress=progress, kept=scores)
     return scores
 
@@ -71,8 +71,7 @@ def write_scores_parquet(
     scores: NDArray[np.signedinteger],
     *,
     k: int,
-    n_candidates: int,
-    names: Sequence[str] | None = None,
+    names: Sequence[str],
     progress: Progress = silent,
 ) -> None:
     """Write the scores of all ensembles as Parquet, a row each: columns ``member_1`` to ``member_k``, and ``correct``.
@@ -81,34 +80,18 @@ def write_scores_parquet(
 
     Args:
         path: the file; one that is there is replaced.
-        scores: ``(C(n_candidates, k),)`` as of :func:`compute_scores`.
-        k: members of an ensemble.
-        n_candidates: number of candidates.
-        names: ``(n_candidates,)``, different from each other, to write in place of the members' indices.
-        progress: shows how far the writing is.
-
-    Raises:
-        EnsembleError: if there are not as many scores as ensembles, or names as candidates.
+        scores: ``(C(m, k),)`` as of :func:`compute_scores`.
+        names: of the candidates, different from each other.
 
     >>> import polars
-    >>> write_scores_parquet("scores.parquet", np.array([1, 1, 2], dtype=np.int16), k=2, n_candidates=3)
+    >>> write_scores_parquet("scores.parquet", np.array([1, 1, 2], dtype=np.int16), k=2, names=["a", "b", "c"])
     >>> polars.read_parquet("scores.parquet").row(2)
-    (1, 2, 2)
+    ('b', 'c', 2)
     """
-    if scores.shape != (comb(n_candidates, k),):
-        raise EnsembleError(
-            f"scores have shape {scores.shape}: expected ({comb(n_candidates, k)},), one for each ensemble of {k} of "
-            f"{n_candidates} candidates"
-        )
-    if names is not None and not len(names) == len(set(names)) == n_candidates:
-        raise EnsembleError(f"got {len(set(names))} different names: expected {n_candidates}, one per candidate")
     import polars as pl
     from polars.io.plugins import register_io_source
 
-    if names is None:
-        candidates = pl.Series(range(n_candidates), dtype=pl.UInt8 if n_candidates <= 256 else pl.UInt16)
-    else:
-        candidates = pl.Series(names, dtype=pl.Enum(names))
+    candidates = pl.Series(names, dtype=pl.Enum(names))
     correct = pl.UInt16 if scores.dtype == np.int16 else pl.UInt32
     schema = pl.Schema({**{f"member_{place}": candidates.dtype for place in range(1, k + 1)}, "correct": correct})
 
@@ -116,7 +99,7 @@ def write_scores_parquet(
         starts = range(0, len(scores), _CHUNK_ROWS)
         for start in progress(starts, total=len(starts), label="writing"):
             stop = min(start + _CHUNK_ROWS, len(scores))
-            members = unrank_lexicographic(start, stop, size=k, n_candidates=n_candidates)
+            members = unrank_lexicographic(start, stop, size=k, n_candidates=len(names))
             columns = [candidates.gather(members[:, place]) for place in range(k)]
             yield pl.DataFrame([*columns, pl.Series(scores[start:stop]).cast(correct)], schema=list(schema))
 

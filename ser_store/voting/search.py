@@ -1,7 +1,7 @@
 """The exhaustive search over the k-member ensembles of m candidates: exact, complete, flat in memory."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from ser_store.voting.compiled import find_obstacle
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem, check_countable, pose_problem
 from ser_store.voting.rules import Votes
-from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
+from ser_store.voting.top_k import Tally
 from ser_store_h5.progress import Progress, silent
 
 Backend = Literal["auto", "batched", "bitsliced", "summed"]
@@ -49,22 +49,34 @@ class EnsembleScore:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The outcome of a search among the ensembles of one size.
 
     Attributes:
-        searched: ensembles voted; all there are, if ``complete``.
+        k: members of an ensemble; of a greedy search, the members added.
+        method: ``exhaustive``, ``greedy`` or ``pruned``.
+        total: ensembles that are allowed.
+        searched: ensembles voted; all there are, if an exhaustive search is ``complete``.
         complete: False if the search was interrupted: then it holds the best so far.
+        proved: whether no ensemble is better than the first of ``results``, and with pruning none that is left out
+            better than the last.
+        bound: no ensemble has more utterances right, as far as that is known.
         seconds: wall-clock time of the search.
-        histogram: ``(n + 1,)`` int64, how many ensembles had 0, 1, …, n utterances right.
+        histogram: ``(n + 1,)`` int64, how many ensembles had 0, 1, …, n utterances right; None if not all were voted.
         results: the best, in order: by the objective ``accuracy`` more right first, then the higher balanced accuracy,
-            by ``balanced_accuracy`` the other way round; then the members' indices lexicographically.
+            by ``balanced_accuracy`` the other way round; then the members' indices lexicographically. Members are
+            indices of the candidates.
     """
 
+    k: int
+    method: str
+    total: int
     searched: int
     complete: bool
+    proved: bool
+    bound: int | None
     seconds: float
-    histogram: NDArray[np.int64]
-    results: tuple[EnsembleScore, ...]
+    histogram: NDArray[np.int64] | None = field(repr=False)
+    results: tuple[EnsembleScore, ...] = field(repr=False)
 
 
 def search_ensembles(
@@ -90,13 +102,11 @@ def search_ensembles(
         truth: ``(n,)`` class indices.
         k: members of an ensemble, ``1..m``.
         n_classes: number of classes, ``c``, at least 2.
-        top: how many of the best to return.
         backend: ``batched`` numpy; ``bitsliced`` compiled code (plain hard voting); ``summed`` compiled code (every
             rule, no constraints); or ``auto``: compiled code where it can and is worth loading. Compiled code knows the
             tie rules ``lowest`` and ``abstain``, and starts at two members. Weights of so many digits that sums leave
             62 bits (six or more in soft voting) are searched twice, and in numpy where that leaves a decision open.
         threads: of the compiled code; default: as many as there are processors.
-        progress: shows how far the search is.
         problem: ``rule``, ``tie``, ``probabilities``, ``weights``, ``objective``, ``groups`` and ``required``, as
             :func:`~ser_store.voting.problem.pose_problem` takes them.
 
@@ -129,7 +139,7 @@ def search_problem(
     check_top(top)
     check_countable(problem)
     backend = choose_backend(problem, backend)
-    tally = make_tally(problem, top=top)
+    tally = Tally(problem, top=top)
     started = time.perf_counter()
     complete = True
     try:
@@ -145,13 +155,19 @@ def check_top(top: int) -> None:
 
 
 def conclude(problem: Problem, tally: Tally, *, complete: bool, seconds: float) -> SearchResult:
-    """Return what the search of ``problem`` found."""
+    """Return what the exhaustive search of ``problem`` found."""
+    results = tuple(score_ensemble(problem, members) for members in tally.members.tolist())
     return SearchResult(
+        k=problem.k,
+        method="exhaustive",
+        total=problem.total,
         searched=int(tally.histogram.sum()),
         complete=complete,
+        proved=complete,
+        bound=results[0].correct if complete and problem.objective == "accuracy" else None,
         seconds=seconds,
         histogram=tally.histogram,
-        results=tuple(score_ensemble(problem, members) for members in tally.members.tolist()),
+        results=results,
     )
 
 
@@ -180,12 +196,6 @@ def run_search(
         search_summed(problem, tally, threads=threads, progress=progress, kept=kept)
     else:
         search_batched(problem, tally, progress=progress, kept=kept)
-
-
-def make_tally(problem: Problem, *, top: int) -> Tally:
-    """Return an empty tally that orders by the problem's objective."""
-    best_balance = bound_balance(weigh_utterances(problem.truth, problem.n_classes))
-    return Tally(n=problem.n, k=problem.k, top=top, objective=problem.objective, best_balance=best_balance)
 
 
 def choose_backend(problem: Problem, backend: str) -> str:

@@ -61,9 +61,10 @@ class Constraints:
                 total += (-1) ** n_avoided * _count_spread(sizes, k)
         return total
 
-    def count_beginnings(self, size: int) -> int:
-        """Return how many beginnings of so many members there are, whatever is required."""
-        return _count_spread(self.sizes, size)
+    def count_beginnings(self, size: int, *, stop: int) -> int:
+        """Return how many beginnings of ``size`` candidates below ``stop`` there are, whatever is required."""
+        ends = np.minimum(np.cumsum(self.sizes), stop)
+        return _count_spread(np.diff(ends, prepend=0).tolist(), size)
 
     def put_fixed_first(self) -> tuple[NDArray[np.intp], "Constraints"]:
         """The candidates that can be members, those first whom every ensemble holds, else in their order, ``(m,)``;
@@ -90,13 +91,26 @@ class Constraints:
             np.empty((1, 0), dtype=np.intp), np.array([held]), np.zeros(1, dtype=np.int64), size, stop
         )
 
+    def iter_rows(self, size: int, *, stop: int, n_rows: int) -> Iterator[NDArray[np.intp]]:
+        """The same in arrays of ``n_rows`` each, the last one with what is left."""
+        left = np.empty((0, size), dtype=np.intp)
+        for subsets, _ in self.iter_subsets(size, stop=stop):
+            left = np.concatenate([left, subsets])
+            whole = len(left) // n_rows * n_rows
+            for start in range(0, whole, n_rows):
+                yield left[start : start + n_rows]
+            left = left[whole:]
+        if len(left):
+            yield left
+
     def _grow(
         self, subsets: NDArray[np.intp], held: Ints, start: Ints, size: int, stop: int
     ) -> Iterator[tuple[NDArray[np.intp], Ints]]:
         if subsets.shape[1] == size:
             yield subsets, held
             return
-        counts = np.maximum(stop - start, 0)
+        # As many candidates as are still to come must be left for them.
+        counts = np.maximum(stop - (size - 1 - subsets.shape[1]) - start, 0)
         ends = np.append(0, counts.cumsum())
         row = 0
         while row < len(subsets):
@@ -115,7 +129,6 @@ def make_constraints(m: int, *, groups: ArrayLike | None = None, required: Seque
     """Return the checked constraints.
 
     Args:
-        m: candidates.
         groups: ``(m,)`` whole numbers, the same for candidates of one group, which must be next to each other.
             Default: everyone is a group of its own.
         required: sets of indices of candidates.
@@ -161,28 +174,6 @@ def _count_spread(sizes: Sequence[int], k: int) -> int:
     return ways[k]
 
 
-def unrank_subsets(start: int, stop: int, *, size: int) -> NDArray[np.intp]:
-    """Return the subsets of ``size`` indices with colexicographic ranks ``start..stop-1``, ascending rows of ``size``.
-
-    In this order, by the largest member first, the subsets of ``range(q)`` are the first ``C(q, size)``, whatever
-    the number of candidates. The subset ``a < b < c`` has rank ``C(a, 1) + C(b, 2) + C(c, 3)``.
-
-    >>> unrank_subsets(0, 4, size=2).tolist()
-    [[0, 1], [0, 2], [1, 2], [0, 3]]
-    """
-    ranks = np.arange(start, stop, dtype=np.int64)
-    subsets = np.empty((len(ranks), size), dtype=np.intp)
-    n_candidates = size
-    while comb(n_candidates, size) < stop:
-        n_candidates += 1
-    for place in range(size, 0, -1):
-        firsts = np.array([min(comb(member, place), stop) for member in range(n_candidates)], dtype=np.int64)
-        member = np.searchsorted(firsts, ranks, side="right") - 1
-        ranks -= firsts[member]
-        subsets[:, place - 1] = member
-    return subsets
-
-
 def unrank_lexicographic(start: int, stop: int, *, size: int, n_candidates: int) -> NDArray[np.intp]:
     """Return the subsets of ``size`` of ``range(n_candidates)`` with lexicographic ranks ``start..stop-1``, ascending.
 
@@ -191,9 +182,14 @@ def unrank_lexicographic(start: int, stop: int, *, size: int, n_candidates: int)
     >>> unrank_lexicographic(4, 6, size=2, n_candidates=4).tolist()
     [[1, 3], [2, 3]]
     """
-    # Colexicographic and downwards is lexicographic and upwards.
-    total = comb(n_candidates, size)
-    return n_candidates - 1 - unrank_subsets(total - stop, total - start, size=size)[::-1, ::-1]
+    # So many subsets come later: in the combinatorial number system of the candidates counted from the last.
+    later = comb(n_candidates, size) - 1 - np.arange(start, stop, dtype=np.int64)
+    subsets = np.empty((len(later), size), dtype=np.intp)
+    for place in range(size):
+        left = [min(comb(member, size - place), 2**62) for member in range(n_candidates)]
+        subsets[:, place] = np.searchsorted(np.array(left, dtype=np.int64), later, side="right") - 1
+        later -= np.array(left, dtype=np.int64)[subsets[:, place]]
+    return n_candidates - 1 - subsets
 
 
 def rank_lexicographic(subsets: NDArray[np.intp], *, n_candidates: int) -> NDArray[np.int64]:

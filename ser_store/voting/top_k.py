@@ -9,6 +9,8 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.voting.problem import Problem
+
 
 def weigh_utterances(truth: NDArray[np.intp], n_classes: int) -> NDArray[np.int64]:
     """Return what each utterance adds to the balance, ``(n,)`` int64: an integer that orders as balanced accuracy does.
@@ -33,11 +35,7 @@ def bound_balance(weights: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class Tally:
-    """The histogram of all ensembles seen and the ``top`` best of them, in order.
-
-    Args:
-        objective: ``accuracy`` or ``balanced_accuracy``.
-        best_balance: ``(n + 1,)``, see :func:`bound_balance`; needed by ``balanced_accuracy``.
+    """The histogram of all ensembles seen of a problem and the ``top`` best of them, in order.
 
     Attributes:
         histogram: ``(n + 1,)`` int64, ensembles by number of utterances right.
@@ -46,22 +44,14 @@ class Tally:
         members: ``(t, k)`` ascending indices of candidates.
     """
 
-    def __init__(
-        self,
-        *,
-        n: int,
-        k: int,
-        top: int,
-        objective: str = "accuracy",
-        best_balance: NDArray[np.int64] | None = None,
-    ) -> None:
+    def __init__(self, problem: Problem, *, top: int) -> None:
         self.top = top
-        self._by_balance = objective == "balanced_accuracy"
-        self._best_balance = best_balance
-        self.histogram = np.zeros(n + 1, dtype=np.int64)
+        self._by_balance = problem.objective == "balanced_accuracy"
+        self._best_balance = bound_balance(weigh_utterances(problem.truth, problem.n_classes))
+        self.histogram = np.zeros(problem.n + 1, dtype=np.int64)
         self.correct = np.empty(0, dtype=np.int64)
         self.balance = np.empty(0, dtype=np.int64)
-        self.members = np.empty((0, k), dtype=np.intp)
+        self.members = np.empty((0, problem.k), dtype=np.intp)
 
     @property
     def floor(self) -> int:
@@ -70,7 +60,7 @@ class Tally:
             return 0
         if not self._by_balance:
             return int(self.correct[-1])
-        return 0 if self._best_balance is None else int(np.searchsorted(self._best_balance, self.balance[-1]))
+        return int(np.searchsorted(self._best_balance, self.balance[-1]))
 
     def offer(self, correct: NDArray[np.int64], balance: NDArray[np.int64], members: NDArray[np.intp]) -> None:
         """Take in ensembles that may be among the best: ``(e,)``, ``(e,)`` and ``(e, k)``."""

@@ -7,7 +7,7 @@ import pytest
 
 from ser_store.corpora.published.listing import list_corpora, load_page_text
 from ser_store.corpora.published.page import list_pages, read_page
-from ser_store.corpora.sources import Source, load_corpus
+from ser_store.corpora.sources import load_corpus
 from ser_store.errors import CorpusError, SerstoreError, UnknownNameError
 
 PAGE = """
@@ -33,7 +33,7 @@ def test_a_page_of_ones_own_is_read_as_the_others(tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     for name in ("ann_A_1", "bob_S_12", "ann_S_2"):
         soundfile.write(tmp_path / f"{name}.wav", np.random.default_rng(1).uniform(-0.5, 0.5, 4_800), 16_000)
-    corpus = load_corpus(Source(str(write(tmp_path, PAGE)), tmp_path)).corpus
+    corpus = load_corpus(str(write(tmp_path, PAGE)), tmp_path).corpus
     assert (corpus.name, corpus.classes) == ("mine", ("angry", "sad"))
     assert corpus.ids.tolist() == ["ann_A_1", "ann_S_2", "bob_S_12"]
     assert corpus.speakers is not None
@@ -86,11 +86,11 @@ def test_a_page_that_contradicts_itself_is_refused_in_one_line(tmp_path: Path, o
 
 def test_a_corpus_that_is_not_known_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown corpus 'iemocup': expected one of iemocap \(nearest\)"):
-        load_corpus(Source("iemocup"))
+        load_corpus("iemocup")
     with pytest.raises(UnknownNameError, match="corpus emodb without its recordings: expected their folder as `audio`"):
-        load_corpus(Source("EMO-DB"))
+        load_corpus("EMO-DB")
     with pytest.raises(CorpusError, match="corpus emodb is read from its recordings: expected a table of utterances"):
-        load_corpus(Source("emodb", no_audio=True))
+        load_corpus("emodb", no_audio=True)
 
 
 def test_all_pages_are_listed_and_one_is_described_in_full() -> None:

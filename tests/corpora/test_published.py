@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_store.corpora.building import BuiltCorpus
+from ser_store.corpora.building import BuiltCorpus, Reading
 from ser_store.corpora.create import init
 from ser_store.corpora.published.fields import has_known_codes, is_meant, read_name
 from ser_store.corpora.published.page import list_pages, open_page
-from ser_store.corpora.sources import Source, load_corpus
+from ser_store.corpora.sources import load_corpus
 from ser_store.errors import AudioError, CorpusError
 
 soundfile = pytest.importorskip("soundfile")
@@ -23,7 +23,7 @@ def record(folder: Path, *names: str, suffix: str = ".wav") -> None:
 
 
 def load(name: str, folder: Path, **options: object) -> BuiltCorpus:
-    return load_corpus(Source(name, folder, **options))  # type: ignore[arg-type]
+    return load_corpus(name, folder, reading=Reading(**options))  # type: ignore[arg-type]
 
 
 def tell(built: BuiltCorpus) -> list[tuple[str, str, str | None]]:

@@ -1,9 +1,9 @@
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ser_store.corpora.building import Reading
 from ser_store.corpora.published.fields import describe_name, read_ids
 from ser_store.corpora.published.loading import load_published
 from ser_store.corpora.published.page import open_page
@@ -13,7 +13,10 @@ soundfile = pytest.importorskip("soundfile")
 
 
 RAVDESS = open_page("ravdess")
-load_ravdess = partial(load_published, RAVDESS)
+
+
+def load_ravdess(audio, **how):
+    return load_published(RAVDESS, audio, Reading(**how))
 
 
 def record(path: Path, *, seed: int = 0, seconds: float = 0.3) -> Path:

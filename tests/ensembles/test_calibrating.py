@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 
 import ser_store as ss
-from ser_store.evaluation.fitted.groups import group_speakers
+from ser_store.evaluation.fitted import group_speakers
 from ser_store.voting.fitted import fit_weights
 from ser_store_h5.member import Member
 from ser_store_h5.runs import RunRecord, Selection

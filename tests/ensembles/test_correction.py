@@ -128,7 +128,9 @@ def choose_by_hand(
     if search == "greedy":
         predictions = np.array([sample.predicted[name] for name in sample.names])
         found = search_greedy(pose_problem(predictions[:, rows], sample.truth[rows], k=k, n_classes=4))
-        return sample.decide([sample.names[place] for place in found.best.members], sample.test).predicted == truth
+        return (
+            sample.decide([sample.names[place] for place in found.results[0].members], sample.test).predicted == truth
+        )
     accuracies = {name: sample.right(name, rows).mean() for name in sample.names}
     allows = (lambda members: len(runs_of(members)) == len(members)) if one_step_per_run else lambda members: True
     ranked, least = [], min_accuracy

@@ -10,7 +10,7 @@ from ser_store.ensembles.choice import choose_candidates
 from ser_store.ensembles.fitted.vote import vote_fitted
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.utterances import find_utterances
-from ser_store.evaluation.fitted.groups import group_speakers
+from ser_store.evaluation.fitted import group_speakers
 from ser_store.metrics.calibration import evaluate_logits, log_softmax
 from ser_store.voting.fitted import fit_weights
 from ser_store_h5.member import Member

@@ -180,8 +180,8 @@ def test_greedy_selection_takes_the_path_of_the_library(sample):
             predictions, sample.truth[sample.test], k=12, n_classes=4, rule="soft", probabilities=probabilities
         )
     )
-    assert report.ensembles[0].members == tuple(sample.names[place] for place in found.best.members)
-    assert report.ensembles[0].score == found.best
+    assert report.ensembles[0].members == tuple(sample.names[place] for place in found.results[0].members)
+    assert report.ensembles[0].score == found.results[0]
     assert len(report.ensembles) == 12
     assert (report.search, report.proved, report.distribution) == ("greedy", False, None)
     assert search(sample, k=3, search="greedy", top=1).selection is None

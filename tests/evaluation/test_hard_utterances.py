@@ -1,30 +1,7 @@
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ser_store.errors import MetricError
-from ser_store.evaluation.hard_utterances import compute_difficulty, find_hard_utterances
+from ser_store.evaluation.hard_utterances import find_hard_utterances
 from ser_store_h5.store import Store
-
-
-@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 20))
-def test_difficulty_is_counted_one_utterance_at_a_time(seed, m, n):
-    rng = np.random.default_rng(seed)
-    truth, predicted = rng.integers(3, size=n), rng.integers(-1, 3, size=(m, n))
-    found = compute_difficulty(truth, predicted, n_classes=3)
-    for place in range(n):
-        right = [member for member in range(m) if predicted[member][place] == truth[place]]
-        assert found.n_right[place] == len(right)
-        assert (place in found.all_wrong) == (not right)
-        assert (place in found.one_right) == (len(right) == 1)
-    for place, member in zip(found.one_right, found.only, strict=True):
-        assert predicted[member][place] == truth[place]
-
-
-def test_arrays_that_do_not_fit_are_refused():
-    with pytest.raises(MetricError, match="predicted has 2 entries: expected 1"):
-        compute_difficulty([0], [[0, 1]], n_classes=2)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Greedy selection against adding every candidate in turn and voting by the rules themselves."""
 
 import csv
+from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,6 +81,16 @@ def candidates(draw):
     return predictions, truth, probabilities, draw(st.integers(1, 8)), c
 
 
+def list_path(result):
+    """The ensembles after each addition."""
+    return sorted(result.results, key=lambda score: len(score.members))
+
+
+def list_added(result):
+    ensembles = [(), *(score.members for score in list_path(result))]
+    return [one for before, after in pairwise(ensembles) for one in (Counter(after) - Counter(before)).elements()]
+
+
 @pytest.mark.parametrize(
     ("rule", "tie"), [*(("hard", tie) for tie in TIES), ("soft", "lowest"), ("soft-log", "lowest")]
 )
@@ -93,12 +105,14 @@ def test_the_path_is_the_best_of_those_that_trying_every_candidate_takes(case, r
     ]
     added, figures = max(paths, key=lambda path: max((figure[:2], -size) for size, figure in enumerate(path[1])))
     result = search_greedy(predictions, truth, k=k, probabilities=probabilities, **options)
-    assert list(result.added) == added
-    assert [(score.correct, score.balanced_accuracy, score.ties) for score in result.path] == figures
-    assert [list(score.members) for score in result.path] == [sorted(added[: size + 1]) for size in range(len(added))]
+    assert list_added(result) == added
+    assert [(score.correct, score.balanced_accuracy, score.ties) for score in list_path(result)] == figures
+    assert [list(score.members) for score in list_path(result)] == [
+        sorted(added[: size + 1]) for size in range(len(added))
+    ]
     assert result.complete
     m = len(predictions)
-    assert result.voted == k * m + (len(kinds) - 1) * sum(range(max(0, m - k) + 1, m + 1))
+    assert result.searched == k * m + (len(kinds) - 1) * sum(range(max(0, m - k) + 1, m + 1))
 
 
 def test_the_published_members_make_the_best_ensemble_of_three_and_not_the_best_member_three_times(paper_predictions):
@@ -107,7 +121,7 @@ def test_the_published_members_make_the_best_ensemble_of_three_and_not_the_best_
     classes = sorted({row["emotion"] for row in rows})
     truth = np.array([classes.index(row["emotion"]) for row in rows])
     predictions = np.array([[classes.index(row[name]) for row in rows] for name in list(rows[0])[2:]])
-    found = {k: search_greedy(predictions, truth, k=k, n_classes=8).best for k in range(1, 7)}
+    found = {k: search_greedy(predictions, truth, k=k, n_classes=8).results[0] for k in range(1, 7)}
     assert [score.correct for score in found.values()] == [267, 267, 278, 281, 281, 283]
     assert [found[k].members for k in (1, 2, 3)] == [(1,), (1,), (1, 3, 5)]
     # With two votes each for two of them, these reach more than any others do with one.
@@ -121,7 +135,7 @@ def test_a_selection_is_never_worse_than_one_that_adds_nobody_again(case, k, tie
     options = {"n_classes": n_classes, "rule": "hard", "tie": tie}
     plain = select_by_hand(predictions, truth, probabilities, k, repeats=False, draws_lots=False, **options)[1]
     found = search_greedy(predictions, truth, k=k, probabilities=probabilities, n_classes=n_classes, tie=tie)
-    assert found.best.correct >= max(figure[0] for figure in plain)
+    assert found.results[0].correct >= max(figure[0] for figure in plain)
 
 
 def draw_candidates(*, seed=0):
@@ -133,21 +147,21 @@ def draw_candidates(*, seed=0):
 def test_the_selection_begins_with_the_best_single_candidate():
     predictions, truth = draw_candidates()
     best = search_ensembles(predictions, truth, k=1, n_classes=4).results[0]
-    assert search_greedy(predictions, truth, k=1, n_classes=4).path == (best,)
+    assert search_greedy(predictions, truth, k=1, n_classes=4).results == (best,)
 
 
 def test_the_best_on_the_path_has_the_most_right_and_of_equals_the_fewest_members():
     predictions, truth = draw_candidates()
     result = search_greedy(predictions, truth, k=15, n_classes=4)
-    merits = [(score.correct, score.balanced_accuracy) for score in result.path]
-    assert result.best == result.path[merits.index(max(merits))]
-    assert result.best.correct > result.path[0].correct
+    merits = [(score.correct, score.balanced_accuracy) for score in list_path(result)]
+    assert result.results[0] == list_path(result)[merits.index(max(merits))]
+    assert result.results[0].correct > list_path(result)[0].correct
 
 
 def test_a_selection_ends_when_nothing_is_gained_by_adding_anybody_again():
     result = search_greedy([[0, 1, 1], [1, 1, 0]], [0, 1, 1], k=4, n_classes=2)
-    assert result.added == (0, 1)
-    assert result.best.members == (0,)
+    assert list_added(result) == [0, 1]
+    assert result.results[0].members == (0,)
 
 
 def test_an_interrupted_selection_returns_the_path_so_far():
@@ -160,7 +174,7 @@ def test_an_interrupted_selection_returns_the_path_so_far():
     predictions, truth = draw_candidates()
     result = search_greedy(predictions, truth, k=5, n_classes=4, progress=interrupt)
     assert not result.complete
-    assert result.path == search_greedy(predictions, truth, k=2, n_classes=4).path
+    assert result.results == search_greedy(predictions, truth, k=2, n_classes=4).results
 
 
 def test_progress_covers_the_additions_one_by_one():

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 from vote_samples import from_arrays
 
-from ser_store.errors import EnsembleError
 from ser_store.voting import hard_vote, scores, soft_vote, write_scores_parquet
 from ser_store.voting.compiled import parts
 from ser_store.voting.subsets import rank_lexicographic, unrank_lexicographic
@@ -71,16 +70,16 @@ def test_ranks_are_right_where_other_subsets_leave_64_bits():
     assert rank_lexicographic(last, n_candidates=200).tolist() == [comb(200, 8) - 1]
 
 
-@pytest.mark.parametrize("names", [None, [f"run@{step}" for step in range(9)]])
-def test_a_row_of_the_table_is_an_ensemble(tmp_path, monkeypatch, names):
+def test_a_row_of_the_table_is_an_ensemble(tmp_path, monkeypatch):
+    names = [f"run@{step}" for step in range(9)]
     monkeypatch.setattr(scores, "_CHUNK_ROWS", 50)
     _, predictions, truth = draw_candidates(9, 40, 4)
     found = compute_scores(predictions, truth, k=3, n_classes=4)
-    write_scores_parquet(tmp_path / "scores.parquet", found, k=3, n_candidates=9, names=names)
+    write_scores_parquet(tmp_path / "scores.parquet", found, k=3, names=names)
     table = pl.read_parquet(tmp_path / "scores.parquet")
-    members = [tuple(names[i] for i in chosen) if names else chosen for chosen in combinations(range(9), 3)]
+    members = combinations(names, 3)
     assert table.rows() == [(*chosen, score) for chosen, score in zip(members, found.tolist(), strict=True)]
-    assert table.schema["member_1"] == (pl.Enum(names) if names else pl.UInt8)
+    assert table.schema["member_1"] == pl.Enum(names)
     assert [file.name for file in tmp_path.iterdir()] == ["scores.parquet"]
 
 
@@ -91,20 +90,5 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path):
     scores = np.zeros(3, dtype=np.int16)
     for _ in range(30):  # what is left behind by a thread that comes late is not left every time
         with pytest.raises(Exception, match="no space left"):
-            write_scores_parquet(tmp_path / "a.parquet", scores, k=2, n_candidates=3, progress=interrupt)
+            write_scores_parquet(tmp_path / "a.parquet", scores, k=2, names=["a", "b", "c"], progress=interrupt)
         assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("n_scores", "names", "message"),
-    [
-        (4, None, r"scores have shape \(4,\): expected \(3,\), one for each ensemble of 2 of 3 candidates"),
-        (3, ["a", "b"], "got 2 different names: expected 3"),
-        (3, ["a", "b", "a"], "got 2 different names: expected 3"),
-    ],
-)
-def test_what_cannot_be_written_is_refused(tmp_path, n_scores, names, message):
-    with pytest.raises(EnsembleError, match=message):
-        write_scores_parquet(
-            tmp_path / "a.parquet", np.zeros(n_scores, dtype=np.int16), k=2, n_candidates=3, names=names
-        )

@@ -70,7 +70,7 @@ def evaluate(
     """Report accuracy and other metrics of members. Named members are reported in full, by class."""
     from ser_store.evaluation import evaluate as compute
     from ser_store.evaluation.hard_utterances import find_hard_utterances
-    from ser_store.evaluation.tables.evaluation import name_metrics
+    from ser_store.evaluation.tables import name_metrics
     from ser_store.metrics.confusion import check_normalisation
     from ser_store_h5.store import Store
 

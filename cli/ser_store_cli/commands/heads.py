@@ -128,7 +128,7 @@ def head(
 ) -> None:
     """Fit a lightweight classifier on cached representations, and keep its scores as a member."""
     from ser_store.evaluation import evaluate as compute
-    from ser_store.evaluation.tables.evaluation import tabulate_evaluations
+    from ser_store.evaluation.tables import tabulate_evaluations
     from ser_store.heads.heads import head as fit
     from ser_store_h5.store import Store
 

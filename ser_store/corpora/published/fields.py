@@ -45,11 +45,7 @@ def describe_name(page: Page, name: str) -> dict[str, Cell] | None:
     codes = None if "/" in name else read_name(page, name)
     if codes is None or not (is_meant(page, codes) and has_known_codes(page, codes)):
         return None
-    told = _read_fields(page, codes)
-    found: dict[str, Cell] = {"label": told[page.label]} if page.label in codes else {}
-    if page.speaker is not None:
-        found["speaker"] = _name_speaker(page.speaker, told)
-    return found | {column: told[column] for column in page.columns if column in told}
+    return _describe(page, codes)
 
 
 def describe_codes(page: Page, codes: Codes) -> dict[str, Cell]:
@@ -58,11 +54,16 @@ def describe_codes(page: Page, codes: Codes) -> dict[str, Cell]:
     Raises:
         KeyError: of the code of a label that the page does not list.
     """
+    label = str(page.values[page.label][codes[page.label]])
+    return {column: get_missing(page, column) for column in page.columns} | _describe(page, codes) | {"label": label}
+
+
+def _describe(page: Page, codes: Codes) -> dict[str, Cell]:
     told = _read_fields(page, codes)
-    found: dict[str, Cell] = {"label": str(page.values[page.label][codes[page.label]])}
+    found: dict[str, Cell] = {"label": told[page.label]} if page.label in codes else {}
     if page.speaker is not None:
         found["speaker"] = _name_speaker(page.speaker, told)
-    return found | {column: told.get(column, get_missing(page, column)) for column in page.columns}
+    return found | {column: told[column] for column in page.columns if column in told}
 
 
 def _read_fields(page: Page, codes: Codes) -> dict[str, Cell]:

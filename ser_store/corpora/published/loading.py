@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ser_store.audio.decode import AUDIO_SUFFIXES
 from ser_store.common.tables import READABLE, load_table
-from ser_store.corpora.building import BuiltCorpus, Draft, build_corpus, relabel
+from ser_store.corpora.building import BuiltCorpus, Draft, Reading, build_corpus, relabel
 from ser_store.corpora.folders import find_files
 from ser_store.corpora.label_map import LabelMap
 from ser_store.corpora.published.fields import (
@@ -23,13 +23,13 @@ from ser_store.corpora.published.fields import (
 from ser_store.corpora.published.page import Page, TablePage
 from ser_store.corpora.texts import match_names, unwrap_id
 from ser_store.errors import CorpusError
-from ser_store_h5.progress import Progress, silent
 
 Row = Mapping[str, str]
 Key = tuple[str, ...]
 
 # Quotation marks and dashes of Windows that were taken for Latin-1 when a table was saved as UTF-8.
 _MISREAD = re.compile("[\x80-\x9f]")
+_PLAIN = Reading()
 
 
 def load_rows(page: Page, table: TablePage, files: Sequence[Path], folder: Path) -> dict[Key, Row]:
@@ -107,11 +107,7 @@ class _Found:
 def load_published(
     page: Page,
     audio: Path,
-    *,
-    labels: LabelMap | None = None,
-    skip_bad: bool = False,
-    strict: bool = False,
-    progress: Progress = silent,
+    reading: Reading = _PLAIN,
 ) -> BuiltCorpus:
     """Load the recordings of a published corpus anywhere below ``audio``, with what their names and tables say.
 
@@ -120,16 +116,14 @@ def load_published(
     note; all other files are ignored.
 
     Args:
-        labels: what the classes of the page mean, instead of leaving out those that it leaves out by usual practice.
-        skip_bad: leave out recordings that cannot be used, instead of refusing: those that cannot be decoded, are
-            there in no format that is read, have a code that the page does not list, or lie in folders that cannot be
-            listed.
-        strict: a recording that is not as its header says cannot be used.
+        reading: with ``labels``, classes that the page leaves out by usual practice are not left out; with
+            ``skip_bad``, recordings that cannot be decoded, are there in no format that is read, have a code that the
+            page does not list, or lie in folders that cannot be listed are left out, instead of refusing.
 
     Raises:
         CorpusError: if there is no such folder, no recording of the corpus in it, the same recording twice, or no table
             of those that the labels stand in.
-        AudioError: if a recording cannot be used (unless ``skip_bad``).
+        AudioError: if a recording cannot be used (unless ``reading.skip_bad``).
     """
     if not audio.is_dir():
         got = "is a file" if audio.exists() else "does not exist"
@@ -146,19 +140,10 @@ def load_published(
     for table in page.tables:
         usable, said = _join(page, table, usable, files, audio)
         notes += said
-    drafts, said = _choose(page, _drop_empty([_draft(page, one) for one in usable]), labels)
-    built = build_corpus(
-        page.key,
-        drafts,
-        audio_root=audio,
-        skip_bad=skip_bad,
-        strict=strict,
-        left_out=left_out,
-        ignored=len(named) - len(meant),
-        notes=(*notes, *said),
-        progress=progress,
-    )
-    return replace(built, ignored_as=page.ignored)
+    drafts, said = _choose(page, _drop_empty([_draft(page, one) for one in usable]), reading.labels)
+    built = build_corpus(page.key, drafts, audio_root=audio, reading=reading, left_out=left_out)
+    ignored = len(named) - len(meant)
+    return replace(built, ignored=ignored, ignored_as=page.ignored, notes=(*notes, *said, *built.notes))
 
 
 def _read_path(page: Page, path: Path) -> Codes | None:

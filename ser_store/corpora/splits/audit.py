@@ -61,8 +61,6 @@ def compute_audit(
     """Audit one split of the corpus, without reading any file.
 
     Args:
-        corpus: whose utterances these are.
-        split: default: the corpus' default split.
         near_duplicates: groups of rows, as :func:`~ser_store.corpora.inspection.inspect_recordings` finds them.
 
     Raises:
@@ -132,9 +130,6 @@ def flag_leaks(
     The training side is ``train`` where the split has it, else everything in another part.
 
     Args:
-        corpus: whose utterances these are.
-        rows: the utterances asked about.
-        split: default: the corpus' default split.
         copies: groups of rows whose recordings are the same.
 
     Returns:

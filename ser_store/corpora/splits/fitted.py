@@ -1,7 +1,6 @@
 """The utterances that a run's models were trained on, from its record; older records only name their split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,31 +101,19 @@ def _rebuild(store: Store, record: RunRecord) -> Fitted | None:
     return None if below is None else own.joined(below)
 
 
-@dataclass(frozen=True, eq=False)
-class Heard:
-    """What models have heard of a corpus that they were not fitted in.
-
-    Attributes:
-        fitted: the utterances that they learned from; None if that is unknown.
-        speakers: how many speakers are called as one that they learned from.
-    """
-
-    fitted: Fitted | None
-    speakers: int
-
-
-def find_heard(here: Store, run: str, there: Corpus) -> Heard:
-    """Return what the models of a run have heard of another store's corpus.
+def find_heard(here: Store, run: str, there: Corpus) -> tuple[Fitted | None, int]:
+    """Return which utterances of another store's corpus the models of a run learned from, None if that is unknown; and
+    how many of its speakers are called as one that they learned from.
 
     Raises:
         UnknownNameError: if there is no such run.
     """
     fitted = find_fitted(here, run)
     if fitted is None:
-        return Heard(None, 0)
+        return None, 0
     rows = np.flatnonzero(fitted.learned.any(axis=0)).astype(np.int32)
     same = find_same(here.corpus, rows, there)
-    return Heard(Fitted.on_rows(same, len(there)), count_same_speakers(here.corpus, rows, there))
+    return Fitted.on_rows(same, len(there)), count_same_speakers(here.corpus, rows, there)
 
 
 def find_same(here: Corpus, rows: Rows, there: Corpus) -> Rows:

@@ -12,10 +12,10 @@ from ser_store.ensembles.options import Correction
 from ser_store.ensembles.utterances import Utterances, caution_fit, find_utterances
 from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.choice.member_choice import resolve_members
-from ser_store.evaluation.fitted.task import Task, pose_task
+from ser_store.evaluation.fitted import Task, pose_task
+from ser_store.evaluation.folds import refuse_single_folds
 from ser_store.evaluation.leakage import caution_leakage
-from ser_store.evaluation.repeats.folds import refuse_single_folds
-from ser_store.evaluation.tables.evaluation import caption_utterances
+from ser_store.evaluation.tables import caption_utterances
 from ser_store.metrics.calibration import ProbabilityScores, evaluate_logits, log_softmax
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, list_names

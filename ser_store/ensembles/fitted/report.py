@@ -12,12 +12,12 @@ from ser_store.ensembles.candidate_pool import CandidatePool
 from ser_store.ensembles.options import VoteOptions
 from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import VoteReport
-from ser_store.ensembles.search import Found
 from ser_store.ensembles.utterances import Utterances
-from ser_store.evaluation.tables.evaluation import caption_utterances, tabulate_accuracies
+from ser_store.evaluation.tables import caption_utterances, tabulate_accuracies
 from ser_store.statistics.comparisons import PairComparison
 from ser_store.statistics.repeated_choice import SelectionBias
 from ser_store.voting.fitted import Combination
+from ser_store.voting.search import SearchResult
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def make_fitted_vote(
 ) -> FittedVote:
     """Return the outcome: of all rules that were tried, one was asked for beforehand, so that nothing is corrected."""
     own, alone = rules[options.rule], rules["best member"]
-    found = Found(
+    found = SearchResult(
         k=own.k,
         method="greedy" if options.rule == "greedy-pool" else "exhaustive",
         total=1,

@@ -9,7 +9,7 @@ from ser_store.ensembles.fitted.report import FittedVote
 from ser_store.ensembles.saving import inherit
 from ser_store.ensembles.utterances import Utterances
 from ser_store.evaluation.choice.saved_ensembles import CHOSEN, KIND, MEMBERS
-from ser_store.evaluation.fitted.task import Task
+from ser_store.evaluation.fitted import Task
 from ser_store_h5.fitted import Fitted
 from ser_store_h5.member import Member
 from ser_store_h5.names import format_member, parse_member

@@ -17,7 +17,7 @@ from ser_store.ensembles.ranking import RankedEnsemble
 from ser_store.ensembles.report import list_cautions
 from ser_store.ensembles.utterances import Utterances, caution_fit
 from ser_store.errors import EnsembleError
-from ser_store.evaluation.fitted.task import Task, pose_task
+from ser_store.evaluation.fitted import Task, pose_task
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.evaluation.uncertainty import IntervalRule, choose_rule, find_accuracy_intervals, find_balanced_intervals
 from ser_store.statistics.comparisons import caution_few_groups, compare_against

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice
 from ser_store.errors import EnsembleError
-from ser_store.evaluation.fitted.groups import group_speakers
-from ser_store.evaluation.fitted.task import pose_task
+from ser_store.evaluation.fitted import group_speakers, pose_task
 from ser_store.evaluation.score_kinds import load_shares
 from ser_store.metrics import compute_accuracy
 from ser_store.voting.checks import TIES, Tie, count_unanswered
 from ser_store.voting.fitted import FITS, FittedRule
 from ser_store.voting.rules import ABSTAINED, RULES, Rule, hard_vote, soft_log_vote, soft_vote
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import PLUS, Ensemble
+from ser_store_h5.names import PLUS
 from ser_store_h5.store import Store
 
 EnsembleRule = Rule | FittedRule
@@ -32,11 +31,24 @@ class VotingRule:
         rule: of the vote; or one that fits weights, by which each utterance is scored without its speaker.
         tie: what decides ties of ``hard``.
         split: whose folds are left out in turn where weights are fitted. Default: the corpus' default split.
+
+    Raises:
+        EnsembleError: if ties are to be decided where weights are fitted.
+        UnknownNameError: if there is no such rule for votes or for ties.
+
+    >>> VotingRule("hard", "confidence").needs_probabilities
+    True
     """
 
     rule: EnsembleRule = "hard"
     tie: Tie = "lowest"
     split: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("voting rule", self.rule, [*RULES, *FITS])
+        check_choice("tie rule", self.tie, TIES)
+        if self.fits_weights and self.tie != "lowest":
+            raise EnsembleError(f"`tie` with `rule` {self.rule}: expected a rule that fits no weights; drop `tie`")
 
     @property
     def needs_probabilities(self) -> bool:
@@ -45,33 +57,6 @@ class VotingRule:
     @property
     def fits_weights(self) -> bool:
         return self.rule in FITS
-
-
-def check_voting_rule(rule: EnsembleRule, tie: Tie, *, split: str | None = None) -> VotingRule:
-    """Return the rule.
-
-    Raises:
-        EnsembleError: if ties are to be decided where weights are fitted.
-        UnknownNameError: if there is no such rule for votes or for ties.
-
-    >>> check_voting_rule("hard", "confidence").needs_probabilities
-    True
-    """
-    check_choice("voting rule", rule, [*RULES, *FITS])
-    check_choice("tie rule", tie, TIES)
-    voting = VotingRule(rule, tie, split)
-    if voting.fits_weights and tie != "lowest":
-        raise EnsembleError(f"`tie` with `rule` {rule}: expected a rule that fits no weights; drop `tie`")
-    return voting
-
-
-def format_ensemble(members: Sequence[str]) -> str:
-    """Return the ensemble's name: its members' full names joined by plus signs.
-
-    >>> format_ensemble(["a@1", "b@2"])
-    'a@1+b@2'
-    """
-    return str(Ensemble(members))
 
 
 def vote_ensemble(
@@ -83,7 +68,6 @@ def vote_ensemble(
     further class, which comes last.
 
     Args:
-        store: the store.
         members: names; of equally accurate ones the one that comes first by name decides ties by ``best``.
         rows: indices into the corpus.
         rule: how they vote; ties by ``best`` take the members' accuracies on these very utterances.
@@ -138,7 +122,6 @@ def load_members(
     """Load what members and ensembles predict, ``(m, n_rows)`` int16, -1 where there is no answer; and their scores.
 
     Args:
-        store: the store.
         names: full names; of an ensemble those of its members, joined by plus signs.
         rows: indices into the corpus.
         rule: how ensembles vote. Default: hard, ties to the lowest class.
@@ -165,10 +148,3 @@ def load_members(
         predicted[place] = own if own.ndim == 1 else own.argmax(axis=1)
         scores.append(None if own.ndim == 1 else own)
     return predicted, scores
-
-
-def load_predictions(
-    store: Store, names: Sequence[str], rows: NDArray[np.int32], *, rule: VotingRule | None = None
-) -> NDArray[np.int16]:
-    """Return what members and ensembles predict; see :func:`load_members`."""
-    return load_members(store, names, rows, rule=rule)[0]

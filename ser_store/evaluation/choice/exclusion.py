@@ -38,9 +38,6 @@ class Exclusion:
     def check(self, left: Sequence[str]) -> None:
         """Refuse a pattern that meant nobody, and to leave nobody.
 
-        Args:
-            left: full names of those that are left.
-
         Raises:
             UnknownNameError: naming those that are nearest.
             StoreError: if there are none left.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ser_store.common.checks import check_choice
 from ser_store.errors import EnsembleError, SerstoreError, StoreError, list_some
 from ser_store.evaluation.choice.exclusion import Exclusion
-from ser_store.evaluation.repeats.folds import refuse_single_folds
+from ser_store.evaluation.folds import refuse_single_folds
 from ser_store_h5.corpus import Corpus
 from ser_store_h5.member import MemberInfo
 from ser_store_h5.names import PLUS, Ensemble, format_member
@@ -60,9 +60,7 @@ def choose_members(
     anything. A run named without a step means its selected step, or with ``steps="all"`` all of them.
 
     Args:
-        store: the store.
         members: names; none for every run.
-        steps: ``selected`` or ``all``.
         leave_out: is asked of runs and of full names; what it leaves out is not read.
 
     Raises:
@@ -133,7 +131,6 @@ def list_readable(
     For questions about all runs, which do without one that is damaged.
 
     Args:
-        store: the store.
         steps: take of each run the ``selected`` step, or ``all``.
         holds: whether a member has what is asked for.
         leave_out: is asked of runs and of full names; what it leaves out is not read.
@@ -190,11 +187,9 @@ def choose_covering(
     on what it covers. Of several that are named none is left out: reading one that does not cover all is refused.
 
     Args:
-        store: the store.
         members: names, of ensembles too; none for the selected or all steps of every run, by ``steps``.
         rows: ``(m,)`` int32, indices of the utterances asked for.
         on: what they are called.
-        steps: ``selected`` or ``all``.
         exclude: members, runs or patterns that are left out.
 
     Raises:
@@ -275,7 +270,6 @@ def keep_covering(
     For questions that name no members: a store may hold several splits, and members that were made by them.
 
     Args:
-        store: the store.
         names: full names.
         rows: ``(m,)`` indices of the utterances asked for.
         on: what they are called.

@@ -12,7 +12,7 @@ from typing import Any
 from ser_store.errors import EnsembleError, MissingExtraError, UnknownNameError, describe_unknown
 from ser_store.voting.cluster.tasks import answer, count_tasks, iter_tasks, narrow_indices
 from ser_store.voting.problem import Problem, check_countable
-from ser_store.voting.search import SearchResult, check_top, choose_backend, conclude, make_tally
+from ser_store.voting.search import SearchResult, check_top, choose_backend, conclude
 from ser_store.voting.top_k import Tally
 from ser_store_h5.progress import Progress, silent
 
@@ -41,11 +41,9 @@ def search_distributed(
 
     Args:
         problem: without constraints.
-        top: how many of the best to return.
         backend: of joblib: ``loky`` (processes on this machine), ``threading``, ``dask`` or ``ray``.
         n_jobs: workers. Default: as many as there are processors; with Dask, all the scheduler has.
         scheduler: address of the Dask scheduler, such as ``tcp://127.0.0.1:8786``, or of the Ray cluster.
-        progress: shows how far the search is.
 
     Raises:
         EnsembleError: if there are no ensembles, or more than can be counted, or constraints; if the scheduler is
@@ -58,7 +56,7 @@ def search_distributed(
     check_countable(problem)
     if problem.constraints is not None:
         raise EnsembleError(f"back end {backend!r} with groups or required members: expected all ensembles")
-    tally = make_tally(problem, top=top)
+    tally = Tally(problem, top=top)
     started = time.perf_counter()
     complete = True
     floor = 0

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ser_store.voting.numpy_search import Block, encode, iter_blocks, tally_block
+from ser_store.voting.numpy_search import encode, iter_blocks, tally_block
 from ser_store.voting.problem import Problem
-from ser_store.voting.search import make_tally
 from ser_store.voting.top_k import Tally, weigh_utterances
 
 # A part, or a block, is some milliseconds of work; a task that is lost with its worker is done again.
@@ -36,7 +35,13 @@ def narrow_indices(problem: Problem) -> Problem:
 
 def count_tasks(problem: Problem, backend: str) -> int:
     """Return how many tasks the search is made of."""
-    return -(-sum(1 for _ in _iter_parts(problem, backend, with_roots=False)) // PARTS_PER_TASK)
+    if backend == "batched":
+        n_parts = sum(1 for _ in iter_blocks(problem, encode(problem)))
+    else:
+        from ser_store.voting.compiled.parts import count_parts
+
+        n_parts = count_parts(_encode(problem, backend)[0])
+    return -(-n_parts // PARTS_PER_TASK)
 
 
 def iter_tasks(problem: Problem, backend: str, get_floor: Callable[[], int]) -> Iterator[Task]:
@@ -49,7 +54,7 @@ def iter_tasks(problem: Problem, backend: str, get_floor: Callable[[], int]) -> 
 def answer(narrow: Problem, backend: str, top: int, task: Task) -> Tally:
     """Do a task, on whatever machine this runs."""
     problem = replace(narrow, predictions=narrow.predictions.astype(np.intp), truth=narrow.truth.astype(np.intp))
-    tally = make_tally(problem, top=top)
+    tally = Tally(problem, top=top)
     if backend == "batched":
         _vote_blocks(problem, tally, task)
     else:
@@ -57,23 +62,22 @@ def answer(narrow: Problem, backend: str, top: int, task: Task) -> Tally:
     return tally
 
 
-def _iter_parts(problem: Problem, backend: str, *, with_roots: bool = True) -> Iterator[Any]:
+def _iter_parts(problem: Problem, backend: str) -> Iterator[Any]:
     if backend == "batched":
-        return iter_blocks(problem, encode(problem).bytes_per_ensemble)
-    return _iter_compiled_parts(problem, backend, with_roots=with_roots)
-
-
-def _iter_compiled_parts(problem: Problem, backend: str, *, with_roots: bool) -> Iterator[Any]:
+        index = np.min_scalar_type(problem.m)
+        for block in iter_blocks(problem, encode(problem)):
+            yield block._replace(prefixes=block.prefixes.astype(index))
+        return
     from ser_store.voting.compiled.parts import iter_parts
 
     candidates, _ = _encode(problem, backend)
     index = np.min_scalar_type(candidates.end)
-    for part in iter_parts(candidates, with_roots=with_roots):
+    for part in iter_parts(candidates):
         yield replace(part, roots=part.roots.astype(index))
 
 
 def _search_parts(problem: Problem, tally: Tally, task: Task, backend: str) -> None:
-    from ser_store.voting.compiled.best import list_best
+    from ser_store.voting.compiled.workspace import list_best
 
     candidates, search_part = _encode(problem, backend)
     for part in task.parts:
@@ -95,7 +99,6 @@ def _encode(problem: Problem, backend: str) -> tuple[Any, Any]:
 def _vote_blocks(problem: Problem, tally: Tally, task: Task) -> None:
     margins = encode(problem)
     weights = weigh_utterances(problem.truth, problem.n_classes)
-    block: Block
     for block in task.parts:
-        prefixes = block.list_prefixes(problem.k)
-        tally_block(problem, margins, weights, prefixes, block.first, block.end, tally, floor=task.floor)
+        wide = block._replace(prefixes=block.prefixes.astype(np.intp))
+        tally_block(problem, margins, weights, wide, tally, floor=task.floor)

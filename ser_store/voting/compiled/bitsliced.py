@@ -6,14 +6,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import Best
 from ser_store.voting.compiled.bit_planes import CodedVotes
+from ser_store.voting.compiled.bounding import search_roots
 from ser_store.voting.compiled.kernel import search_part
-from ser_store.voting.compiled.parts import Part, Scores, divide_allowed, search_in_threads
-from ser_store.voting.compiled.pruned_kernel import search_roots
-from ser_store.voting.compiled.workspace import make_work
+from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
+from ser_store.voting.compiled.workspace import Best, make_work
 from ser_store.voting.problem import Problem
-from ser_store.voting.subsets import Constraints
+from ser_store.voting.subsets import Constraints, make_constraints
 from ser_store.voting.top_k import Tally, bound_balance, weigh_utterances
 from ser_store_h5.progress import Progress, silent
 
@@ -30,20 +29,25 @@ def search_bitsliced(
 
     Of a problem with constraints only those that are allowed are voted, and nothing is kept.
     """
-    if problem.constraints is None:
-        candidates = encode_candidates(problem)
-        search_in_threads(candidates, search_bitsliced_part, tally, threads=threads, progress=progress, kept=kept)
-        return
-    allowed = divide_allowed(problem, problem.constraints)
-    candidates = encode_candidates(replace(problem, predictions=problem.predictions[allowed.order]))
-    search_part = partial(search_bitsliced_part, constraints=allowed.constraints)
-    search_in_threads(candidates, search_part, tally, threads=threads, progress=progress, allowed=allowed)
+    # Ensembles that all hold the same members stay in lexicographic order when these come first: which of two comes
+    # first is decided by the first member that only one of them has. So beginnings without them need not be tried.
+    order, constraints = (problem.constraints or make_constraints(problem.m)).put_fixed_first()
+    search_in_threads(
+        encode_candidates(replace(problem, predictions=problem.predictions[order])),
+        partial(search_bitsliced_part, constraints=constraints),
+        tally,
+        threads=threads,
+        progress=progress,
+        kept=kept,
+        constraints=constraints,
+        order=order,
+    )
 
 
 def search_hopeful(problem: Problem, tally: Tally, *, threads: int | None) -> None:
     """Offer to ``tally`` the best ensembles of a problem without constraints, of four members or more, and count none.
 
-    What cannot reach the tally's floor is left out as soon as that is known, see ``pruned_kernel``: the higher the
+    What cannot reach the tally's floor is left out as soon as that is known, see ``bounding``: the higher the
     floor to begin with, the less there is to vote.
     """
     candidates = encode_candidates(problem)

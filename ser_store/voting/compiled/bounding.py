@@ -12,26 +12,38 @@ go, of members who come later:
   later candidates who add most: this is a Lagrangian bound, whose multipliers are guessed instead of optimised.
 
 Lines are in whole numbers, rounded up, so that the bound holds exactly.
+
+The last three votes are those of ``kernel``, but nothing is counted, so that left out are
+
+- a beginning or a third last candidate, if too few utterances would be right even if all later votes were for the
+  truth,
+- a second last candidate, if too few would be right even if all that the last vote can still gain were gained.
 """
 
-import time
-from threading import Lock
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import FLOOR, list_best
-from ser_store.voting.compiled.bit_planes import CodedVotes, Ints, Tree, add_vote
-from ser_store.voting.compiled.jit import compiled, compiled_inner
-from ser_store.voting.compiled.pruned_kernel import search_roots
-from ser_store.voting.compiled.workspace import make_tree, make_work
+from ser_store.voting.compiled.bit_planes import (
+    CodedVotes,
+    Ints,
+    Tree,
+    Words,
+    add_root,
+    add_vote,
+    pack_utterances,
+    shift_margins,
+)
+from ser_store.voting.compiled.jit import compiled, compiled_inline, compiled_inner
+from ser_store.voting.compiled.kernel import consider, vote_last, vote_second_last
+from ser_store.voting.compiled.simd import broadcast, count_bits, find_reaching, get, load, splat
+from ser_store.voting.compiled.workspace import FLOOR, Work, list_best, make_tree, make_work
 
 # Of one utterance: the least common multiple of 1 to 15.
 _UNIT = 360360
 
-# Places in the state of a descent.
-DEPTH, NODES = 0, 1
-# Beginnings that are collected before they are searched, and nodes between two looks at the budget: some milliseconds.
+# Beginnings that are collected before they are searched, and nodes between two looks at the clock: some milliseconds.
 _N_ROOTS = 1024
 _N_NODES = 2**12
 
@@ -52,32 +64,29 @@ def descend(
     candidates: CodedVotes,
     tree: Tree,
     path: Ints,
-    state: Ints,
+    depth: int,
     scores: Ints,
     roots: Ints,
     n_fixed: int,
     floor: int,
-    max_nodes: int,
-) -> int:
+) -> tuple[int, int]:
     """Go on through the beginnings of ``k - 3`` members, in lexicographic order, whose bound is at least ``floor``.
 
     Args:
-        path: ``(k - 3,)``, the members so far; the one at ``state[DEPTH]`` is the last that was tried there.
-        state: the depth, ``n_fixed - 1`` when there are no more; and the nodes visited in all.
+        path: ``(k - 3,)``, the members so far; the one at ``depth`` is the last that was tried there.
         scores: ``(end,)``, for the bound to work in.
         roots: ``(e, k - 3)``, to write the beginnings to.
         n_fixed: members of the path that stay as they are.
         floor: the fewest utterances right that are good enough.
-        max_nodes: stop when so many have been visited in this call.
 
     Returns:
-        The number of beginnings written; fewer than there is room for when there are no more, or by ``max_nodes``.
+        The depth to go on from, ``n_fixed - 1`` when there are no more; and the number of beginnings written: less than
+        there is room for when there are no more, or many were tried.
     """
     k, end = candidates.k, candidates.end
-    depth = state[DEPTH]
     n_roots = 0
     nodes = 0
-    while depth >= n_fixed and n_roots < len(roots) and nodes < max_nodes:
+    while depth >= n_fixed and n_roots < len(roots) and nodes < _N_NODES:
         member = path[depth] + 1
         if member > end - (k - depth):
             depth -= 1
@@ -93,9 +102,7 @@ def descend(
         else:
             depth += 1
             path[depth] = member
-    state[DEPTH] = depth
-    state[NODES] += nodes
-    return n_roots
+    return depth, n_roots
 
 
 @compiled_inner
@@ -155,27 +162,95 @@ def sum_largest(scores: Ints, count: int) -> int:
     return total
 
 
-class Budget:
-    """Time and nodes that threads share."""
+@compiled
+def search_roots(work: Work, roots: Ints) -> int:
+    """Vote every ensemble that begins with one of ``roots``, ``(e, k - 3)``, and may be a best; return how many.
 
-    def __init__(self, *, max_seconds: float | None, max_nodes: int | None) -> None:
-        self.nodes = 0
-        self._max_nodes = max_nodes
-        self._deadline = None if max_seconds is None else time.perf_counter() + max_seconds
-        self._ended = False
-        self._lock = Lock()
+    Consecutive ones that begin alike share the packing of utterances, which takes longer than all that follows.
+    """
+    candidates, tree, pack, path = work.candidates, work.tree, work.pack, work.last_vote.path
+    planes, slots, valid, middle = pack.planes, pack.slots, pack.valid, pack.middle
+    last_vote = work.last_vote
+    masks, places, base, scores = last_vote.masks, last_vote.places, last_vote.base, last_vote.scores
+    state = work.best.state
+    end = candidates.end
+    # All members of a root but the last are packed; its own vote shifts the margins, as the third last one does.
+    row = roots.shape[1]
+    packed = np.ascontiguousarray(roots[:, : row - 1])
+    rooted = np.zeros((len(pack.reached), 7), dtype=np.uint64)
+    settled, n_words, voted = 0, 0, 0
+    for number in range(len(roots)):
+        root = roots[number, row - 1]
+        if number == 0 or (packed[number] != packed[number - 1]).any():
+            last_packed = add_root(candidates, tree, packed, number, path)
+            settled = int(tree.correct[row])
+            n_words = pack_utterances(candidates, tree, pack, row, last_packed, 4)
+        path[row - 1] = root
+        shift_margins(planes, slots, pack.reached, rooted, n_words, root, end)
+        if settled + count_winnable(slots, valid, rooted, n_words) < state[FLOOR]:
+            continue
+        for third_last in range(root + 1, end - 2):
+            path[row] = third_last
+            shift_margins(planes, slots, rooted, middle, n_words, third_last, end)
+            if settled + count_winnable(slots, valid, middle, n_words) < state[FLOOR]:
+                continue
+            for block in range((third_last + 1) // 8 * 8, end - 1, 8):
+                hopeful = find_hopeful(planes, slots, valid, middle, state, settled, n_words, block, end)
+                if not hopeful:
+                    continue
+                n_gains, n_losses = vote_second_last(
+                    planes, slots, valid, middle, masks, places, base, settled, n_words, block, end
+                )
+                for second_last in range(max(block, third_last + 1), min(block + 8, end - 1)):
+                    if not (hopeful >> np.uint64(second_last & 7)) & np.uint64(1):
+                        continue
+                    voted += end - 1 - second_last
+                    if vote_last(
+                        planes, masks, places, base, scores, state, n_words, n_gains, n_losses, second_last, end
+                    ):
+                        consider(work, 0, row, n_words, n_gains, n_losses, second_last)
+    return voted
 
-    @property
-    def is_spent(self) -> bool:
-        late = self._deadline is not None and time.perf_counter() >= self._deadline
-        return self._ended or late or (self._max_nodes is not None and self.nodes >= self._max_nodes)
 
-    def spend(self, nodes: int) -> None:
-        with self._lock:
-            self.nodes += nodes
+@compiled_inline
+def count_winnable(slots: Ints, valid: Words, margins: Words, n_words: int) -> int:
+    """Return the packed utterances that are right if all votes that are left are for the truth."""
+    count = 0
+    for word in range(n_words):
+        winnable = get(valid, word)
+        for slot in range(get(slots, word), get(slots, word + 1)):
+            winnable &= margins[slot, 0]
+        count += int(count_bits(winnable))
+    return count
 
-    def end(self) -> None:
-        self._ended = True
+
+@compiled_inline
+def find_hopeful(
+    planes: Words,
+    slots: Ints,
+    valid: Words,
+    middle: Words,
+    state: Ints,
+    settled: int,
+    n_words: int,
+    block: int,
+    end: int,
+) -> np.uint64:
+    """Return the lanes of second last candidates with whom enough are right if the last vote gains all it can."""
+    ceiling = splat(np.uint64(settled))
+    for word in range(n_words):
+        for_truth = load(planes, word * end + block)
+        winnable = splat(get(valid, word))
+        for slot in range(get(slots, word), get(slots, word + 1)):
+            against = load(planes, (n_words + slot) * end + block)
+            margins = 5 * slot
+            from_minus_2, from_minus_1 = broadcast(middle, margins), broadcast(middle, margins + 1)
+            # A margin that reaches a threshold reaches all below it.
+            winnable = winnable & (
+                broadcast(middle, margins + 2) | (from_minus_1 & ~against) | (from_minus_2 & for_truth)
+            )
+        ceiling = ceiling + count_bits(winnable)
+    return np.uint64(find_reaching(ceiling, np.uint64(get(state, FLOOR))))
 
 
 def bound_branches(candidates: CodedVotes, prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -185,35 +260,25 @@ def bound_branches(candidates: CodedVotes, prefixes: NDArray[np.int64]) -> NDArr
 
 
 def search_branch(
-    candidates: CodedVotes, prefix: NDArray[np.int64], *, top: int, floor: int, budget: Budget
+    candidates: CodedVotes, prefix: NDArray[np.int64], *, top: int, floor: int, is_over: Callable[[], bool]
 ) -> tuple[bool, int, tuple[NDArray[np.int64], ...]]:
     """Return the best of the ensembles that begin with ``prefix`` and have at least ``floor`` utterances right.
 
-    Returns whether the budget was enough, how many ensembles were voted, and the best's utterances right, balances
-    and members.
+    Returns whether it came to the end before the search ``is_over``, how many ensembles were voted, and the best's
+    utterances right, balances and members.
     """
-    if budget.is_spent:
-        return False, 0, list_best(make_work(candidates, top=top, floor=floor).best, first=candidates.first)
     n_fixed, n_rooted = len(prefix), candidates.k - 3
     tree, scores = make_tree(candidates), np.zeros(candidates.end, dtype=np.int64)
     work = make_work(candidates, top=top, floor=floor)
-    budget.spend(1)
-    if begin(candidates, tree, prefix, scores) < floor:
-        return True, 0, list_best(work.best, first=candidates.first)
-    if n_fixed == n_rooted:
-        visited = search_roots(work, prefix[None])
-        return True, visited, list_best(work.best, first=candidates.first)
-    path = np.full(n_rooted, prefix[-1], dtype=np.int64)
-    path[:n_fixed] = prefix
-    state = np.zeros(2, dtype=np.int64)
-    state[DEPTH] = n_fixed
-    roots = np.zeros((_N_ROOTS, n_rooted), dtype=np.int64)
-    visited = 0
-    while state[DEPTH] >= n_fixed:
-        if budget.is_spent:
-            return False, visited, list_best(work.best, first=candidates.first)
-        before = state[NODES]
-        found = descend(candidates, tree, path, state, scores, roots, n_fixed, int(work.best.state[FLOOR]), _N_NODES)
-        budget.spend(int(state[NODES] - before))
-        visited += search_roots(work, roots[:found])
-    return True, visited, list_best(work.best, first=candidates.first)
+    finished, voted = not is_over(), 0
+    if finished and begin(candidates, tree, prefix, scores) >= floor:
+        path = np.full(n_rooted, prefix[-1], dtype=np.int64)
+        path[:n_fixed] = prefix
+        depth, roots = n_fixed, np.zeros((_N_ROOTS, n_rooted), dtype=np.int64)
+        if n_fixed == n_rooted:
+            voted, depth = search_roots(work, prefix[None]), n_fixed - 1
+        while depth >= n_fixed and (finished := not is_over()):
+            floor = int(work.best.state[FLOOR])
+            depth, n_roots = descend(candidates, tree, path, depth, scores, roots, n_fixed, floor)
+            voted += search_roots(work, roots[:n_roots])
+    return finished, voted, list_best(work.best, first=candidates.first)

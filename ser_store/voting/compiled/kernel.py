@@ -21,7 +21,6 @@ so that the last vote, again of eight candidates at once, costs one popcount for
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import FLOOR, offer
 from ser_store.voting.compiled.bit_planes import (
     Ints,
     Words,
@@ -41,7 +40,7 @@ from ser_store.voting.compiled.simd import (
     splat,
     store,
 )
-from ser_store.voting.compiled.workspace import Work
+from ser_store.voting.compiled.workspace import FLOOR, Work, offer
 
 _ONE = np.uint64(1)
 # A term is three numbers: the place of its plane, the place of its masks, and its word.

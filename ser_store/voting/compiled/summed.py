@@ -6,11 +6,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import Best, make_best
 from ser_store.voting.compiled.narrowing import Narrowed, Open, Summands
 from ser_store.voting.compiled.parts import Part, Scores, search_in_threads
 from ser_store.voting.compiled.summing import SumWork, search_part_by_sums
-from ser_store.voting.compiled.workspace import number_from
+from ser_store.voting.compiled.workspace import Best, make_best, number_from
 from ser_store.voting.numpy_search import search_batched
 from ser_store.voting.problem import Problem
 from ser_store.voting.subsets import Constraints
@@ -43,8 +42,9 @@ def search_hopeful_sums(problem: Problem, tally: Tally, *, threads: int | None) 
 
     What cannot reach the tally's floor is left out: the higher that is to begin with, the less there is to vote.
     """
-    search_part = partial(search_hopeful_part, constraints=problem.constraints)
-    search_in_threads(encode_summands(problem), search_part, tally, threads=threads, progress=silent)
+    search_part = partial(search_summed_part, constraints=problem.constraints, counts=False)
+    summands, constraints = encode_summands(problem), problem.constraints
+    search_in_threads(summands, search_part, tally, threads=threads, progress=silent, constraints=constraints)
 
 
 def encode_summands(problem: Problem, *, generosity: int = 0) -> Summands:
@@ -105,30 +105,15 @@ def _compute_margins(problem: Problem) -> tuple[NDArray[np.int64], int]:
     may be."""
     m, n, n_classes, truth = problem.m, problem.n, problem.n_classes, problem.truth
     weights, steps, slack = problem.cut_off()
-    margins = np.empty((n, n_classes - 1, m), dtype=np.int64)
-    utterance = np.arange(n)
-    is_rival = np.arange(n_classes) != truth[:, None]
-    for member in range(m):
-        if steps is None:
-            given = np.zeros((n, n_classes), dtype=np.int64)
-            given[utterance, problem.predictions[member]] = 1 if weights is None else weights[member]
-        else:
-            given = steps[member]
-        margins[:, :, member] = given[utterance, truth][:, None] - given[is_rival].reshape(n, n_classes - 1)
-    return margins, slack
+    if steps is None:
+        steps = (problem.predictions[:, :, None] == np.arange(n_classes)).astype(np.int64)
+        steps *= 1 if weights is None else weights[:, None, None]
+    own = np.take_along_axis(steps, truth[None, :, None], axis=2)
+    rivals = steps[:, np.arange(n_classes) != truth[:, None]].reshape(m, n, n_classes - 1)
+    return np.ascontiguousarray((own - rivals).transpose(1, 2, 0)), slack
 
 
 def search_summed_part(
-    candidates: Summands, part: Part, *, top: int, floor: int, kept: Scores | None = None
-) -> tuple[NDArray[np.int64], Best]:
-    """Return the histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one."""
-    histogram = np.zeros((len(candidates.best_balance), 8), dtype=np.int64)
-    work = _make_work(candidates, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
-    search_part_by_sums(work, part.roots, part.first_middle, part.end_middle)
-    return histogram.sum(axis=1), work.best
-
-
-def search_hopeful_part(
     candidates: Summands,
     part: Part,
     *,
@@ -136,22 +121,26 @@ def search_hopeful_part(
     floor: int,
     kept: Scores | None = None,
     constraints: Constraints | None = None,
+    counts: bool = True,
 ) -> tuple[NDArray[np.int64], Best]:
-    """Return the best of a part that have at least ``floor`` utterances right, and a histogram of none."""
-    nothing = np.empty(0, dtype=np.int64)
-    work = _make_work(candidates, top=top, floor=floor, histogram=nothing, kept=kept, constraints=constraints)
+    """Return the histogram and the best of a part; the scores of all its ensembles into ``kept``, if there is one.
+
+    Unless it ``counts``, the histogram is one of none, and what cannot be among the best is left out.
+    """
+    histogram = np.zeros((len(candidates.best_balance) if counts else 0, 8), dtype=np.int64)
+    work = _make_work(candidates, constraints, top=top, floor=floor, histogram=histogram.ravel(), kept=kept)
     search_part_by_sums(work, part.roots, part.first_middle, part.end_middle)
-    return np.zeros_like(candidates.best_balance), work.best
+    return histogram.sum(axis=1) if counts else np.zeros_like(candidates.best_balance), work.best
 
 
 def _make_work(
     summands: Summands,
+    constraints: Constraints | None,
     *,
     top: int,
     floor: int,
     histogram: NDArray[np.int64],
-    kept: Scores | None = None,
-    constraints: Constraints | None = None,
+    kept: Scores | None,
 ) -> SumWork:
     """Return what the kernel needs for one part."""
     k, n_utterances, n_pairs = summands.k, len(summands.starts) - 1, len(summands.sums)

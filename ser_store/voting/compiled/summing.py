@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_store.voting.compiled.best import FLOOR, Best, offer
 from ser_store.voting.compiled.jit import compiled, compiled_inline, compiled_inner
 from ser_store.voting.compiled.kernel import count_scores, keep_scores
 from ser_store.voting.compiled.narrowing import Ints, Narrowed, Open, Summands, narrow, open_lanes
@@ -32,7 +31,7 @@ from ser_store.voting.compiled.simd import (
     splat,
     store,
 )
-from ser_store.voting.compiled.workspace import Allowed
+from ser_store.voting.compiled.workspace import FLOOR, Allowed, Best, offer
 
 
 class SumWork(NamedTuple):
@@ -63,16 +62,15 @@ def search_part_by_sums(work: SumWork, roots: Ints, first_middle: int, end_middl
     n_rooted = roots.shape[1]
     n_kept = 0
     for number in range(len(roots)):
-        same, is_allowed = number > 0, True
+        same = number > 0
         root = first - 1
         for depth in range(n_rooted):
-            is_allowed = is_allowed and roots[number, depth] >= _follow(work, root)
             root = roots[number, depth]
             same = same and root == roots[number - 1, depth]
             path[depth] = root
             if not same:
                 narrow(summands, narrowed, depth, root)
-        if not is_allowed or _is_hopeless(work, n_rooted):
+        if _is_hopeless(work, n_rooted):
             continue
         if summands.k == 2:
             n_kept = _vote_two(work, 0, root, n_kept)

@@ -61,7 +61,6 @@ def gather_seeds(store: Store, accuracies: Mapping[str, float]) -> tuple[SeedFig
     """Return the figures of each group of members whose runs differ in nothing but the seed.
 
     Args:
-        store: the store.
         accuracies: by full name; ensembles and runs of which several steps are named belong to no group.
     """
     runs = [parse_member(name)[0] for name in accuracies if PLUS not in name]

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from ser_store.common.checks import check_choice
 from ser_store.common.display import Aside, Block, Figure, Percent, Table, format_count, format_interval
-from ser_store.errors import UnknownNameError, describe_unknown
 
 if TYPE_CHECKING:
     from ser_store.evaluation import Evaluations, MemberEvaluation
@@ -38,8 +38,7 @@ def name_metrics(style: str) -> dict[str, str]:
     Raises:
         UnknownNameError: if there is no such style.
     """
-    if style not in STYLES:
-        raise UnknownNameError(describe_unknown("style of names", style, STYLES))
+    check_choice("style of names", style, STYLES)
     return STYLES[style]
 
 

@@ -1,1 +1,0 @@
-"""Results of an evaluation in; the lines and tables that a person reads out."""
