@@ -62,7 +62,7 @@ Split = Annotated[
 Members = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Members: run@step, or a run, which stands for its selected step.",
+        help="Members: run@step, a run, which stands for its selected step, or a pattern (hubert-*).",
         show_default="every run",
         autocompletion=complete_members,
     ),

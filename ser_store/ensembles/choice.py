@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.ensembles.options import Limits
-from ser_store.errors import EnsembleError, StoreError, UnknownNameError
-from ser_store.evaluation.choice.exclusion import Exclusion, describe_nobody, matches, name_run
-from ser_store.evaluation.choice.member_choice import Steps, choose_members, keep_covering
-from ser_store.evaluation.choice.saved_ensembles import is_saved_ensemble
+from ser_store.errors import EnsembleError, StoreError, UnknownNameError, list_some
+from ser_store.evaluation.choice.covering import keep_covering
+from ser_store.evaluation.choice.exclusion import Exclusion, describe_nobody, is_pattern, matches, name_run
+from ser_store.evaluation.choice.member_choice import Steps, choose_members
+from ser_store.evaluation.choice.saved_ensembles import find_copies, is_saved_ensemble
 from ser_store.evaluation.folds import refuse_single_folds
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
@@ -97,11 +98,13 @@ def choose_candidates(
     steps: Steps,
     limits: Limits,
 ) -> CandidateChoice:
-    """Return the candidates: those that are named, else all that cover the utterances of every part.
+    """Return the candidates: those named, or those of patterns and of all runs that cover the utterances of every part.
+
+    Of these a member of which there is a calibrated one is left out: one model would have two votes.
 
     Args:
         store: the store.
-        members: names; none for every run.
+        members: names, or patterns; none for every run.
         parts: the rows of each part, by its name.
         steps: ``selected`` or ``all``.
         limits: ``include``, patterns each of which must mean a candidate; and ``exclude``, of members that are none.
@@ -127,8 +130,9 @@ def choose_candidates(
         raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
     uncovered: list[Cut] = []
     left_out = unread
+    are_named = bool(members) and not any(map(is_pattern, members))
     for on, rows in parts.items():
-        if members:
+        if are_named:
             refuse_single_folds(store, names, rows)
             continue
         before = len(names)
@@ -136,6 +140,17 @@ def choose_candidates(
         left_out = (*left_out, *line)
         if line:
             uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another `on`"))
+    before, copies = len(names), find_copies(store, names)
+    if copies and are_named:
+        pairs = list_some([" and ".join(pair) for pair in copies.items()])
+        left_out = (
+            *left_out,
+            f"one model has several votes, as it is and calibrated: {pairs}; `exclude` leaves one out",
+        )
+    elif copies:
+        names = [name for name in names if name not in copies]
+        left_out = (*left_out, f"left out, since they vote as calibrated: {list_some(list(copies))}")
+        uncovered.append(Cut("one vote for what is calibrated", before, len(names), "name the members"))
     choice = CandidateChoice(store, names, unread, left_out, members, steps, exclude, excluded, unexcluded, uncovered)
     for pattern in include:
         if any(matches(name, pattern) for name in names):

@@ -67,8 +67,9 @@ def vote(
 
     Args:
         store: an open store, or the path of one.
-        members: the candidates: names such as ``xlsr53@1100``, or runs; a string is one name. Default: the selected
-            step of every run, or with ``steps="all"`` every cached step.
+        members: the candidates: names such as ``xlsr53@1100``, runs, or patterns such as ``hubert-*``; a string is one
+            name. Default: the selected step of every run, or with ``steps="all"`` every cached step; of a member that
+            :func:`ser_store.calibrate` made another of, only that one.
         k: the number of members of an ensemble, or several such numbers. Default: all candidates vote together.
         all_combos: search all ensembles of ``k`` candidates. Without it, or a ``search``, there must be exactly ``k``.
         steps: which steps of a run are candidates where no step is named: the ``selected`` one, or ``all``.

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from ser_store.common.checks import check_choice, check_number
 from ser_store.errors import EnsembleError, MetricError
+from ser_store.evaluation.choice.covering import keep_covering
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
     VotingRule,
     describe_fits,
     vote_ensemble,
 )
-from ser_store.evaluation.choice.exclusion import Exclusion
+from ser_store.evaluation.choice.exclusion import Exclusion, is_pattern
 from ser_store.evaluation.choice.member_choice import (
     choose_members,
-    keep_covering,
     name_ensembles,
     name_part,
     resolve_ensemble,
@@ -66,7 +66,8 @@ def compare(
 
     Args:
         store: a store, or its path.
-        names: two or more members, or ensembles ``a@1+b@2+c@3``. Default: every run's selected step.
+        names: two or more members, ensembles ``a@1+b@2+c@3``, or patterns such as ``hubert-*``. Default: every run's
+            selected step.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
         split: the split that ``on`` is a part of. Default: the store's default split.
         against: compare all with this one only, which leaves fewer tests to correct for; ``best``: with the most
@@ -151,14 +152,15 @@ def compare(
 def _choose(
     store: Store, names: list[str], rows: NDArray[np.int32], on: str, is_excluded: Exclusion
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return those that are named; else every run's selected step that covers the rows, and why others are left out."""
-    if names:
-        if is_excluded.patterns:
-            names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
-            is_excluded.check(names)
-        return names, ()
-    names, unread = choose_members(store, leave_out=is_excluded)
+    """Return those named; of patterns, or of all runs, those that cover the rows, and why others are left out."""
+    unread, are_names = tuple[str, ...](), bool(names) and not any(map(is_pattern, names))
+    if not names:
+        names, unread = choose_members(store, leave_out=is_excluded)
+    elif is_excluded.patterns or not are_names:
+        names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
     is_excluded.check(names)
+    if are_names:
+        return names, ()
     names, short = keep_covering(store, names, rows, on=on)
     return names, (*unread, *short)
 

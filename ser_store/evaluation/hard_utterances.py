@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.common.display import Block, Result, Table, format_count
+from ser_store.evaluation.choice.covering import choose_covering
 from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, load_members
 from ser_store.evaluation.choice.exclusion import choose_classes
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.choice.member_choice import Steps, name_part
 from ser_store.voting.checks import Tie
 from ser_store_h5.names import list_names
 from ser_store_h5.store import StoreLike, open_store

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ser_store.common.display import Block, Result
+from ser_store.evaluation.choice.covering import choose_covering
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
     VotingRule,
     describe_fits,
     load_members,
 )
-from ser_store.evaluation.choice.exclusion import choose_classes
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.choice.exclusion import choose_classes, is_pattern
+from ser_store.evaluation.choice.member_choice import Steps, name_part
 from ser_store.evaluation.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.leakage import find_cautions, summarize_cautions
 from ser_store.evaluation.score_kinds import LOSSES, caution_scores
@@ -205,8 +206,9 @@ def evaluate(
 
     Args:
         store: a store, or its path.
-        members: members such as ``xlsr53@1100``, runs, or ensembles such as ``a@1+b@2+c@3``; a string is one name.
-            Default: the selected step of every run, where it can be read, predicts anything and covers the part.
+        members: members such as ``xlsr53@1100``, runs, ensembles such as ``a@1+b@2+c@3``, or patterns such as
+            ``hubert-*``; a string is one name. Default, and of patterns those that they fit: the selected step of every
+            run, where it can be read, predicts anything and covers the part.
             Members that are named get an interval for every figure, others for the accuracy alone. A single one that
             is named is evaluated on what it covers of the part.
         on: part of the split, or ``all``. Default: ``test`` where the split has it, else all.
@@ -244,7 +246,7 @@ def evaluate(
     on = name_part(corpus, on, split)
     rows, without = choose_classes(corpus, corpus.rows(on, split=split), classes)
     chosen = choose_covering(store, members, rows, on=on, steps=steps, exclude=list_names(exclude))
-    names, rows = chosen.names, chosen.rows
+    names, rows, in_full = chosen.names, chosen.rows, bool(members) and not any(map(is_pattern, members))
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = corpus.speaker_groups(rows)
     intervals_by = choose_rule(speakers, interval)
@@ -257,7 +259,7 @@ def evaluate(
     sliced: Sequence[Slices | None] = [None] * len(names)
     if by is not None and groups is not None:
         sliced = slice_members(
-            truth, predicted, groups, by=by, logits=logits, speakers=speakers, balanced=bool(members), **shared
+            truth, predicted, groups, by=by, logits=logits, speakers=speakers, balanced=in_full, **shared
         )
     of_members = find_cautions(store, [member for name in names for member in name.split(PLUS)], rows)
     cautions = {name: tuple(one for member in name.split(PLUS) for one in of_members[member]) for name in names}
@@ -269,7 +271,7 @@ def evaluate(
             interval=intervals[place],
             balanced_interval=balanced[place],
             probabilities=None if own is None else evaluate_logits(truth, own),
-            intervals=find_intervals(truth, predicted[place], logits=own, **shared) if members else {},
+            intervals=find_intervals(truth, predicted[place], logits=own, **shared) if in_full else {},
             sliced=sliced[place],
             cautions=tuple(map(str, cautions[name])),
             folds=find_fold_figures(store, name, rows, predicted[place] == truth),

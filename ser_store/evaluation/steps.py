@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, describe_unknown
+from ser_store.evaluation.choice.covering import keep_covering
 from ser_store.evaluation.choice.ensemble_names import (
     EnsembleRule,
     VotingRule,
     describe_fits,
     load_members,
 )
-from ser_store.evaluation.choice.member_choice import choose_members, keep_covering, name_part
+from ser_store.evaluation.choice.member_choice import choose_members, name_part
 from ser_store.evaluation.folds import list_fold_runs, pool_selected
 from ser_store.evaluation.leakage import caution_leakage
 from ser_store.evaluation.step_comparison import RunSteps, StepComparison

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ser_store.common.display import Percent, format_interval
 from ser_store.errors import StoreError
+from ser_store.evaluation.choice.covering import choose_covering
 from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering
+from ser_store.evaluation.choice.member_choice import Steps
 from ser_store.evaluation.tables import describe_intervals
 from ser_store.voting.checks import Tie
 from ser_store_h5.progress import Progress

@@ -116,8 +116,8 @@ def split_by_speaker(
     n_speakers = 0 if speakers is None else len(set(speakers.tolist()))
     if n_speakers < 2:
         raise CorpusError(
-            f"the training utterances are of {n_speakers} known speakers: expected at least 2 for `tune`, which judges "
-            "settings on speakers that they were not fitted on; leave `tune` out"
+            f"the training utterances are of {format_count(n_speakers, 'known speaker')}: expected at least 2 for "
+            "`tune` and `combine` pool, which judge heads on speakers that they were not fitted on; leave them out"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes rarer than folds

@@ -138,7 +138,8 @@ def sweep(
         progress: show a bar over the figures; or a function that does.
 
     Returns:
-        All figures, the most accurate first; what cannot be fitted is in ``problems``.
+        All figures, the most accurate first, each with those of smaller amounts behind it; what cannot be fitted is in
+        ``problems``.
 
     Raises:
         StoreError: if there is nothing to fit on, a number is out of range, or the disk refuses.

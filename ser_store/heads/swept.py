@@ -108,7 +108,7 @@ class Sweep(Result):
     """The figures of all heads that a sweep fitted.
 
     Attributes:
-        heads: the most accurate first, protocol by protocol.
+        heads: protocol by protocol, the most accurate on the largest amount first, each followed by smaller amounts.
         best: of each protocol.
         table: the file that has what was found, from which the next sweep goes on.
         fitted: figures that were computed now; all others were in the table.
@@ -210,7 +210,7 @@ class Judged:
 
 
 def rank_heads(judged: Judged, found: Mapping[Cell, Outcome]) -> tuple[list[tuple[SweptHead, Cell]], BestHead]:
-    """Return the heads of one protocol, the most accurate first, each with its cell; and the best.
+    """Return the heads of one protocol, the most accurate first, each with all amounts and its cells; and the best.
 
     The best is chosen among those that were fitted on the largest amount of training utterances.
     """
@@ -224,7 +224,16 @@ def rank_heads(judged: Judged, found: Mapping[Cell, Outcome]) -> tuple[list[tupl
     first = max((ranked[place][0] for place in candidates), key=lambda head: head.accuracy)
     outcomes = right[candidates] if first.draws > 1 else right[candidates] > 0
     best = BestHead(first, len(candidates), *correct_choice(outcomes, judged.speakers, noun="head"))
-    return sorted(ranked, key=lambda one: -one[0].accuracy), best
+    return _order(ranked, candidates), best
+
+
+def _order(ranked: Sequence[tuple[SweptHead, Cell]], candidates: Sequence[int]) -> list[tuple[SweptHead, Cell]]:
+    """Return head by head, the most accurate on the largest amount first, all amounts of each, the largest first."""
+    accuracies = {cell.way[:-1]: -1.0 for _, cell in ranked}
+    accuracies |= {ranked[place][1].way[:-1]: ranked[place][0].accuracy for place in candidates}
+    places = {way: place for place, way in enumerate(sorted(accuracies, key=lambda way: -accuracies[way]))}
+    by_amount = sorted(ranked, key=lambda one: one[1].amount.rank, reverse=True)
+    return sorted(by_amount, key=lambda one: places[one[1].way[:-1]])
 
 
 def _find_right(judged: Judged, draws: Iterable[Outcome]) -> NDArray[np.float64]:

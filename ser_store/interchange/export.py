@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 from ser_store.common.checks import check_choice
 from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError
+from ser_store.evaluation.choice.covering import keep_covering
 from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, describe_fits
-from ser_store.evaluation.choice.exclusion import Exclusion
+from ser_store.evaluation.choice.exclusion import Exclusion, is_pattern
 from ser_store.evaluation.choice.member_choice import (
     Steps,
     choose_members,
-    keep_covering,
     list_readable,
     name_ensembles,
     name_part,
@@ -90,8 +90,8 @@ def export(
 
     Args:
         path: a new file; its suffix says the type.
-        members: members, or ensembles such as ``a@1+b@2+c@3``, whose votes are written. Default: of every run its
-            selected step, or with ``steps="all"`` all, where they hold ``what``.
+        members: members, ensembles such as ``a@1+b@2+c@3``, whose votes are written, or patterns such as ``hubert-*``.
+            Default: of every run its selected step, or with ``steps="all"`` all, where they hold ``what``.
         what: ``predicted`` (default): a wide table with ``utterance``, ``label`` and one column of class names for
             each member, or where one left out an answer, a long one with ``run``, ``step`` and ``predicted``, empty
             there; ``logits``: a long table with ``utterance``, ``run``, ``step``, ``label`` and one column for each
@@ -129,7 +129,7 @@ def export(
     names, left_out = choose_exported(
         store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
     )
-    if members:
+    if members and not any(map(is_pattern, members)):
         refuse_single_folds(store, names, rows)
     else:
         names, short = keep_covering(store, names, rows, on=on)
@@ -189,7 +189,8 @@ def choose_exported(
         StoreError: if a member that is named answers nothing, or no member holds ``what``.
     """
     if members:
-        names = [name for name in name_ensembles(store, members, steps=steps) if not is_excluded(name)]
+        meant = name_ensembles(store, members, steps=steps, holds=lambda member: _holds(member, what))
+        names = [name for name in meant if not is_excluded(name)]
         is_excluded.check(names)
         if what in _ANSWERS:
             _refuse_unanswering(store, names)

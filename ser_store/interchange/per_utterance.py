@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_store.evaluation.choice.covering import choose_covering
 from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, load_members
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering, name_part
+from ser_store.evaluation.choice.member_choice import Steps, name_part
 from ser_store.evaluation.score_kinds import load_probabilities
 from ser_store.metrics import softmax
 from ser_store.voting.checks import Tie

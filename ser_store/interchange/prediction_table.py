@@ -13,7 +13,7 @@ from ser_store.corpora.texts import describe_spellings, fold_text, match_names, 
 from ser_store.errors import CorpusError, describe_unknown
 from ser_store.interchange.cells import Cells
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.names import format_member, parse_member
+from ser_store_h5.names import PLUS, format_member, parse_member
 
 LONG = ("utterance", "run", "step")
 PREDICTED = "predicted"
@@ -143,8 +143,7 @@ def _find_wide(cells: Cells, ids: NDArray[np.str_], label: str | None) -> list[M
     members: dict[str, MemberRows] = {}
     for header in headers:
         if "@" in header:
-            run, step = parse_member(header)
-            member = MemberRows(run, step or 0, np.arange(len(ids)), header)
+            member = MemberRows(*_parse(header, path), np.arange(len(ids)), header)
             if member.name in members:
                 raise CorpusError(f"{path}: two columns stand for the member {member.name}: expected every member once")
             members[member.name] = member
@@ -160,10 +159,19 @@ def _find_long(cells: Cells, ids: NDArray[np.str_]) -> list[MemberRows]:
     members = []
     for name, start, stop in zip(unique.tolist(), bounds, bounds[1:], strict=False):
         rows = order[start:stop]
-        run, step = parse_member(name)
         _refuse_repeated(ids[rows], cells.path, name)
-        members.append(MemberRows(run, step or 0, rows, header))
+        members.append(MemberRows(*_parse(name, cells.path), rows, header))
     return members
+
+
+def _parse(name: str, path: Path) -> tuple[str, int]:
+    if PLUS in name:
+        raise CorpusError(
+            f"{path}: {name} is an ensemble: expected run@step; call it otherwise, such as best@0, or leave it out, or "
+            "export what `vote()` keeps of it by `save`"
+        )
+    run, step = parse_member(name)
+    return run, step or 0
 
 
 def _refuse_repeated(ids: NDArray[np.str_], path: Path, member: str = "") -> None:

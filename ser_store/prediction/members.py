@@ -5,13 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from ser_store.ensembles.fitted.calibrate import HEAD as TEMPERATURE
 from ser_store.ensembles.fitted.report import summarize_weights
 from ser_store.ensembles.options import WEIGHTED
 from ser_store.errors import EnsembleError, StoreError
 from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule
 from ser_store.evaluation.choice.member_choice import name_part, resolve_ensemble
-from ser_store.evaluation.choice.saved_ensembles import list_members, read_choice
+from ser_store.evaluation.choice.saved_ensembles import TEMPERATURE, list_members, read_choice
 from ser_store.evaluation.fitted import pose_task
 from ser_store.evaluation.folds import KIND as FOLDS
 from ser_store.evaluation.score_kinds import CONFIDENCE, SOFT_VOTES, caution_scores, describe_scores, find_kind

@@ -11,7 +11,8 @@ from ser_store.corpora.splits.cautions import caution_split
 from ser_store.corpora.splits.listing import splits
 from ser_store.errors import StoreError
 from ser_store.evaluation import Evaluations, evaluate
-from ser_store.evaluation.choice.member_choice import Steps, choose_covering
+from ser_store.evaluation.choice.covering import choose_covering
+from ser_store.evaluation.choice.member_choice import Steps
 from ser_store_h5.names import PLUS
 from ser_store_h5.progress import Progress
 from ser_store_h5.store import Store

@@ -132,6 +132,22 @@ def test_a_soft_vote_of_decision_values_names_the_way_to_probabilities(store, se
     assert "softmax" not in serstore(*words, "svm-calibrated").err
 
 
+def test_a_model_has_one_vote_unless_it_is_named_with_what_is_calibrated(store):
+    store.add("other", ids=store.corpus.ids.tolist(), logits=store.logits(["net@20"], on="all")[0])
+    ss.calibrate(store, ["net@10", "other"], on="all")
+    for rule in ("hard", "pool"):
+        report = ss.vote(store, ["net-calibrated", "n*@10", "o*"], rule=rule, on="all")
+        assert report.candidates == ("net-calibrated@10", "other-calibrated@0")
+        assert "left out, since they vote as calibrated: net@10, other@0" in report.cautions
+    assert set(ss.vote(store).candidates) >= {"net-calibrated@10", "net@20", "other-calibrated@0", "svm@0"}
+    both = ss.vote(store, ["net@10", "net-calibrated@10", "net@20"])
+    assert set(both.candidates) == {"net@10", "net-calibrated@10", "net@20"}
+    [line] = [one for one in both.cautions if "several votes" in one]
+    assert "as it is and calibrated: net@10 and net-calibrated@10" in line
+    with pytest.raises(ss.EnsembleError, match="one vote for what is calibrated left"):
+        ss.vote(store, limits=ss.Limits(include="other"), on="all")
+
+
 @pytest.mark.parametrize(
     ("members", "options", "error", "message"),
     [

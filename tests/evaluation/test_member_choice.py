@@ -47,7 +47,11 @@ LEFT_OUT = "members left out, since they do not cover the 20 utterances of test"
         ("vote", "--k", 2),
         ("vote", "--k", 2, "--all-combos", "--steps", "all"),
         ("steps",),
+        ("evaluate", "*"),
+        ("compare", "[w-z]"),
+        ("vote", "?@2", "--k", 2),
         ("export", "NEW.csv"),
+        ("export", "NEW.npz", "*"),
         ("export", "NEW.parquet", "--what", "logits"),
     ],
     ids=lambda words: " ".join(map(str, words)),
@@ -248,6 +252,21 @@ def test_of_named_members_some_are_left_out_too(tmp_path):
     assert [one.name for one in compared] == ["a@2", "c@2"]
     hard = ss.find_hard_utterances(store, exclude=["a"])
     assert hard.members == ("b@2", "c@2")
+
+
+def test_a_pattern_means_the_members_that_fit_it(tmp_path):
+    store = make_whole(tmp_path / "whole.store", "a1", "a2", "b")
+    names = [one.member for one in ss.evaluate(store, ["b", "a*", "?1"]).members]
+    assert names == ["b@2", "a1@2", "a2@2"]
+    assert [one.name for one in ss.compare(store, ["a*", "a1+b"]).compared] == ["a1@2", "a2@2", "a1@2+b@2"]
+    assert ss.vote(store, "a[12]@2").candidates == ("a1@2", "a2@2")
+    ss.export(store, tmp_path / "said.csv", "a*", exclude="a2")
+    assert (tmp_path / "said.csv").read_text().splitlines()[0] == "utterance,label,a1@2"
+    assert ss.evaluate(store, "a*").members[0].intervals == {}
+    with pytest.raises(ss.UnknownNameError, match=r"unknown member 'c\*': expected one of a1@1"):
+        ss.evaluate(store, "c*")
+    with pytest.raises(ss.EnsembleError, match="is a pattern: expected a member, or an ensemble"):
+        ss.evaluate(store, "a*+b")
 
 
 def test_an_ensemble_is_exported_by_the_rule_it_is_voted_by(path, tmp_path):

@@ -117,6 +117,16 @@ def test_a_share_and_a_number_per_class_are_drawn_of_the_training_utterances_alo
     assert (one.accuracy, one.std, one.ci95) == pytest.approx((np.mean(accuracies), np.std(accuracies, ddof=1), None))
     assert found.best[0].head == by_train["all"]
     assert found.best[0].note == "not corrected: there is one head, nothing was chosen"
+    assert list(by_train) == ["all", "25%", "4 per class"]
+
+
+def test_the_amounts_of_a_head_follow_each_other(store):
+    kinds = ("centroid", "lda", "logreg")
+    found = ss.sweep(store, "clear", kind=kinds, train_share=[0.25, 0.1, 1], repeats=1, workers=1).heads
+    on_all = found[::3]
+    assert [one.accuracy for one in on_all] == sorted((one.accuracy for one in on_all), reverse=True)
+    expected = [(one.kind, amount) for one in on_all for amount in ("all", "25%", "10%")]
+    assert [(one.kind, one.train) for one in found] == expected
 
 
 def measure_by_hand(store, number, repeat):

@@ -288,7 +288,7 @@ def test_a_class_that_is_absent_from_training_is_said_and_never_answered(tmp_pat
 def test_speakers_are_needed_to_tune(tmp_path):
     pooled, parts = draw_layers()[2], np.where(np.arange(N) % 3 == 0, "test", "train").tolist()
     for name, speakers, words in (
-        ("one", np.zeros(N, int), "are of 1 known speakers: expected at least 2 for `tune`"),
+        ("one", np.zeros(N, int), "are of 1 known speaker: expected at least 2 for `tune`"),
         ("none", None, "are of 0 known speakers: expected at least 2 for `tune`"),
     ):
         store = make_plain(tmp_path / f"{name}.store", pooled, speakers=speakers, split=parts)

@@ -206,6 +206,10 @@ LONG = "utterance,run,step,angry,happy,sad\n"
         ("utterance,m@1\na,sad\n,sad\n", r"column utterance is empty in row 2"),
         ("utterance,m@1\na,  \n", r"column m@1 is empty in row 1"),
         ("utterance,m@1\na,sad\n a,sad\n", r"utterance a stands in 2 rows"),
+        (
+            "utterance,m@1+n@1\na,sad\n",
+            r"m@1\+n@1 is an ensemble: expected run@step; call it otherwise, such as best@0",
+        ),
         ("utterance,m@1\na,sat\n", r"m@1: unknown label 'sat': expected one of sad \(nearest\), .*; `classes` angry,h"),
         ("utterance,k@1,m@1,n@1\na,2,sad,0.0\n", r"k@1: unknown label '2': .*; unknown labels also in n@1$"),
         ("utterance,m@1\na,sad\0\n", "column m@1 holds NUL"),

@@ -127,7 +127,7 @@ def compare(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Two or more members, or ensembles such as a@1+b@2+c@3.",
+            help="Two or more members, ensembles such as a@1+b@2+c@3, or patterns (hubert-*).",
             autocompletion=complete_members,
             show_default="every run",
         ),
@@ -205,7 +205,9 @@ def paper(
 def calibrate(
     members: Annotated[
         list[str],
-        typer.Argument(help="Members with logits or other scores.", autocompletion=complete_members),
+        typer.Argument(
+            help="Members with logits or other scores, or patterns (hubert-*).", autocompletion=complete_members
+        ),
     ],
     select_on: Annotated[
         str | None,

@@ -208,13 +208,16 @@ def sweep(
         str | None,
         typer.Option(
             "--train-share",
-            help="A learning curve: shares of the training utterances of each class to fit on, as 0.1,0.25,0.5,1.",
+            help="A learning curve: shares of the training utterances of each class to fit on, as 0.1,0.25,0.5,1, "
+            "drawn from all training speakers together.",
             show_default="all",
         ),
     ] = None,
     per_class: Annotated[
         str | None,
-        typer.Option("--per-class", help="Few-shot: how many training utterances of each class, as 1,5,10."),
+        typer.Option(
+            "--per-class", help="Few-shot: how many training utterances of each class, drawn likewise, as 1,5,10."
+        ),
     ] = None,
     repeats: Annotated[
         int, typer.Option("--repeats", help="How often each share below 1, and each number per class, is drawn.")

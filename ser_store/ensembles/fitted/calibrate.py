@@ -12,6 +12,7 @@ from ser_store.ensembles.options import Correction
 from ser_store.ensembles.utterances import Utterances, caution_fit, find_utterances
 from ser_store.errors import ExistsError, StoreError
 from ser_store.evaluation.choice.member_choice import resolve_members
+from ser_store.evaluation.choice.saved_ensembles import TEMPERATURE
 from ser_store.evaluation.fitted import Task, pose_task
 from ser_store.evaluation.folds import refuse_single_folds
 from ser_store.evaluation.leakage import caution_leakage
@@ -22,7 +23,6 @@ from ser_store_h5.names import format_member, list_names
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store, StoreLike, open_store
 
-HEAD = "temperature"
 _SUFFIX = "-calibrated"
 _WAY_OUT = "fit on another part with `select_on`"
 # What all steps of a run have in common.
@@ -136,7 +136,7 @@ def calibrate(
 
     Args:
         store: a store, or its path.
-        members: names of members with logits or other scores.
+        members: names of members with logits or other scores, or patterns such as ``hubert-*``.
         on: the utterances to score and report on: a part of the split, or ``all``. Default: ``test`` where there is
             one, else all.
         split: the split that ``on`` and ``select_on`` are parts of. Default: the store's default split.
@@ -198,7 +198,7 @@ def _calibrate(store: Store, name: str, record: RunRecord, task: Task, utterance
     step = store.resolve(name)[1]
     if not store.has_run(record.run):
         store.add_run(record)
-    provenance = {"source": name, "head": HEAD, "temperatures": list(temperatures)}
+    provenance = {"source": name, "head": TEMPERATURE, "temperatures": list(temperatures)}
     store.write_member(Member(record.run, step, rows, scores.astype(np.float32), provenance=provenance))
     return CalibratedMember(
         member=format_member(record.run, step),
@@ -217,7 +217,7 @@ def _describe_run(store: Store, source: tuple[str, int], run: str, task: Task, u
     selected = below.selected
     if selected is not None and (selected.step != step or below.details.get("split") != utterances.split):
         selected = None
-    return RunRecord(run, "head", name, selected=selected, details={"head": HEAD, "source": name, **own})
+    return RunRecord(run, "head", name, selected=selected, details={"head": TEMPERATURE, "source": name, **own})
 
 
 def _refuse_other(store: Store, record: RunRecord, step: int) -> None:

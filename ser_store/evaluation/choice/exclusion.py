@@ -57,6 +57,11 @@ class Exclusion:
                 raise UnknownNameError(describe_nobody("exclude", pattern, left, kind=kind))
 
 
+def is_pattern(name: str) -> bool:
+    """Return whether ``name`` holds what no member's name does: ``*``, ``?`` or ``[``."""
+    return any(mark in name for mark in "*?[")
+
+
 def matches(name: str, pattern: str) -> bool:
     """Return whether ``pattern`` means the member ``name``: a member, a run, or either with ``*``, ``?`` and ``[]``.
 

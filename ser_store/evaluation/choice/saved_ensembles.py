@@ -1,14 +1,15 @@
-"""What the record of a saved ensemble says of its members, and of how it was chosen."""
+"""What records say of saved ensembles, of how they were chosen, and of members that are calibrated ones of others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ser_store.errors import SerstoreError
-from ser_store_h5.names import parse_member
+from ser_store_h5.names import format_member, parse_member
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
+TEMPERATURE = "temperature"
 KIND, MEMBERS, CHOSEN, SWEPT = "ensemble", "members", "chosen", "swept"
 
 
@@ -61,3 +62,24 @@ def read_choice(record: RunRecord) -> Choice | None:
         among=f"{number:,} {what}" if isinstance(number, int) and number > 1 else "",
         corrected=corrected,
     )
+
+
+def find_copies(store: Store, names: Sequence[str]) -> dict[str, str]:
+    """Return those of the full ``names`` that are one model with another, a calibrated one, and that.
+
+    Raises:
+        StoreError: if a run cannot be read.
+    """
+    models: dict[str, list[str]] = {}
+    for name in names:
+        models.setdefault(_name_source(store, name) or name, []).append(name)
+    kept = {name: next((one for one in own if one != model), name) for model, own in models.items() for name in own}
+    return {name: one for name, one in kept.items() if name != one}
+
+
+def _name_source(store: Store, name: str) -> str | None:
+    """Return the member that a calibrated one is made of; None of any other."""
+    run, step = store.resolve(name)
+    record = store.run(run)
+    is_calibrated = record.kind == "head" and record.details.get("head") == TEMPERATURE
+    return format_member(parse_member(str(record.details.get("source")))[0], step) if is_calibrated else None
