@@ -35,7 +35,7 @@ from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-EXAMPLES = int(os.environ.get("SERSTORE_MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SERSTORE_MODEL_EXAMPLES", "15"))
 STEPS = 25
 RUNS = ("a", "b", "frozen-1.2")
 SEEDS = st.integers(0, 40)  # few, so that equal members come about
