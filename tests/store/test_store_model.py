@@ -305,7 +305,6 @@ def test_any_sequence_of_operations_leaves_the_store_that_the_model_says() -> No
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -6,16 +6,14 @@ Without gradients eight take 320, and one goes on in 130, now and then in no les
 400. So there are several limits, and each command is looked at under the first that it goes on with fewer under.
 """
 
-import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from training_kills import serving
 
 from ser_store_h5.integrity.verify import verify_store
 from ser_store_h5.store import Store
@@ -35,19 +33,12 @@ def limited():
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": ""}
     # With it torch's buffers lie elsewhere, and the limits where outcomes turn.
     environment.pop("OMP_NUM_THREADS", None)
-    program = (sys.executable, Path(__file__).with_name("limited_memory.py"))
-    with subprocess.Popen(
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as server:
+    with serving("limited_memory.py", environment) as ask:
 
         def run(*words, mebibytes=None, stack=1 << 20):
-            job = {"words": [str(word) for word in words], "mebibytes": mebibytes, "stack": stack}
-            server.stdin.write(json.dumps(job) + "\n")
-            server.stdin.flush()
-            return SimpleNamespace(**json.loads(server.stdout.readline()))
+            return SimpleNamespace(**ask(words=[str(word) for word in words], mebibytes=mebibytes, stack=stack))
 
         yield run
-        server.stdin.close()
 
 
 def make_store(folder, serstore, number, seconds):
