@@ -47,7 +47,7 @@ def figures(found):
     [
         (["clear", "noise"], ["svm", "logreg"], {}),
         (["noise"], ["centroid", "mlp", "knn", "linear-svm"], {}),
-        (["clear"], ["lda", "knn"], {"tune": True}),
+        (["clear"], ["lda"], {"tune": True}),
         (["noise"], ["svm", "logreg"], {"class_weight": "balanced"}),
     ],
     ids=str,

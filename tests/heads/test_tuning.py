@@ -103,7 +103,7 @@ def test_no_choice_depends_on_a_label_of_the_fold_that_it_is_for(tmp_path, combi
     said, chosen = [], []
     for name, labels in (("as-it-is", LABELS), ("swapped", swapped)):
         store = make_store(tmp_path / f"{name}.store", layers, labels)
-        options = {"kind": ["lda", "knn"], "layer": "0,3", "cv": "pairs", "tune": True, "combine": combine}
+        options = {"kind": "lda", "layer": "0,3", "cv": "pairs", "tune": True, "combine": combine}
         fitted = ss.head(store, "frozen", **options)[0]
         chosen.append([one for one in fitted.choices if one.fold == "fold-2"])
         said.append(store.logits([fitted.member])[0][FOLD == 1])
