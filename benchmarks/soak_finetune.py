@@ -21,7 +21,7 @@ from pathlib import Path
 # The same loop is a test, with fewer runs.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "training"))
 
-from training_kills import Tally, forking_trainer, save_backbone, stop_trainings
+from training_kills import Tally, save_backbone, serving, stop_trainings, train_by
 
 from ser_store.corpora.create import init
 from ser_store.corpora.synthetic import write_synthetic_corpus
@@ -60,8 +60,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         folder = Path(scratch)
         empty, model = make_store(folder), save_backbone(folder / "tiny")
-        with forking_trainer() as trainer:
-            by, train = signal.Signals[options.by], partial(trainer, model=model)
+        with serving() as ask:
+            by, train = signal.Signals[options.by], partial(train_by, ask, model=model)
             for tally in stop_trainings(folder, empty, train, times=options.times, seed=options.seed, by=by):
                 print(f"\r{tally.runs} of {options.times}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)

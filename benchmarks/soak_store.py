@@ -33,7 +33,7 @@ def print_tallies(tallies: dict[str, Tally]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--times", type=int, default=2_000, help="writers that are stopped")
+    arguments.add_argument("--times", type=int, default=2_000, help="writers that are stopped while they write")
     arguments.add_argument("--by", choices=["SIGKILL", "SIGINT"], default="SIGKILL")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")

@@ -14,13 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from typer.testing import CliRunner
 
-# How long an example takes is the machine's business, not the test's. More of them: --hypothesis-profile=soak.
-settings.register_profile("serstore", deadline=None, max_examples=50)
-settings.register_profile("soak", deadline=None, max_examples=2000)
+from ser_store_h5 import progress
+
+# How long an example takes, and to draw it, is the machine's business, not the test's. Each run has the same examples;
+# more and others: --hypothesis-profile=soak.
+PATIENT = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("serstore", **PATIENT, max_examples=50, derandomize=True)
+settings.register_profile("soak", **PATIENT, max_examples=2000)
 settings.load_profile("serstore")
+
+# Commands that take longer than ten seconds on a busy machine log how far they are, beside what is expected of them.
+progress._LOG_SECONDS = 3600.0
 
 # What a shell runs in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,18 +13,27 @@ from ser_store.backbones.loading import build_model, load_classifier
 from ser_store.errors import AudioError
 
 CLASSES = ("angry", "calm", "happy")
-FIRST = "import sys, ser_store; assert 'transformers' not in sys.modules; "
-OPENED = (
-    "from transformers import pipeline; pipe = pipeline('audio-classification', sys.argv[1]); "
-    "print(type(pipe.model).__module__)"
-)
+# Each in a fork of a process that has loaded torch alone.
 ORDERS = {
-    "ours first": FIRST + OPENED,
-    "ours last": "import sys, transformers; import ser_store; " + OPENED,
-    "after the names": "import sys; from transformers import AutoConfig; import ser_store; " + OPENED,
-    "only the configuration": FIRST + "from transformers import AutoConfig; "
-    "print(type(AutoConfig.from_pretrained(sys.argv[1])).__module__)",
+    "ours first": "import ser_store; from transformers import pipeline; found = pipeline(*asked).model",
+    "after the names": "from transformers import AutoConfig; import ser_store; from transformers import pipeline; "
+    "found = pipeline(*asked).model",
+    "only the configuration": "import transformers, ser_store; "
+    "found = transformers.AutoConfig.from_pretrained(asked[1])",
+    "of another model": "import ser_store, transformers.models.auto.modeling_auto; "
+    "found = None; assert 'ser_store.backbones.model' not in sys.modules",
 }
+PROGRAM = """
+import os, sys, torch
+assert "transformers" not in sys.modules
+asked = ("audio-classification", sys.argv[1])
+for order in sys.argv[2:]:
+    if os.fork() == 0:
+        exec(order)
+        print(type(found).__module__)
+        break
+    assert os.wait()[1] == 0, order
+"""
 
 
 def save(folder, model):
@@ -34,19 +43,12 @@ def save(folder, model):
     return str(folder)
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_a_pipeline_is_made_whatever_is_imported_first(order, tmp_path):
-    folder = save(tmp_path / "saved", "tiny-wav2vec2")
-    done = subprocess.run([sys.executable, "-c", ORDERS[order], folder], capture_output=True, text=True, check=False)
+def test_our_models_are_found_whatever_is_imported_first_and_loaded_only_when_a_folder_asks_for_one(tmp_path):
+    words = [sys.executable, "-c", PROGRAM, save(tmp_path / "saved", "tiny-wav2vec2"), *ORDERS.values()]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["ser_store.backbones.model"]
+    assert done.stdout.split() == [*["ser_store.backbones.model"] * 3, "builtins"]
     assert "not supported" not in done.stderr
-
-
-def test_our_models_are_loaded_only_when_a_folder_asks_for_one():
-    program = "import sys, ser_store, transformers.models.auto.modeling_auto; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "ser_store.backbones.model" not in done.stdout.split()
 
 
 @pytest.mark.parametrize("model", ["tiny-wav2vec2", "tiny-hubert", "tiny-wavlm", "tiny-data2vec-audio", "tiny-whisper"])

@@ -2,10 +2,8 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,13 @@ from ser_store_h5.store import Store
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 COMMAND = "import sys; from ser_store_cli.app import main; main()"
-# The same, saying beside the store when it is about to read the table, and giving others a while to interrupt it.
-READING = f"""
-import pathlib, sys, time
-def watch(event, arguments):
-    if event == "import" and arguments[0] == "polars":
-        pathlib.Path(sys.argv[-1]).with_name("reading").touch()
-        time.sleep(60)
+# The same, interrupted when it is about to read the table, or to write a member when some are written.
+INTERRUPTED = f"""
+import os, signal, sys
+def watch(event, arguments, *, moments=[{{}}]):
+    if moments and event == moments[0][0] and moments[0][1] in str(arguments[0]):
+        moments.clear()
+        signal.raise_signal(signal.SIGINT)
 sys.addaudithook(watch)
 {COMMAND}
 """
@@ -92,13 +90,9 @@ def test_ctrl_c_in_the_middle_of_an_import_leaves_the_store_as_before(
     store = tmp_path / "store"
     if is_there:
         assert finish(start(COMMAND, predictions["few"], store)) == (0, "")
-    for code, moment in ((READING, "reading"), (COMMAND, "store/runs/run-2/step-*1.h5")):
-        process = start(code, predictions["many"], store)
-        while not list(tmp_path.glob(moment)):
-            assert process.poll() is None
-            time.sleep(0.002)
-        process.send_signal(signal.SIGINT)
-        assert finish(process) == (130, "interrupted; what was written is complete\n")
+    for moment in (("import", "polars"), ("open", "run-2/.step-000001.h5")):
+        code = INTERRUPTED.format(moment)
+        assert finish(start(code, predictions["many"], store)) == (130, "interrupted; what was written is complete\n")
         if is_there:
             gc(store)
             verification = verify_store(store)

@@ -40,7 +40,7 @@ def refusal(path: Path) -> str:
     numbered=st.booleans(),
     trailing=st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_a_table_is_the_same_in_every_dialect(
     tmp_path: Path,
     rows: list[tuple[str, str]],

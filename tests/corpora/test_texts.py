@@ -55,7 +55,7 @@ def test_the_most_frequent_spelling_is_the_name() -> None:
 
 
 @given(st.lists(st.sampled_from(["Anger", "very happy", "müde", "s 1", "10"]), min_size=1), st.randoms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_however_names_are_spelt_there_are_as_many_as_were_meant(meant: list[str], random: "st.random.Random") -> None:
     def respell(name: str) -> str:
         name = random.choice([str.upper, str.lower, str.title, str])(name)

@@ -148,7 +148,9 @@ def get_contents(path: Path) -> dict[str, bytes]:
 
 
 def stop_writers(folder: Path, *, times: int, seed: int, by: signal.Signals = signal.SIGKILL) -> dict[str, Tally]:
-    """Let so many writers write, one after the other, and stop each at a random instant; returns a tally by kind.
+    """Let writers write, one after the other, and stop each at a random instant; returns a tally by kind.
+
+    It goes on until ``times`` of them were stopped while they wrote: some have ended by then, on a busy machine many.
 
     The instants are spread evenly over 1.2 times the median duration of the last writers of that kind which were not
     stopped: every ninth, so that a machine that grows busier is followed.
@@ -162,7 +164,7 @@ def stop_writers(folder: Path, *, times: int, seed: int, by: signal.Signals = si
     seen = Seen(prepare_store(path), get_contents(path))
     turns = itertools.count()
     with forking_writers() as writers:
-        while sum(tally.stopped for tally in tallies.values()) < times:
+        while sum(tally.midway for tally in tallies.values()) < times:
             turn = next(turns)
             kind, round_ = KINDS[turn % len(KINDS)], turn // len(KINDS)
             tally = tallies[kind]

@@ -219,7 +219,7 @@ def mount(tmp_path: Path, script: str) -> list[list[Any]]:
     process = Path(__file__).with_name("full_disk_process.py")
     try:
         done = subprocess.run(
-            [*command, "sh", folder, sys.executable, process, script], capture_output=True, text=True, timeout=120
+            [*command, "sh", folder, sys.executable, process, script], capture_output=True, text=True, timeout=600
         )
     except FileNotFoundError:
         pytest.skip("this system has no unshare, which a file system of our own needs")

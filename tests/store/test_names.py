@@ -16,7 +16,7 @@ from ser_store_h5.names import (
 
 steps = st.integers(0, MAX_STEP)
 run_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
-unharmed = settings(max_examples=100, deadline=None, database=None)
+unharmed = settings(max_examples=100)
 
 
 @pytest.mark.parametrize("run", ["a", "xlsr53", "X.y-z_0", "0", "a" * 100, "console", "aux1", "com10", "lpt"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from store_samples import (
@@ -380,7 +380,7 @@ def stores(draw: st.DrawFn) -> tuple[Corpus, list[Member]]:
 
 
 @given(held=stores())
-@settings(max_examples=40, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_any_store_is_packed_and_unpacked_without_a_bit_changing(
     tmp_path_factory: pytest.TempPathFactory, held: tuple[Corpus, list[Member]]
 ) -> None:

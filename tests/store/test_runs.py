@@ -40,7 +40,7 @@ def test_the_record_is_json_that_names_its_format(tmp_path: Path) -> None:
 
 
 @given(kind=texts, backbone=texts, details=st.dictionaries(texts, st.lists(texts) | texts | st.integers()))
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60)
 def test_any_record_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, kind: str, backbone: str, details: dict[str, Any]
 ) -> None:
@@ -165,7 +165,7 @@ def test_a_stray_file_in_a_run_is_named_and_checkpoints_are_not(tmp_path: Path) 
 
 
 @given(st.lists(st.dictionaries(st.text(), values), max_size=4))
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40)
 def test_curves_are_read_in_the_order_written(
     tmp_path_factory: pytest.TempPathFactory, points: list[dict[str, Any]]
 ) -> None:

@@ -139,7 +139,7 @@ def test_no_members_and_no_rows_give_empty_arrays_of_the_right_shape(store: Stor
 
 
 @given(asked=st.lists(st.integers(0, N // 2 - 1).map(lambda half: 2 * half), max_size=40))
-@settings(max_examples=25, database=None)
+@settings(max_examples=25)
 def test_rows_of_large_arrays_come_in_the_order_asked_for(large: Store, asked: list[int]) -> None:
     rows = np.array(asked, dtype=np.int32)
     for store in (large, Store(large.path.with_name("store.h5"))):
@@ -206,7 +206,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
 
 @given(said=st.lists(texts | st.text("ab\0", max_size=4), min_size=1, max_size=12))
-@settings(max_examples=60, database=None)
+@settings(max_examples=60)
 def test_texts_are_encoded_as_numpy_encodes_them_and_decoded_again(said: list[str]) -> None:
     strings = np.array(said, dtype=np.str_)
     encoded = encode_strings(strings)
@@ -216,7 +216,7 @@ def test_texts_are_encoded_as_numpy_encodes_them_and_decoded_again(said: list[st
 
 # numpy takes zeros at the end for none.
 @given(said=st.sets(texts.map(lambda text: text.rstrip("\0")).filter(bool), min_size=1, max_size=12).map(sorted))
-@settings(max_examples=60, database=None)
+@settings(max_examples=60)
 def test_the_digest_of_any_ids_is_that_of_ten_plain_lines(said: list[str]) -> None:
     ids = np.unique(np.array(said, dtype=np.str_))
     corpus = Corpus("any", ids, np.zeros(len(ids), dtype=np.int16), ("ja", "näin"))

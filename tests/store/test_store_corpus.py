@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_corpus, assert_same_member, get_bytes, make_corpus, make_member, make_store
@@ -54,7 +54,7 @@ def corpora(draw: st.DrawFn) -> Corpus:
 
 
 @given(corpus=corpora())
-@settings(max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 def test_any_corpus_is_read_as_it_was_written_and_written_to_the_same_bytes_again(
     tmp_path_factory: pytest.TempPathFactory, corpus: Corpus
 ) -> None:

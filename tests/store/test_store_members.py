@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from store_samples import assert_same_array, assert_same_member, get_bytes, make_corpus, make_member, make_store
@@ -61,7 +61,7 @@ def members(draw: st.DrawFn) -> Member:
 
 
 @given(member=members())
-@settings(max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 def test_any_member_is_read_as_it_was_written_and_written_to_the_same_bytes_again(
     tmp_path_factory: pytest.TempPathFactory, member: Member
 ) -> None:
@@ -89,7 +89,7 @@ def test_arrays_that_are_strided_or_of_other_byte_order_are_kept_by_value(tmp_pa
 
 
 @given(own=st.sets(st.integers(0, 39), min_size=1).map(sorted), data=st.data())
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40)
 def test_rows_align_by_utterance_whatever_the_member_covers_and_the_order_asked_for(
     many: Store, own: list[int], data: st.DataObject
 ) -> None:

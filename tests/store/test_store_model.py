@@ -35,7 +35,7 @@ from ser_store_h5.pack.packing import pack, unpack
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
-EXAMPLES = int(os.environ.get("SERSTORE_MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SERSTORE_MODEL_EXAMPLES", "15"))
 STEPS = 25
 RUNS = ("a", "b", "frozen-1.2")
 SEEDS = st.integers(0, 40)  # few, so that equal members come about
@@ -305,7 +305,6 @@ def test_any_sequence_of_operations_leaves_the_store_that_the_model_says() -> No
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -204,7 +204,7 @@ def change_on(path: str, end: str) -> None:
 
 
 def read_on(path: str, end: str, verifying: bool) -> None:
-    """Read all there is, again and again, until ``end`` is there; what goes wrong is said."""
+    """Read all there is, again and again, until ``end`` is there; that it has begun, and what goes wrong, is said."""
     rounds = 0
     while True:
         is_last = Path(end).exists()
@@ -213,6 +213,8 @@ def read_on(path: str, end: str, verifying: bool) -> None:
         except (SerstoreError, OSError, AssertionError) as problem:
             say("problem", type(problem).__name__, str(problem))
         rounds += 1
+        if rounds == 1:
+            say("reads")
         if is_last:
             break
     say("read", rounds)

@@ -2,8 +2,8 @@
 
 import json
 import os
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
 from hub_server import TOKEN, run_hub, use_hub
 from process_samples import COMMON
-from training_kills import forking_trainer
+from training_kills import serving, train_by
 
 
 @pytest.fixture(scope="session")
@@ -46,34 +46,30 @@ def hub(served):
 
 
 @pytest.fixture(scope="session")
-def trainer():
-    """Trains or extracts in a process of its own, which may be killed."""
-    with forking_trainer() as train:
-        yield train
+def forks(served):
+    """A process that has loaded torch, and does jobs in forks of itself."""
+    with serving(environment={**os.environ, **served[2]}) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="session")
-def launch(served, tmp_path_factory):
+def trainer(forks):
+    """Trains or extracts in a process of its own, which may be killed."""
+    return partial(train_by, forks)
+
+
+@pytest.fixture(scope="session")
+def launch(forks, tmp_path_factory):
     """Runs the command in two processes that share a model; gives both exit codes and what both said on stderr."""
-    program, folder = Path(__file__).with_name("forking_processes.py"), tmp_path_factory.mktemp("said")
-    with subprocess.Popen(
-        [sys.executable, program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **served[2]},
-    ) as server:
+    folder = tmp_path_factory.mktemp("said")
 
-        def run(*words, environment, **job):
-            job |= {"words": [str(word) for word in words], "folder": str(folder)}
-            if environment is not None:
-                job["environment"] = {**COMMON, **environment}
-            server.stdin.write(json.dumps(job) + "\n")
-            server.stdin.flush()
-            told = json.loads(server.stdout.readline())
-            if job.get("measure") and told["codes"] == [0, 0]:
-                told["memory"] = [json.loads((folder / f"{rank}.memory").read_text()) for rank in (0, 1)]
-            return SimpleNamespace(**told)
+    def run(*words, environment, **job):
+        job |= {"words": [str(word) for word in words], "folder": str(folder)}
+        if environment is not None:
+            job["environment"] = {**COMMON, **environment}
+        told = forks(**job)
+        if job.get("measure") and told["codes"] == [0, 0]:
+            told["memory"] = [json.loads((folder / f"{rank}.memory").read_text()) for rank in (0, 1)]
+        return SimpleNamespace(**told)
 
-        yield run
-        server.stdin.close()
+    return run

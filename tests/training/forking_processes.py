@@ -1,7 +1,4 @@
-"""Runs a command in two processes that train together, on the CPU: run as a program by test_sharded.py.
-
-Reads one job for each line of stdin and writes what came of it in either process to stdout, both JSON. Loading torch
-takes longer than such a training, so all are forks of this process, which has loaded it and never computes itself.
+"""Runs a command in two processes that train together, on the CPU, both of them forks.
 
 accelerate shards on accelerators alone: of processes on CPUs it keeps that they are MULTI_CPU, and passes FSDP over.
 Where a job is to be sharded, it finds MULTI_GPU kept, with the CPU for the device. Nothing else of accelerate,
@@ -9,7 +6,6 @@ transformers or torch is other than it is installed.
 """
 
 import ctypes
-import gc
 import json
 import os
 import signal
@@ -27,33 +23,23 @@ class Mallinfo(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_size_t) for name in (*"abcd", "hblkhd", *"ef", "uordblks", *"gh"))
 
 
-def main():
-    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+def launch(job):
+    """What came of it in either process."""
     from torch import distributed
-    from torch.distributed import checkpoint, fsdp, tensor  # noqa: F401 - loaded once, for all children
 
-    import ser_store.training.finetune  # noqa: F401 - the same
-    import ser_store_cli.app  # noqa: F401 - the same
-
-    gc.freeze()  # what is loaded stays: no child looks through it for garbage, nor copies it by that
-    for line in sys.stdin:
-        job = json.loads(line)
-        # A launcher has one, too, which outlives the processes: by it they know which of them was the first to speak.
-        meeting = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        children = {}
-        for rank in (0, 1):
-            child = os.fork()
-            if child == 0:
-                # Its end would wait for a thread that a fork does not have.
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(meeting))
-                work(job, rank, meeting.port)
-                return
-            children[rank] = child
-        codes = wait(children, all_end_alone=job.get("alone", False))
-        said, printed = (
-            [Path(job["folder"], f"{rank}.{end}").read_text() for rank in (0, 1)] for end in ("err", "out")
-        )
-        print(json.dumps({"codes": codes, "said": said, "printed": printed}), flush=True)
+    # A launcher has one, too, which outlives the processes: by it they know which of them was the first to speak.
+    meeting = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    children = {}
+    for rank in (0, 1):
+        child = os.fork()
+        if child == 0:
+            # Its end would wait for a thread that a fork does not have.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(meeting))
+            work(job, rank, meeting.port)
+        children[rank] = child
+    codes = wait(children, all_end_alone=job.get("alone", False))
+    said, printed = ([Path(job["folder"], f"{rank}.{end}").read_text() for rank in (0, 1)] for end in ("err", "out"))
+    return {"codes": codes, "said": said, "printed": printed}
 
 
 def wait(children, *, all_end_alone):
@@ -77,7 +63,7 @@ def wait(children, *, all_end_alone):
 
 
 def work(job, rank, port):
-    """In a child: the command itself."""
+    """In a child: the command itself, which ends the process."""
     import torch
 
     from ser_store.training.distributed import processes as parallel
@@ -217,7 +203,3 @@ def limit_evaluation(utterances):
         return loaded
 
     finetuning.build_model = build_model
-
-
-if __name__ == "__main__":
-    main()

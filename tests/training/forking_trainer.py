@@ -1,10 +1,4 @@
-"""Trains or extracts in child processes that may be killed, or meet with worse, at a moment that the job names.
-
-Run as a program by training_kills.py.
-
-Reads one job for each line of stdin and writes one outcome for each to stdout, both JSON. Loading torch takes longer
-than such a training, so every child is a fork of this process, which has loaded it and never computes itself.
-"""
+"""Trains or extracts in forks that may be killed, or meet with worse, at a moment that the job names."""
 
 import json
 import logging
@@ -18,24 +12,20 @@ from pathlib import Path
 _WRITING = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate"}
 
 
-def main():
-    import ser_store.extraction.extract
-    import ser_store.training.finetune  # noqa: F401 - loaded once, for all children
-
-    for line in sys.stdin:
-        job = json.loads(line)
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            os.setpgid(0, 0)  # signals are sent to a group, of this process and those that load data for it
-            train(job, writing)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            told = pipe.read()
-        _, status = os.waitpid(child, 0)
-        # By SIGKILL, or by another signal before it heard any.
-        print(json.dumps({"killed": os.WIFSIGNALED(status), **json.loads(told or "{}")}), flush=True)
+def run(job):
+    """What came of it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        os.setpgid(0, 0)  # signals are sent to a group, of this process and those that load data for it
+        train(job, writing)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    # By SIGKILL, or by another signal before it heard any.
+    return {"killed": os.WIFSIGNALED(status), **json.loads(told or "{}")}
 
 
 def train(job, writing):
@@ -138,7 +128,3 @@ def kill_in_method(job):
         return method(*arguments, **keywords)
 
     setattr(MemberTrainer, name, counted)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
-"""Runs commands of serstore one after the other, each in a fork of its own that may take only so much more memory.
+"""Runs commands of serstore, each in a fork of its own that may take only so much more memory.
 
-Reads a list of ``[mebibytes or null, [word, ...]]`` from standard input as JSON, and writes one of
-``{"code", "out", "err"}`` to standard output.
+Reads one job for each line of stdin, ``{"words", "mebibytes", "stack"}``, and writes what came of it to stdout,
+``{"code", "out", "err"}``, both JSON. ``mebibytes``: or null, for no limit; ``stack``: bytes that each thread asks for.
 """
 
 import json
@@ -19,7 +19,7 @@ import ser_store.backbones.loading
 import ser_store.training.finetune  # noqa: F401  # loaded once, and so that no fork is short of memory for it
 from ser_store_cli.app import app
 
-_SECONDS = 120
+_SECONDS = 600
 
 
 def measure_private() -> int:
@@ -27,22 +27,23 @@ def measure_private() -> int:
     return int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) << 10
 
 
-def work(mebibytes: int | None, words: list[str], out: int, err: int) -> None:
+def work(words: list[str], mebibytes: int | None, stack: int, out: int, err: int) -> None:
     signal.alarm(_SECONDS)  # a hang is to fail, not to last
     os.dup2(out, 1)
     os.dup2(err, 2)
+    threading.stack_size(stack)
     if mebibytes is not None:
         limit = measure_private() + (mebibytes << 20)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     app(words)
 
 
-def run(mebibytes: int | None, words: list[str]) -> dict[str, object]:
+def run(words: list[str], mebibytes: int | None, stack: int) -> dict[str, object]:
     with TemporaryFile() as out, TemporaryFile() as err:
         child = os.fork()
         if child == 0:
             try:
-                work(mebibytes, words, out.fileno(), err.fileno())
+                work(words, mebibytes, stack, out.fileno(), err.fileno())
             finally:
                 code = getattr(sys.exception(), "code", 70)
                 sys.stdout.flush()
@@ -58,5 +59,5 @@ def run(mebibytes: int | None, words: list[str]) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    threading.stack_size(1 << 20)  # the limit is to be met by what is computed, not by threads
-    print(json.dumps([run(mebibytes, words) for mebibytes, words in json.load(sys.stdin)]))
+    for line in sys.stdin:
+        print(json.dumps(run(**json.loads(line))), flush=True)

@@ -32,7 +32,7 @@ def train(run, *words, path, empty, **environment):
     [
         (3, 1, (), None),  # the last batch of one process has a single utterance
         (6, 1, (), None),  # that of one process has none at all
-        (6, 2, (), None),  # nor here, where the batch before it counts as well
+        # Nor here, where the batch before it counts as well.
         (6, 2, ("--class-weights", "balanced", "--label-smoothing", 0.1, "--group-by-length"), None),
         (6, 1, (), FULL),
         (20, 1, (), None),  # less than one batch in all

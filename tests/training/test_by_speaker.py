@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
-from training_kills import assert_same_run, save_backbone
+from training_kills import save_backbone
 
 import ser_store as ss
 from ser_store.backbones.heads import SpeakerHead
@@ -148,17 +148,6 @@ def test_what_does_not_go_with_it_is_refused(empty, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SerstoreError, match="`classification_head` is linear-by-speaker and 2 processes"):
         build_training_arguments(Recipe(**HEAD), tmp_path)
-
-
-def test_a_run_that_is_killed_within_an_epoch_goes_on_with_the_batches_that_it_would_have_had(empty, trainer, tmp_path):
-    recipe = {**SHORT, "max_steps": 6, "save_steps": 3, "per_device_train_batch_size": 5}
-    through, killed = (shutil.copytree(empty, tmp_path / name) for name in ("through.store", "killed.store"))
-    model = save_backbone(tmp_path / "tiny")
-    assert trainer(through, recipe, model=model)["state"] == "finished"
-    assert trainer(killed, recipe, model=model, kill_in=("training_step", 9), wait=True)["killed"]
-    assert trainer(killed, recipe, model=model, resume=True)["state"] == "finished"
-    assert_same_run(killed, through)
-    assert [session["step"] for session in Store(killed).run("r").details["resumed"]] == [3]
 
 
 def test_a_dry_run_counts_its_steps(empty):

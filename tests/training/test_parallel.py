@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -33,12 +32,9 @@ COMMAND = "from ser_store_cli.app import main; main()"
 
 def launch_by_torchrun(*words):
     """Run the command in two processes under torchrun, on the CPU; `launch` does without it, much faster."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ("torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
+    launcher = ("torch.distributed.run", "--nproc_per_node", 2, "--standalone", "--local_addr", "127.0.0.1")
     child = ("--no-python", sys.executable, "-c", COMMAND)
-    command = [sys.executable, "-m", *launcher, "--master_port", port, *child, *words]
+    command = [sys.executable, "-m", *launcher, *child, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False)
 

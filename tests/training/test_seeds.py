@@ -9,7 +9,6 @@ import ser_store as ss
 from ser_store.training.distributed.lock import hold_run
 
 RECIPE = ss.Recipe(max_steps=2, eval_steps=1, logging_steps=1, save_steps=2, gradient_accumulation_steps=1)
-WORDS = ("--max-steps", 2, "--eval-steps", 1, "--logging-steps", 1, "--save-steps", 2, "--accumulation", 1)
 NAMES = ["tiny-hubert-seed-1", "tiny-hubert-seed-2", "tiny-hubert-seed-3"]
 
 
@@ -84,7 +83,7 @@ def test_with_all_folds_each_seed_is_pooled_over_them(empty, serstore, tmp_path)
     store = ss.Store(tmp_path / "a.store")
     store.update_corpus(store.corpus.with_split("two", np.where(np.arange(48) % 2, "fold-1", "fold-2")))
     words = ("finetune", "--model", "tiny-hubert", "--seeds", 2, "--fold", "all", "--split", "two", "--run", "both")
-    told = serstore(*words, *WORDS, "--store", store.path)
+    told = serstore(*words, "--max-steps", 1, "--accumulation", 1, "--store", store.path)
     assert told.code == 0, told.err
     assert "2 seeds of both: accuracy" in told.out
     assert "mean ± std of folds" in told.out

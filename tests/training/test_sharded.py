@@ -152,7 +152,7 @@ def test_compiled_layers_train_sharded_to_the_same_losses(empty, launch, tmp_pat
         path = shutil.copytree(empty, tmp_path / f"speech{len(compiled)}.store")
         words = ("finetune", "--model", MODEL, "--max-steps", 1, "--eval-steps", 1, "--train-batch-size", 2, *compiled)
         words = (*words, "--accumulation", 1, "--logging-steps", 1, "--save-steps", 9, "--store", path)
-        done = launch(*words, environment=FULL, backend="aot_eager")
+        done = launch(*words, environment=FULL, backend="eager")
         assert done.codes == [0, 0], done.said
         curves.append(Store(path).curves(MODEL))
     for point, same in zip(*curves, strict=True):

@@ -4,11 +4,12 @@ Tests of training and ``benchmarks/soak_finetune.py`` use it.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ WHISPER = {
     "activation_dropout": 0.1,
     "final_dropout": 0.1,
 }
-Train = Callable[..., dict[str, Any]]
+Ask = Train = Callable[..., dict[str, Any]]
 
 
 def save_backbone(folder: Path) -> Path:
@@ -92,28 +93,31 @@ def save_whisper(folder: Path) -> Path:
 
 
 @contextmanager
-def forking_trainer() -> Iterator[Train]:
-    """Trains, or extracts where there is no recipe, in a process of its own; says how that ended, and how often it had
-    written by then."""
-    program = Path(__file__).with_name("forking_trainer.py")
-    with subprocess.Popen(
-        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
+def serving(program: str = "forking.py", environment: Mapping[str, str] = os.environ) -> Iterator[Ask]:
+    """A program of this folder that answers each line with one, both JSON."""
+    command = [sys.executable, Path(__file__).with_name(program)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
         jobs, outcomes = server.stdin, server.stdout
         assert jobs is not None
         assert outcomes is not None
 
-        def train(store: Path, recipe: dict[str, Any] | None, *, model: Path, **job: Any) -> dict[str, Any]:
-            job |= {"store": str(store), "model": str(model), "recipe": recipe}
+        def ask(**job: Any) -> dict[str, Any]:
             jobs.write(json.dumps(job) + "\n")
             jobs.flush()
             outcome: dict[str, Any] = json.loads(outcomes.readline())
-            # A member that comes out otherwise when it is trained again is reported.
-            assert not any("differ" in line for line in outcome.get("said", [])), outcome
             return outcome
 
-        yield train
+        yield ask
         jobs.close()
+
+
+def train_by(ask: Ask, store: Path, recipe: dict[str, Any] | None, *, model: Path, **job: Any) -> dict[str, Any]:
+    """Train, or extract where there is no recipe, in a process of its own; says how that ended, and how often it had
+    written by then."""
+    outcome = ask(store=str(store), model=str(model), recipe=recipe, **job)
+    # A member that comes out otherwise when it is trained again is reported.
+    assert not any("differ" in line for line in outcome.get("said", [])), outcome
+    return outcome
 
 
 def read_members(path: Path) -> dict[int, Any]:

@@ -1,29 +1,22 @@
 """Compiled code, in processes of their own: what is kept of it, what is said of it, and what works without a cache."""
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import ser_store
-import ser_store_h5
-
-DOUBLE = "from ser_store.voting.compiled.jit import compiled\n\n@compiled\ndef double(number):\n    return 2 * number\n"
+DOUBLE = (
+    "from ser_store.voting.compiled.jit import compiled\n\n"
+    "@compiled\ndef one_more(number):\n    return number + 1\n\n"
+    "@compiled\ndef double(number):\n    return one_more(2 * number) - 1\n"
+)
 CALL = (
     "import logging, resource, sys\n"
     "logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
     "if 'full' in sys.argv: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
     "from doubling import double\n"
     "print(double(21))\n"
-)
-SEARCH = (
-    "import logging, numpy as np; logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
-    "from ser_store.voting import search_ensembles\n"
-    "found = search_ensembles([[0, 1], [0, 0], [1, 1]], [0, 1], k=2, n_classes=2, backend='bitsliced')\n"
-    "print(found.results[0].correct, found.searched)\n"
 )
 
 
@@ -42,10 +35,10 @@ def run(script, folder, *words, **variables):
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
 
 
-def forbid_caches(folder, beside):
+def forbid_caches(folder):
     """Files where folders would have to be: neither root nor anybody else can write into them."""
-    (beside / "__pycache__").write_text("")
-    (folder / "home").write_text("")
+    for name in ("__pycache__", "home"):
+        (folder / name).write_text("")
     return {"HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "home")}
 
 
@@ -58,11 +51,13 @@ def test_code_is_compiled_once_and_kept_where_the_variable_says(folder):
 
 
 def test_without_a_place_for_it_code_is_compiled_each_time_and_a_place_is_asked_for(folder):
-    variables = forbid_caches(folder, folder)
+    variables = forbid_caches(folder)
     done = run(CALL, folder, NUMBA_CACHE_DIR=str(folder / "home"), **variables)
     assert done.stdout == "42\n"
     assert done.stderr.startswith("compiling the search for some seconds, and each time: no folder can be written")
     assert done.stderr.endswith("set NUMBA_CACHE_DIR to one\n")
+    assert done.stderr.count("compiling") == 1
+    assert not list(folder.rglob("*.nb?"))
 
 
 def test_on_a_full_disk_code_is_compiled_and_not_kept(folder):
@@ -81,18 +76,6 @@ def test_kept_code_that_is_damaged_is_compiled_anew_and_kept_again(folder, kind,
     kept.write_bytes(left)
     assert run(CALL, folder).stdout == "42\n"
     assert run(CALL, folder).stderr == ""
-
-
-def test_a_search_works_where_nothing_may_be_written(tmp_path):
-    # A copy of the packages, beside which no code can be kept.
-    for package in (ser_store, ser_store_h5):
-        source = Path(package.__file__).parent
-        shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    variables = forbid_caches(tmp_path, tmp_path / "ser_store" / "voting" / "compiled")
-    done = run(SEARCH, tmp_path, **variables)
-    assert done.stdout == "2 3\n"
-    assert done.stderr.count("compiling") == 1
-    assert not list(tmp_path.rglob("*.nb?"))
 
 
 # A search that is long enough to be compiled, a pruned one, and the choice of a back end.

@@ -1,11 +1,12 @@
 """The search over many workers against the one in this process."""
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from math import comb
 
@@ -73,20 +74,11 @@ def test_workers_find_the_same_by_every_compiled_search(monkeypatch, k, voting):
     assert_same(found, search_ensembles(predictions, truth, k=k, n_classes=5, backend="batched"))
 
 
-def find_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @contextmanager
 def start(*words, folder):
     """A process of the ``dask`` command."""
-    environment = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
-    with (folder / f"{words[0]}-{find_port()}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *words], stdout=log, stderr=log, cwd=folder, env=environment
-        )
+    with (folder / f"{words[0]}.log").open("a") as log:
+        process = subprocess.Popen([sys.executable, "-m", "dask", *words], stdout=log, stderr=log, cwd=folder)
         try:
             yield process
         finally:
@@ -98,17 +90,28 @@ def start(*words, folder):
 def start_cluster(folder, *, n_workers):
     """A Dask scheduler and workers on this machine: its address, and the workers' processes."""
     distributed = pytest.importorskip("distributed")
-    address = f"tcp://127.0.0.1:{find_port()}"
-    scheduler = ["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]
-    worker = ["worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder)]
-    with start(*scheduler, folder=folder):
-        if n_workers == 0:
-            yield address, []
-            return
-        with start(*worker, folder=folder) as one, start(*worker, folder=folder) as other:
+    file = folder / "scheduler.json"
+    scheduler = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    with start("scheduler", *scheduler, folder=folder) as process, ExitStack() as stack:
+        while not (file.exists() and file.read_text().endswith("\n}")):
+            assert process.poll() is None, (folder / "scheduler.log").read_text()
+            time.sleep(0.01)
+        address = json.loads(file.read_text())["address"]
+        worker = [
+            "worker",
+            address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(folder),
+        ]
+        workers = [stack.enter_context(start(*worker, folder=folder)) for _ in range(n_workers)]
+        if workers:
             with distributed.Client(address, timeout=600, set_as_default=False) as client:
                 client.wait_for_workers(n_workers, timeout=600)
-            yield address, [one, other]
+        yield address, workers
 
 
 def test_a_worker_killed_half_way_changes_nothing(monkeypatch, tmp_path):
@@ -206,7 +209,7 @@ def test_a_search_that_cannot_be_made_is_refused_in_one_line(options, error, mes
 
 
 def test_a_scheduler_without_workers_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("ser_store.voting.cluster.distributed._CONNECT_SECONDS", 5)
+    monkeypatch.setattr("ser_store.voting.cluster.distributed._WORKERS_SECONDS", 0.1)
     with (
         start_cluster(tmp_path, n_workers=0) as (address, _),
         pytest.raises(
@@ -219,7 +222,7 @@ def test_a_scheduler_without_workers_is_named(monkeypatch, tmp_path):
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("ser_store.voting.cluster.distributed._CONNECT_SECONDS", 0.5)
-    address = f"tcp://127.0.0.1:{find_port()}"
+    address = "tcp://127.0.0.1:1"
     with pytest.raises(EnsembleError, match=f"no Dask scheduler answers at {address} .*`dask scheduler` starts one"):
         search_distributed([[0], [0]], [0], k=2, n_classes=2, backend="dask", scheduler=address)
 
@@ -251,8 +254,7 @@ def test_ray_finds_what_one_process_finds():
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "nowhere"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere"])
 def test_a_ray_cluster_that_does_not_answer_is_named(address):
-    address = address.format(find_port())
     with pytest.raises(EnsembleError, match=f"no Ray cluster answers at {address} .*`ray start --head` starts one"):
         search_distributed([[0], [0]], [0], k=2, n_classes=2, backend="ray", scheduler=address)

@@ -24,6 +24,8 @@ CORNERS = [
     (9, 3, 129, 3),
 ]
 EVERY_RULE = [*(("hard", tie) for tie in TIES), ("soft", "lowest"), ("soft-log", "lowest")]
+# Every rule at every corner, and with and without weights at every other.
+CASES = [(*rule, (i + j) % 2, *corner) for i, rule in enumerate(EVERY_RULE) for j, corner in enumerate(CORNERS)]
 
 
 def draw(m, n, n_classes):
@@ -38,9 +40,7 @@ def list_figures(results):
     return [(score.members, score.correct, score.balanced_accuracy, score.ties) for score in results]
 
 
-@pytest.mark.parametrize(("rule", "tie"), EVERY_RULE)
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("m", "k", "n", "n_classes"), CORNERS)
+@pytest.mark.parametrize(("rule", "tie", "weighted", "m", "k", "n", "n_classes"), CASES)
 def test_every_rule_is_searched_at_the_ends_of_what_is_promised(m, k, n, n_classes, weighted, rule, tie):
     predictions, truth, probabilities = draw(m, n, n_classes)
     case = {"k": k, "n_classes": n_classes, "rule": rule, "tie": tie, "probabilities": probabilities}

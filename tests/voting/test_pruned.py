@@ -41,7 +41,7 @@ def cases(draw):
 
 
 @pytest.mark.parametrize("tie", ["lowest", "abstain"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(case=cases())
 def test_pruning_finds_what_the_exhaustive_search_finds(case, tie):
     predictions, truth, k, n_classes, top = case
@@ -50,7 +50,7 @@ def test_pruning_finds_what_the_exhaustive_search_finds(case, tie):
 
 @pytest.mark.parametrize("objective", ["accuracy", "balanced_accuracy"])
 @pytest.mark.parametrize("tie", ["lowest", "abstain", "best"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=cases())
 def test_the_best_alone_is_the_first_of_the_exhaustive_search(case, tie, objective):
     predictions, truth, k, n_classes, _ = case
@@ -62,7 +62,7 @@ def test_the_best_alone_is_the_first_of_the_exhaustive_search(case, tie, objecti
 
 @pytest.mark.parametrize("constrained", [{}, {"groups": True}, {"groups": True, "required": True}, {"required": True}])
 @pytest.mark.parametrize("voting", [{"rule": "soft"}, {"rule": "soft", "objective": "balanced_accuracy"}, "weighted"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(case=cases())
 def test_the_best_of_sums_alone_is_the_first_of_the_exhaustive_search(case, voting, constrained):
     predictions, truth, k, n_classes, seed = case
@@ -94,7 +94,7 @@ def test_the_best_alone_keeps_to_constraints():
     assert alone.members[0] < 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=cases(), chosen=st.randoms(use_true_random=False))
 def test_no_ensemble_gets_more_right_than_the_bound_of_its_beginning(case, chosen):
     predictions, truth, k, n_classes, _ = case

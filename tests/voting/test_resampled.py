@@ -36,7 +36,7 @@ def cases(draw):
 
 
 @pytest.mark.parametrize("size", [1, 2**20])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=cases())
 def test_one_pass_finds_in_each_sample_what_a_vote_of_all_finds(case, size):
     problem, samples, units = case

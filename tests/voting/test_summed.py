@@ -66,14 +66,14 @@ def cases(draw):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(case=cases())
 def test_both_searches_find_the_same(case, rule):
     probabilities, truth, options = case
     assert_equals_batched(probabilities, truth, rule=rule, **options)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(case=cases())
 def test_both_searches_abstain_alike(case):
     probabilities, truth, options = case

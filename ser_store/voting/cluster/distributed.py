@@ -21,7 +21,7 @@ CLUSTER_BACKENDS = ("loky", "threading", "dask", "ray")
 # Errors of a task itself, such as a full disk under the compiler's cache, are tried again as often. Tasks that are lost
 # with their worker are the scheduler's to repeat, as often as its setting ``allowed-failures`` says.
 _RETRIES = 3
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = _WORKERS_SECONDS = 10
 
 
 def search_distributed(
@@ -145,7 +145,7 @@ def _connect_dask(scheduler: str) -> Iterator[Any]:
             "`dask scheduler` starts one"
         ) from problem
     try:
-        with parallel_config("dask", client=client, retries=_RETRIES, wait_for_workers_timeout=_CONNECT_SECONDS):
+        with parallel_config("dask", client=client, retries=_RETRIES, wait_for_workers_timeout=_WORKERS_SECONDS):
             yield Parallel(return_as="generator_unordered")
     except TimeoutError as problem:
         raise EnsembleError(
