@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ser_store.ensembles.options import Limits
 from ser_store.errors import EnsembleError, StoreError, UnknownNameError, list_some
 from ser_store.evaluation.choice.covering import keep_covering
-from ser_store.evaluation.choice.exclusion import Exclusion, describe_nobody, is_pattern, matches, name_run
+from ser_store.evaluation.choice.exclusion import Exclusion, are_named, describe_nobody, matches, name_run
 from ser_store.evaluation.choice.member_choice import Steps, choose_members
 from ser_store.evaluation.choice.saved_ensembles import find_copies, is_saved_ensemble
 from ser_store.evaluation.folds import refuse_single_folds
@@ -130,9 +130,8 @@ def choose_candidates(
         raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
     uncovered: list[Cut] = []
     left_out = unread
-    are_named = bool(members) and not any(map(is_pattern, members))
     for on, rows in parts.items():
-        if are_named:
+        if are_named(members):
             refuse_single_folds(store, names, rows)
             continue
         before = len(names)
@@ -141,7 +140,7 @@ def choose_candidates(
         if line:
             uncovered.append(Cut(f"what they cover of {on}", before, len(names), "choose another `on`"))
     before, copies = len(names), find_copies(store, names)
-    if copies and are_named:
+    if copies and are_named(members):
         pairs = list_some([" and ".join(pair) for pair in copies.items()])
         left_out = (
             *left_out,

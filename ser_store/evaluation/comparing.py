@@ -16,7 +16,7 @@ from ser_store.evaluation.choice.ensemble_names import (
     describe_fits,
     vote_ensemble,
 )
-from ser_store.evaluation.choice.exclusion import Exclusion, is_pattern
+from ser_store.evaluation.choice.exclusion import Exclusion, are_named
 from ser_store.evaluation.choice.member_choice import (
     choose_members,
     name_ensembles,
@@ -153,13 +153,13 @@ def _choose(
     store: Store, names: list[str], rows: NDArray[np.int32], on: str, is_excluded: Exclusion
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return those named; of patterns, or of all runs, those that cover the rows, and why others are left out."""
-    unread, are_names = tuple[str, ...](), bool(names) and not any(map(is_pattern, names))
+    unread, is_strict = tuple[str, ...](), are_named(names)
     if not names:
         names, unread = choose_members(store, leave_out=is_excluded)
-    elif is_excluded.patterns or not are_names:
+    elif is_excluded.patterns or not is_strict:
         names = [name for name in name_ensembles(store, names) if not is_excluded(name)]
     is_excluded.check(names)
-    if are_names:
+    if is_strict:
         return names, ()
     names, short = keep_covering(store, names, rows, on=on)
     return names, (*unread, *short)

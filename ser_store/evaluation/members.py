@@ -12,7 +12,7 @@ from ser_store.evaluation.choice.ensemble_names import (
     describe_fits,
     load_members,
 )
-from ser_store.evaluation.choice.exclusion import choose_classes, is_pattern
+from ser_store.evaluation.choice.exclusion import are_named, choose_classes
 from ser_store.evaluation.choice.member_choice import Steps, name_part
 from ser_store.evaluation.folds import FoldFigures, find_fold_figures
 from ser_store.evaluation.leakage import find_cautions, summarize_cautions
@@ -246,7 +246,7 @@ def evaluate(
     on = name_part(corpus, on, split)
     rows, without = choose_classes(corpus, corpus.rows(on, split=split), classes)
     chosen = choose_covering(store, members, rows, on=on, steps=steps, exclude=list_names(exclude))
-    names, rows, in_full = chosen.names, chosen.rows, bool(members) and not any(map(is_pattern, members))
+    names, rows, in_full = chosen.names, chosen.rows, are_named(members)
     groups = None if by is None else find_groups(corpus, by)[rows]
     speakers = corpus.speaker_groups(rows)
     intervals_by = choose_rule(speakers, interval)

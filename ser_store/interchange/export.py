@@ -11,7 +11,7 @@ from ser_store.common.display import Block, Result, format_count
 from ser_store.errors import StoreError
 from ser_store.evaluation.choice.covering import keep_covering
 from ser_store.evaluation.choice.ensemble_names import EnsembleRule, VotingRule, describe_fits
-from ser_store.evaluation.choice.exclusion import Exclusion, is_pattern
+from ser_store.evaluation.choice.exclusion import Exclusion, are_named
 from ser_store.evaluation.choice.member_choice import (
     Steps,
     choose_members,
@@ -129,7 +129,7 @@ def export(
     names, left_out = choose_exported(
         store, members, what=content, steps=steps, is_excluded=Exclusion(list_names(exclude))
     )
-    if members and not any(map(is_pattern, members)):
+    if are_named(members):
         refuse_single_folds(store, names, rows)
     else:
         names, short = keep_covering(store, names, rows, on=on)

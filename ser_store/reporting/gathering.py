@@ -6,6 +6,7 @@ from shlex import join
 from typing import Any
 
 from ser_store.evaluation import Evaluations
+from ser_store.evaluation.choice.exclusion import are_named
 from ser_store.evaluation.choice.saved_ensembles import find_copies, is_saved_ensemble
 from ser_store.reporting.figures import compare_errors, describe_choice, iter_curves, list_members, search_best
 from ser_store.reporting.packing import pack_classes, pack_shares
@@ -86,12 +87,9 @@ def gather(asked: Asked, found: Evaluations, *, title: str | None, audio: Audio 
     names = [one["name"] for one in members]
     predicted, truth, n_classes = store.predictions(names, rows), store.corpus.labels[rows], len(store.corpus.classes)
     # A saved ensemble is no candidate unless it is named, since its members are; nor a member of a calibrated one.
-    candidates = names
-    if not asked.members:
-        candidates = [name for name in names if not is_saved_ensemble(store, name)]
-        copies = find_copies(store, candidates)
-        candidates = [name for name in candidates if name not in copies]
-    searched = search_best(asked, candidates)
+    candidates = [name for name in names if asked.members or not is_saved_ensemble(store, name)]
+    copies = {} if are_named(asked.members) else find_copies(store, candidates)
+    searched = search_best(asked, [name for name in candidates if name not in copies])
     choice = None if searched is None else describe_choice(searched)
     compared = names[:1] if choice is None else [str(Ensemble(choice["members"])), choice["best_single"]["member"]]
     return {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_store.errors import StoreError, list_some
-from ser_store.evaluation.choice.exclusion import Exclusion, is_pattern
+from ser_store.evaluation.choice.exclusion import Exclusion, are_named
 from ser_store.evaluation.choice.member_choice import Steps, list_voting, name_ensembles
 from ser_store.evaluation.folds import refuse_single_folds
 from ser_store_h5.names import PLUS
@@ -66,7 +66,7 @@ def choose_covering(
     if len(names) == 1:
         alone = _choose_alone(store, names[0], rows, on=on)
         return replace(alone, cautions=(*unread, *alone.cautions))
-    if members and not any(map(is_pattern, members)):
+    if are_named(members):
         refuse_single_folds(store, names, rows)
         return Chosen(names, rows)
     kept, left_out = keep_covering(store, names, rows, on=on, whole=whole)

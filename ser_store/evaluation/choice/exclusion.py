@@ -62,6 +62,15 @@ def is_pattern(name: str) -> bool:
     return any(mark in name for mark in "*?[")
 
 
+def are_named(members: Sequence[str]) -> bool:
+    """Return whether members are named, each by its own name: neither all are meant, nor those that fit a pattern.
+
+    >>> are_named(["a", "b@1"]), are_named([]), are_named(["a", "b*"])
+    (True, False, False)
+    """
+    return bool(members) and not any(map(is_pattern, members))
+
+
 def matches(name: str, pattern: str) -> bool:
     """Return whether ``pattern`` means the member ``name``: a member, a run, or either with ``*``, ``?`` and ``[]``.
 
