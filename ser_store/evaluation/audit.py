@@ -196,20 +196,14 @@ def tabulate_audit(document: dict[str, Any]) -> Iterator[Block]:
 
 
 def _tabulate_leakage(effects: list[dict[str, Any]]) -> Iterator[Block]:
-    rows = []
-    for effect in effects:
-        leaked, clean = effect["leaked"], effect["clean"]
-        low, high = effect["ci95"]
-        rows.append(
-            [
-                effect["member"],
-                f"same {effect['kind']} in train",
-                leaked["n"],
-                Percent(leaked["accuracy"]),
-                clean["n"],
-                Percent(clean["accuracy"]),
-                f"{effect['difference'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]",
-                effect["verdict"],
-            ]
-        )
+    rows = [
+        [
+            effect["member"],
+            f"same {effect['kind']} in train",
+            *(cell for side in ("leaked", "clean") for cell in (effect[side]["n"], Percent(effect[side]["accuracy"]))),
+            f"{effect['difference'] * 100:+.1f} [{', '.join(f'{bound * 100:+.1f}' for bound in effect['ci95'])}]",
+            effect["verdict"],
+        ]
+        for effect in effects
+    ]
     yield Table(["member", "leak", "n", "leaked", "n", "clean", "points [95% interval]", "on leaked"], rows)

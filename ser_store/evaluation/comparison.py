@@ -149,7 +149,6 @@ class Comparison(Result):
 
 
 def _tabulate_comparison(comparison: Comparison) -> Iterator[Block]:
-    """Yield what is compared, whether they differ at all, and every pair with a verdict."""
     where = caption_utterances(comparison.on, comparison.split, comparison.compared[0].metrics.n)
     yield Aside(f"{len(comparison.compared)} compared {where}")
     numbered = any(len(one.name) > MAX_NAME for one in comparison.compared)

@@ -153,7 +153,6 @@ def _group_members(names: Sequence[str], said: NDArray[np.int16], classes: Seque
 
 
 def _tabulate_hard(hard: HardUtterances) -> Iterator[Block]:
-    """Yield how many members get how many utterances right, and tables of those that none or only one gets right."""
     n_members = len(hard.members)
     yield f"\nright for how many of {format_count(n_members, 'member')}"
     yield Table(["members", "utterances"], count_by_right(hard.n_by_right))

@@ -137,7 +137,6 @@ class StepComparison(Result):
 
 
 def _tabulate_steps(comparison: StepComparison) -> Iterator[Block]:
-    """Yield what follows for each run, and a table of all steps with the selected one of each run marked."""
     runs = comparison.runs
     where = caption_utterances(comparison.on, comparison.split, comparison.n)
     yield Aside(f"steps of {format_count(len(runs), 'run')} {where}")

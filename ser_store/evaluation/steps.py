@@ -151,11 +151,7 @@ def _list_predicting(store: Store, runs: Sequence[str]) -> tuple[list[str], tupl
 
 
 def _list_at_each_step(ensemble: str, of_run: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the ensemble of its runs' members at each step that all of them have.
-
-    Raises:
-        EnsembleError: if there is none.
-    """
+    """Return the ensemble of its runs' members at each step that all of them have; refused if there is none."""
     runs = ensemble.split(PLUS)
     steps_of = {run: {parse_member(name)[1] for name in of_run.get(run, ())} for run in runs}
     common = sorted(step for step in set.intersection(*steps_of.values()) if step is not None)

@@ -155,12 +155,7 @@ PREPARE: Mapping[str, Callable[[ExportRequest], Callable[[Path], object]]] = {
 
 
 def _annotate(request: ExportRequest) -> Any:
-    """Return the AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``.
-
-    Raises:
-        MissingExtraError: if the package anndata is not installed.
-        StoreError: if a member covers not all utterances, or lacks what is asked for.
-    """
+    """Return the AnnData of ``(n_utterances, hidden)``, or without ``X`` of ``(n_utterances, 0)``."""
     store, rows, what = request.store, request.rows, request.what
     try:
         anndata = import_module("anndata")

@@ -151,7 +151,6 @@ class _Path:
         return chances
 
     def _extend(self, candidate: int) -> _Sums:
-        """Return the sums with one more vote of ``candidate``."""
         problem, scores, keys = self.problem, self._sums.scores, self._sums.keys
         steps = None
         if problem.steps is not None:

@@ -175,7 +175,6 @@ def _abandoning(answers: Iterable[Tally]) -> Iterator[None]:
 
 
 def _require(module: str) -> Any:
-    """Import a module of a scheduler."""
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:

@@ -142,7 +142,6 @@ def _make_work(
     histogram: NDArray[np.int64],
     kept: Scores | None,
 ) -> SumWork:
-    """Return what the kernel needs for one part."""
     k, n_utterances, n_pairs = summands.k, len(summands.starts) - 1, len(summands.sums)
     n_rows = max(1, k - 1)
     narrowed = Narrowed(
