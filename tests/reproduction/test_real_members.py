@@ -18,5 +18,8 @@ def test_its_figures_are_those_that_are_printed():
     assert "standardised by speaker" in " ".join(said["members"][1]["cautions"])
     together = "whisper-base-fts+whisper-base-pool-speeds-by-speaker"
     assert ss.evaluate(store, together, on="all", split="emobox", rule="soft-log").records()[0]["correct"] == 1264
+    heads = [f"whisper-base-{head}-speeds-by-speaker-paper" for head in ("l1-lda", "l2-logreg", "l2-svm")]
+    five = "+".join(["paper-five-layers@504", "paper-five-layers@684", *heads])
+    assert ss.evaluate(store, five, split="paper", rule="soft-log").records()[0]["correct"] == 279
     assert store.corpus.paths is None
     assert len(store.steps("whisper-base-ft")) == 8
