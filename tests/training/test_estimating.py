@@ -52,9 +52,12 @@ def test_a_probe_says_what_the_run_takes_and_leaves_nothing_behind(path, serstor
     member = Store(path).read_member(done["members"][0])
     stored = member.pooled.astype(np.float16).nbytes + member.logits.nbytes + member.rows.nbytes
     assert said["disk"]["members"] == said["members"] * stored
-    assert all(said["time"][f"seconds_per_{what}"] > 0 for what in ("step", "evaluation", "checkpoint"))
-    # Other programs of this machine take their share; the order is what holds.
-    assert 0.1 < said["time"]["seconds"] / done["seconds"] < 10
+    took = said["time"]
+    step, evaluation, checkpoint = (took[f"seconds_per_{what}"] for what in ("step", "evaluation", "checkpoint"))
+    assert min(step, evaluation, checkpoint) > 0
+    # The longest utterances are measured, and the others take hardly more.
+    rest = took["seconds"] - said["members"] * (evaluation + checkpoint)
+    assert 0.3 < rest / (said["steps"] * step) < 1.1
     memory = said["memory"]
     assert memory["weights"] + memory["gradients"] + memory["optimizer"] < memory["total"] < memory["available"]
 
