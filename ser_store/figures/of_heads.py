@@ -37,8 +37,8 @@ _READ = {
     "tsne": "t-SNE shows who is near whom: distances between clusters, and their sizes, say nothing",
     "umap": "UMAP shows who is near whom: distances between clusters, and their sizes, say little",
 }
-# What tells heads apart beside their kind and layer, and what each says where it says nothing.
-_WAYS = {"source": "", "normalise": "train", "protocol": ""}
+# What tells heads apart beside their kind and layer.
+_WAYS = ("source", "normalise", "protocol", "versions")
 
 
 def draw_layers(asked: Question) -> Drawn:
@@ -126,23 +126,25 @@ def _list_layer_heads(store: Store) -> list[str]:
 def _describe_head(store: Store, member: str) -> dict[str, Any]:
     details = store.run(store.resolve(member)[0]).details
     protocol = details.get("cv") or details.get("split") or ""
+    versions = 1 + len(details.get("augment", ()))
     return {
         "kind": details.get("head", member),
         "layer": details.get("layer"),
         "source": details.get("source", ""),
         "normalise": details.get("normalise", "train"),
         "protocol": protocol,
+        "versions": f"{versions} versions" if versions > 1 else "",
     }
 
 
 def _list_differing(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [name for name in _WAYS if len({one[name] for one in records}) > 1]
+    return [name for name in _WAYS if len({one.get(name, "") for one in records}) > 1]
 
 
 def _name_ways(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the kind of each head, and beside it what not all heads have in common."""
     differing = _list_differing(records)
-    return [", ".join([str(one["kind"]), *(str(one[name]) for name in differing if one[name])]) for one in records]
+    return [", ".join([str(one["kind"]), *(str(one[name]) for name in differing if one.get(name))]) for one in records]
 
 
 def _name_common(records: Sequence[Mapping[str, Any]]) -> str:

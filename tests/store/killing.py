@@ -197,9 +197,10 @@ def _stop(writers: Writers, path: Path, turn: int, wait: float | None, by: signa
         time.sleep(max(0.0, start + wait - time.monotonic()))
         tally.stopped += 1
     os.kill(process, by)
-    # Python forgets an interrupt that comes while a weak reference is removed: that writer goes on to its end.
+    # Python forgets an interrupt that comes while a weak reference is removed: that writer goes on, and says at its end
+    # that it was not stopped.
     heard += writers.hear_out(codes=(130, 0) if by == signal.SIGINT else (-by,))
-    tally.seconds += [seconds for _, seconds in heard if wait is None]
+    tally.seconds += [rest[0] for word, *rest in heard if wait is None and word == "took"]
     tally.midway += not heard
     return bool(heard)
 
