@@ -11,7 +11,7 @@ from ser_store.errors import EnsembleError, StoreError, UnknownNameError, list_s
 from ser_store.evaluation.choice.covering import keep_covering
 from ser_store.evaluation.choice.exclusion import Exclusion, are_named, describe_nobody, matches, name_run
 from ser_store.evaluation.choice.member_choice import Steps, choose_members
-from ser_store.evaluation.choice.saved_ensembles import find_copies, is_saved_ensemble
+from ser_store.evaluation.choice.saved_ensembles import find_copies, is_unnamed_ensemble
 from ser_store.evaluation.folds import refuse_single_folds
 from ser_store_h5.names import format_member
 from ser_store_h5.store import Store
@@ -120,13 +120,17 @@ def choose_candidates(
     excluded = is_excluded.names
 
     def is_left_out(name: str) -> bool:
-        # A saved ensemble is no candidate unless it is named: its members are.
-        return is_excluded(name) or (not members and is_saved_ensemble(store, name))
+        return is_excluded(name) or is_unnamed_ensemble(store, name, members)
 
     unexcluded, unread = choose_members(store, members, steps=steps, leave_out=is_left_out)
     names = unexcluded if members else sorted(unexcluded)
     is_excluded.check_patterns(names, kind="candidate")
     if not names:
+        if not exclude:
+            raise EnsembleError(
+                f"{', '.join(members)}: saved ensembles alone, whose members vote: expected other members; name an "
+                "ensemble to have it vote as one"
+            )
         raise EnsembleError("; ".join(["`exclude` leaves no candidate: expected at least one; exclude fewer", *unread]))
     uncovered: list[Cut] = []
     left_out = unread

@@ -7,7 +7,7 @@ from typing import Any
 
 from ser_store.evaluation import Evaluations
 from ser_store.evaluation.choice.exclusion import are_named
-from ser_store.evaluation.choice.saved_ensembles import find_copies, is_saved_ensemble
+from ser_store.evaluation.choice.saved_ensembles import find_copies, is_unnamed_ensemble
 from ser_store.reporting.figures import compare_errors, describe_choice, iter_curves, list_members, search_best
 from ser_store.reporting.packing import pack_classes, pack_shares
 from ser_store.reporting.question import Asked, describe_question
@@ -86,8 +86,7 @@ def gather(asked: Asked, found: Evaluations, *, title: str | None, audio: Audio 
     members = list_members(store, found)
     names = [one["name"] for one in members]
     predicted, truth, n_classes = store.predictions(names, rows), store.corpus.labels[rows], len(store.corpus.classes)
-    # A saved ensemble is no candidate unless it is named, since its members are; nor a member of a calibrated one.
-    candidates = [name for name in names if asked.members or not is_saved_ensemble(store, name)]
+    candidates = [name for name in names if not is_unnamed_ensemble(store, name, asked.members)]
     copies = {} if are_named(asked.members) else find_copies(store, candidates)
     searched = search_best(asked, [name for name in candidates if name not in copies])
     choice = None if searched is None else describe_choice(searched)

@@ -62,6 +62,16 @@ def test_a_saved_ensemble_has_the_figures_that_the_vote_reported(store, options)
     assert store.run("best3").details["members"] == list(best.members)
 
 
+def test_a_saved_ensemble_votes_beside_its_members_where_it_is_named_alone(store):
+    ss.vote(store, k=3, all_combos=True, on="test", save="best3")
+    voting = [ss.vote(store, members, on="test").ensembles[0].members for members in ((), ["*"], ["best3", "m1"])]
+    assert "best3@0" not in voting[0]
+    assert voting[1] == voting[0]
+    assert voting[2] == ("best3@0", "m1@0")
+    with pytest.raises(ss.EnsembleError, match=r"best\*: saved ensembles alone, whose members vote"):
+        ss.vote(store, "best*", on="test")
+
+
 def test_where_it_was_chosen_a_caution_gives_the_corrected_figure_and_elsewhere_none(store):
     report = ss.vote(store, k=3, all_combos=True, on="test", save="best3")
     selection = report.selection

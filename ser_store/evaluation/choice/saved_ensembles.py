@@ -30,10 +30,14 @@ class Choice:
     corrected: str
 
 
-def is_saved_ensemble(store: Store, name: str) -> bool:
-    """Return whether a run, or the run of a member, is a saved ensemble; one that cannot be read is none."""
+def is_unnamed_ensemble(store: Store, name: str, members: Sequence[str]) -> bool:
+    """Return whether a run, or a member, is a saved ensemble that ``members`` do not name, so that its members vote.
+
+    One that cannot be read is none.
+    """
+    run = parse_member(name)[0]
     try:
-        return store.run(parse_member(name)[0]).kind == KIND
+        return not {name, run} & set(members) and store.run(run).kind == KIND
     except SerstoreError:
         return False
 
