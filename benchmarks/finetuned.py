@@ -37,7 +37,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 RUN, CHOSEN, BY_SPEAKER = "whisper-base-ft", "whisper-base-ftv", "whisper-base-fts"
 HEADS, SPEEDS = ("logreg", "svm", "lda"), (0.9, 1.1)
 ABLE = "all that are right in 88%"
-FIRST_HEADS = r"whisper-base-l[1-6]-[a-z]+-paper"
+PLAIN_HEADS = r"whisper-base-l[1-6]-[a-z]+-paper"
 BEST_HEADS = [f"whisper-base-{head}-speeds-by-speaker-paper" for head in ("l1-lda", "l2-logreg", "l2-svm")]
 # Of single members and of sums of log-probabilities; and of five as the paper has them vote.
 VOTES = ((1, "soft-log", ""), (3, "soft-log", ""), (5, "soft-log", ""), (5, "hard", " by hard voting"))
@@ -179,9 +179,9 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         bare = ss.Store.create(Path(folder) / "bare.store", corpus)
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
-            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools, but
-            # for the first ones of the paper's split and those of the best vote of five; one pool is left out for size.
-            is_layer = re.search(r"-l\d", run) and not (run in BEST_HEADS or re.fullmatch(FIRST_HEADS, run))
+            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools: only
+            # plain ones of the paper's split are kept, and those of its best five. One pool is left out for the size.
+            is_layer = re.search(r"-l\d", run) and not (run in BEST_HEADS or re.fullmatch(PLAIN_HEADS, run))
             is_part = "-fold-" in run or is_layer or run == "whisper-base-pool-speeds"
             if record.kind == "frozen" or is_part or not steps:
                 continue

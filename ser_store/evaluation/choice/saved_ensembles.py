@@ -35,8 +35,8 @@ def is_unnamed_ensemble(store: Store, name: str, members: Sequence[str]) -> bool
 
     One that cannot be read is none.
     """
-    run = parse_member(name)[0]
     try:
+        run = parse_member(name)[0]
         return not {name, run} & set(members) and store.run(run).kind == KIND
     except SerstoreError:
         return False
