@@ -179,7 +179,7 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         bare = ss.Store.create(Path(folder) / "bare.store", corpus)
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
-            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools: only
+            # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools;
             # plain ones of the paper's split are kept, and those of its best five. One pool is left out for the size.
             is_layer = re.search(r"-l\d", run) and not (run in BEST_HEADS or re.fullmatch(PLAIN_HEADS, run))
             is_part = "-fold-" in run or is_layer or run == "whisper-base-pool-speeds"
