@@ -32,6 +32,7 @@ BF16 = {"precision": "bf16"}
 CONVOLUTIONS = {**BF16, "freeze_feature_encoder": True}
 FROZEN = {**CONVOLUTIONS, "frozen_layers": 2}
 CACHED = {**FROZEN, "cache_frozen": True}
+LARGE = {**CACHED, "per_device_train_batch_size": 2 * BATCH}
 WAYS: dict[str, dict[str, Any]] = {
     "plain, fp32": {"freeze_feature_encoder": False},
     "+ bf16": {**BF16, "freeze_feature_encoder": False},
@@ -39,9 +40,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "+ two layers frozen": FROZEN,
     "+ those from a cache": CACHED,
     "+ five layers of six": {**CACHED, "num_hidden_layers": 5},
-    "from a cache, batches of 16": {**CACHED, "per_device_train_batch_size": 2 * BATCH},
+    "from a cache, batches of 16": LARGE,
     "from a cache, batches of one length": {**CACHED, "group_by_length": True},
     "from a cache, batches of 30 s": {**CACHED, "batch_seconds": 30.0},
+    "from a cache, batches of 16 in parts of 8": {**LARGE, "micro_batch": BATCH},
+    "the same, eager attention": {**LARGE, "micro_batch": BATCH, "attn_implementation": "eager"},
 }
 
 

@@ -10,7 +10,9 @@ ensembles of three to seven of them by soft-log voting. Reported are
   having been chosen on the speakers that it is judged on;
 - what training speakers alone choose, for each fold anew: one linear discriminant (its layer and shrinkage), and pools
   of all of them, with fitted weights, on means alone and on means and standard deviations too; and the same of heads
-  that are fitted on each recording at three speeds, and score the mean over these.
+  that are fitted on each recording at three speeds, and score the mean over these;
+- what four speakers alone choose, as they choose the step of a fine-tuning with `--valid next`: one linear discriminant
+  that is fitted on four folds and chosen on a fifth, the one after the fold that is judged.
 
 What the store has already is not computed again. Prints a table and writes benchmarks/results/unseen_speakers.json.
 
@@ -21,8 +23,14 @@ import argparse
 import json
 import re
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import ser_store as ss
 from measuring.surroundings import describe_machine, list_package_versions
@@ -86,6 +94,9 @@ def measure(store: ss.Store, source: str, name: str, way: Any) -> dict[str, Any]
     best = {**voted, "results": voted["results"][:1]}
     del best["by_k"]
     nested = choose_within(store, name, way, suffix)
+    if way == "train":
+        what = "one lda, fitted on four folds, its layer and shrinkage chosen on the next"
+        nested[what] = choose_on_next(store, source)
     return {
         "document": {"heads": heads, "average": average[0], "vote": best, "nested": nested},
         "rows": [
@@ -118,6 +129,27 @@ def choose_within(store: ss.Store, name: str, way: Any, suffix: str) -> dict[str
             "chosen": [[_shorten(one) for one in heads] for heads in store.run(run).details["chosen"]],
         }
     return found
+
+
+def choose_on_next(store: ss.Store, source: str) -> dict[str, Any]:
+    """Return the figures of a discriminant that is chosen on the fold after the judged one and fitted on the others."""
+    run, corpus = f"{source.partition('@')[0]}-next", store.corpus
+    layers = {number: store.pooled(source, layer=number) for number in store.describe_member(source).layers}
+    folds = [corpus.rows(part, split=SPLIT) for part in corpus.part_names(SPLIT)]
+    logits, chosen = np.zeros((len(corpus), len(corpus.classes))), []
+    for judged, following in zip(folds, [*folds[1:], folds[0]], strict=True):
+        train = np.setdiff1d(np.arange(len(corpus)), np.concatenate([judged, following]))
+        tried = []
+        for (number, values), shrinkage in product(layers.items(), GRID["shrinkage"]):
+            discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+            head = make_pipeline(StandardScaler(), discriminant).fit(values[train], corpus.labels[train])
+            tried.append((head.score(values[following], corpus.labels[following]), number, shrinkage, head))
+        accuracy, number, shrinkage, head = max(tried, key=itemgetter(0))
+        logits[judged] = head.decision_function(layers[number][judged])
+        chosen.append({"layer": number, "shrinkage": shrinkage, "accuracy_on_next": round(accuracy, 4)})
+    if run not in store.runs():
+        store.add(run, ids=corpus.ids, logits=logits, split=SPLIT, trained_on="others")
+    return {**ss.evaluate(store, run, on="all").records()[0], "chosen": chosen}
 
 
 def _shorten(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def resolve_recipe(asked: Mapping[str, Any], *, recipe: str | None, store: Path,
     options = {name: value for name, value in asked.items() if name in names}
     if "class_weights" in options:
         options["class_weights"] = parse_class_weights(options["class_weights"])
+    if options.get("micro_batch", "").isdecimal():
+        options["micro_batch"] = int(options["micro_batch"])
     if recipe is not None:
         from ser_store.recipes.recipe_file import find_recipe
 

@@ -111,7 +111,7 @@ _OPTIONS: dict[str, tuple[tuple[Any, ...], ...]] = {
         (
             "micro_batch",
             str,
-            "One forward pass: a batch, or with auto all batches of an optimizer step where memory allows.",
+            "One forward pass: a batch, up to N utterances of it, or with auto all of a step, where memory allows.",
             "batch",
         ),
         (

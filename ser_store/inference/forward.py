@@ -116,7 +116,9 @@ def fill_frozen(
         places: which of them.
         precision: see :func:`iter_batches`.
     """
-    missing = [place for place in places if not frozen.has(utterances.name_states(place))]
+    lengths = utterances.load_lengths()
+    longest_first = sorted(places, key=lambda place: -lengths[place])
+    missing = [place for place in longest_first if not frozen.has(utterances.name_states(place))]
     batches = [missing[start : start + size] for start in range(0, len(missing), size)]
     device = find_device()
     model = model.to(device).eval()

@@ -72,6 +72,15 @@ def take_utterances(batch: Batch, start: int, stop: int) -> Batch:
     return part
 
 
+def sort_by_length(batch: Batch) -> Batch:
+    """Return a batch's utterances by falling length, so that its parts have little padding."""
+    order = sorted(range(count_utterances(batch)), key=lambda place: -batch["lengths"][place])
+    return {
+        name: [values[place] for place in order] if isinstance(values, list) else values[order]
+        for name, values in batch.items()
+    }
+
+
 def join_batches(batches: Sequence[Batch]) -> Batch:
     """Return batches as one, padded to the longest utterance of all."""
     if len(batches) == 1:

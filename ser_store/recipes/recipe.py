@@ -39,7 +39,6 @@ _CHOICES = {
     "pooling": Pooling,
     "classification_head": Head,
     "crop": Crop,
-    "micro_batch": MicroBatch,
     "precision": TrainingPrecision,
     "early_stopping_metric": Monitored,
     "report_to": Reporter,
@@ -88,10 +87,11 @@ class Recipe:
             counted, in place of ``per_device_train_batch_size``: many short utterances or few long ones, and as many
             batches in every epoch; one process alone. An optimizer step is the mean over its batches, so that an
             utterance of a batch of few counts for more. None for batches of a number.
-        micro_batch: what passes the model at once: ``batch``, or with ``auto`` all batches of an optimizer step where
-            memory allows, fewer where it runs out, and evaluation by as much sound as two such passes; one process
-            alone. Losses and gradients are those of one batch after the other, to rounding, but dropout and masks are
-            drawn for other shapes.
+        micro_batch: what passes the model at once: ``batch``; a number, at most so many utterances of a batch that are
+            of similar length, so that there is little padding to compute; or ``auto``, all batches of an optimizer step
+            where memory allows, fewer where it runs out, and evaluation by as much sound as two such passes. All but
+            ``batch`` is for one process alone. Losses and gradients are those of whole batches, one after the other, to
+            rounding, but dropout and masks are drawn for other shapes.
         learning_rate: peak learning rate of AdamW.
         head_learning_rate: that of the head; None for the same.
         lr_scheduler_type: how the learning rate changes: ``linear`` or ``cosine`` (to zero), ``constant``, or
@@ -160,7 +160,7 @@ class Recipe:
     per_device_eval_batch_size: int = 4
     gradient_accumulation_steps: int = 2
     batch_seconds: float | None = None
-    micro_batch: MicroBatch = "batch"
+    micro_batch: MicroBatch | int = "batch"
     learning_rate: float = 1e-4
     head_learning_rate: float | None = None
     lr_scheduler_type: Schedule = "linear"
@@ -222,6 +222,10 @@ class Recipe:
         if self.attn_implementation is not None:
             check_choice("`attn_implementation`", self.attn_implementation, get_args(Attention))
         check_class_weights(self.class_weights)
+        if isinstance(self.micro_batch, int):
+            check_whole("micro_batch", self.micro_batch, at_least=1)
+        else:
+            check_choice("`micro_batch`", self.micro_batch, [*get_args(MicroBatch), "a number"])
         self._check_together()
 
     def _check_together(self) -> None:

@@ -261,12 +261,22 @@ def count_steps_per_epoch(
 def compute_padded_mean(seconds: NDArray[np.float64], recipe: Recipe) -> float:
     """Return the mean seconds of a batch with its padding: filled with sound, of similar length, or at random."""
     if recipe.batch_seconds is not None:
-        order, cut = np.sort(seconds)[::-1], [places.start for places in fill_batches(seconds, recipe.batch_seconds)]
+        order = np.sort(seconds)[::-1]
+        batches = [order[places.start : places.stop] for places in fill_batches(seconds, recipe.batch_seconds)]
     else:
         order = np.sort(seconds)[::-1] if recipe.group_by_length else np.random.default_rng(0).permutation(seconds)
         together = recipe.gradient_accumulation_steps if recipe.micro_batch == "auto" else 1
-        cut = list(range(0, len(order), recipe.per_device_train_batch_size * together))
-    return float((np.maximum.reduceat(order, cut) * np.diff([*cut, len(order)])).mean())
+        size = recipe.per_device_train_batch_size * together
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return float(np.mean([_pad(batch, recipe) for batch in batches]))
+
+
+def _pad(seconds: NDArray[np.float64], recipe: Recipe) -> float:
+    """The seconds of a batch with its padding, whole or in parts of similar length."""
+    size = recipe.micro_batch if isinstance(recipe.micro_batch, int) else len(seconds)
+    starts = range(0, len(seconds), size)
+    falling = np.sort(seconds)[::-1]
+    return float(sum(falling[start] * len(falling[start : start + size]) for start in starts))
 
 
 class EpochCallback(TrainerCallback):

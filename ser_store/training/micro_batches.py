@@ -32,8 +32,10 @@ class MicroBatches:
         self._batch = batches.largest_train
         self._run = run
         self._note = note
-        together = self._accumulation if recipe.micro_batch == "auto" else 1
-        self.train: int = resolved.get("train_batch_size", together * self._batch)
+        size = self._batch * self._accumulation if recipe.micro_batch == "auto" else self._batch
+        if isinstance(recipe.micro_batch, int):
+            size = min(recipe.micro_batch, size)
+        self.train: int = resolved.get("train_batch_size", size)
         self.evaluation: int = resolved.get("eval_batch_size", batches.largest_evaluated)
 
     def shrink_training(self, step: int) -> None:

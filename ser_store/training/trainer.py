@@ -25,6 +25,7 @@ from ser_store.inference.out_of_memory import (
     is_out_of_memory,
     iter_parts,
     join_batches,
+    sort_by_length,
     take_utterances,
 )
 from ser_store.recipes.recipe import Recipe
@@ -200,9 +201,10 @@ class MemberTrainer(CheckpointingTrainer):
         return passes
 
     def _split(self, batch: Batch, weight: float | Tensor) -> list[Piece]:
-        parts = list(iter_parts(batch, self._micro_batches.train))
-        if len(parts) == 1:
+        size = self._micro_batches.train
+        if count_utterances(batch) <= size:
             return [(batch, weight)]
+        parts = iter_parts(sort_by_length(batch), size)
         whole = self._loss.weigh(batch["labels"])
         return [(part, weight * self._loss.weigh(part["labels"]) / whole) for part in parts]
 

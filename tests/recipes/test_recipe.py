@@ -116,7 +116,8 @@ def test_what_json_leaves_out_is_as_published():
             "`group_by_length` is on and `batch_seconds` is 30.0, which puts similar lengths together itself: expected "
             "one of the two",
         ),
-        ({"micro_batch": "8"}, "unknown `micro_batch` '8': expected one of batch, auto"),
+        ({"micro_batch": "8"}, "unknown `micro_batch` '8': expected one of batch, auto, a number"),
+        ({"micro_batch": 0}, "`micro_batch` is 0: expected a whole number of at least 1"),
         (
             {"class_weights": "even"},
             "`class_weights` is 'even': expected none, balanced, or weights by class such as angry=2,calm=0.5",

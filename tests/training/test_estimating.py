@@ -81,6 +81,7 @@ def build_config(key):
 def test_what_a_step_takes_at_once_is_found_beforehand(path):
     store, options = Store(path), {"max_steps": 4, "eval_steps": 4, "save_steps": 4}
     assert estimate(store, "tiny-hubert", recipe=Recipe(**options, micro_batch="auto")).train_batch_size == 8
+    assert estimate(store, "tiny-hubert", recipe=Recipe(**options, micro_batch=3)).train_batch_size == 3
     recipe = Recipe(num_train_epochs=1, eval_steps=9, save_steps=9, batch_seconds=3.0, gradient_accumulation_steps=1)
     said = estimate(store, "tiny-hubert", recipe=recipe)
     done = finetune(store, "tiny-hubert", run="filled", recipe=recipe).details

@@ -49,6 +49,7 @@ def test_several_processes_are_refused(tmp_path, monkeypatch):
     for options, message in (
         ({"batch_seconds": 30.0}, "`batch_seconds` is 30.0 and 2 processes train together: expected one; leave"),
         ({"micro_batch": "auto"}, "`micro_batch` is auto and 2 processes train together: expected one; leave"),
+        ({"micro_batch": 2}, "`micro_batch` is 2 and 2 processes train together: expected one; leave"),
     ):
         with pytest.raises(SerstoreError, match=message):
             build_training_arguments(Recipe(**options), tmp_path)

@@ -120,13 +120,39 @@ def test_so_it_is_where_classes_weigh_differently_and_an_epoch_ends_within_a_ste
         "gradient_accumulation_steps": 3,
         "label_smoothing_factor": 0.1,
     }
-    for run in ("batch", "auto"):
-        recipe = Recipe(**options, class_weights={"angry": 3.0, "happy": 0.5}, micro_batch=run)
+    for run, size in (("batch", "batch"), ("auto", "auto"), ("parts", 2)):
+        recipe = Recipe(**options, class_weights={"angry": 3.0, "happy": 0.5}, micro_batch=size)
         finetune(store, "tiny-wav2vec2", run=run, recipe=recipe)
-    (curve, members), (batch_curve, batch_members) = read_run(store, "auto"), read_run(store, "batch")
-    np.testing.assert_allclose(curve, batch_curve, rtol=1e-4)
-    for member, batch in zip(members, batch_members, strict=True):
-        np.testing.assert_allclose(member.logits, batch.logits, atol=1e-3)
+    batch_curve, batch_members = read_run(store, "batch")
+    for run in ("auto", "parts"):
+        curve, members = read_run(store, run)
+        np.testing.assert_allclose(curve, batch_curve, rtol=1e-4)
+        for member, batch in zip(members, batch_members, strict=True):
+            np.testing.assert_allclose(member.logits, batch.logits, atol=1e-3)
+
+
+def test_parts_of_a_number_are_of_similar_length_and_have_no_more_padding_than_that(store, monkeypatch):
+    heard = []
+
+    def build(*arguments, **keywords):
+        loaded = build_model(*arguments, **keywords)
+
+        def listen(module, inputs, named):
+            if module.training:
+                heard.append((named["input_values"].shape, list(named["lengths"])))
+
+        loaded.model.register_forward_pre_hook(listen, with_kwargs=True)
+        return loaded
+
+    monkeypatch.setattr(finetuning, "build_model", build)
+    record = finetune(store, "tiny-wav2vec2", run="parts", recipe=Recipe(**RECIPE, micro_batch=3))
+    assert (record.details["resolved"]["train_batch_size"], record.details["resolved"]["accumulation"]) == (3, 4)
+    assert [shape[0] for shape, _ in heard] == [3, 1] * (len(heard) // 2)
+    assert len(heard) == 6 * 4
+    assert len({length for _, lengths in heard for length in lengths}) > 1
+    for (shape, long), (_, short) in zip(heard[::2], heard[1::2], strict=True):
+        assert shape[1] == long[0]
+        assert long + short == sorted(long + short, reverse=True)
 
 
 def test_evaluation_goes_on_in_smaller_parts_to_the_same_members(store, limit, caplog):
