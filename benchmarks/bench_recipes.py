@@ -4,7 +4,7 @@
     python benchmarks/bench_recipes.py --audio RAVDESS [--model whisper-base] [--speakers 4] [--rounds 3]
 
 Plain: all parameters, fp32, batches as they come. Every other way adds one thing to the way above it, but for the
-last three, which stand beside it. Each trains the same utterances for three epochs, of which the first warms up, and
+last five, which stand beside it. Each trains the same utterances for three epochs, of which the first warms up, and
 fills the cache of frozen layers where there is one; the faster of the others is compared. Before that, frozen layers
 from the cache must lead to the losses that they lead to without. Prints a table and writes
 benchmarks/results/recipes.json.

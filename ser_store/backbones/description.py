@@ -33,8 +33,8 @@ def refuse_speaker_head(head: Head, name: str) -> None:
     if head == "linear-by-speaker":
         raise ModelError(
             f"the head of {name} hears how an utterance differs from the others of its speaker, and answers none "
-            "alone: expected one that was trained as dense or linear; what it represents is had by `extract()` with "
-            "the checkpoint's folder as `model` and a `run` of its own"
+            "alone: expected one that was trained as dense or linear; its answers to a corpus of known speakers are "
+            "had by `extract()` with the checkpoint's folder as `model` and a `run` of its own"
         )
 
 

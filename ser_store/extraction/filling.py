@@ -223,7 +223,7 @@ def _finish(store: Store, extractor: Extractor, growing: GrowingMember, plan: _P
         rows = np.union1d(plan.kept, plan.rows)
         provenance = _describe_source(extractor, rows, store.corpus)
         limit = FLOAT16_LIMIT if extractor.is_narrow else 0.0
-        growing.compose(provenance, float16_limit=limit, kept=plan.kept)
+        growing.compose(provenance, float16_limit=limit, kept=plan.kept, answer=extractor.answer)
     if plan.left_out != store.run(run).details.get("left_out", {}) and (len(plan.rows) or on_bad == "skip"):
         store.update_run(store.run(run).updated(left_out=dict(plan.left_out)))
 

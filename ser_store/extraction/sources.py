@@ -1,6 +1,6 @@
 """What a member is extracted from: a feature set, a frozen backbone, or a checkpoint of a run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from ser_store.corpora.splits.fitted import find_fitted, find_rows
 from ser_store.corpora.splits.train_eval_rows import Rows
 from ser_store.errors import ModelError, require
 from ser_store.extraction.network import Compute, Passes, Piece, iter_counted, prepare_network
+from ser_store.heads.inputs import classify_by_speaker, find_speakers
 from ser_store.training.checkpointing.checkpoints import find_checkpoint
 from ser_store.training.distributed.processes import find_share
 from ser_store_h5.corpus import Corpus
@@ -33,6 +34,7 @@ from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
 _AT_ONCE = 256
+Answer = Callable[[Rows, NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Extractor:
         identity: what its numbers are known by, a part of the member's provenance.
         compute: gives them for rows of the corpus.
         is_narrow: whether the store keeps them as float16, where their range fits.
+        answer: gives the logits of all rows and their representations at once, where an utterance is answered among
+            the others of its speaker.
     """
 
     record: RunRecord
@@ -52,6 +56,7 @@ class Extractor:
     identity: Mapping[str, Any]
     compute: Compute
     is_narrow: bool = True
+    answer: Answer | None = None
 
     @property
     def name(self) -> str:
@@ -96,11 +101,12 @@ def prepare_backbone(
     loaded: Any = find_classifier(source)
     if loaded is None and labels is not None:
         raise ModelError(f"`labels` with `model` {model}, which has no classes: expected a trained one; leave it out")
-    pairing = None if loaded is None else _pair_trained(store.corpus, run, loaded, labels, options)
+    pairing = None if loaded is None else _pair_trained(store.corpus, run, loaded, labels, passes, options)
     if pairing is None:
         loaded = build_model(source, classes=store.corpus.classes, **options)
     report_loaded(loaded)
-    precision, with_logits = passes.precision or "fp32", pairing is not None
+    by_speaker = pairing is not None and loaded.model.config.head == "linear-by-speaker"
+    precision, with_logits = passes.precision or "fp32", pairing is not None and not by_speaker
     identity, compute = prepare_network(
         loaded, passes, member=format_member(run, 0), with_logits=with_logits, precision=precision
     )
@@ -108,11 +114,13 @@ def prepare_backbone(
     record = _describe_frozen(store.corpus, run, model, origin, loaded.trained_on)
     context = {"whisper_context": loaded.context} if loaded.is_whisper else {}
     extractor = Extractor(record.updated(**context), 0, identity, compute)
+    if by_speaker:
+        extractor = _answer_by_speaker(extractor, loaded.model, store.corpus)
     return extractor if pairing is None else answer_in_corpus(extractor, pairing, {"model": Path(model).name})
 
 
 def _pair_trained(
-    corpus: Corpus, run: str, trained: Any, labels: LabelMap | None, options: Mapping[str, Any]
+    corpus: Corpus, run: str, trained: Any, labels: LabelMap | None, passes: Passes, options: Mapping[str, Any]
 ) -> Pairing | None:
     """Which classes a trained classifier can answer here; None, and a line, where it gives representations alone."""
     own = trained.model.config
@@ -120,14 +128,38 @@ def _pair_trained(
     why = ""
     if len(pairing.shared) < 2:
         why = f"of its classes {', '.join(own.classes)} corpus {corpus.name} has {len(pairing.shared)}, two are needed"
-    elif own.head == "linear-by-speaker":
-        why = "its head hears how an utterance differs from the others of its speaker"
+    elif own.head == "linear-by-speaker" and corpus.speaker_groups() is None:
+        why = (
+            f"its head hears how an utterance differs from the others of its speaker, of whom {corpus.name} knows none"
+        )
+    elif own.head == "linear-by-speaker" and (passes.layers != "last" or passes.statistics):
+        why = "its head hears what it pools itself: `layers` and `statistics` left out, it answers"
     elif (options["pooling"], options["context"]) != (own.pooling, "utterance"):
         why = f"it was trained with `pooling` {own.pooling} and `whisper_context` utterance"
     if not why:
         return pairing
     LOGGER.info("%s: representations alone, no logits: %s", run, why)
     return None
+
+
+def _answer_by_speaker(extractor: Extractor, model: Any, corpus: Corpus) -> Extractor:
+    """Return the same with the logits of all utterances, each heard among those of its speaker that are extracted."""
+    from ser_store.backbones.digest import compute_model_digest
+
+    def answer(rows: Rows, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+        speakers = find_speakers(corpus, rows)
+        _, counts = np.unique(speakers, return_counts=True)
+        if alone := int((counts == 1).sum()):
+            LOGGER.info(
+                "%s: %d utterances have no other of their speaker beside them, and differ from none: its answers to "
+                "them say nothing",
+                extractor.name,
+                alone,
+            )
+        return classify_by_speaker(model.classifier, pooled, speakers)
+
+    identity = {**extractor.identity, "model_digest": compute_model_digest(model)}
+    return replace(extractor, record=extractor.record.updated(normalise="speaker"), identity=identity, answer=answer)
 
 
 def answer_in_corpus(extractor: Extractor, pairing: Pairing, applied: Mapping[str, Any]) -> Extractor:
@@ -143,6 +175,7 @@ def answer_in_corpus(extractor: Extractor, pairing: Pairing, applied: Mapping[st
         for piece in extractor.compute(rows, done):
             yield piece if piece.logits is None else replace(piece, logits=pairing.place(piece.logits))
 
+    answer = extractor.answer
     stated: dict[str, Any] = {KEY_APPLIED: {**applied, **pairing.to_json()}}
     identity = {} if pairing.is_same else {"classes": {pairing.own[own]: there for own, there in pairing.meant.items()}}
     return replace(
@@ -150,6 +183,7 @@ def answer_in_corpus(extractor: Extractor, pairing: Pairing, applied: Mapping[st
         record=extractor.record.updated(**stated),
         identity={**extractor.identity, **identity},
         compute=compute,
+        answer=None if answer is None else lambda rows, pooled: pairing.place(answer(rows, pooled)),
     )
 
 

@@ -187,6 +187,20 @@ def standardise_within(values: NDArray[np.floating], groups: NDArray[Any]) -> ND
     return standardised
 
 
+def classify_by_speaker(head: Any, pooled: NDArray[np.float32], speakers: StrArray) -> NDArray[np.float32]:
+    """Return the logits ``(m, c)`` float32 of representations ``(m, d)``, standardised within each speaker ``(m,)``.
+
+    Args:
+        head: a :class:`~ser_store.backbones.heads.SpeakerHead`.
+    """
+    import torch
+
+    standardised = torch.from_numpy(standardise_within(pooled, speakers).astype(np.float32))
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = head.out_proj(standardised.to(head.out_proj.weight.device)).cpu().numpy()
+    return logits
+
+
 def standardise_like(store: Store, member: str, layer: int | None, values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Standardise representations ``(n, d)`` of other recordings as all that the member covers were as a ``corpus``."""
     known = _read_block(store, member, store.covered(member), layer).astype(np.float64)

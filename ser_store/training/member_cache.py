@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from ser_store.common.log import report_differing_member
 from ser_store.common.provenance import digest_recordings
 from ser_store.corpora.splits.train_eval_rows import Rows, TrainEvalRows
 from ser_store.errors import SerstoreError
-from ser_store.heads.inputs import find_speakers, standardise_within
+from ser_store.heads.inputs import classify_by_speaker, find_speakers
 from ser_store.inference.features import describe_preprocessing
 from ser_store.inference.float16 import narrow_pooled
 from ser_store.metrics import compute_log_loss, evaluate_predictions
@@ -70,20 +69,11 @@ class MemberCache:
                 f"{len(self._train_eval.evaluated)} that are not trained on, each once; please report this"
             )
         if self._recipe.is_by_speaker:
-            logits = self._classify_by_speaker(rows, pooled)
+            logits = classify_by_speaker(self._loaded.model.classifier, pooled, find_speakers(self._store.corpus, rows))
         if not (np.isfinite(logits).all() and np.isfinite(pooled).all()):
             return dict.fromkeys(("eval_loss", "eval_accuracy", "eval_balanced_accuracy"), float("nan"))
         digest = _take_digest(weights)
         return tell_all(lambda: self._cache(step, rows, logits, pooled, digest))
-
-    def _classify_by_speaker(self, rows: Rows, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The logits ``(m, c)`` of what is standardised on all utterances of each speaker that are evaluated."""
-        speakers = find_speakers(self._store.corpus, rows)
-        standardised = torch.from_numpy(standardise_within(pooled, speakers).astype(np.float32))
-        head = self._loaded.model.classifier.out_proj
-        with torch.no_grad():
-            logits: NDArray[np.float32] = head(standardised.to(head.weight.device)).cpu().numpy()
-        return logits
 
     def _cache(
         self, step: int, rows: Rows, logits: NDArray[np.float32], pooled: NDArray[np.float32], digest: str | None

@@ -132,12 +132,21 @@ class GrowingMember:
         with open_file(path, format_name=FORMAT_NAME, version=FORMAT_VERSION) as group:
             yield MemberFile(group, self._corpus, self._run, self._step)
 
-    def compose(self, provenance: Mapping[str, Any], *, float16_limit: float, kept: NDArray[np.int32]) -> None:
+    def compose(
+        self,
+        provenance: Mapping[str, Any],
+        *,
+        float16_limit: float,
+        kept: NDArray[np.int32],
+        answer: Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    ) -> None:
         """Write the member of its blocks, and of what it holds already, whole or not at all; then remove the blocks.
 
         Args:
             float16_limit: representations of which no number is larger are written in half precision.
             kept: rows of the file that is there, which is replaced; none where there is none.
+            answer: gives the logits ``(m, c)`` of all rows ``(m,)`` and their ``pooled`` ``(m, d)``, where the blocks
+                have none since an utterance is answered among others. All are in memory then.
 
         Raises:
             ExistsError: if another process has written the member meanwhile.
@@ -146,8 +155,13 @@ class GrowingMember:
         sources = list(self._sources.values())
         if len(kept):
             sources.append(Source(lambda: open_member(path, self._corpus), kept))
-        gathered = Gathered(sources, float16_limit)
-        compose_member(self._store, self._run, self._step, gathered, provenance, replace=bool(len(kept)))
+        given = {}
+        gathered = Gathered(sources, float16_limit, without=frozenset() if answer is None else frozenset({"logits"}))
+        if answer is not None:
+            (_, width), _ = gathered.measure("pooled")
+            pooled = np.concatenate([block.astype(_SINGLE) for block in gathered.iter_blocks("pooled", width, _SINGLE)])
+            given["logits"] = answer(gathered.rows, pooled)
+        compose_member(self._store, self._run, self._step, gathered, provenance, given=given, replace=bool(len(kept)))
         self.remove()
 
     def remove(self) -> None:

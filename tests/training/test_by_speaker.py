@@ -115,6 +115,50 @@ def test_it_answers_no_recording_alone_and_gives_representations(trained):
     assert store.describe_member(made.member).layers
 
 
+def test_it_answers_a_corpus_whose_speakers_are_known(trained, tmp_path, caplog):
+    store, _ = trained
+    step = store.steps("r")[-1]
+    folder = store.path / "runs" / "r" / "checkpoints" / f"checkpoint-{step}"
+    made = ss.extract(store, run="answers", model=str(folder))[0]
+    held = store.read_member(f"r@{step}")
+    # What it was not trained on is of speakers who are not trained on: they are heard among the same utterances.
+    assert np.allclose(store.logits([made.member], held.rows)[0], held.logits, atol=1e-3)
+    found = ss.evaluate(store, "answers", on="valid")
+    assert found.records()[0]["correct"] == ss.evaluate(store, "r", on="valid").records()[0]["correct"]
+    assert any("standardised by speaker on all recordings, these among them" in one for one in found.cautions)
+
+
+def test_an_answer_is_heard_among_all_that_are_extracted_now_or_before(trained, tmp_path, caplog):
+    store, _ = trained
+    folder = store.path / "runs" / "r" / "checkpoints" / f"checkpoint-{store.steps('r')[-1]}"
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    recordings = sorted(Path(store.corpus.audio_root).rglob("*.wav"))[:4]
+    lines = [
+        f"{one.name},{store.corpus.classes[place % 2]},{'aaab'[place]},{'test' if place else 'train'}"
+        for place, one in enumerate(recordings)
+    ]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,speaker,split", *lines]) + "\n")
+    for one in recordings:
+        shutil.copy(one, audio)
+    few = Store(ss.init(tmp_path / "few.store", corpus=table, audio=audio, split="split").path)
+    asked = {"model": str(folder), "batch_size": 1}
+    with caplog.at_level("INFO", logger="ser_store"):
+        whole = ss.extract(few, run="whole", **asked)[0].member
+    assert "whole@0: 1 utterances have no other of their speaker beside them" in caplog.text
+    damaged = audio / recordings[1].name
+    damaged.rename(tmp_path / "kept")
+    damaged.write_bytes(b"")
+    mended = ss.extract(few, run="mended", on_bad="skip", **asked)[0].member
+    without = few.logits([mended], few.covered(mended))[0]
+    assert len(without) == 3
+    (tmp_path / "kept").replace(damaged)
+    assert ss.extract(few, run="mended", **asked)[0].kept == 3
+    assert np.allclose(few.logits([mended])[0], few.logits([whole])[0], atol=1e-3)
+    assert not np.allclose(few.logits([mended])[0][0], without[0], atol=1e-3)
+
+
 def test_what_could_not_be_published_is_not_trained(empty, serstore):
     words = (
         "--model",
