@@ -104,10 +104,12 @@ def _find_member(store: Store, name: str, checkpoint: Path | None) -> Answerer:
         return Tempered(member, _find_member(store, made["source"], checkpoint), tuple(made["temperatures"]))
     if record.kind == "head":
         return _find_head(store, record, member, checkpoint)
-    raise StoreError(_explain_mute(record, member))
+    raise StoreError(_explain_mute(record, member, has_answers=store.describe_member(member).logits is not None))
 
 
-def _explain_mute(record: RunRecord, member: str) -> str:
+def _explain_mute(record: RunRecord, member: str, *, has_answers: bool) -> str:
+    if record.kind == "frozen" and has_answers:
+        return f"{member} is what {record.backbone} answers to this corpus: expected the model; name that in its place"
     if record.kind == "frozen":
         return f"{member} has representations and no answers: expected a head on them; fit one by `head()` with `keep`"
     return (

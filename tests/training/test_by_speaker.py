@@ -126,6 +126,9 @@ def test_it_answers_a_corpus_whose_speakers_are_known(trained, tmp_path, caplog)
     found = ss.evaluate(store, "answers", on="valid")
     assert found.records()[0]["correct"] == ss.evaluate(store, "r", on="valid").records()[0]["correct"]
     assert any("standardised by speaker on all recordings, these among them" in one for one in found.cautions)
+    recording = next(Path(store.corpus.audio_root).rglob("*.wav"))
+    with pytest.raises(StoreError, match=r"answers@0 is what .*checkpoint-4 answers to this corpus: expected"):
+        ss.predict("answers", recording, store=store)
 
 
 def test_an_answer_is_heard_among_all_that_are_extracted_now_or_before(trained, tmp_path, caplog):
