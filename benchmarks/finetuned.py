@@ -4,15 +4,16 @@
 
 1. Unseen speakers, the six published folds of the split `emobox`: `recipes/unseen-speakers.toml`, at its last step, of
    which nothing was chosen; `recipes/unseen-speakers-by-speaker.toml`, which hears how utterances differ from others
-   of their speaker, labels unseen; and each together with the pools of frozen heads that `unseen_speakers.py` leaves in
-   its store (`--heads`), with equal weights. The first once more with a step that is chosen on the fold after the one
-   that is judged, `--valid next`, which then is not trained on; and both trainings together.
+   of their speaker, labels unseen, by two seeds; and each together with the pools of frozen heads that
+   `unseen_speakers.py` leaves in its store (`--heads`), with equal weights. The first once more with a step that is
+   chosen on the fold after the one that is judged, `--valid next`, which then is not trained on; and both trainings
+   together.
 2. The paper's split, every actor on both sides: `recipes/paper-*.toml`, evaluated every 36 steps, beside heads on the
    layers of the frozen model, of recordings as they are and at three speeds, and of the fine-tuned ones; the best
    member, and the best vote of three and of five, apparent and corrected.
 
 What the stores have already is not computed again: a call that was cut off goes on. Prints both tables and writes
-benchmarks/results/finetuned.json. On one core of a CPU, each of the 21 trainings takes 10 to 15 minutes.
+benchmarks/results/finetuned.json. On one core of a CPU, each of the 27 trainings takes 10 to 15 minutes.
 """
 
 import argparse
@@ -35,6 +36,8 @@ from unseen_speakers import describe_figures, describe_vote
 RESULT = Path(__file__).parent / "results" / "finetuned.json"
 RECIPES = Path(__file__).parents[1] / "recipes"
 RUN, CHOSEN, BY_SPEAKER = "whisper-base-ft", "whisper-base-ftv", "whisper-base-fts"
+SEED = 7
+BY_OTHER_SEED = f"{BY_SPEAKER}-seed-{SEED}"
 HEADS, SPEEDS = ("logreg", "svm", "lda"), (0.9, 1.1)
 ABLE = "all that are right in 88%"
 PLAIN_HEADS = r"whisper-base-l[1-6]-[a-z]+-paper"
@@ -78,10 +81,12 @@ def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None)
     )
     ss.finetune(store, run=RUN, split="emobox", fold="all", recipe=recipe, **options)
     ss.finetune(store, run=CHOSEN, split="emobox", fold="all", valid="next", recipe=recipe, **options)
-    ss.finetune(store, run=BY_SPEAKER, split="emobox", fold="all", recipe=by_speaker, **options)
+    for run, one in ((BY_SPEAKER, by_speaker), (BY_OTHER_SEED, by_speaker.changed(seed=SEED))):
+        ss.finetune(store, run=run, split="emobox", fold="all", recipe=one, **options)
     both = f"{RUN}+{CHOSEN}@{store.steps(CHOSEN)[-1]}"
-    members = [RUN, CHOSEN, f"{CHOSEN}-selected", both, BY_SPEAKER]
-    for kind, (suffix, tuned) in product(("pool", "pool-speeds"), (("", (RUN, both)), ("-by-speaker", (BY_SPEAKER,)))):
+    members = [RUN, CHOSEN, f"{CHOSEN}-selected", both, BY_SPEAKER, BY_OTHER_SEED]
+    fine_tuned = (("", (RUN, both)), ("-by-speaker", (BY_SPEAKER, BY_OTHER_SEED)))
+    for kind, (suffix, tuned) in product(("pool", "pool-speeds"), fine_tuned):
         pool = f"whisper-base-{kind}{suffix}"
         if heads and not store.has_run(pool):
             copy_member(ss.Store(heads), store, pool)
@@ -180,9 +185,10 @@ def pack_scores(store: ss.Store, file: Path) -> None:
         for run in store.runs():
             record, steps = store.run(run), store.steps(run)
             # The runs of single folds are in the one that is pooled of them, heads on single layers in their pools;
-            # plain ones of the paper's split are kept, and those of its best five. One pool is left out for the size.
+            # plain ones of the paper's split are kept, and those of its best five. For the size, a pool and the second
+            # seed are left out.
             is_layer = re.search(r"-l\d", run) and not (run in BEST_HEADS or re.fullmatch(PLAIN_HEADS, run))
-            is_part = "-fold-" in run or is_layer or run == "whisper-base-pool-speeds"
+            is_part = "-fold-" in run or is_layer or run in ("whisper-base-pool-speeds", BY_OTHER_SEED)
             if record.kind == "frozen" or is_part or not steps:
                 continue
             bare.add_run(replace(record, details=_without_places(record.details)))
