@@ -59,8 +59,9 @@ def extract(
     """Cache representations of the whole corpus: of a frozen ``model``, or of runs that have a checkpoint.
 
     Of a run's checkpoint its logits are cached as well, and those of a ``model`` that was trained on another corpus, as
-    far as both have the same classes: it chooses among these, and never answers others. Utterances that the store holds
-    already are not computed again.
+    far as both have the same classes: it chooses among these, and never answers others. One that was trained as
+    ``linear-by-speaker`` answers to an utterance as it differs from all others of its speaker that are extracted.
+    Utterances that the store holds already are not computed again.
 
     Args:
         store: a store, or its path.

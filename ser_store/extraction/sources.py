@@ -151,8 +151,8 @@ def _answer_by_speaker(extractor: Extractor, model: Any, corpus: Corpus) -> Extr
         _, counts = np.unique(speakers, return_counts=True)
         if alone := int((counts == 1).sum()):
             LOGGER.info(
-                "%s: %d utterances have no other of their speaker beside them, and differ from none: its answers to "
-                "them say nothing",
+                "%s: utterances that have no other of their speaker beside them, and differ from none: %d; its answers "
+                "to them say nothing",
                 extractor.name,
                 alone,
             )

@@ -224,8 +224,10 @@ class Recipe:
         check_class_weights(self.class_weights)
         if isinstance(self.micro_batch, int):
             check_whole("micro_batch", self.micro_batch, at_least=1)
-        else:
-            check_choice("`micro_batch`", self.micro_batch, [*get_args(MicroBatch), "a number"])
+        elif self.micro_batch not in get_args(MicroBatch):
+            raise SerstoreError(
+                f"`micro_batch` is {self.micro_batch!r}: expected batch, auto or a number of utterances"
+            )
         self._check_together()
 
     def _check_together(self) -> None:

@@ -116,7 +116,7 @@ def test_what_json_leaves_out_is_as_published():
             "`group_by_length` is on and `batch_seconds` is 30.0, which puts similar lengths together itself: expected "
             "one of the two",
         ),
-        ({"micro_batch": "8"}, "unknown `micro_batch` '8': expected one of batch, auto, a number"),
+        ({"micro_batch": "8"}, "`micro_batch` is '8': expected batch, auto or a number of utterances"),
         ({"micro_batch": 0}, "`micro_batch` is 0: expected a whole number of at least 1"),
         (
             {"class_weights": "even"},

@@ -142,6 +142,13 @@ def test_each_option_of_the_command_has_a_short_spelling_and_hugging_faces(old, 
     assert printed[new] != getattr(Recipe(), new)
 
 
+def test_what_passes_at_once_is_a_name_or_a_number(serstore):
+    for stated, meant in (("8", 8), ("auto", "auto")):
+        assert serstore("finetune", "--micro-batch", stated, "--print-recipe", "--json").json["micro_batch"] == meant
+    said = serstore("finetune", "--micro-batch", "many", "--print-recipe").err
+    assert "--micro-batch is 'many': expected batch, auto or a number of utterances" in said
+
+
 def test_the_command_names_its_own_options_and_those_of_a_file_as_they_stand_there(serstore, tmp_path):
     said = serstore("finetune", "--num-train-epochs", 0, "--print-recipe").err
     assert "--epochs is 0.0: expected a number from 1e-06" in said

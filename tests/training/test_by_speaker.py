@@ -149,7 +149,7 @@ def test_an_answer_is_heard_among_all_that_are_extracted_now_or_before(trained, 
     asked = {"model": str(folder), "batch_size": 1}
     with caplog.at_level("INFO", logger="ser_store"):
         whole = ss.extract(few, run="whole", **asked)[0].member
-    assert "whole@0: 1 utterances have no other of their speaker beside them" in caplog.text
+    assert "whole@0: utterances that have no other of their speaker beside them, and differ from none: 1" in caplog.text
     damaged = audio / recordings[1].name
     damaged.rename(tmp_path / "kept")
     damaged.write_bytes(b"")
