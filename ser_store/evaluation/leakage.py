@@ -94,7 +94,7 @@ def iter_leakage(store: Store, record: RunRecord, rows: Rows) -> Iterator[Cautio
     """Yield what the models of a run have learned from ``rows``; of a record alone, the run need not be there yet."""
     fitted, name, corpus = find_fitted_by(store, record), record.run, store.corpus
     yield from _iter_applied(record)
-    yield from _iter_normalised(store, record)
+    yield from _iter_normalised(store, record, rows)
     if fitted is None:
         yield from _iter_unknown(store, record)
         return
@@ -141,7 +141,7 @@ def _iter_applied(record: RunRecord) -> Iterator[Caution]:
         )
 
 
-def _iter_normalised(store: Store, record: RunRecord) -> Iterator[Caution]:
+def _iter_normalised(store: Store, record: RunRecord, rows: Rows) -> Iterator[Caution]:
     """What the inputs of a head were standardised on, or else those of the heads below it."""
     for below in _iter_heads(store, record):
         normalised = below.details.get("normalise", "train")
@@ -151,7 +151,20 @@ def _iter_normalised(store: Store, record: RunRecord) -> Iterator[Caution]:
             if below.run != record.run:
                 one, several = (f"{verb} on {below.run}, which {one}" for verb in ("stands", "stand"))
             yield Caution(record.run, f"{one}: its figures need those recordings", f"{several}: figures need those")
+            alone = _count_alone(store.corpus, rows) if normalised == "speaker" else 0
+            if alone:
+                text = f"nothing to go by in {alone} of these {len(rows)} utterances, the only ones of their speakers"
+                yield Caution(record.run, f"has {text}", f"have {text}")
             return
+
+
+def _count_alone(corpus: Corpus, rows: Rows) -> int:
+    """How many of the utterances have no other of their speaker in the corpus, from which they might differ."""
+    groups = corpus.speaker_groups()
+    if groups is None:
+        return 0
+    _, places, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return int((counts[places[rows]] == 1).sum())
 
 
 def _iter_heads(store: Store, record: RunRecord) -> Iterator[RunRecord]:

@@ -150,6 +150,10 @@ def test_an_answer_is_heard_among_all_that_are_extracted_now_or_before(trained, 
     with caplog.at_level("INFO", logger="ser_store"):
         whole = ss.extract(few, run="whole", **asked)[0].member
     assert "whole@0: utterances that have no other of their speaker beside them, and differ from none: 1" in caplog.text
+    cautions = ss.evaluate(few, "whole", on="all").cautions
+    assert any(
+        "has nothing to go by in 1 of these 4 utterances, the only ones of their speakers" in one for one in cautions
+    )
     damaged = audio / recordings[1].name
     damaged.rename(tmp_path / "kept")
     damaged.write_bytes(b"")
