@@ -159,7 +159,7 @@ class GrowingMember:
         gathered = Gathered(sources, float16_limit, without=frozenset() if answer is None else frozenset({"logits"}))
         if answer is not None:
             (_, width), _ = gathered.measure("pooled")
-            pooled = np.concatenate([block.astype(_SINGLE) for block in gathered.iter_blocks("pooled", width, _SINGLE)])
+            pooled = np.concatenate(list(gathered.iter_blocks("pooled", width, _SINGLE)))
             given["logits"] = answer(gathered.rows, pooled)
         compose_member(self._store, self._run, self._step, gathered, provenance, given=given, replace=bool(len(kept)))
         self.remove()
