@@ -125,7 +125,7 @@ def train_folds(seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Seconds of all folds with one seed, and the accuracy of every utterance by the model that has not met it."""
     store = open_kept(args)
     recipe = find_recipe(str(args.recipe), store=store.path).changed(
-        precision=args.precision, max_steps=args.max_steps, seed=seed
+        precision=args.precision, max_steps=args.max_steps, seed=seed, micro_batch="batch", attn_implementation="sdpa"
     )
     run = f"{TUNED}-seed-{seed}"
     weights = {"init": "random"} if args.tuned in list_tiny_models() else {}

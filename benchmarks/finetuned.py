@@ -85,7 +85,9 @@ def measure_unseen(store: ss.Store, options: dict[str, Any], heads: Path | None)
         ss.finetune(store, run=run, split="emobox", fold="all", recipe=one, **options)
     both = f"{RUN}+{CHOSEN}@{store.steps(CHOSEN)[-1]}"
     members = [RUN, CHOSEN, f"{CHOSEN}-selected", both, BY_SPEAKER, BY_OTHER_SEED]
-    fine_tuned = (("", (RUN, both)), ("-by-speaker", (BY_SPEAKER, BY_OTHER_SEED)))
+    seeds = f"{BY_SPEAKER}+{BY_OTHER_SEED}"
+    members.append(seeds)
+    fine_tuned = (("", (RUN, both)), ("-by-speaker", (BY_SPEAKER, BY_OTHER_SEED, seeds)))
     for kind, (suffix, tuned) in product(("pool", "pool-speeds"), fine_tuned):
         pool = f"whisper-base-{kind}{suffix}"
         if heads and not store.has_run(pool):

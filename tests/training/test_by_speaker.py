@@ -115,7 +115,7 @@ def test_it_answers_no_recording_alone_and_gives_representations(trained):
     assert store.describe_member(made.member).layers
 
 
-def test_it_answers_a_corpus_whose_speakers_are_known(trained, tmp_path, caplog):
+def test_it_answers_a_corpus_whose_speakers_are_known(trained):
     store, _ = trained
     step = store.steps("r")[-1]
     folder = store.path / "runs" / "r" / "checkpoints" / f"checkpoint-{step}"
