@@ -21,6 +21,7 @@ from ser_store.inference.dataset import SpeechDataset, collate_speech
 from ser_store.inference.frozen_states import FrozenStates
 from ser_store.inference.memory import kept_heap
 from ser_store.inference.windows import combine_windows, cut_windows, is_long
+from ser_store_h5.progress import Progress, silent
 
 _AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -107,7 +108,14 @@ def find_device() -> torch.device:
 
 
 def fill_frozen(
-    frozen: FrozenStates, model: Any, utterances: SpeechDataset, places: Sequence[int], *, size: int, precision: str
+    frozen: FrozenStates,
+    model: Any,
+    utterances: SpeechDataset,
+    places: Sequence[int],
+    *,
+    size: int,
+    precision: str,
+    progress: Progress = silent,
 ) -> None:
     """Compute and keep what enters a model's ``entry_layer`` where that is missing, ``size`` utterances at a time.
 
@@ -120,10 +128,13 @@ def fill_frozen(
     longest_first = sorted(places, key=lambda place: -lengths[place])
     missing = [place for place in longest_first if not frozen.has(utterances.name_states(place))]
     batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+    if not batches:
+        return
+    shown = progress(batches, total=len(batches), label="caching frozen layers")
     device = find_device()
     model = model.to(device).eval()
     with kept_heap():
-        for places, items in zip(batches, _iter_read_ahead(utterances.without_states(), batches), strict=True):
+        for places, items in zip(shown, _iter_read_ahead(utterances.without_states(), batches), strict=True):
             batch = collate_speech(items)
             values, mask = batch["input_values"].to(device), batch["attention_mask"].to(device)
             with (

@@ -124,8 +124,9 @@ class Recipe:
         pooled_layers: of how many layers, counted from the highest, the frames are pooled; the head hears their vectors
             side by side.
         classification_head: ``dense``, the published one with two layers, which begins at random; or ``linear``, which
-            begins as a logistic regression on what the backbone says of the training part as it is, so that the first
-            steps do not spoil the backbone for a head that knows nothing; see :mod:`ser_store.training.probe`. With
+            begins as a logistic regression on what the backbone, as it is, says of the utterances as the first epoch
+            hears them, so that the first steps do not spoil it for a head that knows nothing; see
+            :mod:`ser_store.training.probe`. With
             ``linear-by-speaker`` it hears how an utterance differs from the others of its speaker: training batches
             are of one speaker each, with his classes as evenly as may be, and standardised over the batch, or over its
             parts where memory runs out; evaluation standardises on all utterances of each speaker that are evaluated,

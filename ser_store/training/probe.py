@@ -13,13 +13,20 @@ from ser_store.inference.dataset import SpeechDataset
 from ser_store.inference.forward import cut_batches, iter_batches
 from ser_store.recipes.recipe import Recipe
 from ser_store_h5.corpus import StrArray
+from ser_store_h5.progress import Progress, silent
 
 # So weak a probe leaves a loss to learn from: with scikit-learn's 1, it knows all of a thousand utterances by heart.
 PROBE_C = 0.003
 
 
 def fit_probe(
-    model: Any, utterances: SpeechDataset, labels: NDArray[np.int16], recipe: Recipe, speakers: StrArray | None = None
+    model: Any,
+    utterances: SpeechDataset,
+    labels: NDArray[np.int16],
+    recipe: Recipe,
+    speakers: StrArray | None = None,
+    *,
+    progress: Progress = silent,
 ) -> None:
     """Fit a classifier's linear head to its backbone, in place; all processes do so alike.
 
@@ -32,11 +39,11 @@ def fit_probe(
 
     Args:
         model: a :class:`~ser_store.backbones.model.SpeechClassifier` with a linear head.
-        utterances: those that are trained on, as they were recorded.
+        utterances: those that are trained on, as the first epoch hears them.
         labels: ``(n,)``, their classes.
         speakers: ``(n,)``, theirs, for a head by speaker; else None.
     """
-    pooled, head = _pool(model, utterances, recipe), model.classifier
+    pooled, head = _pool(model, utterances, recipe, progress), model.classifier
     begun: list[tuple[Any, Any]] = []
     if speakers is not None:
         standardised = standardise_within(pooled, speakers)
@@ -55,13 +62,14 @@ def fit_probe(
             parameter.copy_(torch.from_numpy(np.asarray(values)))
 
 
-def _pool(model: Any, utterances: SpeechDataset, recipe: Recipe) -> NDArray[np.float32]:
+def _pool(model: Any, utterances: SpeechDataset, recipe: Recipe, progress: Progress) -> NDArray[np.float32]:
     """``(n, d)``, computed from the longest to the shortest, which takes hardly any padding."""
     lengths = utterances.load_lengths()
     order = np.argsort(lengths, kind="stable")[::-1]
     batches = cut_batches([lengths[place] for place in order], size=recipe.per_device_eval_batch_size)
     chosen = [order[batch].tolist() for batch in batches]
-    pooled = np.concatenate([said for _, said in iter_batches(model, utterances, chosen, precision=recipe.precision)])
+    shown = progress(chosen, total=len(chosen), label="fitting the first head")
+    pooled = np.concatenate([said for _, said in iter_batches(model, utterances, shown, precision=recipe.precision)])
     return pooled[np.argsort(order)]
 
 

@@ -62,7 +62,7 @@ from ser_store.training.request import Request
 from ser_store.training.run_record import RunJournal, count_classes
 from ser_store.training.trainer import MemberTrainer
 from ser_store_h5.corpus import Corpus
-from ser_store_h5.progress import Progress
+from ser_store_h5.progress import Progress, silent
 from ser_store_h5.runs import RunRecord
 from ser_store_h5.store import Store
 
@@ -73,14 +73,12 @@ class Examples:
 
     Attributes:
         train: those that it learns from, varied.
-        evaluated: those that it is judged by.
-        unvaried: those that it learns from, as they were recorded.
+        evaluated: those that it is judged by, as they were recorded.
         frozen: has what the frozen layers say of all of them, or None where each pass computes it.
     """
 
     train: SpeechDataset
     evaluated: SpeechDataset
-    unvaried: SpeechDataset
     frozen: FrozenStates | None = None
 
 
@@ -97,8 +95,7 @@ def make_examples(
     recordings = CorpusRecordings(corpus, audio)
     shared = {"labels": corpus.labels, "feature_extractor": feature_extractor, "cache": SpeechCache(), "frozen": frozen}
     train = SpeechDataset(recordings, rows.train, variation=make_variation(recipe), **shared)
-    evaluated, unvaried = (SpeechDataset(recordings, part, **shared) for part in (rows.evaluated, rows.train))
-    examples = Examples(train, evaluated, unvaried, frozen)
+    examples = Examples(train, SpeechDataset(recordings, rows.evaluated, **shared), frozen)
     if frozen is None and recipe.dataloader_num_workers and multiprocessing.get_start_method() == "fork":
         examples.train.fill_cache()
         examples.evaluated.fill_cache()
@@ -126,7 +123,7 @@ class TrainingSession:
         self._examples = examples
         self._arguments = arguments
         self._loaded = loaded
-        self._progress = progress
+        self._progress = progress if is_main() else silent
         self._callbacks = callbacks
         self._checkpoints = Path(arguments.output_dir)
         self.is_taken_back = False
@@ -240,10 +237,9 @@ class TrainingSession:
         try:
             with quiet_transformers(), kept_heap(), stated_rounding(self._request.recipe.precision):
                 self._fill(self._examples.evaluated)
-                if start is None and self._request.recipe.classification_head != "dense":
-                    self._fill(self._examples.unvaried)
-                    labels = self._store.corpus.labels[self._rows.train]
-                    fit_probe(self._loaded.model, self._examples.unvaried, labels, self._request.recipe, self._speakers)
+                if start is None:
+                    self._fill(self._examples.train)
+                    self._begin_head()
                 trainer.train(resume_from_checkpoint=None if start is None else str(start.folder))
         except Exception as problem:
             if is_lost_connection(problem):
@@ -252,13 +248,26 @@ class TrainingSession:
                 raise explain_limit(trainer.state.global_step, phase="training") from problem
             raise
 
+    def _begin_head(self) -> None:
+        recipe, labels = self._request.recipe, self._store.corpus.labels[self._rows.train]
+        if recipe.classification_head != "dense":
+            utterances, speakers = self._examples.train, self._speakers
+            fit_probe(self._loaded.model, utterances, labels, recipe, speakers, progress=self._progress)
+
     def _fill(self, utterances: SpeechDataset) -> None:
         """Compute what the frozen layers say of utterances, where that is kept; each process takes its share."""
         if self._examples.frozen is None:
             return
-        recipe, share = self._request.recipe, range(len(utterances))[find_share()]
-        options: Any = {"size": recipe.per_device_eval_batch_size, "precision": recipe.precision}
-        fill_frozen(self._examples.frozen, self._loaded.model, utterances, share, **options)
+        recipe = self._request.recipe
+        fill_frozen(
+            self._examples.frozen,
+            self._loaded.model,
+            utterances,
+            range(len(utterances))[find_share()],
+            size=recipe.per_device_eval_batch_size,
+            precision=recipe.precision,
+            progress=self._progress,
+        )
         wait_for_all()
 
     def _close(self, journal: RunJournal, state: str, steps_done: int) -> None:

@@ -68,7 +68,7 @@ class CurveCallback(TrainerCallback):
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._progress is silent or not state.is_world_process_zero:
+        if self._progress is silent:
             return
         opened = open_bar if self._progress is bar else partial(_Steps, self._progress)
         self._bar = opened(total=state.max_steps, label="training", unit="step", done=state.global_step)
