@@ -75,6 +75,21 @@ def test_cached_or_not_the_members_are_the_same(varied, store, model):
     assert len(list_files(store)) == n_train * versions + len(store.corpus) - n_train
 
 
+def test_what_is_cached_shows_progress_before_the_first_step(store, model):
+    shown = []
+
+    def show(items, *, total, label):
+        assert len(items) == total > 0
+        shown.append(label)
+        return items
+
+    recipe = RECIPE.changed(**VARIED, cache_frozen=True)
+    finetune(store, str(model), run="shown", recipe=recipe, progress=show)
+    caching = "caching frozen layers"
+    # The utterances that are evaluated, then those of the first epoch; in the second one the other version of these.
+    assert shown == [caching, caching, "fitting the first head", "training", caching]
+
+
 def test_another_run_reads_what_one_has_computed_and_mends_what_is_spoiled(store, model):
     train(store, model, "first", cache_frozen=True)
     files = list_files(store)
