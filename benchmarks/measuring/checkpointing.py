@@ -14,13 +14,12 @@ from measuring.surroundings import describe_machine, list_package_versions
 from ser_store.audio.decode import SAMPLE_RATE
 from ser_store.backbones.checkpoint import quiet_transformers
 from ser_store.backbones.loading import build_model
-from ser_store.common.display import format_bytes
+from ser_store.common.display import Table, format_bytes
 from ser_store.common.provenance import describe_hardware
 from ser_store.recipes.recipe import Recipe
 from ser_store.training.checkpointing.checkpoints import mark_whole
 from ser_store.training.checkpointing.writer import CheckpointWriter
 from ser_store.training.preparing import prepare
-from ser_store_cli.output import print_table
 
 PACKAGES = ("ser-store", "torch", "transformers", "safetensors")
 _SMALL = {"trainer_state.json": b"{}"}
@@ -106,19 +105,21 @@ def _time(call: Callable[[], object]) -> float:
 
 def print_checkpoints(written: dict[str, Any]) -> None:
     """A row for each model: the median of its turns but the first."""
-    print_table(
-        ["model", "trained", "size", "foreground", "stands still", "first", "until whole", "ratio", "step"],
-        [
+    print(
+        Table(
+            ["model", "trained", "size", "foreground", "stands still", "first", "until whole", "ratio", "step"],
             [
-                one["model"] + (f", LoRA {one['lora']}" if one["lora"] else ""),
-                f"{one['trained'] / 1e6:.2f} M",
-                format_bytes(one["bytes"]),
-                *(f"{median(one[name]):.3g} s" for name in ("foreground", "stood_still")),
-                f"{one['first']:.3g} s",
-                f"{median(one['written']):.3g} s",
-                f"× {median(one['foreground']) / median(one['stood_still']):.1f}",
-                f"{median(one['step']):.3g} s",
-            ]
-            for one in written["models"]
-        ],
+                [
+                    one["model"] + (f", LoRA {one['lora']}" if one["lora"] else ""),
+                    f"{one['trained'] / 1e6:.2f} M",
+                    format_bytes(one["bytes"]),
+                    *(f"{median(one[name]):.3g} s" for name in ("foreground", "stood_still")),
+                    f"{one['first']:.3g} s",
+                    f"{median(one['written']):.3g} s",
+                    f"× {median(one['foreground']) / median(one['stood_still']):.1f}",
+                    f"{median(one['step']):.3g} s",
+                ]
+                for one in written["models"]
+            ],
+        )
     )

@@ -1,8 +1,7 @@
 """The sizes, as a table."""
 
 from measuring.sizes import SizeComparison
-from ser_store.common.display import format_bytes
-from ser_store_cli.output import print_table
+from ser_store.common.display import Table, format_bytes
 
 
 def print_sizes(compared: SizeComparison) -> None:
@@ -22,7 +21,7 @@ def print_sizes(compared: SizeComparison) -> None:
     ]
     is_written = all(one.is_written for one in compared.backbones)
     checkpoint = ["checkpoint"] if is_written else []
-    print_table(["backbone", "parameters", "weights", *checkpoint, "Table 6", "hidden", "member file", "ratio"], rows)
+    print(Table(["backbone", "parameters", "weights", *checkpoint, "Table 6", "hidden", "member file", "ratio"], rows))
     stated = "checkpoint: their file, written here once." if is_written else "No checkpoint was written."
     print(
         f"\n{compared.members} members ({compared.steps} steps each) on {compared.n:,} utterances: checkpoints "

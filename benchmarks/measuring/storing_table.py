@@ -1,8 +1,7 @@
 """The storage formats' results, as a table."""
 
 from measuring.storing import StorageComparison
-from ser_store.common.display import format_bytes
-from ser_store_cli.output import print_table
+from ser_store.common.display import Table, format_bytes
 
 
 def print_storage(compared: StorageComparison) -> None:
@@ -22,7 +21,7 @@ def print_storage(compared: StorageComparison) -> None:
         marks = ("*" if other.members < workload.members else "") + ("†" if other.largest_error else "")
         values = (ratios.write, ratios.bytes, ratios.open, ratios.logits, ratios.pooled, ratios.utterance)
         rows.append([f"{other.name}{marks}", *(f"× {value:.3g}" for value in values)])
-    print_table(header, rows)
+    print(Table(header, rows))
     print(
         f"\nwrite: flushed to the disk. open: list all members. logits: of {len(workload.test)} utterances by all "
         "members. pooled: all of one member. utterance: one, by all members.\n× times as long, or as large, as "

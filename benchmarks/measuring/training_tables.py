@@ -6,9 +6,8 @@ from textwrap import fill
 from measuring.extracting import ExtractionComparison
 from measuring.running import RuntimeComparison
 from measuring.surroundings import describe_machine
-from ser_store.common.display import format_bytes
+from ser_store.common.display import Table, format_bytes
 from ser_store.recipes.recipe import Recipe
-from ser_store_cli.output import print_table
 
 # Of each core; what measures keeps one of them busy itself when it begins.
 QUIET_LOAD = 0.6
@@ -33,7 +32,7 @@ def print_runtimes(compared: RuntimeComparison) -> None:
             rows[-1].append(_maybe(one.notebook["extrapolated"]["total"]))
     header = ["model", "100 steps", "Table 5", "in all", "Table 5", "to selected step", "Table 5"]
     with_notebook = compared.notebook is not None
-    print_table([*header, "notebook in all"] if with_notebook else header, rows)
+    print(Table([*header, "notebook in all"] if with_notebook else header, rows))
     print()
     rows = []
     for one in compared.runtimes:
@@ -43,7 +42,7 @@ def print_runtimes(compared: RuntimeComparison) -> None:
             rows[-1] += [f"{one.notebook['utterances_per_second']:,.3g}", f"× {one.ratio:.2f}"]
             rows[-1].append(f"{min(one.ratios):.2f} to {max(one.ratios):.2f}")
     header = ["model", "steps timed", "utterances/s", "of the floor", "memory"]
-    print_table([*header, "notebook/s", "ratio", "of pairs"] if with_notebook else header, rows)
+    print(Table([*header, "notebook/s", "ratio", "of pairs"] if with_notebook else header, rows))
     print()
     for paragraph in _explain_runtimes(compared):
         print(fill(paragraph, 118))
@@ -103,4 +102,4 @@ def print_rates(compared: ExtractionComparison) -> None:
         [one.model, one.utterances, _Seconds(one.seconds), f"{one.per_second:,.1f}", format_bytes(one.peak_bytes)]
         for one in compared.rates
     ]
-    print_table(["model", "utterances", "time", "per second", "memory"], rows)
+    print(Table(["model", "utterances", "time", "per second", "memory"], rows))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from measuring.voting import Rate, VoteComparison
-from ser_store_cli.output import print_table
+from ser_store.common.display import Table
 
 
 def print_voting(compared: VoteComparison) -> None:
@@ -17,7 +17,7 @@ def print_voting(compared: VoteComparison) -> None:
     for rule in dict.fromkeys(rate.rule for rate in compared.rates):
         print(f"\n{rule} voting")
         rows = [_list_figures(rate, posed.total) for rate in compared.rates if rate.rule == rule]
-        print_table(["", "threads", "voted", "ns/ensemble", "ensembles/s", "ratio", "all"], rows)
+        print(Table(["", "threads", "voted", "ns/ensemble", "ensembles/s", "ratio", "all"], rows))
     print("\nratio: ensembles per second over those of the search that one writes in numpy. ~ extrapolated")
 
 

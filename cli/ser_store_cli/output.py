@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -163,10 +163,6 @@ def print_either(document: Any, blocks: Iterable[Block], *, json: bool) -> None:
         print_json(document)
     else:
         print_blocks(blocks)
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    print_blocks([Table(header, rows)])
 
 
 def speaks_for_all() -> bool:

@@ -75,19 +75,13 @@ def _keep_freed() -> None:
 
 
 def _is_of_use() -> bool:
-    import torch
-
-    return not torch.cuda.is_available() and _has_glibc()
-
-
-def _has_glibc() -> bool:
-    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+    has_glibc = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+    return has_glibc and not torch.cuda.is_available()
 
 
 def _set(*options: tuple[int, int]) -> None:
-    if _has_glibc():
-        for name, value in options:
-            ctypes.CDLL(None).mallopt(name, value)
+    for name, value in options:
+        ctypes.CDLL(None).mallopt(name, value)
 
 
 def find_available_memory() -> int:
