@@ -249,6 +249,7 @@ class TrainingSession:
             raise
 
     def _begin_head(self) -> None:
+        """Fit a linear head to the backbone as it is, on the first epoch; a dense one begins at random."""
         recipe, labels = self._request.recipe, self._store.corpus.labels[self._rows.train]
         if recipe.classification_head != "dense":
             utterances, speakers = self._examples.train, self._speakers
